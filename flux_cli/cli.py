@@ -1,0 +1,130 @@
+"""The command line: the one list of commands, and the only place where errors become words and exit codes."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__
+from .commands import create, setup, tasks
+from .errors import ExitCode, FluxError, InterruptedByUser, UsageError
+from .options import CommonOptions, expand
+from .output import Mode, Output
+from .session import Session
+
+EPILOGUE = "Exit codes:\n\n\b\n" + "\n".join(f"{code.value:>4}  {code.meaning}" for code in ExitCode)
+
+app = typer.Typer(
+    name="flux",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOGUE,
+)
+config = typer.Typer(help="Show and change settings.", rich_markup_mode=None)
+
+
+def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
+    """A command as Typer takes it: groups of options flat, the session made, errors told."""
+    signature, gather = expand(function, CommonOptions)
+
+    def run_command(**values: Any) -> int:
+        gathered = gather(values)
+        common: CommonOptions = gathered.pop("CommonOptions")
+        given: dict[str, str | None] = {}
+        for group in gathered.values():
+            if hasattr(group, "settings"):
+                given |= group.settings()
+        with Session(common, given) as session:
+            try:
+                return function(session, **gathered)
+            except FluxError as error:
+                session.output.failure(error)
+                return error.exit_code
+
+    run_command.__signature__ = signature  # type: ignore[attr-defined]  # inspect's documented hook
+    run_command.__annotations__ = {}
+    run_command.__doc__ = function.__doc__
+    return run_command
+
+
+COMMANDS: dict[str, Callable[..., ExitCode]] = {
+    "gen": create.gen,
+    "status": tasks.status,
+    "wait": tasks.wait,
+    "resume": tasks.resume,
+    "history": tasks.history,
+    "login": setup.login,
+    "logout": setup.logout,
+}
+CONFIG_COMMANDS: dict[str, Callable[..., ExitCode]] = {
+    "get": setup.config_get,
+    "set": setup.config_set,
+    "list": setup.config_list,
+    "path": setup.config_path,
+}
+for name, function in COMMANDS.items():
+    app.command(name)(command(function))
+for name, function in CONFIG_COMMANDS.items():
+    config.command(name)(command(function))
+app.add_typer(config, name="config")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"flux {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def flux(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Make pictures with PiAPI's Flux service. Every picture costs money; --sandbox costs nothing."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (without the program's name) and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
+    output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
+    try:
+        code = int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return code
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "flux"
+        failure: FluxError = UsageError(error.format_message().rstrip("."), hint=f"see: {where} --help")
+    except (typer.Abort, KeyboardInterrupt):
+        failure = InterruptedByUser("interrupted", signal_number=2)
+    except BrokenPipeError:
+        _silence_stdout()
+        return ExitCode.PIPE
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        failure = FluxError(
+            f"a bug in flux: {type(error).__name__}: {error}; the journal is intact",
+            hint="see what is paid for with: flux history; tell us what --debug prints",
+            code="bug",
+        )
+    output.failure(failure)
+    return failure.exit_code
+
+
+def _silence_stdout() -> None:
+    """Nobody reads stdout any more: what is still buffered must not fail once more at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run() -> None:
+    """The program's entry point."""
+    sys.exit(main())

@@ -1,0 +1,321 @@
+"""PiAPI's endpoints, one method each. The only module that can POST a task, and it never repeats one by itself:
+it says what became of the one it sent (`fate`), and the engine decides.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from . import __version__
+from .config import is_loopback
+from .errors import CreditsError, KeyRefusedError, NetworkError, RefusedError
+from .fate import Evidence, Fate, fate_of
+from .json_value import JsonObject, number_at, object_at, text_at
+from .task import Task
+from .text import clean
+from .wire import Reply, read_reply
+
+USER_AGENT = f"piapi-flux/{__version__}"
+REPLY_BYTES = 32 * 2**20
+"""No reply of the API is larger; inline pictures are base64."""
+POST_SECONDS = 120.0
+GET_SECONDS = 60.0
+LONGEST_RETRY_AFTER = 300.0
+
+# Exceptions that httpx raises before a request can have left.
+_BEFORE_SENDING = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.ProxyError,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one POST. `retry_after` is what the server asked for, in seconds, 0 to 300."""
+
+    fate: Fate
+    task: Task | None
+    message: str
+    retry_after: float | None = None
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the service says of the key's account; None where it says nothing."""
+
+    plan: str | None
+    balance: Decimal | None
+    concurrency: int | None
+
+
+class PassingTroubleError(Exception):
+    """A free request failed in a way that is worth another try."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class NoSuchTaskError(Exception):
+    """The service does not know the task; the message holds its words."""
+
+
+class PiAPIClient:
+    """Talks to one base URL with one key.
+
+    transport: None for the network, or the in-process sandbox.
+    trace: called with a line for every request and response (`--debug`).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
+        self._base = base_url
+        parts = urlsplit(base_url)
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._trace = trace
+        options: dict[str, Any] = {
+            "headers": {"X-API-Key": key, "User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
+            "transport": transport,
+            # A proxy cannot reach the loopback of this machine, and must not see what is said there.
+            "trust_env": not is_loopback(parts.hostname or ""),
+            "timeout": httpx.Timeout(30.0, connect=10.0),
+            "follow_redirects": False,
+        }  # fmt: skip
+        if transport is None:
+            options["verify"] = httpx.create_ssl_context()
+        # A reused connection may be stale, and its reset cannot be told from a lost answer: one POST a connection.
+        self._posts = httpx.AsyncClient(**options, limits=httpx.Limits(max_keepalive_connections=0))
+        # Keep-alive must outlive the time between two looks.
+        self._gets = httpx.AsyncClient(**options, limits=httpx.Limits(max_connections=16, keepalive_expiry=60.0))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._posts.aclose()
+        await self._gets.aclose()
+
+    async def create(self, body: JsonObject) -> Answer:
+        """`POST /task`, once (specification: Create Image Task). Never raises for what the server or network does."""
+        departed = False
+
+        async def watch(event: str, info: dict[str, Any]) -> None:
+            nonlocal departed
+            request = info.get("request")
+            # A proxy's CONNECT passes the same trace, and carries nothing of ours.
+            if event.endswith("send_request_headers.started") and getattr(request, "method", b"") != b"CONNECT":
+                departed = True
+
+        try:
+            async with asyncio.timeout(POST_SECONDS):
+                response = await self._exchange(
+                    self._posts, "POST", f"{self._base}/task", json=body, extensions={"trace": watch}
+                )
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            return _lost(error, sent=departed or not isinstance(error, _BEFORE_SENDING))
+        return _answered(response)
+
+    async def look(self, task_id: str) -> Task:
+        """`GET /task/{id}`: the task now.
+
+        Raises PassingTroubleError, NoSuchTaskError, KeyRefusedError.
+        """
+        response = await self._get(f"{self._base}/task/{task_id}")
+        reply = read_reply(response.content)
+        if reply.task is not None:
+            if reply.task.id == task_id:
+                return reply.task
+            raise PassingTroubleError("the service answered about another task")
+        if response.status in (400, 404, 410, 422) or (response.status < 300 and reply.code in (400, 404)):
+            raise NoSuchTaskError(reply.message or "task not found")
+        raise PassingTroubleError(_words(response.status, reply), _retry_after(response.headers))
+
+    async def account(self) -> Account:
+        """`GET /account/info` at the origin (docs/service.md, section 4).
+
+        Raises KeyRefusedError, and NetworkError when there is no usable answer.
+        """
+        try:
+            response = await self._get(f"{self._origin}/account/info")
+        except PassingTroubleError as trouble:
+            raise NetworkError(f"the service could not be asked: {trouble.message}") from trouble
+        reply = read_reply(response.content)
+        if response.status != 200 or not reply.well_formed:
+            raise NetworkError(f"the service could not be asked: {_words(response.status, reply)}")
+        return Account(
+            plan=text_at(reply.data, "plan").casefold() or None,
+            balance=_amount(reply.data),
+            concurrency=number_at(reply.data, "max_concurrent_task_count"),
+        )
+
+    async def _get(self, url: str) -> "Response":
+        try:
+            async with asyncio.timeout(GET_SECONDS):
+                response = await self._exchange(self._gets, "GET", url)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            raise PassingTroubleError(_plain(error)) from error
+        reply = read_reply(response.content)
+        if response.status in (401, 403) or (reply.well_formed and reply.task is None and reply.code == 1200):
+            raise key_refused(reply.message)
+        return response
+
+    async def _exchange(self, client: httpx.AsyncClient, method: str, url: str, **options: Any) -> "Response":
+        started = time.monotonic()
+        self._say(f"> {method} {url}")
+        if "json" in options:
+            self._say(f"> {options['json']}")
+        async with client.stream(method, url, **options) as response:
+            content, complete = bytearray(), True
+            try:
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > REPLY_BYTES:
+                        complete = False
+                        break
+            except httpx.HTTPError as error:
+                # A head without its body still tells something: 429 is 429.
+                self._say(f"< the body ended early: {_plain(error)}")
+                complete = False
+        self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(content)} bytes")
+        self._say(f"< {content[:2000].decode('utf-8', 'replace')}")
+        return Response(response.status_code, response.headers, bytes(content), complete)
+
+    def _say(self, line: str) -> None:
+        if self._trace:
+            self._trace(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response that was read to its end; `complete` is False when its body was cut."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+    complete: bool
+
+
+def _answered(response: Response) -> Answer:
+    reply = read_reply(response.content)
+    evidence = Evidence(
+        sent=True,
+        status=response.status,
+        complete=response.complete,
+        well_formed=reply.well_formed,
+        code=reply.code,
+        message=reply.message,
+        task_id=reply.task.id if reply.task else None,
+    )
+    fate = fate_of(evidence)
+    told = clean(response.content[:1000].decode("utf-8", "replace"), 300) if fate is Fate.UNKNOWN else ""
+    words = _words(response.status, reply)
+    return Answer(
+        fate, reply.task, words, _retry_after(response.headers), f"HTTP {response.status}; body: {told or 'empty'}"
+    )
+
+
+def _lost(error: Exception, *, sent: bool) -> Answer:
+    untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+    fate = fate_of(Evidence(sent=sent, untrusted=untrusted))
+    return Answer(fate, None, _plain(error), None, f"no answer: {type(error).__name__}")
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _plain(error: Exception) -> str:
+    """A transport error in plain words. httpx's own text is not shown: it may quote headers."""
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+        return "the server's certificate is not trusted"
+    if isinstance(error, httpx.ConnectTimeout):
+        return "no connection within 10 s"
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return "no answer in time"
+    if isinstance(error, httpx.ProxyError):
+        return "the proxy refused the connection"
+    if isinstance(error, httpx.ConnectError):
+        return _connect_words(error)
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError):
+        return "the connection broke"
+    return f"the connection failed ({type(error).__name__})"
+
+
+def _connect_words(error: Exception) -> str:
+    for cause in _causes(error):
+        if isinstance(cause, ConnectionRefusedError):
+            return "the connection was refused"
+        if type(cause).__name__ == "gaierror":
+            return "the server's name could not be resolved"
+    return "no connection"
+
+
+def _words(status: int, reply: Reply) -> str:
+    code = f" (code {reply.code})" if reply.code and reply.code != status and reply.code >= 1000 else ""
+    return f"{reply.message}{code}" if reply.message else f"HTTP {status}{code}"
+
+
+def refusal(answer: Answer) -> RefusedError | CreditsError | KeyRefusedError:
+    """The error for a POST that was refused for good."""
+    if answer.fate is Fate.NO_CREDITS:
+        return CreditsError(
+            f"out of credits: {answer.message}", hint="top up in the PiAPI workspace, then run it again"
+        )
+    if answer.fate is Fate.NO_KEY:
+        return key_refused(answer.message)
+    return RefusedError(f"the service refused the request: {answer.message}")
+
+
+def key_refused(message: str) -> KeyRefusedError:
+    """The error for a key that the service does not accept."""
+    said = f": {message}" if message else ""
+    return KeyRefusedError(f"the service refused the key{said}", hint="give another one with: flux login")
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds to wait, from ASCII digits or an HTTP date (RFC 9110, section 10.2.3), clamped to 0-300."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), LONGEST_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, IndexError):
+        return None
+    wait = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(wait, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _amount(data: JsonObject) -> Decimal | None:
+    value = object_at(data).get("equivalent_in_usd")
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() else None

@@ -1,0 +1,288 @@
+"""Settings: option > environment > profile in the config file > default, resolved once, in `resolve`."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .errors import ConfigError, UsageError
+from .json_value import Json, JsonObject, object_at
+
+DEFAULT_PROFILE = "default"
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only mean this machine (RFC 6761 for `localhost` and the names below it)."""
+    host = host.strip("[]").casefold()
+    numbers = host.startswith("127.") and re.fullmatch(r"[0-9.]+", host) is not None
+    return numbers or host == "::1" or host == "localhost" or host.endswith(".localhost")
+
+
+def address(text: str) -> str:
+    """An http(s) base address without its trailing slash. Plain http is for loopback only.
+
+    Raises ValueError that says what is wrong.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("not an address") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError("not an http(s) address")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("an address here has no user name, query or fragment")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError("http:// is accepted for this machine only; use https://")
+    return text.strip().rstrip("/")
+
+
+def yes_or_no(text: str) -> str:
+    """`true` or `false`, from the words people use. Raises ValueError."""
+    word = text.strip().casefold()
+    if word in ("1", "true", "yes", "on"):
+        return "true"
+    if word in ("0", "false", "no", "off", ""):
+        return "false"
+    raise ValueError("true or false")
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """A check that takes one of `words`."""
+
+    def check(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return text
+
+    return check
+
+
+def number(low: float, high: float, kind: type[int] | type[float] = float) -> Callable[[str], str]:
+    """A check that takes a number from `low` to `high`."""
+
+    def check(text: str) -> str:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = high + 1
+        if not low <= value <= high:
+            whole = "a whole number" if kind is int else "a number"
+            raise ValueError(f"{whole} from {low:g} to {high:g}")
+        return text.strip()
+
+    return check
+
+
+def any_text(text: str) -> str:
+    """A check that takes everything but control characters."""
+    if not text or any(ord(character) < 32 for character in text):
+        raise ValueError("a line of text")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing that can be set. Its environment variable is `FLUX_` + its name."""
+
+    name: str
+    about: str
+    check: Callable[[str], str]
+    default: str | None = None
+    in_file: bool = True
+
+    @property
+    def variable(self) -> str:
+        return f"FLUX_{self.name.upper()}"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("model", "the model when -m is not given", any_text, "dev"),
+    Setting("output_dir", "where pictures go when -d is not given", any_text, "."),
+    Setting("timeout", "seconds to wait for a task", number(0, 86400), "900"),
+    Setting("plan", "your plan at PiAPI; decides how many tasks run at once", one_of("free", "creator", "pro"), "free"),
+    Setting("concurrency", "tasks at once; unset: what the plan allows", number(1, 1000, int)),
+    Setting("service_mode", "public: pay as you go; private: host your account; unset: the workspace's own",
+            one_of("public", "private")),
+    Setting("webhook", "address that PiAPI calls when a task ends", address),
+    Setting("webhook_secret_file", "file with the secret that PiAPI sends along to the webhook", any_text),
+    Setting("base_url", "the API", address, "https://api.piapi.ai/api/v1"),
+    Setting("upload_url", "the upload service", address, "https://upload.theapi.app"),
+    Setting("sandbox", "true: talk to the built-in service, which costs nothing", yes_or_no, "false"),
+    Setting("time_scale", "multiplies expected durations and backoffs", number(0.001, 1000), "1", in_file=False),
+)  # fmt: skip
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting's value, as text, and where it came from."""
+
+    text: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for this invocation: values checked, sources known."""
+
+    profile: str
+    values: Mapping[str, Value]
+    key: str | None
+    key_source: str
+
+    def get(self, name: str) -> str | None:
+        """The value of a setting, None when it is unset."""
+        return self.values[name].text
+
+    def text(self, name: str) -> str:
+        """The value of a setting that has a default."""
+        value = self.values[name].text
+        assert value is not None, name
+        return value
+
+    @property
+    def texts(self) -> dict[str, str | None]:
+        """Every setting's value."""
+        return {name: value.text for name, value in self.values.items()}
+
+    def flag(self, name: str) -> bool:
+        """The value of a true-or-false setting."""
+        return self.text(name) == "true"
+
+
+def read_file(path: Path) -> JsonObject:
+    """The config file's content, empty when there is none.
+
+    Raises ConfigError with file and line, never with the line's text: it may hold a key.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}, line {line}: not UTF-8", hint="mend the file or move it away") from None
+    except tomllib.TOMLDecodeError as error:
+        # The message ends in "(at line 3, column 8)"; its beginning may quote the file.
+        place = re.search(r"at line (\d+), column \d+\)$", str(error))
+        where = f", line {place.group(1)}" if place else ""
+        raise ConfigError(f"{path}{where}: not valid TOML", hint="mend the file or move it away") from None
+
+
+def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, str | None], *, path: Path) -> Settings:
+    """Every setting, from the first place that has it. `options` are those given on the command line.
+
+    Raises UsageError for a bad option, ConfigError for a bad variable or a bad value in the file.
+    """
+    profile = _profile(file, environ, options, path)
+    table = object_at(file, "profiles", profile)
+    if unknown := sorted(set(table) - set(BY_NAME) - {"api_key"}):
+        raise ConfigError(f"{path}: profile {profile}: no setting is called {unknown[0]}", hint="see: flux config list")
+    values = {setting.name: _value(setting, table, environ, options, f"{path} [{profile}]") for setting in SETTINGS}
+    key, source = _key(table, environ, f"{path} [{profile}]")
+    return Settings(profile, values, key, source)
+
+
+def _profile(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, str | None], path: Path) -> str:
+    asked = options.get("profile") or environ.get("FLUX_PROFILE")
+    name = asked or file.get("profile") or DEFAULT_PROFILE
+    if not isinstance(name, str) or not _PROFILE_NAME.fullmatch(name):
+        raise ConfigError("a profile's name is made of letters, digits, - and _")
+    if name != DEFAULT_PROFILE and name not in object_at(file, "profiles") and "PIAPI_API_KEY" not in environ:
+        known = ", ".join(sorted(object_at(file, "profiles"))) or "none"
+        raise ConfigError(
+            f"no profile is called {name} in {path} (there: {known})", hint=f"make it with: flux login --profile {name}"
+        )
+    return name
+
+
+def _value(
+    setting: Setting,
+    table: JsonObject,
+    environ: Mapping[str, str],
+    options: Mapping[str, str | None],
+    file_source: str,
+) -> Value:
+    option = options.get(setting.name)
+    if option is not None:
+        try:
+            return Value(setting.check(option), "option")
+        except ValueError as problem:
+            raise UsageError(f"--{setting.name.replace('_', '-')}: {problem}") from None
+    variable = environ.get(setting.variable, "")
+    stored = table.get(setting.name) if setting.in_file else None
+    if variable:
+        text, source = variable, setting.variable
+    elif stored is not None:
+        text, source = _as_text(stored), file_source
+    else:
+        return Value(setting.default, "default")
+    try:
+        return Value(setting.check(text), source)
+    except ValueError as problem:
+        raise ConfigError(f"{setting.name} from {source}: {problem}") from None
+
+
+def _as_text(stored: Json) -> str:
+    if isinstance(stored, bool):
+        return "true" if stored else "false"
+    return str(stored)
+
+
+def _key(table: JsonObject, environ: Mapping[str, str], file_source: str) -> tuple[str | None, str]:
+    if variable := environ.get("PIAPI_API_KEY"):
+        return checked_key(variable, "PIAPI_API_KEY"), "PIAPI_API_KEY"
+    stored = table.get("api_key")
+    if isinstance(stored, str) and stored:
+        return checked_key(stored, file_source), file_source
+    return None, "unset"
+
+
+def checked_key(text: str, source: str) -> str:
+    """A key that can stand in a header: printable ASCII without spaces. One trailing newline is forgiven.
+
+    Raises ConfigError, which never shows the key.
+    """
+    key = text.removesuffix("\n").removesuffix("\r")
+    if not key or not all("!" <= character <= "~" for character in key):
+        raise ConfigError(
+            f"the key from {source} has a character that cannot be part of a key (a space, a line break, a quote?)",
+            hint="copy it again from the PiAPI workspace, then: flux login",
+        )
+    return key
+
+
+def permissions_warning(path: Path) -> str | None:
+    """What to say when other users of the machine can read the config file; None when they cannot."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    if os.name == "nt" or not mode & 0o077:
+        return None
+    return f"{path} can be read by other users; close it with: chmod 600 '{path}'"
+
+
+def write_file(path: Path, content: JsonObject) -> None:
+    """Replace the config file, readable by its owner only: written beside it, synced, renamed.
+
+    Raises ConfigError when that cannot be done.
+    """
+    import tomli_w  # only two commands write
+
+    from .files import write_atomic
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomic(path.resolve(), tomli_w.dumps(content).encode())
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error

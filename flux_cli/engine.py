@@ -1,0 +1,155 @@
+"""The engine turns entries of the journal into files: submit, watch, save, under a cap.
+
+An entry starts wherever it stands: planned ones are submitted, accepted ones watched, ready ones saved. A failed
+task is data, an `Outcome` with an error, never an exception.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from .entry import Entry, State
+from .errors import ConfigError, CreditsError, DiskError, FluxError, InterruptedByUser, JournalError, PartialError
+from .events import Accepted, Ended, Listener
+from .interrupts import Stop, StoppedError
+from .journal import Journal
+from .outcome import Outcome
+from .polling import PollSchedule
+from .saving import Saver
+from .submission import Submitter
+from .task import Task
+from .text import counted
+from .watching import Watcher
+
+HALTING = (ConfigError, CreditsError, DiskError, JournalError)
+"""Errors that the next submission would meet too: what is accepted is still fetched, nothing new is sent."""
+
+
+@dataclass
+class Engine:
+    """Runs entries. `concurrency` is how many tasks may be unfinished at the service at once.
+
+    halted: the error that stopped further submissions, if one did.
+    """
+
+    submitter: Submitter
+    watcher: Watcher
+    saver: Saver
+    journal: Journal
+    listener: Listener
+    stop: Stop
+    schedule: Callable[[Entry], PollSchedule]
+    clock: Callable[[], float]
+    concurrency: int
+    halted: FluxError | None = None
+
+    async def run(self, entries: Iterable[Entry], report: Callable[[Outcome], None], *, wait: bool = True) -> None:
+        """Bring every entry as far as it will go, and `report` each outcome as it comes.
+
+        wait: False stops at accepted. Entries that were not begun when the user or an error stopped the run stay
+        planned. Raises only what is a bug, after everything in flight has come to rest.
+        """
+        slots = asyncio.Semaphore(self.concurrency)
+        live: set[asyncio.Task[None]] = set()
+        crashed: list[BaseException] = []
+
+        def ended(task: asyncio.Task[None]) -> None:
+            live.discard(task)
+            if not task.cancelled() and (error := task.exception()):
+                crashed.append(error)
+
+        try:
+            for entry in entries:
+                await slots.acquire()
+                if self.stop.requested or self.halted or crashed:
+                    break
+                task = asyncio.create_task(self._run_one(entry, report, slots, wait))
+                live.add(task)
+                task.add_done_callback(ended)
+            while live:
+                await asyncio.wait(live)
+        finally:
+            for task in live:
+                task.cancel()
+            if live:
+                await asyncio.wait(live)
+        if crashed:
+            raise crashed[0]
+
+    async def _run_one(
+        self, entry: Entry, report: Callable[[Outcome], None], slots: asyncio.Semaphore, wait: bool
+    ) -> None:
+        started = self.clock()
+        error: FluxError | None = None
+        slot = _Slot(slots)
+        try:
+            entry = await self._advance(entry, slot, wait)
+        except StoppedError:
+            entry = self._reread(entry)
+            error = self._interrupted(entry)
+        except FluxError as failure:
+            entry, error = self._reread(entry), failure
+            if isinstance(failure, HALTING):
+                self.halted = self.halted or failure
+        finally:
+            slot.release()
+        error = error or _shortfall(entry)
+        self.listener(Ended(entry.id, entry.state))
+        report(Outcome(entry, error, self.clock() - started))
+
+    async def _advance(self, entry: Entry, slot: "_Slot", wait: bool) -> Entry:
+        task: Task | None = None
+        if entry.state is State.PLANNED:
+            entry, task = await self.submitter.submit(entry)
+        if entry.state is State.ACCEPTED:
+            self._tell_accepted(entry)
+            if not wait:
+                return entry
+            entry, task = await self.stop.guard(self.watcher.watch(entry, task))
+        slot.release()  # the service is done with the task: the next may be sent while this one is saved
+        if entry.state is State.READY:
+            entry = await self.stop.guard(self.saver.save(entry, task))
+        return entry
+
+    def _tell_accepted(self, entry: Entry) -> None:
+        assert entry.task_id is not None
+        expected = self.schedule(entry).expected if entry.request else None
+        self.listener(Accepted(entry.id, entry.label, entry.task_id, expected, entry.price))
+
+    def _reread(self, entry: Entry) -> Entry:
+        """The entry as the journal knows it: events are for looking, the journal is for knowing."""
+        try:
+            return self.journal.find(entry.id) or entry
+        except JournalError:
+            return entry
+
+    def _interrupted(self, entry: Entry) -> InterruptedByUser:
+        number = self.stop.signal_number or 0
+        if entry.task_id:
+            message = f"interrupted; task {entry.task_id} is paid for and runs on"
+            return InterruptedByUser(message, signal_number=number, hint="fetch it at no cost: flux resume")
+        if entry.state is State.UNKNOWN:
+            message = f"interrupted while a submission was under way; it may have been charged (entry {entry.id})"
+            return InterruptedByUser(message, signal_number=number, hint="see: flux history")
+        return InterruptedByUser("interrupted; nothing was sent", signal_number=number)
+
+
+class _Slot:
+    """One place under the cap, given back once."""
+
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots: asyncio.Semaphore | None = slots
+
+    def release(self) -> None:
+        if self._slots:
+            self._slots.release()
+            self._slots = None
+
+
+def _shortfall(entry: Entry) -> PartialError | None:
+    ordered = entry.request.operation.batch_size if entry.request else 1
+    if entry.state is not State.SAVED or len(entry.files) >= ordered:
+        return None
+    return PartialError(
+        f"task {entry.task_id} made {counted(len(entry.files), 'picture')} of the {ordered} that were ordered"
+    )

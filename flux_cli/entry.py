@@ -1,0 +1,157 @@
+"""An entry of the journal: one paid task, from plan to picture.
+
+planned -> sending -> accepted -> ready -> saved
+side exits: rejected, unknown, failed, expired
+"""
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .json_value import Json
+from .names import OutputPlan
+from .operations import TaskRequest
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+class State(StrEnum):
+    """How far an entry got (docs/promises.md)."""
+
+    PLANNED = "planned"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    READY = "ready"
+    SAVED = "saved"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+NEXT: dict[State, frozenset[State]] = {
+    State.PLANNED: frozenset({State.SENDING}),
+    # Back to planned only on proof that nothing was carried out.
+    State.SENDING: frozenset({State.PLANNED, State.ACCEPTED, State.REJECTED, State.UNKNOWN}),
+    State.ACCEPTED: frozenset({State.READY, State.FAILED, State.EXPIRED}),
+    State.READY: frozenset({State.READY, State.SAVED, State.EXPIRED}),
+    State.UNKNOWN: frozenset({State.ACCEPTED}),
+}
+UNFINISHED = (State.ACCEPTED, State.READY)
+"""Paid for, with a task id: `resume` finishes these at no cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """A picture on disk. `sha256` is of the whole file, hex."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an entry ended as it did: a stable word, a sentence, and the exit code."""
+
+    code: str
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row. Times are seconds since the epoch; `price` is USD; `request` is None for a task from elsewhere."""
+
+    id: str
+    state: State
+    service: str
+    profile: str
+    output: OutputPlan
+    created: float
+    owner: str | None = None
+    request: TaskRequest | None = None
+    price: Decimal | None = None
+    task_id: str | None = None
+    status: str | None = None
+    urls: tuple[str, ...] = ()
+    files: tuple[SavedFile, ...] = ()
+    problem: Problem | None = None
+    evidence: str | None = None
+    submitted: float | None = None
+    accepted: float | None = None
+    ended: float | None = None
+
+    @property
+    def label(self) -> str:
+        """What a person knows the entry by."""
+        return self.request.operation.prompt if self.request else self.task_id or self.id
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id() -> str:
+    """A fresh entry id: eight characters that are easy to read and to type (40 bits)."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(8))
+
+
+def to_row(entry: Entry) -> dict[str, Json]:
+    """An entry as the journal's columns hold it (see `schema`)."""
+    output, request, problem = entry.output, entry.request, entry.problem
+    paths = [str(path) for path in output.paths]
+    files = [{"path": str(file.path), "sha256": file.sha256} for file in entry.files]
+    return {
+        "id": entry.id,
+        "state": str(entry.state),
+        "service": entry.service,
+        "profile": entry.profile,
+        "output": _dump({"paths": paths, "overwrite": output.overwrite, "stdout": output.stdout}),
+        "created": entry.created,
+        "owner": entry.owner,
+        "request": None if request is None else _dump(request.to_json()),
+        "digest": None if request is None else request.digest,
+        "price": None if entry.price is None else str(entry.price),
+        "task_id": entry.task_id,
+        "status": entry.status,
+        "urls": _dump(list(entry.urls)),
+        "files": _dump(files),
+        "problem": None if problem is None else _dump(asdict(problem)),
+        "evidence": entry.evidence,
+        "submitted": entry.submitted,
+        "accepted": entry.accepted,
+        "ended": entry.ended,
+    }
+
+
+def from_row(row: "sqlite3.Row") -> Entry:
+    """The entry in a row of the journal."""
+    output, problem = json.loads(row["output"]), json.loads(row["problem"] or "null")
+    return Entry(
+        id=row["id"],
+        state=State(row["state"]),
+        service=row["service"],
+        profile=row["profile"],
+        output=OutputPlan(tuple(Path(path) for path in output["paths"]), output["overwrite"], output["stdout"]),
+        created=row["created"],
+        owner=row["owner"],
+        request=None if row["request"] is None else TaskRequest.from_json(json.loads(row["request"])),
+        price=None if row["price"] is None else Decimal(row["price"]),
+        task_id=row["task_id"],
+        status=row["status"],
+        urls=tuple(json.loads(row["urls"])),
+        files=tuple(SavedFile(Path(file["path"]), file["sha256"]) for file in json.loads(row["files"])),
+        problem=None if problem is None else Problem(problem["code"], problem["message"], problem["exit_code"]),
+        evidence=row["evidence"],
+        submitted=row["submitted"],
+        accepted=row["accepted"],
+        ended=row["ended"],
+    )
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,74 @@
+"""What the engine tells while it works. Events are for looking; the journal is for knowing.
+
+Every event names its entry; texts from outside are already one clean line.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Submitting:
+    """A paid submission is about to leave. `label` is the prompt or the task id."""
+
+    entry: str
+    label: str
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The service took the task, or a task of earlier is being followed. `expected` is a range in seconds."""
+
+    entry: str
+    label: str
+    task_id: str
+    expected: tuple[float, float] | None
+    cost: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The service's word on the task, `elapsed` seconds after it was accepted."""
+
+    entry: str
+    status: str
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something passing: it is tried again in `wait` seconds."""
+
+    entry: str
+    message: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """The task is done and its pictures are being downloaded."""
+
+    entry: str
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something the user should know that is no failure."""
+
+    entry: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The engine is done with the entry; `state` is the journal's word."""
+
+    entry: str
+    state: str
+
+
+Event = Submitting | Accepted | Looked | Trouble | Fetching | Noted | Ended
+Listener = Callable[[Event], None]

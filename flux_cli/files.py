@@ -1,0 +1,71 @@
+"""Writing files so that they are whole or absent: temporary name, sync, rename, sync of the folder."""
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+
+def temporary_beside(target: Path) -> Path:
+    """A name in the same folder that nobody uses; hidden, so that a glob for pictures passes it by."""
+    return target.with_name(f".flux-{secrets.token_hex(8)}.part")
+
+
+def create(path: Path, mode: int = 0o666) -> int:
+    """A descriptor for a new file, its `mode` less the umask; raises OSError when the name exists."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+
+
+def write_atomic(target: Path, content: bytes) -> None:
+    """Replace `target` with `content`, readable by its owner only. Raises OSError; then the old file stands."""
+    temporary = temporary_beside(target)
+    try:
+        with open(create(temporary, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def place(temporary: Path, target: Path, *, overwrite: bool) -> None:
+    """Give a finished, synced file its name.
+
+    Without `overwrite` an existing target is never replaced, even when it appeared a moment ago:
+    `link` refuses where `rename` would not. Raises FileExistsError, OSError.
+    """
+    if overwrite:
+        temporary.replace(target)
+    else:
+        _place_new(temporary, target)
+    sync_folder(target.parent)
+
+
+def _place_new(temporary: Path, target: Path) -> None:
+    try:
+        os.link(temporary, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError) as error:
+        # FAT, some network file systems and Android have no hard links.
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        temporary.rename(target)
+    else:
+        temporary.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable. Windows cannot open a folder, and needs no such thing."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):  # some network file systems refuse; the content is synced all the same
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,56 @@
+"""The journal, listed."""
+
+from datetime import datetime
+
+from .entry import Entry, State
+from .errors import ExitCode, UsageError
+from .json_value import JsonObject
+from .output import Mode, entry_json, shown
+from .session import Session
+from .text import clean, counted, usd
+
+
+def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
+    """The newest entries, a line each."""
+    if state is not None and state not in [known.value for known in State]:
+        raise UsageError(f"no state is called {clean(state, 40)!r}", hint=f"one of: {', '.join(State)}")
+    session.journal.settle_dead()
+    states = (State(state),) if state else ()
+    entries = session.journal.entries(states=states, newest_first=True, limit=limit)
+    for entry in entries:
+        if session.output.mode is Mode.JSON:
+            session.output.record("entry", _history_json(entry))
+        elif session.output.mode is Mode.QUIET:
+            session.output.result(entry.id)
+        else:
+            session.output.result(_history_line(entry))
+    if not entries:
+        session.output.note("no entries")
+    _warn_of_unknowns(session)
+    return ExitCode.OK
+
+
+def _warn_of_unknowns(session: Session) -> None:
+    unknown = session.journal.entries(states=(State.UNKNOWN,))
+    if unknown:
+        risk = sum(entry.price for entry in unknown if entry.price is not None)
+        number = counted(len(unknown), "submission")
+        session.output.note(f"{number} with a lost answer, {usd(risk)} at risk; see: flux resume" if risk else number)
+
+
+def _history_json(entry: Entry) -> JsonObject:
+    problem: JsonObject | None = None
+    if entry.problem:
+        code, message = entry.problem.code, entry.problem.message
+        problem = {"code": code, "message": message, "exit_code": entry.problem.exit_code}
+    created = datetime.fromtimestamp(entry.created).astimezone().isoformat(timespec="seconds")
+    service = {"service": entry.service, "profile": entry.profile}
+    return {**entry_json(entry), "created_at": created, **service, "evidence": entry.evidence, "error": problem}
+
+
+def _history_line(entry: Entry) -> str:
+    when = datetime.fromtimestamp(entry.created).strftime("%Y-%m-%d %H:%M")
+    cost = usd(entry.price) if entry.price is not None else "-"
+    what = ", ".join(shown(file.path) for file in entry.files) or (entry.task_id if entry.request else "") or ""
+    label = clean(entry.label, 50)
+    return f"{entry.id}  {when}  {entry.state:<8}  {cost:>7}  {label}" + (f"  {what}" if what else "")

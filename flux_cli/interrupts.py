@@ -1,0 +1,86 @@
+"""SIGINT and SIGTERM: the first asks to stop in order, the second stops at once.
+
+The one seam for signals; it uses nothing that Windows lacks.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Sleep = Callable[[float], Coroutine[Any, Any, None]]
+"""Waits for a number of seconds; `asyncio.sleep`, or a test's own."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedError(Exception):
+    """The user asked to stop, and what was waited for has been given up."""
+
+
+class Stop:
+    """Whether the user has asked to stop, and ways to wait that heed it."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._event = asyncio.Event()
+
+    @property
+    def requested(self) -> bool:
+        """Whether a first signal has come."""
+        return self.signal_number is not None
+
+    def request(self, signal_number: int) -> None:
+        """Ask for an orderly stop."""
+        self.signal_number = signal_number
+        self._event.set()
+
+    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`; a stop cancels it and raises StoppedError."""
+        return await self.grace(work, 0.0)
+
+    async def grace(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """The result of `work`, which a stop leaves `seconds` more; then it is cancelled: StoppedError."""
+        task = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and seconds > 0:
+                await asyncio.wait({task}, timeout=seconds)
+            if task.done():
+                return task.result()
+            raise StoppedError
+        finally:
+            stopping.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """While inside: the first signal requests a stop, the second cancels the current task."""
+        loop, main = asyncio.get_running_loop(), asyncio.current_task()
+        assert main is not None
+
+        def received(number: int) -> None:
+            if self.requested:
+                main.cancel()
+            else:
+                self.request(number)
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(received, number)
+
+        previous = {number: signal.getsignal(number) for number in SIGNALS}
+        try:
+            for number in SIGNALS:
+                # A signal that the caller ignores (nohup, `sh -c '... &'`) stays ignored.
+                if previous[number] != signal.SIG_IGN:
+                    signal.signal(number, handler)
+            yield
+        finally:
+            for number in SIGNALS:
+                signal.signal(number, previous[number])

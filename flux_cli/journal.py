@@ -1,0 +1,189 @@
+"""The journal: what was asked for, what was paid, and how far it got. SQLite, one row an entry.
+
+`sending` is durable before the first byte of a POST leaves, `accepted` before anything is printed. A change is a
+compare-and-swap on the state and the owner, so two processes never advance one entry; the owner is a lock file
+that the kernel frees when its process dies.
+"""
+
+import contextlib
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+from .entry import NEXT, Entry, State, from_row, new_id, to_row
+from .errors import JournalError
+from .json_value import Json
+from .locks import Lock, is_held
+from .names import OutputPlan
+from .operations import TaskRequest
+from .schema import MIGRATIONS
+
+BUSY_SECONDS = 10.0
+
+
+class Journal:
+    """The journal of one user at one place on disk.
+
+    Every method raises JournalError when the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, locks: Path, *, now: Callable[[], float] = time.time) -> None:
+        self._path, self._locks, self._now = path, locks, now
+        self._owner: tuple[str, Lock] | None = None
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Prompts are private: the file is its owner's alone, whatever the umask.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode=WAL")
+            # FULL: a commit survives a power cut. `sending` and `accepted` must.
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._migrate()
+
+    def _migrate(self) -> None:
+        version = self._version()
+        if version > len(MIGRATIONS):
+            raise JournalError(
+                f"the journal {self._path} was written by a newer flux", hint="upgrade: pip install -U piapi-flux"
+            )
+        if version == len(MIGRATIONS):
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        # Another process may have migrated while this one waited for the lock.
+        for number, statement in enumerate(MIGRATIONS[self._version() :], self._version() + 1):
+            self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version={number}")
+        self._db.execute("COMMIT")
+
+    def _version(self) -> int:
+        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            locked = "locked" in str(error)
+            hint = "another flux holds it; try again" if locked else f"if it is damaged, move it away: {self._path}"
+            raise JournalError(f"cannot use the journal {self._path}: {error}", hint=hint) from error
+
+    def close(self) -> None:
+        """Close the file and let go of every entry."""
+        self._db.close()
+        if self._owner:
+            self._owner[1].release()
+            self._owner = None
+
+    @property
+    def owner(self) -> str:
+        """This process's name in the journal, held by a lock that dies with it."""
+        if self._owner is None:
+            name = secrets.token_hex(8)
+            with self._errors():
+                lock = Lock.take(self._lock_path(name))
+            if lock is None:
+                raise JournalError(f"cannot lock {self._lock_path(name)}")
+            self._owner = (name, lock)
+        return self._owner[0]
+
+    def _lock_path(self, owner: str) -> Path:
+        return self._locks / f"{owner}.lock"
+
+    # --- writing ---------------------------------------------------------------------------------------------
+
+    def plan(self, request: TaskRequest, output: OutputPlan, *, service: str, profile: str, price: Decimal) -> Entry:
+        """A new entry, durable: about to be sent."""
+        return self._insert(
+            Entry(new_id(), State.PLANNED, service, profile, output, self._now(), self.owner, request, price)
+        )
+
+    def adopt(self, task_id: str, output: OutputPlan, *, service: str, profile: str) -> Entry:
+        """A new entry, durable, for a task that was submitted elsewhere."""
+        now = self._now()
+        return self._insert(
+            Entry(new_id(), State.ACCEPTED, service, profile, output, now, self.owner, task_id=task_id, accepted=now)
+        )
+
+    def _insert(self, entry: Entry) -> Entry:
+        row = to_row(entry)
+        places = ", ".join("?" * len(row))
+        with self._errors():
+            self._db.execute(f"INSERT INTO entries ({', '.join(row)}) VALUES ({places})", list(row.values()))
+        return entry
+
+    def move(self, entry: Entry, **changes: object) -> Entry:
+        """Change an entry that this process owns, durably; `state` among the changes must be an allowed next one.
+
+        Raises JournalError when somebody else has changed it.
+        """
+        moved = replace(entry, **changes)  # type: ignore[arg-type]
+        if moved.state is not entry.state and moved.state not in NEXT.get(entry.state, frozenset()):
+            raise JournalError(f"entry {entry.id} cannot go from {entry.state} to {moved.state}")
+        before, after = to_row(entry), to_row(moved)
+        row = {name: value for name, value in after.items() if value != before[name]}
+        if row and not self._swap(entry, row):
+            raise JournalError(f"entry {entry.id} was changed by another process", hint="see: flux history")
+        return moved
+
+    def _swap(self, entry: Entry, row: Mapping[str, Json]) -> bool:
+        sets = ", ".join(f"{name} = ?" for name in row)
+        where = "id = ? AND state = ? AND owner IS ?"
+        with self._errors():
+            cursor = self._db.execute(
+                f"UPDATE entries SET {sets} WHERE {where}", [*row.values(), entry.id, entry.state, entry.owner]
+            )
+        return cursor.rowcount == 1
+
+    def claim(self, entry: Entry) -> Entry | None:
+        """The entry, now owned by this process; None when a living process has it, or it has moved on."""
+        if entry.owner == self.owner:
+            return entry
+        if entry.owner and is_held(self._lock_path(entry.owner)):
+            return None
+        return replace(entry, owner=self.owner) if self._swap(entry, {"owner": self.owner}) else None
+
+    def settle_dead(self) -> list[Entry]:
+        """Mark as unknown what was being sent by processes that have died, and return it."""
+        settled = []
+        for entry in self.entries(states=(State.SENDING,)):
+            if claimed := self.claim(entry):
+                evidence = "the process that sent it ended before the answer came"
+                settled.append(self.move(claimed, state=State.UNKNOWN, evidence=evidence))
+        return settled
+
+    # --- reading ---------------------------------------------------------------------------------------------
+
+    def entries(
+        self, *, states: Iterable[State] = (), service: str | None = None, profile: str | None = None,
+        newest_first: bool = False, limit: int = -1,
+    ) -> list[Entry]:  # fmt: skip
+        """Entries in these states (all when empty), of a service and profile when given, in the order they were made."""
+        wanted = [str(state) for state in states]
+        conditions, values = ["1"], list[Json]()
+        if wanted:
+            conditions.append(f"state IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+        for name, value in (("service", service), ("profile", profile)):
+            if value is not None:
+                conditions.append(f"{name} = ?")
+                values.append(value)
+        order = "DESC" if newest_first else "ASC"
+        sql = f"SELECT * FROM entries WHERE {' AND '.join(conditions)} ORDER BY number {order} LIMIT ?"
+        with self._errors():
+            rows = self._db.execute(sql, [*values, limit]).fetchall()
+        return [from_row(row) for row in rows]
+
+    def find(self, word: str) -> Entry | None:
+        """The newest entry with this id or this task id."""
+        with self._errors():
+            row = self._db.execute(
+                "SELECT * FROM entries WHERE id = ? OR task_id = ? ORDER BY number DESC LIMIT 1", (word, word)
+            ).fetchone()
+        return None if row is None else from_row(row)

@@ -1,0 +1,40 @@
+"""The type of a parsed JSON value, and tolerant ways to look into one.
+
+Replies come from outside: whatever is not as expected reads as absent, never as an exception.
+"""
+
+from typing import TypeAlias
+
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
+JsonObject: TypeAlias = dict[str, Json]
+
+
+def object_at(value: Json, *path: str) -> JsonObject:
+    """The object found by following `path`; an empty one when there is none."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def text_at(value: Json, *path: str) -> str:
+    """The string found by following `path`, stripped; empty when there is none."""
+    found = object_at(value, *path[:-1]).get(path[-1])
+    return found.strip() if isinstance(found, str) else ""
+
+
+def number_at(value: Json, *path: str) -> int | None:
+    """The whole number found by following `path`, also when it is written as a string of digits."""
+    found = object_at(value, *path[:-1]).get(path[-1])
+    if isinstance(found, str) and found.strip().isascii() and found.strip().isdigit():
+        return int(found) if len(found) < 19 else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def strings_in(value: Json, depth: int = 8) -> list[str]:
+    """Every string in `value`, in order, at most `depth` levels down."""
+    if isinstance(value, str):
+        return [value]
+    if depth == 0 or not isinstance(value, list | dict):
+        return []
+    inner = value.values() if isinstance(value, dict) else value
+    return [text for item in inner for text in strings_in(item, depth - 1)]

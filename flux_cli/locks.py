@@ -1,0 +1,58 @@
+"""Locks that die with their holder, however it dies: the kernel frees them.
+
+The one seam between Unix (`flock`) and Windows (`msvcrt.locking`).
+"""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Self
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Lock:
+    """An exclusive lock on a file, held until `release` or the end of the process."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> Self | None:
+        """The lock, or None when another process holds it. Raises OSError when the file cannot be made."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            _take(descriptor)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return cls(path, descriptor)
+
+    def release(self) -> None:
+        """Let go, and remove the file: its name is never used again."""
+        os.close(self._descriptor)
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock at `path`. A lock file that is gone is not held."""
+    if not path.exists():
+        return False
+    lock = Lock.take(path)
+    if lock is None:
+        return True
+    lock.release()
+    return False

@@ -1,0 +1,134 @@
+"""Names of picture files: from a template, safe on every system, never on top of another picture.
+
+Placeholders are fixed words; a template is never given to `str.format`, which would hand a prompt file the
+attributes of our objects.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import UsageError
+from .text import clean, cut, slug
+
+DEFAULT_TEMPLATE = "{slug}-{seed}"
+PLACEHOLDERS: dict[str, str] = {
+    "slug": "the prompt's first words",
+    "seed": "the seed",
+    "model": "the model's short name",
+    "op": "the operation",
+    "date": "today, 2026-11-25",
+    "time": "now, 153012",
+    "task": "the task's id",
+    "id": "the journal entry",
+    "index": "the place in the batch",
+    "n": "the picture's number within its task",
+}
+LATE = "{task}"
+"""The task's id is known only when the picture comes: it stays in the planned name until then."""
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+_BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
+# Windows refuses these whatever the extension, and characters that a shell or a share would mangle.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_UNSAFE = re.compile(r"[^\w.,+=@-]+")
+VALUE_BYTES, NAME_BYTES = 80, 240
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """Where the pictures of one task go, settled before it is paid for.
+
+    paths: absolute; one for each picture that was ordered. May hold `LATE`.
+    overwrite: an existing file is replaced.
+    stdout: the picture's bytes also go to stdout.
+    """
+
+    paths: tuple[Path, ...]
+    overwrite: bool = False
+    stdout: bool = False
+
+    def path(self, index: int, task_id: str) -> Path:
+        """The place of picture `index` (from 0); for more pictures than ordered, a name after the last."""
+        planned = self.paths[min(index, len(self.paths) - 1)]
+        path = planned.with_name(planned.name.replace(LATE, task_id))
+        return path if index < len(self.paths) else path.with_stem(f"{path.stem}-{index + 1}")
+
+
+def is_template(text: str) -> bool:
+    """Whether a name makes different files for different tasks."""
+    return _BRACES.search(text) is not None
+
+
+def safe_value(value: str) -> str:
+    """A placeholder's value as part of a file name: no separators, at most 80 bytes, no hidden or parent name."""
+    return cut(_UNSAFE.sub("-", value), VALUE_BYTES).strip("-.") or "x"
+
+
+def render(template: str, values: Mapping[str, str]) -> str:
+    """The template with its placeholders filled in. Raises UsageError for one that does not exist."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in values:
+            known = " ".join(f"{{{word}}}" for word in values)
+            raise UsageError(
+                f"no placeholder is called {clean(match.group(), 40)} in an output name", hint=f"there are: {known}"
+            )
+        return LATE if name == "task" else safe_value(values[name])
+
+    return _BRACES.sub(value, template)
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for a file name that some system cannot hold."""
+    if (
+        not name
+        or name != name.rstrip(". ")
+        or _DEVICES.fullmatch(name)
+        or re.search(r'[<>:"|?*\\\x00-\x1f\x7f]', name)
+    ):
+        raise UsageError(f"the output name {clean(name, 80)!r} would not work on every system")
+    if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES:
+        raise UsageError(f"the output name is longer than {NAME_BYTES} bytes: {clean(name, 80)}")
+
+
+def picture_paths(template: str, values: Mapping[str, str], count: int, folder: Path) -> list[Path]:
+    """The absolute names of the `count` pictures of a task, before any collision is settled.
+
+    Without `{n}` in the template, several pictures get -1, -2, ... before the extension.
+    Raises UsageError for a name that cannot be.
+    """
+    stem, extension = _split(template)
+    if count > 1 and "{n}" not in template:
+        stem += "-{n}"
+    paths = [folder / f"{render(stem, {**values, 'n': str(number)})}{extension}" for number in range(1, count + 1)]
+    for path in paths:
+        check_name(path.name)
+    return paths
+
+
+def _split(template: str) -> tuple[str, str]:
+    for extension in EXTENSIONS:
+        if template.lower().endswith(extension):
+            if extension != ".png":
+                raise UsageError(
+                    f"the service makes PNG pictures, not {extension}", hint="give a name that ends in .png"
+                )
+            return template[: -len(extension)], template[-len(extension) :]
+    return template, ".png"
+
+
+def unique(path: Path, is_taken: Callable[[Path], bool]) -> Path:
+    """`path`, or the first of `name-2.png`, `name-3.png`, ... that is not taken."""
+    candidate, number = path, 1
+    while is_taken(candidate):
+        number += 1
+        candidate = path.with_stem(f"{path.stem}-{number}")
+    return candidate
+
+
+def prompt_slug(prompt: str) -> str:
+    """The prompt's first words as part of a name; `picture` for a prompt without letters."""
+    return slug(prompt) or "picture"

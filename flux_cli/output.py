@@ -1,0 +1,209 @@
+"""The one writer to stdout and stderr. stdout carries results only; everything else goes to stderr."""
+
+import codecs
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TextIO
+
+from .entry import Entry, State
+from .errors import FluxError
+from .json_value import Json, JsonObject
+from .outcome import Outcome
+from .progress import LiveProgress, PlainProgress, Progress
+from .text import clean, redact, seconds, usd
+
+SCHEMA = 1
+
+
+class Mode(Enum):
+    """How results look."""
+
+    TEXT = "text"
+    JSON = "json"
+    QUIET = "quiet"
+
+
+def _encodable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """File names come back byte for byte; what the terminal's encoding lacks becomes a visible escape."""
+    assert isinstance(error, UnicodeEncodeError)
+    wrong = error.object[error.start : error.end]
+    if all("\udc80" <= character <= "\udcff" for character in wrong):
+        return bytes(ord(character) - 0xDC00 for character in wrong), error.end
+    return wrong.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error("flux", _encodable)
+
+
+class Output:
+    """Says what happened. `secrets` never appear in anything it writes."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, mode: Mode = Mode.TEXT, verbose: bool = False) -> None:
+        self.mode, self.verbose = mode, verbose
+        self._stdout, self._stderr = stdout, stderr
+        self.secrets: set[str] = set()
+        self._progress: Progress | None = None
+        for stream in (stdout, stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="flux")
+
+    # --- stdout ----------------------------------------------------------------------------------------------
+
+    def result(self, line: str) -> None:
+        """A line of the result."""
+        self._write(self._stdout, line)
+
+    def record(self, kind: str, content: JsonObject) -> None:
+        """A JSON object of the result, on one line."""
+        line = json.dumps({"schema": SCHEMA, "type": kind, **content}, ensure_ascii=True)
+        self._write(self._stdout, line)
+
+    def content(self, path: Path) -> None:
+        """The bytes of a file."""
+        self._stdout.flush()
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, self._stdout.buffer)
+        self._stdout.buffer.flush()
+
+    @property
+    def to_terminal(self) -> bool:
+        """Whether stdout is a terminal."""
+        return self._stdout.isatty()
+
+    # --- stderr ----------------------------------------------------------------------------------------------
+
+    def note(self, line: str) -> None:
+        """Something worth knowing; silent with `-q`."""
+        if self.mode is not Mode.QUIET:
+            self._write(self._stderr, line)
+
+    def warn(self, line: str) -> None:
+        """Something that needs attention."""
+        self._write(self._stderr, f"flux: warning: {line}")
+
+    def debug(self, line: str) -> None:
+        """A line of the HTTP trace."""
+        self._write(self._stderr, f"debug: {clean(line, 2000)}")
+
+    def error(self, error: FluxError) -> None:
+        """What went wrong, what it means for the user's money, and what to do next."""
+        self._write(self._stderr, f"flux: {clean(error.sentence, 1000)}")
+        if error.hint:
+            self._write(self._stderr, f"      {clean(error.hint, 1000)}")
+
+    def failure(self, error: FluxError) -> None:
+        """An error that belongs to no entry."""
+        if self.mode is Mode.JSON:
+            self.record("error", {"error": error_json(error)})
+        self.error(error)
+
+    # --- outcomes --------------------------------------------------------------------------------------------
+
+    def outcome(self, outcome: Outcome) -> None:
+        """The end of one entry, on both streams."""
+        entry = outcome.entry
+        if self.mode is Mode.JSON:
+            self.record("outcome", outcome_json(outcome))
+        else:
+            self._outcome_text(entry)
+        if outcome.error:
+            self.error(outcome.error)
+
+    def _outcome_text(self, entry: Entry) -> None:
+        if entry.state is State.SAVED:
+            for file in entry.files:
+                self._saved(entry, file.path)
+        elif entry.state is State.ACCEPTED and entry.task_id:
+            self.result(entry.task_id)
+
+    def _saved(self, entry: Entry, path: Path) -> None:
+        if entry.output.stdout:
+            self.content(path)
+            return
+        if self.mode is Mode.TEXT:
+            self.note(f"saved {shown(path)}{_facts(entry)}")
+        self.result(shown(path))
+
+    # --- progress --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[Progress]:
+        """A listener for the engine's events, shown while inside the block."""
+        live = self.mode is not Mode.QUIET and not self.verbose and self._stderr.isatty()
+        if live and os.environ.get("TERM") != "dumb":
+            self._progress = LiveProgress(self._stderr, total=total)
+        else:
+            self._progress = PlainProgress(self.note, verbose=self.verbose)
+        self._progress.resume()
+        try:
+            yield self._progress
+        finally:
+            progress, self._progress = self._progress, None
+            progress.pause()
+
+    def _write(self, stream: TextIO, line: str) -> None:
+        progress, self._progress = self._progress, None
+        if progress:
+            progress.pause()
+        stream.write(redact(line, self.secrets) + "\n")
+        stream.flush()
+        if progress:
+            progress.resume()
+            self._progress = progress
+
+
+def shown(path: Path) -> str:
+    """A path as a person in this folder would type it: relative when it is below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def _facts(entry: Entry) -> str:
+    facts = []
+    if entry.request:
+        facts += [entry.request.model, f"seed {entry.request.seed}"]
+    if entry.price is not None:
+        facts.append(usd(entry.price))
+    if entry.ended and entry.accepted:
+        facts.append(seconds(max(0.0, entry.ended - entry.accepted)))
+    return f" ({', '.join(facts)})" if facts else ""
+
+
+CHARGED = frozenset({State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED, State.FAILED})
+
+
+def error_json(error: FluxError) -> JsonObject:
+    """An error as `--json` shows it."""
+    return {"code": error.code, "message": error.sentence, "hint": error.hint, "exit_code": int(error.exit_code)}
+
+
+def entry_json(entry: Entry) -> JsonObject:
+    """An entry as `--json` shows it. Fields are only ever added."""
+    request, price = entry.request, None if entry.price is None else str(entry.price)
+    return {
+        "state": str(entry.state),
+        "entry": entry.id,
+        "task_id": entry.task_id,
+        "status": entry.status,
+        "op": request.operation.name if request else None,
+        "model": request.model if request else None,
+        "prompt": request.operation.prompt if request else None,
+        "seed": request.seed if request else None,
+        "files": [str(file.path) for file in entry.files],
+        "urls": list(entry.urls),
+        "cost_usd": price if entry.state in CHARGED else None,
+        "at_risk_usd": price if entry.state is State.UNKNOWN else None,
+    }
+
+
+def outcome_json(outcome: Outcome) -> JsonObject:
+    """An outcome as `--json` shows it."""
+    error: Json = error_json(outcome.error) if outcome.error else None
+    return {**entry_json(outcome.entry), "seconds": round(outcome.seconds, 3), "error": error}

@@ -1,0 +1,103 @@
+"""What the miniature service refuses, with the specification's codes (Error Handling, Parameter Reference)."""
+
+import math
+from dataclasses import dataclass
+
+from ..catalog import Catalog, Model
+from ..errors import UsageError
+from ..json_value import Json, JsonObject, object_at
+
+BAD_REQUEST = 400
+NUMBERS = {
+    "width": int,
+    "height": int,
+    "steps": int,
+    "seed": int,
+    "batch_size": int,
+    "guidance_scale": float,
+    "denoise": float,
+}
+TEXTS = ("prompt", "negative_prompt")
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalError(Exception):
+    """A refused request: the HTTP status, PiAPI's error code, and its words."""
+
+    status: int
+    code: int
+    message: str
+    detail: str = ""
+
+
+def checked_model(body: Json, catalog: Catalog) -> Model:
+    """The model that a create request names, when the whole request keeps the rules. Raises RefusalError."""
+    if not isinstance(body, dict) or not isinstance(body.get("input"), dict):
+        raise RefusalError(400, BAD_REQUEST, "invalid request", "the body is {model, task_type, input}")
+    try:
+        model = catalog.model(str(body.get("model")))
+    except UsageError:
+        raise RefusalError(400, BAD_REQUEST, "unknown model", f"{body.get('model')}") from None
+    if body.get("task_type") != "txt2img":
+        raise RefusalError(400, BAD_REQUEST, "unknown task_type", f"{body.get('task_type')}")
+    fields = object_at(body, "input")
+    _check_types(fields)
+    _check_prompt(fields, model)
+    _check_size(fields, model)
+    _check_ranges(fields, model)
+    return model
+
+
+def _check_types(fields: JsonObject) -> None:
+    """The live service is type-strict: a number sent as a string is refused (docs/service.md, section 1)."""
+    for name, kind in NUMBERS.items():
+        value = fields.get(name, 0)
+        right = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+        if not right or not math.isfinite(value):  # type: ignore[arg-type]  # a number, as just checked
+            raise RefusalError(400, BAD_REQUEST, f"cannot unmarshal {type(value).__name__} into input.{name}")
+    for name in TEXTS:
+        if not isinstance(fields.get(name, ""), str):
+            raise RefusalError(400, BAD_REQUEST, f"cannot unmarshal {type(fields[name]).__name__} into input.{name}")
+
+
+def _check_prompt(fields: JsonObject, model: Model) -> None:
+    prompt, limit = str(fields.get("prompt", "")), model.limits.prompt_characters
+    if not 1 <= len(prompt) <= limit:
+        raise RefusalError(
+            400, 1100, "Invalid prompt length", f"Prompt must be 1-{limit} characters, got {len(prompt)}"
+        )
+
+
+def _check_size(fields: JsonObject, model: Model) -> None:
+    width, height = side(fields, "width"), side(fields, "height")
+    if width < 1 or height < 1 or width * height > model.limits.pixels:
+        raise RefusalError(
+            400, 1700, "Invalid image dimensions", f"Width * height cannot exceed {model.limits.pixels} pixels"
+        )
+
+
+def _check_ranges(fields: JsonObject, model: Model) -> None:
+    limits = model.limits
+    _in_range(fields, "guidance_scale", *limits.guidance)
+    _in_range(fields, "denoise", *limits.denoise)
+    _in_range(fields, "steps", 0, limits.steps)
+    if "batch_size" in fields:
+        _in_range(fields, "batch_size", 1, limits.batch_size)
+
+
+def _in_range(fields: JsonObject, name: str, low: float, high: float) -> None:
+    value = fields.get(name)
+    if isinstance(value, int | float) and not low <= value <= high:
+        raise RefusalError(400, BAD_REQUEST, f"Invalid {name}", f"{name} must be {low:g}-{high:g}, got {value:g}")
+
+
+def side(fields: JsonObject, name: str) -> int:
+    """A side of the picture in pixels; absent or 0 means 1024."""
+    value = fields.get(name)
+    return value if isinstance(value, int) and value else 1024
+
+
+def count(fields: JsonObject) -> int:
+    """How many pictures are ordered."""
+    value = fields.get("batch_size")
+    return value if isinstance(value, int) else 1

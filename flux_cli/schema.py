@@ -1,0 +1,34 @@
+"""The journal's schema: migrations, applied in order, never edited once released.
+
+`PRAGMA user_version` counts how many a file has had.
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE entries (
+        number    INTEGER PRIMARY KEY AUTOINCREMENT,
+        id        TEXT NOT NULL UNIQUE,
+        state     TEXT NOT NULL,
+        owner     TEXT,             -- the lock file of the process that may change it
+        service   TEXT NOT NULL,    -- base URL
+        profile   TEXT NOT NULL,
+        created   REAL NOT NULL,    -- seconds since the epoch, as all times here
+        request   TEXT,             -- canonical JSON; null for a task from elsewhere
+        digest    TEXT,             -- SHA-256 of the request
+        price     TEXT,             -- USD expected, decimal
+        output    TEXT NOT NULL,    -- where the pictures go, JSON
+        task_id   TEXT,
+        status    TEXT,             -- the service's last word
+        urls      TEXT NOT NULL,    -- JSON list
+        files     TEXT NOT NULL,    -- JSON list of {path, sha256}
+        problem   TEXT,             -- JSON {code, message, exit_code}
+        evidence  TEXT,             -- of an unknown submission: what is known
+        submitted REAL,
+        accepted  REAL,
+        ended     REAL
+    ) STRICT
+    """,
+    "CREATE INDEX entries_state ON entries (state)",
+    "CREATE INDEX entries_task ON entries (task_id)",
+    "CREATE INDEX entries_digest ON entries (digest)",
+)

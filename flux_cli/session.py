@@ -1,0 +1,218 @@
+"""What one invocation needs, each thing made when it is first asked for.
+
+Heavy imports (httpx, asyncio, sqlite3, Pillow) wait inside the methods that need them.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+from .catalog import Catalog, prices_in
+from .config import Settings, permissions_warning, read_file, resolve
+from .errors import ConfigError, UsageError
+from .json_value import JsonObject
+from .operations import TaskRequest
+from .options import CommonOptions
+from .output import Mode, Output
+from .paths import Paths
+from .polling import PollSchedule
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .client import PiAPIClient
+    from .downloads import Downloader
+    from .entry import Entry, State
+    from .journal import Journal
+
+SANDBOX_URL = "http://sandbox.localhost/api/v1"
+SANDBOX_KEY = "sandbox"
+SANDBOX_SPEED = 15.0
+"""The in-process sandbox works this many times faster than the documented durations: a second or two a task."""
+
+
+class Session:
+    """One invocation: its settings, its journal, its output. `given` are settings from the command's options."""
+
+    def __init__(
+        self,
+        common: CommonOptions,
+        given: Mapping[str, str | None],
+        *,
+        environ: Mapping[str, str] = os.environ,
+        stdin: TextIO | None = None,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+    ) -> None:
+        self.common, self.environ = common, environ
+        self._given = {**given, **common.settings()}
+        self.stdin = stdin or sys.stdin
+        mode = Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT
+        self.output = Output(stdout or sys.stdout, stderr or sys.stderr, mode=mode, verbose=common.verbose)
+        for name in ("PIAPI_API_KEY", "FLUX_WEBHOOK_SECRET"):
+            self.output.secrets.add(environ.get(name, "").strip())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if "journal" in self.__dict__:
+            self.journal.close()
+
+    # --- settings --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def home(self) -> Paths:
+        """The user's folders, whether or not the sandbox is used."""
+        return Paths.find(self.environ)
+
+    @cached_property
+    def paths(self) -> Paths:
+        """The folders for this invocation: the sandbox has its own journal."""
+        return self.home.sandbox if self.sandbox else self.home
+
+    @cached_property
+    def config_file(self) -> JsonObject:
+        """The config file's content. A file that others can read draws a warning."""
+        content = read_file(self.home.config_file)
+        if content and (warning := permissions_warning(self.home.config_file)):
+            self.output.warn(warning)
+        return content
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Every setting, resolved."""
+        settings = resolve(self.config_file, self.environ, self._given, path=self.home.config_file)
+        self.output.secrets.add(settings.key or "")
+        return settings
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the built-in service is used."""
+        return self.settings.flag("sandbox")
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Models, prices, limits, presets."""
+        return Catalog(prices_in(self.config_file))
+
+    @property
+    def service(self) -> str:
+        """The base URL of the service that this invocation talks to."""
+        return SANDBOX_URL if self.sandbox else self.settings.text("base_url")
+
+    @cached_property
+    def key(self) -> str:
+        """The key. Raises ConfigError that names the places that were looked in."""
+        if self.sandbox:
+            return SANDBOX_KEY
+        if self.settings.key is None:
+            place = f"{self.home.config_file} [profiles.{self.settings.profile}]"
+            raise ConfigError(
+                f"no PiAPI key: looked in PIAPI_API_KEY and {place}; nothing was sent",
+                hint="store one with: flux login; or try without one: add --sandbox",
+                code="no_key",
+            )
+        return self.settings.key
+
+    @property
+    def scale(self) -> float:
+        """What multiplies expected durations and backoffs."""
+        scale = float(self.settings.text("time_scale"))
+        return scale / SANDBOX_SPEED if self.sandbox else scale
+
+    @property
+    def concurrency(self) -> int:
+        """How many tasks may be unfinished at once."""
+        if chosen := self.settings.get("concurrency"):
+            return int(chosen)
+        plan = "pro" if self.sandbox else self.settings.text("plan")
+        return self.catalog.concurrency(plan, self.settings.get("service_mode"))
+
+    @property
+    def folder(self) -> Path:
+        """Where pictures go, absolute."""
+        return Path(os.path.abspath(Path(self.settings.text("output_dir")).expanduser()))
+
+    def price(self, request: TaskRequest) -> Decimal:
+        """What the request is expected to cost, USD."""
+        return self.catalog.price(request)
+
+    # --- the wire --------------------------------------------------------------------------------------------
+
+    def body(self, request: TaskRequest) -> JsonObject:
+        """The exact JSON that is sent for a request."""
+        from .wire import create_body
+
+        secret = self._webhook_secret() if request.webhook else None
+        return create_body(request, webhook_secret=secret, debug=self.common.debug)
+
+    def _webhook_secret(self) -> str | None:
+        secret = self.environ.get("FLUX_WEBHOOK_SECRET")
+        if path := self.settings.get("webhook_secret_file"):
+            try:
+                secret = Path(path).expanduser().read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"cannot read the webhook secret from {path}: {error}") from error
+        secret = secret.rstrip("\r\n") if secret else None
+        if secret:
+            self.output.secrets.add(secret)
+        return secret
+
+    @cached_property
+    def _transport(self) -> "httpx.AsyncBaseTransport | None":
+        if not self.sandbox:
+            return None
+        import httpx
+
+        from .sandbox.app import create_app
+
+        return httpx.ASGITransport(create_app(self.paths.sandbox_service, speed=SANDBOX_SPEED))
+
+    def client(self, key: str | None = None) -> "PiAPIClient":
+        """A client for the service, with the session's key or another."""
+        from .client import PiAPIClient
+
+        trace = self.output.debug if self.common.debug else None
+        return PiAPIClient(self.service, key or self.key, transport=self._transport, trace=trace)
+
+    def downloader(self) -> "Downloader":
+        """A downloader for the service's pictures."""
+        from urllib.parse import urlsplit
+
+        from .config import is_loopback
+        from .downloads import Downloader
+
+        trace = self.output.debug if self.common.debug else None
+        private = is_loopback(urlsplit(self.service).hostname or "")
+        return Downloader(private=private, transport=self._transport, trace=trace)
+
+    # --- memory ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def journal(self) -> "Journal":
+        """The journal, opened (and made, the first time)."""
+        from .journal import Journal
+
+        return Journal(self.paths.journal, self.paths.locks)
+
+    def entries(self, *states: "State") -> "list[Entry]":
+        """The journal's entries of this service and profile that are in one of `states`."""
+        return self.journal.entries(states=states, service=self.service, profile=self.settings.profile)
+
+    def schedule(self, entry: "Entry") -> PollSchedule:
+        """When to look at an entry's task."""
+        models = self.catalog.models.values()
+        if entry.request is None:
+            spans = [model.seconds for model in models]
+            seconds = (min(low for low, _ in spans), max(high for _, high in spans))
+        else:
+            seconds = self.catalog.model(entry.request.model).seconds
+        return PollSchedule(seconds, self.scale)

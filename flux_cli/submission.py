@@ -1,0 +1,124 @@
+"""Submitting an entry: the one step that costs money.
+
+The order is the promise: `sending` on disk, then the POST; `accepted` on disk, then anything else.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .client import Answer, PiAPIClient, refusal
+from .entry import Entry, Problem, State
+from .errors import FluxError, JournalError, NetworkError, UnknownChargeError
+from .events import Listener, Submitting, Trouble
+from .fate import RETRIES, Fate
+from .interrupts import Sleep, Stop, StoppedError
+from .journal import Journal
+from .json_value import JsonObject
+from .operations import TaskRequest
+from .polling import backoff
+from .task import Task
+from .text import usd
+
+GRACE_SECONDS = 10.0
+"""How long a POST in flight may still answer after the user asked to stop: its charge must not be lost."""
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """Sends planned entries. `timeout` bounds, in seconds, how long a busy service is asked again."""
+
+    client: PiAPIClient
+    journal: Journal
+    listener: Listener
+    stop: Stop
+    body: Callable[[TaskRequest], JsonObject]
+    clock: Callable[[], float]
+    sleep: Sleep
+    timeout: float
+    scale: float
+
+    async def submit(self, entry: Entry) -> tuple[Entry, Task]:
+        """The entry, accepted, and the task as the service first told of it.
+
+        Raises RefusedError, CreditsError, KeyRefusedError, NetworkError (the entry stays planned),
+        UnknownChargeError, JournalError, StoppedError.
+        """
+        assert entry.request is not None
+        body, deadline = self.body(entry.request), self.clock() + self.timeout
+        self.listener(Submitting(entry.id, entry.label, entry.request.model))
+        tries: Counter[Fate] = Counter()
+        while True:
+            entry = self.journal.move(entry, state=State.SENDING, submitted=time.time())
+            answer = await self._post(entry, body)
+            if answer.fate is Fate.ACCEPTED and answer.task is not None:
+                return self._accepted(entry, answer.task), answer.task
+            entry = self._refused(entry, answer)
+            tries[answer.fate] += 1
+            await self._before_another_try(entry, answer, tries[answer.fate], deadline)
+
+    async def _post(self, entry: Entry, body: JsonObject) -> Answer:
+        try:
+            return await self.stop.grace(self.client.create(body), GRACE_SECONDS)
+        except (StoppedError, asyncio.CancelledError):
+            self.journal.move(entry, state=State.UNKNOWN, evidence="interrupted before the answer came")
+            raise
+        except Exception as error:
+            # Whatever this was, sending may have begun: doubt is unknown.
+            self.journal.move(entry, state=State.UNKNOWN, evidence=f"ended by {type(error).__name__}")
+            raise
+
+    def _accepted(self, entry: Entry, task: Task) -> Entry:
+        try:
+            return self.journal.move(
+                entry, state=State.ACCEPTED, task_id=task.id, status=task.status.word, accepted=time.time()
+            )
+        except JournalError as error:
+            raise JournalError(
+                f"task {task.id} was accepted and paid for, but could not be written down: {error.message}",
+                hint=f"keep this id and fetch the picture with: flux wait {task.id}",
+            ) from error
+
+    def _refused(self, entry: Entry, answer: Answer) -> Entry:
+        """The entry, planned again, when the POST may be repeated; otherwise its end is journalled and raised."""
+        if answer.fate is Fate.UNKNOWN:
+            self.journal.move(entry, state=State.UNKNOWN, evidence=f"{answer.message}; {answer.evidence}")
+            raise lost_answer(entry, answer.message)
+        if answer.fate in RETRIES or answer.fate is Fate.UNTRUSTED:
+            return self.journal.move(entry, state=State.PLANNED)
+        error = refusal(answer)
+        self.journal.move(entry, state=State.REJECTED, problem=problem_of(error))
+        raise error
+
+    async def _before_another_try(self, entry: Entry, answer: Answer, tries: int, deadline: float) -> None:
+        limit = RETRIES.get(answer.fate, 0)
+        wait = answer.retry_after if answer.retry_after is not None else backoff(tries, self.scale)
+        if (limit is not None and tries > limit) or self.clock() + wait > deadline:
+            raise NetworkError(f"the task could not be submitted: {answer.message}", hint=_advice(answer.fate))
+        self.listener(Trouble(entry.id, answer.message, wait))
+        await self.stop.guard(self.sleep(wait))
+
+
+def _advice(fate: Fate) -> str:
+    if fate is Fate.LATER:
+        return "the account has as many tasks as its plan allows; wait for them, or raise --timeout"
+    if fate is Fate.UNTRUSTED:
+        return "check the address and the clock; behind a company proxy set SSL_CERT_FILE"
+    return "check the connection, then run it again"
+
+
+def lost_answer(entry: Entry, message: str) -> UnknownChargeError:
+    """The error for a submission whose answer was lost."""
+    risk = f" ({usd(entry.price)} at risk)" if entry.price is not None else ""
+    return UnknownChargeError(
+        f"the answer to the submission was lost: {message}{risk}",
+        hint=f"entry {entry.id} in: flux history; look in the PiAPI workspace whether the task exists, "
+        "then: flux wait TASK_ID",
+    )
+
+
+def problem_of(error: FluxError) -> Problem:
+    """What the journal keeps of an error."""
+    return Problem(error.code, error.message, int(error.exit_code))

@@ -1,0 +1,80 @@
+"""Text for people: foreign text made harmless, secrets kept out, numbers in plain words."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from decimal import Decimal
+
+MESSAGE_LIMIT = 500
+"""Characters of somebody else's message that are worth showing."""
+
+# Besides the control characters (C0, DEL, C1): bidi overrides and isolates, the line and paragraph separators,
+# zero-width characters and the tag block can hide or reorder what a person reads.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+_SECRET = "[key]"
+
+
+def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """`text` on one line, with nothing in it that could drive a terminal, at most `limit` characters.
+
+    White space collapses to single spaces; other unsafe characters become visible escapes (`\\x1b`).
+    """
+    one_line = re.sub(r"[ \t\r\n]+", " ", text[: limit * 4]).strip()
+    safe = _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), one_line)
+    return safe if len(safe) <= limit and len(text) <= limit * 4 else safe[: limit - 1].rstrip() + "…"
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """`text` without any of the secrets; short ones (under 4 characters) are no secrets and would hit words."""
+    for secret in secrets:
+        if len(secret) >= 4:
+            text = text.replace(secret, _SECRET)
+    return text
+
+
+def masked(key: str) -> str:
+    """Enough of a key to tell two apart, and not more: its last four characters, if it is long."""
+    return f"…{clean(key[-4:])}" if len(key) >= 16 else "…"
+
+
+def usd(amount: Decimal) -> str:
+    """`$0.015`, `$0.02`, `$12.00`: at least two decimals, and as many as the amount has."""
+    plain = f"{amount.normalize():f}"
+    whole, _, decimals = plain.partition(".")
+    return f"${whole}.{decimals.ljust(2, '0')}"
+
+
+def seconds(duration: float) -> str:
+    """`0.4 s`, `27 s`, `3 min 05 s`."""
+    if duration < 9.95:
+        return f"{duration:.1f} s"
+    whole = round(duration)
+    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 picture`, `3 pictures`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def slug(text: str, limit: int = 48) -> str:
+    """A readable piece of a file name from any script: letters and digits, joined by `-`; may be empty.
+
+    `limit` is in bytes of UTF-8, which is what file systems count.
+    """
+    folded = unicodedata.normalize("NFC", text[:1500].casefold())
+    words = re.findall(r"[^\W_]+", folded)
+    name = ""
+    for word in words:
+        longer = f"{name}-{word}" if name else word
+        if len(longer.encode()) > limit:
+            break
+        name = longer
+    return name or cut(words[0], limit) if words else ""
+
+
+def cut(text: str, limit: int) -> str:
+    """The longest beginning of `text` that takes at most `limit` bytes of UTF-8 (lone surrogates are dropped)."""
+    return text.encode("utf-8", "ignore")[:limit].decode("utf-8", "ignore")

@@ -1,0 +1,164 @@
+"""A request as the JSON that PiAPI takes, and PiAPI's replies as values of ours.
+
+Reading is tolerant: the specification and the live service differ (docs/service.md, section 2), and whatever is not
+as expected reads as absent.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import singledispatch
+from urllib.parse import urlsplit
+
+from .json_value import Json, JsonObject, number_at, object_at, strings_in, text_at
+from .operations import TaskRequest, TextToImage
+from .task import Task, TaskError, TaskStatus, is_task_id
+from .text import clean
+
+
+def create_body(request: TaskRequest, *, webhook_secret: str | None = None, debug: bool = False) -> JsonObject:
+    """The body of `POST /task`. What the user did not give is omitted, never null (docs/service.md, section 1)."""
+    fields = operation_fields(request.operation) | {"seed": request.seed}
+    if debug:
+        fields["debug"] = True
+    body: JsonObject = {
+        "model": request.model,
+        "task_type": request.operation.task_type,
+        "input": _present(fields),
+    }
+    webhook = _present({"endpoint": request.webhook, "secret": webhook_secret}) if request.webhook else None
+    if config := _present({"service_mode": request.service_mode, "webhook_config": webhook}):
+        body["config"] = config
+    return body
+
+
+@singledispatch
+def operation_fields(operation: TextToImage) -> JsonObject:
+    """The `input` of an operation, in the service's words; None where the service is to choose."""
+    raise TypeError(f"no wire format for {operation!r}")
+
+
+@operation_fields.register
+def _(operation: TextToImage) -> JsonObject:
+    return {
+        "prompt": operation.prompt,
+        "negative_prompt": operation.negative_prompt,
+        "width": operation.width,
+        "height": operation.height,
+        "guidance_scale": operation.guidance,
+        "denoise": operation.denoise,
+        "steps": operation.steps,
+        "batch_size": operation.batch_size if operation.batch_size > 1 else None,
+    }
+
+
+def _present(fields: JsonObject) -> JsonObject:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a reply of the API says.
+
+    well_formed: it is a JSON object.
+    code: PiAPI's error code (1100-1800 and others), else the envelope's `code`; None when there is neither.
+    message: the service's own words, one clean line; may be empty.
+    task: the task that the reply holds, if it holds one with a usable id.
+    """
+
+    well_formed: bool
+    code: int | None
+    message: str
+    task: Task | None
+    data: JsonObject
+
+
+def read_reply(content: bytes) -> Reply:
+    """The reply in a response's body, whatever the body is."""
+    try:
+        parsed: Json = json.loads(content)
+    except (ValueError, RecursionError):
+        text = "" if content.lstrip()[:1] == b"<" else content[:2000].decode("utf-8", "replace")
+        return Reply(False, None, clean(text), None, {})
+    data = object_at(parsed, "data")
+    codes = (number_at(parsed, "data", "error", "code"), number_at(parsed, "error", "code"), number_at(parsed, "code"))
+    return Reply(
+        well_formed=isinstance(parsed, dict),
+        code=next((code for code in codes if code), None),
+        message=clean(_refusal_text(parsed)),
+        task=read_task(data),
+        data=data,
+    )
+
+
+def _refusal_text(parsed: Json) -> str:
+    for error in (object_at(parsed, "data", "error"), object_at(parsed, "error")):
+        message, detail = _error_text(error), text_at(error, "detail")
+        if message:
+            return f"{message}: {detail}" if detail and detail not in message else message
+    return text_at(parsed, "error") or text_at(parsed, "message") or text_at(parsed, "detail")
+
+
+def _error_text(error: JsonObject) -> str:
+    return text_at(error, "message") or text_at(error, "raw_message")
+
+
+def read_task(data: JsonObject) -> Task | None:
+    """The task that a reply's or a webhook's `data` describes; None when it has no usable id."""
+    task_id = data.get("task_id")
+    if not isinstance(task_id, str) or not is_task_id(task_id):
+        return None
+    status = TaskStatus.parse(data.get("status"))
+    output = data.get("output")
+    urls = tuple(dict.fromkeys(text.strip() for text in strings_in(output) if _is_url(text)))
+    inline = [text for name in ("image_base64", "images_base64") for text in strings_in(object_at(output).get(name))]
+    return Task(
+        id=task_id,
+        status=status,
+        urls=urls,
+        inline=tuple(text for text in inline if text) if not urls else (),
+        error=_task_error(data) if status.word and status.phase.value == "failed" else None,
+        model=text_at(data, "model") or None,
+        task_type=text_at(data, "task_type") or None,
+        created=_moment(text_at(data, "meta", "created_at")),
+        started=_moment(text_at(data, "meta", "started_at")),
+        ended=_moment(text_at(data, "meta", "ended_at")),
+    )
+
+
+def _task_error(data: JsonObject) -> TaskError:
+    """`message`, else `raw_message`, else the last entry of `logs` (docs/service.md, section 3)."""
+    error = object_at(data, "error")
+    logs = strings_in(data.get("logs"))
+    text = _error_text(error) or text_at(data, "error") or (logs[-1] if logs else "") or "no reason given"
+    return TaskError(number_at(error, "code") or 0, clean(text))
+
+
+def _is_url(text: str) -> bool:
+    """An http(s) address; anything else under `output` is no picture."""
+    try:
+        parts = urlsplit(text.strip())
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _moment(text: str) -> datetime | None:
+    """A timestamp with up to nine decimals; the year 1 means not yet (docs/service.md, section 2)."""
+    whole, dot, rest = text.partition(".")
+    digits = rest.rstrip("Zz")
+    if dot and digits.isdigit():
+        text = f"{whole}.{digits[:6]}Z"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.year > 1 else None
+
+
+def redacted(value: Json) -> Json:
+    """A copy of a reply without webhook secrets, which the service echoes (docs/service.md, section 2)."""
+    if isinstance(value, dict):
+        return {name: "[secret]" if name == "secret" else redacted(inner) for name, inner in value.items()}
+    return [redacted(inner) for inner in value] if isinstance(value, list) else value
