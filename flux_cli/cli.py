@@ -10,7 +10,7 @@ import typer
 
 from . import __version__
 from .commands import create, setup, tasks
-from .errors import ExitCode, FluxError, InterruptedByUser, UsageError
+from .errors import ExitCode, FluxError, InterruptError, UsageError
 from .options import CommonOptions, expand
 from .output import Mode, Output
 from .session import Session
@@ -45,6 +45,10 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
             except FluxError as error:
                 session.output.failure(error)
                 return error.exit_code
+            except BrokenPipeError:
+                # Here, for Typer would turn it into exit code 1.
+                _silence_stdout()
+                return ExitCode.PIPE
 
     run_command.__signature__ = signature  # type: ignore[attr-defined]  # inspect's documented hook
     run_command.__annotations__ = {}
@@ -95,17 +99,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
     try:
-        code = int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
-        sys.stdout.flush()
-        return code
+        return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "flux"
-        failure: FluxError = UsageError(error.format_message().rstrip("."), hint=f"see: {where} --help")
+        failure: FluxError = UsageError(_sentence(error.format_message()), hint=f"see: {where} --help")
     except (typer.Abort, KeyboardInterrupt):
-        failure = InterruptedByUser("interrupted", signal_number=2)
-    except BrokenPipeError:
-        _silence_stdout()
+        failure = InterruptError("interrupted", signal_number=2)
+    except SystemExit:  # Typer's answer to a closed pipe while it prints help
         return ExitCode.PIPE
     except Exception as error:
         if "--debug" in arguments:
@@ -117,6 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     output.failure(failure)
     return failure.exit_code
+
+
+def _sentence(text: str) -> str:
+    """Typer's words in the style of ours: no capital at the start, no full stop at the end."""
+    return (text[:1].lower() + text[1:]).rstrip(".")
 
 
 def _silence_stdout() -> None:

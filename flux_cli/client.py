@@ -95,7 +95,7 @@ class PiAPIClient:
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._trace = trace
         options: dict[str, Any] = {
-            "headers": {"X-API-Key": key, "User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
+            "headers": {"X-API-Key": key, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             "transport": transport,
             # A proxy cannot reach the loopback of this machine, and must not see what is said there.
             "trust_env": not is_loopback(parts.hostname or ""),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from .json_value import Json, JsonObject, object_at
 
 DEFAULT_PROFILE = "default"
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_NETLOC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]*)?")
 
 
 def is_loopback(host: str) -> bool:
     """Whether `host` can only mean this machine (RFC 6761 for `localhost` and the names below it)."""
     host = host.strip("[]").casefold()
-    numbers = host.startswith("127.") and re.fullmatch(r"[0-9.]+", host) is not None
+    numbers = re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
+    numbers = numbers and all(int(part) < 256 for part in host.split("."))
     return numbers or host == "::1" or host == "localhost" or host.endswith(".localhost")
 
 
@@ -36,6 +39,9 @@ def address(text: str) -> str:
         raise ValueError("not an http(s) address")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("an address here has no user name, query or fragment")
+    # urlsplit forgives what the HTTP client would read otherwise, or not at all.
+    if not _NETLOC.fullmatch(parts.netloc) or re.search(r"[\x00-\x20\x7f]", text.strip()):
+        raise ValueError("not an address")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("http:// is accepted for this machine only; use https://")
     return text.strip().rstrip("/")
@@ -131,6 +137,7 @@ class Settings:
     """What holds for this invocation: values checked, sources known."""
 
     profile: str
+    profile_source: str
     values: Mapping[str, Value]
     key: str | None
     key_source: str
@@ -169,12 +176,13 @@ def read_file(path: Path) -> JsonObject:
     try:
         return tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1  # `object` is without the mark, and so is `start`
         raise ConfigError(f"{path}, line {line}: not UTF-8", hint="mend the file or move it away") from None
-    except tomllib.TOMLDecodeError as error:
-        # The message ends in "(at line 3, column 8)"; its beginning may quote the file.
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what a monstrous number or nesting raises
+        # The message ends in "(at line 3, column 8)" or "(at end of document)"; its beginning may quote the file.
         place = re.search(r"at line (\d+), column \d+\)$", str(error))
-        where = f", line {place.group(1)}" if place else ""
+        end = f", line {len(raw.splitlines())}" if str(error).endswith("(at end of document)") else ""
+        where = f", line {place.group(1)}" if place else end
         raise ConfigError(f"{path}{where}: not valid TOML", hint="mend the file or move it away") from None
 
 
@@ -183,26 +191,28 @@ def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, 
 
     Raises UsageError for a bad option, ConfigError for a bad variable or a bad value in the file.
     """
-    profile = _profile(file, environ, options, path)
+    profile, profile_source = _profile(file, environ, options, path)
     table = object_at(file, "profiles", profile)
     if unknown := sorted(set(table) - set(BY_NAME) - {"api_key"}):
         raise ConfigError(f"{path}: profile {profile}: no setting is called {unknown[0]}", hint="see: flux config list")
     values = {setting.name: _value(setting, table, environ, options, f"{path} [{profile}]") for setting in SETTINGS}
     key, source = _key(table, environ, f"{path} [{profile}]")
-    return Settings(profile, values, key, source)
+    return Settings(profile, profile_source, values, key, source)
 
 
-def _profile(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, str | None], path: Path) -> str:
-    asked = options.get("profile") or environ.get("FLUX_PROFILE")
-    name = asked or file.get("profile") or DEFAULT_PROFILE
+def _profile(
+    file: JsonObject, environ: Mapping[str, str], options: Mapping[str, str | None], path: Path
+) -> tuple[str, str]:
+    places: dict[str, Json] = {
+        "option": options.get("profile"),
+        "FLUX_PROFILE": environ.get("FLUX_PROFILE"),
+        str(path): file.get("profile"),
+    }
+    source, name = next(((place, word) for place, word in places.items() if word), ("default", DEFAULT_PROFILE))
     if not isinstance(name, str) or not _PROFILE_NAME.fullmatch(name):
-        raise ConfigError("a profile's name is made of letters, digits, - and _")
-    if name != DEFAULT_PROFILE and name not in object_at(file, "profiles") and "PIAPI_API_KEY" not in environ:
-        known = ", ".join(sorted(object_at(file, "profiles"))) or "none"
-        raise ConfigError(
-            f"no profile is called {name} in {path} (there: {known})", hint=f"make it with: flux login --profile {name}"
-        )
-    return name
+        kind = UsageError if source == "option" else ConfigError
+        raise kind(f"the profile's name from {source} is not made of letters, digits, - and _")
+    return name, source
 
 
 def _value(
@@ -222,6 +232,8 @@ def _value(
     stored = table.get(setting.name) if setting.in_file else None
     if variable:
         text, source = variable, setting.variable
+    elif isinstance(stored, list | dict):
+        raise ConfigError(f"{setting.name} from {file_source}: a single value")
     elif stored is not None:
         text, source = _as_text(stored), file_source
     else:
@@ -269,7 +281,7 @@ def permissions_warning(path: Path) -> str | None:
         return None
     if os.name == "nt" or not mode & 0o077:
         return None
-    return f"{path} can be read by other users; close it with: chmod 600 '{path}'"
+    return f"{path} can be read by other users; close it with: chmod 600 {shlex.quote(str(path))}"
 
 
 def write_file(path: Path, content: JsonObject) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -164,11 +164,15 @@ def _next_hop(url: str, location: str) -> str:
     return target
 
 
+def _new_file(path: Path) -> BinaryIO:
+    return open(create(path), "wb")
+
+
 async def _write(response: httpx.Response, temporary: Path) -> None:
     """The raw bytes to the file, written inline: a thread for each chunk costs more than the disk does."""
     loop = asyncio.get_running_loop()
     started, count = loop.time(), 0
-    with open(create(temporary), "wb") as file:
+    with _new_file(temporary) as file:
         # Raw: a compressed answer was not asked for, and its bomb is not unpacked.
         async for chunk in response.aiter_raw(CHUNK):
             count += len(chunk)
@@ -202,7 +206,7 @@ def unpack(inline: str, target: Path) -> Download:
     except (binascii.Error, ValueError, BrokenPictureError) as error:
         raise DownloadError(f"the picture inside the reply is unusable: {error}") from error
     temporary = temporary_beside(target)
-    with open(create(temporary), "wb") as file:
+    with _new_file(temporary) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

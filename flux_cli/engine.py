@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .entry import Entry, State
-from .errors import ConfigError, CreditsError, DiskError, FluxError, InterruptedByUser, JournalError, PartialError
+from .errors import ConfigError, CreditsError, DiskError, FluxError, InterruptError, JournalError, PartialError
 from .events import Accepted, Ended, Listener
 from .interrupts import Stop, StoppedError
 from .journal import Journal
@@ -123,15 +123,15 @@ class Engine:
         except JournalError:
             return entry
 
-    def _interrupted(self, entry: Entry) -> InterruptedByUser:
+    def _interrupted(self, entry: Entry) -> InterruptError:
         number = self.stop.signal_number or 0
         if entry.task_id:
             message = f"interrupted; task {entry.task_id} is paid for and runs on"
-            return InterruptedByUser(message, signal_number=number, hint="fetch it at no cost: flux resume")
+            return InterruptError(message, signal_number=number, hint="fetch it at no cost: flux resume")
         if entry.state is State.UNKNOWN:
             message = f"interrupted while a submission was under way; it may have been charged (entry {entry.id})"
-            return InterruptedByUser(message, signal_number=number, hint="see: flux history")
-        return InterruptedByUser("interrupted; nothing was sent", signal_number=number)
+            return InterruptError(message, signal_number=number, hint="see: flux history")
+        return InterruptError("interrupted; nothing was sent", signal_number=number)
 
 
 class _Slot:

@@ -12,11 +12,12 @@ FluxError
  +- DiskError            11   full, not writable, or the output exists
  +- JournalError         12   the journal is locked or unusable
  +- NetworkError         13   network or service unavailable; nothing was charged
- +- InterruptedByUser    130, 143
+ +- InterruptError    130, 143
 
 `cli.main` is the only place that turns one of these into words and an exit code.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import ClassVar
 
@@ -75,6 +76,7 @@ class FluxError(Exception):
     message: what happened, one sentence without a full stop.
     hint: what to type or do next, if there is something.
     code: a stable word for scripts (`error.code` in JSON); the class's own when not given.
+    details: one line each, when the message is about several things.
     """
 
     exit_code: ExitCode = ExitCode.BUG
@@ -82,10 +84,13 @@ class FluxError(Exception):
     money: ClassVar[str] = ""
     """What it means for the user's money, said after the message."""
 
-    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, code: str | None = None, details: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = tuple(details)
         if code is not None:
             self.code = code
 
@@ -101,6 +106,13 @@ class UsageError(FluxError):
     exit_code = ExitCode.USAGE
     code = "usage"
     money = "nothing was sent"
+
+    @classmethod
+    def of(cls, problems: Sequence[str]) -> "UsageError":
+        """One error for everything that is wrong with a request."""
+        if len(problems) == 1:
+            return cls(problems[0])
+        return cls(f"{len(problems)} things are wrong", details=problems)
 
 
 class ConfigError(FluxError):
@@ -193,7 +205,7 @@ class NetworkError(FluxError):
     money = "nothing was charged"
 
 
-class InterruptedByUser(FluxError):
+class InterruptError(FluxError):
     """SIGINT or SIGTERM ended the command; `exit_code` is 128 + the signal's number."""
 
     code = "interrupted"

@@ -1,7 +1,8 @@
 """What became of a paid submission: the one decision whether a POST may be sent again.
 
 The service has no idempotency key, so a POST is repeated only on proof that it was not carried out. Everything
-else, once sending has begun, is unknown, and an unknown is never sent again by itself (docs/promises.md; the rows here are in its order).
+else, once sending has begun, is unknown, and an unknown is never sent again by itself. The rules stand in
+docs/promises.md, in this order.
 """
 
 from dataclasses import dataclass

@@ -9,6 +9,8 @@ import zlib
 from dataclasses import dataclass
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST_SIDE = 1048576
+"""Pixels; the service's limit is on width times height, so one side can be all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,6 @@ def _webp(content: bytes) -> Picture:
 
 
 def _picture(extension: str, width: int, height: int) -> Picture:
-    if not 0 < width <= 65535 or not 0 < height <= 65535:
+    if not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE:
         raise BrokenPictureError("the picture's size makes no sense")
     return Picture(extension, width, height)

@@ -164,7 +164,7 @@ class Journal:
         self, *, states: Iterable[State] = (), service: str | None = None, profile: str | None = None,
         newest_first: bool = False, limit: int = -1,
     ) -> list[Entry]:  # fmt: skip
-        """Entries in these states (all when empty), of a service and profile when given, in the order they were made."""
+        """Entries in these states (empty: all), of a service and a profile, in the order they were made."""
         wanted = [str(state) for state in states]
         conditions, values = ["1"], list[Json]()
         if wanted:

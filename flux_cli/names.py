@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UsageError
-from .text import clean, cut, slug
+from .text import clean, cut, in_word, slug
 
 DEFAULT_TEMPLATE = "{slug}-{seed}"
 PLACEHOLDERS: dict[str, str] = {
@@ -28,12 +28,13 @@ PLACEHOLDERS: dict[str, str] = {
 LATE = "{task}"
 """The task's id is known only when the picture comes: it stays in the planned name until then."""
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+OTHER_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".svg", ".heic", ".jxl")
 _BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
-# Windows refuses these whatever the extension, and characters that a shell or a share would mangle.
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-_UNSAFE = re.compile(r"[^\w.,+=@-]+")
-VALUE_BYTES, NAME_BYTES = 80, 240
+# Windows refuses these whatever the extension.
+_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
+# The last two ranges are surrogates that stand for no byte of a file name.
+_IMPOSSIBLE = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]')
+VALUE_BYTES, NAME_BYTES, TASK_ID_BYTES = 80, 240, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class OutputPlan:
     def path(self, index: int, task_id: str) -> Path:
         """The place of picture `index` (from 0); for more pictures than ordered, a name after the last."""
         planned = self.paths[min(index, len(self.paths) - 1)]
-        path = planned.with_name(planned.name.replace(LATE, task_id))
+        path = Path(*(part.replace(LATE, task_id) for part in planned.parts))
         return path if index < len(self.paths) else path.with_stem(f"{path.stem}-{index + 1}")
 
 
@@ -63,7 +64,8 @@ def is_template(text: str) -> bool:
 
 def safe_value(value: str) -> str:
     """A placeholder's value as part of a file name: no separators, at most 80 bytes, no hidden or parent name."""
-    return cut(_UNSAFE.sub("-", value), VALUE_BYTES).strip("-.") or "x"
+    kept = "".join(character if in_word(character) or character in "_.,+=@-" else " " for character in value)
+    return cut("-".join(kept.split()), VALUE_BYTES).strip("-.") or "x"
 
 
 def render(template: str, values: Mapping[str, str]) -> str:
@@ -83,14 +85,9 @@ def render(template: str, values: Mapping[str, str]) -> str:
 
 def check_name(name: str) -> None:
     """Raises UsageError for a file name that some system cannot hold."""
-    if (
-        not name
-        or name != name.rstrip(". ")
-        or _DEVICES.fullmatch(name)
-        or re.search(r'[<>:"|?*\\\x00-\x1f\x7f]', name)
-    ):
+    if not name or name != name.rstrip(". ") or _DEVICES.fullmatch(name) or _IMPOSSIBLE.search(name):
         raise UsageError(f"the output name {clean(name, 80)!r} would not work on every system")
-    if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES:
+    if len(name.replace(LATE, "x" * TASK_ID_BYTES).encode("utf-8", "surrogateescape")) > NAME_BYTES:
         raise UsageError(f"the output name is longer than {NAME_BYTES} bytes: {clean(name, 80)}")
 
 
@@ -106,17 +103,19 @@ def picture_paths(template: str, values: Mapping[str, str], count: int, folder: 
     paths = [folder / f"{render(stem, {**values, 'n': str(number)})}{extension}" for number in range(1, count + 1)]
     for path in paths:
         check_name(path.name)
+    for part in Path(stem).parts[:-1]:
+        if is_template(part):
+            check_name(render(part, {**values, "n": "1"}))
     return paths
 
 
 def _split(template: str) -> tuple[str, str]:
-    for extension in EXTENSIONS:
-        if template.lower().endswith(extension):
-            if extension != ".png":
-                raise UsageError(
-                    f"the service makes PNG pictures, not {extension}", hint="give a name that ends in .png"
-                )
-            return template[: -len(extension)], template[-len(extension) :]
+    stem, dot, word = template.rpartition(".")
+    extension = f"{dot}{word}".lower()
+    if extension in OTHER_FORMATS:
+        raise UsageError(f"the service makes PNG pictures, not {extension}", hint="give a name that ends in .png")
+    if extension == ".png":
+        return stem, f".{word}"
     return template, ".png"
 
 

@@ -117,7 +117,7 @@ class PictureOptions:
         )
         problems += catalog.problems(request)
         if problems:
-            raise UsageError("; ".join(problems))
+            raise UsageError.of(problems)
         return request
 
     def _preset(self, catalog: Catalog, problems: list[str]) -> Preset | None:
@@ -134,7 +134,7 @@ class PictureOptions:
         if len(given) > 1:
             problems.append(f"give only one of {', '.join(map(str, given))}")
         elif self.size is not None:
-            if match := re.fullmatch(r"(\d{1,6})\s*[xX×]\s*(\d{1,6})", self.size.strip(), re.ASCII):
+            if match := re.fullmatch(r"(\d{1,6})\s*[xX*]\s*(\d{1,6})", self.size.strip(), re.ASCII):
                 return int(match[1]), int(match[2])
             problems.append(f"--size {clean(self.size, 40)!r} is not WIDTHxHEIGHT, such as 768x1024")
         elif self.aspect is not None:

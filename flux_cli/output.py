@@ -65,10 +65,9 @@ class Output:
 
     def content(self, path: Path) -> None:
         """The bytes of a file."""
-        self._stdout.flush()
-        with path.open("rb") as file:
+        with self._aside(), path.open("rb") as file:
             shutil.copyfileobj(file, self._stdout.buffer)
-        self._stdout.buffer.flush()
+            self._stdout.buffer.flush()
 
     @property
     def to_terminal(self) -> bool:
@@ -93,6 +92,8 @@ class Output:
     def error(self, error: FluxError) -> None:
         """What went wrong, what it means for the user's money, and what to do next."""
         self._write(self._stderr, f"flux: {clean(error.sentence, 1000)}")
+        for detail in error.details:
+            self._write(self._stderr, f"      - {clean(detail, 1000)}")
         if error.hint:
             self._write(self._stderr, f"      {clean(error.hint, 1000)}")
 
@@ -135,23 +136,31 @@ class Output:
     def progress(self, total: int) -> Iterator[Progress]:
         """A listener for the engine's events, shown while inside the block."""
         live = self.mode is not Mode.QUIET and not self.verbose and self._stderr.isatty()
+        progress: Progress
         if live and os.environ.get("TERM") != "dumb":
-            self._progress = LiveProgress(self._stderr, total=total)
+            progress = LiveProgress(self._stderr, total=total)
         else:
-            self._progress = PlainProgress(self.note, verbose=self.verbose)
-        self._progress.resume()
+            progress = PlainProgress(self.note, verbose=self.verbose)
+        self._progress = progress
+        progress.resume()
         try:
-            yield self._progress
+            yield progress
         finally:
-            progress, self._progress = self._progress, None
+            self._progress = None
             progress.pause()
 
     def _write(self, stream: TextIO, line: str) -> None:
+        with self._aside():
+            stream.write(redact(line, self.secrets) + "\n")
+            stream.flush()
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """While inside, the live view is off the terminal."""
         progress, self._progress = self._progress, None
         if progress:
             progress.pause()
-        stream.write(redact(line, self.secrets) + "\n")
-        stream.flush()
+        yield
         if progress:
             progress.resume()
             self._progress = progress
@@ -181,7 +190,14 @@ CHARGED = frozenset({State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED, St
 
 def error_json(error: FluxError) -> JsonObject:
     """An error as `--json` shows it."""
-    return {"code": error.code, "message": error.sentence, "hint": error.hint, "exit_code": int(error.exit_code)}
+    details: list[Json] = list(error.details)
+    return {
+        "code": error.code,
+        "message": error.sentence,
+        "details": details,
+        "hint": error.hint,
+        "exit_code": int(error.exit_code),
+    }
 
 
 def entry_json(entry: Entry) -> JsonObject:

@@ -72,4 +72,4 @@ class PollSchedule:
 
 def backoff(attempt: int, scale: float = 1.0) -> float:
     """Seconds to wait before try `attempt` + 1 (from 1): full jitter under 1, 2, 4, ... 30 s."""
-    return scale * random.uniform(0, min(30.0, 2.0 ** (attempt - 1)))
+    return scale * random.uniform(0, min(30.0, 2.0 ** min(attempt - 1, 5)))

@@ -73,7 +73,7 @@ def list_settings(session: Session) -> ExitCode:
     """Every setting, its value and its source. The key is masked."""
     settings = session.settings
     key = Value(masked(settings.key) if settings.key else None, settings.key_source)
-    profile = Value(settings.profile, "option, FLUX_PROFILE or config")
+    profile = Value(settings.profile, settings.profile_source)
     rows = {"profile": (profile, "which profile of the config file"), "api_key": (key, "the PiAPI key; PIAPI_API_KEY")}
     rows |= {setting.name: (settings.values[setting.name], setting.about) for setting in SETTINGS}
     for name, (value, about) in rows.items():

@@ -44,6 +44,7 @@ class PlainProgress:
                 facts = [usd(event.cost)] if event.cost is not None else []
                 facts += [expectation(event.expected)] if event.expected else []
                 self._tell(event.entry, f"task {event.task_id}" + (f" ({', '.join(facts)})" if facts else ""))
+                self._status[event.entry] = "pending"
             case Looked():
                 if self._verbose or self._status.get(event.entry) != event.status:
                     self._status[event.entry] = event.status

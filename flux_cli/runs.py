@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .engine import Engine
 from .entry import Entry, State
-from .errors import DiskError, ExitCode, FluxError, InterruptedByUser, UsageError
+from .errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
 from .files import create, temporary_beside
 from .interrupts import Stop
 from .names import OutputPlan
@@ -168,5 +168,5 @@ def _tell_what_is_left(session: Session, entries: Sequence[Entry], signal_number
         else:
             continue
         session.output.error(
-            InterruptedByUser(message, signal_number=signal_number, hint="see: flux history; flux resume")
+            InterruptError(message, signal_number=signal_number, hint="see: flux history; flux resume")
         )

@@ -158,9 +158,10 @@ def _holds(path: Path, sha256: str) -> bool:
 def disk_error(error: OSError, entry: Entry) -> DiskError:
     """The error for a picture that the disk did not take."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    what = "the disk is full" if full else error.strerror or "cannot write"
+    where = error.filename or entry.output.paths[0]
     pictures = counted(len(entry.urls) or 1, "picture")
     return DiskError(
-        f"{'the disk is full' if full else error.strerror or 'cannot write'}: {error.filename or entry.output.paths[0]}; "
-        f"{pictures} of task {entry.task_id} paid for and not saved",
-        hint="make room, then fetch it at no cost: flux resume" if full else "mend that, then at no cost: flux resume",
+        f"{what}: {where}; {pictures} of task {entry.task_id} paid for and not saved",
+        hint=f"{'make room' if full else 'mend that'}, then fetch it at no cost: flux resume",
     )

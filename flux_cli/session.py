@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from .catalog import Catalog, prices_in
 from .config import Settings, permissions_warning, read_file, resolve
 from .errors import ConfigError, UsageError
-from .json_value import JsonObject
+from .json_value import JsonObject, object_at
 from .operations import TaskRequest
 from .options import CommonOptions
 from .output import Mode, Output
@@ -114,7 +114,8 @@ class Session:
         if self.sandbox:
             return SANDBOX_KEY
         if self.settings.key is None:
-            place = f"{self.home.config_file} [profiles.{self.settings.profile}]"
+            profiles = ", ".join(sorted(object_at(self.config_file, "profiles"))) or "none"
+            place = f"{self.home.config_file} [profiles.{self.settings.profile}] (profiles there: {profiles})"
             raise ConfigError(
                 f"no PiAPI key: looked in PIAPI_API_KEY and {place}; nothing was sent",
                 hint="store one with: flux login; or try without one: add --sandbox",

@@ -9,11 +9,13 @@ MESSAGE_LIMIT = 500
 """Characters of somebody else's message that are worth showing."""
 
 # Besides the control characters (C0, DEL, C1): bidi overrides and isolates, the line and paragraph separators,
-# zero-width characters and the tag block can hide or reorder what a person reads.
+# zero-width characters, blank letters and the tag block can hide or reorder what a person reads.
 _UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\ud800-\udfff]"
 )
-_SECRET = "[key]"
+_HIDDEN = "[key]"
 
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -28,9 +30,9 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """`text` without any of the secrets; short ones (under 4 characters) are no secrets and would hit words."""
-    for secret in secrets:
+    for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
         if len(secret) >= 4:
-            text = text.replace(secret, _SECRET)
+            text = text.replace(secret, _HIDDEN)
     return text
 
 
@@ -41,9 +43,8 @@ def masked(key: str) -> str:
 
 def usd(amount: Decimal) -> str:
     """`$0.015`, `$0.02`, `$12.00`: at least two decimals, and as many as the amount has."""
-    plain = f"{amount.normalize():f}"
-    whole, _, decimals = plain.partition(".")
-    return f"${whole}.{decimals.ljust(2, '0')}"
+    whole, _, decimals = f"{amount:f}".partition(".")
+    return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 def seconds(duration: float) -> str:
@@ -65,7 +66,8 @@ def slug(text: str, limit: int = 48) -> str:
     `limit` is in bytes of UTF-8, which is what file systems count.
     """
     folded = unicodedata.normalize("NFC", text[:1500].casefold())
-    words = re.findall(r"[^\W_]+", folded)
+    kept = "".join(character if in_word(character) else " " for character in folded)
+    words = [word for word in kept.split() if word[0].isalnum()]
     name = ""
     for word in words:
         longer = f"{name}-{word}" if name else word
@@ -73,6 +75,14 @@ def slug(text: str, limit: int = 48) -> str:
             break
         name = longer
     return name or cut(words[0], limit) if words else ""
+
+
+def in_word(character: str) -> bool:
+    """A visible letter or digit, or a mark that belongs to one, as vowel signs do in many scripts."""
+    if character.isalnum():
+        return not _UNSAFE.match(character)
+    selector = "\ufe00" <= character <= "\ufe0f"
+    return unicodedata.category(character) in ("Mn", "Mc") and not selector and not _UNSAFE.match(character)
 
 
 def cut(text: str, limit: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .client import NoSuchTaskError, PassingTroubleError, PiAPIClient
 from .entry import Entry, State
-from .errors import NotSavedError, StillRunningError, TaskFailedError
+from .errors import NotSavedError, RefusedError, StillRunningError, TaskFailedError
 from .events import Listener, Looked, Trouble
 from .interrupts import Sleep
 from .journal import Journal
@@ -48,7 +48,7 @@ class Watcher:
     async def watch(self, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
         """The entry, ready, and the task with its pictures. `task` is the look that is known already, if any.
 
-        Raises TaskFailedError, StillRunningError, NotSavedError, KeyRefusedError, JournalError.
+        Raises TaskFailedError, StillRunningError, NotSavedError, RefusedError, KeyRefusedError, JournalError.
         """
         started, already = self.clock(), max(0.0, time.time() - (entry.accepted or time.time()))
         deadline, schedule, streaks = started + self.timeout, self.schedule(entry), _Streaks()
@@ -136,8 +136,8 @@ def task_failed(task: Task) -> TaskFailedError:
     )
 
 
-def no_such_task(entry: Entry, words: str) -> NotSavedError:
+def no_such_task(entry: Entry, words: str) -> NotSavedError | RefusedError:
     """The error for a task that the service does not know, or knows no more."""
     if entry.submitted is None:
-        return NotSavedError(f"the service knows no task {entry.task_id}: {words}", code="no_such_task")
+        return RefusedError(f"the service knows no task {entry.task_id}: {words}", code="no_such_task")
     return NotSavedError(f"task {entry.task_id} has expired at the service: {words}", code="expired")

@@ -108,7 +108,7 @@ def read_task(data: JsonObject) -> Task | None:
     task_id = data.get("task_id")
     if not isinstance(task_id, str) or not is_task_id(task_id):
         return None
-    status = TaskStatus.parse(data.get("status"))
+    status = TaskStatus.parse(clean(text_at(data, "status"), 40))  # it is stored before anything else happens
     output = data.get("output")
     urls = tuple(dict.fromkeys(text.strip() for text in strings_in(output) if _is_url(text)))
     inline = [text for name in ("image_base64", "images_base64") for text in strings_in(object_at(output).get(name))]
@@ -140,7 +140,7 @@ def _is_url(text: str) -> bool:
         parts = urlsplit(text.strip())
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and text.strip().isprintable()
 
 
 def _moment(text: str) -> datetime | None:
@@ -151,14 +151,21 @@ def _moment(text: str) -> datetime | None:
         text = f"{whole}.{digits[:6]}Z"
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC) if moment.year > 1 else None
+    except (ValueError, OverflowError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC) if moment.year > 1 else None
 
 
-def redacted(value: Json) -> Json:
-    """A copy of a reply without webhook secrets, which the service echoes (docs/service.md, section 2)."""
-    if isinstance(value, dict):
-        return {name: "[secret]" if name == "secret" else redacted(inner) for name, inner in value.items()}
-    return [redacted(inner) for inner in value] if isinstance(value, list) else value
+def redacted(value: Json, depth: int = 32) -> Json:
+    """A copy of a reply without webhook secrets, which the service echoes (docs/service.md, section 2).
+
+    What is nested deeper than `depth` is left out.
+    """
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        return None
+    if isinstance(value, list):
+        return [redacted(inner, depth - 1) for inner in value]
+    return {name: "[secret]" if name == "secret" else redacted(inner, depth - 1) for name, inner in value.items()}

@@ -8,7 +8,9 @@ from ..errors import ExitCode
 from ..options import PictureOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..session import Session
 
-Prompt = Annotated[str, typer.Argument(help="What to paint, 1 to 1500 characters.", show_default=False)]
+Prompt = Annotated[
+    str, typer.Argument(metavar="PROMPT", help="What to paint, 1 to 1500 characters.", show_default=False)
+]
 
 
 def gen(

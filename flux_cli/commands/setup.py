@@ -7,7 +7,7 @@ import typer
 from ..errors import ExitCode
 from ..session import Session
 
-Name = Annotated[str, typer.Argument(help="The setting; see: flux config list", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The setting; see: flux config list", show_default=False)]
 NewValue = Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; empty removes it.", show_default=False)]
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Store the key without asking the service about it.")]
 

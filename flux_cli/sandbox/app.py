@@ -23,7 +23,7 @@ from starlette.routing import Route
 from ..catalog import Catalog
 from ..json_value import Json, JsonObject, number_at, object_at, text_at
 from ..wire import redacted
-from .draw import draw
+from .drawing.poster import draw
 from .rules import RefusalError, checked_model, count, side
 from .store import CreditsEndedError, LimitReachedError, Store, StoredTask
 

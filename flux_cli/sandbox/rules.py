@@ -1,7 +1,6 @@
 """What the miniature service refuses, with the specification's codes (Error Handling, Parameter Reference)."""
 
 import math
-from dataclasses import dataclass
 
 from ..catalog import Catalog, Model
 from ..errors import UsageError
@@ -20,14 +19,12 @@ NUMBERS = {
 TEXTS = ("prompt", "negative_prompt")
 
 
-@dataclass(frozen=True, slots=True)
 class RefusalError(Exception):
     """A refused request: the HTTP status, PiAPI's error code, and its words."""
 
-    status: int
-    code: int
-    message: str
-    detail: str = ""
+    def __init__(self, status: int, code: int, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.detail = status, code, message, detail
 
 
 def checked_model(body: Json, catalog: Catalog) -> Model:

@@ -1,0 +1,113 @@
+"""What every test has: a home of its own, no settings from outside, and the program to run."""
+
+import io
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flux_cli import cli
+from flux_cli.entry import Entry
+from flux_cli.journal import Journal
+from flux_cli.paths import Paths
+
+from .servers import Service, miniature
+
+KEY = "test-key-0123456789abcdef"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended and what it wrote. out_bytes is what stdout got before decoding."""
+
+    code: int
+    out: str
+    err: str
+    out_bytes: bytes = b""
+
+
+Flux = Callable[..., Result]
+
+
+class Piped(io.TextIOWrapper):
+    """A captured stream that is no terminal and keeps its bytes."""
+
+    def __init__(self) -> None:
+        self.bytes = io.BytesIO()
+        super().__init__(self.bytes, encoding="utf-8", write_through=True)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home and an empty current folder. After the test, no file in them holds the key."""
+    for name in list(os.environ):
+        if name.startswith(("FLUX_", "PIAPI_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("FLUX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FLUX_TIME_SCALE", "0.02")
+    yield tmp_path / "home"
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.name != "config.toml":
+            assert KEY.encode() not in path.read_bytes(), f"the key is in {path}"
+
+
+@pytest.fixture
+def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
+    """Runs a command line in this process, as a pipe sees it. The key never shows."""
+
+    def run(line: str, stdin: str = "") -> Result:
+        out, err = Piped(), Piped()
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        code = cli.main(shlex.split(line))
+        written = out.bytes.getvalue()
+        result = Result(code, written.decode("utf-8", "replace"), err.bytes.getvalue().decode(), written)
+        assert KEY not in result.out + result.err, "the key was written"
+        return result
+
+    return run
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """The miniature service on a real socket, and the settings that point at it."""
+    with miniature(tmp_path / "service.db") as running:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        yield running
+
+
+@pytest.fixture
+def entries(home: Path) -> Callable[[], list[Entry]]:
+    """What the journal says now."""
+
+    def read() -> list[Entry]:
+        paths = Paths.find({"FLUX_HOME": str(home)})
+        journal = Journal(paths.journal, paths.locks)
+        try:
+            return journal.entries()
+        finally:
+            journal.close()
+
+    return read
+
+
+@pytest.fixture
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """Starts the program as a process of its own."""
+
+    def run(line: str, **options: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "flux_cli", *shlex.split(line)]
+        settings: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        return subprocess.Popen(command, **settings)  # type: ignore[call-overload,no-any-return]
+
+    return run

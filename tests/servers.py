@@ -1,0 +1,182 @@
+"""Servers for tests: the miniature service over a real socket, and a proxy in front of it that breaks on purpose."""
+
+import contextlib
+import select
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from flux_cli.sandbox.app import create_app
+from flux_cli.sandbox.store import Store, StoredTask
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """The app on a free loopback port; gives its origin."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            thread.join(0.005)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@dataclass
+class Seen:
+    """A request as the server saw it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+Reply = tuple[int, dict[str, str], bytes]
+"""Status, headers, body."""
+
+
+@dataclass
+class Service:
+    """The miniature service under test: what it saw, what it charged, and how it is to misbehave.
+
+    scripted: (method, path prefix) -> replies to give, first to last, before the real ones resume.
+    """
+
+    store: Store
+    origin: str = ""
+    seen: list[Seen] = field(default_factory=list)
+    scripted: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
+
+    @property
+    def charges(self) -> list[StoredTask]:
+        """What was paid for."""
+        return self.store.tasks()
+
+    def posts(self) -> int:
+        """How many paid requests came in."""
+        return sum(request.method == "POST" for request in self.seen)
+
+    def answer(self, method: str, prefix: str, *replies: Reply) -> None:
+        """Give these replies to the next requests that fit."""
+        self.scripted.setdefault((method, prefix), []).extend(replies)
+
+    def wrap(self, app: Starlette) -> ASGIApp:
+        """The app with every request noted and the scripted replies given first."""
+
+        async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+            headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+            self.seen.append(Seen(scope["method"], scope["path"], headers))
+            for (method, prefix), replies in self.scripted.items():
+                if replies and scope["method"] == method and scope["path"].startswith(prefix):
+                    status, extra, body = replies.pop(0)
+                    raw = [(name.encode(), value.encode()) for name, value in extra.items()]
+                    await send({"type": "http.response.start", "status": status, "headers": raw})
+                    await send({"type": "http.response.body", "body": body})
+                    return
+            await app(scope, receive, send)
+
+        return noting
+
+
+@contextmanager
+def miniature(
+    path: Path, *, speed: float = 200.0, plan: str = "pro", credit: Decimal | None = None
+) -> Iterator[Service]:
+    """The miniature service on loopback, with its memory at `path`."""
+    service = Service(Store(path))
+    app = create_app(path, speed=speed, plan=plan, credit=credit, keys=frozenset({"test-key-0123456789abcdef"}))
+    with serving(service.wrap(app)) as origin:
+        service.origin = origin
+        yield service
+
+
+@dataclass
+class Breaker:
+    """How the proxy treats a connection whose request begins with `begins`, as often as `times`."""
+
+    begins: bytes
+    times: int = 1
+    answer_bytes: int = 0
+    """How much of the answer gets through before the connection is cut."""
+    hold: bool = False
+    """Keep the answer back, and the connection open, instead of cutting it."""
+    late: float = 0.0
+    """Seconds to keep the answer back before it all goes through."""
+
+
+class BreakingProxy(socketserver.ThreadingTCPServer):
+    """A TCP proxy in front of a server. The request always reaches the server: money moves, the answer is lost."""
+
+    def __init__(self, upstream: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.upstream = upstream
+        self.breakers: list[Breaker] = []
+        self.origin = f"http://127.0.0.1:{self.server_address[1]}"
+
+    def rule(self, request: bytes) -> Breaker | None:
+        """The breaker for a request, used up once."""
+        for breaker in self.breakers:
+            if breaker.times > 0 and request.startswith(breaker.begins):
+                breaker.times -= 1
+                return breaker
+        return None
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    server: BreakingProxy
+
+    def handle(self) -> None:
+        with (
+            socket.create_connection(("127.0.0.1", self.server.upstream)) as upstream,
+            contextlib.suppress(ConnectionError),
+        ):
+            self.relay(self.request, upstream)
+
+    def relay(self, client: socket.socket, upstream: socket.socket) -> None:
+        """Pass bytes on in both directions, until a request meets a breaker and its answer comes."""
+        rule: Breaker | None = None
+        while True:
+            for side in select.select([client, upstream], [], [])[0]:
+                chunk = side.recv(65536)
+                if not chunk:
+                    return
+                if side is client:
+                    rule = rule or self.server.rule(chunk)
+                    upstream.sendall(chunk)
+                elif rule is None or rule.late:
+                    time.sleep(rule.late if rule else 0)
+                    rule = None
+                    client.sendall(chunk)
+                else:
+                    client.sendall(chunk[: rule.answer_bytes])
+                    if rule.hold:
+                        client.recv(1)
+                    return
+
+
+@contextmanager
+def breaking(service: Service) -> Iterator[BreakingProxy]:
+    """A breaking proxy in front of a service, on a free loopback port."""
+    with BreakingProxy(int(service.origin.rpartition(":")[2])) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+            thread.join()

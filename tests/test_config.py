@@ -1,0 +1,334 @@
+"""Settings: where each value comes from, what is refused, and that a key never shows."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from flux_cli.config import (
+    BY_NAME,
+    SETTINGS,
+    address,
+    checked_key,
+    is_loopback,
+    permissions_warning,
+    read_file,
+    resolve,
+    write_file,
+)
+from flux_cli.errors import ConfigError, FluxError, UsageError
+from flux_cli.json_value import Json, JsonObject
+
+PATH = Path("/home/u/config.toml")
+SECRET = "sk-Secret-0123456789"
+
+
+def profile(name: str = "default", /, **settings: Json) -> JsonObject:
+    return {"profiles": {name: settings}}
+
+
+def said(error: FluxError) -> str:
+    """Everything that a person or a log may see of an error."""
+    cause = error.__cause__ if error.__cause__ or error.__suppress_context__ else error.__context__
+    return " ".join([error.message, error.hint or "", *error.details, str(error), repr(cause)])
+
+
+# --- precedence ----------------------------------------------------------------------------------------------------
+
+OTHERS = {
+    "model": ("pro", "schnell", "dev-advanced"), "timeout": ("1", "2", "3"), "concurrency": ("4", "5", "6"),
+    "plan": ("creator", "pro", "free"), "sandbox": ("true", "false", "true"), "output_dir": ("a", "b", "c"),
+    "base_url": ("https://a/v1", "http://localhost:1/v1", "https://c/v1"),
+    "service_mode": ("public", "private", "public"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_option_goes_before_environment_before_file_before_default(name: str) -> None:
+    option, variable, stored = OTHERS[name]
+    file, environ, options = profile(**{name: stored}), {f"FLUX_{name.upper()}": variable}, {name: option}
+    sources = []
+    for given_file, given_environ, given_options in (
+        (file, environ, options),
+        (file, environ, {}),
+        (file, {}, {name: None}),
+        ({}, {}, {}),
+    ):
+        value = resolve(given_file, given_environ, given_options, path=PATH).values[name]
+        sources.append((value.text, value.source))
+    assert sources == [
+        (option, "option"),
+        (variable, f"FLUX_{name.upper()}"),
+        (stored, f"{PATH} [default]"),
+        (BY_NAME[name].default, "default"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "environ", "option", "profile_and_source"),
+    [
+        ({"profile": "c"}, {"FLUX_PROFILE": "b"}, "a", ("a", "option")),
+        ({"profile": "c"}, {"FLUX_PROFILE": "b"}, None, ("b", "FLUX_PROFILE")),
+        ({"profile": "c"}, {"FLUX_PROFILE": ""}, None, ("c", str(PATH))),
+        ({}, {}, None, ("default", "default")),
+    ],
+)
+def test_which_profile_holds(
+    file: JsonObject, environ: dict[str, str], option: str | None, profile_and_source: Any
+) -> None:
+    tables: JsonObject = {name: {"model": f"of-{name}"} for name in ("a", "b", "c", "default")}
+    found = resolve({**file, "profiles": tables}, environ, {"profile": option}, path=PATH)
+    assert (found.profile, found.profile_source) == profile_and_source
+    assert found.text("model") == f"of-{found.profile}"
+
+
+@pytest.mark.parametrize(
+    ("file", "environ", "key_and_source"),
+    [
+        (profile(api_key="stored-key"), {"PIAPI_API_KEY": SECRET}, (SECRET, "PIAPI_API_KEY")),
+        (profile(api_key=SECRET), {"PIAPI_API_KEY": ""}, (SECRET, f"{PATH} [default]")),
+        (profile("other", api_key=SECRET), {"FLUX_API_KEY": "not-a-key"}, (None, "unset")),
+        ({"api_key": SECRET}, {}, (None, "unset")),
+    ],
+)
+def test_where_the_key_comes_from(file: JsonObject, environ: dict[str, str], key_and_source: tuple[Any, str]) -> None:
+    found = resolve(file, environ, {"profile": "default"}, path=PATH)
+    assert (found.key, found.key_source) == key_and_source
+    assert SECRET not in str(found.texts)
+
+
+def test_what_is_for_one_invocation_only_is_not_read_from_the_file() -> None:
+    assert resolve(profile(time_scale=0.02), {}, {}, path=PATH).text("time_scale") == "1"
+    assert resolve({}, {"FLUX_TIME_SCALE": "0.02"}, {}, path=PATH).text("time_scale") == "0.02"
+
+
+@pytest.mark.parametrize(
+    ("word", "flag"), [("1", True), ("Yes", True), ("on", True), ("TRUE", True), ("0", False), ("off", False)]
+)
+def test_true_or_false_in_the_words_people_use(word: str, flag: bool) -> None:
+    assert resolve({}, {"FLUX_SANDBOX": word}, {}, path=PATH).flag("sandbox") is flag
+    assert resolve(profile(sandbox=flag), {}, {}, path=PATH).flag("sandbox") is flag
+
+
+# --- bad values ----------------------------------------------------------------------------------------------------
+
+BAD: list[tuple[str, str]] = [
+    ("timeout", "soon"), ("timeout", "-1"), ("timeout", "nan"), ("timeout", "inf"), ("timeout", "86401"),
+    ("timeout", "1" * 5000), ("concurrency", "0"), ("concurrency", "2.5"), ("concurrency", "1001"), ("plan", "gold"),
+    ("plan", "Pro"), ("service_mode", "PUBLIC"), ("sandbox", "maybe"), ("model", "a\nb"), ("output_dir", "a\0b"),
+    ("webhook", "ftp://x"), ("base_url", "http://evil.com"), ("base_url", f"https://{SECRET}@api.piapi.ai"),
+    ("upload_url", f"https://x/?key={SECRET}"), ("base_url", SECRET),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_bad_value_is_an_error_of_its_place_that_names_the_place_and_not_the_value(name: str, value: str) -> None:
+    environ = {"PIAPI_API_KEY": SECRET}
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}: ") as by_option:
+        resolve({}, environ, {name: value}, path=PATH)
+    with pytest.raises(ConfigError, match=f"{name} from FLUX_{name.upper()}: ") as by_variable:
+        resolve({}, {**environ, f"FLUX_{name.upper()}": value}, {}, path=PATH)
+    with pytest.raises(ConfigError, match=rf"{name} from {PATH} \[default\]: ") as by_file:
+        resolve(profile(api_key=SECRET, **{name: value}), environ, {}, path=PATH)
+    assert (by_option.value.exit_code, by_variable.value.exit_code, by_file.value.exit_code) == (2, 4, 4)
+    assert all(SECRET not in said(caught.value) for caught in (by_option, by_variable, by_file))
+
+
+@pytest.mark.parametrize("setting", [setting.name for setting in SETTINGS if setting.in_file])
+@pytest.mark.parametrize("value", [[], ["dev"], {}, {"name": "dev"}])
+def test_a_list_or_a_table_is_no_value(setting: str, value: Json) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        resolve(profile(**{setting: value}), {}, {}, path=PATH)
+
+
+@pytest.mark.parametrize(("value", "text"), [(30, "30"), (30.5, "30.5")])
+def test_numbers_in_the_file_need_no_quotes(value: float, text: str) -> None:
+    assert resolve(profile(timeout=value), {}, {}, path=PATH).text("timeout") == text
+
+
+def test_a_misspelt_setting_is_not_passed_over() -> None:
+    with pytest.raises(ConfigError, match="no setting is called webhok"):
+        resolve(profile(webhok="https://x"), {}, {}, path=PATH)
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "a.b", "é", "x" * 65, "a\n", "[x]"])
+def test_a_profiles_name_is_a_plain_word_wherever_it_comes_from(name: str) -> None:
+    with pytest.raises(UsageError, match="profile's name from option"):
+        resolve({}, {}, {"profile": name}, path=PATH)
+    with pytest.raises(ConfigError, match="profile's name from FLUX_PROFILE"):
+        resolve({}, {"FLUX_PROFILE": name}, {}, path=PATH)
+    with pytest.raises(ConfigError, match=f"profile's name from {PATH}"):
+        resolve({"profile": name}, {}, {}, path=PATH)
+    with pytest.raises(ConfigError):
+        resolve({"profile": [name]}, {}, {}, path=PATH)
+
+
+# --- keys ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_one_line_ending_after_a_key_is_forgiven(ending: str) -> None:
+    assert checked_key(SECRET + ending, "stdin") == SECRET
+
+
+@pytest.mark.parametrize(
+    "key",
+    [f"{SECRET}\n\n", f"{SECRET} ", f" {SECRET}", f"sk {SECRET}", f"{SECRET}\r\nX-Evil: 1", f"{SECRET}\t",
+     f"{SECRET}\0", f"{SECRET}é", f"“{SECRET}”", f"{SECRET}\u200b", f"{SECRET}\x7f", f"{SECRET}\udcff", "\n", " "],
+)  # fmt: skip
+def test_a_key_that_cannot_stand_in_a_header_is_refused_unseen(key: str) -> None:
+    for read in (
+        lambda: checked_key(key, "the input"),
+        lambda: resolve({}, {"PIAPI_API_KEY": key}, {}, path=PATH),
+        lambda: resolve(profile(api_key=key), {}, {}, path=PATH),
+    ):
+        with pytest.raises(ConfigError, match="the key from") as caught:
+            read()
+        assert SECRET not in said(caught.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(exclude_categories=()), max_size=20))
+@example("")
+def test_a_key_that_is_taken_can_be_sent(key: str) -> None:
+    try:
+        taken = checked_key(key, "x")
+    except ConfigError:
+        return
+    assert all(33 <= byte <= 126 for byte in taken.encode("ascii"))
+    assert key.startswith(taken)
+
+
+# --- addresses -----------------------------------------------------------------------------------------------------
+
+LOOPBACK = ["localhost", "LOCALHOST", "sandbox.localhost", "127.0.0.1", "127.0.0.53", "127.255.255.254", "[::1]"]
+ELSEWHERE = [
+    "evil.com", "localhost.evil.com", "127.0.0.1.evil.com", "127.evil.com", "notlocalhost", "evil-localhost",
+    "localhost.", "0x7f.1", "0x7f000001", "2130706433", "127.1", "127", "127.", "127.0.0.256", "127.0.0.1.",
+    "1270.0.0.1", "128.0.0.1", "0.0.0.0", "0", "10.0.0.1", "192.168.0.1", "169.254.169.254", "[::]", "[::2]",
+    "[::ffff:10.0.0.1]", "[fe80::1]", "\uff11\uff12\uff17.0.0.1", "localhost.localdomain", "xn--localhost",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_plain_http_is_for_this_machine(host: str) -> None:
+    assert is_loopback(host)
+    assert address(f" http://{host}:8080/api/v1/ ") == f"http://{host}:8080/api/v1"
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
+def test_plain_http_is_for_no_other_machine(host: str) -> None:
+    assert not is_loopback(host)
+    with pytest.raises(ValueError, match="this machine only"):
+        address(f"http://{host}:8080/api/v1")
+    assert address(f"https://{host}/api/v1/") == f"https://{host}/api/v1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "localhost", "//localhost", "localhost:80", "ftp://localhost", "file:///etc/passwd", "http://", "http:///x",
+     "https://:80", "http://localhost@evil.com", "http://evil.com@localhost", "http://@localhost",
+     "http://u:p@localhost", "http://localhost:99999", "http://localhost:x", "http://localhost?x", "http://localhost#x",
+     "http://[::1", "http://[::1].evil.com", "http://[::1]evil.com", "http://evil.com\\.localhost",
+     "http://127\u30020\u30020\u30021", "http://\u24dbocalhost", "http://evil.com%2f.localhost",
+     "http://evil.com\t.localhost", "http://local\nhost", "http://localhost/a b", "http://localhost/\x00",
+     "http://localhost/\x7f"],
+)  # fmt: skip
+def test_what_is_no_plain_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        address(text)
+
+
+# --- the file ------------------------------------------------------------------------------------------------------
+
+BOM = b"\xef\xbb\xbf"
+LINE = f'api_key = "{SECRET}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        (b"[profiles.default]\n" + LINE + b"\n", "line 2: not valid TOML"),  # no closing quote
+        (b"# first\r\n\r\n" + LINE + b'" oops\r\n', "line 3: not valid TOML"),
+        (LINE + b'"\n' + LINE + b'"\n', "not valid TOML"),  # twice
+        (SECRET.encode(), "line 1: not valid TOML"),
+        (b"[a]\nb = '''" + SECRET.encode(), "line 2: not valid TOML"),
+        (b"[a]\nb = [\n" + SECRET.encode() + b"\n", "line 3: not valid TOML"),
+        (b"a = 1\n" + LINE + b'\xff"\n', "line 2: not UTF-8"),
+        (BOM + b"a = 1\n\xff" + SECRET.encode(), "line 2: not UTF-8"),
+        (b"a = " + b"[" * 5000, "not valid TOML"),
+        (b"a = " + b"1" * 5000, "not valid TOML"),
+        (b"a = 1979-99-99\n", "line 1: not valid TOML"),
+    ],
+)
+def test_a_broken_file_is_told_by_file_and_line_and_never_by_its_text(
+    tmp_path: Path, content: bytes, where: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_file(path)
+    assert str(path) in caught.value.message
+    assert caught.value.message.endswith(where)
+    assert SECRET not in said(caught.value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=80) | st.text("[]{}=\"'#\n\\ua.1-:", max_size=60).map(str.encode))
+def test_no_bytes_in_the_file_raise_anything_else(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.toml"
+    path.write_bytes(content)
+    try:
+        file = read_file(path)
+    except ConfigError:
+        return
+    assert isinstance(file, dict)
+
+
+def test_what_is_written_is_read_again_and_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "config.toml"
+    assert read_file(path) == {}
+    content: JsonObject = {"profile": "w", **profile("w", api_key=SECRET, timeout=7, output_dir='Bilder „é“ \\ "q"')}
+    write_file(path, content)
+    write_file(path, content)
+    assert read_file(path) == content
+    assert read_file(path) == read_file_with_bom(path)
+    assert [entry.name for entry in path.parent.iterdir()] == ["config.toml"]
+    if sys.platform != "win32":
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert permissions_warning(path) is None
+
+
+def read_file_with_bom(path: Path) -> JsonObject:
+    path.write_bytes(BOM + path.read_bytes())
+    return read_file(path)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_file(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot write"):
+        write_file(tmp_path / "file" / "config.toml", {})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
+@pytest.mark.parametrize(
+    ("mode", "warns"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o620, True), (0o666, True)]
+)
+def test_a_file_that_others_can_read_draws_a_warning_with_a_command_that_works(
+    tmp_path: Path, mode: int, warns: bool
+) -> None:
+    path = tmp_path / "o'brien $(x)" / "config.toml"
+    path.parent.mkdir()
+    path.touch()
+    path.chmod(mode)
+    warning = permissions_warning(path)
+    assert (warning is not None) == warns
+    if warning:
+        assert shlex.split(warning.partition("close it with: ")[2]) == ["chmod", "600", str(path)]
+    assert permissions_warning(tmp_path / "missing") is None

@@ -1,0 +1,300 @@
+"""The main job: a prompt becomes a verified picture, over a real connection."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flux_cli.entry import Entry, State
+
+from .conftest import KEY, Flux
+from .servers import Service, miniature
+
+Entries = Callable[[], list[Entry]]
+
+
+def test_a_prompt_becomes_a_picture(flux: Flux, service: Service, entries: Entries) -> None:
+    result = flux('gen "a red fox in the snow" --seed 7 --size 320x256')
+
+    path = Path("a-red-fox-in-the-snow-7.png")
+    assert (result.code, result.out) == (0, f"{path}\n")
+    with Image.open(path) as image:
+        assert (image.format, image.size) == ("PNG", (320, 256))
+    (charge,) = service.charges
+    assert charge.body == {
+        "model": "Qubico/flux1-dev",
+        "task_type": "txt2img",
+        "input": {"prompt": "a red fox in the snow", "width": 320, "height": 256, "seed": 7},
+    }
+    (entry,) = entries()
+    assert (entry.state, entry.task_id, entry.price) == (State.SAVED, charge.id, Decimal("0.015"))
+    assert [file.sha256 for file in entry.files] == [hashlib.sha256(path.read_bytes()).hexdigest()]
+    assert not list(Path().glob(".flux-*"))
+
+
+def test_a_pipe_sees_one_plain_line_for_each_change(flux: Flux, service: Service) -> None:
+    result = flux('gen "a boat" --seed 1 --size 256x256 -m schnell')
+
+    (task,) = [charge.id for charge in service.charges]
+    told = re.sub(r"\d+\.\d s", "N s", result.err)
+    assert told.splitlines() == [
+        f"a boat: task {task} ($0.002, usually 0.3-N s)",
+        *(line for line in told.splitlines() if line == "a boat: processing after N s"),
+        "a boat: completed after N s",
+        "saved a-boat-1.png (Qubico/flux1-schnell, seed 1, $0.002, N s)",
+    ]
+
+
+def test_json_is_one_object_and_nothing_else_on_stdout(flux: Flux, service: Service) -> None:
+    result = flux('gen "a boat" --seed 1 --size 256x256 --json')
+
+    told = json.loads(result.out)
+    assert result.out.count("\n") == 1
+    assert told.pop("seconds") > 0
+    assert re.fullmatch("[0-9a-z]{8}", told.pop("entry"))
+    (task,) = [charge.id for charge in service.charges]
+    assert told == {
+        "schema": 1,
+        "type": "outcome",
+        "state": "saved",
+        "task_id": task,
+        "status": "completed",
+        "op": "gen",
+        "model": "Qubico/flux1-dev",
+        "prompt": "a boat",
+        "seed": 1,
+        "files": [str(Path("a-boat-1.png").resolve())],
+        "urls": [f"{service.origin}/pictures/{task}/1.png"],
+        "cost_usd": "0.015",
+        "at_risk_usd": None,
+        "error": None,
+    }
+
+
+def test_quiet_says_paths_alone(flux: Flux, service: Service) -> None:
+    result = flux('gen "two cats" -m schnell -b 3 --seed 5 --size 256x256 -q')
+
+    assert (result.code, result.err) == (0, "")
+    assert result.out.split() == ["two-cats-5-1.png", "two-cats-5-2.png", "two-cats-5-3.png"]
+    assert len({hashlib.sha256(Path(name).read_bytes()).digest() for name in result.out.split()}) == 3
+    assert [charge.cost for charge in service.charges] == [Decimal("0.006")]
+
+
+def test_a_seed_makes_the_same_picture_again(flux: Flux, service: Service) -> None:
+    flux('gen "a tree" --seed 5 --size 256x256 -o one.png')
+    flux('gen "a tree" --seed 5 --size 256x256 -o two.png')
+    flux('gen "a tree" --seed 6 --size 256x256 -o three.png')
+
+    one, two, three = (Path(f"{name}.png").read_bytes() for name in ("one", "two", "three"))
+    assert one == two != three
+
+
+def test_every_option_reaches_the_service(flux: Flux, service: Service, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hook-secret-98765\n")
+    line = (
+        "gen 'a castle' -m schnell --negative blurry --aspect 16:9 --guidance 4.5 --denoise 0.6 --steps 4 --seed 3"
+        f" -b 2 --service-mode private --webhook https://example.com/hook --webhook-secret-file {secret}"
+    )
+    dry = flux(f"{line} --dry-run")
+    assert flux(line + " -q").code == 0
+
+    expected = {
+        "model": "Qubico/flux1-schnell",
+        "task_type": "txt2img",
+        "input": {
+            "prompt": "a castle",
+            "negative_prompt": "blurry",
+            "width": 1360,
+            "height": 768,
+            "guidance_scale": 4.5,
+            "denoise": 0.6,
+            "steps": 4,
+            "batch_size": 2,
+            "seed": 3,
+        },
+        "config": {
+            "service_mode": "private",
+            "webhook_config": {"endpoint": "https://example.com/hook", "secret": "[secret]"},
+        },
+    }
+    assert json.loads(dry.out) == expected
+    assert dry.err == "would cost $0.004; nothing was sent\n"
+    assert [charge.body for charge in service.charges] == [expected]
+
+
+def test_debug_traces_without_the_key_and_asks_for_metadata(flux: Flux, service: Service) -> None:
+    result = flux('gen "a boat" --size 256x256 --debug')
+
+    assert f"> POST {service.origin}/api/v1/task" in result.err
+    assert service.charges[0].body["input"]["debug"] is True  # type: ignore[index,call-overload]
+
+
+def test_the_picture_can_be_piped(flux: Flux, service: Service, entries: Entries) -> None:
+    result = flux('gen "a house" --size 256x256 -o - -q')
+
+    assert result.code == 0
+    (entry,) = entries()
+    assert result.out_bytes == entry.files[0].path.read_bytes()
+    assert not list(Path().iterdir())
+
+
+def test_no_wait_prints_the_id_and_wait_fetches_it(flux: Flux, service: Service) -> None:
+    submitted = flux('gen "a boat" --seed 1 --size 256x256 --no-wait')
+    assert submitted.code == 0
+    assert submitted.out == f"{service.charges[0].id}\n"
+
+    fetched = flux("wait -", stdin=submitted.out)
+    assert (fetched.code, fetched.out) == (0, "a-boat-1.png\n")
+    again = flux(f"wait {submitted.out}")
+    assert (again.code, again.out) == (0, "a-boat-1.png\n")
+    assert len(service.charges) == 1
+
+
+def test_the_key_goes_to_the_api_alone(flux: Flux, service: Service) -> None:
+    flux('gen "a boat" --size 256x256')
+
+    keys = {request.path.split("/")[1]: request.headers.get("x-api-key") for request in service.seen}
+    assert keys == {"api": KEY, "pictures": None}
+
+
+@pytest.mark.parametrize(
+    ("options", "first"),
+    [
+        ("--preset portrait", {"width": 768, "height": 1024, "guidance_scale": 3.5, "denoise": 0.7}),
+        ("--preset landscape --guidance 2", {"width": 1024, "height": 768, "guidance_scale": 2, "denoise": 0.8}),
+        ("--preset square", {"width": 1024, "height": 1024, "guidance_scale": 3.5, "denoise": 0.7}),
+        ("--width 512", {"width": 512, "height": 1024}),
+        ("--aspect 1:1", {"width": 1024, "height": 1024}),
+        ("--aspect 9:16", {"width": 768, "height": 1360}),
+    ],
+)
+def test_shapes(flux: Flux, options: str, first: dict[str, float]) -> None:
+    sent = json.loads(flux(f"gen x --seed 1 --dry-run {options}").out)["input"]
+
+    assert sent == {"prompt": "x", "seed": 1, **first}
+
+
+BAD = {
+    "gen ''": "the prompt is empty; nothing was sent",
+    "gen '   '": "the prompt is empty; nothing was sent",
+    f"gen {'x' * 1501}": "the prompt has 1501 characters, the service takes 1 to 1500; nothing was sent",
+    "gen x --size 1025x1024": "the size 1025x1024 has 1049600 pixels, the service takes up to 1048576 (1024x1024); nothing was sent",
+    "gen x --size big": "--size 'big' is not WIDTHxHEIGHT, such as 768x1024; nothing was sent",
+    "gen x --width 0": "the size 0x1024 is not positive; nothing was sent",
+    "gen x --size 512x512 --preset square": "give only one of --size, --preset; nothing was sent",
+    "gen x --guidance 1.4": "guidance 1.4 is out of range: 1.5 to 5; nothing was sent",
+    "gen x --guidance nan": "guidance nan is out of range: 1.5 to 5; nothing was sent",
+    "gen x --denoise 0": "denoise 0 is out of range: above 0 and up to 1; nothing was sent",
+    "gen x --steps 41": "steps 41 is out of range: 1 to 40; nothing was sent",
+    "gen x -b 2": "batch size 2: this model makes one picture a task, only schnell makes up to 4; nothing was sent",
+    "gen x -m schnell -b 5": "batch size 5 is out of range: 1 to 4; nothing was sent",
+    "gen x --seed -1": "seed -1 is out of range: 0 to 4294967295; nothing was sent",
+    "gen x -m schnel": "no model is called 'schnel'; nothing was sent",
+    "gen x --webhook http://example.com": "--webhook: http:// is accepted for this machine only; use https://; nothing was sent",
+    "gen x --overwrite --skip-existing": "give only one of --overwrite, --skip-existing; nothing was sent",
+    "gen x -o fox.jpg": "the service makes PNG pictures, not .jpg; nothing was sent",
+    "gen x -o {slug.__class__}.png": "no placeholder is called {slug.__class__} in an output name; nothing was sent",
+    "gen x -o con.png": "the output name 'con.png' would not work on every system; nothing was sent",
+    "gen x -o - --json": "-o - and --json both want stdout; nothing was sent",
+    "gen x -o - -m schnell -b 2": "-o - takes one picture, and -b 2 orders 2; nothing was sent",
+    "gen x --modl dev": "no such option: --modl (Possible options: --model); nothing was sent",
+    "gen": "missing argument 'PROMPT'; nothing was sent",
+    "gne x": "no such command 'gne'. Did you mean 'gen'?; nothing was sent",
+}
+
+
+@pytest.mark.parametrize("line", BAD, ids=lambda line: line[:40])
+def test_bad_input_is_told_before_anything_is_sent(flux: Flux, service: Service, line: str) -> None:
+    result = flux(line)
+
+    assert result.code == 2
+    assert result.out == "" or "--json" in line
+    assert result.err.splitlines()[0] == f"flux: {BAD[line]}"
+    assert service.seen == []
+
+
+def test_all_problems_are_told_at_once(flux: Flux, service: Service) -> None:
+    result = flux("gen '' --guidance 9 --seed -4 --json")
+
+    error = json.loads(result.out)["error"]
+    assert error == {
+        "code": "usage",
+        "message": "3 things are wrong; nothing was sent",
+        "details": [
+            "seed -4 is out of range: 0 to 4294967295",
+            "the prompt is empty",
+            "guidance 9 is out of range: 1.5 to 5",
+        ],
+        "hint": None,
+        "exit_code": 2,
+    }
+    assert service.seen == []
+
+
+def test_an_existing_output_is_kept(flux: Flux, service: Service) -> None:
+    Path("fox.png").write_text("mine")
+
+    refused = flux("gen x --size 256x256 -o fox.png")
+    assert (refused.code, refused.err.splitlines()[0]) == (11, "flux: fox.png exists; nothing was sent")
+    skipped = flux("gen x --size 256x256 -o fox.png --skip-existing")
+    assert (skipped.code, skipped.out) == (0, "fox.png\n")
+    assert service.seen == []
+    assert Path("fox.png").read_text() == "mine"
+
+    replaced = flux("gen x --size 256x256 -o fox.png --overwrite")
+    assert (replaced.code, replaced.out) == (0, "fox.png\n")
+    assert Path("fox.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_name_of_our_own_making_never_lands_on_another_file(flux: Flux, service: Service) -> None:
+    for expected in ("x-1.png", "x-1-2.png", "x-1-3.png"):
+        assert flux("gen x --seed 1 --size 256x256").out == f"{expected}\n"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_paying(flux: Flux, service: Service) -> None:
+    Path("file").write_text("")
+
+    result = flux("gen x -d file/below")
+    assert result.code == 11
+    assert result.err.startswith("flux: cannot write into file/below: ")
+    assert service.seen == []
+
+
+def test_a_missing_key_names_the_places(flux: Flux, home: Path) -> None:
+    result = flux("gen x")
+
+    assert (result.code, result.out) == (4, "")
+    assert result.err.splitlines() == [
+        f"flux: no PiAPI key: looked in PIAPI_API_KEY and {home}/config.toml [profiles.default] (profiles there: none);"
+        " nothing was sent",
+        "      store one with: flux login; or try without one: add --sandbox",
+    ]
+    assert not home.exists()
+
+
+def test_a_refused_key(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, entries: Entries) -> None:
+    monkeypatch.setenv("PIAPI_API_KEY", "wrong")
+    result = flux("gen x")
+
+    assert result.code == 4
+    assert (
+        "flux: the service refused the key: Authentication failed: Verify API key is correct (code 1200)" in result.err
+    )
+    assert [entry.state for entry in entries()] == [State.REJECTED]
+
+
+def test_credits_that_end(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with miniature(tmp_path / "poor.db", credit=Decimal("0.02")) as service:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        assert flux("gen x --size 256x256").code == 0
+        result = flux("gen x --size 256x256")
+
+    assert result.code == 6
+    assert "out of credits: Insufficient credits: Top up account balance (code 1300); nothing was charged" in result.err

@@ -1,0 +1,88 @@
+"""When to look: often enough to waste little waiting, seldom enough to be welcome. Simulated, without sleeping."""
+
+import itertools
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flux_cli.catalog import Catalog
+from flux_cli.polling import LONGEST, SHORTEST, PollSchedule, backoff
+
+RANGES = {name: model.seconds for name, model in Catalog({}).models.items()}
+SCALES = st.floats(0.001, 1000)
+
+
+def looks(schedule: PollSchedule) -> Iterator[float]:
+    """The times of the looks, seconds after the task was accepted."""
+    now = 0.0
+    while True:
+        now += schedule.step(now)
+        yield now
+
+
+def fixed(step: float) -> Iterator[float]:
+    """The specification's loop: look, then sleep."""
+    return itertools.count(0.0, step)
+
+
+def simulated(times: list[float], seconds: tuple[float, float], tasks: int = 2000) -> tuple[float, float]:
+    """Mean wasted seconds and mean number of looks over tasks of uniform duration, always the same ones."""
+    chance = random.Random(7)
+    durations = [chance.uniform(*seconds) for _ in range(tasks)]
+    found = [next((count, time) for count, time in enumerate(times, 1) if time >= duration) for duration in durations]
+    waste = sum(time - duration for (_, time), duration in zip(found, durations, strict=True)) / tasks
+    return waste, sum(count for count, _ in found) / tasks
+
+
+def test_the_ranges_are_the_documented_ones() -> None:
+    assert RANGES == {"schnell": (15, 20), "dev": (25, 35), "pro": (30, 45), "dev-advanced": (40, 60)}
+
+
+@pytest.mark.parametrize("model", RANGES)
+def test_a_fifth_of_the_specifications_waste_for_less_than_twice_its_looks(model: str) -> None:
+    seconds = RANGES[model]
+    waste, count = simulated(list(itertools.islice(looks(PollSchedule(seconds)), 60)), seconds)
+    fixed_waste, fixed_count = simulated(list(itertools.islice(fixed(5.0), 60)), seconds)
+    assert waste < fixed_waste / 5
+    assert count < fixed_count * 1.9
+
+
+@pytest.mark.parametrize("model", RANGES)
+@pytest.mark.parametrize("factor", [0.1, 0.3, 10])
+def test_a_service_that_is_faster_or_slower_than_documented_is_found(model: str, factor: float) -> None:
+    schedule, (low, high) = PollSchedule(RANGES[model]), RANGES[model]
+    times = list(itertools.takewhile(lambda time: time < 12 * high, looks(schedule)))
+    gaps = [after - before for before, after in itertools.pairwise([0.0, *times])]
+    assert max(gaps) <= 5.0
+    found = next(time for time in times if time >= factor * low)
+    assert found - factor * low <= 5.0
+    slow = [gap for time, gap in zip(times, gaps, strict=True) if time > 3 * high]
+    assert min(slow) > 2.0, "a task that takes ten times longer is not looked at more often than it is worth"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(list(RANGES.values())), SCALES, st.floats(0, 1e7))
+def test_a_step_is_positive_and_bounded_at_any_time(seconds: tuple[float, float], scale: float, elapsed: float) -> None:
+    step = PollSchedule(seconds, scale).step(elapsed)
+    assert 0 < SHORTEST * min(1.0, scale) <= step <= LONGEST * max(scale, 0.01)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(list(RANGES.values())), st.floats(0, 300))
+def test_a_scale_shrinks_every_step_alike(seconds: tuple[float, float], elapsed: float) -> None:
+    whole, small = PollSchedule(seconds), PollSchedule(seconds, 0.02)
+    assert small.step(0.02 * elapsed) == pytest.approx(0.02 * whole.step(elapsed), rel=1e-6)
+    assert small.expected == pytest.approx((0.02 * seconds[0], 0.02 * seconds[1]))
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 5, 6, 100, 5000])
+def test_backoff_is_jittered_and_bounded_however_long_the_streak(attempt: int) -> None:
+    random.seed(3)
+    limit = min(30, 2 ** (attempt - 1))
+    waits = [backoff(attempt) for _ in range(300)]
+    assert 0 <= min(waits) < 0.1 * limit
+    assert 0.9 * limit < max(waits) <= limit
+    assert max(backoff(attempt, 0.02) for _ in range(300)) <= 0.02 * limit

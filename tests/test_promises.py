@@ -1,0 +1,487 @@
+"""The promises, against a service and a network that break: what is charged is counted on the server's side."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flux_cli.entry import Entry, State
+
+from .conftest import KEY, Flux, Result
+from .servers import Breaker, BreakingProxy, Reply, Service, breaking, miniature
+
+Entries = Callable[[], list[Entry]]
+Start = Callable[..., subprocess.Popen[str]]
+POST = ("POST", "/api/v1/task")
+LOOK = ("GET", "/api/v1/task/")
+PICTURE = ("GET", "/pictures/")
+GEN = 'gen "a boat" --seed 1 --size 256x256'
+
+
+def refusal(status: int, code: int, message: str = "no", **headers: str) -> Reply:
+    """A refusal in the specification's shape."""
+    body = {"code": status, "data": {"error": {"code": code, "message": message, "detail": ""}}, "message": "failed"}
+    return status, {"content-type": "application/json", **headers}, json.dumps(body).encode()
+
+
+@pytest.fixture
+def proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakingProxy]:
+    """A breaking proxy that the program talks to instead of the service."""
+    with breaking(service) as running:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
+        yield running
+
+
+# --- a POST's fate ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer_bytes", [0, 1, 20, 150, 400])
+def test_a_lost_answer_is_unknown_and_never_sent_again(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, answer_bytes: int
+) -> None:
+    proxy.breakers.append(Breaker(b"POST", times=9, answer_bytes=answer_bytes))
+    result = flux(GEN)
+
+    assert result.code == 7
+    (entry,) = entries()
+    assert entry.state is State.UNKNOWN
+    assert result.out == ""
+    assert "($0.015 at risk); it may have been charged, and is not sent again by itself" in result.err
+    for command in ("resume", f"wait {entry.id}"):
+        again = flux(command)
+        assert again.code == 7
+        assert entry.id in again.err
+    assert len(service.charges) == service.posts() == 1
+    assert "1 submission with a lost answer, $0.015 at risk" in flux("history").err
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (500, {}, b""),
+        (502, {}, b"<html>Bad gateway</html>"),
+        (503, {}, b"unavailable"),
+        (504, {}, b""),
+        (520, {}, b""),
+        (302, {"location": "/elsewhere"}, b""),
+        (200, {}, b""),
+        (200, {}, b'{"code": 200, "data": {}, "message": "success"}'),
+        (200, {}, b'{"code": 200, "data": {"task_id": "../../x"}, "message": "success"}'),
+        (200, {}, b"<html>welcome</html>"),
+    ],
+)
+def test_an_answer_that_proves_nothing_is_unknown(flux: Flux, service: Service, entries: Entries, reply: Reply) -> None:
+    service.answer(*POST, reply)
+    result = flux(GEN)
+
+    assert (result.code, result.out) == (7, "")
+    assert service.posts() == 1
+    assert [entry.state for entry in entries()] == [State.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refusal(429, 1400, **{"retry-after": "0"}),
+        refusal(400, 1400, **{"retry-after": "0"}),
+        refusal(503, 1500, **{"retry-after": "0"}),
+        (408, {"retry-after": "0"}, b""),
+        (425, {}, b""),
+        (521, {}, b""),
+        (500, {}, b'{"code": 500, "message": "too many requests"}'),
+    ],
+)
+def test_a_refusal_for_now_is_tried_again(flux: Flux, service: Service, reply: Reply) -> None:
+    service.answer(*POST, reply, reply)
+    result = flux(GEN + " -q")
+
+    assert (result.code, result.out) == (0, "a-boat-1.png\n")
+    assert service.posts() == 3
+    assert len(service.charges) == 1
+
+
+@pytest.mark.parametrize("reply", [refusal(500, 1500), (421, {}, b"")])
+def test_two_retries_are_enough(flux: Flux, service: Service, entries: Entries, reply: Reply) -> None:
+    service.answer(*POST, *[reply] * 9)
+    result = flux(GEN)
+
+    assert result.code == 13
+    assert result.err.splitlines()[-2].endswith("; nothing was charged")
+    assert service.posts() == 3
+    assert [entry.state for entry in entries()] == [State.PLANNED]
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "said"),
+    [
+        (refusal(400, 1100, "Invalid prompt length"), 5, "the service refused the request: Invalid prompt length (code 1100)"),
+        (refusal(200, 1700, "Invalid image dimensions"), 5, "the service refused the request: Invalid image dimensions (code 1700)"),
+        ((404, {}, b"no such page"), 5, "the service refused the request: no such page"),
+        ((307, {"location": "/elsewhere"}, b""), 5, "the service refused the request: HTTP 307"),
+        (refusal(401, 1200, "Authentication failed"), 4, "the service refused the key: Authentication failed (code 1200)"),
+        ((500, {}, b'{"code": 500, "message": "failed to freeze point"}'), 6, "out of credits: failed to freeze point"),
+        (refusal(402, 1300, "Insufficient credits"), 6, "out of credits: Insufficient credits (code 1300)"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_final(flux: Flux, service: Service, entries: Entries, reply: Reply, code: int, said: str) -> None:
+    service.answer(*POST, reply)
+    result = flux(GEN)
+
+    assert result.code == code
+    assert f"flux: {said}; nothing was charged" in result.err.splitlines()
+    assert service.posts() == 1
+    assert service.charges == []
+    assert [entry.state for entry in entries()] == [State.REJECTED]
+
+
+def test_a_service_that_is_not_there(flux: Flux, monkeypatch: pytest.MonkeyPatch, entries: Entries) -> None:
+    monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    result = flux(GEN)
+
+    assert result.code == 13
+    assert "flux: the task could not be submitted: the connection was refused; nothing was charged" in result.err
+    assert result.err.count("trying again") == 3
+    assert [entry.state for entry in entries()] == [State.PLANNED]
+
+
+# --- waiting and downloading -----------------------------------------------------------------------------------------
+
+
+def test_looks_outlive_everything_that_passes(flux: Flux, service: Service) -> None:
+    passing: list[Reply] = [
+        (500, {}, b""),
+        (502, {}, b"<html>"),
+        (429, {"retry-after": "0"}, b""),
+        (200, {}, b"{"),
+        (404, {}, b""),
+    ]
+    service.answer(*LOOK, *passing)
+    result = flux(GEN)
+
+    assert (result.code, result.out) == (0, "a-boat-1.png\n")
+    assert result.err.count("trying again") == 1
+
+
+def test_a_broken_look_costs_nothing(flux: Flux, service: Service, proxy: BreakingProxy) -> None:
+    proxy.breakers += [Breaker(b"GET /api", times=3, answer_bytes=30)]
+
+    assert flux(GEN).code == 0
+    assert len(service.charges) == 1
+
+
+def task_reply(service: Service, **changes: object) -> Reply:
+    """The reply to a look at the task that was just charged."""
+    data = {"task_id": service.charges[0].id, "status": "completed", **changes}
+    return 200, {}, json.dumps({"code": 200, "data": data}).encode()
+
+
+def test_a_failed_task(flux: Flux, service: Service, entries: Entries) -> None:
+    flux(GEN + " --no-wait")
+    error = {"code": 1800, "raw_message": "", "message": "LoRA\x1b[31m load failed"}
+    service.answer(*LOOK, task_reply(service, status="Failed", error=error))
+    task = service.charges[0].id
+    result = flux(f"wait {task}")
+
+    assert (result.code, result.out) == (8, "")
+    assert f"flux: task {task} failed: LoRA\\x1b[31m load failed (code 1800)" in result.err
+    again = flux(f"wait {task}")
+    assert (again.code, again.err.splitlines()[0]) == (
+        8,
+        f"flux: task {task} failed: LoRA\\x1b[31m load failed (code 1800)",
+    )
+
+
+def test_a_time_out_stops_waiting_not_paying(flux: Flux, service: Service, entries: Entries) -> None:
+    result = flux(GEN + " --timeout 0")
+
+    task = service.charges[0].id
+    assert (result.code, result.out) == (9, f"{task}\n")
+    assert "it is paid for and runs on" in result.err
+    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert len(service.charges) == 1
+
+
+def test_completed_without_a_picture_is_asked_again(flux: Flux, service: Service) -> None:
+    flux(GEN + " --no-wait")
+    service.answer(*LOOK, *[task_reply(service, output={"image_url": ""})] * 3)
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+
+def test_completed_without_a_picture_for_good(flux: Flux, service: Service, entries: Entries) -> None:
+    flux(GEN + " --no-wait")
+    service.answer(*LOOK, *[task_reply(service, output=None)] * 4)
+    result = flux("resume")
+
+    assert result.code == 10
+    assert "is completed, but the service lists no picture; it is paid for" in result.err
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+
+def test_a_task_that_the_service_forgot_has_expired(flux: Flux, service: Service, entries: Entries) -> None:
+    result = flux("wait 1631d053-2352-4add-95cc-360fc52d5f89")
+
+    assert result.code == 5
+    assert "the service knows no task 1631d053-2352-4add-95cc-360fc52d5f89: task not found" in result.err
+    assert [entry.state for entry in entries()] == [State.EXPIRED]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, 3000])
+def test_a_picture_cut_by_any_byte_is_fetched_again(
+    flux: Flux, service: Service, proxy: BreakingProxy, cut: int
+) -> None:
+    flux(GEN + " --no-wait")
+    proxy.breakers.append(Breaker(b"GET /pictures", times=2, answer_bytes=cut))
+
+    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert Path("a-boat-1.png").read_bytes().endswith(b"IEND\xaeB`\x82")
+    assert [path.name for path in Path().iterdir()] == ["a-boat-1.png"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (200, {"content-type": "image/png"}, b"<html>expired</html>"),
+        (200, {}, b""),
+        (200, {"content-length": "4"}, b"\x89PNG"),
+        (200, {"content-encoding": "gzip"}, b"\x1f\x8b" + b"\0" * 40),
+        (500, {}, b""),
+        (503, {}, b""),
+    ],
+)
+def test_what_is_no_picture_never_gets_a_name(flux: Flux, service: Service, reply: Reply) -> None:
+    service.answer(*PICTURE, *[reply] * 9)
+    result = flux(GEN)
+
+    assert (result.code, result.out) == (10, "")
+    assert "it is paid for" in result.err
+    assert list(Path().iterdir()) == []
+    service.scripted.clear()
+    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert len(service.charges) == 1
+
+
+def test_an_expired_link_is_asked_for_anew_once(flux: Flux, service: Service) -> None:
+    service.answer(*PICTURE, (403, {}, b""))
+    assert flux(GEN).code == 0
+
+
+def test_an_expired_picture_is_said_to_be(flux: Flux, service: Service, entries: Entries) -> None:
+    service.answer(*PICTURE, *[(404, {}, b"")] * 2)
+    result = flux(GEN)
+
+    assert result.code == 10
+    assert "has expired: the picture's address answers with HTTP 404; it is paid for" in result.err
+    assert [entry.state for entry in entries()] == [State.EXPIRED]
+
+
+def test_redirects_are_followed_five_times(flux: Flux, service: Service) -> None:
+    def hop(number: int) -> Reply:
+        return 302, {"location": f"/pictures/hop{number}"}, b""
+
+    flux(GEN + " --no-wait")
+    picture = f"/pictures/{service.charges[0].id}/1.png"
+    service.answer(*PICTURE, *[hop(number) for number in range(4)], (302, {"location": picture}, b""))
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+    flux(GEN + " --no-wait")
+    service.answer(*PICTURE, *[hop(number) for number in range(6)])
+    result = flux("resume")
+    assert (result.code, "more than 5 redirects" in result.err) == (10, True)
+
+
+@pytest.mark.parametrize("extension", ["jpg", "webp"])
+def test_other_formats_keep_their_true_extension(flux: Flux, service: Service, extension: str) -> None:
+    import io
+
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(content, {"jpg": "JPEG", "webp": "WEBP"}[extension])
+    service.answer(*PICTURE, (200, {}, content.getvalue()))
+    result = flux(GEN + " -o fox.png")
+
+    assert (result.code, result.out) == (0, f"fox.{extension}\n")
+    assert Path(f"fox.{extension}").read_bytes() == content.getvalue()
+
+
+def test_fewer_pictures_than_ordered_are_saved_and_told(flux: Flux, service: Service) -> None:
+    flux('gen "a boat" -m schnell -b 3 --seed 1 --size 256x256 --no-wait')
+    url = f"{service.origin}/pictures/{service.charges[0].id}/1.png"
+    service.answer(*LOOK, *[task_reply(service, output={"image_url": url})] * 9)
+    result = flux("resume")
+
+    assert (result.code, result.out) == (3, "a-boat-1-1.png\n")
+    assert "made 1 picture of the 3 that were ordered" in result.err
+
+
+def test_more_pictures_than_ordered_are_all_saved(flux: Flux, service: Service) -> None:
+    flux(GEN + " --no-wait")
+    flux('gen "two" -m schnell -b 2 --seed 1 --size 256x256 --no-wait')
+    urls = [f"{service.origin}/pictures/{service.charges[1].id}/{number}.png" for number in (1, 2)]
+    time.sleep(0.2)  # until the pictures of the second task exist
+    service.answer("GET", f"/api/v1/task/{service.charges[0].id}", task_reply(service, output={"image_urls": urls}))
+    result = flux(f"wait {service.charges[0].id}")
+
+    assert result.out.split() == ["a-boat-1.png", "a-boat-1-2.png"]
+
+
+def test_a_picture_inside_the_reply_is_saved(flux: Flux, service: Service) -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(content, "PNG")
+    flux(GEN + " --no-wait")
+    inline = base64.b64encode(content.getvalue()).decode()
+    service.answer(*LOOK, task_reply(service, output={"image_url": "", "image_base64": inline}))
+
+    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert Path("a-boat-1.png").read_bytes() == content.getvalue()
+
+
+# --- crashes and signals ---------------------------------------------------------------------------------------------
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Until the condition holds; a test that never gets there fails."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.005)
+
+
+def finish(process: "subprocess.Popen[str]") -> Result:
+    """How a process ended."""
+    out, err = process.communicate(timeout=20)
+    assert KEY not in out + err
+    return Result(process.returncode, out, err)
+
+
+def test_killed_while_the_answer_is_on_its_way(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
+) -> None:
+    proxy.breakers.append(Breaker(b"POST", hold=True))
+    process = start(GEN)
+    wait_until(lambda: len(service.charges) == 1)
+    process.kill()
+    finish(process)
+
+    assert [entry.state for entry in entries()] == [State.SENDING]
+    result = flux("resume")
+    assert (result.code, result.out) == (7, "")
+    assert [entry.state for entry in entries()] == [State.UNKNOWN]
+    assert len(service.charges) == service.posts() == 1
+
+
+def test_killed_while_waiting_is_finished_by_resume(
+    flux: Flux, service: Service, entries: Entries, start: Start
+) -> None:
+    service.answer(*LOOK, *[(503, {}, b"")] * 1000)
+    process = start(GEN)
+    wait_until(lambda: any(entry.state is State.ACCEPTED for entry in entries()))
+    busy = flux(f"wait {service.charges[0].id}")
+    assert (busy.code, "another flux is waiting" in busy.err) == (12, True)
+    process.kill()
+    finish(process)
+    service.scripted.clear()
+
+    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert flux("resume").code == 0
+    assert len(service.charges) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_waiting_names_the_task(
+    flux: Flux, service: Service, entries: Entries, start: Start, number: int, code: int
+) -> None:
+    service.answer(*LOOK, *[(503, {}, b"")] * 1000)
+    process = start(GEN)
+    wait_until(lambda: any(entry.state is State.ACCEPTED for entry in entries()))
+    sent = time.monotonic()
+    process.send_signal(number)
+    result = finish(process)
+
+    assert result.code == code
+    assert time.monotonic() - sent < 2
+    assert f"flux: interrupted; task {service.charges[0].id} is paid for and runs on" in result.err
+    assert "flux resume" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_signal_lets_a_post_in_flight_answer(
+    service: Service, proxy: BreakingProxy, entries: Entries, start: Start
+) -> None:
+    proxy.breakers.append(Breaker(b"POST", late=0.5))
+    process = start(GEN)
+    wait_until(lambda: len(service.charges) == 1)
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+
+    assert result.code == 130
+    assert [(entry.state, entry.task_id) for entry in entries()] == [(State.ACCEPTED, service.charges[0].id)]
+
+
+def test_a_second_signal_ends_at_once_and_leaves_an_unknown(
+    service: Service, proxy: BreakingProxy, entries: Entries, start: Start
+) -> None:
+    proxy.breakers.append(Breaker(b"POST", hold=True))
+    process = start(GEN)
+    wait_until(lambda: len(service.charges) == 1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)  # two signals at once would be one
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+
+    assert result.code == 130
+    (entry,) = entries()
+    assert entry.state is State.UNKNOWN
+    assert f"flux: stopped at once; entry {entry.id} may have been charged" in result.err
+
+
+def test_a_closed_pipe_ends_quietly(service: Service, start: Start) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start(GEN, stdout=writer)
+    os.close(writer)
+    process.wait(20)
+    assert process.stderr is not None
+    with process.stderr as stream:
+        assert "Traceback" not in stream.read()
+    assert process.returncode == 141
+    assert Path("a-boat-1.png").exists()
+
+
+def test_a_full_disk_keeps_the_task(flux: Flux, service: Service, start: Start, entries: Entries) -> None:
+    process = start(GEN, preexec_fn=lambda: _limit_files(20_000))
+    result = finish(process)
+
+    assert result.code in (11, 12)
+    assert "Traceback" not in result.err
+    assert list(Path().iterdir()) == []
+
+
+def _limit_files(size: int) -> None:
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_the_plan_limit_is_waited_out(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with miniature(tmp_path / "free.db", plan="free", speed=100) as service:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        for _ in range(2):
+            flux("gen x --size 256x256 --no-wait")
+        result = flux(GEN)
+        assert (result.code, result.out) == (0, "a-boat-1.png\n")
+        assert "Rate limit exceeded: too many requests: your plan's tasks are all running (code 1400)" in result.err
+        assert len(service.charges) == 3
