@@ -15,7 +15,7 @@ from .errors import FluxError
 from .json_value import Json, JsonObject
 from .outcome import Outcome
 from .progress import LiveProgress, PlainProgress, Progress
-from .text import clean, redact, seconds, usd
+from .text import clean, counted, redact, seconds, usd
 
 SCHEMA = 1
 
@@ -116,19 +116,21 @@ class Output:
             self.error(outcome.error)
 
     def _outcome_text(self, entry: Entry) -> None:
-        if entry.state is State.SAVED:
-            for file in entry.files:
-                self._saved(entry, file.path)
+        if entry.state is State.SAVED and entry.output.stdout:
+            self.content(entry.files[0].path)
+        elif entry.state is State.SAVED:
+            self._saved(entry)
         elif entry.state is State.ACCEPTED and entry.task_id:
             self.result(entry.task_id)
 
-    def _saved(self, entry: Entry, path: Path) -> None:
-        if entry.output.stdout:
-            self.content(path)
-            return
+    def _saved(self, entry: Entry) -> None:
+        names = [shown(file.path) for file in entry.files]
+        for name in names:
+            self.result(name)
         if self.mode is Mode.TEXT:
-            self.note(f"saved {shown(path)}{_facts(entry)}")
-        self.result(shown(path))
+            # A person sees the names on stdout already; a log of stderr alone needs them.
+            what = counted(len(names), "picture") if self.to_terminal else ", ".join(names)
+            self.note(f"saved {what}{_facts(entry)}")
 
     # --- progress --------------------------------------------------------------------------------------------
 
