@@ -22,8 +22,7 @@ from .errors import CreditsError, KeyRefusedError, NetworkError, RefusedError
 from .fate import Evidence, Fate, fate_of
 from .json_value import JsonObject, number_at, object_at, text_at
 from .task import Task
-from .text import clean
-from .wire import Reply, read_reply
+from .wire import Reply, read_reply, told
 
 USER_AGENT = f"piapi-flux/{__version__}"
 REPLY_BYTES = 32 * 2**20
@@ -230,11 +229,8 @@ def _answered(response: Response) -> Answer:
         task_id=reply.task.id if reply.task else None,
     )
     fate = fate_of(evidence)
-    told = clean(response.content[:1000].decode("utf-8", "replace"), 300) if fate is Fate.UNKNOWN else ""
-    words = _words(response.status, reply)
-    return Answer(
-        fate, reply.task, words, _retry_after(response.headers), f"HTTP {response.status}; body: {told or 'empty'}"
-    )
+    evidence_text = f"HTTP {response.status}; body: {told(response.content) or 'empty'}"
+    return Answer(fate, reply.task, _words(response.status, reply), _retry_after(response.headers), evidence_text)
 
 
 def _lost(error: Exception, *, sent: bool) -> Answer:

@@ -30,6 +30,13 @@ def address(text: str) -> str:
 
     Raises ValueError that says what is wrong.
     """
+    if set("?#") & set(text):
+        raise ValueError("an address here has no query or fragment")
+    return web_address(text).rstrip("/")
+
+
+def web_address(text: str) -> str:
+    """An http(s) address, query allowed. Plain http is for loopback only. Raises ValueError that says what is wrong."""
     try:
         parts = urlsplit(text.strip())
         host, _ = parts.hostname, parts.port
@@ -37,14 +44,14 @@ def address(text: str) -> str:
         raise ValueError("not an address") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("not an http(s) address")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("an address here has no user name, query or fragment")
+    if parts.username is not None:
+        raise ValueError("an address here has no user name")
     # urlsplit forgives what the HTTP client would read otherwise, or not at all.
     if not _NETLOC.fullmatch(parts.netloc) or re.search(r"[\x00-\x20\x7f]", text.strip()):
         raise ValueError("not an address")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("http:// is accepted for this machine only; use https://")
-    return text.strip().rstrip("/")
+    return text.strip()
 
 
 def yes_or_no(text: str) -> str:
@@ -114,7 +121,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("concurrency", "tasks at once; unset: what the plan allows", number(1, 1000, int)),
     Setting("service_mode", "public: pay as you go; private: host your account; unset: the workspace's own",
             one_of("public", "private")),
-    Setting("webhook", "address that PiAPI calls when a task ends", address),
+    Setting("webhook", "address that PiAPI calls when a task ends", web_address),
     Setting("webhook_secret_file", "file with the secret that PiAPI sends along to the webhook", any_text),
     Setting("base_url", "the API", address, "https://api.piapi.ai/api/v1"),
     Setting("upload_url", "the upload service", address, "https://upload.theapi.app"),
@@ -139,7 +146,7 @@ class Settings:
     profile: str
     profile_source: str
     values: Mapping[str, Value]
-    key: str | None
+    key: str | None  # as found, not yet checked
     key_source: str
 
     def get(self, name: str) -> str | None:
@@ -191,6 +198,8 @@ def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, 
 
     Raises UsageError for a bad option, ConfigError for a bad variable or a bad value in the file.
     """
+    if misplaced := sorted(set(file) - {"profile", "profiles", "prices"}):
+        raise ConfigError(f"{path}: {misplaced[0]} stands outside any profile", hint="put it below: [profiles.default]")
     profile, profile_source = _profile(file, environ, options, path)
     table = object_at(file, "profiles", profile)
     if unknown := sorted(set(table) - set(BY_NAME) - {"api_key"}):
@@ -252,10 +261,10 @@ def _as_text(stored: Json) -> str:
 
 def _key(table: JsonObject, environ: Mapping[str, str], file_source: str) -> tuple[str | None, str]:
     if variable := environ.get("PIAPI_API_KEY"):
-        return checked_key(variable, "PIAPI_API_KEY"), "PIAPI_API_KEY"
+        return variable, "PIAPI_API_KEY"
     stored = table.get("api_key")
     if isinstance(stored, str) and stored:
-        return checked_key(stored, file_source), file_source
+        return stored, file_source
     return None, "unset"
 
 

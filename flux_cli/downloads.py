@@ -152,7 +152,7 @@ class Downloader:
             return False
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
+        except (OSError, UnicodeError):
             return False  # behind a proxy only the proxy can resolve; without one the connection will fail
         return any(not ipaddress.ip_address(str(item[4][0]).partition("%")[0]).is_global for item in found)
 

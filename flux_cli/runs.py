@@ -12,7 +12,7 @@ from .entry import Entry, State
 from .errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
 from .files import create, temporary_beside
 from .interrupts import Stop
-from .names import OutputPlan
+from .names import LATE, OutputPlan
 from .operations import TaskRequest
 from .options import SaveOptions, SubmitOptions, name_values
 from .outcome import Outcome, exit_code
@@ -89,6 +89,8 @@ def probed(plan: OutputPlan, save: SaveOptions) -> OutputPlan:
 
 
 def _probe(folder: Path) -> None:
+    if LATE in str(folder):  # the task's id is part of the folder's name: what is above it has to do
+        return _probe(folder.parent)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = temporary_beside(folder / "probe")

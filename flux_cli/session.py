@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from .catalog import Catalog, prices_in
-from .config import Settings, permissions_warning, read_file, resolve
+from .config import Settings, checked_key, permissions_warning, read_file, resolve
 from .errors import ConfigError, UsageError
 from .json_value import JsonObject, object_at
 from .operations import TaskRequest
@@ -90,7 +90,7 @@ class Session:
     def settings(self) -> Settings:
         """Every setting, resolved."""
         settings = resolve(self.config_file, self.environ, self._given, path=self.home.config_file)
-        self.output.secrets.add(settings.key or "")
+        self.output.secrets.add((settings.key or "").strip())
         return settings
 
     @property
@@ -121,7 +121,7 @@ class Session:
                 hint="store one with: flux login; or try without one: add --sandbox",
                 code="no_key",
             )
-        return self.settings.key
+        return checked_key(self.settings.key, self.settings.key_source)
 
     @property
     def scale(self) -> float:

@@ -5,6 +5,7 @@ as expected reads as absent.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import singledispatch
@@ -155,6 +156,15 @@ def _moment(text: str) -> datetime | None:
         return moment.astimezone(UTC) if moment.year > 1 else None
     except (ValueError, OverflowError):
         return None
+
+
+def told(content: bytes, limit: int = 300) -> str:
+    """What a reply's body says, one clean line without webhook secrets, for the journal's evidence."""
+    try:
+        text = json.dumps(redacted(json.loads(content)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        text = re.sub(r'("secret"\s*:\s*")[^"]*', r"\1[secret]", content[: limit * 8].decode("utf-8", "replace"))
+    return clean(text, limit)
 
 
 def redacted(value: Json, depth: int = 32) -> Json:
