@@ -90,7 +90,7 @@ def flux(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Make pictures with PiAPI's Flux service. Every picture costs money; --sandbox costs nothing."""
+    """Pictures from PiAPI's Flux service. They cost money; with --sandbox nothing does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -178,7 +178,7 @@ class PiAPIClient:
             raise PassingTroubleError(_plain(error)) from error
         reply = read_reply(response.content)
         if response.status in (401, 403) or (reply.well_formed and reply.task is None and reply.code == 1200):
-            raise key_refused(reply.message)
+            raise key_refused(_words(response.status, reply))
         return response
 
     async def _exchange(self, client: httpx.AsyncClient, method: str, url: str, **options: Any) -> "Response":
@@ -291,8 +291,7 @@ def refusal(answer: Answer) -> RefusedError | CreditsError | KeyRefusedError:
 
 def key_refused(message: str) -> KeyRefusedError:
     """The error for a key that the service does not accept."""
-    said = f": {message}" if message else ""
-    return KeyRefusedError(f"the service refused the key{said}", hint="give another one with: flux login")
+    return KeyRefusedError(f"the service refused the key: {message}", hint="give another one with: flux login")
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:

@@ -16,7 +16,8 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
         raise UsageError(f"no state is called {clean(state, 40)!r}", hint=f"one of: {', '.join(State)}")
     session.journal.settle_dead()
     states = (State(state),) if state else ()
-    entries = session.journal.entries(states=states, newest_first=True, limit=limit)
+    profile = session.settings.profile
+    entries = session.journal.entries(states=states, profile=profile, newest_first=True, limit=limit)
     for entry in entries:
         if session.output.mode is Mode.JSON:
             session.output.record("entry", _history_json(entry))
@@ -31,7 +32,7 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
 
 
 def _warn_of_unknowns(session: Session) -> None:
-    unknown = session.journal.entries(states=(State.UNKNOWN,))
+    unknown = session.journal.entries(states=(State.UNKNOWN,), profile=session.settings.profile)
     if unknown:
         risk = sum(entry.price for entry in unknown if entry.price is not None)
         number = counted(len(unknown), "submission")

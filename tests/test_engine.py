@@ -1,0 +1,104 @@
+"""Many entries at once, and one entry wanted by many."""
+
+import contextlib
+import subprocess
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from flux_cli.entry import Entry, State
+from flux_cli.errors import ExitCode
+from flux_cli.formats import whole_picture
+from flux_cli.json_value import object_at
+from flux_cli.names import OutputPlan
+from flux_cli.operations import TaskRequest, TextToImage
+from flux_cli.options import CommonOptions
+from flux_cli.runs import finish
+from flux_cli.session import Session
+
+from .conftest import KEY, Flux
+from .servers import Service, miniature
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def planned(session: Session, count: int) -> list[Entry]:
+    """Entries as a batch would plan them."""
+    found = []
+    for number in range(count):
+        request = TaskRequest(TextToImage(f"boat {number}", 64, 64), "Qubico/flux1-schnell", seed=number)
+        plan = OutputPlan((Path(f"boat-{number}.png").resolve(),))
+        service, profile = session.service, session.settings.profile
+        found.append(session.journal.plan(request, plan, service=service, profile=profile, price=Decimal("0.002")))
+    return found
+
+
+def test_many_entries_run_under_the_cap(service: Service) -> None:
+    with Session(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
+        code = finish(session, planned(session, 12))
+        states = [entry.state for entry in session.entries()]
+
+    assert (code, states) == (ExitCode.OK, [State.SAVED] * 12)
+    spans = [(charge.created, charge.ended) for charge in service.charges]
+    at_once = [sum(begun <= moment < ended for begun, ended in spans) for moment, _ in spans]
+    assert max(at_once) == 3
+    assert len({path.read_bytes() for path in Path().glob("boat-*.png")}) == 12
+
+
+def test_credits_that_end_stop_the_rest_and_fetch_what_is_paid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with miniature(tmp_path / "poor.db", credit=Decimal("0.0105")) as service:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        with Session(CommonOptions(quiet=True), {"concurrency": "1"}) as session:
+            code = finish(session, planned(session, 9))
+            states = [entry.state for entry in session.entries()]
+
+    assert code is ExitCode.PARTIAL
+    assert states == [State.SAVED] * 5 + [State.REJECTED] + [State.PLANNED] * 3
+
+
+def test_one_lost_answer_wins_the_exit_code_and_stops_nothing(service: Service) -> None:
+    service.answer("POST", "/api/v1/task", (500, {}, b""))
+    with Session(CommonOptions(quiet=True), {"concurrency": "1"}) as session:
+        code = finish(session, planned(session, 4))
+        states = [entry.state for entry in session.entries()]
+
+    assert code is ExitCode.UNKNOWN_CHARGE
+    assert states == [State.UNKNOWN] + [State.SAVED] * 3
+
+
+def test_two_that_resume_at_once_fetch_each_picture_once(flux: Flux, service: Service, start: Start) -> None:
+    for number in range(6):
+        flux(f"gen boat --seed {number} --size 64x64 --no-wait")
+    both = [start("resume -q"), start("resume -q")]
+    outputs = [process.communicate(timeout=30)[0].split() for process in both]
+
+    assert sorted(outputs[0] + outputs[1]) == [f"boat-{number}.png" for number in range(6)]
+    assert sorted(path.name for path in Path().iterdir()) == [f"boat-{number}.png" for number in range(6)]
+    assert [process.returncode for process in both] == [0, 0]
+
+
+def test_killed_anywhere_nothing_is_lost_and_nothing_paid_twice(
+    flux: Flux, service: Service, start: Start, entries: Callable[[], list[Entry]]
+) -> None:
+    """Processes killed at moments from before the plan to after the file, then a resume."""
+    for number in range(16):
+        process = start(f"gen boat --seed {number} --size 64x64")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.25 + 0.03 * number)
+        process.kill()
+        process.communicate()
+    flux("resume")
+
+    known = {entry.task_id: entry.state for entry in entries() if entry.task_id}
+    unknown = [entry for entry in entries() if entry.state is State.UNKNOWN]
+    lost = [charge for charge in service.charges if charge.id not in known]
+    assert set(known.values()) <= {State.SAVED}
+    assert len(lost) <= len(unknown), "a task was paid for that nobody knows of"
+    seeds = [object_at(charge.body, "input")["seed"] for charge in service.charges]
+    assert len(seeds) == len(set(seeds)), "paid twice"
+    assert len(list(Path().glob("boat-*.png"))) == len(known)
+    for path in Path().glob("*.png"):
+        whole_picture(path.read_bytes())
