@@ -6,6 +6,7 @@ Heavy imports (httpx, asyncio, sqlite3, Pillow) wait inside the methods that nee
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +51,7 @@ class Session:
         stderr: TextIO | None = None,
     ) -> None:
         self.common, self.environ = common, environ
+        self._open = ExitStack()
         self._given = {**given, **common.settings()}
         self.stdin = stdin or sys.stdin
         mode = Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT
@@ -63,8 +65,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if "journal" in self.__dict__:
-            self.journal.close()
+        self._open.close()
 
     # --- settings --------------------------------------------------------------------------------------------
 
@@ -173,9 +174,11 @@ class Session:
             return None
         import httpx
 
-        from .sandbox.app import create_app
+        from .sandbox.app import Service, create_app
+        from .sandbox.store import Store
 
-        return httpx.ASGITransport(create_app(self.paths.sandbox_service, speed=SANDBOX_SPEED))
+        store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
+        return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED)))
 
     def client(self, key: str | None = None) -> "PiAPIClient":
         """A client for the service, with the session's key or another."""
@@ -202,7 +205,7 @@ class Session:
         """The journal, opened (and made, the first time)."""
         from .journal import Journal
 
-        return Journal(self.paths.journal, self.paths.locks)
+        return self._open.enter_context(closing(Journal(self.paths.journal, self.paths.locks)))
 
     def entries(self, *states: "State") -> "list[Entry]":
         """The journal's entries of this service and profile that are in one of `states`."""

@@ -7,7 +7,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from flux_cli.sandbox.app import Service as Rules
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store, StoredTask
 
@@ -98,11 +99,14 @@ def miniature(
     path: Path, *, speed: float = 200.0, plan: str = "pro", credit: Decimal | None = None
 ) -> Iterator[Service]:
     """The miniature service on loopback, with its memory at `path`."""
-    service = Service(Store(path))
-    app = create_app(path, speed=speed, plan=plan, credit=credit, keys=frozenset({"test-key-0123456789abcdef"}))
-    with serving(service.wrap(app)) as origin:
-        service.origin = origin
-        yield service
+    keys = frozenset({"test-key-0123456789abcdef"})
+    # A connection each: the server's is in the midst of a transaction when a test looks.
+    with closing(Store(path)) as store, closing(Store(path)) as view:
+        app = create_app(Rules(store, speed=speed, plan=plan, credit=credit, keys=keys))
+        service = Service(view)
+        with serving(service.wrap(app)) as origin:
+            service.origin = origin
+            yield service
 
 
 @dataclass

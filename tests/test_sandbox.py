@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import httpx
 import pytest
 
 from flux_cli.json_value import JsonObject
+from flux_cli.sandbox.app import Service as Rules
 from flux_cli.sandbox.app import create_app
+from flux_cli.sandbox.store import Store
 
 from .conftest import KEY, Flux
 from .servers import Service
@@ -56,7 +59,8 @@ def test_a_created_task_is_as_the_specification_shows_it(http: httpx.Client) -> 
 
 def test_a_completed_task_is_as_the_specification_shows_it(tmp_path: Path) -> None:
     clock = [1_000_000.0]
-    app = create_app(tmp_path / "timed.db", clock=lambda: clock[0])
+    store = Store(tmp_path / "timed.db")
+    app = create_app(Rules(store, clock=lambda: clock[0]))
 
     async def exchange() -> tuple[list[str], dict[str, Any], httpx.Response, httpx.Response]:
         transport = httpx.ASGITransport(app)
@@ -72,7 +76,8 @@ def test_a_completed_task_is_as_the_specification_shows_it(tmp_path: Path) -> No
             dead = await http.get(task["output"]["image_url"])
             return words, task, alive, dead
 
-    words, task, alive, dead = asyncio.run(exchange())
+    with closing(store):
+        words, task, alive, dead = asyncio.run(exchange())
     assert words == ["pending", "processing", "processing", "completed"]
     assert sorted(task) == ["input", "meta", "model", "output", "status", "task_id", "task_type"]
     assert sorted(task["meta"]) == ["created_at", "ended_at", "processing_time", "started_at", "usage"]

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -167,9 +166,8 @@ class Service:
         return output | ({"image_urls": urls} if len(urls) > 1 else {})
 
 
-def create_app(path: Path | str = ":memory:", **rules: object) -> Starlette:
-    """The application. `rules` are the fields of `Service` after the store."""
-    service = Service(Store(path), **rules)  # type: ignore[arg-type]  # the fields of Service check themselves
+def create_app(service: Service) -> Starlette:
+    """The application that serves `service`."""
     routes = [
         Route("/api/v1/task", service.create, methods=["POST"]),
         Route("/api/v1/task/{task_id}", service.look, methods=["GET"]),

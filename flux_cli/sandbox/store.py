@@ -53,11 +53,10 @@ class CreditsEndedError(Exception):
 
 
 class Store:
-    """Tasks on disk; `:memory:` forgets them with the process."""
+    """Tasks in a SQLite file, which is made when there is none."""
 
-    def __init__(self, path: Path | str) -> None:
-        if isinstance(path, Path):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -89,6 +88,10 @@ class Store:
             raise
         self._db.execute("COMMIT")
         return task
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
 
     def find(self, task_id: str) -> StoredTask | None:
         """The task with this id."""
