@@ -45,6 +45,11 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
             except FluxError as error:
                 session.output.failure(error)
                 return error.exit_code
+            except KeyboardInterrupt:
+                # Here, for Typer would end it without a word.
+                failure = InterruptError("interrupted; nothing was sent", signal_number=2)
+                session.output.failure(failure)
+                return failure.exit_code
             except BrokenPipeError:
                 # Here, for Typer would turn it into exit code 1.
                 _silence_stdout()
@@ -95,6 +100,9 @@ def flux(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (without the program's name) and return its exit code."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: `flux ... >&-`
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
@@ -129,8 +137,3 @@ def _silence_stdout() -> None:
     """Nobody reads stdout any more: what is still buffered must not fail once more at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def run() -> None:
-    """The program's entry point."""
-    sys.exit(main())

@@ -3,9 +3,11 @@ it says what became of the one it sent (`fate`), and the engine decides.
 """
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -22,7 +24,8 @@ from .errors import CreditsError, KeyRefusedError, NetworkError, RefusedError
 from .fate import Evidence, Fate, fate_of
 from .json_value import JsonObject, number_at, object_at, text_at
 from .task import Task
-from .wire import Reply, read_reply, told
+from .text import clean
+from .wire import Reply, read_reply, redacted, told
 
 USER_AGENT = f"piapi-flux/{__version__}"
 REPLY_BYTES = 32 * 2**20
@@ -30,15 +33,7 @@ REPLY_BYTES = 32 * 2**20
 POST_SECONDS = 120.0
 GET_SECONDS = 60.0
 LONGEST_RETRY_AFTER = 300.0
-
-# Exceptions that httpx raises before a request can have left.
-_BEFORE_SENDING = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.ProxyError,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-)
+SECRET_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +72,7 @@ class NoSuchTaskError(Exception):
 class PiAPIClient:
     """Talks to one base URL with one key.
 
+    secrets: what must not leave this object in a reply, the key among them: a server may echo it.
     transport: None for the network, or the in-process sandbox.
     trace: called with a line for every request and response (`--debug`).
     """
@@ -86,10 +82,14 @@ class PiAPIClient:
         base_url: str,
         key: str,
         *,
+        secrets: AbstractSet[str] = frozenset(),
         transport: httpx.AsyncBaseTransport | None = None,
         trace: Callable[[str], None] | None = None,
     ) -> None:
         self._base = base_url
+        # A short one is no real key, and may be a part of a word in an honest reply.
+        self._secrets = [secret.encode() for secret in {key, *secrets} if len(secret) >= SECRET_LENGTH]
+        self._in_process = transport is not None
         parts = urlsplit(base_url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._trace = trace
@@ -104,7 +104,10 @@ class PiAPIClient:
         if transport is None:
             options["verify"] = httpx.create_ssl_context()
         # A reused connection may be stale, and its reset cannot be told from a lost answer: one POST a connection.
-        self._posts = httpx.AsyncClient(**options, limits=httpx.Limits(max_keepalive_connections=0))
+        self._posts = httpx.AsyncClient(
+            **{**options, "timeout": httpx.Timeout(30.0, connect=10.0, read=POST_SECONDS)},
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
         # Keep-alive must outlive the time between two looks.
         self._gets = httpx.AsyncClient(**options, limits=httpx.Limits(max_connections=16, keepalive_expiry=60.0))
 
@@ -134,7 +137,8 @@ class PiAPIClient:
                     self._posts, "POST", f"{self._base}/task", json=body, extensions={"trace": watch}
                 )
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
-            return _lost(error, sent=departed or not isinstance(error, _BEFORE_SENDING))
+            # In-process there is no trace to tell, and nothing that fails before it is sent.
+            return _lost(error, sent=departed or self._in_process)
         return _answered(response)
 
     async def look(self, task_id: str) -> Task:
@@ -148,7 +152,8 @@ class PiAPIClient:
             if reply.task.id == task_id:
                 return reply.task
             raise PassingTroubleError("the service answered about another task")
-        if response.status in (400, 404, 410, 422) or (response.status < 300 and reply.code in (400, 404)):
+        missing = response.status in (400, 404, 410, 422) or (response.status < 300 and reply.code in (400, 404))
+        if missing and reply.well_formed:  # a gateway's page says nothing about the task
             raise NoSuchTaskError(reply.message or "task not found")
         raise PassingTroubleError(_words(response.status, reply), _retry_after(response.headers))
 
@@ -165,7 +170,7 @@ class PiAPIClient:
         if response.status != 200 or not reply.well_formed:
             raise NetworkError(f"the service could not be asked: {_words(response.status, reply)}")
         return Account(
-            plan=text_at(reply.data, "plan").casefold() or None,
+            plan=clean(text_at(reply.data, "plan"), 40).casefold() or None,
             balance=_amount(reply.data),
             concurrency=number_at(reply.data, "max_concurrent_task_count"),
         )
@@ -177,15 +182,16 @@ class PiAPIClient:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             raise PassingTroubleError(_plain(error)) from error
         reply = read_reply(response.content)
-        if response.status in (401, 403) or (reply.well_formed and reply.task is None and reply.code == 1200):
-            raise key_refused(_words(response.status, reply))
+        refused = response.status == 401 or (response.status == 403 and reply.well_formed) or reply.code == 1200
+        if refused and reply.task is None:
+            raise key_refused(_words(response.status, reply), money="")
         return response
 
     async def _exchange(self, client: httpx.AsyncClient, method: str, url: str, **options: Any) -> "Response":
         started = time.monotonic()
         self._say(f"> {method} {url}")
         if "json" in options:
-            self._say(f"> {options['json']}")
+            self._say(f"> {json.dumps(redacted(options['json']), ensure_ascii=False)}")
         async with client.stream(method, url, **options) as response:
             content, complete = bytearray(), True
             try:
@@ -199,8 +205,11 @@ class PiAPIClient:
                 self._say(f"< the body ended early: {_plain(error)}")
                 complete = False
         self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(content)} bytes")
-        self._say(f"< {content[:2000].decode('utf-8', 'replace')}")
-        return Response(response.status_code, response.headers, bytes(content), complete)
+        body = bytes(content)
+        for secret in self._secrets:
+            body = body.replace(secret, b"[secret]")
+        self._say(f"< {told(body, 2000)}")
+        return Response(response.status_code, response.headers, body, complete)
 
     def _say(self, line: str) -> None:
         if self._trace:
@@ -289,9 +298,10 @@ def refusal(answer: Answer) -> RefusedError | CreditsError | KeyRefusedError:
     return RefusedError(f"the service refused the request: {answer.message}")
 
 
-def key_refused(message: str) -> KeyRefusedError:
+def key_refused(message: str, *, money: str | None = None) -> KeyRefusedError:
     """The error for a key that the service does not accept."""
-    return KeyRefusedError(f"the service refused the key: {message}", hint="give another one with: flux login")
+    hint = "give another one with: flux login"
+    return KeyRefusedError(f"the service refused the key: {message}", hint=hint, money=money)
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:
@@ -301,9 +311,9 @@ def _retry_after(headers: httpx.Headers) -> float | None:
         return min(float(text[:9]), LONGEST_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, IndexError):
+        wait = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, IndexError, OverflowError, TypeError):
         return None
-    wait = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     return min(max(wait, 0.0), LONGEST_RETRY_AFTER)
 
 

@@ -61,8 +61,11 @@ class Engine:
         try:
             for entry in entries:
                 await slots.acquire()
-                if self.stop.requested or self.halted or crashed:
+                if self.stop.requested or crashed:
                     break
+                if self.halted and entry.state is State.PLANNED:
+                    slots.release()
+                    continue
                 task = asyncio.create_task(self._run_one(entry, report, slots, wait))
                 live.add(task)
                 task.add_done_callback(ended)
@@ -119,7 +122,7 @@ class Engine:
     def _reread(self, entry: Entry) -> Entry:
         """The entry as the journal knows it: events are for looking, the journal is for knowing."""
         try:
-            return self.journal.find(entry.id) or entry
+            return self.journal.get(entry.id) or entry
         except JournalError:
             return entry
 
@@ -128,7 +131,7 @@ class Engine:
         if entry.task_id:
             message = f"interrupted; task {entry.task_id} is paid for and runs on"
             return InterruptError(message, signal_number=number, hint="fetch it at no cost: flux resume")
-        if entry.state is State.UNKNOWN:
+        if entry.state in (State.SENDING, State.UNKNOWN):
             message = f"interrupted while a submission was under way; it may have been charged (entry {entry.id})"
             return InterruptError(message, signal_number=number, hint="see: flux history")
         return InterruptError("interrupted; nothing was sent", signal_number=number)

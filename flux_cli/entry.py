@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import UsageError
 from .json_value import Json
 from .names import OutputPlan
 from .operations import TaskRequest
@@ -41,6 +42,8 @@ NEXT: dict[State, frozenset[State]] = {
     State.ACCEPTED: frozenset({State.READY, State.FAILED, State.EXPIRED}),
     State.READY: frozenset({State.READY, State.SAVED, State.EXPIRED}),
     State.UNKNOWN: frozenset({State.ACCEPTED}),
+    # When the user asks for it once more: a gateway may have said what the service would not.
+    State.EXPIRED: frozenset({State.ACCEPTED}),
 }
 UNFINISHED = (State.ACCEPTED, State.READY)
 """Paid for, with a task id: `resume` finishes these at no cost."""
@@ -110,7 +113,7 @@ def to_row(entry: Entry) -> dict[str, Json]:
         "state": str(entry.state),
         "service": entry.service,
         "profile": entry.profile,
-        "output": _dump({"paths": paths, "overwrite": output.overwrite, "stdout": output.stdout}),
+        "output": _dump({"paths": paths, "overwrite": output.overwrite}),
         "created": entry.created,
         "owner": entry.owner,
         "request": None if request is None else _dump(request.to_json()),
@@ -136,10 +139,10 @@ def from_row(row: "sqlite3.Row") -> Entry:
         state=State(row["state"]),
         service=row["service"],
         profile=row["profile"],
-        output=OutputPlan(tuple(Path(path) for path in output["paths"]), output["overwrite"], output["stdout"]),
+        output=OutputPlan(tuple(Path(path) for path in output["paths"]), output["overwrite"]),
         created=row["created"],
         owner=row["owner"],
-        request=None if row["request"] is None else TaskRequest.from_json(json.loads(row["request"])),
+        request=_request(row["request"]),
         price=None if row["price"] is None else Decimal(row["price"]),
         task_id=row["task_id"],
         status=row["status"],
@@ -151,6 +154,14 @@ def from_row(row: "sqlite3.Row") -> Entry:
         accepted=row["accepted"],
         ended=row["ended"],
     )
+
+
+def _request(stored: str | None) -> TaskRequest | None:
+    """The request, or None for one that a newer version stored: its task can be fetched all the same."""
+    try:
+        return None if stored is None else TaskRequest.from_json(json.loads(stored))
+    except (UsageError, ValueError):
+        return None
 
 
 def _dump(value: object) -> str:

@@ -19,7 +19,6 @@ FluxError
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import ClassVar
 
 
 class ExitCode(IntEnum):
@@ -77,20 +76,29 @@ class FluxError(Exception):
     hint: what to type or do next, if there is something.
     code: a stable word for scripts (`error.code` in JSON); the class's own when not given.
     details: one line each, when the message is about several things.
+    money: what it means for the user's money; the class's own when not given.
     """
 
     exit_code: ExitCode = ExitCode.BUG
     code: str = "error"
-    money: ClassVar[str] = ""
+    money: str = ""
     """What it means for the user's money, said after the message."""
 
     def __init__(
-        self, message: str, *, hint: str | None = None, code: str | None = None, details: Sequence[str] = ()
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: str | None = None,
+        details: Sequence[str] = (),
+        money: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.details = tuple(details)
+        if money is not None:
+            self.money = money
         if code is not None:
             self.code = code
 

@@ -6,9 +6,8 @@ from datetime import datetime
 
 from .client import NoSuchTaskError, PassingTroubleError, PiAPIClient
 from .entry import UNFINISHED, Entry, State
-from .errors import ExitCode, FluxError, JournalError, NetworkError, RefusedError, UsageError
+from .errors import ExitCode, FluxError, JournalError, NetworkError, RefusedError, UnknownChargeError, UsageError
 from .json_value import JsonObject
-from .names import LATE
 from .options import SaveOptions, name_values
 from .outcome import Outcome, exit_code
 from .output import Mode
@@ -46,12 +45,13 @@ def show_status(session: Session, words: Sequence[str]) -> ExitCode:
 
 async def _look_at_all(session: Session, ids: Iterable[str]) -> list[FluxError | None]:
     errors: list[FluxError | None] = []
+    session.journal.settle_dead()
     async with session.client() as client:
         for word in ids:
             error = None
             try:
                 await _show_one(session, client, word)
-            except (RefusedError, NetworkError) as failure:
+            except (RefusedError, NetworkError, UnknownChargeError) as failure:
                 error = failure
                 session.output.failure(failure)
             errors.append(error)
@@ -59,17 +59,17 @@ async def _look_at_all(session: Session, ids: Iterable[str]) -> list[FluxError |
 
 
 async def _show_one(session: Session, client: PiAPIClient, word: str) -> None:
-    entry = session.journal.find(word)
+    entry = session.find(word)
     task_id = entry.task_id if entry else word
     if task_id is None:
         assert entry is not None
-        raise RefusedError(f"entry {entry.id} is {entry.state} and has no task at the service")
+        raise _past_error(entry)
     try:
         task = await client.look(task_id)
     except NoSuchTaskError as error:
-        raise RefusedError(f"the service knows no task {task_id}: {error}", code="no_such_task") from error
+        raise RefusedError(f"the service knows no task {task_id}: {error}", code="no_such_task", money="") from error
     except PassingTroubleError as error:
-        raise NetworkError(f"task {task_id} could not be looked at: {error.message}") from error
+        raise NetworkError(f"task {task_id} could not be looked at: {error.message}", money="") from error
     if session.output.mode is Mode.JSON:
         session.output.record("task", _task_json(task, entry))
         return
@@ -97,6 +97,7 @@ def _task_json(task: Task, entry: Entry | None) -> JsonObject:
 def wait_for(session: Session, words: Sequence[str], save: SaveOptions) -> ExitCode:
     """Wait for tasks and save their pictures, whoever submitted them."""
     ids = read_ids(session, words)
+    session.journal.settle_dead()
     if save.to_stdout:
         raise UsageError("-o - is for commands that make one picture", hint="save it, then: cat FILE")
     if len(ids) > 1 and save.output is not None and "{" not in save.output:
@@ -107,8 +108,7 @@ def wait_for(session: Session, words: Sequence[str], save: SaveOptions) -> ExitC
     for word in ids:
         entry = _to_wait_for(session, word, save)
         if isinstance(entry, Outcome):
-            session.output.outcome(entry)
-            ended.append(entry.error)
+            ended.append(_tell(session, entry))
         else:
             entries.append(entry)
     code = finish(session, entries) if entries else ExitCode.OK
@@ -116,6 +116,9 @@ def wait_for(session: Session, words: Sequence[str], save: SaveOptions) -> ExitC
 
 
 def _worse(one: ExitCode, other: ExitCode) -> ExitCode:
+    """The exit code for two halves of a command."""
+    if ExitCode.UNKNOWN_CHARGE in (one, other):
+        return ExitCode.UNKNOWN_CHARGE
     if one == other or not other:
         return one
     return other if not one else ExitCode.PARTIAL
@@ -123,21 +126,28 @@ def _worse(one: ExitCode, other: ExitCode) -> ExitCode:
 
 def _to_wait_for(session: Session, word: str, save: SaveOptions) -> Entry | Outcome:
     """An entry to bring to its end, or the outcome of one that has ended."""
-    known = session.journal.find(word)
+    known = session.find(word)
     if known is None:
         return _adopted(session, word, save)
     if known.state is State.SAVED:
         whole = all(file.path.exists() for file in known.files)
         return Outcome(known, None, 0.0) if whole and not save.given else _adopted(session, known.task_id or word, save)
-    if known.state not in UNFINISHED:
+    if known.state not in (*UNFINISHED, State.EXPIRED):
         return Outcome(known, _past_error(known), 0.0)
     claimed = session.journal.claim(known)
     if claimed is None:
-        raise JournalError(f"another flux is waiting for entry {known.id}", hint="it will save the picture")
+        return Outcome(known, busy(known), 0.0)
+    if claimed.state is State.EXPIRED:
+        claimed = session.journal.move(claimed, state=State.ACCEPTED, problem=None)
     if save.given:
-        plan = probed(save.plan({**_values(session, known), "task": ""}, len(known.output.paths), session.folder), save)
+        plan = probed(save.plan(_values(session, known), len(known.output.paths), session.folder), save)
         claimed = session.journal.move(claimed, output=plan)
     return claimed
+
+
+def busy(entry: Entry) -> JournalError:
+    """The error for an entry that another process is bringing to its end."""
+    return JournalError(f"another flux is waiting for entry {entry.id}", hint="it will save the picture", code="busy")
 
 
 def _values(session: Session, entry: Entry) -> dict[str, str]:
@@ -147,7 +157,7 @@ def _values(session: Session, entry: Entry) -> dict[str, str]:
 
 
 def _adopted(session: Session, task_id: str, save: SaveOptions) -> Entry:
-    plan = save.plan({"task": "", "n": "1"}, 1, session.folder, template=LATE)
+    plan = save.plan({"task": "", "n": "1"}, 1, session.folder, template="{task}")
     return session.journal.adopt(task_id, probed(plan, save), service=session.service, profile=session.settings.profile)
 
 
@@ -155,8 +165,10 @@ def _past_error(entry: Entry) -> FluxError:
     """The error that an entry ended with, told again."""
     if entry.state is State.UNKNOWN:
         return lost_answer(entry, entry.evidence or "no evidence")
+    if entry.state is State.SENDING:
+        return JournalError(f"entry {entry.id} is being submitted by another flux", code="busy")
     if entry.problem is None:
-        return RefusedError(f"entry {entry.id} is {entry.state} and has no task at the service")
+        return RefusedError(f"entry {entry.id} was never sent")
     error = FluxError(entry.problem.message, code=entry.problem.code)
     error.exit_code = ExitCode(entry.problem.exit_code)
     return error
@@ -164,15 +176,22 @@ def _past_error(entry: Entry) -> FluxError:
 
 def resume_all(session: Session) -> ExitCode:
     """Finish every accepted or ready entry of this service and profile; exit 7 while an unknown is left."""
-    journal = session.journal
-    journal.settle_dead()
-    left = session.entries(*UNFINISHED)
-    waiting = [claimed for entry in left if (claimed := journal.claim(entry))]
-    if not waiting:
+    session.journal.settle_dead()
+    mine: list[Entry] = []
+    ended: list[FluxError | None] = []
+    for entry in session.entries(*UNFINISHED):
+        if claimed := session.journal.claim(entry):
+            mine.append(claimed)
+        else:
+            ended.append(_tell(session, Outcome(entry, busy(entry), 0.0)))
+    if not mine and not ended:
         session.output.note("nothing is left to fetch")
-    code = finish(session, waiting) if waiting else ExitCode.OK
-    unknown = session.entries(State.UNKNOWN)
-    for entry in unknown:
-        outcome = Outcome(entry, lost_answer(entry, entry.evidence or "no evidence"), 0.0)
-        session.output.outcome(outcome)
-    return ExitCode.UNKNOWN_CHARGE if unknown and code < ExitCode.SIGINT else code
+    code = finish(session, mine) if mine else ExitCode.OK
+    for entry in session.entries(State.UNKNOWN):
+        ended.append(_tell(session, Outcome(entry, _past_error(entry), 0.0)))
+    return code if code >= ExitCode.SIGINT else _worse(code, exit_code(ended))
+
+
+def _tell(session: Session, outcome: Outcome) -> FluxError | None:
+    session.output.outcome(outcome)
+    return outcome.error

@@ -8,6 +8,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+EXTENSIONS = ("png", "jpg", "webp")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_SIDE = 1048576
 """Pixels; the service's limit is on width times height, so one side can be all of it."""

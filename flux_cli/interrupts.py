@@ -5,7 +5,10 @@ The one seam for signals; it uses nothing that Windows lacks.
 
 import asyncio
 import signal
+import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
@@ -14,7 +17,9 @@ T = TypeVar("T")
 Sleep = Callable[[float], Coroutine[Any, Any, None]]
 """Waits for a number of seconds; `asyncio.sleep`, or a test's own."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if sys.platform != "win32":
+    SIGNALS.append(signal.SIGHUP)  # the terminal was closed: the same as SIGTERM
 
 
 class StoppedError(Exception):
@@ -44,6 +49,9 @@ class Stop:
 
     async def grace(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """The result of `work`, which a stop leaves `seconds` more; then it is cancelled: StoppedError."""
+        if self.requested and seconds == 0:
+            work.close()
+            raise StoppedError
         task = asyncio.ensure_future(work)
         stopping = asyncio.ensure_future(self._event.wait())
         try:
@@ -53,6 +61,10 @@ class Stop:
             if task.done():
                 return task.result()
             raise StoppedError
+        except asyncio.CancelledError:
+            if task.done() and not task.cancelled():
+                return task.result()  # it came in the same moment, and may be the answer to a paid request
+            raise
         finally:
             stopping.cancel()
             if not task.done():
@@ -69,7 +81,7 @@ class Stop:
             if self.requested:
                 main.cancel()
             else:
-                self.request(number)
+                self.request(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
         def handler(number: int, frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(received, number)
@@ -84,3 +96,26 @@ class Stop:
         finally:
             for number in SIGNALS:
                 signal.signal(number, previous[number])
+
+
+class DetachedExecutor(ThreadPoolExecutor):
+    """Runs each call in a daemon thread, and waits for none of them.
+
+    The event loop resolves names in its executor, and a resolver that hangs must not hold the exit.
+    """
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> "Future[T]":
+        """As the base class, in a thread of its own."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(function(*args, **options))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing to wait for."""

@@ -180,10 +180,17 @@ class Journal:
             rows = self._db.execute(sql, [*values, limit]).fetchall()
         return [from_row(row) for row in rows]
 
-    def find(self, word: str) -> Entry | None:
-        """The newest entry with this id or this task id."""
+    def get(self, entry_id: str) -> Entry | None:
+        """The entry with this id."""
+        return self._one("id = ?", entry_id)
+
+    def find(self, word: str, *, service: str, profile: str) -> Entry | None:
+        """The newest entry of a service and profile with this id or this task id."""
+        return self._one("(id = ? OR task_id = ?) AND service = ? AND profile = ?", word, word, service, profile)
+
+    def _one(self, condition: str, *values: str) -> Entry | None:
         with self._errors():
             row = self._db.execute(
-                "SELECT * FROM entries WHERE id = ? OR task_id = ? ORDER BY number DESC LIMIT 1", (word, word)
+                f"SELECT * FROM entries WHERE {condition} ORDER BY number DESC LIMIT 1", values
             ).fetchone()
         return None if row is None else from_row(row)

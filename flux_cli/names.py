@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UsageError
-from .text import clean, cut, in_word, slug
+from .text import clean, cut, hides, in_word, slug
 
 DEFAULT_TEMPLATE = "{slug}-{seed}"
 PLACEHOLDERS: dict[str, str] = {
@@ -25,8 +25,9 @@ PLACEHOLDERS: dict[str, str] = {
     "index": "the place in the batch",
     "n": "the picture's number within its task",
 }
-LATE = "{task}"
-"""The task's id is known only when the picture comes: it stays in the planned name until then."""
+LATE = "\ue000"
+"""Stands for `{task}` in a planned name: the id is known only when the task is accepted. A private-use character,
+so that no folder has it by chance."""
 
 OTHER_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".svg", ".heic", ".jxl")
 _BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
@@ -43,12 +44,10 @@ class OutputPlan:
 
     paths: absolute; one for each picture that was ordered. May hold `LATE`.
     overwrite: an existing file is replaced.
-    stdout: the picture's bytes also go to stdout.
     """
 
     paths: tuple[Path, ...]
     overwrite: bool = False
-    stdout: bool = False
 
     def path(self, index: int, task_id: str) -> Path:
         """The place of picture `index` (from 0); for more pictures than ordered, a name after the last."""
@@ -84,11 +83,12 @@ def render(template: str, values: Mapping[str, str]) -> str:
 
 
 def check_name(name: str) -> None:
-    """Raises UsageError for a file name that some system cannot hold."""
-    if not name or name != name.rstrip(". ") or _DEVICES.fullmatch(name) or _IMPOSSIBLE.search(name):
-        raise UsageError(f"the output name {clean(name, 80)!r} would not work on every system")
+    """Raises UsageError for a file name that some system cannot hold, or that would not show as what it is."""
+    bare, shown = name.replace(LATE, "x"), clean(name.replace(LATE, "{task}"), 80)
+    if not bare or bare != bare.rstrip(". ") or _DEVICES.fullmatch(bare) or _IMPOSSIBLE.search(bare) or hides(bare):
+        raise UsageError(f"the output name {shown!r} would not work on every system")
     if len(name.replace(LATE, "x" * TASK_ID_BYTES).encode("utf-8", "surrogateescape")) > NAME_BYTES:
-        raise UsageError(f"the output name is longer than {NAME_BYTES} bytes: {clean(name, 80)}")
+        raise UsageError(f"the output name is longer than {NAME_BYTES} bytes: {shown}")
 
 
 def picture_paths(template: str, values: Mapping[str, str], count: int, folder: Path) -> list[Path]:

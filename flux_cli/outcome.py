@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .entry import Entry, State
+from .entry import Entry
 from .errors import ExitCode, FluxError
 
 
@@ -30,8 +30,3 @@ def exit_code(errors: Iterable[FluxError | None]) -> ExitCode:
     if not kinds:
         return ExitCode.OK
     return kinds.pop() if len(kinds) == 1 else ExitCode.PARTIAL
-
-
-def is_done(outcome: Outcome) -> bool:
-    """Whether the entry's pictures are on disk."""
-    return outcome.entry.state is State.SAVED

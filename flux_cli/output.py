@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from .entry import Entry, State
-from .errors import FluxError
+from .errors import DiskError, FluxError
 from .json_value import Json, JsonObject
 from .outcome import Outcome
 from .progress import LiveProgress, PlainProgress, Progress
@@ -47,6 +47,7 @@ class Output:
         self.mode, self.verbose = mode, verbose
         self._stdout, self._stderr = stdout, stderr
         self.secrets: set[str] = set()
+        self.pipes_pictures = False  # stdout gets the pictures' bytes instead of their paths
         self._progress: Progress | None = None
         for stream in (stdout, stderr):
             if hasattr(stream, "reconfigure"):
@@ -65,7 +66,7 @@ class Output:
 
     def content(self, path: Path) -> None:
         """The bytes of a file."""
-        with self._aside(), path.open("rb") as file:
+        with self._aside(), self._told_errors(self._stdout), path.open("rb") as file:
             shutil.copyfileobj(file, self._stdout.buffer)
             self._stdout.buffer.flush()
 
@@ -116,7 +117,7 @@ class Output:
             self.error(outcome.error)
 
     def _outcome_text(self, entry: Entry) -> None:
-        if entry.state is State.SAVED and entry.output.stdout:
+        if entry.state is State.SAVED and self.pipes_pictures:
             self.content(entry.files[0].path)
         elif entry.state is State.SAVED:
             self._saved(entry)
@@ -152,9 +153,21 @@ class Output:
             progress.pause()
 
     def _write(self, stream: TextIO, line: str) -> None:
-        with self._aside():
+        with self._aside(), self._told_errors(stream):
             stream.write(redact(line, self.secrets) + "\n")
             stream.flush()
+
+    @contextmanager
+    def _told_errors(self, stream: TextIO) -> Iterator[None]:
+        """A result that cannot be written is an error; a remark must never break what is under way."""
+        try:
+            yield
+        except BrokenPipeError:
+            if stream is self._stdout:
+                raise
+        except (OSError, ValueError) as error:
+            if stream is self._stdout:
+                raise DiskError(f"cannot write to stdout: {error}", hint="see what is on disk: flux history") from error
 
     @contextmanager
     def _aside(self) -> Iterator[None]:

@@ -1,17 +1,22 @@
 """Requests into pictures: what every command that buys, waits or resumes has in common."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from .client import PiAPIClient
+from .downloads import Downloader
 from .engine import Engine
 from .entry import Entry, State
 from .errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
+from .events import Listener
 from .files import create, temporary_beside
-from .interrupts import Stop
+from .formats import EXTENSIONS
+from .interrupts import DetachedExecutor, Stop
 from .names import LATE, OutputPlan
 from .operations import TaskRequest
 from .options import SaveOptions, SubmitOptions, name_values
@@ -29,11 +34,12 @@ def create_task(session: Session, request: TaskRequest, save: SaveOptions, submi
     """Buy one request and save its pictures, or do as much of it as `submit` says."""
     if submit.dry_run:
         return _dry_run(session, request)
-    plan = _output_plan(session, request, save)
-    if save.skip_existing and all(path.exists() for path in plan.paths):
-        return _skipped(session, plan)
     session.key  # noqa: B018 - a missing key is told before anything is written
     session.body(request)
+    plan = _output_plan(session, request, save)
+    there = [_as_saved(path) for path in plan.paths]
+    if save.skip_existing and all(there):
+        return _skipped(session, [path for path in there if path])
     entry = session.journal.plan(
         request, plan, service=session.service, profile=session.settings.profile, price=session.price(request)
     )
@@ -60,7 +66,8 @@ def _output_plan(session: Session, request: TaskRequest, save: SaveOptions) -> O
     if save.to_stdout:
         _check_stdout(session, count)
         piped = replace(save, output=None)
-        return replace(probed(piped.plan(values, count, session.paths.pictures), piped), stdout=True)
+        session.output.pipes_pictures = True
+        return probed(piped.plan(values, count, session.paths.pictures), piped)
     return probed(save.plan(values, count, session.folder), save)
 
 
@@ -91,18 +98,27 @@ def probed(plan: OutputPlan, save: SaveOptions) -> OutputPlan:
 def _probe(folder: Path) -> None:
     if LATE in str(folder):  # the task's id is part of the folder's name: what is above it has to do
         return _probe(folder.parent)
+    probe = temporary_beside(folder / "probe")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = temporary_beside(folder / "probe")
         with open(create(probe), "wb") as file:
             file.write(b"\0" * 4096)
-        probe.unlink()
     except OSError as error:
         raise DiskError(f"cannot write into {shown(folder)}: {error.strerror}; nothing was sent") from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return None
 
 
-def _skipped(session: Session, plan: OutputPlan) -> ExitCode:
-    for path in plan.paths:
+def _as_saved(path: Path) -> Path | None:
+    """The picture that stands at a planned place, whatever extension its bytes gave it."""
+    candidates = (path, *(path.with_suffix(f".{extension}") for extension in EXTENSIONS))
+    return next((candidate for candidate in candidates if candidate.exists()), None)
+
+
+def _skipped(session: Session, paths: Sequence[Path]) -> ExitCode:
+    for path in paths:
         if session.output.mode is Mode.JSON:
             session.output.record("skipped", {"files": [str(path)], "reason": "exists", "cost_usd": None})
         else:
@@ -113,62 +129,60 @@ def _skipped(session: Session, plan: OutputPlan) -> ExitCode:
 
 def finish(session: Session, entries: Sequence[Entry], *, wait: bool = True) -> ExitCode:
     """Bring entries that this process owns as far as they will go, telling each outcome as it comes."""
-    errors: list[FluxError | None] = []
+    told: dict[str, FluxError | None] = {}
 
     def report(outcome: Outcome) -> None:
-        errors.append(outcome.error)
+        told[outcome.entry.id] = outcome.error
         session.output.outcome(outcome)
 
     interrupted = asyncio.run(_run(session, entries, report, wait))
-    if unsent := len(entries) - len(errors):
-        session.output.note(
-            f"{counted(unsent, 'entry').replace('entrys', 'entries')} not begun; nothing was sent for them"
-        )
-    if interrupted:
-        return ExitCode(128 + interrupted)
-    return exit_code(errors)
+    untold = [session.journal.get(entry.id) or entry for entry in entries if entry.id not in told]
+    unsent = [entry for entry in untold if entry.state is State.PLANNED]
+    if unsent:
+        session.output.note(f"not begun: {counted(len(unsent), 'task')}; nothing was sent for them")
+    for entry in untold:
+        if entry.state is not State.PLANNED:
+            report(Outcome(entry, stopped_at_once(entry, interrupted), 0.0))
+    return ExitCode(128 + interrupted) if interrupted else exit_code(told.values())
+
+
+def stopped_at_once(entry: Entry, signal_number: int) -> InterruptError:
+    """The error for an entry that a second signal cut off."""
+    if entry.state in (State.SENDING, State.UNKNOWN):  # `sending` when the journal could not be written
+        message = f"stopped at once; entry {entry.id} may have been charged"
+    else:
+        message = f"stopped at once; task {entry.task_id} is paid for and runs on"
+    return InterruptError(message, signal_number=signal_number, hint="see: flux history; flux resume")
 
 
 async def _run(session: Session, entries: Sequence[Entry], report: Callable[[Outcome], None], wait: bool) -> int:
     """Returns the number of the signal that ended the run, or 0."""
     stop = Stop()
-    timeout, scale = float(session.settings.text("timeout")), session.scale
-    async with session.client() as client, session.downloader() as downloader:
-        with session.output.progress(len(entries)) as listener, stop.on_signals():
-            engine = Engine(
-                submitter=Submitter(
-                    client, session.journal, listener, stop, session.body, time.monotonic, asyncio.sleep, timeout, scale
-                ),
-                watcher=Watcher(
-                    client, session.journal, listener, session.schedule, time.monotonic, asyncio.sleep, timeout, scale
-                ),
-                saver=Saver(client, downloader, session.journal, listener, asyncio.sleep, scale),
-                journal=session.journal,
-                listener=listener,
-                stop=stop,
-                schedule=session.schedule,
-                clock=time.monotonic,
-                concurrency=session.concurrency,
-            )
-            try:
-                await engine.run(entries, report, wait=wait)
-            except asyncio.CancelledError:
-                if not stop.requested:
-                    raise
-                _tell_what_is_left(session, entries, stop.signal_number or 0)
+    asyncio.get_running_loop().set_default_executor(DetachedExecutor())
+    # First of all: a signal while the rest is being made must not look like one during a submission.
+    with stop.on_signals():
+        async with session.client() as client, session.downloader() as downloader:
+            with session.output.progress(len(entries)) as listener:
+                engine = _engine(session, client, downloader, listener, stop)
+                try:
+                    await engine.run(entries, report, wait=wait)
+                except asyncio.CancelledError:
+                    if not stop.requested:
+                        raise
     return stop.signal_number or 0
 
 
-def _tell_what_is_left(session: Session, entries: Sequence[Entry], signal_number: int) -> None:
-    """After a second signal, which left no time for outcomes: what the journal says."""
-    for entry in entries:
-        known = session.journal.find(entry.id) or entry
-        if known.state is State.UNKNOWN:
-            message = f"stopped at once; entry {known.id} may have been charged"
-        elif known.task_id and known.state is not State.SAVED:
-            message = f"stopped at once; task {known.task_id} is paid for and runs on"
-        else:
-            continue
-        session.output.error(
-            InterruptError(message, signal_number=signal_number, hint="see: flux history; flux resume")
-        )
+def _engine(session: Session, client: PiAPIClient, downloader: Downloader, listener: Listener, stop: Stop) -> Engine:
+    timeout, scale, journal = float(session.settings.text("timeout")), session.scale, session.journal
+    clock, sleep = time.monotonic, asyncio.sleep
+    return Engine(
+        submitter=Submitter(client, journal, listener, stop, session.body, clock, sleep, timeout, scale),
+        watcher=Watcher(client, journal, listener, session.schedule, clock, sleep, timeout, scale),
+        saver=Saver(client, downloader, journal, listener, sleep, scale),
+        journal=journal,
+        listener=listener,
+        stop=stop,
+        schedule=session.schedule,
+        clock=clock,
+        concurrency=session.concurrency,
+    )

@@ -125,7 +125,8 @@ class Saver:
         try:
             while True:
                 try:
-                    place(download.path, target, overwrite=entry.output.overwrite)
+                    # With another extension it is not the file that the user allowed to be replaced.
+                    place(download.path, target, overwrite=entry.output.overwrite and target == planned)
                     return SavedFile(target, download.sha256)
                 except FileExistsError:
                     if _holds(target, download.sha256):  # placed before a crash that came before the journal

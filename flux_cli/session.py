@@ -5,8 +5,8 @@ Heavy imports (httpx, asyncio, sqlite3, Pillow) wait inside the methods that nee
 
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -185,7 +185,9 @@ class Session:
         from .client import PiAPIClient
 
         trace = self.output.debug if self.common.debug else None
-        return PiAPIClient(self.service, key or self.key, transport=self._transport, trace=trace)
+        used = key or self.key
+        with _connection_settings():
+            return PiAPIClient(self.service, used, secrets=self.output.secrets, transport=self._transport, trace=trace)
 
     def downloader(self) -> "Downloader":
         """A downloader for the service's pictures."""
@@ -196,7 +198,8 @@ class Session:
 
         trace = self.output.debug if self.common.debug else None
         private = is_loopback(urlsplit(self.service).hostname or "")
-        return Downloader(private=private, transport=self._transport, trace=trace)
+        with _connection_settings():
+            return Downloader(private=private, transport=self._transport, trace=trace)
 
     # --- memory ----------------------------------------------------------------------------------------------
 
@@ -211,6 +214,10 @@ class Session:
         """The journal's entries of this service and profile that are in one of `states`."""
         return self.journal.entries(states=states, service=self.service, profile=self.settings.profile)
 
+    def find(self, word: str) -> "Entry | None":
+        """The newest entry of this service and profile with this id or this task id."""
+        return self.journal.find(word, service=self.service, profile=self.settings.profile)
+
     def schedule(self, entry: "Entry") -> PollSchedule:
         """When to look at an entry's task."""
         models = self.catalog.models.values()
@@ -220,3 +227,17 @@ class Session:
         else:
             seconds = self.catalog.model(entry.request.model).seconds
         return PollSchedule(seconds, self.scale)
+
+
+@contextmanager
+def _connection_settings() -> Iterator[None]:
+    """A proxy or certificate setting of the environment that httpx cannot use, told without its value."""
+    import httpx
+
+    try:
+        yield
+    except (httpx.InvalidURL, ImportError, ValueError, OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"the proxy or certificate settings of the environment cannot be used ({type(error).__name__})",
+            hint="see HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE; SOCKS proxies are not supported",
+        ) from None

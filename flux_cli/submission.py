@@ -4,6 +4,7 @@ The order is the promise: `sending` on disk, then the POST; `accepted` on disk, 
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from .polling import backoff
 from .task import Task
 from .text import usd
 
+SHORTEST_WAIT = 0.5
+"""Seconds between two tries, even when the server asks for none."""
 GRACE_SECONDS = 10.0
 """How long a POST in flight may still answer after the user asked to stop: its charge must not be lost."""
 
@@ -51,6 +54,8 @@ class Submitter:
         self.listener(Submitting(entry.id, entry.label, entry.request.model))
         tries: Counter[Fate] = Counter()
         while True:
+            if self.stop.requested:
+                raise StoppedError
             entry = self.journal.move(entry, state=State.SENDING, submitted=time.time())
             answer = await self._post(entry, body)
             if answer.fate is Fate.ACCEPTED and answer.task is not None:
@@ -63,12 +68,17 @@ class Submitter:
         try:
             return await self.stop.grace(self.client.create(body), GRACE_SECONDS)
         except (StoppedError, asyncio.CancelledError):
-            self.journal.move(entry, state=State.UNKNOWN, evidence="interrupted before the answer came")
+            self._record_unknown(entry, "interrupted before the answer came")
             raise
         except Exception as error:
             # Whatever this was, sending may have begun: doubt is unknown.
-            self.journal.move(entry, state=State.UNKNOWN, evidence=f"ended by {type(error).__name__}")
+            self._record_unknown(entry, f"ended by {type(error).__name__}")
             raise
+
+    def _record_unknown(self, entry: Entry, evidence: str) -> None:
+        # Left at `sending` by a journal that cannot be written, the entry becomes unknown when this process is gone.
+        with contextlib.suppress(JournalError):
+            self.journal.move(entry, state=State.UNKNOWN, evidence=evidence)
 
     def _accepted(self, entry: Entry, task: Task) -> Entry:
         try:
@@ -84,7 +94,7 @@ class Submitter:
     def _refused(self, entry: Entry, answer: Answer) -> Entry:
         """The entry, planned again, when the POST may be repeated; otherwise its end is journalled and raised."""
         if answer.fate is Fate.UNKNOWN:
-            self.journal.move(entry, state=State.UNKNOWN, evidence=f"{answer.message}; {answer.evidence}")
+            self._record_unknown(entry, f"{answer.message}; {answer.evidence}")
             raise lost_answer(entry, answer.message)
         if answer.fate in RETRIES or answer.fate is Fate.UNTRUSTED:
             return self.journal.move(entry, state=State.PLANNED)
@@ -94,7 +104,8 @@ class Submitter:
 
     async def _before_another_try(self, entry: Entry, answer: Answer, tries: int, deadline: float) -> None:
         limit = RETRIES.get(answer.fate, 0)
-        wait = answer.retry_after if answer.retry_after is not None else backoff(tries, self.scale)
+        asked = answer.retry_after if answer.retry_after is not None else backoff(tries, self.scale)
+        wait = max(asked, SHORTEST_WAIT * self.scale)
         if (limit is not None and tries > limit) or self.clock() + wait > deadline:
             raise NetworkError(f"the task could not be submitted: {answer.message}", hint=_advice(answer.fate))
         self.listener(Trouble(entry.id, answer.message, wait))

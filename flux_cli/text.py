@@ -28,6 +28,14 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return safe if len(safe) <= limit and len(text) <= limit * 4 else safe[: limit - 1].rstrip() + "…"
 
 
+def hides(text: str) -> bool:
+    """Whether `text` has a character that could hide or reorder what a person reads.
+
+    Lone surrogates do not count: in a file name they stand for bytes that are no UTF-8.
+    """
+    return any(not "\ud800" <= match.group() <= "\udfff" for match in _UNSAFE.finditer(text))
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
     """`text` without any of the secrets; short ones (under 4 characters) are no secrets and would hit words."""
     for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .client import NoSuchTaskError, PassingTroubleError, PiAPIClient
 from .entry import Entry, State
-from .errors import NotSavedError, RefusedError, StillRunningError, TaskFailedError
+from .errors import KeyRefusedError, NotSavedError, RefusedError, StillRunningError, TaskFailedError
 from .events import Listener, Looked, Trouble
 from .interrupts import Sleep
 from .journal import Journal
@@ -73,13 +73,16 @@ class Watcher:
         assert entry.task_id is not None
         try:
             task = await self.client.look(entry.task_id)
+        except KeyRefusedError as refused:
+            raise key_refused_meanwhile(entry, refused) from refused
         except PassingTroubleError as trouble:
-            streaks.trouble += 1
+            streaks.trouble, streaks.missing = streaks.trouble + 1, 0
             wait = trouble.retry_after if trouble.retry_after is not None else backoff(streaks.trouble + 1, self.scale)
             if streaks.trouble == 1:
                 self.listener(Trouble(entry.id, trouble.message, wait))
             return None, wait
         except NoSuchTaskError as missing:
+            streaks.trouble = 0
             return None, self._missing(entry, streaks, str(missing))
         streaks.trouble = streaks.missing = 0
         return task, 0.0
@@ -124,6 +127,15 @@ def still_running(entry: Entry, timeout: float) -> StillRunningError:
     return StillRunningError(
         f"task {entry.task_id} is still {entry.status or 'running'} after {seconds(timeout)}",
         hint=f"fetch it later: flux wait {entry.task_id}, or everything: flux resume",
+    )
+
+
+def key_refused_meanwhile(entry: Entry, refused: KeyRefusedError) -> KeyRefusedError:
+    """The error for a key that stopped working while a task ran."""
+    return KeyRefusedError(
+        refused.message,
+        money=f"task {entry.task_id} is paid for and runs on",
+        hint="give another key with: flux login, then: flux resume",
     )
 
 

@@ -75,9 +75,11 @@ def test_two_that_resume_at_once_fetch_each_picture_once(flux: Flux, service: Se
     both = [start("resume -q"), start("resume -q")]
     outputs = [process.communicate(timeout=30)[0].split() for process in both]
 
-    assert sorted(outputs[0] + outputs[1]) == [f"boat-{number}.png" for number in range(6)]
+    saved = [line for line in outputs[0] + outputs[1] if line.endswith(".png")]
+    assert sorted(saved) == [f"boat-{number}.png" for number in range(6)]
     assert sorted(path.name for path in Path().iterdir()) == [f"boat-{number}.png" for number in range(6)]
-    assert [process.returncode for process in both] == [0, 0]
+    # 12: the other one is fetching some of them; 3: some by the other one, some by itself
+    assert {process.returncode for process in both} <= {0, 3, 12}
 
 
 def test_killed_anywhere_nothing_is_lost_and_nothing_paid_twice(

@@ -77,7 +77,7 @@ def test_the_default_name_works_for_every_prompt(prompt: str, seed: int, count: 
         ("{n}/{slug}.PNG", 2, ["1/red-fox.PNG", "2/red-fox.PNG"]),
         ("fox.v2", 1, ["fox.v2.png"]),
         ("fox.png", 2, ["fox-1.png", "fox-2.png"]),
-        ("{task}", 1, ["{task}.png"]),
+        ("{task}", 1, [f"{LATE}.png"]),
         ("Fuchs im Schnee 雪", 1, ["Fuchs im Schnee 雪.png"]),
         ("../else/{model}_{op}.png", 1, ["../else/dev_gen.png"]),  # what the user writes out is the user's
     ],
@@ -126,9 +126,9 @@ def test_a_name_of_raw_bytes_is_kept() -> None:
         (["a-1.png", "a-2.png"], 2, "a-2-3.png"),
         (["a-1.png", "a-2.png"], 9, "a-2-10.png"),
         (["v1.2.png"], 1, "v1.2-2.png"),
-        (["{task}.png"], 0, "4d2f_a-9.png"),
-        (["{task}-{task}.png"], 1, "4d2f_a-9-4d2f_a-9-2.png"),
-        (["{task}/1.png", "{task}/2.png"], 1, "4d2f_a-9/2.png"),
+        ([f"{LATE}.png"], 0, "4d2f_a-9.png"),
+        ([f"{LATE}-{LATE}.png"], 1, "4d2f_a-9-4d2f_a-9-2.png"),
+        ([f"{LATE}/1.png", f"{LATE}/2.png"], 1, "4d2f_a-9/2.png"),
     ],
 )
 def test_the_plan_has_a_place_for_every_picture_that_comes(planned: list[str], index: int, name: str) -> None:

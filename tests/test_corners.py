@@ -1,0 +1,279 @@
+"""Corners of the money path: moments and answers that a happy run never meets."""
+
+import io
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flux_cli.entry import State
+
+from .conftest import KEY, Flux
+from .servers import Breaker, Reply, Service, breaking
+from .test_promises import GEN, LOOK, PICTURE, POST, Entries, Start, finish, refusal, wait_until
+
+
+def shell(line: str) -> "subprocess.CompletedProcess[str]":
+    """A line of bash in which `flux` is the program."""
+    script = f'flux() {{ {sys.executable} -m flux_cli "$@"; }}; {line}'
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, check=False)
+
+
+def jpeg() -> bytes:
+    """A small whole JPEG."""
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(content, "JPEG")
+    return content.getvalue()
+
+
+def test_nothing_is_submitted_after_a_signal(service: Service, start: Start, entries: Entries) -> None:
+    service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "0"})] * 100_000)
+    process = start(GEN)
+    wait_until(lambda: service.posts() > 3)
+    process.send_signal(signal.SIGTERM)
+    result = finish(process)
+
+    assert result.code == 143
+    assert "flux: interrupted; nothing was sent" in result.err
+    seen = service.posts()
+    assert seen < 200, "tries without a pause"
+    assert service.charges == []
+    assert [entry.state for entry in entries()] == [State.PLANNED]
+
+
+def test_a_signal_at_any_moment_of_the_start_is_told_as_what_it_is(
+    service: Service, start: Start, entries: Entries
+) -> None:
+    for number in range(12):
+        process = start(f"{GEN} --overwrite -o {number}.png")
+        time.sleep(0.04 * number)
+        process.send_signal(signal.SIGINT)
+        result = finish(process)
+        assert result.code in (0, 130, -signal.SIGINT)
+        assert "Traceback" not in result.err.replace('Traceback (most recent call last):\n  File "<frozen', "")
+    known = {entry.task_id for entry in entries() if entry.task_id}
+    assert {charge.id for charge in service.charges} <= known
+    assert not [entry for entry in entries() if entry.state is State.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 2024 00:00:00 +99999999999999", "Mon, 01 Jan 99999 00:00:00 GMT", "-5", "١٢"]
+)
+def test_an_odd_retry_after_loses_no_task(flux: Flux, service: Service, date: str) -> None:
+    flux(GEN + " --no-wait -q")
+    task = service.charges[0].id
+    body = json.dumps({"code": 200, "data": {"task_id": task, "status": "pending"}}).encode()
+    service.answer(*POST, (200, {"retry-after": date.encode().decode("latin-1")}, body))
+
+    assert flux(GEN + " --no-wait").out == f"{task}\n"
+
+
+def test_a_server_that_echoes_the_key_does_not_spread_it(flux: Flux, service: Service) -> None:
+    echo = json.dumps({"code": 500, "message": f"bad key {KEY}", "key": KEY}).encode()
+    service.answer(*POST, (500, {}, echo))
+    assert flux(GEN + " --debug").code == 7
+    assert "bad key [secret]" in flux("history --json").out
+    # conftest looks for the key in every file and output
+
+
+def test_a_webhook_secret_stays_out_of_the_trace(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_WEBHOOK_SECRET", 'pa\\ss"wo  rd1234')
+    result = flux(GEN + " --webhook https://example.com/hook --debug")
+
+    assert result.code == 0
+    assert "rd1234" not in result.err
+    assert '"secret": "[secret]"' in result.err
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-", "2> >(head -c 10 >/dev/null)"])
+def test_a_broken_stderr_breaks_nothing(service: Service, where: str) -> None:
+    done = shell(f"flux {GEN} --debug {where}")
+
+    assert (done.returncode, done.stdout) == (0, "a-boat-1.png\n")
+
+
+def test_a_full_or_closed_stdout(service: Service, entries: Entries) -> None:
+    full = shell(f"flux {GEN} >/dev/full")
+    assert full.returncode == 11
+    assert "flux: cannot write to stdout" in full.stderr
+    assert shell(f"flux {GEN} >&-").returncode == 0
+    assert shell("flux wait - <&-").returncode == 2
+    assert [entry.state for entry in entries()] == [State.SAVED] * 2
+
+
+def test_another_profile_cannot_end_an_entry(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, entries: Entries
+) -> None:
+    task = flux(GEN + " --no-wait").out.strip()
+    service.answer(*LOOK, *[refusal(404, 404, "task not found")] * 3)
+    assert flux(f"wait {task} --profile other").code == 5
+
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+
+def test_a_streak_of_misses_is_broken_by_trouble(flux: Flux, service: Service) -> None:
+    flux(GEN + " --no-wait")
+    missing = refusal(404, 404, "task not found")
+    page: Reply = (404, {}, b"<html>no route</html>")
+    adopted = service.charges[0].id
+    service.answer(*LOOK, *[missing, (500, {}, b""), missing, page, missing, (502, {}, b"")] * 2)
+
+    assert flux(f"wait {adopted} --profile other -q").out == f"{adopted}.png\n"
+
+
+def test_an_expired_entry_can_be_asked_for_once_more(flux: Flux, service: Service, entries: Entries) -> None:
+    service.answer(*PICTURE, *[(404, {}, b"")] * 2)
+    assert flux(GEN).code == 10
+    (entry,) = entries()
+    assert entry.state is State.EXPIRED
+
+    assert flux(f"wait {entry.id} -q").out == "a-boat-1.png\n"
+    assert len(service.charges) == 1
+
+
+def test_status_of_a_lost_submission_does_not_say_that_nothing_was_charged(
+    flux: Flux, service: Service, entries: Entries
+) -> None:
+    service.answer(*POST, (500, {}, b""))
+    flux(GEN)
+    (entry,) = entries()
+    result = flux(f"status {entry.id}")
+
+    assert result.code == 7
+    assert "it may have been charged" in result.err
+
+
+def test_a_key_refused_while_a_task_runs(flux: Flux, service: Service) -> None:
+    task = flux(GEN + " --no-wait").out.strip()
+    service.answer(*LOOK, (403, {}, b"<html>blocked</html>"), refusal(401, 1200, "Authentication failed"))
+    result = flux("resume")
+
+    assert result.code == 4
+    assert (
+        f"flux: the service refused the key: Authentication failed (code 1200); task {task} is paid for and runs on"
+        in result.err
+    )
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+
+def test_a_lost_answer_with_a_locked_journal_is_still_a_possible_charge(
+    service: Service, home: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with breaking(service) as proxy:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{proxy.origin}/api/v1")
+        proxy.breakers.append(Breaker(b"POST", hold=True))
+        process = start(GEN)
+        wait_until(lambda: len(service.charges) == 1)
+        holder = sqlite3.connect(home / "journal.db")
+        holder.execute("BEGIN IMMEDIATE")
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        result = finish(process)
+        holder.close()
+
+    assert result.code == 130
+    assert "may have been charged" in result.err
+
+
+def test_skip_existing_knows_a_picture_by_its_true_extension(flux: Flux, service: Service) -> None:
+    service.answer(*PICTURE, (200, {}, jpeg()))
+    assert flux(GEN + " -o fox.png").out == "fox.jpg\n"
+
+    again = flux(GEN + " -o fox.png --skip-existing")
+    assert (again.code, again.out) == (0, "fox.jpg\n")
+    assert len(service.charges) == 1
+
+
+def test_overwrite_replaces_the_named_file_only(flux: Flux, service: Service) -> None:
+    Path("fox.jpg").write_text("mine")
+    service.answer(*PICTURE, (200, {}, jpeg()))
+
+    assert flux(GEN + " -o fox.png --overwrite").out == "fox-2.jpg\n"
+    assert Path("fox.jpg").read_text() == "mine"
+
+
+def test_a_piped_picture_that_was_cut_off_is_resumed_as_a_file(flux: Flux, service: Service) -> None:
+    flux(GEN + " -o - --timeout 0 -q")
+    result = flux("resume -q")
+
+    assert result.out.endswith("sandbox/pictures/a-boat-1.png\n") or result.out.endswith("pictures/a-boat-1.png\n")
+    assert "PNG" not in result.out
+
+
+def test_one_unwritable_folder_does_not_keep_back_the_other_pictures(flux: Flux, service: Service) -> None:
+    for number in range(4):
+        flux(f"gen boat --seed {number} --size 64x64 -d dir{number} --no-wait")
+    Path("dir0").rmdir()
+    Path("dir0").write_text("in the way")
+    result = flux("resume -j 1")
+
+    assert result.code == 11
+    assert result.out.split() == [f"dir{number}/boat-{number}.png" for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://user:pass-word-123@[::1"])
+def test_a_proxy_setting_that_cannot_be_used_is_told_without_its_value(
+    flux: Flux, monkeypatch: pytest.MonkeyPatch, proxy: str, entries: Entries
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    result = flux(GEN)
+
+    assert result.code == 4
+    assert "proxy or certificate settings" in result.err
+    assert "pass-word" not in result.err
+
+
+def test_loopback_bypasses_proxies(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert flux(GEN).code == 0
+
+
+def test_a_journal_that_is_locked_newer_or_broken(flux: Flux, service: Service, home: Path) -> None:
+    flux("history")
+    journal = home / "journal.db"
+    with sqlite3.connect(journal) as newer:
+        newer.execute("PRAGMA user_version=99")
+    newer.close()
+    result = flux(GEN)
+    assert (result.code, "was written by a newer flux" in result.err) == (12, True)
+
+    journal.write_bytes(b"no database at all" * 100)
+    for leftover in home.glob("journal.db-*"):
+        leftover.unlink()
+    result = flux(GEN)
+    assert (result.code, f"cannot use the journal {journal}" in result.err) == (12, True)
+    assert service.posts() == 0
+
+
+def test_an_entry_of_a_newer_version_is_fetched_all_the_same(flux: Flux, service: Service, home: Path) -> None:
+    flux(GEN + " --no-wait")
+    with sqlite3.connect(home / "journal.db") as db:
+        db.execute("UPDATE entries SET request = json_set(request, '$.op', 'hologram')")
+    db.close()
+
+    assert flux("history").code == 0
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+
+def test_hostile_words_of_the_service_reach_no_terminal(flux: Flux, service: Service) -> None:
+    flux(GEN + " --no-wait")
+    hostile = "\x1b]0;owned\x07 \u202egnp.exe [red]x[/red] " + "y" * 100_000
+    data = {"task_id": service.charges[0].id, "status": "\x1b[2Jweird", "error": {"message": hostile}}
+    body = json.dumps({"code": 200, "data": data}).encode()
+    failed = json.dumps({"code": 200, "data": {**data, "status": "failed"}}).encode()
+    service.answer(*LOOK, (200, {}, body), (200, {}, failed))
+    result = flux("resume -v --debug")
+
+    assert result.code == 8
+    assert "\\x1b[2jweird" in result.err
+    assert not set(result.err) & set("\x1b\x07\u202e")
+    assert max(map(len, result.err.splitlines())) < 2100
