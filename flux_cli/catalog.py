@@ -9,8 +9,9 @@ from importlib.resources import files
 from typing import Any
 
 from .errors import ConfigError, UsageError
-from .json_value import Json, JsonObject, object_at
-from .operations import Limits, TaskRequest
+from .json_value import Json, JsonObject, number_at, object_at, text_at
+from .operations import Limits
+from .request import TaskRequest
 from .text import clean
 
 
@@ -101,6 +102,37 @@ class Catalog:
         limit: int = self._data["plans"][plan]["private" if service_mode == "private" else "public"]
         return limit
 
+    def able(self, operation: str, wanted: str) -> Model:
+        """The model `wanted`, or the first that can do the operation when that one cannot."""
+        model = self.model(wanted)
+        if operation in model.operations:
+            return model
+        return next(other for other in self.models.values() if operation in other.operations)
+
+    def choose(self, operation: str, *, commercial: bool = False, quality: bool = False) -> Model:
+        """The model for a purpose (specification: Model Selection Strategy). Raises UsageError when none fits."""
+        fitting = [
+            model
+            for model in self.models.values()
+            if operation in model.operations and (model.commercial or not commercial)
+        ]
+        if not fitting:
+            raise UsageError(f"no model can do {operation} with pictures for commercial use")
+        order = ["pro", "dev"] if quality else ["schnell"] if commercial else ["dev"]
+        return next((model for name in order for model in fitting if model.name == name), fitting[-1])
+
+    @cached_property
+    def controls(self) -> dict[str, str]:
+        """Spellings of control types, and the live service's own."""
+        found: dict[str, str] = self._data["controls"]
+        return found
+
+    @cached_property
+    def loras(self) -> list[str]:
+        """Names of LoRAs that were seen; the service may know others."""
+        names: list[str] = self._data["loras"]["names"]
+        return names
+
     def problems(self, request: TaskRequest) -> list[str]:
         """Everything about a request that its model cannot do."""
         model, operation = self.model(request.model), request.operation
@@ -112,7 +144,9 @@ class Catalog:
 
     def price(self, request: TaskRequest) -> Decimal:
         """What a task is expected to cost, USD: the model's price for each picture (docs/service.md, section 1)."""
-        return self.model(request.model).price * request.operation.batch_size
+        overrides = request.overrides
+        model = self.model(text_at(overrides, "model") or request.model)
+        return model.price * (number_at(overrides, "input", "batch_size") or request.operation.batch_size)
 
 
 def _price(name: str, override: Json) -> Decimal:

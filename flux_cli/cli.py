@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from . import __version__
-from .commands import create, setup, tasks
+from .commands import choose, create, edit, setup, tasks
 from .errors import ExitCode, FluxError, InterruptError, UsageError
 from .options import CommonOptions, expand
 from .output import Mode, Output
@@ -63,10 +63,19 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
 
 COMMANDS: dict[str, Callable[..., ExitCode]] = {
     "gen": create.gen,
+    "lora": create.lora,
+    "controlnet": create.controlnet,
+    "edit": edit.edit,
+    "inpaint": edit.inpaint,
+    "outpaint": edit.outpaint,
+    "redux": edit.redux,
     "status": tasks.status,
     "wait": tasks.wait,
     "resume": tasks.resume,
     "history": tasks.history,
+    "models": choose.models,
+    "cost": choose.cost,
+    "balance": choose.balance,
     "login": setup.login,
     "logout": setup.logout,
 }
@@ -81,6 +90,10 @@ for name, function in COMMANDS.items():
 for name, function in CONFIG_COMMANDS.items():
     config.command(name)(command(function))
 app.add_typer(config, name="config")
+
+
+PRICED = ("gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
+"""Commands whose command lines `flux cost` prices."""
 
 
 def _version(asked: bool) -> None:
@@ -106,6 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
+    if arguments[0] == "cost" and len(arguments) > 1 and arguments[1] in PRICED:
+        # `flux cost gen ...` is `flux gen ...` that stops at the price: no option has to be written twice.
+        arguments = [arguments[1], "--price-only", *arguments[2:]]
     try:
         return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
     except typer.TyperException as error:

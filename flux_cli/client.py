@@ -3,6 +3,7 @@ it says what became of the one it sent (`fate`), and the engine decides.
 """
 
 import asyncio
+import base64
 import json
 import ssl
 import time
@@ -23,9 +24,9 @@ from .config import is_loopback
 from .errors import CreditsError, KeyRefusedError, NetworkError, RefusedError
 from .fate import Evidence, Fate, fate_of
 from .json_value import JsonObject, number_at, object_at, text_at
+from .replies import Reply, read_reply, redacted, told
 from .task import Task
 from .text import clean
-from .wire import Reply, read_reply, redacted, told
 
 USER_AGENT = f"piapi-flux/{__version__}"
 REPLY_BYTES = 32 * 2**20
@@ -34,6 +35,7 @@ POST_SECONDS = 120.0
 GET_SECONDS = 60.0
 LONGEST_RETRY_AFTER = 300.0
 SECRET_LENGTH = 12
+RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,23 +177,44 @@ class PiAPIClient:
             concurrency=number_at(reply.data, "max_concurrent_task_count"),
         )
 
+    async def upload(self, service: str, name: str, content: bytes) -> str:
+        """The address of a picture that was uploaded (docs/service.md, section 4). It costs nothing.
+
+        service: the upload service's origin; name: a file name with its extension.
+        Raises PassingTroubleError, KeyRefusedError, RefusedError.
+        """
+        data = base64.b64encode(content).decode("ascii")
+        url = f"{service}/api/ephemeral_resource"
+        response = await self._free("POST", url, json={"file_name": name[-128:], "file_data": data})
+        reply = read_reply(response.content)
+        address = text_at(reply.data, "url")
+        if response.status == 200 and address.startswith(("http://", "https://")) and address.isprintable():
+            return address
+        if 400 <= response.status < 500 and response.status not in RETRIED_STATUSES:
+            raise RefusedError(f"the picture could not be uploaded: {_words(response.status, reply)}")
+        raise PassingTroubleError(_words(response.status, reply), _retry_after(response.headers))
+
     async def _get(self, url: str) -> "Response":
-        try:
-            async with asyncio.timeout(GET_SECONDS):
-                response = await self._exchange(self._gets, "GET", url)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
-            raise PassingTroubleError(_plain(error)) from error
+        response = await self._free("GET", url)
         reply = read_reply(response.content)
         refused = response.status == 401 or (response.status == 403 and reply.well_formed) or reply.code == 1200
         if refused and reply.task is None:
             raise key_refused(_words(response.status, reply), money="")
         return response
 
+    async def _free(self, method: str, url: str, **options: Any) -> "Response":
+        """A request that costs nothing and may be repeated."""
+        try:
+            async with asyncio.timeout(GET_SECONDS):
+                return await self._exchange(self._gets, method, url, **options)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            raise PassingTroubleError(_plain(error)) from error
+
     async def _exchange(self, client: httpx.AsyncClient, method: str, url: str, **options: Any) -> "Response":
         started = time.monotonic()
         self._say(f"> {method} {url}")
-        if "json" in options:
-            self._say(f"> {json.dumps(redacted(options['json']), ensure_ascii=False)}")
+        if self._trace and "json" in options:
+            self._say(f"> {json.dumps(redacted(options['json']), ensure_ascii=False)[:4000]}")
         async with client.stream(method, url, **options) as response:
             content, complete = bytearray(), True
             try:

@@ -123,6 +123,8 @@ SETTINGS: tuple[Setting, ...] = (
             one_of("public", "private")),
     Setting("webhook", "address that PiAPI calls when a task ends", web_address),
     Setting("webhook_secret_file", "file with the secret that PiAPI sends along to the webhook", any_text),
+    Setting("dialect", "field names in requests: the specification's (sop), the live service's, or both",
+            one_of("both", "sop", "live"), "both"),
     Setting("base_url", "the API", address, "https://api.piapi.ai/api/v1"),
     Setting("upload_url", "the upload service", address, "https://upload.theapi.app"),
     Setting("sandbox", "true: talk to the built-in service, which costs nothing", yes_or_no, "false"),

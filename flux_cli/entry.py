@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .errors import UsageError
 from .json_value import Json
 from .names import OutputPlan
-from .operations import TaskRequest
+from .request import TaskRequest
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,6 +45,8 @@ NEXT: dict[State, frozenset[State]] = {
     # When the user asks for it once more: a gateway may have said what the service would not.
     State.EXPIRED: frozenset({State.ACCEPTED}),
 }
+CHARGED = frozenset({State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED, State.FAILED})
+"""The service took the task, and its price."""
 UNFINISHED = (State.ACCEPTED, State.READY)
 """Paid for, with a task id: `resume` finishes these at no cost."""
 

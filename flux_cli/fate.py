@@ -38,7 +38,7 @@ class Evidence:
     untrusted: the server's certificate was not accepted.
     status: the response's HTTP status; None when no response head came.
     complete: the body came to its end.
-    well_formed, code, message, task_id: of the body, as `wire.read_reply` reads it.
+    well_formed, code, message, task_id: of the body, as `replies.read_reply` reads it.
     """
 
     sent: bool

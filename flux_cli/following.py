@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from .client import NoSuchTaskError, PassingTroubleError, PiAPIClient
+from .compose import name_values
 from .entry import UNFINISHED, Entry, State
 from .errors import ExitCode, FluxError, JournalError, NetworkError, RefusedError, UnknownChargeError, UsageError
 from .json_value import JsonObject
-from .options import SaveOptions, name_values
+from .options import SaveOptions
 from .outcome import Outcome, exit_code
 from .output import Mode
 from .runs import finish, probed

@@ -20,7 +20,7 @@ from .errors import JournalError
 from .json_value import Json
 from .locks import Lock, is_held
 from .names import OutputPlan
-from .operations import TaskRequest
+from .request import TaskRequest
 from .schema import MIGRATIONS
 
 BUSY_SECONDS = 10.0
@@ -194,3 +194,37 @@ class Journal:
                 f"SELECT * FROM entries WHERE {condition} ORDER BY number DESC LIMIT 1", values
             ).fetchone()
         return None if row is None else from_row(row)
+
+    # --- addresses of pictures -------------------------------------------------------------------------------
+
+    def address_of(self, sha256: str, *, service: str, profile: str, since: float) -> str | None:
+        """Where the service still has a picture that was saved here with this content, from a task ended `since`."""
+        where = "service = ? AND profile = ? AND ended >= ? AND files LIKE ?"
+        with self._errors():
+            rows = self._db.execute(
+                f"SELECT * FROM entries WHERE {where} ORDER BY number DESC", (service, profile, since, f'%"{sha256}"%')
+            ).fetchall()
+        for entry in map(from_row, rows):
+            for file, url in zip(entry.files, entry.urls, strict=False):
+                if file.sha256 == sha256:
+                    return url
+        return None
+
+    def last_saved(self, *, service: str, profile: str) -> Entry | None:
+        """The newest entry whose pictures are on disk."""
+        return self._one("state = ? AND service = ? AND profile = ?", State.SAVED, service, profile)
+
+    def upload_of(self, sha256: str, *, service: str, profile: str, alive_until: float) -> str | None:
+        """The address of uploaded content that lives until then at least."""
+        sql = "SELECT url FROM uploads WHERE sha256 = ? AND service = ? AND profile = ? AND expires >= ?"
+        with self._errors():
+            row = self._db.execute(sql, (sha256, service, profile, alive_until)).fetchone()
+        return None if row is None else str(row["url"])
+
+    def remember_upload(self, sha256: str, url: str, *, service: str, profile: str, expires: float) -> None:
+        """Note where uploaded content stands."""
+        with self._errors():
+            self._db.execute(
+                "INSERT OR REPLACE INTO uploads (sha256, service, profile, url, expires) VALUES (?, ?, ?, ?, ?)",
+                (sha256, service, profile, url, expires),
+            )

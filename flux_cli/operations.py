@@ -1,21 +1,19 @@
-"""What can be asked of the service: the operations, and a request for one of them.
+"""What can be asked of the service: the operations, one frozen value each.
 
-Frozen and plain: nothing here talks to anything. `problems` lists everything that is wrong
-with a value, so that the user hears it all at once and before any money is spent.
+Nothing here talks to anything. `problems` tells everything that is wrong with a value, so that the user hears it
+all at once and before any money is spent.
+
+A picture in an operation is an address (`https://...`), or `sha256:HEX` for a local one that is uploaded before the
+request is sent.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
-from .errors import UsageError
-from .json_value import JsonObject
-
-SEED_LIMIT = 2**32
-"""Seeds are 0 <= seed < 2^32: what every Flux runtime takes."""
+LOCAL = "sha256:"
+"""Begins a reference to a local picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,80 +30,215 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class TextToImage:
-    """`txt2img`: a picture from words. None means: leave it to the service."""
+class LoRA:
+    """A style to apply: a name that the service knows, or the address of a file. strength is 0 to 1."""
 
-    name: ClassVar[str] = "gen"
-    task_type: ClassVar[str] = "txt2img"
+    name: str
+    strength: float | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """Whether `name` is the address of a LoRA file."""
+        return self.name.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A picture whose structure is followed. kind is `openpose`, `depth`, `canny`, ...; strength is 0 to 1."""
+
+    kind: str
+    image: str
+    strength: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What all operations have. None means: leave it to the service."""
+
+    name: ClassVar[str]
 
     prompt: str
-    width: int = 1024
-    height: int = 1024
     negative_prompt: str | None = None
     guidance: float | None = None
     denoise: float | None = None
     steps: int | None = None
     batch_size: int = 1
 
+    @property
+    def task_type(self) -> str:
+        """The service's word for the operation."""
+        raise NotImplementedError
+
     def problems(self, limits: Limits) -> Iterator[str]:
         """Everything about this operation that the service, or common sense, would refuse."""
         yield from text_problems("prompt", self.prompt, limits.prompt_characters)
         if self.negative_prompt is not None:
             yield from text_problems("negative prompt", self.negative_prompt, limits.prompt_characters)
-        yield from size_problems(self.width, self.height, limits.pixels)
         yield from range_problems("guidance", self.guidance, *limits.guidance)
         yield from range_problems("denoise", self.denoise, *limits.denoise, above=True)
         yield from range_problems("steps", self.steps, 1, limits.steps)
         yield from batch_problems(self.batch_size, limits.batch_size)
 
 
-Operation = TextToImage
-"""Any of the operations."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized(Operation):
+    """An operation that makes a picture of a given size, in pixels."""
 
-OPERATIONS: dict[str, type[Operation]] = {operation.name: operation for operation in (TextToImage,)}
+    width: int = 1024
+    height: int = 1024
+
+    def problems(self, limits: Limits) -> Iterator[str]:
+        """As `Operation.problems`, and the size."""
+        yield from Operation.problems(self, limits)
+        yield from size_problems(self.width, self.height, limits.pixels)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRequest:
-    """One paid task: an operation, the model that does it, and how it is to be run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextToImage(Sized):
+    """A picture from words."""
 
-    model: the full id (`Qubico/flux1-dev`).
-    seed: always chosen on this side and sent, so that any picture can be made again and a task
-        whose answer was lost can be recognised.
-    service_mode: `public` (pay as you go), `private` (host your account), None for the workspace's own.
-    webhook: an endpoint the service calls when the task ends. Its secret is not part of the request:
-        it is read when the request is sent and is stored nowhere.
-    """
-
-    operation: Operation
-    model: str
-    seed: int
-    service_mode: str | None = None
-    webhook: str | None = None
-
-    def to_json(self) -> JsonObject:
-        """The request as the journal stores it. `from_json` is its inverse."""
-        about: JsonObject = {"op": self.operation.name, "model": self.model, "seed": self.seed}
-        rest = {"service_mode": self.service_mode, "webhook": self.webhook, **asdict(self.operation)}
-        return about | {name: value for name, value in rest.items() if value is not None}
-
-    @classmethod
-    def from_json(cls, stored: JsonObject) -> Self:
-        """The request that `to_json` stored. Raises UsageError for what is not one."""
-        try:
-            kind = OPERATIONS[str(stored["op"])]
-            known = {field.name for field in fields(kind)}
-            operation = kind(**{name: value for name, value in stored.items() if name in known})  # type: ignore[arg-type]
-            about = {name: stored.get(name) for name in ("model", "seed", "service_mode", "webhook")}
-            return cls(operation, **about)  # type: ignore[arg-type]
-        except (KeyError, TypeError) as error:
-            raise UsageError(f"not a request that this version of flux knows: {error}") from error
+    name: ClassVar[str] = "gen"
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of what is asked for, hex: equal requests have equal digests. The webhook does not count."""
-        canonical = json.dumps(replace(self, webhook=None).to_json(), sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+    def task_type(self) -> str:
+        """`txt2img`."""
+        return "txt2img"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageToImage(Operation):
+    """A picture redrawn after words; it keeps its size."""
+
+    name: ClassVar[str] = "edit"
+    image: str
+
+    @property
+    def task_type(self) -> str:
+        """`img2img`."""
+        return "img2img"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kontext(Sized):
+    """A picture changed as an instruction says."""
+
+    name: ClassVar[str] = "kontext"
+    image: str
+
+    @property
+    def task_type(self) -> str:
+        """`kontext`."""
+        return "kontext"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Styled(Sized):
+    """A picture in one or more styles, from words or from a picture, which then gives the size."""
+
+    name: ClassVar[str] = "lora"
+    loras: tuple[LoRA, ...]
+    image: str | None = None
+
+    @property
+    def task_type(self) -> str:
+        """`txt2img-lora` or `img2img-lora`."""
+        return "img2img-lora" if self.image else "txt2img-lora"
+
+    def problems(self, limits: Limits) -> Iterator[str]:
+        """As `Sized.problems`, and the styles."""
+        yield from Sized.problems(self, limits)
+        if not self.loras:
+            yield "no --lora is given"
+        yield from lora_problems(self.loras)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controlled(Sized):
+    """A picture that follows the structure of others. keep_control: also return what was read from them."""
+
+    name: ClassVar[str] = "controlnet"
+    controls: tuple[Control, ...]
+    loras: tuple[LoRA, ...] = ()
+    keep_control: bool = False
+
+    @property
+    def task_type(self) -> str:
+        """`controlnet-lora`, with or without a LoRA."""
+        return "controlnet-lora"
+
+    def problems(self, limits: Limits) -> Iterator[str]:
+        """As `Sized.problems`, and the controls."""
+        yield from Sized.problems(self, limits)
+        if not self.controls:
+            yield "no --control is given"
+        yield from lora_problems(self.loras)
+        for control in self.controls:
+            yield from range_problems(f"the strength of --control {control.kind}", control.strength, 0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redux(Sized):
+    """A variation of a picture. strength is 0 to 1."""
+
+    name: ClassVar[str] = "redux"
+    image: str
+    strength: float | None = None
+
+    @property
+    def task_type(self) -> str:
+        """`redux-variation`."""
+        return "redux-variation"
+
+    def problems(self, limits: Limits) -> Iterator[str]:
+        """As `Sized.problems`, and the strength."""
+        yield from Sized.problems(self, limits)
+        yield from range_problems("strength", self.strength, 0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inpaint(Operation):
+    """A region of a picture painted anew. mask is white where; cut_out is the picture with a hole there, which the
+    live service reads instead of a mask."""
+
+    name: ClassVar[str] = "inpaint"
+    image: str
+    mask: str
+    cut_out: str | None = None
+
+    @property
+    def task_type(self) -> str:
+        """`fill-inpaint`."""
+        return "fill-inpaint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outpaint(Operation):
+    """A picture continued beyond its edges, by so many pixels."""
+
+    name: ClassVar[str] = "outpaint"
+    image: str
+    left: int = 0
+    right: int = 0
+    top: int = 0
+    bottom: int = 0
+
+    @property
+    def task_type(self) -> str:
+        """`fill-outpaint`."""
+        return "fill-outpaint"
+
+    def problems(self, limits: Limits) -> Iterator[str]:
+        """As `Operation.problems`, and the margins."""
+        yield from Operation.problems(self, limits)
+        margins = (self.left, self.right, self.top, self.bottom)
+        if min(margins) < 0:
+            yield "a margin is negative"
+        elif not any(margins):
+            yield "no margin is given: --left, --right, --top, --bottom"
+
+
+KINDS = (TextToImage, ImageToImage, Kontext, Styled, Controlled, Redux, Inpaint, Outpaint)
+OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in KINDS}
 
 
 def text_problems(what: str, text: str, limit: int) -> Iterator[str]:
@@ -146,3 +279,9 @@ def batch_problems(batch_size: int, limit: int) -> Iterator[str]:
         yield f"batch size {batch_size}: this model makes one picture a task, only schnell makes up to 4"
     else:
         yield f"batch size {batch_size} is out of range: 1 to {limit}"
+
+
+def lora_problems(loras: tuple[LoRA, ...]) -> Iterator[str]:
+    """A name or an address, and a strength from 0 to 1."""
+    for lora in loras:
+        yield from range_problems(f"the strength of --lora {lora.name}", lora.strength, 0, 1)

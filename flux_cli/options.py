@@ -5,25 +5,16 @@ repeats an option; Typer sees the flat list.
 """
 
 import inspect
-import math
-import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from .catalog import Catalog, Preset
 from .errors import UsageError
-from .names import DEFAULT_TEMPLATE, OutputPlan, is_template, picture_paths, prompt_slug, unique
-from .operations import SEED_LIMIT, TaskRequest, TextToImage
+from .names import DEFAULT_TEMPLATE, OutputPlan, is_template, picture_paths, unique
 from .text import clean
-
-SIDE_STEP = 16
-"""Sides worked out from an aspect ratio are multiples of this many pixels, as the model's latents are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +34,39 @@ class CommonOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureOptions:
-    """What the picture is to be."""
+class TaskOptions:
+    """How the task is to be done."""
 
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="schnell, dev, pro, dev-advanced or a full id.")
+        str | None, typer.Option("-m", "--model", help="schnell, dev, pro, dev-advanced, a full id, or auto. [dev]")
     ] = None
-    negative: Annotated[str | None, typer.Option("--negative", help="What to avoid.")] = None
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="WxH", help="Pixels; at most 1048576 in all. [1024x1024]")
-    ] = None
-    aspect: Annotated[str | None, typer.Option("--aspect", metavar="W:H", help="The largest size of this shape.")] = (
-        None
-    )
-    width: Annotated[int | None, typer.Option("--width", metavar="PX", help="Width. [1024]")] = None
-    height: Annotated[int | None, typer.Option("--height", metavar="PX", help="Height. [1024]")] = None
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="portrait, landscape or square, with what suits it.")
-    ] = None
+    commercial: Annotated[bool, typer.Option("--commercial", help="Refuse a model without commercial licence.")] = False
+    negative: Annotated[str | None, typer.Option("--negative", metavar="TEXT", help="What to avoid.")] = None
     guidance: Annotated[
         float | None, typer.Option("--guidance", help="How closely to follow the prompt, 1.5 to 5.")
     ] = None
-    denoise: Annotated[float | None, typer.Option("--denoise", help="Above 0, up to 1.")] = None
+    denoise: Annotated[float | None, typer.Option("--denoise", help="How much to change, above 0, up to 1.")] = None
     steps: Annotated[int | None, typer.Option("--steps", help="schnell 1 to 10, others 1 to 40.")] = None
     seed: Annotated[int | None, typer.Option("--seed", help="Makes the same picture again. [random]")] = None
     batch_size: Annotated[
-        int, typer.Option("-b", "--batch-size", help="Pictures in one task, 1 to 4, schnell only.")
+        int, typer.Option("-b", "--batch-size", show_default=False, help="Pictures a task, 1 to 4, schnell only. [1]")
     ] = 1
     service_mode: Annotated[
-        str | None, typer.Option("--service-mode", help="public: pay as you go; private: your account.")
+        str | None, typer.Option("--service-mode", metavar="MODE", help="public: pay as you go; private: own account.")
     ] = None
     webhook: Annotated[
         str | None, typer.Option("--webhook", metavar="URL", help="PiAPI calls it when the task ends.")
     ] = None
     webhook_secret_file: Annotated[
-        Path | None, typer.Option("--webhook-secret-file", help="Secret for the webhook; or FLUX_WEBHOOK_SECRET.")
+        Path | None,
+        typer.Option("--webhook-secret-file", metavar="FILE", help="Its secret; or FLUX_WEBHOOK_SECRET."),
+    ] = None
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=JSON", help="Set a field of the request: input.steps=30; repeatable."),
+    ] = None
+    body: Annotated[
+        Path | None, typer.Option("--input", metavar="FILE", help="JSON laid over the request, unchecked.")
     ] = None
 
     def settings(self) -> dict[str, str | None]:
@@ -90,76 +79,52 @@ class PictureOptions:
             "webhook_secret_file": secret_file,
         }
 
-    def text_to_image(self, prompt: str, catalog: Catalog, settings: Mapping[str, str | None]) -> TaskRequest:
-        """The request that these options make. `settings` are resolved, these options among them.
 
-        Raises UsageError with all problems in one message.
-        """
-        problems: list[str] = []
-        preset = self._preset(catalog, problems)
-        width, height = self._size(preset, problems, catalog.model("dev").limits.pixels)
-        operation = TextToImage(
-            prompt=prompt,
-            width=width,
-            height=height,
-            negative_prompt=self.negative,
-            guidance=self.guidance if self.guidance is not None or preset is None else preset.guidance,
-            denoise=self.denoise if self.denoise is not None or preset is None else preset.denoise,
-            steps=self.steps,
-            batch_size=self.batch_size,
-        )
-        request = TaskRequest(
-            operation,
-            model=catalog.model(settings["model"] or "").id,
-            seed=self._seed(problems),
-            service_mode=settings["service_mode"],
-            webhook=settings["webhook"],
-        )
-        problems += catalog.problems(request)
-        if problems:
-            raise UsageError.of(problems)
-        return request
+@dataclass(frozen=True, slots=True)
+class SizeOptions:
+    """How large the picture is to be."""
 
-    def _preset(self, catalog: Catalog, problems: list[str]) -> Preset | None:
-        if self.preset is None:
-            return None
-        if self.preset not in catalog.presets:
-            problems.append(f"no preset is called {clean(self.preset, 40)!r}: {', '.join(catalog.presets)}")
-        return catalog.presets.get(self.preset)
-
-    def _size(self, preset: Preset | None, problems: list[str], pixels: int) -> tuple[int, int]:
-        sides = "--width and --height" if self.width is not None or self.height is not None else None
-        ways = {"--size": self.size, "--aspect": self.aspect, "--preset": self.preset, "sides": sides}
-        given = [value if name == "sides" else name for name, value in ways.items() if value is not None]
-        if len(given) > 1:
-            problems.append(f"give only one of {', '.join(map(str, given))}")
-        elif self.size is not None:
-            if match := re.fullmatch(r"(\d{1,6})\s*[xX*]\s*(\d{1,6})", self.size.strip(), re.ASCII):
-                return int(match[1]), int(match[2])
-            problems.append(f"--size {clean(self.size, 40)!r} is not WIDTHxHEIGHT, such as 768x1024")
-        elif self.aspect is not None:
-            return aspect_size(self.aspect, pixels, problems)
-        elif preset is not None:
-            return preset.width, preset.height
-        return (1024 if self.width is None else self.width), (1024 if self.height is None else self.height)
-
-    def _seed(self, problems: list[str]) -> int:
-        if self.seed is None:
-            return secrets.randbelow(SEED_LIMIT)
-        if not 0 <= self.seed < SEED_LIMIT:
-            problems.append(f"seed {self.seed} is out of range: 0 to {SEED_LIMIT - 1}")
-        return self.seed
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH", help="Pixels; at most 1048576 in all. [1024x1024]")
+    ] = None
+    aspect: Annotated[str | None, typer.Option("--aspect", metavar="W:H", help="The largest size of this shape.")] = (
+        None
+    )
+    width: Annotated[int | None, typer.Option("--width", metavar="PX", help="Width. [1024]")] = None
+    height: Annotated[int | None, typer.Option("--height", metavar="PX", help="Height. [1024]")] = None
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="NAME", help="portrait, landscape, square; with what suits them.")
+    ] = None
 
 
-def aspect_size(text: str, pixels: int, problems: list[str]) -> tuple[int, int]:
-    """The largest size with the ratio `text` (`16:9`), in multiples of 16, within `pixels` in all."""
-    match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)\s*[:x/]\s*(\d{1,4}(?:\.\d{1,4})?)", text.strip(), re.ASCII)
-    across, down = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
-    if not across or not down or not 1 / 16 <= across / down <= 16:
-        problems.append(f"--aspect {clean(text, 40)!r} is not a ratio between 1:16 and 16:1, such as 16:9")
-        return 1024, 1024
-    scale = math.sqrt(pixels / (across * down))
-    return (int(across * scale) // SIDE_STEP * SIDE_STEP), (int(down * scale) // SIDE_STEP * SIDE_STEP)
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How pictures that go in are treated."""
+
+    no_fit: Annotated[bool, typer.Option("--no-fit", help="Refuse a picture that is too large; do not scale it.")] = (
+        False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MaskOptions:
+    """Where to paint: one of a mask, a box, a colour, or the picture's own transparency."""
+
+    mask: Annotated[
+        str | None, typer.Option("--mask", metavar="IMG", help="Picture of the same size, white where to paint.")
+    ] = None
+    box: Annotated[
+        str | None, typer.Option("--mask-box", metavar="X,Y,W,H", help="A box, in pixels or percent: 10%,20%,300,50%.")
+    ] = None
+    color: Annotated[str | None, typer.Option("--mask-color", metavar="COLOR", help="Where it has this colour.")] = None
+    alpha: Annotated[bool, typer.Option("--mask-alpha", help="Where the picture is transparent.")] = False
+    feather: Annotated[
+        int, typer.Option("--feather", metavar="PX", show_default=False, help="Soften the edge by so many pixels.")
+    ] = 0
+    invert: Annotated[bool, typer.Option("--invert", help="Paint everything else.")] = False
+    show_mask: Annotated[
+        Path | None, typer.Option("--show-mask", metavar="FILE", help="Write a picture of the region; send nothing.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,20 +182,6 @@ def _all_free(paths: list[Path]) -> list[Path]:
     return free
 
 
-def name_values(request: TaskRequest, model_name: str, now: datetime) -> dict[str, str]:
-    """The values of the placeholders in an output name."""
-    return {
-        "slug": prompt_slug(request.operation.prompt),
-        "seed": str(request.seed),
-        "model": model_name,
-        "op": request.operation.name,
-        "date": f"{now:%Y-%m-%d}",
-        "time": f"{now:%H%M%S}",
-        "task": "",
-        "n": "1",
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class WaitOptions:
     """How long and how to wait."""
@@ -256,17 +207,11 @@ class SubmitOptions:
 
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit, print the task id, and leave.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the request and its price; send nothing.")] = False
-
-    def settings(self) -> dict[str, str | None]:
-        """The settings that these options give: none."""
-        return {}
-
-
-Group = CommonOptions | PictureOptions | SaveOptions | WaitOptions | SubmitOptions
+    price_only: Annotated[bool, typer.Option("--price-only", hidden=True)] = False
 
 
 def expand(
-    function: Callable[..., Any], *extra: type[Group]
+    function: Callable[..., Any], *extra: type[CommonOptions]
 ) -> tuple[inspect.Signature, Callable[[dict[str, Any]], dict[str, Any]]]:
     """The flat signature of a command that takes groups, and a function that gathers flat values into groups.
 

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
-from .entry import Entry, State
+from .entry import CHARGED, Entry, State
 from .errors import DiskError, FluxError
 from .json_value import Json, JsonObject
 from .outcome import Outcome
@@ -198,9 +198,6 @@ def _facts(entry: Entry) -> str:
     if entry.ended and entry.accepted:
         facts.append(seconds(max(0.0, entry.ended - entry.accepted)))
     return f" ({', '.join(facts)})" if facts else ""
-
-
-CHARGED = frozenset({State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED, State.FAILED})
 
 
 def error_json(error: FluxError) -> JsonObject:

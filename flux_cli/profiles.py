@@ -1,5 +1,6 @@
 """Profiles in the config file: keys stored and removed, settings shown and changed."""
 
+import asyncio
 import getpass
 
 from .config import BY_NAME, SETTINGS, Value, checked_key, write_file
@@ -36,15 +37,7 @@ def _read_key(session: Session) -> str:
 
 
 def _check(session: Session, key: str) -> None:
-    import asyncio
-
-    from .client import Account
-
-    async def ask() -> Account:
-        async with session.client(key) as client:
-            return await client.account()
-
-    account = asyncio.run(ask())
+    account = asyncio.run(session.account(key))
     facts = [f"plan {account.plan}"] if account.plan else []
     facts += [f"balance {usd(account.balance)}"] if account.balance is not None else []
     session.output.note("the service accepts the key" + (f" ({', '.join(facts)})" if facts else ""))

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from .client import PiAPIClient
+from .compose import name_values
 from .downloads import Downloader
 from .engine import Engine
 from .entry import Entry, State
@@ -17,25 +18,27 @@ from .events import Listener
 from .files import create, temporary_beside
 from .formats import EXTENSIONS
 from .interrupts import DetachedExecutor, Stop
+from .json_value import JsonObject
 from .names import LATE, OutputPlan
-from .operations import TaskRequest
-from .options import SaveOptions, SubmitOptions, name_values
+from .options import SaveOptions, SubmitOptions
 from .outcome import Outcome, exit_code
 from .output import Mode, shown
+from .replies import redacted
+from .request import TaskRequest
 from .saving import Saver
 from .session import Session
 from .submission import Submitter
 from .text import counted, usd
+from .uploads import Uploader
 from .watching import Watcher
-from .wire import redacted
 
 
 def create_task(session: Session, request: TaskRequest, save: SaveOptions, submit: SubmitOptions) -> ExitCode:
     """Buy one request and save its pictures, or do as much of it as `submit` says."""
-    if submit.dry_run:
-        return _dry_run(session, request)
+    if submit.dry_run or submit.price_only:
+        return _dry_run(session, request, price_only=submit.price_only)
     session.key  # noqa: B018 - a missing key is told before anything is written
-    session.body(request)
+    session.body(request, {})
     plan = _output_plan(session, request, save)
     there = [_as_saved(path) for path in plan.paths]
     if save.skip_existing and all(there):
@@ -46,11 +49,17 @@ def create_task(session: Session, request: TaskRequest, save: SaveOptions, submi
     return finish(session, [entry], wait=not submit.no_wait)
 
 
-def _dry_run(session: Session, request: TaskRequest) -> ExitCode:
-    body = redacted(session.body(request))
-    price = session.price(request)
+def _dry_run(session: Session, request: TaskRequest, *, price_only: bool) -> ExitCode:
+    """Print what would be sent and what it would cost; local pictures stand for the addresses they would get."""
+    uploads = {name: f"upload of {len(image.content)} bytes ({name})" for name, image in session.inputs.items()}
+    body, price = redacted(session.body(request, uploads)), session.price(request)
+    pictures = request.operation.batch_size
     if session.output.mode is Mode.JSON:
-        session.output.record("dry_run", {"request": body, "cost_usd": str(price)})
+        kind = "price" if price_only else "dry_run"
+        session.output.record(kind, {"request": body, "pictures": pictures, "cost_usd": str(price)})
+    elif price_only:
+        session.output.result(f"{price:f}")
+        session.output.note(f"{usd(price)} for {counted(pictures, 'picture')} of {request.model}; nothing was sent")
     else:
         import json
 
@@ -175,8 +184,15 @@ async def _run(session: Session, entries: Sequence[Entry], report: Callable[[Out
 def _engine(session: Session, client: PiAPIClient, downloader: Downloader, listener: Listener, stop: Stop) -> Engine:
     timeout, scale, journal = float(session.settings.text("timeout")), session.scale, session.journal
     clock, sleep = time.monotonic, asyncio.sleep
+    profile = session.settings.profile
+    uploader = Uploader(client, journal, listener, session.inputs, session.upload_service, profile, sleep, scale)
+
+    async def body(entry: Entry) -> JsonObject:
+        assert entry.request is not None
+        return session.body(entry.request, await uploader.addresses(entry))
+
     return Engine(
-        submitter=Submitter(client, journal, listener, stop, session.body, clock, sleep, timeout, scale),
+        submitter=Submitter(client, journal, listener, stop, body, clock, sleep, timeout, scale),
         watcher=Watcher(client, journal, listener, session.schedule, clock, sleep, timeout, scale),
         saver=Saver(client, downloader, journal, listener, sleep, scale),
         journal=journal,

@@ -31,4 +31,14 @@ MIGRATIONS: tuple[str, ...] = (
     "CREATE INDEX entries_state ON entries (state)",
     "CREATE INDEX entries_task ON entries (task_id)",
     "CREATE INDEX entries_digest ON entries (digest)",
+    """
+    CREATE TABLE uploads (
+        sha256  TEXT NOT NULL,      -- of the uploaded bytes
+        service TEXT NOT NULL,      -- base URL of the upload service
+        profile TEXT NOT NULL,
+        url     TEXT NOT NULL,
+        expires REAL NOT NULL,
+        PRIMARY KEY (sha256, service, profile)
+    ) STRICT
+    """,
 )

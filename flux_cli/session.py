@@ -17,18 +17,19 @@ from .catalog import Catalog, prices_in
 from .config import Settings, checked_key, permissions_warning, read_file, resolve
 from .errors import ConfigError, UsageError
 from .json_value import JsonObject, object_at
-from .operations import TaskRequest
 from .options import CommonOptions
 from .output import Mode, Output
 from .paths import Paths
 from .polling import PollSchedule
+from .request import TaskRequest
 
 if TYPE_CHECKING:
     import httpx
 
-    from .client import PiAPIClient
+    from .client import Account, PiAPIClient
     from .downloads import Downloader
     from .entry import Entry, State
+    from .images import InputImage
     from .journal import Journal
 
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
@@ -52,6 +53,7 @@ class Session:
     ) -> None:
         self.common, self.environ = common, environ
         self._open = ExitStack()
+        self.inputs: dict[str, InputImage] = {}  # local pictures of this invocation's requests, by reference
         self._given = {**given, **common.settings()}
         self.stdin = stdin or sys.stdin
         mode = Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT
@@ -109,6 +111,11 @@ class Session:
         """The base URL of the service that this invocation talks to."""
         return SANDBOX_URL if self.sandbox else self.settings.text("base_url")
 
+    @property
+    def upload_service(self) -> str:
+        """The origin of the upload service that belongs to the service."""
+        return SANDBOX_URL.removesuffix("/api/v1") if self.sandbox else self.settings.text("upload_url")
+
     @cached_property
     def key(self) -> str:
         """The key. Raises ConfigError that names the places that were looked in."""
@@ -149,12 +156,13 @@ class Session:
 
     # --- the wire --------------------------------------------------------------------------------------------
 
-    def body(self, request: TaskRequest) -> JsonObject:
-        """The exact JSON that is sent for a request."""
-        from .wire import create_body
+    def body(self, request: TaskRequest, addresses: Mapping[str, str]) -> JsonObject:
+        """The exact JSON that is sent for a request; `addresses` are those of its local pictures, by reference."""
+        from .wire import Writer, create_body
 
         secret = self._webhook_secret() if request.webhook else None
-        return create_body(request, webhook_secret=secret, debug=self.common.debug)
+        writer = Writer(self.settings.text("dialect"), addresses)
+        return create_body(request, writer=writer, webhook_secret=secret, debug=self.common.debug)
 
     def _webhook_secret(self) -> str | None:
         secret = self.environ.get("FLUX_WEBHOOK_SECRET")
@@ -188,6 +196,11 @@ class Session:
         used = key or self.key
         with _connection_settings():
             return PiAPIClient(self.service, used, secrets=self.output.secrets, transport=self._transport, trace=trace)
+
+    async def account(self, key: str | None = None) -> "Account":
+        """What the service says of the account of the session's key, or of another."""
+        async with self.client(key) as client:
+            return await client.account()
 
     def downloader(self) -> "Downloader":
         """A downloader for the service's pictures."""

@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from .client import Answer, PiAPIClient, refusal
 from .entry import Entry, Problem, State
@@ -18,7 +19,6 @@ from .fate import RETRIES, Fate
 from .interrupts import Sleep, Stop, StoppedError
 from .journal import Journal
 from .json_value import JsonObject
-from .operations import TaskRequest
 from .polling import backoff
 from .task import Task
 from .text import usd
@@ -31,13 +31,17 @@ GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Submitter:
-    """Sends planned entries. `timeout` bounds, in seconds, how long a busy service is asked again."""
+    """Sends planned entries.
+
+    body: makes what is sent for an entry; may upload pictures first, which costs nothing.
+    timeout: bounds, in seconds, how long a busy service is asked again.
+    """
 
     client: PiAPIClient
     journal: Journal
     listener: Listener
     stop: Stop
-    body: Callable[[TaskRequest], JsonObject]
+    body: Callable[[Entry], Coroutine[Any, Any, JsonObject]]
     clock: Callable[[], float]
     sleep: Sleep
     timeout: float
@@ -50,8 +54,9 @@ class Submitter:
         UnknownChargeError, JournalError, StoppedError.
         """
         assert entry.request is not None
-        body, deadline = self.body(entry.request), self.clock() + self.timeout
         self.listener(Submitting(entry.id, entry.label, entry.request.model))
+        body = await self.stop.guard(self.body(entry))
+        deadline = self.clock() + self.timeout
         tries: Counter[Fate] = Counter()
         while True:
             if self.stop.requested:

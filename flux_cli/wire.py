@@ -1,51 +1,76 @@
-"""A request as the JSON that PiAPI takes, and PiAPI's replies as values of ours.
+"""A request as the JSON that PiAPI takes: the only module that knows that there are two vocabularies.
 
-Reading is tolerant: the specification and the live service differ (docs/service.md, section 2), and whatever is not
-as expected reads as absent.
+The specification and the live service name some fields differently (docs/service.md, section 1). What either does not
+know it tolerates, so that both can be told.
 """
 
-import json
-import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import singledispatch
-from urllib.parse import urlsplit
 
-from .json_value import Json, JsonObject, number_at, object_at, strings_in, text_at
-from .operations import TaskRequest, TextToImage
-from .task import Task, TaskError, TaskStatus, is_task_id
-from .text import clean
+from .json_value import Json, JsonObject
+from .operations import (
+    Control,
+    Controlled,
+    ImageToImage,
+    Inpaint,
+    Kontext,
+    LoRA,
+    Operation,
+    Outpaint,
+    Redux,
+    Sized,
+    Styled,
+    TextToImage,
+)
+from .request import TaskRequest
+
+DIALECTS = ("both", "sop", "live")
+"""Whose field names a request uses where the specification (SOP) and the live service differ; `both`: both."""
+POSES = {"openpose": "pose", "soft_edge": "soft-edge"}
+"""What the specification calls a control type that the live service calls otherwise."""
 
 
-def create_body(request: TaskRequest, *, webhook_secret: str | None = None, debug: bool = False) -> JsonObject:
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes operations in a dialect. `addresses` are those of the local pictures, by reference."""
+
+    dialect: str = "both"
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+    def image(self, reference: str) -> str:
+        """The address that stands for a picture."""
+        return self.addresses.get(reference, reference)
+
+    def pair(self, sop: JsonObject, live: JsonObject) -> JsonObject:
+        """The same facts in the specification's words, in the live service's, or in both."""
+        chosen = {"sop": sop, "live": live}.get(self.dialect, sop | live)
+        return _present(chosen)
+
+
+def create_body(
+    request: TaskRequest, *, writer: Writer = Writer(), webhook_secret: str | None = None, debug: bool = False
+) -> JsonObject:
     """The body of `POST /task`. What the user did not give is omitted, never null (docs/service.md, section 1)."""
-    fields = operation_fields(request.operation) | {"seed": request.seed}
+    operation = request.operation
+    fields = _common_fields(operation) | operation_fields(operation, writer) | {"seed": request.seed}
     if debug:
         fields["debug"] = True
     body: JsonObject = {
         "model": request.model,
-        "task_type": request.operation.task_type,
+        "task_type": operation.task_type,
         "input": _present(fields),
     }
     webhook = _present({"endpoint": request.webhook, "secret": webhook_secret}) if request.webhook else None
     if config := _present({"service_mode": request.service_mode, "webhook_config": webhook}):
         body["config"] = config
-    return body
+    return merged(body, request.overrides)
 
 
-@singledispatch
-def operation_fields(operation: TextToImage) -> JsonObject:
-    """The `input` of an operation, in the service's words; None where the service is to choose."""
-    raise TypeError(f"no wire format for {operation!r}")
-
-
-@operation_fields.register
-def _(operation: TextToImage) -> JsonObject:
+def _common_fields(operation: Operation) -> JsonObject:
     return {
         "prompt": operation.prompt,
         "negative_prompt": operation.negative_prompt,
-        "width": operation.width,
-        "height": operation.height,
         "guidance_scale": operation.guidance,
         "denoise": operation.denoise,
         "steps": operation.steps,
@@ -53,129 +78,105 @@ def _(operation: TextToImage) -> JsonObject:
     }
 
 
+@singledispatch
+def operation_fields(operation: Operation, writer: Writer) -> JsonObject:
+    """What an operation's `input` has beside the common fields; None where the service is to choose."""
+    raise TypeError(f"no wire format for {operation!r}")
+
+
+def _size(operation: Sized) -> JsonObject:
+    return {"width": operation.width, "height": operation.height}
+
+
+@operation_fields.register
+def _(operation: TextToImage, writer: Writer) -> JsonObject:
+    return _size(operation)
+
+
+@operation_fields.register
+def _(operation: ImageToImage, writer: Writer) -> JsonObject:
+    return {"image": writer.image(operation.image)}
+
+
+@operation_fields.register
+def _(operation: Kontext, writer: Writer) -> JsonObject:
+    return {"image": writer.image(operation.image), **_size(operation)}
+
+
+@operation_fields.register
+def _(operation: Styled, writer: Writer) -> JsonObject:
+    base = {"image": writer.image(operation.image)} if operation.image else _size(operation)
+    return {**base, "lora_settings": [_lora(lora, writer) for lora in operation.loras]}
+
+
+@operation_fields.register
+def _(operation: Controlled, writer: Writer) -> JsonObject:
+    controls: list[Json] = [_control(control, operation.keep_control, writer) for control in operation.controls]
+    # The live service wants the list of styles also when it is empty.
+    loras: list[Json] = [_lora(lora, writer) for lora in operation.loras]
+    return {**_size(operation), "lora_settings": loras, "control_net_settings": controls}
+
+
+@operation_fields.register
+def _(operation: Redux, writer: Writer) -> JsonObject:
+    strength = writer.pair({"variation_strength": operation.strength}, {})
+    return {"image": writer.image(operation.image), **_size(operation), **strength}
+
+
+@operation_fields.register
+def _(operation: Inpaint, writer: Writer) -> JsonObject:
+    # The live service has no mask: it paints where the picture itself is transparent.
+    shown = operation.image if writer.dialect == "sop" else operation.cut_out or operation.image
+    return {"image": writer.image(shown), **writer.pair({"mask": writer.image(operation.mask)}, {})}
+
+
+@operation_fields.register
+def _(operation: Outpaint, writer: Writer) -> JsonObject:
+    margins = {f"outpaint_{side}": getattr(operation, side) for side in ("left", "right", "top", "bottom")}
+    return {"image": writer.image(operation.image), "custom_settings": [{"setting_type": "outpaint", **margins}]}
+
+
+def _lora(lora: LoRA, writer: Writer) -> Json:
+    sop: JsonObject = {"path": lora.name, "scale": lora.strength}
+    live: JsonObject = {"lora_type": lora.name, "lora_strength": lora.strength}
+    return _present(sop) if lora.is_address else writer.pair(sop, live)
+
+
+def _control(control: Control, keep: bool, writer: Writer) -> Json:
+    image = writer.image(control.image)
+    name = f"controlnet-{POSES.get(control.kind, control.kind)}"
+    sop: JsonObject = {"path": name, "control_image_url": image, "conditioning_scale": control.strength}
+    live: JsonObject = {"control_type": control.kind, "control_image": image, "control_strength": control.strength}
+    return writer.pair(sop, live | {"return_preprocessed_image": True if keep else None})
+
+
+def dialect_problems(request: TaskRequest, dialect: str) -> list[str]:
+    """What a dialect cannot say."""
+    operation = request.operation
+    if dialect != "live":
+        return []
+    loras: tuple[LoRA, ...] = getattr(operation, "loras", ())
+    found = [
+        f"--lora {lora.name}: the live service takes names only, not addresses" for lora in loras if lora.is_address
+    ]
+    if isinstance(operation, Inpaint) and operation.cut_out is None:
+        found.append("the live service needs the region as a hole in a local picture, and this one is an address")
+    return found
+
+
+def merged(body: JsonObject, overrides: JsonObject) -> JsonObject:
+    """`body` with `overrides` laid over it, object by object; null removes a field (RFC 7396)."""
+    result = dict(body)
+    for name, value in overrides.items():
+        below = result.get(name)
+        if isinstance(value, dict):
+            result[name] = merged(below if isinstance(below, dict) else {}, value)
+        elif value is None:
+            result.pop(name, None)
+        else:
+            result[name] = value
+    return result
+
+
 def _present(fields: JsonObject) -> JsonObject:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a reply of the API says.
-
-    well_formed: it is a JSON object.
-    code: PiAPI's error code (1100-1800 and others), else the envelope's `code`; None when there is neither.
-    message: the service's own words, one clean line; may be empty.
-    task: the task that the reply holds, if it holds one with a usable id.
-    """
-
-    well_formed: bool
-    code: int | None
-    message: str
-    task: Task | None
-    data: JsonObject
-
-
-def read_reply(content: bytes) -> Reply:
-    """The reply in a response's body, whatever the body is."""
-    try:
-        parsed: Json = json.loads(content)
-    except (ValueError, RecursionError):
-        text = "" if content.lstrip()[:1] == b"<" else content[:2000].decode("utf-8", "replace")
-        return Reply(False, None, clean(text), None, {})
-    data = object_at(parsed, "data")
-    codes = (number_at(parsed, "data", "error", "code"), number_at(parsed, "error", "code"), number_at(parsed, "code"))
-    return Reply(
-        well_formed=isinstance(parsed, dict),
-        code=next((code for code in codes if code), None),
-        message=clean(_refusal_text(parsed)),
-        task=read_task(data),
-        data=data,
-    )
-
-
-def _refusal_text(parsed: Json) -> str:
-    for error in (object_at(parsed, "data", "error"), object_at(parsed, "error")):
-        message, detail = _error_text(error), text_at(error, "detail")
-        if message:
-            return f"{message}: {detail}" if detail and detail not in message else message
-    return text_at(parsed, "error") or text_at(parsed, "message") or text_at(parsed, "detail")
-
-
-def _error_text(error: JsonObject) -> str:
-    return text_at(error, "message") or text_at(error, "raw_message")
-
-
-def read_task(data: JsonObject) -> Task | None:
-    """The task that a reply's or a webhook's `data` describes; None when it has no usable id."""
-    task_id = data.get("task_id")
-    if not isinstance(task_id, str) or not is_task_id(task_id):
-        return None
-    status = TaskStatus.parse(clean(text_at(data, "status"), 40))  # it is stored before anything else happens
-    output = data.get("output")
-    urls = tuple(dict.fromkeys(text.strip() for text in strings_in(output) if _is_url(text)))
-    inline = [text for name in ("image_base64", "images_base64") for text in strings_in(object_at(output).get(name))]
-    return Task(
-        id=task_id,
-        status=status,
-        urls=urls,
-        inline=tuple(text for text in inline if text) if not urls else (),
-        error=_task_error(data) if status.word and status.phase.value == "failed" else None,
-        model=text_at(data, "model") or None,
-        task_type=text_at(data, "task_type") or None,
-        created=_moment(text_at(data, "meta", "created_at")),
-        started=_moment(text_at(data, "meta", "started_at")),
-        ended=_moment(text_at(data, "meta", "ended_at")),
-    )
-
-
-def _task_error(data: JsonObject) -> TaskError:
-    """`message`, else `raw_message`, else the last entry of `logs` (docs/service.md, section 3)."""
-    error = object_at(data, "error")
-    logs = strings_in(data.get("logs"))
-    text = _error_text(error) or text_at(data, "error") or (logs[-1] if logs else "") or "no reason given"
-    return TaskError(number_at(error, "code") or 0, clean(text))
-
-
-def _is_url(text: str) -> bool:
-    """An http(s) address; anything else under `output` is no picture."""
-    try:
-        parts = urlsplit(text.strip())
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and text.strip().isprintable()
-
-
-def _moment(text: str) -> datetime | None:
-    """A timestamp with up to nine decimals; the year 1 means not yet (docs/service.md, section 2)."""
-    whole, dot, rest = text.partition(".")
-    digits = rest.rstrip("Zz")
-    if dot and digits.isdigit():
-        text = f"{whole}.{digits[:6]}Z"
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC) if moment.year > 1 else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def told(content: bytes, limit: int = 300) -> str:
-    """What a reply's body says, one clean line without webhook secrets, for the journal's evidence."""
-    try:
-        text = json.dumps(redacted(json.loads(content)), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        text = re.sub(r'("secret"\s*:\s*")[^"]*', r"\1[secret]", content[: limit * 8].decode("utf-8", "replace"))
-    return clean(text, limit)
-
-
-def redacted(value: Json, depth: int = 32) -> Json:
-    """A copy of a reply without webhook secrets, which the service echoes (docs/service.md, section 2).
-
-    What is nested deeper than `depth` is left out.
-    """
-    if not isinstance(value, dict | list):
-        return value
-    if depth == 0:
-        return None
-    if isinstance(value, list):
-        return [redacted(inner, depth - 1) for inner in value]
-    return {name: "[secret]" if name == "secret" else redacted(inner, depth - 1) for name, inner in value.items()}

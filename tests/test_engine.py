@@ -13,8 +13,9 @@ from flux_cli.errors import ExitCode
 from flux_cli.formats import whole_picture
 from flux_cli.json_value import object_at
 from flux_cli.names import OutputPlan
-from flux_cli.operations import TaskRequest, TextToImage
+from flux_cli.operations import TextToImage
 from flux_cli.options import CommonOptions
+from flux_cli.request import TaskRequest
 from flux_cli.runs import finish
 from flux_cli.session import Session
 
@@ -28,7 +29,9 @@ def planned(session: Session, count: int) -> list[Entry]:
     """Entries as a batch would plan them."""
     found = []
     for number in range(count):
-        request = TaskRequest(TextToImage(f"boat {number}", 64, 64), "Qubico/flux1-schnell", seed=number)
+        request = TaskRequest(
+            TextToImage(prompt=f"boat {number}", width=64, height=64), "Qubico/flux1-schnell", seed=number
+        )
         plan = OutputPlan((Path(f"boat-{number}.png").resolve(),))
         service, profile = session.service, session.settings.profile
         found.append(session.journal.plan(request, plan, service=service, profile=profile, price=Decimal("0.002")))

@@ -20,7 +20,8 @@ def test_help_fits_a_terminal_and_explains_everything(flux: Flux, line: str) -> 
 
     assert (result.code, result.err) == (0, "")
     assert max(map(len, result.out.splitlines())) <= 80
-    about = [text for text in result.out.splitlines() if text.startswith("  -")]
+    options = result.out.partition("Options:")[2].splitlines()
+    about = [text for text in options if text.startswith("  -")]
     assert about
     assert all(len(text.split("  ")) > 2 or len(text) > 30 for text in about), "an option without help"
 

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flux_cli.json_value import Json
-from flux_cli.operations import TaskRequest, TextToImage
+from flux_cli.operations import TextToImage
+from flux_cli.replies import read_reply, read_task, redacted
+from flux_cli.request import TaskRequest
 from flux_cli.task import Phase, TaskError
 from flux_cli.text import clean
-from flux_cli.wire import create_body, read_reply, read_task, redacted
+from flux_cli.wire import create_body
 
 DEV, SCHNELL = "Qubico/flux1-dev", "Qubico/flux1-schnell"
 DRAGON = (
@@ -25,7 +27,7 @@ DRAGON = (
 REQUESTS: dict[str, tuple[TaskRequest, str | None, bool, Json]] = {
     "specification: Text-to-Image Request Example": (
         TaskRequest(
-            TextToImage(DRAGON, 1024, 1024, "blurry, low quality, distorted, ugly", 3.5, 0.7),
+            TextToImage(prompt=DRAGON, negative_prompt="blurry, low quality, distorted, ugly", guidance=3.5, denoise=0.7),
             DEV, 12345, "public", "https://your-webhook.com/flux",
         ),
         "webhook_secret",
@@ -44,7 +46,7 @@ REQUESTS: dict[str, tuple[TaskRequest, str | None, bool, Json]] = {
         },
     ),
     "live: the smallest": (
-        TaskRequest(TextToImage("a little cat"), DEV, 1),
+        TaskRequest(TextToImage(prompt="a little cat"), DEV, 1),
         None,
         False,
         {
@@ -54,7 +56,7 @@ REQUESTS: dict[str, tuple[TaskRequest, str | None, bool, Json]] = {
         },
     ),
     "live: a batch of schnell": (
-        TaskRequest(TextToImage("a little cat", 512, 512, "blurry", 4.0, batch_size=2), SCHNELL, 0),
+        TaskRequest(TextToImage(prompt="a little cat", width=512, height=512, negative_prompt="blurry", guidance=4.0, batch_size=2), SCHNELL, 0),
         None,
         False,
         {
@@ -67,7 +69,7 @@ REQUESTS: dict[str, tuple[TaskRequest, str | None, bool, Json]] = {
         },
     ),
     "live: a webhook without a secret, the workspace's own mode, debug": (
-        TaskRequest(TextToImage("a bear", steps=4), SCHNELL, 7, None, "https://webhook.site/xxxx"),
+        TaskRequest(TextToImage(prompt="a bear", steps=4), SCHNELL, 7, None, "https://webhook.site/xxxx"),
         "",
         True,
         {
@@ -78,7 +80,7 @@ REQUESTS: dict[str, tuple[TaskRequest, str | None, bool, Json]] = {
         },
     ),
     "a secret without a webhook goes nowhere": (
-        TaskRequest(TextToImage("a bear"), DEV, 7, "private"),
+        TaskRequest(TextToImage(prompt="a bear"), DEV, 7, "private"),
         "s3cret",
         False,
         {

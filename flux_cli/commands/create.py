@@ -1,22 +1,37 @@
-"""Commands that make pictures."""
+"""Commands that make pictures from words."""
 
 from typing import Annotated
 
 import typer
 
 from ..errors import ExitCode
-from ..options import PictureOptions, SaveOptions, SubmitOptions, WaitOptions
+from ..options import InputOptions, SaveOptions, SizeOptions, SubmitOptions, TaskOptions, WaitOptions
 from ..session import Session
 
 Prompt = Annotated[
     str, typer.Argument(metavar="PROMPT", help="What to paint, 1 to 1500 characters.", show_default=False)
+]
+LoRAs = Annotated[
+    list[str] | None,
+    typer.Option("--lora", metavar="NAME[:STRENGTH]", help="A style, by name or address; repeatable."),
+]
+Controls = Annotated[
+    list[str] | None,
+    typer.Option("--control", metavar="TYPE=IMG[:STRENGTH]", help="Follow a picture's structure; repeatable."),
+]
+StartImage = Annotated[
+    str | None, typer.Option("--image", metavar="IMG", help="Restyle this picture instead of painting a new one.")
+]
+KeepControl = Annotated[
+    bool, typer.Option("--keep-control", help="Save also what the service read from the control pictures.")
 ]
 
 
 def gen(
     session: Session,
     prompt: Prompt,
-    picture: PictureOptions,
+    task: TaskOptions,
+    shape: SizeOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
@@ -27,7 +42,57 @@ def gen(
 
     flux gen "a red fox in the snow" -m schnell -b 4 --aspect 16:9 -o 'fox-{n}.png'
     """
+    from ..making import text_to_image
     from ..runs import create_task
 
-    request = picture.text_to_image(prompt, session.catalog, session.settings.texts)
+    return create_task(session, text_to_image(session, prompt, task, shape), save, submit)
+
+
+def lora(
+    session: Session,
+    prompt: Prompt,
+    task: TaskOptions,
+    shape: SizeOptions,
+    inputs: InputOptions,
+    save: SaveOptions,
+    wait: WaitOptions,
+    submit: SubmitOptions,
+    loras: LoRAs = None,
+    image: StartImage = None,
+) -> ExitCode:
+    """Make a picture in a style, from words or from a picture.
+
+    flux lora "a cozy reading room" --lora ob3d-isometric-3d-room
+
+    flux lora "a knight" --lora anime:0.8 --lora realism:0.3 --image knight.jpg
+    """
+    from ..making import styled
+    from ..runs import create_task
+
+    return create_task(session, styled(session, prompt, loras, image, task, shape, inputs), save, submit)
+
+
+def controlnet(
+    session: Session,
+    prompt: Prompt,
+    task: TaskOptions,
+    shape: SizeOptions,
+    inputs: InputOptions,
+    save: SaveOptions,
+    wait: WaitOptions,
+    submit: SubmitOptions,
+    controls: Controls = None,
+    loras: LoRAs = None,
+    keep_control: KeepControl = False,
+) -> ExitCode:
+    """Make a picture that follows the structure of another: its pose, depth or edges.
+
+    flux controlnet "a knight in the same pose" --control pose=dancer.jpg
+
+    flux controlnet "a snowy street" --control depth=street.png:0.6 --lora scenery
+    """
+    from ..making import controlled
+    from ..runs import create_task
+
+    request = controlled(session, prompt, controls, loras, keep_control, task, shape, inputs)
     return create_task(session, request, save, submit)

@@ -4,30 +4,37 @@ Shapes are the specification's (Response Format); a picture is drawn when it is 
 request alone.
 """
 
+import base64
 import hashlib
 import io
 import json
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from urllib.parse import urlsplit
 
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..catalog import Catalog
+from ..formats import BrokenPictureError, whole_picture
 from ..json_value import Json, JsonObject, number_at, object_at, text_at
-from ..wire import redacted
+from ..replies import redacted
 from .drawing.poster import draw
-from .rules import RefusalError, checked_model, count, side
+from .render import Renderer, png, preprocessed
+from .rules import RefusalError, checked_model, count, lists, side
 from .store import CreditsEndedError, LimitReachedError, Store, StoredTask
 
 RESULT_SECONDS = 7 * 86400
 """Links expire after seven days (specification: Output Images)."""
+UPLOAD_BYTES = 10 * 10**6
 MICRO_USD = 1_000_000
 """The specification's `consume` for a $0.015 picture is 15000."""
 
@@ -60,7 +67,7 @@ class Service:
         """`POST /api/v1/task`."""
         self.check_key(request)
         body = _json(await request.body())
-        model = checked_model(body, self.catalog)
+        model = checked_model(body, self.catalog, self.plan)
         stored = redacted(body)
         assert isinstance(stored, dict)
         cost = model.price * count(object_at(stored, "input"))
@@ -116,21 +123,62 @@ class Service:
     async def picture(self, request: Request) -> Response:
         """`GET /pictures/{id}/{number}.png`: drawn now, the same at every look."""
         task, number = self._task(request), int(request.path_params["number"])
-        fields, now = object_at(task.body, "input"), self.clock()
-        if now < task.ended or not 1 <= number <= count(fields):
+        if self.clock() < task.ended or not 1 <= number <= len(self._names(task)):
             return PlainTextResponse("not found", 404)
-        if now > task.ended + RESULT_SECONDS:
+        if self.clock() > task.ended + RESULT_SECONDS:
             return PlainTextResponse("expired", 403)
-        image = draw(
-            str(fields.get("prompt")),
-            seed=(number_at(fields, "seed") or 0) + number - 1,
-            width=side(fields, "width"),
-            height=side(fields, "height"),
-            model=text_at(task.body, "model").rpartition("/")[2],
-        )
-        content = io.BytesIO()
-        image.save(content, "PNG")
-        return Response(content.getvalue(), media_type="image/png")
+        return Response(png(self._render(task, number)), media_type="image/png")
+
+    def _render(self, task: StoredTask, number: int) -> Image.Image:
+        ordered = count(object_at(task.body, "input"))
+        if number > ordered:
+            return preprocessed(task.body, self._load)[number - ordered - 1]
+        return Renderer(task.body, number, self._load).render()
+
+    def _names(self, task: StoredTask) -> list[str]:
+        """The task's pictures: those that were ordered, then what was read from control pictures."""
+        fields = object_at(task.body, "input")
+        controls = lists(fields, "control_net_settings")
+        extra = sum(item.get("return_preprocessed_image") is True for item in controls)
+        return [f"{task.id}/{number}.png" for number in range(1, count(fields) + extra + 1)]
+
+    def _load(self, address: str) -> Image.Image:
+        """The picture at an address: one of ours, or a stand-in, for the miniature fetches nothing from anywhere."""
+        path = urlsplit(address).path
+        if match := re.fullmatch(r"/pictures/([A-Za-z0-9_-]+)/([0-9]+)\.png", path, re.ASCII):
+            task = self.store.find(match[1])
+            if task is not None and task.ended <= self.clock() and 1 <= int(match[2]) <= len(self._names(task)):
+                return self._render(task, int(match[2]))
+        if (match := re.fullmatch(r"/uploads/([0-9a-f]+\.[a-z]+)", path, re.ASCII)) and (
+            content := self.store.upload(match[1])
+        ):
+            return Image.open(io.BytesIO(content))
+        return draw(path.rpartition("/")[2] or address, seed=0, width=1024, height=1024, model="picture from elsewhere")
+
+    async def upload(self, request: Request) -> Response:
+        """`POST /api/ephemeral_resource` (docs/service.md, section 4)."""
+        self.check_key(request)
+        if self.plan == "free":
+            return JSONResponse({"code": 403, "message": "Insufficient plan level"}, 403)
+        body = _json(await request.body())
+        name, data = text_at(body, "file_name"), text_at(body, "file_data")
+        try:
+            content = base64.b64decode(data, validate=True)
+            whole_picture(content)
+        except (ValueError, BrokenPictureError):
+            return JSONResponse({"code": 400, "message": "invalid file_data"}, 400)
+        extension = name.rpartition(".")[2].lower()
+        if not 1 <= len(name) <= 128 or extension not in ("png", "jpg", "jpeg", "webp") or len(content) > UPLOAD_BYTES:
+            return JSONResponse({"code": 400, "message": "invalid file"}, 400)
+        stored = self.store.keep_upload(content, extension)
+        root = str(request.base_url).rstrip("/")
+        return _success({"url": f"{root}/uploads/{stored}"})
+
+    async def uploaded(self, request: Request) -> Response:
+        """`GET /uploads/{name}`."""
+        name = str(request.path_params["name"])
+        content = self.store.upload(name) if re.fullmatch(r"[0-9a-f]+\.[a-z]+", name, re.ASCII) else None
+        return Response(content, media_type="image/*") if content else PlainTextResponse("not found", 404)
 
     def _view(self, task: StoredTask, request: Request) -> JsonObject:
         """A task as the specification shows it (Successful Task Creation, Completed Task Response)."""
@@ -155,7 +203,7 @@ class Service:
 
     def _output(self, task: StoredTask, fields: JsonObject, request: Request) -> JsonObject:
         root = str(request.base_url).rstrip("/")
-        urls: list[Json] = [f"{root}/pictures/{task.id}/{number}.png" for number in range(1, count(fields) + 1)]
+        urls: list[Json] = [f"{root}/pictures/{name}" for name in self._names(task)]
         output: JsonObject = {
             "image_url": urls[0],
             "width": side(fields, "width"),
@@ -171,6 +219,8 @@ def create_app(service: Service) -> Starlette:
     routes = [
         Route("/api/v1/task", service.create, methods=["POST"]),
         Route("/api/v1/task/{task_id}", service.look, methods=["GET"]),
+        Route("/api/ephemeral_resource", service.upload, methods=["POST"]),
+        Route("/uploads/{name}", service.uploaded, methods=["GET"]),
         Route("/account/info", service.account, methods=["GET"]),
         Route("/pictures/{task_id}/{number:int}.png", service.picture, methods=["GET"]),
     ]

@@ -17,6 +17,18 @@ NUMBERS = {
     "denoise": float,
 }
 TEXTS = ("prompt", "negative_prompt")
+TASK_TYPES = {
+    "txt2img": "gen",
+    "img2img": "edit",
+    "txt2img-lora": "lora",
+    "img2img-lora": "lora",
+    "controlnet-lora": "controlnet",
+    "redux-variation": "redux",
+    "fill-inpaint": "inpaint",
+    "fill-outpaint": "outpaint",
+    "kontext": "kontext",
+}
+"""The service's task types, and the operation that each is."""
 
 
 class RefusalError(Exception):
@@ -27,7 +39,7 @@ class RefusalError(Exception):
         self.status, self.code, self.message, self.detail = status, code, message, detail
 
 
-def checked_model(body: Json, catalog: Catalog) -> Model:
+def checked_model(body: Json, catalog: Catalog, plan: str) -> Model:
     """The model that a create request names, when the whole request keeps the rules. Raises RefusalError."""
     if not isinstance(body, dict) or not isinstance(body.get("input"), dict):
         raise RefusalError(400, BAD_REQUEST, "invalid request", "the body is {model, task_type, input}")
@@ -35,14 +47,48 @@ def checked_model(body: Json, catalog: Catalog) -> Model:
         model = catalog.model(str(body.get("model")))
     except UsageError:
         raise RefusalError(400, BAD_REQUEST, "unknown model", f"{body.get('model')}") from None
-    if body.get("task_type") != "txt2img":
-        raise RefusalError(400, BAD_REQUEST, "unknown task_type", f"{body.get('task_type')}")
+    operation = TASK_TYPES.get(str(body.get("task_type")))
+    if operation is None or operation not in model.operations:
+        raise RefusalError(400, BAD_REQUEST, "unknown task_type", f"{body.get('task_type')} for {body.get('model')}")
+    if plan == "free" and operation not in ("gen", "edit"):
+        raise RefusalError(403, 403, "Insufficient plan level", "this needs the Creator plan or higher")
     fields = object_at(body, "input")
     _check_types(fields)
     _check_prompt(fields, model)
     _check_size(fields, model)
     _check_ranges(fields, model)
+    _check_pictures(fields, operation)
     return model
+
+
+def _check_pictures(fields: JsonObject, operation: str) -> None:
+    """What an operation cannot do without (specification: Advanced Features)."""
+    needed = {"edit": ["image"], "kontext": ["image"], "redux": ["image"], "inpaint": ["image"], "outpaint": ["image"]}
+    for name in needed.get(operation, []):
+        if not is_address(fields.get(name)):
+            raise RefusalError(400, 1600, "Invalid image URL", f"input.{name} must be an accessible address")
+    if operation == "lora" and not lists(fields, "lora_settings"):
+        raise RefusalError(400, 1800, "LoRA/ControlNet load failed", "lora_settings is empty")
+    if operation == "controlnet":
+        controls = lists(fields, "control_net_settings")
+        if not controls:
+            raise RefusalError(400, 1800, "LoRA/ControlNet load failed", "control_net_settings is empty")
+        for control in controls:
+            if not is_address(control.get("control_image_url") or control.get("control_image")):
+                raise RefusalError(400, 1600, "Invalid image URL", "a control picture has no accessible address")
+    if operation == "outpaint" and not lists(fields, "custom_settings"):
+        raise RefusalError(400, BAD_REQUEST, "invalid request", "custom_settings has no outpaint margins")
+
+
+def is_address(value: Json) -> bool:
+    """Whether a value is an http(s) address."""
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
+
+
+def lists(fields: JsonObject, name: str) -> list[JsonObject]:
+    """The objects in a list of objects."""
+    value = fields.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _check_types(fields: JsonObject) -> None:

@@ -1,8 +1,9 @@
-"""The miniature service's memory: tasks and credits, in one SQLite file that outlives a process.
+"""The miniature service's memory: tasks and credits in a SQLite file, uploads beside it; it outlives a process.
 
 A task's progress is not stored: it follows from the times that were settled when it was created.
 """
 
+import hashlib
 import json
 import sqlite3
 import uuid
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from ..files import write_atomic
 from ..json_value import Json, JsonObject
 
 SCHEMA = """
@@ -57,6 +59,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._uploads = path.parent / "uploads"
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -97,6 +100,18 @@ class Store:
         """The task with this id."""
         row = self._db.execute("SELECT * FROM tasks WHERE id = ?", (task_id,)).fetchone()
         return None if row is None else _task(row)
+
+    def keep_upload(self, content: bytes, extension: str) -> str:
+        """Keep an uploaded picture; gives its name."""
+        name = f"{hashlib.sha256(content).hexdigest()}.{extension}"
+        self._uploads.mkdir(parents=True, exist_ok=True)
+        write_atomic(self._uploads / name, content)
+        return name
+
+    def upload(self, name: str) -> bytes | None:
+        """An uploaded picture's content."""
+        path = self._uploads / name
+        return path.read_bytes() if path.is_file() else None
 
     def tasks(self) -> list[StoredTask]:
         """Every task, in the order they came."""

@@ -1,0 +1,50 @@
+"""Commands about models and money. None of them costs anything."""
+
+from typing import Annotated
+
+import typer
+
+from ..errors import ExitCode
+from ..session import Session
+
+Purpose = Annotated[
+    str | None,
+    typer.Option("--for", metavar="WORDS", help="Only the model for: commercial, fast, quality, an operation."),
+]
+CommandLine = Annotated[
+    list[str] | None, typer.Argument(metavar="[COMMAND ...]", help="A command that makes pictures.", show_default=False)
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="DATE|Nd", help="Only what was spent since a day, or in the last N days."),
+]
+By = Annotated[str | None, typer.Option("--by", metavar="WORD", help="Split by model, day, op or profile.")]
+
+
+def models(session: Session, purpose: Purpose = None) -> ExitCode:
+    """List the models: price of a picture, licence, usual seconds, what each can do.
+
+    flux models --for commercial,fast
+    """
+    from ..money import show_models
+
+    return show_models(session, purpose)
+
+
+def cost(session: Session, command: CommandLine = None, since: Since = None, by: By = None) -> ExitCode:
+    """Price a command without sending it, or sum up what was spent on this machine.
+
+    flux cost gen "two cats" -m schnell -b 4
+
+    flux cost --since 30d --by model
+    """
+    from ..money import show_spent
+
+    return show_spent(session, command, since, by)
+
+
+def balance(session: Session) -> ExitCode:
+    """Ask the service for the account's plan and balance."""
+    from ..money import show_balance
+
+    return show_balance(session)

@@ -1,0 +1,517 @@
+"""Pictures for a task: what is refused, what passes untouched, and what is changed and told."""
+
+import hashlib
+import io
+import random
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from functools import cache
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageDraw
+
+from flux_cli import images
+from flux_cli.decoding import plain
+from flux_cli.errors import UsageError
+from flux_cli.images import MAX_PIXELS, MAX_SOURCE_BYTES, MAX_UPLOAD_BYTES, InputImage, prepared
+
+KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def drawn(size: tuple[int, int] = (300, 256), mode: str = "RGB") -> Image.Image:
+    """Grey to white, with a red left upper corner: which way is up can be seen."""
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    ImageDraw.Draw(image).rectangle((0, 0, 63, 31), fill="red")
+    return image.convert(mode)
+
+
+def noise(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
+    count = size[0] * size[1] * len(mode)
+    return Image.frombytes(mode, size, random.Random(1).randbytes(count))
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, KINDS.get(kind, kind), **options)
+    return buffer.getvalue()
+
+
+def exif(orientation: object = 1) -> Image.Exif:
+    found = Image.Exif()
+    found[0x0112] = orientation
+    found[0x010F] = "A camera maker"
+    found.get_ifd(0x8825)[1] = "N"  # GPS
+    return found
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
+    """After the header, which takes 25 bytes and follows a signature of 8."""
+    return png[:33] + chunk(kind, data) + png[33:]
+
+
+def read(picture: InputImage) -> Image.Image:
+    """The bytes as a picture, after checking that everything said about them is so."""
+    with warnings.catch_warnings(action="ignore"):  # of odd EXIF
+        image = Image.open(io.BytesIO(picture.content), formats=tuple(KINDS.values()))
+    image.load()
+    assert (picture.width, picture.height) == image.size
+    assert KINDS[picture.extension] == (image.format or "").replace("MPO", "JPEG")
+    assert picture.sha256 == hashlib.sha256(picture.content).hexdigest()
+    return image
+
+
+def near(pixel: object, colour: tuple[int, int, int]) -> bool:
+    """The colour, but for what JPEG and colour conversion round."""
+    assert isinstance(pixel, tuple)
+    return all(abs(a - b) <= 6 for a, b in zip(pixel, colour, strict=True))
+
+
+def refused(content: bytes, name: str = "a.png", fit: bool = True, multiple: int = 1) -> str:
+    with pytest.raises(UsageError) as caught:
+        prepared(content, name, fit=fit, multiple=multiple)
+    return "; ".join([caught.value.message, *caught.value.details])
+
+
+ANIMATION = [drawn(), drawn().rotate(180)]
+ALLOWED = ", the service takes PNG, JPEG and WebP"
+HTML = b"\n <!DOCTYPE html><title>Expired</title>"
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", f"a.png is an empty file{ALLOWED}"),
+    "text": (b"a boat", f"a.png: what came is not a picture (PNG, JPEG or WebP){ALLOWED}"),
+    "page": (HTML, f"a.png: a web page came instead of a picture{ALLOWED}"),
+    "gif": (encoded(drawn(), "GIF"), f"a.png is a GIF{ALLOWED}"),
+    "bmp": (encoded(drawn(), "BMP"), f"a.png is a BMP{ALLOWED}"),
+    "tiff": (encoded(drawn(), "TIFF"), f"a.png is a TIFF{ALLOWED}"),
+    "icon": (encoded(drawn(), "ICO"), f"a.png is an icon{ALLOWED}"),
+    "pdf": (encoded(drawn(), "PDF"), f"a.png is a PDF{ALLOWED}"),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", f"a.png is an SVG{ALLOWED}"),
+    "heic": (b"\0\0\0\x18ftypheic", f"a.png is a HEIC{ALLOWED}"),
+    "avif": (b"\0\0\0\x18ftypavif", f"a.png is an AVIF{ALLOWED}"),
+    "film": (b"\0\0\0\x18ftypisom", f"a.png is a film{ALLOWED}"),
+    "animated png": (
+        encoded(ANIMATION[0], "png", save_all=True, append_images=ANIMATION[1:]),
+        "a.png is animated, the service takes still pictures",
+    ),
+    "animated webp": (
+        encoded(ANIMATION[0], "webp", save_all=True, append_images=ANIMATION[1:]),
+        "a.png is animated, the service takes still pictures",
+    ),
+    "cut png": (encoded(drawn(), "png")[:-5], f"a.png: the PNG is cut short{ALLOWED}"),
+    "cut jpg": (encoded(drawn(), "jpg")[:-2], f"a.png: the JPEG is cut short{ALLOWED}"),
+    "cut webp": (encoded(drawn(), "webp")[:-2], f"a.png: the WebP is cut short{ALLOWED}"),
+    "png of too little data": (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 300, 300, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(noise((300, 300)).tobytes())[:-9])
+        + chunk(b"IEND", b""),
+        f"a.png: the picture is damaged{ALLOWED}",
+    ),
+    "too many markers": (b"\xff\xd8\xff" + b"\xff\xd9" * 5_000_000 + b"\0\1", f"a.png: the JPEG is cut short{ALLOWED}"),
+    "heavy": (b"\x89PNG" + bytes(MAX_SOURCE_BYTES - 3), "a.png has 25.1 MB, the service takes files of up to 25 MB"),
+    "low": (encoded(drawn((300, 255)), "png"), "a.png is 300x255, the service takes 256x256 and more"),
+    "narrow": (encoded(drawn((255, 300)), "webp"), "a.png is 255x300, the service takes 256x256 and more"),
+    "turned and low": (
+        encoded(drawn((300, 255)), "jpg", exif=exif(6)),
+        "a.png is 255x300, the service takes 256x256 and more",
+    ),
+    "long": (
+        encoded(drawn((8000, 300), "L"), "png"),
+        "a.png: 8000x300 would be fitted to 5287x198, the service takes 256x256 and more, up to 1048576 pixels",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_sent_is_refused_with_its_reason(what: str) -> None:
+    content, message = REFUSED[what]
+    assert refused(content) == message
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(10_000, 10_000), (20_000, 10_000)],  # Pillow warns of the first and refuses the second
+)
+def test_a_decompression_bomb_is_refused_before_it_is_opened(size: tuple[int, int]) -> None:
+    header = struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    assert refused(bomb) == "a.png has too many pixels to be opened safely"
+
+
+def test_a_name_cannot_drive_the_terminal() -> None:
+    assert refused(b"", "\x1b[2J.png") == f"\\x1b[2J.png is an empty file{ALLOWED}"
+
+
+AS_IT_IS: dict[str, bytes] = {
+    "smallest": encoded(drawn((256, 256)), "png"),
+    "most pixels": encoded(drawn((4096, 256), "L"), "png"),
+    "grey with alpha": encoded(drawn(mode="LA"), "png"),
+    "palette": encoded(drawn(mode="P"), "png"),
+    "black and white": encoded(drawn(mode="1"), "png"),
+    "CMYK": encoded(drawn(mode="CMYK"), "jpg"),
+    "progressive": encoded(drawn(), "jpg", progressive=True),
+    "upright": encoded(drawn(), "jpg", exif=exif(1)),
+    "no such orientation": encoded(drawn(), "jpg", exif=exif(9)),
+    "broken EXIF": encoded(drawn(), "jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"),
+    "two in one": encoded(drawn(), "MPO", save_all=True, append_images=[drawn().rotate(90)]),
+    "lossless": encoded(drawn(mode="RGBA"), "webp", lossless=True),
+    "heaviest": with_chunk(
+        encoded(drawn(), "png"), b"fiLl", bytes(MAX_UPLOAD_BYTES - len(encoded(drawn(), "png")) - 12)
+    ),
+}
+
+
+@pytest.mark.parametrize("fit", [True, False])
+@pytest.mark.parametrize("what", AS_IT_IS)
+def test_a_picture_that_fits_passes_byte_for_byte(what: str, fit: bool) -> None:
+    content = AS_IT_IS[what]
+    picture = prepared(content, "a.png", fit=fit)
+    read_as = "jpg" if content.startswith(b"\xff\xd8") else "webp" if content.startswith(b"RIFF") else "png"
+    size = {"smallest": (256, 256), "most pixels": (4096, 256)}.get(what, (300, 256))
+    assert picture == InputImage(content, read_as, *size, hashlib.sha256(content).hexdigest(), ())
+    read(picture)
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"),
+    [
+        ((6000, 4000), (1254, 836)),
+        ((2048, 2048), (1024, 1024)),
+        ((1025, 1024), (1024, 1023)),
+        ((4097, 256), (4096, 255)),
+        ((1024, 1024), (1024, 1024)),
+        ((256, 4096), (256, 4096)),
+        ((1, 1), (1, 1)),
+    ],
+)
+def test_the_largest_size_of_the_same_ratio(size: tuple[int, int], fitted: tuple[int, int]) -> None:
+    assert images._within_pixels(size) == fitted
+
+
+@given(st.integers(1, 50_000), st.integers(1, 50_000))
+def test_no_larger_size_of_the_same_ratio_would_fit(width: int, height: int) -> None:
+    narrower, lower = images._within_pixels((width, height))
+    assert narrower * lower <= MAX_PIXELS
+    if (narrower, lower) != (width, height):
+        assert (narrower + 1) * (lower + 1) > MAX_PIXELS
+        assert abs(narrower * height - lower * width) <= max(width, height)  # the ratio, to a pixel
+    else:
+        assert width * height <= MAX_PIXELS
+
+
+@every_kind
+def test_too_many_pixels_are_scaled_down_in_the_same_format(kind: str) -> None:
+    content = encoded(drawn((1800, 1200)), kind)
+    picture = prepared(content, "photo", fit=True)
+    told = "photo: scaled from 1800x1200 to 1254x836, the service takes up to 1048576 pixels"
+    assert (picture.extension, picture.notes) == (kind, (told,))
+    image = read(picture).convert("RGB")
+    assert image.size == (1254, 836)
+    for x, y, colour in ((20, 10, (255, 0, 0)), (700, 0, (0, 0, 0)), (700, 835, (254, 254, 254))):
+        assert near(image.getpixel((x, y)), colour)
+    assert refused(content, "photo", fit=False) == (
+        "photo: 1800x1200 has 2160000 pixels, the service takes up to 1048576 (1024x1024)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "multiple", "scaled", "trimmed"),
+    [
+        ((300, 270), 16, None, (288, 256)),
+        ((1030, 1000), 8, None, (1024, 1000)),
+        ((1300, 1000), 32, (1167, 898), (1152, 896)),
+        ((320, 256), 32, None, None),
+    ],
+)
+def test_sides_are_trimmed_to_a_multiple(
+    size: tuple[int, int], multiple: int, scaled: tuple[int, int] | None, trimmed: tuple[int, int] | None
+) -> None:
+    content = encoded(noise(size), "png")
+    picture = prepared(content, "a", fit=True, multiple=multiple)
+    assert read(picture).size == (trimmed or size)
+    assert [" ".join(note.split()[1:2]) for note in picture.notes] == ["scaled"] * bool(scaled) + ["trimmed"] * bool(
+        trimmed
+    )
+    if trimmed:
+        start = scaled or size
+        told = f"a: trimmed from {start[0]}x{start[1]} to {trimmed[0]}x{trimmed[1]}, to multiples of {multiple}"
+        assert picture.notes[-1] == told
+        assert f"the sides of {size[0]}x{size[1]} are not multiples of {multiple}" in refused(
+            content, fit=False, multiple=multiple
+        )
+    if trimmed and not scaled:  # the middle, not resampled
+        left, top = (size[0] - trimmed[0]) // 2, (size[1] - trimmed[1]) // 2
+        middle = noise(size).crop((left, top, left + trimmed[0], top + trimmed[1]))
+        assert read(picture).tobytes() == middle.tobytes()
+
+
+def test_a_picture_that_would_be_trimmed_too_small_is_refused() -> None:
+    assert refused(encoded(drawn((300, 260)), "png"), multiple=48) == (
+        "a.png: 300x260 would be fitted to 288x240, the service takes 256x256 and more, up to 1048576 pixels"
+    )
+
+
+# Where the red corner is after turning: right or left, bottom or top.
+CORNERS = {2: "right top", 3: "right bottom", 4: "left bottom", 5: "left top", 6: "right top", 7: "right bottom"}
+CORNERS |= {8: "left bottom"}
+
+
+@every_kind
+@pytest.mark.parametrize("fit", [True, False])
+@pytest.mark.parametrize("orientation", CORNERS)
+def test_a_turned_picture_is_turned_back(orientation: int, fit: bool, kind: str) -> None:
+    stored = drawn((400, 256))
+    picture = prepared(encoded(stored, kind, exif=exif(orientation)), "a", fit=fit)
+    assert picture.notes == ("a: turned as its EXIF says",)
+    image = read(picture).convert("RGB")
+    lying = orientation < 5
+    assert image.size == ((400, 256) if lying else (256, 400))
+    corners = {
+        f"{across} {down}"
+        for across, x in (("left", 15), ("right", image.width - 16))
+        for down, y in (("top", 15), ("bottom", image.height - 16))
+        if near(image.getpixel((x, y)), (255, 0, 0))
+    }
+    assert corners == {CORNERS[orientation]}
+    assert image.getexif().get(0x0112, 1) == 1, "it would be turned twice"
+
+
+@every_kind
+def test_nothing_but_the_picture_is_in_what_is_encoded_again(kind: str) -> None:
+    secret = "52.5200 N, Jane Doe's kitchen"
+    about = exif(3)
+    about[0x010E] = secret
+    image = drawn()
+    image.info["comment"] = secret.encode()
+    options: dict[str, object] = {"exif": about}
+    if kind != "png":
+        options["xmp"] = f"<x:xmpmeta>{secret}</x:xmpmeta>".encode()
+    content = encoded(image, kind, **options)
+    if kind == "png":
+        content = with_chunk(content, b"tEXt", b"Comment\0" + secret.encode())
+    assert secret.encode() in content
+    picture = prepared(content, "a", fit=True)
+    assert b"kitchen" not in picture.content
+    assert not set(read(picture).info) & {"exif", "xmp", "comment", "Comment", "XML:com.adobe.xmp"}
+
+
+def test_what_a_phone_appends_to_a_jpeg_is_left_out() -> None:
+    jpeg = encoded(drawn(), "jpg", exif=exif(1), comment=b"\xff\xd9 inside")
+    picture = prepared(jpeg + b"\0\0\0\x18ftypmp42 a film \xff\xd9 of two seconds", "a", fit=False)
+    assert picture.content == jpeg
+    assert picture.notes == ("a: what follows the picture in the file was left out",)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "LA"])
+def test_a_heavy_file_of_few_pixels_is_only_encoded_again(mode: str) -> None:
+    image = noise((300, 300), mode)
+    content = with_chunk(encoded(image, "png"), b"fiLl", bytes(MAX_UPLOAD_BYTES))
+    picture = prepared(content, "a", fit=True)
+    assert read(picture).tobytes() == image.tobytes()
+    weight = "0.3 MB" if mode == "RGB" else "0.2 MB"
+    assert picture.notes == (f"a: saved again in {weight}, an upload takes up to 10 MB",)
+    assert refused(content, fit=False).startswith("a.png has 10.")
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "limit", "extension", "size", "told"),
+    [
+        ("RGB", "png", 490_000, "png", (400, 400), []),
+        ("RGB", "png", 330_000, "jpg", (400, 400), ["a: made a JPEG"]),
+        ("RGB", "png", 190_000, "jpg", (320, 320), ["a: scaled from 400x400 to 320x320", "a: made a JPEG"]),
+        ("RGBA", "png", 450_000, "png", (320, 320), ["a: scaled from 400x400 to 320x320"]),
+        ("RGB", "webp", 340_000, "webp", (320, 320), ["a: scaled from 400x400 to 320x320"]),
+    ],
+)
+def test_what_is_too_heavy_gets_lighter_step_by_step(
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    kind: str,
+    limit: int,
+    extension: str,
+    size: tuple[int, int],
+    told: list[str],
+) -> None:
+    content = encoded(noise((400, 400), mode), kind, exif=exif(3), lossless=True)
+    monkeypatch.setattr(images, "MAX_UPLOAD_BYTES", limit)
+    picture = prepared(content, "a", fit=True)
+    assert (picture.extension, read(picture).size) == (extension, size)
+    limit_told = f"an upload takes up to {limit / 1e6 + 0.04:.1f} MB"
+    assert len(picture.content) <= limit
+    assert picture.notes == ("a: turned as its EXIF says", *(f"{note}, {limit_told}" for note in told))
+
+
+def test_what_cannot_be_made_light_enough_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_UPLOAD_BYTES", 100_000)
+    content = encoded(noise((300, 300), "RGBA"), "png")
+    assert refused(content) == "a.png cannot be made small enough, an upload takes up to 0.1 MB"
+
+
+def test_everything_that_fitting_would_mend_is_told_at_once() -> None:
+    content = with_chunk(encoded(drawn((1100, 1001), "L"), "png"), b"fiLl", bytes(MAX_UPLOAD_BYTES))
+    assert refused(content, fit=False, multiple=8) == (
+        "3 things are wrong; a.png: 1100x1001 has 1101100 pixels, the service takes up to 1048576 (1024x1024); "
+        "a.png: the sides of 1100x1001 are not multiples of 8; a.png has 10.1 MB, an upload takes up to 10 MB"
+    )
+
+
+@cache
+def swapped_profile() -> bytes:
+    """A profile under another name than sRGB that calls sRGB's red green and its green red."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = srgb.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
+    return swapped.replace("sRGB".encode("utf-16-be"), "GRBs".encode("utf-16-be"))
+
+
+@every_kind
+def test_another_colour_space_becomes_srgb(kind: str) -> None:
+    content = encoded(Image.new("RGB", (300, 300), (255, 0, 0)), kind, exif=exif(3), icc_profile=swapped_profile())
+    picture = prepared(content, "a", fit=True)
+    assert picture.notes == ("a: turned as its EXIF says", "a: colours converted to sRGB")
+    image = read(picture)
+    assert "icc_profile" not in image.info
+    assert near(image.convert("RGB").getpixel((100, 100)), (0, 255, 0))
+
+
+@pytest.mark.parametrize("profile", [b"no profile", swapped_profile()[:200]])
+@every_kind
+def test_a_profile_that_cannot_be_converted_stays(kind: str, profile: bytes) -> None:
+    picture = prepared(encoded(drawn(), kind, exif=exif(3), icc_profile=profile), "a", fit=True)
+    assert picture.notes == ("a: turned as its EXIF says",)
+    assert read(picture).info["icc_profile"] == profile
+
+
+def test_srgb_named_in_the_file_changes_no_colour() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = noise((300, 300))
+    picture = prepared(encoded(image, "png", exif=exif(3), icc_profile=srgb), "a", fit=True)
+    assert read(picture).tobytes() == image.rotate(180).tobytes()
+    assert picture.notes == ("a: turned as its EXIF says",)
+
+
+def grey16(values: list[int]) -> Image.Image:
+    return Image.frombytes("I;16", (len(values), 1), struct.pack(f"<{len(values)}H", *values))
+
+
+PALETTE = Image.new("P", (2, 1))
+PALETTE.putpalette([10, 20, 30, 40, 50, 60])
+PALETTE.putpixel((1, 0), 1)
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "mode", "pixels"),
+    [
+        (grey16([0, 255, 256, 32768, 65535]), {}, "L", [0, 0, 1, 128, 255]),
+        (Image.frombytes("1", (2, 1), b"\x40"), {}, "L", [0, 255]),
+        (Image.frombytes("L", (2, 1), bytes([7, 9])), {"transparency": 9}, "LA", [(7, 255), (9, 0)]),
+        (Image.frombytes("LA", (2, 1), bytes([7, 255, 9, 255])), {}, "L", [7, 9]),
+        (PALETTE, {}, "RGB", [(10, 20, 30), (40, 50, 60)]),
+        (PALETTE, {"transparency": 1}, "RGBA", [(10, 20, 30, 255), (40, 50, 60, 0)]),
+        (PALETTE, {"transparency": b"\x80\xff"}, "RGBA", [(10, 20, 30, 128), (40, 50, 60, 255)]),
+        (Image.new("RGB", (1, 1), (1, 2, 3)), {"transparency": (1, 2, 3)}, "RGBA", [(1, 2, 3, 0)]),
+        (Image.new("RGBA", (1, 1), (1, 2, 3, 255)), {}, "RGB", [(1, 2, 3)]),
+        (Image.new("RGBA", (1, 1), (1, 2, 3, 0)), {}, "RGBA", [(1, 2, 3, 0)]),
+    ],
+)
+def test_every_mode_becomes_one_of_four(
+    image: Image.Image, options: dict[str, object], mode: str, pixels: list[object]
+) -> None:
+    stored = Image.open(io.BytesIO(encoded(image, "png", **options)))
+    colours, converted = plain(stored)
+    assert (colours.mode, colours.info, converted) == (mode, {}, False)
+    assert [colours.getpixel((x, 0)) for x in range(colours.width)] == pixels
+
+
+def test_cmyk_becomes_rgb() -> None:
+    image = Image.new("CMYK", (300, 300), (0, 255, 255, 0))
+    picture = prepared(encoded(image, "jpg", exif=exif(3)), "a", fit=True)
+    assert near(read(picture).getpixel((9, 9)), (255, 0, 0))
+
+
+def test_what_is_transparent_has_no_say_in_a_scaled_picture() -> None:
+    image = Image.new("RGBA", (2048, 2048), (0, 0, 255, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 1001, 2048))
+    scaled = read(prepared(encoded(image, "png"), "a", fit=True))
+    alphas = scaled.crop((0, 500, 1024, 501)).getchannel("A").tobytes()
+    colours = scaled.crop((0, 500, 1024, 501)).convert("RGB")
+    assert {colours.getpixel((x, 0)) for x in range(1024) if alphas[x] > 20} == {(255, 0, 0)}
+    assert (alphas[490], alphas[510]) == (255, 0)
+
+
+FUZZED: dict[str, bytes] = {
+    "png": encoded(drawn((256, 256), "RGBA").quantize(8), "png", exif=exif(6), icc_profile=swapped_profile()),
+    "apng": encoded(drawn((256, 256)), "png", save_all=True, append_images=[drawn((256, 256), "RGB").rotate(90)]),
+    "jpg": encoded(drawn((256, 256)), "jpg", exif=exif(6), icc_profile=swapped_profile(), progressive=True),
+    "mpo": encoded(drawn((256, 256)), "MPO", save_all=True, append_images=[drawn((256, 256)).rotate(90)]),
+    "webp": encoded(drawn((256, 256)), "webp", exif=exif(6), icc_profile=swapped_profile()),
+    "animated webp": encoded(drawn((256, 256)), "webp", save_all=True, append_images=[drawn((256, 256)).rotate(90)]),
+}
+
+
+def mended(content: bytes) -> bytes:
+    """A damaged PNG with right checksums, so that the damage reaches the decoder."""
+    position, parts = 8, [content[:8]]
+    while position + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, position)
+        kind, data = content[position + 4 : position + 8], content[position + 8 : position + 8 + length]
+        parts.append(chunk(kind, data))
+        position += 12 + length
+    return b"".join(parts)
+
+
+def only_refuses(content: bytes) -> bool:
+    try:
+        read(prepared(content, "a", fit=True))
+    except UsageError:
+        return True
+    return False
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(sorted(FUZZED)), st.data())
+def test_damaged_pictures_never_break_anything(name: str, data: st.DataObject) -> None:
+    content = bytearray(FUZZED[name])
+    # Most of what can go wrong is in the first bytes, the headers.
+    position = st.integers(0, 300) | st.integers(0, len(content) - 1)
+    for place, value in data.draw(st.lists(st.tuples(position, st.integers(0, 255)), min_size=1, max_size=4)):
+        content[min(place, len(content) - 1)] = value
+    only_refuses(bytes(content))
+    if name in ("png", "apng"):
+        only_refuses(mended(bytes(content)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(FUZZED)), st.floats(0, 1, exclude_max=True))
+def test_truncated_pictures_are_refused(name: str, part: float) -> None:
+    content = FUZZED[name]
+    start = content[: int(len(content) * part)]
+    # The first picture of a phone's two may be whole.
+    assert only_refuses(start) or (name == "mpo" and len(start) > len(content) // 3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBP", b"RIFF\x20\0\0\0WEBPVP8X"]),
+    st.binary(max_size=80),
+)
+@example(b"\xff\xd8\xff", b"\xe1\0\2\xff\xd9")
+def test_random_bytes_are_refused(start: bytes, rest: bytes) -> None:
+    assert only_refuses(start + rest)
+
+
+def test_pillow_is_not_loaded_before_there_is_a_picture() -> None:
+    program = "import sys, flux_cli.images, flux_cli.masks; sys.exit('PIL' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_limits_are_the_services() -> None:
+    assert (MAX_SOURCE_BYTES, MAX_UPLOAD_BYTES, MAX_PIXELS, images.MIN_SIDE) == (25_000_000, 10_000_000, 1024**2, 256)

@@ -1,0 +1,444 @@
+"""The region to repaint: exactly the pixels that were meant, and never none of them."""
+
+import io
+import struct
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image, ImageChops, ImageDraw
+
+from flux_cli.errors import UsageError
+from flux_cli.masks import (
+    Box,
+    coverage,
+    cut_out,
+    finished,
+    from_alpha,
+    from_box,
+    from_color,
+    from_picture,
+    overlay,
+    parse_box,
+    remark,
+    to_png,
+)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def decoded(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image
+
+
+def mask_of(*values: int) -> Image.Image:
+    """A mask of one row."""
+    return Image.frombytes("L", (len(values), 1), bytes(values))
+
+
+def row_of(mode: str, *pixels: object) -> Image.Image:
+    image = Image.new(mode, (len(pixels), 1))
+    for x, pixel in enumerate(pixels):
+        image.putpixel((x, 0), pixel)  # type: ignore[arg-type]
+    return image
+
+
+def square(size: int, box: tuple[int, int, int, int]) -> Image.Image:
+    """Black, with a white rectangle from a corner up to, not including, the other."""
+    mask = Image.new("L", (size, size))
+    mask.paste(255, box)
+    return mask
+
+
+def problem(caught: pytest.ExceptionInfo[UsageError]) -> str:
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        ("10,20,30,40", (10, 20, 30, 40)),
+        (" 10 , 20 , 30 , 40 ", (10, 20, 30, 40)),
+        ("0,0,200,100", (0, 0, 200, 100)),
+        ("0%,0%,100%,100%", (0, 0, 200, 100)),
+        ("10%,10%,25%,50%", (20, 10, 50, 50)),
+        ("50%,0,50%,50", (100, 0, 100, 50)),
+        ("33.3%,0,33.4%,1", (67, 0, 66, 1)),  # 66.6 to 133.4
+        ("199,99,1,1", (199, 99, 1, 1)),
+        ("199,99,50,50", (199, 99, 1, 1)),
+        ("-10,-20,30,40", (0, 0, 20, 20)),
+        ("-10%,0,20%,10", (0, 0, 20, 10)),
+        ("-5,-5,999999999,999999999", (0, 0, 200, 100)),
+        ("0,0,0.3%,1", (0, 0, 1, 1)),  # 0.6 of a pixel
+    ],
+)
+def test_a_box_in_pixels_or_percent(text: str, box: tuple[int, int, int, int]) -> None:
+    assert parse_box(text, 200, 100) == Box(*box)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the box '' is not X,Y,W,H"),
+        ("1,2,3", "the box '1,2,3' is not X,Y,W,H"),
+        ("1,2,3,4,5", "the box '1,2,3,4,5' is not X,Y,W,H"),
+        ("1,2,3,", "the box '1,2,3,' is not X,Y,W,H"),
+        ("a,b,c,d", "the box 'a,b,c,d' is not X,Y,W,H"),
+        ("1.5,2,3,4", "the box '1.5,2,3,4' is not X,Y,W,H"),
+        ("1,2,3 %,4", "the box '1,2,3 %,4' is not X,Y,W,H"),
+        ("1,2,3%%,4", "the box '1,2,3%%,4' is not X,Y,W,H"),
+        ("1,2,1e3,4", "the box '1,2,1e3,4' is not X,Y,W,H"),
+        ("1,2,0x9,4", "the box '1,2,0x9,4' is not X,Y,W,H"),
+        ("1,2,nan,4", "the box '1,2,nan,4' is not X,Y,W,H"),
+        ("1,2,٣,4", "the box '1,2,٣,4' is not X,Y,W,H"),
+        ("1,2,3/0%,4", "the box '1,2,3/0%,4' is not X,Y,W,H"),
+        ("1,2,9999999999,4", "the box '1,2,9999999999,4' is not X,Y,W,H"),
+        ("1,2,3\x1b,4", "the box '1,2,3\\\\x1b,4' is not X,Y,W,H"),
+        ("1,2,0,4", "the box '1,2,0,4' is empty"),
+        ("1,2,3,-4", "the box '1,2,3,-4' is empty"),
+        ("0,0,0.2%,4", "the box '0,0,0.2%,4' is empty"),
+        ("200,0,5,5", "the box '200,0,5,5' is outside the picture, which is 200x100"),
+        ("0,100%,5,5", "the box '0,100%,5,5' is outside the picture, which is 200x100"),
+        ("-5,0,5,5", "the box '-5,0,5,5' is outside the picture, which is 200x100"),
+        ("0,-9,5,5", "the box '0,-9,5,5' is outside the picture, which is 200x100"),
+    ],
+)
+def test_no_box_in_the_picture(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_box(text, 200, 100)
+    assert problem(caught) == message
+
+
+SIDES = st.integers(1, 5000)
+
+
+@given(st.text(max_size=20) | st.from_regex(r"(-?\d{1,4}%?,){3}-?\d{1,4}%?", fullmatch=True), SIDES, SIDES)
+def test_a_parsed_box_is_inside_and_has_a_pixel(text: str, width: int, height: int) -> None:
+    try:
+        box = parse_box(text, width, height)
+    except UsageError:
+        return
+    assert 0 <= box.left < box.left + box.width <= width
+    assert 0 <= box.top < box.top + box.height <= height
+
+
+@given(st.integers(1, 99), st.integers(100, 5000))
+@example(50, 101)
+def test_boxes_that_meet_in_percent_meet_in_pixels(share: int, side: int) -> None:
+    first = parse_box(f"0,0,{share}%,1", side, 1)
+    second = parse_box(f"{share}%,0,{100 - share}%,1", side, 1)
+    assert (first.width, second.left + second.width) == (second.left, side)
+
+
+def test_a_box_is_white_and_nothing_else() -> None:
+    mask = from_box(Box(2, 1, 3, 2), (6, 4))
+    assert mask.mode == "L"
+    white = {(x, y) for x in range(6) for y in range(4) if mask.getpixel((x, y)) == 255}
+    assert white == {(x, y) for x in (2, 3, 4) for y in (1, 2)}
+    assert coverage(mask) == 6 / 24
+
+
+@pytest.mark.parametrize(
+    ("colour", "tolerance", "white"),
+    [
+        ("#ff0000", 0, [255, 0, 0, 0, 0]),
+        ("#F00", 0, [255, 0, 0, 0, 0]),
+        (" Red ", 0, [255, 0, 0, 0, 0]),
+        ("red", 4, [255, 0, 0, 0, 0]),
+        ("red", 5, [255, 255, 0, 0, 0]),
+        ("red", 9, [255, 255, 0, 0, 0]),
+        ("red", 10, [255, 255, 255, 0, 0]),
+        ("#ffffff", 0, [0, 0, 0, 255, 0]),
+        ("rebeccapurple", 0, [0, 0, 0, 0, 255]),
+        ("white", 255, [255, 255, 255, 255, 255]),
+    ],
+)
+def test_a_colour_within_a_tolerance(colour: str, tolerance: int, white: list[int]) -> None:
+    image = row_of("RGB", (255, 0, 0), (250, 5, 5), (255, 10, 0), (255, 255, 255), (0x66, 0x33, 0x99))
+    mask = from_color(image, colour, tolerance)
+    assert (mask.mode, list(mask.tobytes())) == ("L", white)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        row_of("RGBA", (0, 0, 0, 255), (0, 0, 0, 0), (0, 0, 0, 1), (9, 9, 9, 255)),
+        row_of("LA", (0, 255), (0, 0), (0, 1), (9, 255)),
+    ],
+    ids=lambda image: image.mode,
+)
+def test_a_colour_that_nobody_sees_is_not_meant(image: Image.Image) -> None:
+    assert list(from_color(image, "black", 0).tobytes()) == [255, 0, 255, 0]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK"])
+def test_a_colour_in_a_picture_of_any_mode(mode: str) -> None:
+    assert list(from_color(row_of("L", 0, 255).convert(mode), "white", 0).tobytes()) == [0, 255]
+
+
+@pytest.mark.parametrize(
+    ("colour", "tolerance", "message"),
+    [
+        ("", 0, "'' is no colour"),
+        ("#ff", 0, "'#ff' is no colour"),
+        ("#ff00000", 0, "'#ff00000' is no colour"),
+        ("#ff0000ff", 0, "'#ff0000ff' is no colour"),
+        ("ff0000", 0, "'ff0000' is no colour"),
+        ("#gg0000", 0, "'#gg0000' is no colour"),
+        ("rgb(255,0,0)", 0, "'rgb(255,0,0)' is no colour"),
+        ("reddish\x1b[m", 0, "'reddish\\\\x1b[m' is no colour"),
+        ("red", -1, "tolerance -1 is out of range: 0 to 255"),
+        ("red", 256, "tolerance 256 is out of range: 0 to 255"),
+        ("lime", 254, "no pixel is lime within 254"),
+    ],
+)
+def test_no_such_colour(colour: str, tolerance: int, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        from_color(row_of("RGB", (255, 0, 0), (255, 255, 255)), colour, tolerance)
+    assert problem(caught) == message
+
+
+PALETTE = Image.frombytes("P", (2, 1), b"\0\1")
+PALETTE.putpalette([1, 2, 3, 4, 5, 6])
+
+
+@pytest.mark.parametrize(
+    ("image", "white"),
+    [
+        (row_of("RGBA", (9, 9, 9, 255), (9, 9, 9, 0), (9, 9, 9, 200)), [0, 255, 55]),
+        (row_of("LA", (9, 255), (9, 0)), [0, 255]),
+        (decoded(encoded(PALETTE, transparency=1)), [0, 255]),
+        (decoded(encoded(row_of("RGB", (1, 2, 3), (4, 5, 6)), transparency=(4, 5, 6))), [0, 255]),
+    ],
+    ids=["RGBA", "LA", "P", "RGB"],
+)
+def test_what_is_transparent_is_repainted(image: Image.Image, white: list[int]) -> None:
+    mask = from_alpha(image)
+    assert (mask.mode, list(mask.tobytes())) == ("L", white)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [row_of("RGB", (0, 0, 0)), row_of("L", 0), row_of("RGBA", (0, 0, 0, 255)), row_of("RGBA", (0, 0, 0, 128)), PALETTE],
+    ids=["RGB", "L", "opaque", "half", "P"],
+)
+def test_nothing_is_transparent(image: Image.Image) -> None:
+    with pytest.raises(UsageError, match="nothing transparent"):
+        from_alpha(image)
+
+
+GREY16 = Image.frombytes("I;16", (4, 1), struct.pack("<4H", 0, 65535, 0x8000, 255))
+
+
+@pytest.mark.parametrize(
+    ("content", "white"),
+    [
+        (encoded(mask_of(0, 255, 128, 3)), [0, 255, 128, 3]),
+        (encoded(mask_of(0, 255, 0, 255).convert("1")), [0, 255, 0, 255]),
+        (encoded(mask_of(0, 255, 128, 3).convert("RGB")), [0, 255, 128, 3]),
+        (encoded(mask_of(0, 255, 128, 3).convert("P")), [0, 255, 128, 3]),
+        (encoded(GREY16), [0, 255, 128, 0]),
+        (encoded(row_of("LA", (255, 255), (255, 0), (255, 100), (0, 0))), [255, 0, 100, 0]),
+        (encoded(row_of("RGBA", (255,) * 4, (0, 0, 0, 0), (0, 0, 0, 255), (255, 255, 255, 0))), [255, 0, 0, 0]),
+        (encoded(mask_of(0, 255, 255, 0), "WEBP", lossless=True), [0, 255, 255, 0]),
+    ],
+    ids=["L", "1", "RGB", "P", "I;16", "LA", "RGBA", "WebP"],
+)
+def test_a_mask_file_of_any_mode(content: bytes, white: list[int]) -> None:
+    mask = from_picture(content, (4, 1), "m.png")
+    assert (mask.mode, list(mask.tobytes())) == ("L", white)
+
+
+def test_a_mask_file_is_turned_as_its_exif_says() -> None:
+    about = Image.Exif()
+    about[0x0112] = 6
+    assert list(from_picture(encoded(mask_of(0, 255), exif=about), (1, 2), "m").tobytes()) == [0, 255]
+
+
+NOTHING_WHITE = "the mask m.png has nothing white, so nothing would be repainted"
+NOTHING_BLACK = "the mask m.png has nothing black, so everything would be repainted"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (encoded(Image.new("L", (200, 99))), "the mask m.png is 200x99, the picture 200x100"),
+        (encoded(Image.new("L", (200, 100))), NOTHING_WHITE),
+        (encoded(Image.new("L", (200, 100), 127)), NOTHING_WHITE),
+        (encoded(Image.new("RGBA", (200, 100), (255, 255, 255, 0))), NOTHING_WHITE),
+        (encoded(from_box(Box(0, 0, 1, 1), (200, 100))), NOTHING_WHITE),  # a speck
+        (encoded(Image.new("L", (200, 100), 255)), NOTHING_BLACK),
+        (encoded(Image.new("L", (200, 100), 128), "JPEG"), NOTHING_BLACK),
+        (encoded(ImageChops.invert(from_box(Box(0, 0, 1, 1), (200, 100)))), NOTHING_BLACK),
+        (b"GIF89a", "m.png is a GIF, the service takes PNG, JPEG and WebP"),
+        (encoded(Image.new("L", (200, 100)))[:-9], "m.png: the PNG is cut short, the service takes PNG, JPEG and WebP"),
+    ],
+)
+def test_a_mask_file_that_is_none(content: bytes, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        from_picture(content, (200, 100), "m.png")
+    assert problem(caught) == message
+    if message in (NOTHING_BLACK, NOTHING_WHITE):
+        assert caught.value.hint == "white is repainted; --invert exchanges black and white"
+
+
+def test_two_pixels_of_twenty_thousand_are_a_region() -> None:
+    mask = from_box(Box(0, 0, 2, 1), (200, 100))
+    assert from_picture(encoded(mask), (200, 100), "m").tobytes() == mask.tobytes()
+
+
+@pytest.mark.parametrize(("invert", "values"), [(False, [0, 255, 100]), (True, [255, 0, 155])])
+def test_a_mask_without_feather_is_exact(invert: bool, values: list[int]) -> None:
+    given_mask = mask_of(0, 255, 100)
+    assert list(finished(given_mask, feather=0, invert=invert).tobytes()) == values
+    assert list(given_mask.tobytes()) == [0, 255, 100], "the caller's own mask was changed"
+
+
+@pytest.mark.parametrize("feather", [1, 5, 20])
+def test_a_feather_grows_outwards_softly(feather: int) -> None:
+    mask = square(200, (0, 0, 100, 200))
+    soft = finished(mask, feather=feather, invert=False)
+    row = [soft.getpixel((x, 100)) for x in range(200)]
+    assert row[:100] == [255] * 100
+    outside: list[int] = row[100:]  # type: ignore[assignment]
+    assert outside == sorted(outside, reverse=True)
+    assert outside[0] > 255 - 250 // feather, "a hard step at the edge"
+    assert 25 < outside[feather] < 85  # twice what a Gaussian leaves beyond one deviation is 81, pixels are coarse
+    assert outside[4 * feather] < 3
+
+
+def test_inverting_comes_before_the_feather() -> None:
+    mask = square(100, (0, 0, 50, 100))
+    soft = finished(mask, feather=5, invert=True)
+    assert soft.getpixel((50, 50)) == 255
+    assert 0 < soft.getpixel((48, 50)) < 255  # type: ignore[operator]
+
+
+@given(st.integers(0, 200), st.integers(0, 30), st.integers(1, 9), st.booleans())
+def test_a_feather_takes_nothing_away(feather: int, start: int, side: int, invert: bool) -> None:
+    mask = square(40, (start, start, start + side, start + side))
+    hard = ImageChops.invert(mask) if invert else mask
+    soft = finished(mask, feather=feather, invert=invert)
+    assert ImageChops.lighter(soft, hard).tobytes() == soft.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("mask", "feather", "invert", "message"),
+    [
+        (mask_of(0, 0), 0, False, "nothing would be repainted: the mask has nothing white"),
+        (mask_of(127, 0), 0, False, "nothing would be repainted: the mask has nothing white"),
+        (mask_of(255, 255), 3, True, "nothing would be repainted: the mask has nothing white"),
+        (mask_of(255, 0), -1, False, "feather -1 is out of range: 0 to 200"),
+        (mask_of(255, 0), 201, False, "feather 201 is out of range: 0 to 200"),
+    ],
+)
+def test_what_cannot_be_finished(mask: Image.Image, feather: int, invert: bool, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        finished(mask, feather=feather, invert=invert)
+    assert problem(caught) == message
+
+
+@pytest.mark.parametrize(
+    ("mask", "share", "said"),
+    [
+        (mask_of(0, 0, 0, 0), 0.0, None),
+        (mask_of(255, 0, 0, 0), 0.25, None),
+        (mask_of(51, 0), 0.1, None),
+        (mask_of(255, 127), (255 + 127) / 510, None),
+        (mask_of(255, 255), 1.0, "the whole picture would be repainted"),
+        (mask_of(255, 128), (255 + 128) / 510, "the whole picture would be repainted"),
+    ],
+)
+def test_how_much_is_repainted(mask: Image.Image, share: float, said: str | None) -> None:
+    assert coverage(mask) == share
+    assert remark(mask) == said
+
+
+def test_a_mask_as_a_file() -> None:
+    image = decoded(to_png(mask_of(0, 77, 255)))
+    assert (image.format, image.mode, list(image.tobytes())) == ("PNG", "L", [0, 77, 255])
+    assert set(image.info) == set()
+
+
+@pytest.mark.parametrize(
+    ("image", "pixels"),
+    [
+        (row_of("RGB", (1, 2, 3), (4, 5, 6), (7, 8, 9)), [(1, 2, 3, 255), (4, 5, 6, 0), (7, 8, 9, 155)]),
+        (row_of("L", 1, 4, 7), [(1, 1, 1, 255), (4, 4, 4, 0), (7, 7, 7, 155)]),
+        # Transparent where the mask is black: it would be repainted without having been asked for.
+        (
+            row_of("RGBA", (1, 2, 3, 0), (4, 5, 6, 255), (7, 8, 9, 0)),
+            [(1, 2, 3, 255), (4, 5, 6, 0), (7, 8, 9, 155)],
+        ),
+    ],
+    ids=["RGB", "L", "RGBA"],
+)
+def test_the_region_is_cut_out(image: Image.Image, pixels: list[tuple[int, ...]]) -> None:
+    cut = decoded(cut_out(image, mask_of(0, 255, 100)))
+    assert (cut.format, cut.mode) == ("PNG", "RGBA")
+    assert [cut.getpixel((x, 0)) for x in range(3)] == pixels
+
+
+def test_what_is_cut_out_by_transparency_is_the_picture_again() -> None:
+    image = row_of("RGBA", (1, 2, 3, 255), (4, 5, 6, 0), (7, 8, 9, 90))
+    assert decoded(cut_out(image, from_alpha(image))).tobytes() == image.tobytes()
+
+
+def test_a_cut_out_has_no_metadata() -> None:
+    about = Image.Exif()
+    about[0x010E] = "Jane Doe's kitchen"
+    image = decoded(encoded(Image.new("RGB", (2, 1)), "JPEG", exif=about, comment=b"Jane Doe"))
+    assert b"Jane" not in cut_out(image, mask_of(0, 255))
+
+
+def test_an_overlay_shows_the_region_and_leaves_the_rest() -> None:
+    image = Image.new("RGB", (100, 100), (0, 100, 200))
+    seen = overlay(image, square(100, (30, 30, 70, 70)))
+    assert (seen.mode, seen.size) == ("RGB", (100, 100))
+    row = [seen.getpixel((x, 50)) for x in range(100)]
+    rest, black, white, tinted = (0, 100, 200), (0, 0, 0), (255, 255, 255), row[50]
+    assert row == [rest] * 29 + [black, white] + [tinted] * 38 + [white, black] + [rest] * 29
+    assert tinted == (114, 55, 154)  # 114 of 255 parts of the tint
+    assert image.getpixel((50, 50)) == (0, 100, 200), "the caller's own picture was changed"
+
+
+def test_an_outline_is_seen_on_a_large_picture() -> None:
+    blue, black, white = (0, 0, 255), (0, 0, 0), (255, 255, 255)
+    seen = overlay(Image.new("RGB", (1500, 300), blue), from_box(Box(500, 100, 500, 100), (1500, 300)))
+    tinted = seen.getpixel((700, 150))
+    assert [seen.getpixel((x, 150)) for x in range(494, 506)] == [blue, *[black] * 5, *[white] * 5, tinted]
+
+
+def test_an_overlay_of_a_transparent_picture_stands_on_grey() -> None:
+    image = Image.new("RGBA", (50, 50), (255, 0, 0, 0))
+    assert overlay(image, square(50, (0, 0, 9, 9))).getpixel((40, 40)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("use", [overlay, cut_out], ids=["overlay", "cut_out"])
+def test_a_mask_of_another_size_is_refused(use: object) -> None:
+    with pytest.raises(UsageError) as caught:
+        use(Image.new("RGB", (3, 2)), mask_of(0, 255))  # type: ignore[operator]
+    assert problem(caught) == "the mask is 2x1, the picture 3x2"
+
+
+@given(st.binary(max_size=60))
+def test_random_bytes_are_no_mask(content: bytes) -> None:
+    with pytest.raises(UsageError):
+        from_picture(content, (2, 2), "m")
+
+
+def test_drawing_a_brush_stroke_end_to_end() -> None:
+    """A stroke as an editor exports it, softened, comes out of the cut picture as it went in."""
+    stroke = Image.new("RGBA", (120, 80))
+    ImageDraw.Draw(stroke).ellipse((20, 20, 60, 60), fill="white")
+    mask = finished(from_picture(encoded(stroke), (120, 80), "stroke.png"), feather=4, invert=False)
+    alpha = decoded(cut_out(Image.new("RGB", (120, 80), "green"), mask)).getchannel("A")
+    assert alpha.getpixel((40, 40)) == 0
+    assert alpha.getpixel((110, 70)) == 255
+    assert 0 < alpha.getpixel((63, 40)) < 255  # type: ignore[operator]
