@@ -63,9 +63,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
     """Runs a command line in this process, as a pipe sees it. The key never shows."""
 
-    def run(line: str, stdin: str = "") -> Result:
+    def run(line: str, stdin: str | bytes = "") -> Result:
         out, err = Piped(), Piped()
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
         code = cli.main(shlex.split(line))
@@ -82,6 +83,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
     """The miniature service on a real socket, and the settings that point at it."""
     with miniature(tmp_path / "service.db") as running:
         monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
+        monkeypatch.setenv("FLUX_UPLOAD_URL", running.origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         yield running
 

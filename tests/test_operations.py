@@ -1,0 +1,419 @@
+"""Every operation, from a command line to pixels, over a real connection."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from flux_cli.entry import Entry, State
+from flux_cli.sandbox.drawing.poster import draw
+
+from .conftest import KEY, Flux
+from .servers import Service, miniature
+
+Entries = Callable[[], list[Entry]]
+UPLOAD = ("POST", "/api/ephemeral_resource")
+
+
+@pytest.fixture
+def photo() -> Path:
+    """A picture of 320x256."""
+    path = Path("photo.png")
+    draw("a house by the sea", seed=1, width=320, height=256).save(path)
+    return path
+
+
+def opened(name: str) -> Image.Image:
+    """A picture's pixels."""
+    with Image.open(name) as image:
+        return image.convert("RGB")
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """The mean difference of two pictures' channels, 0 to 255."""
+    return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
+
+
+def sent(service: Service) -> dict[str, Any]:
+    """The last request, as the service got it."""
+    return service.charges[-1].body
+
+
+def uploads(service: Service) -> int:
+    """How many pictures were uploaded."""
+    return sum(request.path == UPLOAD[1] for request in service.seen)
+
+
+# --- each operation does what it says --------------------------------------------------------------------------------
+
+
+def test_edit_keeps_the_composition_in_proportion_to_denoise(flux: Flux, service: Service, photo: Path) -> None:
+    distances = []
+    for denoise in ("0.1", "0.5", "1"):
+        assert flux(f"edit photo.png 'a red desert' --denoise {denoise} -o {denoise}.png --seed 1").code == 0
+        assert opened(f"{denoise}.png").size == (320, 256)
+        distances.append(difference(opened("photo.png"), opened(f"{denoise}.png")))
+
+    assert distances == sorted(distances)
+    assert distances[0] < 15 < distances[2]
+    assert sent(service)["task_type"] == "img2img"
+    assert sorted(sent(service)["input"]) == ["denoise", "image", "prompt", "seed"]
+
+
+def test_kontext_takes_the_pictures_own_size(flux: Flux, service: Service, photo: Path) -> None:
+    assert flux("edit photo.png 'make it night' --kontext --steps 10 -o out.png --seed 1").code == 0
+
+    body = sent(service)
+    assert (body["model"], body["task_type"]) == ("Qubico/flux1-dev-advanced", "kontext")
+    assert {name: body["input"][name] for name in ("width", "height", "steps", "seed")} == {
+        "width": 320,
+        "height": 256,
+        "steps": 10,
+        "seed": 1,
+    }
+    assert opened("out.png").size == (320, 256)
+
+
+def test_inpaint_changes_the_region_and_nothing_else(flux: Flux, service: Service, photo: Path) -> None:
+    assert flux("inpaint photo.png 'a dragon' --mask-box 25%,25%,50%,50% -o out.png --seed 1").code == 0
+
+    before, after = opened("photo.png"), opened("out.png")
+    box = ImageChops.difference(before, after).getbbox()
+    assert box is not None
+    assert box[0] >= 80
+    assert box[1] >= 64
+    assert box[2] <= 240
+    assert box[3] <= 192
+    assert difference(before.crop((80, 64, 240, 192)), after.crop((80, 64, 240, 192))) > 5
+    assert sorted(sent(service)["input"]) == ["image", "mask", "prompt", "seed"]
+
+
+def test_inpaint_with_a_mask_file_of_the_specification(
+    flux: Flux, service: Service, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = Image.new("L", (320, 256))
+    mask.paste(255, (0, 0, 100, 100))
+    mask.save("mask.png")
+    monkeypatch.setenv("FLUX_DIALECT", "sop")
+    assert flux("inpaint photo.png 'a tree' --mask mask.png -o out.png --seed 1").code == 0
+
+    box = ImageChops.difference(opened("photo.png"), opened("out.png")).getbbox()
+    assert box is not None
+    assert box[2] <= 100
+    assert box[3] <= 100
+
+
+def test_outpaint_extends_the_canvas_and_leaves_the_picture(flux: Flux, service: Service, photo: Path) -> None:
+    assert flux("outpaint photo.png 'more sea' --left 64 --right 25% --top 10 -o out.png --seed 1").code == 0
+
+    after = opened("out.png")
+    assert after.size == (64 + 320 + 80, 10 + 256)
+    assert ImageChops.difference(after.crop((64, 10, 384, 266)), opened("photo.png")).getbbox() is None
+    assert sent(service)["input"]["custom_settings"] == [
+        {
+            "setting_type": "outpaint",
+            "outpaint_left": 64,
+            "outpaint_right": 80,
+            "outpaint_top": 10,
+            "outpaint_bottom": 0,
+        }
+    ]
+
+
+def test_redux_varies_in_proportion_to_strength(flux: Flux, service: Service, photo: Path) -> None:
+    distances = []
+    for strength in ("0.1", "0.9"):
+        assert flux(f"redux photo.png --strength {strength} -o {strength}.png --seed 1").code == 0
+        distances.append(difference(opened("photo.png"), opened(f"{strength}.png")))
+    assert distances[0] < distances[1]
+    assert sent(service)["input"]["variation_strength"] == 0.9
+
+
+def test_lora_changes_the_picture_by_name_and_strength(flux: Flux, service: Service) -> None:
+    for name, option in {"none": "anime:0", "anime": "anime:0.8", "disney": "disney:0.8"}.items():
+        assert flux(f"lora 'a room' --lora {option} --size 256x256 --seed 1 -o {name}.png").code == 0
+    none, anime, disney = (opened(f"{name}.png") for name in ("none", "anime", "disney"))
+
+    assert min(difference(none, anime), difference(none, disney), difference(anime, disney)) > 2
+    assert sent(service)["task_type"] == "txt2img-lora"
+
+
+def test_lora_on_a_picture(flux: Flux, service: Service, photo: Path) -> None:
+    assert flux("lora 'a house' --lora anime --image photo.png -o out.png").code == 0
+    assert sent(service)["task_type"] == "img2img-lora"
+    assert "width" not in sent(service)["input"]
+
+
+def test_controlnet_saves_the_preprocessed_picture_when_asked(flux: Flux, service: Service, photo: Path) -> None:
+    result = flux("controlnet 'a knight' --control canny=photo.png:0.9 --keep-control --size 320x256 -o out.png -q")
+
+    assert result.out.split() == ["out.png", "out-2.png"]
+    assert sent(service)["input"]["control_net_settings"][0]["return_preprocessed_image"] is True
+    assert len({opened(name).tobytes() for name in result.out.split()}) == 2
+
+
+# --- vocabularies ----------------------------------------------------------------------------------------------------
+
+IMAGE = "https://e.com/pose.jpg"
+LORAS = {
+    "both": [{"path": "anime", "scale": 0.8, "lora_type": "anime", "lora_strength": 0.8}, {"path": "https://e.com/x.safetensors", "scale": 0.5}],
+    "sop": [{"path": "anime", "scale": 0.8}, {"path": "https://e.com/x.safetensors", "scale": 0.5}],
+}  # fmt: skip
+CONTROLS = {
+    "both": {"path": "controlnet-pose", "control_image_url": IMAGE, "conditioning_scale": 1.0, "control_type": "openpose", "control_image": IMAGE, "control_strength": 1.0},
+    "sop": {"path": "controlnet-pose", "control_image_url": IMAGE, "conditioning_scale": 1.0},
+    "live": {"control_type": "openpose", "control_image": IMAGE, "control_strength": 1.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", LORAS)
+def test_loras_in_each_vocabulary(flux: Flux, monkeypatch: pytest.MonkeyPatch, dialect: str) -> None:
+    monkeypatch.setenv("FLUX_DIALECT", dialect)
+    body = json.loads(flux("lora x --lora anime:0.8 --lora https://e.com/x.safetensors:0.5 --dry-run").out)
+    assert body["input"]["lora_settings"] == LORAS[dialect]
+
+
+@pytest.mark.parametrize("dialect", CONTROLS)
+def test_controls_in_each_vocabulary(flux: Flux, monkeypatch: pytest.MonkeyPatch, dialect: str) -> None:
+    monkeypatch.setenv("FLUX_DIALECT", dialect)
+    body = json.loads(flux(f"controlnet x --control pose={IMAGE}:1.0 --dry-run").out)
+    assert body["input"]["control_net_settings"] == [CONTROLS[dialect]]
+    assert body["input"]["lora_settings"] == []
+
+
+def test_what_the_live_service_cannot_take_is_refused_before_paying(
+    flux: Flux, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX_DIALECT", "live")
+    result = flux("lora x --lora https://e.com/x.safetensors --dry-run")
+    assert result.code == 2
+    assert "--lora https://e.com/x.safetensors: the live service takes names only, not addresses" in result.err
+
+
+@pytest.mark.parametrize("kind", ["soft-edge", "hed", "depth", "canny", "openpose", "normal"])
+def test_control_types_are_passed_on(flux: Flux, kind: str) -> None:
+    item = json.loads(flux(f"controlnet x --control {kind}={IMAGE} --dry-run").out)["input"]["control_net_settings"][0]
+    live = kind.replace("-", "_")
+    assert item["control_type"] == live
+    assert item["path"] == f"controlnet-{ {'openpose': 'pose', 'soft_edge': 'soft-edge'}.get(live, live) }"
+    assert "control_strength" not in item
+
+
+def test_fields_can_be_set_by_hand(flux: Flux, service: Service) -> None:
+    Path("body.json").write_text('{"input": {"steps": 9, "extra": {"a": 1}}, "config": {"service_mode": "private"}}')
+    line = "gen x --size 256x256 --seed 1 --input body.json --set input.extra.b=[2] --set input.note=hello --set input.seed=7"
+    assert flux(line).code == 0
+
+    assert sent(service)["input"] == {
+        "prompt": "x",
+        "width": 256,
+        "height": 256,
+        "steps": 9,
+        "extra": {"a": 1, "b": [2]},
+        "note": "hello",
+        "seed": 7,
+    }
+    assert sent(service)["config"] == {"service_mode": "private"}
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_local_picture_is_uploaded_once(flux: Flux, service: Service, photo: Path) -> None:
+    for number in range(3):
+        assert flux(f"edit photo.png 'a boat' -o {number}.png").code == 0
+
+    assert uploads(service) == 1
+    assert len({charge.body["input"]["image"] for charge in service.charges}) == 1  # type: ignore[index,call-overload]
+
+
+def test_a_picture_of_ours_is_passed_by_its_address(flux: Flux, service: Service, entries: Entries) -> None:
+    flux("gen 'a house' --size 256x256 -o house.png")
+    (entry,) = entries()
+    for number, name in enumerate(("house.png", f"@{entry.id}", f"@{entry.task_id}", "@last")):
+        assert flux(f"edit {name} 'at night' -o {number}.png").code == 0
+        expected = entry.urls[0] if number < 3 else entries()[3].urls[0]
+        assert sent(service)["input"]["image"] == expected
+    assert uploads(service) == 0
+
+    Path("house.png").unlink()
+    assert flux(f"edit @{entry.id} 'at night' -o again.png").code == 0
+
+
+def test_pixels_through_a_pipe(flux: Flux, service: Service) -> None:
+    house = flux("gen 'a house' --size 256x256 -o - -q").out_bytes
+    painted = flux("edit - 'as a watercolour' -o - -q", stdin=house)
+
+    assert painted.code == 0
+    assert Image.open(io.BytesIO(painted.out_bytes)).size == (256, 256)
+    assert flux("edit - 'at night' -o out.png", stdin=painted.out_bytes).code == 0
+
+
+def test_a_picture_is_turned_and_fitted_and_that_is_told(flux: Flux, service: Service) -> None:
+    image = Image.new("RGB", (2000, 1000), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save("turned.jpg", exif=exif)
+    result = flux("edit turned.jpg 'x' -o out.png")
+
+    assert result.code == 0
+    assert "turned.jpg: turned as its EXIF says" in result.err
+    assert "turned.jpg: scaled from 1000x2000 to 724x1448" in result.err
+    assert opened("out.png").size == (724, 1448)
+    refused = flux("edit turned.jpg 'x' --no-fit")
+    assert refused.code == 2
+    assert "has 2000000 pixels, the service takes up to 1048576 (1024x1024)" in refused.err
+
+
+def test_a_mask_of_the_original_follows_a_scaled_picture(flux: Flux, service: Service) -> None:
+    Image.new("RGB", (2000, 1000), "red").save("large.png")
+    mask = Image.new("L", (2000, 1000))
+    mask.paste(255, (0, 0, 1000, 1000))
+    mask.save("mask.png")
+    assert flux("inpaint large.png 'a tree' --mask mask.png -o out.png").code == 0
+    assert opened("out.png").getpixel((1440, 100)) == (255, 0, 0)
+
+
+def test_a_plan_that_takes_no_uploads(
+    flux: Flux, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: Entries
+) -> None:
+    with miniature(tmp_path / "free.db", plan="free") as service:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
+        monkeypatch.setenv("FLUX_UPLOAD_URL", service.origin)
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        result = flux("edit photo.png x")
+        assert result.code == 5
+        assert result.err.splitlines()[-2:] == [
+            "flux: the picture could not be uploaded: Insufficient plan level; nothing was charged",
+            "      uploads need the Creator plan or higher; give the address of a public picture instead",
+        ]
+        assert service.charges == []
+        assert [entry.state for entry in entries()] == [State.PLANNED]
+
+
+def test_an_upload_is_tried_again(flux: Flux, service: Service, photo: Path) -> None:
+    service.answer(*UPLOAD, (500, {}, b""), (429, {"retry-after": "0"}, b""), (200, {}, b"<html>"))
+    assert flux("edit photo.png x -o out.png").code == 0
+    assert uploads(service) == 4
+
+    service.answer(*UPLOAD, *[(503, {}, b"")] * 9)
+    photo.write_bytes(photo.read_bytes() + b"another content")
+    result = flux("edit photo.png x -o more.png")
+    assert result.code == 13
+    assert "the picture could not be uploaded: the upload failed: HTTP 503; nothing was charged" in result.err
+
+
+BAD = {
+    "edit nosuch.png x": "no such picture: nosuch.png",
+    "edit . x": "not a file: .",
+    "edit page.png x": "page.png: a web page came instead of a picture, the service takes PNG, JPEG and WebP",
+    "edit tiny.png x": "tiny.png is 255x300, the service takes 256x256 and more",
+    "edit https://u:p@e.com/x.png y": "an address of a picture must not have a user name or password in it",
+    "edit @last y": "no picture is known as @last",
+    "edit @nosuch y": "no picture is known as @nosuch",
+    "edit photo.png ''": "the prompt is empty",
+    "edit photo.png x --size 512x512": "a picture that is redrawn keeps its size",
+    "edit photo.png x --kontext -m schnell": "schnell cannot do kontext; dev-advanced can",
+    "lora x -m dev --lora anime": "dev cannot do lora; dev-advanced can",
+    "lora x": "no --lora is given",
+    "lora x --lora anime:high": "the strength of --lora anime:high is not a number: 'high'",
+    "lora x --lora anime:2": "the strength of --lora anime 2 is out of range: 0 to 1",
+    "lora x --lora 'a b'": "--lora 'a b' is not NAME, NAME:STRENGTH or an address",
+    "controlnet x": "no --control is given",
+    "controlnet x --control pose": "--control 'pose' is not TYPE=IMG or TYPE=IMG:STRENGTH",
+    "controlnet x --control pose=photo.png:7": "the strength of --control openpose 7 is out of range: 0 to 1",
+    "redux photo.png --strength 1.5": "strength 1.5 is out of range: 0 to 1",
+    "inpaint photo.png x": "where to paint is not told",
+    "inpaint photo.png x --mask-box 0,0,9,9 --mask-alpha": "give only one of --mask-box, --mask-alpha",
+    "inpaint photo.png x --mask-box 0,0,9": "the box '0,0,9' is not X,Y,W,H",
+    "inpaint photo.png x --mask tiny.png": "the mask tiny.png is 255x300, the picture 320x256",
+    "inpaint photo.png x --mask-alpha": "the picture has nothing transparent",
+    "inpaint https://e.com/x.png x --mask-box 0,0,9,9": "a box, a colour or transparency needs a local picture",
+    "inpaint - x --mask -": "the picture and the mask cannot both come from stdin",
+    "outpaint photo.png": "no margin is given: --left, --right, --top, --bottom",
+    "outpaint photo.png --left wide": "--left 'wide' is not a number of pixels or a percentage, such as 256 or 25%",
+    "outpaint https://e.com/x.png --left 25%": "--left 25%: a percentage needs a local picture",
+    "gen x --set steps": "--set 'steps' is not PATH=VALUE, such as input.steps=30",
+    "gen x -m dev --commercial": "pictures of dev may not be used commercially; those of schnell, pro may",
+    "lora x --lora anime -m auto --commercial": "no model can do lora with pictures for commercial use",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_input_is_told_before_anything_is_sent(flux: Flux, service: Service, photo: Path, line: str) -> None:
+    Path("page.png").write_text("<html>expired</html>")
+    Image.new("L", (255, 300), 255).save("tiny.png")
+    result = flux(line)
+
+    assert (result.code, result.out) == (2, "")
+    assert BAD[line] in result.err.splitlines()[0], result.err
+    assert "nothing was sent" in result.err
+    assert service.seen == []
+
+
+def test_the_region_can_be_looked_at_first(flux: Flux, service: Service, photo: Path) -> None:
+    result = flux("inpaint photo.png x --mask-box 10,10,100,100 --show-mask look.png")
+
+    assert (result.code, result.out) == (0, "look.png\n")
+    assert opened("look.png").size == (320, 256)
+    assert service.seen == []
+
+
+def test_an_unknown_lora_is_sent_with_a_remark(flux: Flux, service: Service) -> None:
+    result = flux("lora x --lora anmie --size 256x256")
+    assert result.code == 0
+    assert "no LoRA called anmie is known here, it is sent as it is; did you mean anime?" in result.err
+
+
+# --- choosing and money ----------------------------------------------------------------------------------------------
+
+
+def test_models(flux: Flux) -> None:
+    rows = [json.loads(line) for line in flux("models --json").out.splitlines()]
+    assert [(row["name"], row["price_usd"], row["commercial"]) for row in rows] == [
+        ("schnell", "0.002", True),
+        ("dev", "0.015", False),
+        ("pro", "0.05", True),
+        ("dev-advanced", "0.02", False),
+    ]
+    assert "lora" in rows[3]["operations"]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [("commercial,fast", "schnell"), ("commercial,quality", "pro"), ("lora", "dev-advanced"), ("controlnet", "dev-advanced"), ("gen", "dev"), ("quality", "pro"), ("fast", "schnell")],
+)  # fmt: skip
+def test_the_specifications_selection_strategy(flux: Flux, words: str, name: str) -> None:
+    assert flux(f"models --for {words} -q").out == f"{name}\n"
+
+
+def test_cost_prices_any_command_line_and_sends_nothing(flux: Flux, service: Service, photo: Path) -> None:
+    assert flux("cost gen x -b 4 -m schnell").out == "0.008\n"
+    assert flux("cost inpaint photo.png x --mask-box 0,0,99,99").out == "0.02\n"
+    assert json.loads(flux("cost gen x --json").out)["cost_usd"] == "0.015"
+    assert flux("cost gen x --guidance 9").code == 2
+    assert service.seen == []
+
+
+def test_cost_sums_what_was_spent(flux: Flux, service: Service) -> None:
+    flux("gen x --size 256x256")
+    flux("gen x --size 256x256 -m schnell -b 2")
+    service.answer("POST", "/api/v1/task", (500, {}, b""), (400, {}, b'{"message": "no"}'))
+    flux("gen x --size 256x256")
+    flux("gen x --size 256x256")
+
+    assert flux("cost").out.split() == ["total", "$0.019", "3", "tasks,", "and", "$0.015", "at", "risk"]
+    rows = {row["name"]: row["spent_usd"] for row in map(json.loads, flux("cost --by model --json").out.splitlines())}
+    assert rows == {"Qubico/flux1-dev": "0.015", "Qubico/flux1-schnell": "0.004"}
+    assert flux("cost --since 2999-01-01").out.split() == ["total", "$0.00", "0", "tasks"]
+    assert flux("cost --since 1d").out == flux("cost").out
+    assert flux("cost --since soon").code == 2
+
+
+def test_balance(flux: Flux, service: Service) -> None:
+    assert flux("balance").out == "$1000.00\n"
+    assert json.loads(flux("balance --json").out)["plan"] == "pro"
