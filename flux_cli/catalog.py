@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from .errors import ConfigError, UsageError
-from .json_value import Json, JsonObject, number_at, object_at, text_at
+from .json_value import Json, JsonObject, object_at
 from .operations import Limits
 from .request import TaskRequest
 from .text import clean
@@ -109,17 +109,20 @@ class Catalog:
             return model
         return next(other for other in self.models.values() if operation in other.operations)
 
-    def choose(self, operation: str, *, commercial: bool = False, quality: bool = False) -> Model:
+    def choose(self, *operations: str, commercial: bool = False, quality: bool = False, fast: bool = False) -> Model:
         """The model for a purpose (specification: Model Selection Strategy). Raises UsageError when none fits."""
         fitting = [
             model
             for model in self.models.values()
-            if operation in model.operations and (model.commercial or not commercial)
+            if model.operations >= set(operations) and (model.commercial or not commercial)
         ]
         if not fitting:
-            raise UsageError(f"no model can do {operation} with pictures for commercial use")
-        order = ["pro", "dev"] if quality else ["schnell"] if commercial else ["dev"]
-        return next((model for name in order for model in fitting if model.name == name), fitting[-1])
+            licence = " with pictures for commercial use" if commercial else ""
+            raise UsageError(f"no model can do {' and '.join(operations)}{licence}")
+        if fast or (commercial and not quality):
+            return min(fitting, key=lambda model: model.seconds)
+        preferred = ["pro", "dev"] if quality else ["dev"]
+        return next((model for name in preferred for model in fitting if model.name == name), fitting[-1])
 
     @cached_property
     def controls(self) -> dict[str, str]:
@@ -144,9 +147,7 @@ class Catalog:
 
     def price(self, request: TaskRequest) -> Decimal:
         """What a task is expected to cost, USD: the model's price for each picture (docs/service.md, section 1)."""
-        overrides = request.overrides
-        model = self.model(text_at(overrides, "model") or request.model)
-        return model.price * (number_at(overrides, "input", "batch_size") or request.operation.batch_size)
+        return self.model(request.model).price * request.operation.batch_size
 
 
 def _price(name: str, override: Json) -> Decimal:

@@ -96,6 +96,15 @@ PRICED = ("gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
 """Commands whose command lines `flux cost` prices."""
 
 
+def _priced(arguments: list[str]) -> list[str]:
+    """`flux cost gen ...` is `flux gen ...` that stops at the price: no option has to be written twice."""
+    words = (place for place, word in enumerate(arguments) if place and not word.startswith("-"))
+    place = next(words, 0)
+    if arguments[0] != "cost" or arguments[place] not in PRICED:
+        return arguments
+    return [arguments[place], "--price-only", *arguments[1:place], *arguments[place + 1 :]]
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"flux {__version__}")
@@ -119,9 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
-    if arguments[0] == "cost" and len(arguments) > 1 and arguments[1] in PRICED:
-        # `flux cost gen ...` is `flux gen ...` that stops at the price: no option has to be written twice.
-        arguments = [arguments[1], "--price-only", *arguments[2:]]
+    arguments = _priced(arguments)
     try:
         return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
     except typer.TyperException as error:

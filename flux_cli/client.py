@@ -5,14 +5,11 @@ it says what became of the one it sent (`fate`), and the engine decides.
 import asyncio
 import base64
 import json
-import ssl
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -20,21 +17,24 @@ from urllib.parse import urlsplit
 import httpx
 
 from . import __version__
-from .config import is_loopback
+from .config import is_loopback, is_picture_address
 from .errors import CreditsError, KeyRefusedError, NetworkError, RefusedError
 from .fate import Evidence, Fate, fate_of
 from .json_value import JsonObject, number_at, object_at, text_at
-from .replies import Reply, read_reply, redacted, told
+from .replies import Reply, read_reply, told
 from .task import Task
 from .text import clean
+from .transport import Response, is_untrusted, plain_words, retry_after
 
 USER_AGENT = f"piapi-flux/{__version__}"
 REPLY_BYTES = 32 * 2**20
 """No reply of the API is larger; inline pictures are base64."""
 POST_SECONDS = 120.0
 GET_SECONDS = 60.0
-LONGEST_RETRY_AFTER = 300.0
 SECRET_LENGTH = 12
+SLOWEST_UPLINK = 25_000.0
+"""Bytes a second that an upload may be as slow as."""
+JSON = {"Content-Type": "application/json"}
 RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
@@ -122,7 +122,7 @@ class PiAPIClient:
         await self._posts.aclose()
         await self._gets.aclose()
 
-    async def create(self, body: JsonObject) -> Answer:
+    async def create(self, body: bytes) -> Answer:
         """`POST /task`, once (specification: Create Image Task). Never raises for what the server or network does."""
         departed = False
 
@@ -136,7 +136,7 @@ class PiAPIClient:
         try:
             async with asyncio.timeout(POST_SECONDS):
                 response = await self._exchange(
-                    self._posts, "POST", f"{self._base}/task", json=body, extensions={"trace": watch}
+                    self._posts, "POST", f"{self._base}/task", content=body, headers=JSON, extensions={"trace": watch}
                 )
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             # In-process there is no trace to tell, and nothing that fails before it is sent.
@@ -157,7 +157,7 @@ class PiAPIClient:
         missing = response.status in (400, 404, 410, 422) or (response.status < 300 and reply.code in (400, 404))
         if missing and reply.well_formed:  # a gateway's page says nothing about the task
             raise NoSuchTaskError(reply.message or "task not found")
-        raise PassingTroubleError(_words(response.status, reply), _retry_after(response.headers))
+        raise PassingTroubleError(_words(response.status, reply), retry_after(response.headers))
 
     async def account(self) -> Account:
         """`GET /account/info` at the origin (docs/service.md, section 4).
@@ -184,37 +184,40 @@ class PiAPIClient:
         Raises PassingTroubleError, KeyRefusedError, RefusedError.
         """
         data = base64.b64encode(content).decode("ascii")
+        body = json.dumps({"file_name": name[-128:], "file_data": data}).encode()
+        seconds = GET_SECONDS + len(body) / SLOWEST_UPLINK
+        patience = httpx.Timeout(GET_SECONDS, connect=10.0, write=seconds)
         url = f"{service}/api/ephemeral_resource"
-        response = await self._free("POST", url, json={"file_name": name[-128:], "file_data": data})
+        response = await self._free("POST", url, seconds, content=body, headers=JSON, timeout=patience)
         reply = read_reply(response.content)
         address = text_at(reply.data, "url")
-        if response.status == 200 and address.startswith(("http://", "https://")) and address.isprintable():
+        if response.status == 200 and is_picture_address(address):
             return address
         if 400 <= response.status < 500 and response.status not in RETRIED_STATUSES:
-            raise RefusedError(f"the picture could not be uploaded: {_words(response.status, reply)}")
-        raise PassingTroubleError(_words(response.status, reply), _retry_after(response.headers))
+            raise _upload_refused(response.status, reply)
+        raise PassingTroubleError(_words(response.status, reply), retry_after(response.headers))
 
-    async def _get(self, url: str) -> "Response":
-        response = await self._free("GET", url)
+    async def _get(self, url: str) -> Response:
+        response = await self._free("GET", url, GET_SECONDS)
         reply = read_reply(response.content)
         refused = response.status == 401 or (response.status == 403 and reply.well_formed) or reply.code == 1200
         if refused and reply.task is None:
             raise key_refused(_words(response.status, reply), money="")
         return response
 
-    async def _free(self, method: str, url: str, **options: Any) -> "Response":
-        """A request that costs nothing and may be repeated."""
+    async def _free(self, method: str, url: str, seconds: float, **options: Any) -> Response:
+        """A request that costs nothing and may be repeated; it may take so many seconds."""
         try:
-            async with asyncio.timeout(GET_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await self._exchange(self._gets, method, url, **options)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
-            raise PassingTroubleError(_plain(error)) from error
+            raise PassingTroubleError(plain_words(error)) from error
 
-    async def _exchange(self, client: httpx.AsyncClient, method: str, url: str, **options: Any) -> "Response":
+    async def _exchange(self, client: httpx.AsyncClient, method: str, url: str, **options: Any) -> Response:
         started = time.monotonic()
         self._say(f"> {method} {url}")
-        if self._trace and "json" in options:
-            self._say(f"> {json.dumps(redacted(options['json']), ensure_ascii=False)[:4000]}")
+        if self._trace and "content" in options:
+            self._say(f"> {told(options['content'], 2000)}")
         async with client.stream(method, url, **options) as response:
             content, complete = bytearray(), True
             try:
@@ -225,7 +228,7 @@ class PiAPIClient:
                         break
             except httpx.HTTPError as error:
                 # A head without its body still tells something: 429 is 429.
-                self._say(f"< the body ended early: {_plain(error)}")
+                self._say(f"< the body ended early: {plain_words(error)}")
                 complete = False
         self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(content)} bytes")
         body = bytes(content)
@@ -237,16 +240,6 @@ class PiAPIClient:
     def _say(self, line: str) -> None:
         if self._trace:
             self._trace(line)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A response that was read to its end; `complete` is False when its body was cut."""
-
-    status: int
-    headers: httpx.Headers
-    content: bytes
-    complete: bool
 
 
 def _answered(response: Response) -> Answer:
@@ -262,47 +255,12 @@ def _answered(response: Response) -> Answer:
     )
     fate = fate_of(evidence)
     evidence_text = f"HTTP {response.status}; body: {told(response.content) or 'empty'}"
-    return Answer(fate, reply.task, _words(response.status, reply), _retry_after(response.headers), evidence_text)
+    return Answer(fate, reply.task, _words(response.status, reply), retry_after(response.headers), evidence_text)
 
 
 def _lost(error: Exception, *, sent: bool) -> Answer:
-    untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
-    fate = fate_of(Evidence(sent=sent, untrusted=untrusted))
-    return Answer(fate, None, _plain(error), None, f"no answer: {type(error).__name__}")
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
-
-
-def _plain(error: Exception) -> str:
-    """A transport error in plain words. httpx's own text is not shown: it may quote headers."""
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
-        return "the server's certificate is not trusted"
-    if isinstance(error, httpx.ConnectTimeout):
-        return "no connection within 10 s"
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return "no answer in time"
-    if isinstance(error, httpx.ProxyError):
-        return "the proxy refused the connection"
-    if isinstance(error, httpx.ConnectError):
-        return _connect_words(error)
-    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError):
-        return "the connection broke"
-    return f"the connection failed ({type(error).__name__})"
-
-
-def _connect_words(error: Exception) -> str:
-    for cause in _causes(error):
-        if isinstance(cause, ConnectionRefusedError):
-            return "the connection was refused"
-        if type(cause).__name__ == "gaierror":
-            return "the server's name could not be resolved"
-    return "no connection"
+    fate = fate_of(Evidence(sent=sent, untrusted=is_untrusted(error)))
+    return Answer(fate, None, plain_words(error), None, f"no answer: {type(error).__name__}")
 
 
 def _words(status: int, reply: Reply) -> str:
@@ -321,23 +279,19 @@ def refusal(answer: Answer) -> RefusedError | CreditsError | KeyRefusedError:
     return RefusedError(f"the service refused the request: {answer.message}")
 
 
+def _upload_refused(status: int, reply: Reply) -> RefusedError | CreditsError | KeyRefusedError:
+    words = _words(status, reply)
+    if status == 401 or reply.code == 1200:
+        return key_refused(words)
+    if status == 402 or reply.code == 1300:
+        return CreditsError(f"the picture could not be uploaded: {words}")
+    return RefusedError(f"the picture could not be uploaded: {words}")
+
+
 def key_refused(message: str, *, money: str | None = None) -> KeyRefusedError:
     """The error for a key that the service does not accept."""
     hint = "give another one with: flux login"
     return KeyRefusedError(f"the service refused the key: {message}", hint=hint, money=money)
-
-
-def _retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds to wait, from ASCII digits or an HTTP date (RFC 9110, section 10.2.3), clamped to 0-300."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_RETRY_AFTER)
-    try:
-        moment = parsedate_to_datetime(text)
-        wait = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    except (ValueError, IndexError, OverflowError, TypeError):
-        return None
-    return min(max(wait, 0.0), LONGEST_RETRY_AFTER)
 
 
 def _amount(data: JsonObject) -> Decimal | None:

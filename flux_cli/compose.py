@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .catalog import Catalog, Model, Preset
+from .config import is_picture_address
 from .errors import UsageError
-from .json_value import Json, JsonObject, number_at
+from .json_value import Json, JsonObject, object_at
 from .names import prompt_slug
 from .operations import LoRA, Operation
 from .options import SizeOptions, TaskOptions
@@ -21,6 +22,8 @@ from .request import SEED_LIMIT, TaskRequest
 from .text import clean
 from .wire import dialect_problems, merged
 
+DEEPEST = 32
+"""Levels of objects and lists in a request."""
 SIDE_STEP = 16
 """Sides worked out from an aspect ratio are multiples of this many pixels, as the model's latents are."""
 Size = tuple[int, int]
@@ -44,8 +47,8 @@ class Composer:
         Raises UsageError with all problems in one message.
         """
         problems: list[str] = []
+        lifted, overrides = lift(self._overrides(problems), problems)
         preset = self._preset(problems)
-        overrides = self._overrides(problems)
         if self.shape is not None:
             fields["width"], fields["height"] = self._size(self.shape, preset, problems)
         task = self.task
@@ -54,14 +57,13 @@ class Composer:
             guidance=task.guidance if task.guidance is not None or preset is None else preset.guidance,
             denoise=task.denoise if task.denoise is not None or preset is None else preset.denoise,
             steps=task.steps,
-            batch_size=task.batch_size,
-            **fields,
+            batch_size=task.batch_size if lifted.batch_size is None else lifted.batch_size,
+            **(fields | ({"prompt": lifted.prompt} if lifted.prompt is not None else {})),
         )
-        seed = number_at(overrides, "input", "seed")
         request = TaskRequest(
             operation,
-            model=self._model(kind.name, problems).id,
-            seed=self._seed(problems) if seed is None else seed,
+            model=self._model(kind.name, lifted.model, problems).id,
+            seed=self._seed(task.seed if lifted.seed is None else lifted.seed, problems),
             service_mode=self.settings["service_mode"],
             webhook=self.settings["webhook"],
             overrides=overrides,
@@ -72,16 +74,21 @@ class Composer:
             raise UsageError.of(problems)
         return request
 
-    def _model(self, operation: str, problems: list[str]) -> Model:
+    def _model(self, operation: str, override: str | None, problems: list[str]) -> Model:
         """The one that was asked for; without `-m`, the usual one or the first that is able."""
-        word = self.settings["model"] or "dev"
+        word, commercial = override or self.settings["model"] or "dev", self.task.commercial
         if word == "auto":
-            return self.catalog.choose(operation, commercial=self.task.commercial)
-        asked = self.task.model is not None
+            return self.catalog.choose(operation, commercial=commercial)
+        asked = override is not None or self.task.model is not None
         model = self.catalog.model(word) if asked else self.catalog.able(operation, word)
-        if self.task.commercial and not model.commercial:
-            able = ", ".join(other.name for other in self.catalog.models.values() if other.commercial)
-            problems.append(f"pictures of {model.name} may not be used commercially; those of {able} may")
+        if commercial and not model.commercial:
+            able = [
+                other.name
+                for other in self.catalog.models.values()
+                if other.commercial and operation in other.operations
+            ]
+            instead = f"; those of {', '.join(able)} may" if able else f", and no other model can do {operation}"
+            problems.append(f"pictures of {model.name} may not be used commercially{instead}")
         return model
 
     def _preset(self, problems: list[str]) -> Preset | None:
@@ -108,8 +115,8 @@ class Composer:
         width, height = shape.width, shape.height
         return (natural[0] if width is None else width), (natural[1] if height is None else height)
 
-    def _seed(self, problems: list[str]) -> int:
-        seed = self.task.seed
+    @staticmethod
+    def _seed(seed: int | None, problems: list[str]) -> int:
         if seed is None:
             return secrets.randbelow(SEED_LIMIT)
         if not 0 <= seed < SEED_LIMIT:
@@ -129,6 +136,45 @@ class Composer:
                 continue
             found = merged(found, nested(names, parsed(value)))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """What `--set` and `--input` say of things that flux itself must know: they decide the price and the name."""
+
+    model: str | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    batch_size: int | None = None
+
+
+def lift(overrides: JsonObject, problems: list[str]) -> tuple[Lifted, JsonObject]:
+    """Take out of the overrides what belongs in the request itself; the rest is left."""
+    if object_at(overrides, "config", "webhook_config").get("secret") is not None:
+        problems.append("a webhook's secret does not go into --set or --input: use --webhook-secret-file")
+    if depth(overrides) > DEEPEST:
+        raise UsageError(f"--set or --input is nested more than {DEEPEST} levels deep")
+    fields = object_at(overrides, "input")
+    found: dict[str, Any] = {}
+    kinds = {"model": (overrides, str), "prompt": (fields, str), "seed": (fields, int), "batch_size": (fields, int)}
+    for name, (place, kind) in kinds.items():
+        value = place.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            problems.append(f"{name} in --set or --input is not {'text' if kind is str else 'a whole number'}")
+        elif value is not None:
+            found[name] = value
+    rest = {name: value for name, value in fields.items() if name not in kinds}
+    left = {name: value for name, value in overrides.items() if name not in ("model", "input")}
+    return Lifted(**found), left | ({"input": rest} if rest else {})
+
+
+def depth(value: Json) -> int:
+    """How many levels of objects and lists a value has; stops counting a little beyond DEEPEST."""
+    level, deep = [value], 0
+    while deep <= DEEPEST and any(isinstance(item, dict | list) for item in level):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level, deep = [item for items in inner for item in items], deep + 1
+    return deep
 
 
 def read_body(path: Path) -> JsonObject:
@@ -180,17 +226,24 @@ def aspect_size(text: str, pixels: int, problems: list[str]) -> Size:
 
 
 def parse_lora(text: str) -> LoRA:
-    """`NAME[:STRENGTH]` or an address with `:STRENGTH` behind its path. Raises UsageError."""
-    name, colon, strength = text.rpartition(":")
-    if not colon or strength.startswith("//") or "/" in strength:
-        return LoRA(_lora_name(text), None)
-    return LoRA(_lora_name(name), parse_strength(strength, f"--lora {clean(text, 80)}"))
+    """`NAME[:STRENGTH]`, or an address with `:NUMBER` behind it. Raises UsageError."""
+    if re.match(r"https?://", text, re.IGNORECASE):
+        address, strength = split_strength(text, f"--lora {clean(text, 80)}")
+        if not is_picture_address(address):
+            raise UsageError(f"--lora {clean(address, 80)} is not an address that can be passed on")
+        return LoRA(address, strength)
+    name, colon, strength_text = text.partition(":")
+    if not name.strip() or re.search(r"\s", name) or not name.isprintable():
+        raise UsageError(f"--lora {clean(text, 60)!r} is not NAME, NAME:STRENGTH or an address")
+    return LoRA(name, parse_strength(strength_text, f"--lora {clean(text, 80)}") if colon else None)
 
 
-def _lora_name(name: str) -> str:
-    if not name.strip() or any(character.isspace() for character in name):
-        raise UsageError(f"--lora {clean(name, 60)!r} is not NAME, NAME:STRENGTH or an address")
-    return name
+def split_strength(text: str, what: str) -> tuple[str, float | None]:
+    """A trailing `:NUMBER` is a strength; any other colon belongs to the path or the address."""
+    path, colon, tail = text.rpartition(":")
+    if not colon or not path or not re.fullmatch(r"[-+]?[0-9.]+(e-?[0-9]+)?|nan|inf", tail, re.IGNORECASE):
+        return text, None
+    return path, parse_strength(tail, what)
 
 
 def parse_strength(text: str, what: str) -> float:

@@ -6,6 +6,7 @@ Pillow opens a PNG that is cut by four bytes without a word.
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 EXTENSIONS = ("png", "jpg", "webp")
@@ -21,6 +22,28 @@ class Picture:
     extension: str
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class PngChunk:
+    """One chunk of a PNG. raw: its length, kind, data and CRC, as they stand in the file."""
+
+    raw: memoryview
+
+    @property
+    def kind(self) -> bytes:
+        """`IHDR`, `IDAT`, ..."""
+        return bytes(self.raw[4:8])
+
+    @property
+    def data(self) -> memoryview:
+        """What the chunk carries."""
+        return self.raw[8:-4]
+
+    @property
+    def intact(self) -> bool:
+        """Whether the CRC is that of the kind and the data."""
+        return zlib.crc32(self.raw[4:-4]) == int.from_bytes(self.raw[-4:], "big")
 
 
 class BrokenPictureError(Exception):
@@ -45,26 +68,32 @@ def whole_picture(content: bytes) -> Picture:
 
 def _png(content: bytes) -> Picture:
     """Every chunk's length and CRC, IHDR first, picture data, IEND last (PNG, third edition, section 5)."""
-    position = len(PNG_SIGNATURE)
     kinds: list[bytes] = []
-    while position < len(content) and b"IEND" not in kinds[-1:]:
-        if position + 12 > len(content):
-            raise BrokenPictureError("the PNG is cut short")
-        (length,) = struct.unpack_from(">I", content, position)
-        end = position + 12 + length
-        if end > len(content):
-            raise BrokenPictureError("the PNG is cut short")
-        (checksum,) = struct.unpack_from(">I", content, end - 4)
-        if zlib.crc32(memoryview(content)[position + 4 : end - 4]) != checksum:
+    for chunk in png_chunks(content):
+        if not chunk.intact:
             raise BrokenPictureError("the PNG is damaged")
-        kinds.append(content[position + 4 : position + 8])
-        position = end
+        kinds.append(chunk.kind)
     if kinds[:1] != [b"IHDR"] or b"IDAT" not in kinds:
         raise BrokenPictureError("the PNG has no picture in it")
     if kinds[-1] != b"IEND":
         raise BrokenPictureError("the PNG is cut short")
     width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
     return _picture("png", width, height)
+
+
+def png_chunks(content: bytes) -> Iterator[PngChunk]:
+    """The chunks after the signature, up to IEND. Raises BrokenPictureError where the bytes end within one."""
+    position, kind = len(PNG_SIGNATURE), b""
+    while position < len(content) and kind != b"IEND":
+        if position + 12 > len(content):
+            raise BrokenPictureError("the PNG is cut short")
+        (length,) = struct.unpack_from(">I", content, position)
+        end = position + 12 + length
+        if end > len(content):
+            raise BrokenPictureError("the PNG is cut short")
+        chunk = PngChunk(memoryview(content)[position:end])
+        yield chunk
+        position, kind = end, chunk.kind
 
 
 def _jpeg(content: bytes) -> Picture:

@@ -38,6 +38,7 @@ class InputImage:
 
     extension: `png`, `jpg` or `webp`.
     width, height: pixels.
+    original: the size of the picture as the user has it, upright; that of `content` when nothing was scaled.
     sha256: of `content`, hex.
     notes: what was changed, one sentence each; empty when `content` is the file, byte for byte.
     """
@@ -46,16 +47,17 @@ class InputImage:
     extension: str
     width: int
     height: int
+    original: Size
     sha256: str
     notes: tuple[str, ...]
 
 
-def prepared(content: bytes, name: str, *, fit: bool, multiple: int = 1) -> InputImage:
+def prepared(content: bytes, name: str, *, fit: bool) -> InputImage:
     """The picture in `content`, ready to upload; `name` is what the user calls it.
 
     What the service takes as it is passes byte for byte. A picture that its EXIF says is turned is turned.
-    With `fit`, one that is too large is scaled down, and sides that are not multiples of `multiple` pixels
-    are trimmed evenly; without, both are refused. Whatever is encoded again loses all its metadata.
+    With `fit`, one that is too large is made smaller; without, it is refused. Whatever is encoded again loses
+    all its metadata.
     Raises UsageError, and nothing else, for anything that is no still picture of an allowed kind and size.
     """
     name = clean(name, NAME_LIMIT)
@@ -66,83 +68,69 @@ def prepared(content: bytes, name: str, *, fit: bool, multiple: int = 1) -> Inpu
     image = upright(found.image)
     if min(image.size) < MIN_SIDE:
         raise UsageError(f"{name} is {_by(image.size)}, the service takes {MIN_SIDE}x{MIN_SIDE} and more")
-    problems = list(_problems(len(found.content), image.size, name, multiple))
+    problems = list(_problems(len(found.content), image.size, name))
     if problems and not fit:
         raise UsageError.of(problems)
     notes = [f"{name}: what follows the picture in the file was left out"] if found.cut else []
     if image is found.image and not problems:
-        return _input_image(found.content, found.extension, image.size, notes)
+        return _input_image(found.content, found.extension, image.size, image.size, notes)
     if image is not found.image:
         notes.append(f"{name}: turned as its EXIF says")
-    return _fitted(image, found.extension, name, multiple, notes)
+    return _fitted(image, found.extension, name, notes)
 
 
-def _problems(weight: int, size: Size, name: str, multiple: int) -> Iterator[str]:
+def _problems(weight: int, size: Size, name: str) -> Iterator[str]:
     """Everything that fitting can mend."""
     if _within_pixels(size) != size:
         pixels = size[0] * size[1]
         yield f"{name}: {_by(size)} has {pixels} pixels, the service takes up to {MAX_PIXELS} (1024x1024)"
-    if _trimmed(size, multiple) != size:
-        yield f"{name}: the sides of {_by(size)} are not multiples of {multiple}"
     if weight > MAX_UPLOAD_BYTES:
         yield f"{name} has {_megabytes(weight)}, an upload takes up to {_megabytes(MAX_UPLOAD_BYTES)}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    """One way to send a picture: scaled to `scaled`, then trimmed to `size`."""
+    """One way to send a picture."""
 
     content: bytes
     extension: str
-    scaled: Size
     size: Size
 
 
-def _fitted(image: "Image", extension: str, name: str, multiple: int, notes: list[str]) -> InputImage:
+def _fitted(image: "Image", extension: str, name: str, notes: list[str]) -> InputImage:
     """The picture encoded again so that it fits, and what that took added to the notes. Raises UsageError."""
     most = _within_pixels(image.size)
-    smallest = _trimmed(most, multiple)
-    if min(smallest) < MIN_SIDE:
+    if min(most) < MIN_SIDE:
         takes = f"the service takes {MIN_SIDE}x{MIN_SIDE} and more, up to {MAX_PIXELS} pixels"
-        raise UsageError(f"{name}: {_by(image.size)} would be fitted to {_by(smallest)}, {takes}", hint="crop it first")
+        raise UsageError(f"{name}: {_by(image.size)} would be fitted to {_by(most)}, {takes}", hint="crop it first")
     colours, converted = plain(image)
     upload = f"an upload takes up to {_megabytes(MAX_UPLOAD_BYTES)}"
-    ways = _encodings(colours, extension, most, multiple)
+    ways = _encodings(colours, extension, most)
     way = next((way for way in ways if len(way.content) <= MAX_UPLOAD_BYTES), None)
     if way is None:
         raise UsageError(f"{name} cannot be made small enough, {upload}")
     if converted:
         notes.append(f"{name}: colours converted to sRGB")
-    if way.scaled != image.size:
-        reason = f"the service takes up to {MAX_PIXELS} pixels" if way.scaled == most else upload
-        notes.append(f"{name}: scaled from {_by(image.size)} to {_by(way.scaled)}, {reason}")
-    if way.size != way.scaled:
-        notes.append(f"{name}: trimmed from {_by(way.scaled)} to {_by(way.size)}, to multiples of {multiple}")
+    if way.size != image.size:
+        reason = f"the service takes up to {MAX_PIXELS} pixels" if way.size == most else upload
+        notes.append(f"{name}: scaled from {_by(image.size)} to {_by(way.size)}, {reason}")
     if way.extension != extension:
         notes.append(f"{name}: made a JPEG, {upload}")
     if not notes:
         notes.append(f"{name}: saved again in {_megabytes(len(way.content))}, {upload}")
-    return _input_image(way.content, way.extension, way.size, notes)
+    return _input_image(way.content, way.extension, way.size, image.size, notes)
 
 
-def _encodings(colours: "Image", extension: str, size: Size, multiple: int) -> Iterator[_Encoding]:
+def _encodings(colours: "Image", extension: str, size: Size) -> Iterator[_Encoding]:
     """What can be sent, the best first: the same format, a PNG without alpha as JPEG, then four fifths of the size."""
-    as_jpeg = extension == "png" and "A" not in colours.getbands()
-    while min(_trimmed(size, multiple)) >= MIN_SIDE:
-        fitted = _resized(colours, size, _trimmed(size, multiple))
-        for kind in (extension, "jpg") if as_jpeg else (extension,):
-            yield _Encoding(_encoded(fitted, kind), kind, size, fitted.size)
-        size = (size[0] * 4 // 5, size[1] * 4 // 5)
-
-
-def _resized(image: "Image", scaled: Size, size: Size) -> "Image":
-    """Scaled to `scaled`, and the middle of that."""
     from PIL.Image import Resampling
 
-    if scaled != image.size:
-        image = image.resize(scaled, Resampling.LANCZOS)
-    left, top = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
-    return image.crop((left, top, left + size[0], top + size[1]))
+    as_jpeg = extension == "png" and "A" not in colours.getbands()
+    while min(size) >= MIN_SIDE:
+        fitted = colours.resize(size, Resampling.LANCZOS)
+        for kind in (extension, "jpg") if as_jpeg else (extension,):
+            yield _Encoding(_encoded(fitted, kind), kind, size)
+        size = (size[0] * 4 // 5, size[1] * 4 // 5)
 
 
 def _encoded(image: "Image", extension: str) -> bytes:
@@ -166,12 +154,8 @@ def _within_pixels(size: Size) -> Size:
     return math.isqrt(MAX_PIXELS * width // height), math.isqrt(MAX_PIXELS * height // width)
 
 
-def _trimmed(size: Size, multiple: int) -> Size:
-    return size[0] - size[0] % multiple, size[1] - size[1] % multiple
-
-
-def _input_image(content: bytes, extension: str, size: Size, notes: list[str]) -> InputImage:
-    return InputImage(content, extension, *size, hashlib.sha256(content).hexdigest(), tuple(notes))
+def _input_image(content: bytes, extension: str, size: Size, original: Size, notes: list[str]) -> InputImage:
+    return InputImage(content, extension, *size, original, hashlib.sha256(content).hexdigest(), tuple(notes))
 
 
 def _by(size: Size) -> str:

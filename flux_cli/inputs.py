@@ -4,11 +4,12 @@ A local picture is checked and fitted here, and uploaded only when the request i
 made, and that the service still has, is passed by its address, without an upload.
 """
 
+import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from .config import is_picture_address
 from .entry import Entry, State
 from .errors import UsageError
 from .images import MAX_SOURCE_BYTES, InputImage, prepared
@@ -27,13 +28,18 @@ class Input:
 
     reference: what stands for it in the request: an address, or a reference to a local picture.
     image: the picture itself, as it is sent; None when only its address is known.
-    original: the bytes before they were fitted.
+    content: the bytes before they were fitted.
     """
 
     reference: str
     name: str
     image: InputImage | None = None
-    original: bytes = b""
+    content: bytes = b""
+
+    @property
+    def original_size(self) -> tuple[int, int] | None:
+        """Width and height of the picture as the user has it: what boxes and margins in pixels mean."""
+        return self.image.original if self.image else None
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -49,22 +55,25 @@ def find_input(session: Session, text: str, *, fit: bool) -> Input:
         return _made_before(session, text, fit=fit)
     if text == "-":
         return _local(session, read_stdin(session), "stdin", fit=fit)
-    path = Path(text).expanduser()
+    path = local_path(text)
     return _local(session, read_picture(path), path.name, fit=fit)
 
 
 def checked_address(text: str) -> str:
     """An http(s) address without a user name in it. Raises UsageError."""
-    try:
-        parts = urlsplit(text)
-        host, name = parts.hostname, parts.username
-    except ValueError:
-        host, name = None, None
-    if name is not None:
+    if is_picture_address(text):
+        return text
+    if "@" in text.partition("://")[2].partition("/")[0]:
         raise UsageError("an address of a picture must not have a user name or password in it")
-    if not host or not text.isprintable() or " " in text:
-        raise UsageError(f"not an address: {clean(text, 80)}")
-    return text
+    raise UsageError(f"not an address: {clean(text, 80)}")
+
+
+def local_path(text: str) -> Path:
+    """The path that a user wrote; `~` is the home folder, and `~name` a file when there is no such user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def read_picture(path: Path) -> bytes:
@@ -82,6 +91,9 @@ def read_picture(path: Path) -> bytes:
 
 def read_stdin(session: Session) -> bytes:
     """A picture from stdin. Raises UsageError."""
+    if session.stdin_read:
+        raise UsageError("stdin can be read only once: only one picture can be -")
+    session.stdin_read = True
     if session.stdin.isatty():
         raise UsageError("- reads a picture from stdin, and stdin is a terminal", hint="pipe one in, or name a file")
     content = session.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
@@ -114,7 +126,9 @@ def _address_of(session: Session, sha256: str) -> str | None:
 def _made_before(session: Session, text: str, *, fit: bool) -> Input:
     entry = _entry(session, text)
     if entry.files and entry.files[0].path.exists():
-        return _local(session, read_picture(entry.files[0].path), text, fit=fit)
+        content = read_picture(entry.files[0].path)
+        if hashlib.sha256(content).hexdigest() == entry.files[0].sha256:  # not overwritten by another picture since
+            return _local(session, content, text, fit=fit)
     if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + MARGIN_SECONDS:
         return Input(entry.urls[0], text)
     raise UsageError(f"{clean(text, 60)} has no picture any more, neither here nor at the service")

@@ -4,6 +4,7 @@ The one seam between Unix (`flock`) and Windows (`msvcrt.locking`).
 """
 
 import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,29 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
+
+
+class UnsupportedError(OSError):
+    """The file system has no locks."""
+
+
+def hold(path: Path) -> int | None:
+    """A descriptor that holds the lock at `path` until it is closed, or None when another descriptor holds it.
+
+    Raises UnsupportedError when the file system has no locks, another OSError when the file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        _take(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in UNSUPPORTED:
+            raise UnsupportedError(error.errno, error.strerror, str(path)) from error
+        return None
+    return descriptor
+
+
 class Lock:
     """An exclusive lock on a file, held until `release` or the end of the process."""
 
@@ -32,13 +56,11 @@ class Lock:
     def take(cls, path: Path) -> Self | None:
         """The lock, or None when another process holds it. Raises OSError when the file cannot be made."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
-            _take(descriptor)
-        except OSError:
-            os.close(descriptor)
+            descriptor = hold(path)
+        except UnsupportedError:
             return None
-        return cls(path, descriptor)
+        return None if descriptor is None else cls(path, descriptor)
 
     def release(self) -> None:
         """Let go, and remove the file: its name is never used again."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from .compose import Composer, Size, lora_remark, parse_lora, parse_strength
+from .compose import Composer, Size, lora_remark, parse_lora, split_strength
 from .errors import UsageError
 from .inputs import Input, find_input
 from .operations import (
@@ -108,13 +108,18 @@ def varied(
 
 
 def inpainted(
-    session: Session, image: str, prompt: str, region: MaskOptions, task: TaskOptions, inputs: InputOptions
+    session: Session,
+    image: str,
+    prompt: str,
+    region: MaskOptions,
+    task: TaskOptions,
+    inputs: InputOptions,
+    *,
+    overwrite: bool,
 ) -> TaskRequest | None:
-    """The request of `flux inpaint`; None when the region was only to be shown."""
-    if image == "-" and region.mask == "-":
-        raise UsageError("the picture and the mask cannot both come from stdin")
+    """The request of `flux inpaint`; None when the region was only to be shown, which may `overwrite` a file."""
     source = _source(session, image, inputs)
-    found = find_region(session, source, region)
+    found = find_region(session, source, region, overwrite=overwrite)
     if found is None:
         return None
     fields = {"image": source.reference, "mask": found.mask, "cut_out": found.cut_out}
@@ -126,7 +131,7 @@ def outpainted(
 ) -> TaskRequest:
     """The request of `flux outpaint`."""
     source = _source(session, image, inputs)
-    pixels = {side: _margin(side, text, source.size) for side, text in margins.items()}
+    pixels = {side: _margin(side, text, source) for side, text in margins.items()}
     return _composer(session, task).request(Outpaint, prompt=prompt, image=source.reference, **pixels)
 
 
@@ -145,27 +150,22 @@ def _loras(session: Session, texts: Sequence[str] | None) -> tuple[LoRA, ...]:
 def _control(session: Session, text: str, inputs: InputOptions) -> Control:
     """`TYPE=IMG[:STRENGTH]`. An unknown type is passed on: the service knows more than we do."""
     kind, equals, image = text.partition("=")
-    if not equals or not kind or not image:
+    if not equals or not kind.isprintable() or not kind.strip() or not image:
         raise UsageError(f"--control {clean(text, 60)!r} is not TYPE=IMG or TYPE=IMG:STRENGTH")
-    path, strength = _without_strength(image, f"--control {clean(kind, 40)}")
+    path, strength = split_strength(image, f"--control {clean(kind, 40)}")
     word = kind.casefold()
     return Control(session.catalog.controls.get(word, word), _source(session, path, inputs).reference, strength)
 
 
-def _without_strength(image: str, what: str) -> tuple[str, float | None]:
-    """A trailing `:NUMBER` is a strength; any other colon belongs to the path or the address."""
-    path, colon, tail = image.rpartition(":")
-    if not colon or not path or not re.fullmatch(r"[-+]?[0-9.]+(e-?[0-9]+)?|nan|inf", tail, re.IGNORECASE):
-        return image, None
-    return path, parse_strength(tail, what)
-
-
-def _margin(side: str, text: str, size: Size | None) -> int:
+def _margin(side: str, text: str, source: Input) -> int:
+    """Pixels of the picture that is sent. Those that were asked for are pixels of the picture as the user has it."""
     match = re.fullmatch(r"([0-9]{1,5})(\.[0-9]{1,3})?(%?)", text.strip(), re.ASCII)
     if not match or (match[2] and not match[3]):
         raise UsageError(f"--{side} {clean(text, 40)!r} is not a number of pixels or a percentage, such as 256 or 25%")
-    if not match[3]:
-        return int(match[1])
-    if size is None:
+    number, axis = float(match[1] + (match[2] or "")), side in ("top", "bottom")
+    if match[3] and source.size is None:
         raise UsageError(f"--{side} {text}: a percentage needs a local picture", hint="give the margin in pixels")
-    return round(float(match[1] + (match[2] or "")) / 100 * size[side in ("top", "bottom")])
+    if source.size is None or source.original_size is None:
+        return int(number)
+    sent, original = source.size[axis], source.original_size[axis]
+    return round(number / 100 * sent) if match[3] else round(number * sent / original)

@@ -166,11 +166,6 @@ def remark(mask: "Image") -> str | None:
     return "the whole picture would be repainted" if _white_share(mask) > 1 - STRAY else None
 
 
-def coverage(mask: "Image") -> float:
-    """How much of the picture is repainted, 0 to 1; half for a pixel that is half white."""
-    return sum(value * count for value, count in enumerate(mask.histogram())) / (255 * mask.width * mask.height)
-
-
 def to_png(mask: "Image") -> bytes:
     """The mask as a file: PNG, 8 bits of grey."""
     return _png(mask.convert("L"))

@@ -42,9 +42,8 @@ def _for_purpose(session: Session, purpose: str) -> Model:
     if {"fast", "quality"} <= set(words):
         raise UsageError("give only one of fast, quality")
     operations = [word for word in words if word in OPERATIONS] or ["gen"]
-    if "fast" in words and "commercial" not in words and operations == ["gen"]:
-        return session.catalog.choose("gen", commercial=True)  # the fastest is the commercial one
-    return session.catalog.choose(operations[0], commercial="commercial" in words, quality="quality" in words)
+    asked = {name: name in words for name in ("commercial", "quality", "fast")}
+    return session.catalog.choose(*operations, **asked)
 
 
 def _model_line(model: Model) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+LONGEST_MARGIN = 2048
+"""Pixels: no picture of the service is larger (specification: Output Resolution)."""
 LOCAL = "sha256:"
 """Begins a reference to a local picture."""
 
@@ -231,8 +233,8 @@ class Outpaint(Operation):
         """As `Operation.problems`, and the margins."""
         yield from Operation.problems(self, limits)
         margins = (self.left, self.right, self.top, self.bottom)
-        if min(margins) < 0:
-            yield "a margin is negative"
+        if max(margins) > LONGEST_MARGIN:
+            yield f"a margin of {max(margins)} pixels is too wide: up to {LONGEST_MARGIN}"
         elif not any(margins):
             yield "no margin is given: --left, --right, --top, --bottom"
 

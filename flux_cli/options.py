@@ -38,7 +38,7 @@ class TaskOptions:
     """How the task is to be done."""
 
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="schnell, dev, pro, dev-advanced, a full id, or auto. [dev]")
+        str | None, typer.Option("-m", "--model", help="schnell, dev, pro, dev-advanced, a full id, or auto.")
     ] = None
     commercial: Annotated[bool, typer.Option("--commercial", help="Refuse a model without commercial licence.")] = False
     negative: Annotated[str | None, typer.Option("--negative", metavar="TEXT", help="What to avoid.")] = None
@@ -84,14 +84,12 @@ class TaskOptions:
 class SizeOptions:
     """How large the picture is to be."""
 
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="WxH", help="Pixels; at most 1048576 in all. [1024x1024]")
-    ] = None
+    size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Pixels; at most 1048576 in all.")] = None
     aspect: Annotated[str | None, typer.Option("--aspect", metavar="W:H", help="The largest size of this shape.")] = (
         None
     )
-    width: Annotated[int | None, typer.Option("--width", metavar="PX", help="Width. [1024]")] = None
-    height: Annotated[int | None, typer.Option("--height", metavar="PX", help="Height. [1024]")] = None
+    width: Annotated[int | None, typer.Option("--width", metavar="PX", help="Width.")] = None
+    height: Annotated[int | None, typer.Option("--height", metavar="PX", help="Height.")] = None
     preset: Annotated[
         str | None, typer.Option("--preset", metavar="NAME", help="portrait, landscape, square; with what suits them.")
     ] = None
@@ -220,6 +218,7 @@ def expand(
     flat: list[inspect.Parameter] = []
     groups: dict[str, type[Any]] = {}
     own = [(parameter.name, parameter.annotation, parameter.default) for parameter in _parameters(function)]
+    own.sort(key=lambda row: is_dataclass(row[1]))  # help shows what is special to a command first
     for name, annotation, default in own + [(group.__name__, group, inspect.Parameter.empty) for group in extra]:
         if not is_dataclass(annotation):
             flat.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from .errors import DiskError, UsageError
 from .files import write_atomic
 from .images import InputImage
-from .inputs import Input, add_local, checked_address, read_picture, read_stdin
+from .inputs import Input, add_local, checked_address, local_path, read_picture, read_stdin
 from .options import MaskOptions
-from .output import shown
+from .output import Mode, shown
 from .session import Session
 
 if TYPE_CHECKING:
@@ -28,46 +28,56 @@ class Region:
     cut_out: str | None
 
 
-def find_region(session: Session, source: Input, options: MaskOptions) -> Region | None:
+def find_region(session: Session, source: Input, options: MaskOptions, *, overwrite: bool) -> Region | None:
     """The region that the options tell; None when it was only to be shown, and has been.
 
-    Raises UsageError, DiskError.
+    overwrite: whether `--show-mask` may replace a file. Raises UsageError, DiskError.
     """
     ways = {"--mask": options.mask, "--mask-box": options.box, "--mask-color": options.color}
     given = [name for name, value in ways.items() if value is not None] + ["--mask-alpha"] * options.alpha
     if len(given) != 1:
         which = f"give only one of {', '.join(given)}" if given else "where to paint is not told"
         raise UsageError(which, hint="one of --mask, --mask-box, --mask-color, --mask-alpha")
+    if options.show_mask is not None and options.show_mask.exists() and not overwrite:
+        raise DiskError(f"{shown(options.show_mask)} exists; nothing was sent", hint="replace it with --overwrite")
     if options.mask and options.mask.startswith(("http://", "https://")):
-        return Region(checked_address(options.mask), None)
+        return _of_an_address(session, options, options.mask)
     if source.image is None:
         return _for_an_address(session, source, options)
     return _drawn(session, source, source.image, options)
 
 
+def _of_an_address(session: Session, options: MaskOptions, mask: str) -> Region:
+    """A mask of which only the address is known: it is passed on as it is."""
+    if options.invert or options.feather or options.show_mask:
+        raise UsageError("--invert, --feather and --show-mask need a local mask", hint="download it first")
+    _remark_on_addresses(session)
+    return Region(checked_address(mask), None)
+
+
 def _for_an_address(session: Session, source: Input, options: MaskOptions) -> Region:
     """A mask for a picture of which only the address is known."""
-    if options.mask is None:
-        raise UsageError("a box, a colour or transparency needs a local picture", hint="download it, or give a --mask")
-    session.output.warn("the mask's size cannot be checked: the picture is an address")
-    mask = _opened(_mask_content(session, options.mask), options.mask)
-    return Region(_added(session, mask), None)
+    from . import masks
+
+    if options.mask is None or options.show_mask is not None:
+        raise UsageError("a box, a colour, transparency and --show-mask need a local picture", hint="download it first")
+    content = _mask_content(session, options.mask)
+    mask = masks.from_picture(content, _opened(content, options.mask).size, options.mask)
+    session.output.note("the mask's size cannot be checked: the picture is an address")
+    _remark_on_addresses(session)
+    return Region(_added(session, masks.finished(mask, feather=options.feather, invert=options.invert)), None)
+
+
+def _remark_on_addresses(session: Session) -> None:
+    if session.settings.text("dialect") == "both":
+        session.output.note("the live service may read no mask beside an address; it does with local files")
 
 
 def _drawn(session: Session, source: Input, image: InputImage, options: MaskOptions) -> Region | None:
     from . import masks
 
     picture = _opened(image.content, source.name)
-    size = (image.width, image.height)
-    if options.mask is not None:
-        mask = _given_mask(session, source, size, options.mask)
-    elif options.box is not None:
-        mask = masks.from_box(masks.parse_box(options.box, *size), size)
-    elif options.color is not None:
-        mask = masks.from_color(picture, options.color, COLOR_TOLERANCE)
-    else:
-        mask = masks.from_alpha(picture)
-    mask = masks.finished(mask, feather=options.feather, invert=options.invert)
+    mask = masks.finished(_region_of(session, source, image, options), feather=options.feather, invert=options.invert)
     if remark := masks.remark(mask):
         session.output.warn(remark)
     if options.show_mask is not None:
@@ -75,22 +85,31 @@ def _drawn(session: Session, source: Input, image: InputImage, options: MaskOpti
         return None
     # The picture with a hole is what the live service reads; the specification's own words do without it.
     hole = None if session.settings.text("dialect") == "sop" else masks.cut_out(picture, mask)
-    return Region(_added(session, mask), None if hole is None else _png(session, hole, size))
+    return Region(_added(session, mask), None if hole is None else _png(session, hole, picture.size))
 
 
-def _given_mask(session: Session, source: Input, size: tuple[int, int], text: str) -> "Image":
-    """The mask in a file; one that fits the picture as it was is scaled along with it."""
+def _region_of(session: Session, source: Input, image: InputImage, options: MaskOptions) -> "Image":
+    """The mask as it was told, in the size of the picture that is sent.
+
+    Boxes and mask files mean the picture as the user has it, and are scaled along with it.
+    """
     from . import masks
 
-    content = _mask_content(session, text)
-    mask, original = _opened(content, text), _opened(source.original, source.name)
-    if mask.size == original.size != size:
-        return masks.from_picture(content, original.size, text).resize(size)
-    return masks.from_picture(content, size, text)
+    size, original = (image.width, image.height), image.original
+    if options.mask is not None:
+        content = _mask_content(session, options.mask)
+        scaled_along = original != size and _opened(content, options.mask).size == original
+        return masks.from_picture(content, original if scaled_along else size, options.mask).resize(size)
+    if options.box is not None:
+        return masks.from_box(masks.parse_box(options.box, *original), original).resize(size)
+    picture = _opened(image.content, source.name)
+    if options.color is not None:
+        return masks.from_color(picture, options.color, COLOR_TOLERANCE)
+    return masks.from_alpha(picture)
 
 
 def _mask_content(session: Session, text: str) -> bytes:
-    return read_stdin(session) if text == "-" else read_picture(Path(text).expanduser())
+    return read_stdin(session) if text == "-" else read_picture(local_path(text))
 
 
 def _opened(content: bytes, name: str) -> "Image":
@@ -106,7 +125,7 @@ def _added(session: Session, mask: "Image") -> str:
 
 
 def _png(session: Session, content: bytes, size: tuple[int, int]) -> str:
-    return add_local(session, InputImage(content, "png", *size, hashlib.sha256(content).hexdigest(), ()))
+    return add_local(session, InputImage(content, "png", *size, size, hashlib.sha256(content).hexdigest(), ()))
 
 
 def _show(session: Session, overlay: "Image", path: Path) -> None:
@@ -119,5 +138,8 @@ def _show(session: Session, overlay: "Image", path: Path) -> None:
         write_atomic(path, buffer.getvalue())
     except OSError as error:
         raise DiskError(f"cannot write {shown(path)}: {error.strerror}") from error
-    session.output.result(shown(path))
+    if session.output.mode is Mode.JSON:
+        session.output.record("mask", {"files": [str(path)]})
+    else:
+        session.output.result(shown(path))
     session.output.note("the tinted region would be painted; nothing was sent")

@@ -18,7 +18,7 @@ from .events import Listener
 from .files import create, temporary_beside
 from .formats import EXTENSIONS
 from .interrupts import DetachedExecutor, Stop
-from .json_value import JsonObject
+from .json_value import strings_in
 from .names import LATE, OutputPlan
 from .options import SaveOptions, SubmitOptions
 from .outcome import Outcome, exit_code
@@ -31,6 +31,7 @@ from .submission import Submitter
 from .text import counted, usd
 from .uploads import Uploader
 from .watching import Watcher
+from .wire import encoded
 
 
 def create_task(session: Session, request: TaskRequest, save: SaveOptions, submit: SubmitOptions) -> ExitCode:
@@ -38,7 +39,7 @@ def create_task(session: Session, request: TaskRequest, save: SaveOptions, submi
     if submit.dry_run or submit.price_only:
         return _dry_run(session, request, price_only=submit.price_only)
     session.key  # noqa: B018 - a missing key is told before anything is written
-    session.body(request, {})
+    encoded(session.body(request, {}))
     plan = _output_plan(session, request, save)
     there = [_as_saved(path) for path in plan.paths]
     if save.skip_existing and all(there):
@@ -187,9 +188,12 @@ def _engine(session: Session, client: PiAPIClient, downloader: Downloader, liste
     profile = session.settings.profile
     uploader = Uploader(client, journal, listener, session.inputs, session.upload_service, profile, sleep, scale)
 
-    async def body(entry: Entry) -> JsonObject:
+    async def body(entry: Entry) -> bytes:
         assert entry.request is not None
-        return session.body(entry.request, await uploader.addresses(entry))
+        # A dialect may leave a picture out: only those that stand in the body are uploaded.
+        written = set(strings_in(session.body(entry.request, {})))
+        needed = [image for image in entry.request.local_images if image in written]
+        return encoded(session.body(entry.request, await uploader.addresses(entry, needed)))
 
     return Engine(
         submitter=Submitter(client, journal, listener, stop, body, clock, sleep, timeout, scale),

@@ -53,6 +53,7 @@ class Session:
     ) -> None:
         self.common, self.environ = common, environ
         self._open = ExitStack()
+        self.stdin_read = False
         self.inputs: dict[str, InputImage] = {}  # local pictures of this invocation's requests, by reference
         self._given = {**given, **common.settings()}
         self.stdin = stdin or sys.stdin

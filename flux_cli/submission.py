@@ -18,7 +18,6 @@ from .events import Listener, Submitting, Trouble
 from .fate import RETRIES, Fate
 from .interrupts import Sleep, Stop, StoppedError
 from .journal import Journal
-from .json_value import JsonObject
 from .polling import backoff
 from .task import Task
 from .text import usd
@@ -41,7 +40,7 @@ class Submitter:
     journal: Journal
     listener: Listener
     stop: Stop
-    body: Callable[[Entry], Coroutine[Any, Any, JsonObject]]
+    body: Callable[[Entry], Coroutine[Any, Any, bytes]]
     clock: Callable[[], float]
     sleep: Sleep
     timeout: float
@@ -69,7 +68,7 @@ class Submitter:
             tries[answer.fate] += 1
             await self._before_another_try(entry, answer, tries[answer.fate], deadline)
 
-    async def _post(self, entry: Entry, body: JsonObject) -> Answer:
+    async def _post(self, entry: Entry, body: bytes) -> Answer:
         try:
             return await self.stop.grace(self.client.create(body), GRACE_SECONDS)
         except (StoppedError, asyncio.CancelledError):

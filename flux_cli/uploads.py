@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .client import PassingTroubleError, PiAPIClient
@@ -36,12 +36,11 @@ class Uploader:
     scale: float
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
-    async def addresses(self, entry: Entry) -> dict[str, str]:
-        """The address of every local picture in an entry's request, by reference.
+    async def addresses(self, entry: Entry, references: Iterable[str]) -> dict[str, str]:
+        """The addresses of local pictures, by reference; `entry` is the one that needs them.
 
-        Raises RefusedError, KeyRefusedError, NetworkError; nothing was charged.
+        Raises RefusedError, CreditsError, KeyRefusedError, NetworkError; nothing was charged.
         """
-        references = entry.request.local_images if entry.request else []
         return {reference: await self._address(entry, reference) for reference in references}
 
     async def _address(self, entry: Entry, reference: str) -> str:
@@ -59,18 +58,19 @@ class Uploader:
     async def _upload(self, entry: Entry, image: InputImage) -> str:
         self.listener(Noted(entry.id, f"uploading a picture of {len(image.content) / 1e6:.1f} MB"))
         name = f"{image.sha256[:16]}.{image.extension}"
-        for attempt in range(1, TRIES + 1):
+        attempt = 0
+        while True:
             try:
                 return await self.client.upload(self.service, name, image.content)
             except PassingTroubleError as trouble:
+                attempt += 1
+                if attempt == TRIES:
+                    raise NetworkError(f"the picture could not be uploaded: {trouble.message}") from trouble
                 wait = trouble.retry_after if trouble.retry_after is not None else backoff(attempt, self.scale)
-                message = f"the upload failed: {trouble.message}"
-                if attempt < TRIES:
-                    self.listener(Trouble(entry.id, message, wait))
-                    await self.sleep(wait)
+                self.listener(Trouble(entry.id, f"the upload failed: {trouble.message}", wait))
+                await self.sleep(wait)
             except RefusedError as refused:
                 if "plan" not in refused.message.casefold():
                     raise
                 hint = "uploads need the Creator plan or higher; give the address of a public picture instead"
                 raise RefusedError(refused.message, hint=hint, code="plan") from refused
-        raise NetworkError(f"the picture could not be uploaded: {message}")

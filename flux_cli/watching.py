@@ -111,7 +111,9 @@ class Watcher:
             self.journal.move(entry, state=State.FAILED, status=word, ended=time.time(), problem=problem_of(error))
             raise error
         if task.urls or task.inline:
-            return self.journal.move(entry, state=State.READY, status=word, urls=task.urls, ended=time.time())
+            return self.journal.move(
+                entry, state=State.READY, status=word, urls=task.urls, ended=_ended_at(entry, task)
+            )
         streaks.empty += 1
         if streaks.empty <= EMPTY_LOOKS:
             return None
@@ -120,6 +122,13 @@ class Watcher:
             f"task {task.id} is completed, but the service lists no picture",
             hint=f"ask again later: flux wait {task.id}",
         )
+
+
+def _ended_at(entry: Entry, task: Task) -> float | None:
+    """When the task ended: as the service says, else now; None for a task from elsewhere of which nobody knows."""
+    if task.ended is not None:
+        return min(task.ended.timestamp(), time.time())
+    return time.time() if entry.submitted is not None else None
 
 
 def still_running(entry: Entry, timeout: float) -> StillRunningError:

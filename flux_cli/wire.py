@@ -4,10 +4,12 @@ The specification and the live service name some fields differently (docs/servic
 know it tolerates, so that both can be told.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import singledispatch
 
+from .errors import UsageError
 from .json_value import Json, JsonObject
 from .operations import (
     Control,
@@ -24,6 +26,7 @@ from .operations import (
     TextToImage,
 )
 from .request import TaskRequest
+from .text import clean
 
 DIALECTS = ("both", "sop", "live")
 """Whose field names a request uses where the specification (SOP) and the live service differ; `both`: both."""
@@ -150,6 +153,14 @@ def _control(control: Control, keep: bool, writer: Writer) -> Json:
     return writer.pair(sop, live | {"return_preprocessed_image": True if keep else None})
 
 
+def encoded(body: JsonObject) -> bytes:
+    """A body as it is sent. Raises UsageError for what JSON or UTF-8 cannot hold, which `--set` may bring in."""
+    try:
+        return json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the request cannot be written as JSON: {clean(str(error), 120)}") from error
+
+
 def dialect_problems(request: TaskRequest, dialect: str) -> list[str]:
     """What a dialect cannot say."""
     operation = request.operation
@@ -160,7 +171,9 @@ def dialect_problems(request: TaskRequest, dialect: str) -> list[str]:
         f"--lora {lora.name}: the live service takes names only, not addresses" for lora in loras if lora.is_address
     ]
     if isinstance(operation, Inpaint) and operation.cut_out is None:
-        found.append("the live service needs the region as a hole in a local picture, and this one is an address")
+        found.append("the live service reads the region as a hole in the picture: picture and mask must be local files")
+    if isinstance(operation, Redux) and operation.strength is not None:
+        found.append("the live service knows no --strength for a variation")
     return found
 
 

@@ -76,9 +76,9 @@ def near(pixel: object, colour: tuple[int, int, int]) -> bool:
     return all(abs(a - b) <= 6 for a, b in zip(pixel, colour, strict=True))
 
 
-def refused(content: bytes, name: str = "a.png", fit: bool = True, multiple: int = 1) -> str:
+def refused(content: bytes, name: str = "a.png", fit: bool = True) -> str:
     with pytest.raises(UsageError) as caught:
-        prepared(content, name, fit=fit, multiple=multiple)
+        prepared(content, name, fit=fit)
     return "; ".join([caught.value.message, *caught.value.details])
 
 
@@ -177,7 +177,7 @@ def test_a_picture_that_fits_passes_byte_for_byte(what: str, fit: bool) -> None:
     picture = prepared(content, "a.png", fit=fit)
     read_as = "jpg" if content.startswith(b"\xff\xd8") else "webp" if content.startswith(b"RIFF") else "png"
     size = {"smallest": (256, 256), "most pixels": (4096, 256)}.get(what, (300, 256))
-    assert picture == InputImage(content, read_as, *size, hashlib.sha256(content).hexdigest(), ())
+    assert picture == InputImage(content, read_as, *size, size, hashlib.sha256(content).hexdigest(), ())
     read(picture)
 
 
@@ -213,50 +213,13 @@ def test_too_many_pixels_are_scaled_down_in_the_same_format(kind: str) -> None:
     content = encoded(drawn((1800, 1200)), kind)
     picture = prepared(content, "photo", fit=True)
     told = "photo: scaled from 1800x1200 to 1254x836, the service takes up to 1048576 pixels"
-    assert (picture.extension, picture.notes) == (kind, (told,))
+    assert (picture.extension, picture.original, picture.notes) == (kind, (1800, 1200), (told,))
     image = read(picture).convert("RGB")
     assert image.size == (1254, 836)
     for x, y, colour in ((20, 10, (255, 0, 0)), (700, 0, (0, 0, 0)), (700, 835, (254, 254, 254))):
         assert near(image.getpixel((x, y)), colour)
     assert refused(content, "photo", fit=False) == (
         "photo: 1800x1200 has 2160000 pixels, the service takes up to 1048576 (1024x1024)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("size", "multiple", "scaled", "trimmed"),
-    [
-        ((300, 270), 16, None, (288, 256)),
-        ((1030, 1000), 8, None, (1024, 1000)),
-        ((1300, 1000), 32, (1167, 898), (1152, 896)),
-        ((320, 256), 32, None, None),
-    ],
-)
-def test_sides_are_trimmed_to_a_multiple(
-    size: tuple[int, int], multiple: int, scaled: tuple[int, int] | None, trimmed: tuple[int, int] | None
-) -> None:
-    content = encoded(noise(size), "png")
-    picture = prepared(content, "a", fit=True, multiple=multiple)
-    assert read(picture).size == (trimmed or size)
-    assert [" ".join(note.split()[1:2]) for note in picture.notes] == ["scaled"] * bool(scaled) + ["trimmed"] * bool(
-        trimmed
-    )
-    if trimmed:
-        start = scaled or size
-        told = f"a: trimmed from {start[0]}x{start[1]} to {trimmed[0]}x{trimmed[1]}, to multiples of {multiple}"
-        assert picture.notes[-1] == told
-        assert f"the sides of {size[0]}x{size[1]} are not multiples of {multiple}" in refused(
-            content, fit=False, multiple=multiple
-        )
-    if trimmed and not scaled:  # the middle, not resampled
-        left, top = (size[0] - trimmed[0]) // 2, (size[1] - trimmed[1]) // 2
-        middle = noise(size).crop((left, top, left + trimmed[0], top + trimmed[1]))
-        assert read(picture).tobytes() == middle.tobytes()
-
-
-def test_a_picture_that_would_be_trimmed_too_small_is_refused() -> None:
-    assert refused(encoded(drawn((300, 260)), "png"), multiple=48) == (
-        "a.png: 300x260 would be fitted to 288x240, the service takes 256x256 and more, up to 1048576 pixels"
     )
 
 
@@ -274,7 +237,7 @@ def test_a_turned_picture_is_turned_back(orientation: int, fit: bool, kind: str)
     assert picture.notes == ("a: turned as its EXIF says",)
     image = read(picture).convert("RGB")
     lying = orientation < 5
-    assert image.size == ((400, 256) if lying else (256, 400))
+    assert image.size == picture.original == ((400, 256) if lying else (256, 400))
     corners = {
         f"{across} {down}"
         for across, x in (("left", 15), ("right", image.width - 16))
@@ -283,6 +246,11 @@ def test_a_turned_picture_is_turned_back(orientation: int, fit: bool, kind: str)
     }
     assert corners == {CORNERS[orientation]}
     assert image.getexif().get(0x0112, 1) == 1, "it would be turned twice"
+
+
+def test_the_original_size_of_a_turned_and_scaled_picture_is_upright() -> None:
+    picture = prepared(encoded(drawn((1800, 1200)), "jpg", exif=exif(6)), "a", fit=True)
+    assert (read(picture).size, picture.original) == ((836, 1254), (1200, 1800))
 
 
 @every_kind
@@ -344,7 +312,7 @@ def test_what_is_too_heavy_gets_lighter_step_by_step(
     content = encoded(noise((400, 400), mode), kind, exif=exif(3), lossless=True)
     monkeypatch.setattr(images, "MAX_UPLOAD_BYTES", limit)
     picture = prepared(content, "a", fit=True)
-    assert (picture.extension, read(picture).size) == (extension, size)
+    assert (picture.extension, read(picture).size, picture.original) == (extension, size, (400, 400))
     limit_told = f"an upload takes up to {limit / 1e6 + 0.04:.1f} MB"
     assert len(picture.content) <= limit
     assert picture.notes == ("a: turned as its EXIF says", *(f"{note}, {limit_told}" for note in told))
@@ -358,9 +326,9 @@ def test_what_cannot_be_made_light_enough_is_refused(monkeypatch: pytest.MonkeyP
 
 def test_everything_that_fitting_would_mend_is_told_at_once() -> None:
     content = with_chunk(encoded(drawn((1100, 1001), "L"), "png"), b"fiLl", bytes(MAX_UPLOAD_BYTES))
-    assert refused(content, fit=False, multiple=8) == (
-        "3 things are wrong; a.png: 1100x1001 has 1101100 pixels, the service takes up to 1048576 (1024x1024); "
-        "a.png: the sides of 1100x1001 are not multiples of 8; a.png has 10.1 MB, an upload takes up to 10 MB"
+    assert refused(content, fit=False) == (
+        "2 things are wrong; a.png: 1100x1001 has 1101100 pixels, the service takes up to 1048576 (1024x1024); "
+        "a.png has 10.1 MB, an upload takes up to 10 MB"
     )
 
 

@@ -98,7 +98,7 @@ def inpaint(
     from ..making import inpainted
     from ..runs import create_task
 
-    request = inpainted(session, image, prompt, region, task, inputs)
+    request = inpainted(session, image, prompt, region, task, inputs, overwrite=save.overwrite)
     return create_task(session, request, save, submit) if request else ExitCode.OK
 
 

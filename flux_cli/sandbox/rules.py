@@ -3,6 +3,7 @@
 import math
 
 from ..catalog import Catalog, Model
+from ..config import is_picture_address
 from ..errors import UsageError
 from ..json_value import Json, JsonObject, object_at
 
@@ -82,7 +83,7 @@ def _check_pictures(fields: JsonObject, operation: str) -> None:
 
 def is_address(value: Json) -> bool:
     """Whether a value is an http(s) address."""
-    return isinstance(value, str) and value.startswith(("http://", "https://"))
+    return isinstance(value, str) and is_picture_address(value)
 
 
 def lists(fields: JsonObject, name: str) -> list[JsonObject]:
