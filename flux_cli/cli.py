@@ -129,6 +129,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
     arguments = _priced(arguments)
+    if "_FLUX_COMPLETE" in os.environ:  # the shell asks what could follow
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # Typer's own way in
+
+        completion_init()
     try:
         return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
     except typer.TyperException as error:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from .completion import models, presets
 from .errors import UsageError
 from .names import DEFAULT_TEMPLATE, OutputPlan, is_template, picture_paths, unique
 from .text import clean
@@ -38,7 +39,10 @@ class TaskOptions:
     """How the task is to be done."""
 
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="schnell, dev, pro, dev-advanced, a full id, or auto.")
+        str | None,
+        typer.Option(
+            "-m", "--model", autocompletion=models, help="schnell, dev, pro, dev-advanced, a full id, or auto."
+        ),
     ] = None
     commercial: Annotated[bool, typer.Option("--commercial", help="Refuse a model without commercial licence.")] = False
     negative: Annotated[str | None, typer.Option("--negative", metavar="TEXT", help="What to avoid.")] = None
@@ -91,7 +95,13 @@ class SizeOptions:
     width: Annotated[int | None, typer.Option("--width", metavar="PX", help="Width.")] = None
     height: Annotated[int | None, typer.Option("--height", metavar="PX", help="Height.")] = None
     preset: Annotated[
-        str | None, typer.Option("--preset", metavar="NAME", help="portrait, landscape, square; with what suits them.")
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            autocompletion=presets,
+            help="portrait, landscape, square; with what suits them.",
+        ),
     ] = None
 
 

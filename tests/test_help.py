@@ -1,5 +1,8 @@
 """Help, README and the program say the same."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,27 @@ def test_the_readme_lists_every_exit_code_and_setting() -> None:
 def test_the_exit_codes_are_in_the_help(flux: Flux) -> None:
     told = flux("--help").out
     assert all(f"{code.value:>4}  {code.meaning}" in told for code in ExitCode)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("flux ge", ["gen"]),
+        ("flux lora x --lora an", ["anime"]),
+        ("flux gen -m sch", ["schnell"]),
+        ("flux gen --preset ", ["portrait", "landscape", "square"]),
+        ("flux controlnet x --control ho", []),
+        ("flux controlnet x --control de", ["depth="]),
+    ],
+)
+def test_the_shell_completes(words: str, completed: list[str]) -> None:
+    place = len(words.split(" ")) - 1
+    asked = {"_FLUX_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv[0] = 'flux'; from flux_cli.__main__ import run; run()"],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == completed

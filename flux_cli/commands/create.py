@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ..completion import controls, loras
 from ..errors import ExitCode
 from ..options import InputOptions, SaveOptions, SizeOptions, SubmitOptions, TaskOptions, WaitOptions
 from ..session import Session
@@ -13,11 +14,18 @@ Prompt = Annotated[
 ]
 LoRAs = Annotated[
     list[str] | None,
-    typer.Option("--lora", metavar="NAME[:STRENGTH]", help="A style, by name or address; repeatable."),
+    typer.Option(
+        "--lora", metavar="NAME[:STRENGTH]", autocompletion=loras, help="A style, by name or address; repeatable."
+    ),
 ]
 Controls = Annotated[
     list[str] | None,
-    typer.Option("--control", metavar="TYPE=IMG[:STRENGTH]", help="Follow a picture's structure; repeatable."),
+    typer.Option(
+        "--control",
+        metavar="TYPE=IMG[:STRENGTH]",
+        autocompletion=controls,
+        help="Follow a picture's structure; repeatable.",
+    ),
 ]
 StartImage = Annotated[
     str | None, typer.Option("--image", metavar="IMG", help="Restyle this picture instead of painting a new one.")
