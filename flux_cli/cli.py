@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from . import __version__
-from .commands import choose, create, edit, setup, tasks
+from .commands import choose, create, edit, results, setup, tasks
 from .errors import ExitCode, FluxError, InterruptError, UsageError
 from .options import CommonOptions, expand
 from .output import Mode, Output
@@ -73,6 +73,8 @@ COMMANDS: dict[str, Callable[..., ExitCode]] = {
     "wait": tasks.wait,
     "resume": tasks.resume,
     "history": tasks.history,
+    "show": results.show,
+    "again": results.again,
     "models": choose.models,
     "cost": choose.cost,
     "balance": choose.balance,
@@ -92,7 +94,7 @@ for name, function in CONFIG_COMMANDS.items():
 app.add_typer(config, name="config")
 
 
-PRICED = ("gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
+PRICED = ("again", "gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
 """Commands whose command lines `flux cost` prices."""
 
 

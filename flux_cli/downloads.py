@@ -12,7 +12,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -206,8 +206,23 @@ def unpack(inline: str, target: Path) -> Download:
     except (binascii.Error, ValueError, BrokenPictureError) as error:
         raise DownloadError(f"the picture inside the reply is unusable: {error}") from error
     temporary = temporary_beside(target)
-    with _new_file(temporary) as file:
+    _write_synced(temporary, content)
+    return _verified(temporary)
+
+
+def rewritten(download: Download, content: bytes) -> Download:
+    """The download with other bytes for the same picture. Raises OSError; then the old one is gone."""
+    try:
+        download.path.unlink()
+        _write_synced(download.path, content)
+    except BaseException:
+        download.path.unlink(missing_ok=True)
+        raise
+    return replace(download, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with _new_file(path) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    return _verified(temporary)

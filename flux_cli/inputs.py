@@ -136,10 +136,7 @@ def _made_before(session: Session, text: str, *, fit: bool) -> Input:
 
 def _entry(session: Session, text: str) -> Entry:
     word = text.removeprefix("@")
-    if word == "last":
-        found = session.journal.last_saved(service=session.service, profile=session.settings.profile)
-    else:
-        found = session.find(word)
+    found = session.last_saved() if word == "last" else session.find(word)
     if found is None or found.state not in (State.SAVED, State.READY):
         raise UsageError(f"no picture is known as {clean(text, 60)}", hint="see: flux history")
     return found

@@ -44,10 +44,12 @@ class OutputPlan:
 
     paths: absolute; one for each picture that was ordered. May hold `LATE`.
     overwrite: an existing file is replaced.
+    metadata: the picture tells how it was made.
     """
 
     paths: tuple[Path, ...]
     overwrite: bool = False
+    metadata: bool = True
 
     def path(self, index: int, task_id: str) -> Path:
         """The place of picture `index` (from 0); for more pictures than ordered, a name after the last."""

@@ -149,6 +149,7 @@ class SaveOptions:
         Path | None, typer.Option("-d", "--output-dir", metavar="DIR", help="Folder for the pictures. [.]")
     ] = None
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False
+    no_metadata: Annotated[bool, typer.Option("--no-metadata", help="Leave the request out of the picture.")] = False
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Buy nothing when the file exists.")] = False
 
     def settings(self) -> dict[str, str | None]:
@@ -180,7 +181,7 @@ class SaveOptions:
         paths = picture_paths(self.output or template, values, count, folder)
         if not self.overwrite and not self.skip_existing and (self.output is None or is_template(self.output)):
             paths = _all_free(paths)
-        return OutputPlan(tuple(paths), self.overwrite)
+        return OutputPlan(tuple(paths), self.overwrite, not self.no_metadata)
 
 
 def _all_free(paths: list[Path]) -> list[Path]:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .client import NoSuchTaskError, PassingTroubleError, PiAPIClient
-from .downloads import Download, Downloader, DownloadError, ForbiddenError, GoneError, unpack
+from .downloads import Download, Downloader, DownloadError, ForbiddenError, GoneError, rewritten, unpack
 from .entry import Entry, SavedFile, State
 from .errors import DiskError, NotSavedError
 from .events import Fetching, Listener, Noted, Trouble
 from .files import place
 from .interrupts import Sleep
 from .journal import Journal
+from .metadata import texts_for
 from .names import unique
+from .png import with_texts
 from .polling import backoff
 from .submission import problem_of
 from .task import Task
@@ -118,6 +120,7 @@ class Saver:
     def _place(self, entry: Entry, index: int, download: Download) -> SavedFile:
         """Give the picture its name, with the extension that its bytes deserve; never on top of another file."""
         planned = self._target(entry, index)
+        download = _with_metadata(download, entry)
         target = planned
         if planned.suffix.lower() != f".{download.picture.extension}":
             target = planned.with_suffix(f".{download.picture.extension}")
@@ -146,6 +149,14 @@ class Saver:
         error = NotSavedError(f"the picture of task {entry.task_id} has expired: {reason}", code="expired")
         self.journal.move(entry, state=State.EXPIRED, problem=problem_of(error))
         return error
+
+
+def _with_metadata(download: Download, entry: Entry) -> Download:
+    """The same picture, telling how it was made; only a PNG can, without encoding a pixel anew."""
+    if entry.request is None or not entry.output.metadata or download.picture.extension != "png":
+        return download
+    texts = texts_for(entry.request, entry.task_id or "", entry.price)
+    return rewritten(download, with_texts(download.path.read_bytes(), texts))
 
 
 def _holds(path: Path, sha256: str) -> bool:

@@ -232,6 +232,10 @@ class Session:
         """The newest entry of this service and profile with this id or this task id."""
         return self.journal.find(word, service=self.service, profile=self.settings.profile)
 
+    def last_saved(self) -> "Entry | None":
+        """The newest entry of this service and profile whose pictures are on disk."""
+        return self.journal.last_saved(service=self.service, profile=self.settings.profile)
+
     def schedule(self, entry: "Entry") -> PollSchedule:
         """When to look at an entry's task."""
         models = self.catalog.models.values()

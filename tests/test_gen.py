@@ -90,7 +90,7 @@ def test_a_seed_makes_the_same_picture_again(flux: Flux, service: Service) -> No
     flux('gen "a tree" --seed 5 --size 256x256 -o two.png')
     flux('gen "a tree" --seed 6 --size 256x256 -o three.png')
 
-    one, two, three = (Path(f"{name}.png").read_bytes() for name in ("one", "two", "three"))
+    one, two, three = (Image.open(f"{name}.png").tobytes() for name in ("one", "two", "three"))
     assert one == two != three
 
 

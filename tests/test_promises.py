@@ -340,7 +340,7 @@ def test_a_picture_inside_the_reply_is_saved(flux: Flux, service: Service) -> No
 
     content = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(content, "PNG")
-    flux(GEN + " --no-wait")
+    flux(GEN + " --no-wait --no-metadata")
     inline = base64.b64encode(content.getvalue()).decode()
     service.answer(*LOOK, task_reply(service, output={"image_url": "", "image_base64": inline}))
 

@@ -1,0 +1,46 @@
+"""Commands about pictures that were made before."""
+
+from typing import Annotated
+
+import typer
+
+from ..errors import ExitCode
+from ..options import SaveOptions, SizeOptions, SubmitOptions, TaskOptions, WaitOptions
+from ..session import Session
+
+Picture = Annotated[
+    str, typer.Argument(metavar="FILE|ID", help="A picture, a journal entry, a task id or @last.", show_default=False)
+]
+NewPrompt = Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Another prompt.")]
+
+
+def show(session: Session, picture: Picture) -> ExitCode:
+    """Tell how a picture was made: from the file itself, or from the journal.
+
+    flux show fox.png
+    """
+    from ..remaking import show_made
+
+    return show_made(session, picture)
+
+
+def again(
+    session: Session,
+    picture: Picture,
+    task: TaskOptions,
+    shape: SizeOptions,
+    save: SaveOptions,
+    wait: WaitOptions,
+    submit: SubmitOptions,
+    prompt: NewPrompt = None,
+) -> ExitCode:
+    """Make a picture once more, with the same seed, and with what the options change.
+
+    flux again fox.png --guidance 4.5 -o fox-2.png
+
+    flux again @last --seed 8
+    """
+    from ..remaking import made_again
+    from ..runs import create_task
+
+    return create_task(session, made_again(session, picture, prompt, task, shape), save, submit)

@@ -1,0 +1,121 @@
+"""Pictures made before: how they were made, and making them anew."""
+
+import json
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from . import __version__
+from .compose import Composer
+from .errors import ExitCode, UsageError
+from .inputs import MARGIN_SECONDS, local_path, read_picture
+from .json_value import JsonObject
+from .metadata import Made, made_from
+from .operations import LOCAL, Control, Sized
+from .options import SizeOptions, TaskOptions
+from .output import Mode
+from .png import texts_in
+from .request import TaskRequest
+from .session import Session
+from .text import clean, usd
+from .wire import merged
+
+T = TypeVar("T")
+OPTIONAL = ("negative_prompt", "guidance", "denoise", "steps", "batch_size", "width", "height")
+"""Fields of an operation that options set; the rest is the operation's own."""
+
+
+def how_made(session: Session, word: str) -> Made:
+    """How the picture in a file, or of a journal entry or task id, was made. Raises UsageError."""
+    path = local_path(word.removeprefix("@"))
+    if not word.startswith("@") and path.exists():
+        return made_from(texts_in(read_picture(path)))
+    last = word == "@last"
+    entry = session.last_saved() if last else session.find(word.removeprefix("@"))
+    if entry is None:
+        raise UsageError(f"no file, entry or task is called {clean(word, 80)}", hint="see: flux history")
+    if entry.request is None:
+        raise UsageError(f"{clean(word, 80)} was made elsewhere: how is not known here")
+    return Made(entry.request, entry.task_id or "", entry.price, __version__)
+
+
+def show_made(session: Session, word: str) -> ExitCode:
+    """Print how a picture was made."""
+    path = local_path(word)
+    if path.is_file() and session.output.mode is not Mode.JSON:
+        texts = texts_in(read_picture(path))
+        if "flux" not in texts and texts:  # another tool's picture: what it tells, as it tells it
+            _show_foreign(session, path, texts)
+            return ExitCode.OK
+    made = how_made(session, word)
+    request = made.request.to_json()
+    cost = None if made.cost is None else str(made.cost)
+    if session.output.mode is Mode.JSON:
+        content: JsonObject = {"request": request, "task_id": made.task_id, "cost_usd": cost, "version": made.version}
+        session.output.record("made", content)
+        return ExitCode.OK
+    rows = {**request, "task": made.task_id, "cost": None if made.cost is None else usd(made.cost)}
+    for name, value in rows.items():
+        if value is not None:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            session.output.result(f"{name.replace('_', ' '):<16} {clean(text, 1600)}")
+    return ExitCode.OK
+
+
+def _show_foreign(session: Session, path: Path, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        session.output.result(f"{clean(name, 79):<16} {clean(text, 2000)}")
+    session.output.note(f"{path.name} was not made by flux")
+
+
+def made_again(session: Session, word: str, prompt: str | None, task: TaskOptions, shape: SizeOptions) -> TaskRequest:
+    """The request of a picture once more, with what the options change. Raises UsageError."""
+    before = how_made(session, word).request
+    operation, natural = before.operation, None
+    if isinstance(operation, Sized):
+        natural = (operation.width, operation.height)
+    elif shape != SizeOptions():
+        raise UsageError(f"a picture made by {operation.name} has no size of its own to change")
+    options = replace(
+        task,
+        negative=_first(task.negative, operation.negative_prompt),
+        guidance=_first(task.guidance, operation.guidance),
+        denoise=_first(task.denoise, operation.denoise),
+        steps=_first(task.steps, operation.steps),
+        batch_size=task.batch_size if task.batch_size != 1 else operation.batch_size,
+        seed=_first(task.seed, before.seed),
+        model=_first(task.model, before.model),
+    )
+    own = {field.name: getattr(operation, field.name) for field in fields(operation)}
+    own = {name: _alive(session, value) for name, value in own.items() if name not in OPTIONAL}
+    own["prompt"] = _first(prompt, operation.prompt)
+    settings = {**session.settings.texts, "model": options.model}
+    composer = Composer(session.catalog, settings, options, shape if natural else None, natural)
+    request = composer.request(type(operation), **own)
+    return replace(request, overrides=merged(before.overrides, request.overrides))
+
+
+def _first(new: T | None, old: T) -> T:
+    return old if new is None else new
+
+
+def _alive(session: Session, value: Any) -> Any:
+    """A field of an operation, its local pictures replaced by the addresses at which they were uploaded."""
+    if isinstance(value, tuple):
+        return tuple(_alive(session, item) for item in value)
+    if isinstance(value, Control):
+        return replace(value, image=_alive(session, value.image))
+    if not isinstance(value, str) or not value.startswith(LOCAL):
+        return value
+    url = session.journal.upload_of(
+        value.removeprefix(LOCAL),
+        service=session.upload_service,
+        profile=session.settings.profile,
+        alive_until=time.time() + MARGIN_SECONDS / 3,
+    )
+    if url is None:
+        raise UsageError(
+            "the picture that went in is not at the service any more", hint="run the command again with the local file"
+        )
+    return url
