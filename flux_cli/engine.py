@@ -10,25 +10,29 @@ from dataclasses import dataclass
 
 from .entry import Entry, State
 from .errors import ConfigError, CreditsError, DiskError, FluxError, InterruptError, JournalError, PartialError
-from .events import Accepted, Ended, Listener
+from .events import Accepted, Ended, Listener, Noted
 from .interrupts import Stop, StoppedError
 from .journal import Journal
 from .outcome import Outcome
 from .polling import PollSchedule
 from .saving import Saver
+from .slots import Slot, Slots
 from .submission import Submitter
 from .task import Task
 from .text import counted
 from .watching import Watcher
 
+FOLLOWED = 50
+"""Tasks that were accepted earlier and are looked at together."""
 HALTING = (ConfigError, CreditsError, DiskError, JournalError)
 """Errors that the next submission would meet too: what is accepted is still fetched, nothing new is sent."""
 
 
 @dataclass
 class Engine:
-    """Runs entries. `concurrency` is how many tasks may be unfinished at the service at once.
+    """Runs entries.
 
+    slots: how many tasks may be unfinished at the service at once, all processes together.
     halted: the error that stopped further submissions, if one did.
     """
 
@@ -40,7 +44,7 @@ class Engine:
     stop: Stop
     schedule: Callable[[Entry], PollSchedule]
     clock: Callable[[], float]
-    concurrency: int
+    slots: Slots
     halted: FluxError | None = None
 
     async def run(self, entries: Iterable[Entry], report: Callable[[Outcome], None], *, wait: bool = True) -> None:
@@ -49,7 +53,7 @@ class Engine:
         wait: False stops at accepted. Entries that were not begun when the user or an error stopped the run stay
         planned. Raises only what is a bug, after everything in flight has come to rest.
         """
-        slots = asyncio.Semaphore(self.concurrency)
+        followed = asyncio.Semaphore(FOLLOWED)
         live: set[asyncio.Task[None]] = set()
         crashed: list[BaseException] = []
 
@@ -60,13 +64,13 @@ class Engine:
 
         try:
             for entry in entries:
-                await slots.acquire()
-                if self.stop.requested or crashed:
+                place = await self._place(entry, followed)
+                if place is None or self.stop.requested or crashed:
                     break
                 if self.halted and entry.state is State.PLANNED:
-                    slots.release()
+                    place.release()
                     continue
-                task = asyncio.create_task(self._run_one(entry, report, slots, wait))
+                task = asyncio.create_task(self._run_one(entry, report, place, wait))
                 live.add(task)
                 task.add_done_callback(ended)
             while live:
@@ -79,12 +83,27 @@ class Engine:
         if crashed:
             raise crashed[0]
 
+    async def _place(self, entry: Entry, followed: asyncio.Semaphore) -> "Slot | _Follower | None":
+        """A place for an entry; None when the user asked to stop while it waited.
+
+        Only a submission takes one of the shared slots: a task that runs already holds nobody up.
+        """
+        if entry.state is not State.PLANNED:
+            await followed.acquire()
+            return _Follower(followed)
+        if slot := self.slots.try_acquire():
+            return slot
+        self.listener(Noted(entry.id, "waiting: as many tasks run as the plan or -j allows"))
+        try:
+            return await self.stop.guard(self.slots.acquire())
+        except StoppedError:
+            return None
+
     async def _run_one(
-        self, entry: Entry, report: Callable[[Outcome], None], slots: asyncio.Semaphore, wait: bool
+        self, entry: Entry, report: Callable[[Outcome], None], slot: "Slot | _Follower", wait: bool
     ) -> None:
         started = self.clock()
         error: FluxError | None = None
-        slot = _Slot(slots)
         try:
             entry = await self._advance(entry, slot, wait)
         except StoppedError:
@@ -100,7 +119,7 @@ class Engine:
         self.listener(Ended(entry.id, entry.state))
         report(Outcome(entry, error, self.clock() - started))
 
-    async def _advance(self, entry: Entry, slot: "_Slot", wait: bool) -> Entry:
+    async def _advance(self, entry: Entry, slot: "Slot | _Follower", wait: bool) -> Entry:
         task: Task | None = None
         if entry.state is State.PLANNED:
             entry, task = await self.submitter.submit(entry)
@@ -137,16 +156,17 @@ class Engine:
         return InterruptError("interrupted; nothing was sent", signal_number=number)
 
 
-class _Slot:
-    """One place under the cap, given back once."""
+class _Follower:
+    """A place among the tasks that are only followed, given back once."""
 
-    def __init__(self, slots: asyncio.Semaphore) -> None:
-        self._slots: asyncio.Semaphore | None = slots
+    def __init__(self, followed: asyncio.Semaphore) -> None:
+        self._followed: asyncio.Semaphore | None = followed
 
     def release(self) -> None:
-        if self._slots:
-            self._slots.release()
-            self._slots = None
+        """Give the place back; a second time does nothing."""
+        if self._followed:
+            self._followed.release()
+            self._followed = None
 
 
 def _shortfall(entry: Entry) -> PartialError | None:

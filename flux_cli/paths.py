@@ -46,6 +46,11 @@ class Paths:
         return self.state / "locks"
 
     @property
+    def slots(self) -> Path:
+        """The places for tasks that run at once, a folder an account."""
+        return self.state / "slots"
+
+    @property
     def pictures(self) -> Path:
         """Pictures that were written to a pipe: kept here too, for the pipe may break."""
         return self.state / "pictures"

@@ -204,5 +204,5 @@ def _engine(session: Session, client: PiAPIClient, downloader: Downloader, liste
         stop=stop,
         schedule=session.schedule,
         clock=clock,
-        concurrency=session.concurrency,
+        slots=session.slots,
     )

@@ -3,6 +3,7 @@
 Heavy imports (httpx, asyncio, sqlite3, Pillow) wait inside the methods that need them.
 """
 
+import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .entry import Entry, State
     from .images import InputImage
     from .journal import Journal
+    from .slots import Slots
 
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
 SANDBOX_KEY = "sandbox"
@@ -223,6 +225,14 @@ class Session:
         from .journal import Journal
 
         return self._open.enter_context(closing(Journal(self.paths.journal, self.paths.locks)))
+
+    @property
+    def slots(self) -> "Slots":
+        """The limit on tasks at once, shared by all processes that use the same service and profile."""
+        from .slots import Slots
+
+        account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
+        return Slots(self.paths.slots / account, self.concurrency, warn=self.output.warn)
 
     def entries(self, *states: "State") -> "list[Entry]":
         """The journal's entries of this service and profile that are in one of `states`."""

@@ -107,3 +107,50 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_paid_twice(
     assert len(list(Path().glob("boat-*.png"))) == len(known)
     for path in Path().glob("*.png"):
         whole_picture(path.read_bytes())
+
+
+def test_processes_share_the_plans_limit(
+    flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start
+) -> None:
+    """Six at once on a plan of two: nobody is refused, for nobody asks in vain."""
+    with miniature(tmp_path / "free.db", plan="free", speed=60) as service:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        processes = [start(f"gen boat --seed {number} --size 64x64 -q") for number in range(6)]
+        outputs = [process.communicate(timeout=60) for process in processes]
+        charged = len(service.charges)
+        refused = service.posts() - charged
+
+    assert [(process.returncode, err) for process, (_, err) in zip(processes, outputs, strict=True)] == [(0, "")] * 6
+    assert charged == 6
+    # A task's end is learnt a moment after it: a slot may be free here before it is there, never the other way round.
+    assert refused == 0
+
+
+def test_a_killed_process_gives_its_slot_back(
+    flux: Flux, service: Service, start: Start, entries: Callable[[], list[Entry]]
+) -> None:
+    service.answer("GET", "/api/v1/task/", *[(503, {}, b"")] * 100)
+    holder = start("gen slow --size 64x64 -j 1")
+    while not any(entry.state is State.ACCEPTED for entry in entries()):
+        pass
+    waiting = start("gen boat --seed 1 --size 64x64 -j 1")
+    assert waiting.stderr is not None
+    assert "waiting: as many tasks run as the plan or -j allows" in waiting.stderr.readline()
+    holder.kill()
+    holder.communicate()
+    service.scripted.clear()
+    assert waiting.communicate(timeout=30)[0] == "boat-1.png\n"
+
+
+def test_following_a_task_needs_no_slot(
+    flux: Flux, service: Service, start: Start, entries: Callable[[], list[Entry]]
+) -> None:
+    flux("gen boat --seed 1 --size 64x64 --no-wait")
+    service.answer("GET", f"/pictures/{service.charges[0].id}", (503, {}, b""))
+    service.answer("GET", "/api/v1/task/", *[(503, {}, b"")] * 3)
+    holder = start("gen slow --size 64x64 -j 1")
+    while len(entries()) < 2:
+        pass
+    assert flux("resume -q -j 1").out == "boat-1.png\n"
+    holder.communicate(timeout=30)
