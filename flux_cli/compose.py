@@ -19,6 +19,7 @@ from .names import prompt_slug
 from .operations import LoRA, Operation
 from .options import SizeOptions, TaskOptions
 from .request import SEED_LIMIT, TaskRequest
+from .sweeps import parse_numbers
 from .text import clean
 from .wire import dialect_problems, merged
 
@@ -30,6 +31,50 @@ Size = tuple[int, int]
 """Width and height in pixels."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The numeric options of one picture; None leaves it to the service, or, for the seed, to chance."""
+
+    guidance: float | None = None
+    denoise: float | None = None
+    steps: int | None = None
+    seed: int | None = None
+
+
+KINDS: dict[str, type[int] | type[float]] = {"guidance": float, "denoise": float, "steps": int, "seed": int}
+"""The numeric options, which may be lists: in this order they are nested, the last fastest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one picture is to be: a prompt, and the numbers chosen for it."""
+
+    prompt: str
+    choices: Choices = Choices()
+
+
+def axes_of(task: TaskOptions) -> dict[str, list[int | float]]:
+    """The values of each numeric option that was given. Raises UsageError."""
+    found: dict[str, list[int | float]] = {}
+    for name, kind in KINDS.items():
+        text = getattr(task, name)
+        if text is not None:
+            try:
+                found[name] = list(parse_numbers(text, kind))
+            except UsageError as error:
+                raise UsageError(f"--{name}: {error.message}", hint=error.hint) from error
+    return found
+
+
+def single_choice(task: TaskOptions) -> Choices:
+    """The numeric options of a command that makes one picture. Raises UsageError for a list."""
+    axes = axes_of(task)
+    if several := [name for name, values in axes.items() if len(values) > 1]:
+        raise UsageError(f"--{several[0]} takes one value here")
+    chosen: dict[str, Any] = {name: values[0] for name, values in axes.items()}
+    return Choices(**chosen)
+
+
 @dataclass(frozen=True)
 class Composer:
     """Makes requests from options. `settings` are resolved, the options among them."""
@@ -37,6 +82,7 @@ class Composer:
     catalog: Catalog
     settings: Mapping[str, str | None]
     task: TaskOptions
+    choices: Choices
     shape: SizeOptions | None = None
     natural_size: Size | None = None
     """The size when none is asked for; 1024x1024 when this is not given either."""
@@ -51,19 +97,19 @@ class Composer:
         preset = self._preset(problems)
         if self.shape is not None:
             fields["width"], fields["height"] = self._size(self.shape, preset, problems)
-        task = self.task
+        task, choices = self.task, self.choices
         operation = kind(
             negative_prompt=task.negative,
-            guidance=task.guidance if task.guidance is not None or preset is None else preset.guidance,
-            denoise=task.denoise if task.denoise is not None or preset is None else preset.denoise,
-            steps=task.steps,
+            guidance=choices.guidance if choices.guidance is not None or preset is None else preset.guidance,
+            denoise=choices.denoise if choices.denoise is not None or preset is None else preset.denoise,
+            steps=choices.steps,
             batch_size=task.batch_size if lifted.batch_size is None else lifted.batch_size,
             **(fields | ({"prompt": lifted.prompt} if lifted.prompt is not None else {})),
         )
         request = TaskRequest(
             operation,
             model=self._model(kind.name, lifted.model, problems).id,
-            seed=self._seed(task.seed if lifted.seed is None else lifted.seed, problems),
+            seed=self._seed(choices.seed if lifted.seed is None else lifted.seed, problems),
             service_mode=self.settings["service_mode"],
             webhook=self.settings["webhook"],
             overrides=overrides,
@@ -276,4 +322,5 @@ def name_values(request: TaskRequest, model_name: str, now: datetime) -> dict[st
         "time": f"{now:%H%M%S}",
         "task": "",
         "n": "1",
+        "index": "1",
     }

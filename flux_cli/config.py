@@ -130,6 +130,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("timeout", "seconds to wait for a task", number(0, 86400), "900"),
     Setting("plan", "your plan at PiAPI; decides how many tasks run at once", one_of("free", "creator", "pro"), "free"),
     Setting("concurrency", "tasks at once; unset: what the plan allows", number(1, 1000, int)),
+    Setting("confirm_above", "USD; a command that costs more asks first, or needs -y or --max-cost",
+            number(0, 1_000_000), "1"),
     Setting("service_mode", "public: pay as you go; private: host your account; unset: the workspace's own",
             one_of("public", "private")),
     Setting("webhook", "address that PiAPI calls when a task ends", web_address),

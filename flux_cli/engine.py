@@ -33,7 +33,8 @@ class Engine:
     """Runs entries.
 
     slots: how many tasks may be unfinished at the service at once, all processes together.
-    halted: the error that stopped further submissions, if one did.
+    fail_fast: the first failure of any kind stops further submissions.
+    halted: the error that did.
     """
 
     submitter: Submitter
@@ -45,10 +46,15 @@ class Engine:
     schedule: Callable[[Entry], PollSchedule]
     clock: Callable[[], float]
     slots: Slots
+    fail_fast: bool = False
     halted: FluxError | None = None
 
-    async def run(self, entries: Iterable[Entry], report: Callable[[Outcome], None], *, wait: bool = True) -> None:
+    async def run(
+        self, entries: Iterable[Entry | Outcome], report: Callable[[Outcome], None], *, wait: bool = True
+    ) -> None:
         """Bring every entry as far as it will go, and `report` each outcome as it comes.
+
+        Entries are taken one at a time, when there is a place for them; outcomes among them are passed on.
 
         wait: False stops at accepted. Entries that were not begun when the user or an error stopped the run stay
         planned. Raises only what is a bug, after everything in flight has come to rest.
@@ -63,11 +69,23 @@ class Engine:
                 crashed.append(error)
 
         try:
-            for entry in entries:
+            iterator = iter(entries)
+            while not self.stop.requested and not crashed:
+                try:
+                    entry = next(iterator, None)
+                except Exception as error:
+                    crashed.append(error)  # what is in flight comes to rest first
+                    break
+                if entry is None:
+                    break
+                if isinstance(entry, Outcome):
+                    report(entry)
+                    await asyncio.sleep(0)
+                    continue
                 place = await self._place(entry, followed)
                 if place is None or self.stop.requested or crashed:
                     break
-                if self.halted and entry.state is State.PLANNED:
+                if self.halted and entry.state is State.PLANNED:  # it halted while this one waited
                     place.release()
                     continue
                 task = asyncio.create_task(self._run_one(entry, report, place, wait))
@@ -111,7 +129,7 @@ class Engine:
             error = self._interrupted(entry)
         except FluxError as failure:
             entry, error = self._reread(entry), failure
-            if isinstance(failure, HALTING):
+            if self.fail_fast or isinstance(failure, HALTING):
                 self.halted = self.halted or failure
         finally:
             slot.release()

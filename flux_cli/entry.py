@@ -4,6 +4,7 @@ planned -> sending -> accepted -> ready -> saved
 side exits: rejected, unknown, failed, expired
 """
 
+import hashlib
 import json
 import secrets
 from dataclasses import asdict, dataclass
@@ -58,6 +59,13 @@ class SavedFile:
     path: Path
     sha256: str
 
+    def is_whole(self) -> bool:
+        """Whether the file is still there, byte for byte."""
+        try:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256
+        except OSError:
+            return False
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -70,7 +78,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row. Times are seconds since the epoch; `price` is USD; `request` is None for a task from elsewhere."""
+    """One paid task.
+
+    row: how a batch knows it again. Times are seconds since the epoch; `price` is USD; `request` is None for a task
+    from elsewhere.
+    """
 
     id: str
     state: State
@@ -87,6 +99,7 @@ class Entry:
     files: tuple[SavedFile, ...] = ()
     problem: Problem | None = None
     evidence: str | None = None
+    row: str | None = None
     submitted: float | None = None
     accepted: float | None = None
     ended: float | None = None
@@ -127,6 +140,7 @@ def to_row(entry: Entry) -> dict[str, Json]:
         "files": _dump(files),
         "problem": None if problem is None else _dump(asdict(problem)),
         "evidence": entry.evidence,
+        "row": entry.row,
         "submitted": entry.submitted,
         "accepted": entry.accepted,
         "ended": entry.ended,
@@ -152,6 +166,7 @@ def from_row(row: "sqlite3.Row") -> Entry:
         files=tuple(SavedFile(Path(file["path"]), file["sha256"]) for file in json.loads(row["files"])),
         problem=None if problem is None else Problem(problem["code"], problem["message"], problem["exit_code"]),
         evidence=row["evidence"],
+        row=row["row"],
         submitted=row["submitted"],
         accepted=row["accepted"],
         ended=row["ended"],

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from .buying import probed
 from .client import NoSuchTaskError, PassingTroubleError, PiAPIClient
 from .compose import name_values
 from .entry import UNFINISHED, Entry, State
@@ -12,7 +13,7 @@ from .json_value import JsonObject
 from .options import SaveOptions
 from .outcome import Outcome, exit_code
 from .output import Mode
-from .runs import finish, probed
+from .runs import finish
 from .session import Session
 from .submission import lost_answer
 from .task import Phase, Task, is_task_id
@@ -64,7 +65,7 @@ async def _show_one(session: Session, client: PiAPIClient, word: str) -> None:
     task_id = entry.task_id if entry else word
     if task_id is None:
         assert entry is not None
-        raise _past_error(entry)
+        raise past_error(entry)
     try:
         task = await client.look(task_id)
     except NoSuchTaskError as error:
@@ -134,7 +135,7 @@ def _to_wait_for(session: Session, word: str, save: SaveOptions) -> Entry | Outc
         whole = all(file.path.exists() for file in known.files)
         return Outcome(known, None, 0.0) if whole and not save.given else _adopted(session, known.task_id or word, save)
     if known.state not in (*UNFINISHED, State.EXPIRED):
-        return Outcome(known, _past_error(known), 0.0)
+        return Outcome(known, past_error(known), 0.0)
     claimed = session.journal.claim(known)
     if claimed is None:
         return Outcome(known, busy(known), 0.0)
@@ -162,7 +163,7 @@ def _adopted(session: Session, task_id: str, save: SaveOptions) -> Entry:
     return session.journal.adopt(task_id, probed(plan, save), service=session.service, profile=session.settings.profile)
 
 
-def _past_error(entry: Entry) -> FluxError:
+def past_error(entry: Entry) -> FluxError:
     """The error that an entry ended with, told again."""
     if entry.state is State.UNKNOWN:
         return lost_answer(entry, entry.evidence or "no evidence")
@@ -189,7 +190,7 @@ def resume_all(session: Session) -> ExitCode:
         session.output.note("nothing is left to fetch")
     code = finish(session, mine) if mine else ExitCode.OK
     for entry in session.entries(State.UNKNOWN):
-        ended.append(_tell(session, Outcome(entry, _past_error(entry), 0.0)))
+        ended.append(_tell(session, Outcome(entry, past_error(entry), 0.0)))
     return code if code >= ExitCode.SIGINT else _worse(code, exit_code(ended))
 
 

@@ -98,18 +98,36 @@ class Journal:
 
     # --- writing ---------------------------------------------------------------------------------------------
 
-    def plan(self, request: TaskRequest, output: OutputPlan, *, service: str, profile: str, price: Decimal) -> Entry:
+    def plan(
+        self,
+        request: TaskRequest,
+        output: OutputPlan,
+        *,
+        service: str,
+        profile: str,
+        price: Decimal,
+        row: str | None = None,
+    ) -> Entry:
         """A new entry, durable: about to be sent."""
-        return self._insert(
-            Entry(new_id(), State.PLANNED, service, profile, output, self._now(), self.owner, request, price)
-        )
-
-    def adopt(self, task_id: str, output: OutputPlan, *, service: str, profile: str) -> Entry:
-        """A new entry, durable, for a task that was submitted elsewhere."""
         now = self._now()
         return self._insert(
-            Entry(new_id(), State.ACCEPTED, service, profile, output, now, self.owner, task_id=task_id, accepted=now)
+            Entry(new_id(), State.PLANNED, service, profile, output, now, self.owner, request, price, row=row)
         )
+
+    def adopt(
+        self,
+        task_id: str,
+        output: OutputPlan,
+        *,
+        service: str,
+        profile: str,
+        request: TaskRequest | None = None,
+        row: str | None = None,
+    ) -> Entry:
+        """A new entry, durable, for a task that was submitted elsewhere, or whose pictures are to come once more."""
+        now = self._now()
+        entry = Entry(new_id(), State.ACCEPTED, service, profile, output, now, self.owner, request, row=row)
+        return self._insert(replace(entry, task_id=task_id, accepted=now))
 
     def _insert(self, entry: Entry) -> Entry:
         row = to_row(entry)
@@ -187,6 +205,10 @@ class Journal:
     def find(self, word: str, *, service: str, profile: str) -> Entry | None:
         """The newest entry of a service and profile with this id or this task id."""
         return self._one("(id = ? OR task_id = ?) AND service = ? AND profile = ?", word, word, service, profile)
+
+    def find_row(self, row: str, *, service: str, profile: str) -> Entry | None:
+        """The newest entry of a service and profile that a batch made for this row."""
+        return self._one("row = ? AND service = ? AND profile = ?", row, service, profile)
 
     def _one(self, condition: str, *values: str) -> Entry | None:
         with self._errors():

@@ -1,10 +1,10 @@
-"""Command lines into requests, one function an operation."""
+"""Command lines into makers of requests, one function an operation."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from .compose import Composer, Size, lora_remark, parse_lora, split_strength
-from .errors import UsageError
+from .compose import Composer, Size, Wanted, lora_remark, parse_lora, split_strength
+from .errors import ExitCode, UsageError
 from .inputs import Input, find_input
 from .operations import (
     Control,
@@ -19,120 +19,110 @@ from .operations import (
     TextToImage,
 )
 from .options import InputOptions, MaskOptions, SizeOptions, TaskOptions
-from .regions import find_region
+from .regions import find_region, show_region
 from .request import TaskRequest
 from .session import Session
 from .text import clean
 
-
-def _composer(
-    session: Session, task: TaskOptions, shape: SizeOptions | None = None, natural_size: Size | None = None
-) -> Composer:
-    return Composer(session.catalog, session.settings.texts, task, shape, natural_size)
+Maker = Callable[[Wanted], TaskRequest]
+"""Makes the request for one of a command's pictures. What they have in common was settled when it was made."""
 
 
-def text_to_image(session: Session, prompt: str, task: TaskOptions, shape: SizeOptions) -> TaskRequest:
-    """The request of `flux gen`."""
-    return _composer(session, task, shape).request(TextToImage, prompt=prompt)
+def text_to_image(session: Session, task: TaskOptions, shape: SizeOptions) -> Maker:
+    """The requests of `flux gen`."""
+    compose = _composer(session, task, shape)
+    return lambda wanted: compose(wanted).request(TextToImage, prompt=wanted.prompt)
 
 
 def edited(
-    session: Session,
-    image: str,
-    prompt: str,
-    kontext: bool,
-    task: TaskOptions,
-    shape: SizeOptions,
-    inputs: InputOptions,
-) -> TaskRequest:
-    """The request of `flux edit`. A picture that is redrawn keeps its size: only the instruction editor takes one."""
+    session: Session, image: str, kontext: bool, task: TaskOptions, shape: SizeOptions, inputs: InputOptions
+) -> Maker:
+    """The requests of `flux edit`. A picture that is redrawn keeps its size: only the instruction editor takes one."""
     source = _source(session, image, inputs)
     if kontext:
-        composer = _composer(session, task, shape, source.size)
-        return composer.request(Kontext, prompt=prompt, image=source.reference)
+        compose = _composer(session, task, shape, source.size)
+        return lambda wanted: compose(wanted).request(Kontext, prompt=wanted.prompt, image=source.reference)
     if shape != SizeOptions():
-        raise UsageError(
-            "a picture that is redrawn keeps its size", hint="leave --size and its like out, or add --kontext"
-        )
-    return _composer(session, task).request(ImageToImage, prompt=prompt, image=source.reference)
+        hint = "leave --size and its like out, or add --kontext"
+        raise UsageError("a picture that is redrawn keeps its size", hint=hint)
+    compose = _composer(session, task)
+    return lambda wanted: compose(wanted).request(ImageToImage, prompt=wanted.prompt, image=source.reference)
 
 
 def styled(
     session: Session,
-    prompt: str,
     loras: Sequence[str] | None,
     image: str | None,
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
-) -> TaskRequest:
-    """The request of `flux lora`."""
+) -> Maker:
+    """The requests of `flux lora`."""
     source = _source(session, image, inputs) if image is not None else None
     if source and shape != SizeOptions():
         raise UsageError("a picture that is restyled keeps its size", hint="leave --size and its like out")
-    reference = source.reference if source else None
-    styles = _loras(session, loras)
-    return _composer(session, task, shape).request(Styled, prompt=prompt, loras=styles, image=reference)
+    common = {"loras": _loras(session, loras), "image": source.reference if source else None}
+    compose = _composer(session, task, shape)
+    return lambda wanted: compose(wanted).request(Styled, prompt=wanted.prompt, **common)
 
 
 def controlled(
     session: Session,
-    prompt: str,
     controls: Sequence[str] | None,
     loras: Sequence[str] | None,
     keep_control: bool,
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
-) -> TaskRequest:
-    """The request of `flux controlnet`."""
+) -> Maker:
+    """The requests of `flux controlnet`."""
     found = tuple(_control(session, text, inputs) for text in controls or [])
-    styles = _loras(session, loras)
-    composer = _composer(session, task, shape)
-    return composer.request(Controlled, prompt=prompt, controls=found, loras=styles, keep_control=keep_control)
+    common = {"controls": found, "loras": _loras(session, loras), "keep_control": keep_control}
+    compose = _composer(session, task, shape)
+    return lambda wanted: compose(wanted).request(Controlled, prompt=wanted.prompt, **common)
 
 
 def varied(
-    session: Session,
-    image: str,
-    prompt: str,
-    strength: float | None,
-    task: TaskOptions,
-    shape: SizeOptions,
-    inputs: InputOptions,
-) -> TaskRequest:
-    """The request of `flux redux`. Without a size the variation has the picture's own."""
+    session: Session, image: str, strength: float | None, task: TaskOptions, shape: SizeOptions, inputs: InputOptions
+) -> Maker:
+    """The requests of `flux redux`. Without a size the variation has the picture's own."""
     source = _source(session, image, inputs)
-    composer = _composer(session, task, shape, source.size)
-    return composer.request(Redux, prompt=prompt, image=source.reference, strength=strength)
+    common = {"image": source.reference, "strength": strength}
+    compose = _composer(session, task, shape, source.size)
+    return lambda wanted: compose(wanted).request(Redux, prompt=wanted.prompt, **common)
 
 
-def inpainted(
-    session: Session,
-    image: str,
-    prompt: str,
-    region: MaskOptions,
-    task: TaskOptions,
-    inputs: InputOptions,
-    *,
-    overwrite: bool,
-) -> TaskRequest | None:
-    """The request of `flux inpaint`; None when the region was only to be shown, which may `overwrite` a file."""
+def inpainted(session: Session, image: str, region: MaskOptions, task: TaskOptions, inputs: InputOptions) -> Maker:
+    """The requests of `flux inpaint`."""
     source = _source(session, image, inputs)
-    found = find_region(session, source, region, overwrite=overwrite)
-    if found is None:
-        return None
-    fields = {"image": source.reference, "mask": found.mask, "cut_out": found.cut_out}
-    return _composer(session, task).request(Inpaint, prompt=prompt, **fields)
+    found = find_region(session, source, region)
+    common = {"image": source.reference, "mask": found.mask, "cut_out": found.cut_out}
+    compose = _composer(session, task)
+    return lambda wanted: compose(wanted).request(Inpaint, prompt=wanted.prompt, **common)
+
+
+def shown_region(
+    session: Session, image: str, region: MaskOptions, inputs: InputOptions, *, overwrite: bool
+) -> ExitCode:
+    """Write a picture of the region that `flux inpaint` would paint, and send nothing."""
+    return show_region(session, _source(session, image, inputs), region, overwrite=overwrite)
 
 
 def outpainted(
-    session: Session, image: str, prompt: str, margins: Mapping[str, str], task: TaskOptions, inputs: InputOptions
-) -> TaskRequest:
-    """The request of `flux outpaint`."""
+    session: Session, image: str, margins: Mapping[str, str], task: TaskOptions, inputs: InputOptions
+) -> Maker:
+    """The requests of `flux outpaint`."""
     source = _source(session, image, inputs)
     pixels = {side: _margin(side, text, source) for side, text in margins.items()}
-    return _composer(session, task).request(Outpaint, prompt=prompt, image=source.reference, **pixels)
+    compose = _composer(session, task)
+    return lambda wanted: compose(wanted).request(Outpaint, prompt=wanted.prompt, image=source.reference, **pixels)
+
+
+def _composer(
+    session: Session, task: TaskOptions, shape: SizeOptions | None = None, natural_size: Size | None = None
+) -> Callable[[Wanted], Composer]:
+    catalog, settings = session.catalog, session.settings.texts
+    return lambda wanted: Composer(catalog, settings, task, wanted.choices, shape, natural_size)
 
 
 def _source(session: Session, image: str, inputs: InputOptions) -> Input:

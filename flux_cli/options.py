@@ -47,11 +47,15 @@ class TaskOptions:
     commercial: Annotated[bool, typer.Option("--commercial", help="Refuse a model without commercial licence.")] = False
     negative: Annotated[str | None, typer.Option("--negative", metavar="TEXT", help="What to avoid.")] = None
     guidance: Annotated[
-        float | None, typer.Option("--guidance", help="How closely to follow the prompt, 1.5 to 5.")
+        str | None, typer.Option("--guidance", metavar="X", help="How closely to follow the prompt, 1.5 to 5.")
     ] = None
-    denoise: Annotated[float | None, typer.Option("--denoise", help="How much to change, above 0, up to 1.")] = None
-    steps: Annotated[int | None, typer.Option("--steps", help="schnell 1 to 10, others 1 to 40.")] = None
-    seed: Annotated[int | None, typer.Option("--seed", help="Makes the same picture again. [random]")] = None
+    denoise: Annotated[
+        str | None, typer.Option("--denoise", metavar="X", help="How much to change, above 0, up to 1.")
+    ] = None
+    steps: Annotated[str | None, typer.Option("--steps", metavar="N", help="schnell 1 to 10, others 1 to 40.")] = None
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="N", help="Makes the same picture again; 1..4 makes four. [random]")
+    ] = None
     batch_size: Annotated[
         int, typer.Option("-b", "--batch-size", show_default=False, help="Pictures a task, 1 to 4, schnell only. [1]")
     ] = 1
@@ -82,6 +86,26 @@ class TaskOptions:
             "webhook": self.webhook,
             "webhook_secret_file": secret_file,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ManyOptions:
+    """Many pictures from one command."""
+
+    prompts: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="Prompts from a file, one a line; - for stdin.")
+    ] = None
+    vary: Annotated[
+        list[str] | None,
+        typer.Option("--vary", metavar="NAME=A,B", help="Values for {NAME} in the prompt; or NAME=@FILE. Repeatable."),
+    ] = None
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit nothing more after a failure.")] = False
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Buy again what failed before.")] = False
+    new: Annotated[bool, typer.Option("--new", help="Buy all of it, also what was bought before.")] = False
+    max_cost: Annotated[
+        str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")
+    ] = None
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")] = False
 
 
 @dataclass(frozen=True, slots=True)

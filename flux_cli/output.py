@@ -4,8 +4,9 @@ import codecs
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
@@ -103,6 +104,29 @@ class Output:
         if self.mode is Mode.JSON:
             self.record("error", {"error": error_json(error)})
         self.error(error)
+
+    def ask(self, question: str) -> None:
+        """A question, on stderr, without a line break."""
+        with self._told_errors(self._stderr):
+            self._stderr.write(question)
+            self._stderr.flush()
+
+    def price(self, price: Decimal, pictures: int, *, price_only: bool) -> None:
+        """What something would cost: the result, or a remark beside it."""
+        about = f"{usd(price)} for {counted(pictures, 'picture')}"
+        if price_only and self.mode is Mode.JSON:
+            self.record("price", {"pictures": pictures, "cost_usd": str(price)})
+        elif price_only:
+            self.result(f"{price:f}")
+        self.note(f"{about}; nothing was sent" if price_only else f"would cost {about}; nothing was sent")
+
+    def summary(self, counts: Mapping[str, int], spent: Decimal, duration: float) -> None:
+        """How a batch went."""
+        told = ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing to do"
+        self.note(f"{told}; {usd(spent)} spent in {seconds(duration)}")
+        if self.mode is Mode.JSON:
+            content: JsonObject = {name.replace(" ", "_"): number for name, number in counts.items()}
+            self.record("summary", {**content, "cost_usd": str(spent), "seconds": round(duration, 3)})
 
     # --- outcomes --------------------------------------------------------------------------------------------
 

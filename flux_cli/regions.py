@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import DiskError, UsageError
+from .errors import DiskError, ExitCode, UsageError
 from .files import write_atomic
 from .images import InputImage
 from .inputs import Input, add_local, checked_address, local_path, read_picture, read_stdin
@@ -28,29 +28,48 @@ class Region:
     cut_out: str | None
 
 
-def find_region(session: Session, source: Input, options: MaskOptions, *, overwrite: bool) -> Region | None:
-    """The region that the options tell; None when it was only to be shown, and has been.
+def find_region(session: Session, source: Input, options: MaskOptions) -> Region:
+    """The region that the options tell. Raises UsageError."""
+    from . import masks
 
-    overwrite: whether `--show-mask` may replace a file. Raises UsageError, DiskError.
-    """
+    _check_ways(options)
+    if options.mask and options.mask.startswith(("http://", "https://")):
+        return _of_an_address(session, options, options.mask)
+    if source.image is None:
+        return _for_an_address(session, source, options)
+    picture, mask = _drawn(session, source, source.image, options)
+    # The picture with a hole is what the live service reads; the specification's own words do without it.
+    hole = None if session.settings.text("dialect") == "sop" else masks.cut_out(picture, mask)
+    return Region(_added(session, mask), None if hole is None else _png(session, hole, picture.size))
+
+
+def show_region(session: Session, source: Input, options: MaskOptions, *, overwrite: bool) -> ExitCode:
+    """Write a picture of the region, `--show-mask`. Raises UsageError, DiskError."""
+    from . import masks
+
+    _check_ways(options)
+    path = options.show_mask
+    assert path is not None
+    if path.exists() and not overwrite:
+        raise DiskError(f"{shown(path)} exists; nothing was sent", hint="replace it with --overwrite")
+    if source.image is None or (options.mask or "").startswith(("http://", "https://")):
+        raise UsageError("--show-mask needs a local picture and a local mask", hint="download it first")
+    _show(session, masks.overlay(*_drawn(session, source, source.image, options)), path)
+    return ExitCode.OK
+
+
+def _check_ways(options: MaskOptions) -> None:
     ways = {"--mask": options.mask, "--mask-box": options.box, "--mask-color": options.color}
     given = [name for name, value in ways.items() if value is not None] + ["--mask-alpha"] * options.alpha
     if len(given) != 1:
         which = f"give only one of {', '.join(given)}" if given else "where to paint is not told"
         raise UsageError(which, hint="one of --mask, --mask-box, --mask-color, --mask-alpha")
-    if options.show_mask is not None and options.show_mask.exists() and not overwrite:
-        raise DiskError(f"{shown(options.show_mask)} exists; nothing was sent", hint="replace it with --overwrite")
-    if options.mask and options.mask.startswith(("http://", "https://")):
-        return _of_an_address(session, options, options.mask)
-    if source.image is None:
-        return _for_an_address(session, source, options)
-    return _drawn(session, source, source.image, options)
 
 
 def _of_an_address(session: Session, options: MaskOptions, mask: str) -> Region:
     """A mask of which only the address is known: it is passed on as it is."""
-    if options.invert or options.feather or options.show_mask:
-        raise UsageError("--invert, --feather and --show-mask need a local mask", hint="download it first")
+    if options.invert or options.feather:
+        raise UsageError("--invert and --feather need a local mask", hint="download it first")
     _remark_on_addresses(session)
     return Region(checked_address(mask), None)
 
@@ -59,8 +78,8 @@ def _for_an_address(session: Session, source: Input, options: MaskOptions) -> Re
     """A mask for a picture of which only the address is known."""
     from . import masks
 
-    if options.mask is None or options.show_mask is not None:
-        raise UsageError("a box, a colour, transparency and --show-mask need a local picture", hint="download it first")
+    if options.mask is None:
+        raise UsageError("a box, a colour or transparency needs a local picture", hint="download it first")
     content = _mask_content(session, options.mask)
     mask = masks.from_picture(content, _opened(content, options.mask).size, options.mask)
     session.output.note("the mask's size cannot be checked: the picture is an address")
@@ -73,19 +92,14 @@ def _remark_on_addresses(session: Session) -> None:
         session.output.note("the live service may read no mask beside an address; it does with local files")
 
 
-def _drawn(session: Session, source: Input, image: InputImage, options: MaskOptions) -> Region | None:
+def _drawn(session: Session, source: Input, image: InputImage, options: MaskOptions) -> tuple["Image", "Image"]:
+    """The picture as it is sent, and the finished mask."""
     from . import masks
 
-    picture = _opened(image.content, source.name)
     mask = masks.finished(_region_of(session, source, image, options), feather=options.feather, invert=options.invert)
     if remark := masks.remark(mask):
         session.output.warn(remark)
-    if options.show_mask is not None:
-        _show(session, masks.overlay(picture, mask), options.show_mask)
-        return None
-    # The picture with a hole is what the live service reads; the specification's own words do without it.
-    hole = None if session.settings.text("dialect") == "sop" else masks.cut_out(picture, mask)
-    return Region(_added(session, mask), None if hole is None else _png(session, hole, picture.size))
+    return _opened(image.content, source.name), mask
 
 
 def _region_of(session: Session, source: Input, image: InputImage, options: MaskOptions) -> "Image":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import __version__
-from .compose import Composer
+from .compose import Choices, Composer, single_choice
 from .errors import ExitCode, UsageError
 from .inputs import MARGIN_SECONDS, local_path, read_picture
 from .json_value import JsonObject
@@ -80,18 +80,21 @@ def made_again(session: Session, word: str, prompt: str | None, task: TaskOption
     options = replace(
         task,
         negative=_first(task.negative, operation.negative_prompt),
-        guidance=_first(task.guidance, operation.guidance),
-        denoise=_first(task.denoise, operation.denoise),
-        steps=_first(task.steps, operation.steps),
         batch_size=task.batch_size if task.batch_size != 1 else operation.batch_size,
-        seed=_first(task.seed, before.seed),
         model=_first(task.model, before.model),
+    )
+    asked = single_choice(task)
+    choices = Choices(
+        guidance=_first(asked.guidance, operation.guidance),
+        denoise=_first(asked.denoise, operation.denoise),
+        steps=_first(asked.steps, operation.steps),
+        seed=_first(asked.seed, before.seed),
     )
     own = {field.name: getattr(operation, field.name) for field in fields(operation)}
     own = {name: _alive(session, value) for name, value in own.items() if name not in OPTIONAL}
     own["prompt"] = _first(prompt, operation.prompt)
     settings = {**session.settings.texts, "model": options.model}
-    composer = Composer(session.catalog, settings, options, shape if natural else None, natural)
+    composer = Composer(session.catalog, settings, options, choices, shape if natural else None, natural)
     request = composer.request(type(operation), **own)
     return replace(request, overrides=merged(before.overrides, request.overrides))
 

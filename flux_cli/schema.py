@@ -41,4 +41,7 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (sha256, service, profile)
     ) STRICT
     """,
+    # What a row of a batch asked for, its output and its place among equal rows: how it is known when it is run again.
+    "ALTER TABLE entries ADD COLUMN row TEXT",
+    "CREATE INDEX entries_row ON entries (row)",
 )

@@ -157,6 +157,13 @@ class Session:
         """What the request is expected to cost, USD."""
         return self.catalog.price(request)
 
+    def confirmed(self, question: str) -> bool:
+        """Ask a person on a terminal; a script is never asked, and has said nothing."""
+        if self.stdin_read or not self.stdin.isatty():
+            return False
+        self.output.ask(f"{question} [y/N] ")
+        return self.stdin.readline().strip().casefold() in ("y", "yes")
+
     # --- the wire --------------------------------------------------------------------------------------------
 
     def body(self, request: TaskRequest, addresses: Mapping[str, str]) -> JsonObject:
@@ -241,6 +248,10 @@ class Session:
     def find(self, word: str) -> "Entry | None":
         """The newest entry of this service and profile with this id or this task id."""
         return self.journal.find(word, service=self.service, profile=self.settings.profile)
+
+    def find_row(self, row: str) -> "Entry | None":
+        """The newest entry of this service and profile that a batch made for a row."""
+        return self.journal.find_row(row, service=self.service, profile=self.settings.profile)
 
     def last_saved(self) -> "Entry | None":
         """The newest entry of this service and profile whose pictures are on disk."""

@@ -124,7 +124,7 @@ def test_every_option_reaches_the_service(flux: Flux, service: Service, tmp_path
         },
     }
     assert json.loads(dry.out) == expected
-    assert dry.err == "would cost $0.004; nothing was sent\n"
+    assert dry.err == "would cost $0.004 for 2 pictures; nothing was sent\n"
     assert [charge.body for charge in service.charges] == [expected]
 
 
@@ -189,7 +189,8 @@ BAD = {
     "gen x --width 0": "the size 0x1024 is not positive; nothing was sent",
     "gen x --size 512x512 --preset square": "give only one of --size, --preset; nothing was sent",
     "gen x --guidance 1.4": "guidance 1.4 is out of range: 1.5 to 5; nothing was sent",
-    "gen x --guidance nan": "guidance nan is out of range: 1.5 to 5; nothing was sent",
+    "gen x --guidance nan": "--guidance: not a number: 'nan'; nothing was sent",
+    "gen x --seed 1..x": "--seed: not a whole number: '1..x'; nothing was sent",
     "gen x --denoise 0": "denoise 0 is out of range: above 0 and up to 1; nothing was sent",
     "gen x --steps 41": "steps 41 is out of range: 1 to 40; nothing was sent",
     "gen x -b 2": "batch size 2: this model makes one picture a task, only schnell makes up to 4; nothing was sent",
@@ -204,7 +205,7 @@ BAD = {
     "gen x -o - --json": "-o - and --json both want stdout; nothing was sent",
     "gen x -o - -m schnell -b 2": "-o - takes one picture, and -b 2 orders 2; nothing was sent",
     "gen x --modl dev": "no such option: --modl (Possible options: --model); nothing was sent",
-    "gen": "missing argument 'PROMPT'; nothing was sent",
+    "gen": "a prompt is missing; nothing was sent",
     "gne x": "no such command 'gne'. Did you mean 'gen'?; nothing was sent",
 }
 

@@ -6,11 +6,11 @@ import typer
 
 from ..completion import controls, loras
 from ..errors import ExitCode
-from ..options import InputOptions, SaveOptions, SizeOptions, SubmitOptions, TaskOptions, WaitOptions
+from ..options import InputOptions, ManyOptions, SaveOptions, SizeOptions, SubmitOptions, TaskOptions, WaitOptions
 from ..session import Session
 
 Prompt = Annotated[
-    str, typer.Argument(metavar="PROMPT", help="What to paint, 1 to 1500 characters.", show_default=False)
+    str | None, typer.Argument(metavar="PROMPT", help="What to paint, 1 to 1500 characters.", show_default=False)
 ]
 LoRAs = Annotated[
     list[str] | None,
@@ -37,34 +37,41 @@ KeepControl = Annotated[
 
 def gen(
     session: Session,
-    prompt: Prompt,
     task: TaskOptions,
     shape: SizeOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
+    many: ManyOptions,
+    prompt: Prompt = None,
 ) -> ExitCode:
     """Make a picture from words.
 
     flux gen "a red fox in the snow"
 
     flux gen "a red fox in the snow" -m schnell -b 4 --aspect 16:9 -o 'fox-{n}.png'
-    """
-    from ..making import text_to_image
-    from ..runs import create_task
 
-    return create_task(session, text_to_image(session, prompt, task, shape), save, submit)
+    flux gen --from prompts.txt --max-cost 5
+
+    flux gen "a {red|blue} car, {style}" --vary style=woodcut,watercolour --seed 1..4
+    """
+    from ..batches import create_tasks
+    from ..making import text_to_image
+
+    make = text_to_image(session, task, shape)
+    return create_tasks(session, prompt, make, task, many, save, submit)
 
 
 def lora(
     session: Session,
-    prompt: Prompt,
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
+    many: ManyOptions,
+    prompt: Prompt = None,
     loras: LoRAs = None,
     image: StartImage = None,
 ) -> ExitCode:
@@ -74,21 +81,23 @@ def lora(
 
     flux lora "a knight" --lora anime:0.8 --lora realism:0.3 --image knight.jpg
     """
+    from ..batches import create_tasks
     from ..making import styled
-    from ..runs import create_task
 
-    return create_task(session, styled(session, prompt, loras, image, task, shape, inputs), save, submit)
+    make = styled(session, loras, image, task, shape, inputs)
+    return create_tasks(session, prompt, make, task, many, save, submit)
 
 
 def controlnet(
     session: Session,
-    prompt: Prompt,
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
+    many: ManyOptions,
+    prompt: Prompt = None,
     controls: Controls = None,
     loras: LoRAs = None,
     keep_control: KeepControl = False,
@@ -99,8 +108,8 @@ def controlnet(
 
     flux controlnet "a snowy street" --control depth=street.png:0.6 --lora scenery
     """
+    from ..batches import create_tasks
     from ..making import controlled
-    from ..runs import create_task
 
-    request = controlled(session, prompt, controls, loras, keep_control, task, shape, inputs)
-    return create_task(session, request, save, submit)
+    make = controlled(session, controls, loras, keep_control, task, shape, inputs)
+    return create_tasks(session, prompt, make, task, many, save, submit)

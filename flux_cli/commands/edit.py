@@ -5,20 +5,34 @@ from typing import Annotated
 import typer
 
 from ..errors import ExitCode
-from ..options import InputOptions, MaskOptions, SaveOptions, SizeOptions, SubmitOptions, TaskOptions, WaitOptions
+from ..options import (
+    InputOptions,
+    ManyOptions,
+    MaskOptions,
+    SaveOptions,
+    SizeOptions,
+    SubmitOptions,
+    TaskOptions,
+    WaitOptions,
+)
 from ..session import Session
 
 Image = Annotated[
     str, typer.Argument(metavar="IMG", help="A path, an address, - (stdin), @ID or @last.", show_default=False)
 ]
 Prompt = Annotated[
-    str, typer.Argument(metavar="PROMPT", help="What it is to become, 1 to 1500 characters.", show_default=False)
+    str | None, typer.Argument(metavar="PROMPT", help="What it is to become, 1 to 1500 characters.", show_default=False)
 ]
 RegionPrompt = Annotated[
-    str, typer.Argument(metavar="PROMPT", help="What is to be there, 1 to 1500 characters.", show_default=False)
+    str | None, typer.Argument(metavar="PROMPT", help="What is to be there, 1 to 1500 characters.", show_default=False)
 ]
-VariationPrompt = Annotated[str, typer.Argument(metavar="[PROMPT]", help="What is to be different.")]
-BeyondPrompt = Annotated[str, typer.Argument(metavar="[PROMPT]", help="What is beyond the edges.")]
+VARIATION, BEYOND = "a variation of this picture", "the picture continued naturally"
+VariationPrompt = Annotated[
+    str | None, typer.Argument(metavar="[PROMPT]", help=f"What is to be different. [{VARIATION}]", show_default=False)
+]
+BeyondPrompt = Annotated[
+    str | None, typer.Argument(metavar="[PROMPT]", help=f"What is beyond. [{BEYOND}]", show_default=False)
+]
 KontextOption = Annotated[
     bool, typer.Option("--kontext", help="The instruction editor: 'make the car red'. dev-advanced only.")
 ]
@@ -33,13 +47,14 @@ Bottom = Annotated[str, typer.Option("--bottom", metavar="N|N%", show_default=Fa
 def edit(
     session: Session,
     image: Image,
-    prompt: Prompt,
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
+    many: ManyOptions,
+    prompt: Prompt = None,
     kontext: KontextOption = False,
 ) -> ExitCode:
     """Redraw a picture after words; it keeps its composition, the more the lower --denoise is.
@@ -50,10 +65,11 @@ def edit(
 
     flux edit @last "make the door red" --kontext
     """
+    from ..batches import create_tasks
     from ..making import edited
-    from ..runs import create_task
 
-    return create_task(session, edited(session, image, prompt, kontext, task, shape, inputs), save, submit)
+    make = edited(session, image, kontext, task, shape, inputs)
+    return create_tasks(session, prompt, make, task, many, save, submit)
 
 
 def redux(
@@ -65,29 +81,33 @@ def redux(
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
-    prompt: VariationPrompt = "a variation of this picture",
+    many: ManyOptions,
+    prompt: VariationPrompt = None,
     strength: Strength = None,
 ) -> ExitCode:
     """Make a variation of a picture.
 
     flux redux portrait.png "in evening light" --strength 0.7
     """
+    from ..batches import create_tasks
     from ..making import varied
-    from ..runs import create_task
 
-    return create_task(session, varied(session, image, prompt, strength, task, shape, inputs), save, submit)
+    make = varied(session, image, strength, task, shape, inputs)
+    prompt = VARIATION if prompt is None and many.prompts is None else prompt
+    return create_tasks(session, prompt, make, task, many, save, submit)
 
 
 def inpaint(
     session: Session,
     image: Image,
-    prompt: RegionPrompt,
     region: MaskOptions,
     task: TaskOptions,
     inputs: InputOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
+    many: ManyOptions,
+    prompt: RegionPrompt = None,
 ) -> ExitCode:
     """Paint a region of a picture anew, and leave the rest as it is.
 
@@ -95,11 +115,13 @@ def inpaint(
 
     flux inpaint room.jpg "a plant" --mask mask.png --show-mask look.png
     """
-    from ..making import inpainted
-    from ..runs import create_task
+    from ..batches import create_tasks
+    from ..making import inpainted, shown_region
 
-    request = inpainted(session, image, prompt, region, task, inputs, overwrite=save.overwrite)
-    return create_task(session, request, save, submit) if request else ExitCode.OK
+    if region.show_mask is not None:
+        return shown_region(session, image, region, inputs, overwrite=save.overwrite)
+    make = inpainted(session, image, region, task, inputs)
+    return create_tasks(session, prompt, make, task, many, save, submit)
 
 
 def outpaint(
@@ -110,7 +132,8 @@ def outpaint(
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
-    prompt: BeyondPrompt = "the picture continued naturally",
+    many: ManyOptions,
+    prompt: BeyondPrompt = None,
     left: Left = "0",
     right: Right = "0",
     top: Top = "0",
@@ -120,8 +143,10 @@ def outpaint(
 
     flux outpaint beach.jpg "more beach and sea" --left 256 --right 25%
     """
+    from ..batches import create_tasks
     from ..making import outpainted
-    from ..runs import create_task
 
     margins = {"left": left, "right": right, "top": top, "bottom": bottom}
-    return create_task(session, outpainted(session, image, prompt, margins, task, inputs), save, submit)
+    make = outpainted(session, image, margins, task, inputs)
+    prompt = BEYOND if prompt is None and many.prompts is None else prompt
+    return create_tasks(session, prompt, make, task, many, save, submit)

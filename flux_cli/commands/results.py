@@ -40,7 +40,7 @@ def again(
 
     flux again @last --seed 8
     """
+    from ..buying import create_task
     from ..remaking import made_again
-    from ..runs import create_task
 
     return create_task(session, made_again(session, picture, prompt, task, shape), save, submit)

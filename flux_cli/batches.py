@@ -1,0 +1,333 @@
+"""Many pictures from one command: prompts from a file, sweeps, and the same command run again.
+
+The whole source is read, checked and priced before anything is sent; it is read a second time as places become free,
+so that memory does not grow with the number of prompts.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import BinaryIO, TextIO
+
+from .buying import budget_checked, create_task, preview, probe_folder, probed, skip_known
+from .compose import Choices, Wanted, axes_of, name_values
+from .engine import Engine
+from .entry import CHARGED, UNFINISHED, Entry, State
+from .errors import ExitCode, UsageError
+from .following import busy, past_error
+from .inputs import local_path
+from .making import Maker
+from .names import is_template
+from .options import ManyOptions, SaveOptions, SubmitOptions, TaskOptions
+from .outcome import Outcome
+from .request import TaskRequest
+from .runs import run_feed
+from .session import Session
+from .sources import Row, Rows, read_prompts
+from .sweeps import Variant, expand, parse_vary
+from .text import clean, counted
+
+TEMPLATE = "{index}-{slug}-{seed}"
+"""The name of a batch's pictures when none is asked for: in the order of the source."""
+_GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a batch comes to: tasks, pictures, USD."""
+
+    tasks: int
+    pictures: int
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One task of a batch. index counts from 1; row is how it is known when the command is run again."""
+
+    index: int
+    request: TaskRequest
+    variables: dict[str, str]
+    row: str
+
+
+def create_tasks(
+    session: Session,
+    prompt: str | None,
+    make: Maker,
+    task: TaskOptions,
+    many: ManyOptions,
+    save: SaveOptions,
+    submit: SubmitOptions,
+) -> ExitCode:
+    """Buy every picture that a command line asks for: one, or as many as its prompts and sweeps multiply to."""
+    if prompt is None and many.prompts is None:
+        raise UsageError("a prompt is missing", hint="give one, or a file with one a line: --from FILE")
+    if prompt is not None and many.prompts is not None:
+        raise UsageError("give a prompt or --from, not both", hint="to put the same words around each: --vary")
+    with closing(Batch(session, prompt, make, task, many, save)) as batch:
+        totals = batch.totals()
+        budget_checked(session, totals.price, many.max_cost, yes=many.yes or submit.dry_run or submit.price_only)
+        if many.prompts is None and totals.tasks == 1:
+            return create_task(session, next(batch.members()).request, save, submit)
+        if submit.dry_run or submit.price_only:
+            return batch.preview(totals, submit)
+        return batch.run(totals, wait=not submit.no_wait)
+
+
+class Batch:
+    """The tasks of one command. Raises UsageError for what cannot be, before anything is sent."""
+
+    def __init__(
+        self,
+        session: Session,
+        prompt: str | None,
+        make: Maker,
+        task: TaskOptions,
+        many: ManyOptions,
+        save: SaveOptions,
+    ) -> None:
+        self._session, self._make, self._many, self._save = session, make, many, save
+        self._prompt = prompt
+        self._axes = axes_of(task)
+        self._variables = dict(parse_vary(text) for text in many.vary or [])
+        # Two passes must see the same: a file may change, and stdin cannot be read twice.
+        self._copy: BinaryIO | None = self._copied(many.prompts) if many.prompts is not None else None
+
+    def close(self) -> None:
+        """Let go of the copy of the source."""
+        if self._copy:
+            self._copy.close()
+
+    def _copied(self, name: str) -> BinaryIO:
+        try:
+            with self._opened(name) as source:
+                copy = tempfile.TemporaryFile()  # noqa: SIM115 - kept open until `close`
+                shutil.copyfileobj(source, copy)
+        except OSError as error:
+            raise UsageError(f"cannot read --from {clean(name, 120)}: {error.strerror}") from error
+        return copy
+
+    def _opened(self, name: str) -> AbstractContextManager[BinaryIO]:
+        return nullcontext(self._stdin().buffer) if name == "-" else local_path(name).open("rb")
+
+    def _stdin(self) -> TextIO:
+        session = self._session
+        if session.stdin_read:
+            raise UsageError("stdin can be read only once: the picture or the prompts can be -")
+        if session.stdin.isatty():
+            raise UsageError("--from - reads prompts from stdin, and stdin is a terminal", hint="pipe them in")
+        session.stdin_read = True
+        return session.stdin
+
+    # --- what is asked for -----------------------------------------------------------------------------------
+
+    def _rows(self) -> Rows | None:
+        if self._copy is None:
+            return None
+        self._copy.seek(0)
+        return read_prompts(self._copy, "stdin" if self._many.prompts == "-" else self._many.prompts or "")
+
+    def _variants(self, prompt: str) -> Iterator[Variant]:
+        """A prompt is a template only when it says so: braces without alternatives are braces."""
+        if self._variables or _GROUP.search(prompt):
+            return expand(prompt, self._variables, self._axes)
+        literal = prompt.replace("{", "{{").replace("}", "}}")
+        return expand(literal, {}, self._axes)
+
+    def _requests(self, prompt: str) -> Iterator[tuple[TaskRequest, dict[str, str]]]:
+        for variant in self._variants(prompt):
+            chosen = Choices(**variant.options)  # type: ignore[arg-type]  # `axes_of` gave each its kind
+            yield self._make(Wanted(variant.prompt, chosen)), dict(variant.variables)
+
+    def totals(self) -> Totals:
+        """Read and check everything. Raises UsageError with every problem of the source, file and line."""
+        tasks = pictures = 0
+        price = Decimal(0)
+        rows = self._rows()
+        for row in rows if rows is not None else (Row(0, {"prompt": self._prompt or ""}),):
+            try:
+                for request, _ in self._requests(str(row.fields["prompt"])):
+                    tasks, pictures = tasks + 1, pictures + request.operation.batch_size
+                    price += self._session.price(request)
+            except UsageError as error:
+                if rows is None:
+                    raise
+                rows.refuse(row, error)
+        if tasks > 1:
+            self._check_output(tasks)
+        if rows is not None and rows.blank:
+            self._session.output.note(f"{counted(rows.blank, 'blank line')} skipped")
+        return Totals(tasks, pictures, price)
+
+    def _check_output(self, tasks: int) -> None:
+        output = self._save.output
+        if output == "-":
+            raise UsageError(f"-o - takes one picture, and this makes {counted(tasks, 'task')}")
+        if output is not None and not is_template(output):
+            raise UsageError(
+                f"-o names one file, and this makes {counted(tasks, 'task')}",
+                hint="use a template: -o '{index}-{slug}.png'",
+            )
+
+    def members(self) -> Iterator[Member]:
+        """Every task, in the order of the source."""
+        rows = self._rows()
+        prompts = (self._prompt or "",) if rows is None else (str(row.fields["prompt"]) for row in rows)
+        index = 0
+        with closing(_Occurrences()) as occurrences:
+            for prompt in prompts:
+                for request, variables in self._requests(prompt):
+                    index += 1
+                    content = self._content(request)
+                    row = hashlib.sha256(f"{content} {occurrences.count(content)}".encode()).hexdigest()
+                    yield Member(index, request, variables, row)
+
+    def _content(self, request: TaskRequest) -> str:
+        """What a task asks for and where it goes; a seed that chance chose is no part of it."""
+        asked = request.to_json()
+        if "seed" not in self._axes:
+            del asked["seed"]
+        return hashlib.sha256(json.dumps([asked, self._save.output, str(self._session.folder)]).encode()).hexdigest()
+
+    # --- what is done ----------------------------------------------------------------------------------------
+
+    def preview(self, totals: Totals, submit: SubmitOptions) -> ExitCode:
+        """Print what would be sent, a line each, or the price alone."""
+        if not submit.price_only:
+            for member in self.members():
+                preview(self._session, member.request)
+        self._session.output.price(totals.price, totals.pictures, price_only=submit.price_only)
+        return ExitCode.OK
+
+    def run(self, totals: Totals, *, wait: bool) -> ExitCode:
+        """Buy what was not bought before, fetch what was, and tell how it went."""
+        session = self._session
+        session.key  # noqa: B018 - a missing key is told before anything is written
+        probe_folder(session.folder)
+        session.journal.settle_dead()
+        tally = _Tally()
+
+        def feed(engine: Engine) -> Iterator[Entry | Outcome]:
+            for member in self.members():
+                if item := self._entry(member, totals, engine, tally):
+                    yield item
+
+        code = run_feed(session, feed, totals.tasks, wait=wait, fail_fast=self._many.fail_fast, told=tally.hear)
+        session.output.summary(tally.counts(totals.tasks), tally.spent, tally.seconds)
+        return code
+
+    def _entry(self, member: Member, totals: Totals, engine: Engine, tally: "_Tally") -> Entry | Outcome | None:
+        """An entry to bring to its end, an outcome that is known already, or None for what is not begun."""
+        session = self._session
+        known = None if self._many.new else session.find_row(member.row)
+        if known is not None and (item := self._from_before(known, tally)):
+            return item
+        if engine.halted:
+            return None
+        values = name_values(member.request, session.catalog.model(member.request.model).name, datetime.now())
+        values |= {"index": str(member.index).zfill(len(str(totals.tasks))), **member.variables}
+        count = member.request.operation.batch_size
+        plan = probed(self._save.plan(values, count, session.folder, template=TEMPLATE), self._save)
+        if self._save.skip_existing and skip_known(session, plan):
+            tally.existing += 1
+            return None
+        return session.journal.plan(
+            member.request,
+            plan,
+            service=session.service,
+            profile=session.settings.profile,
+            price=session.price(member.request),
+            row=member.row,
+        )
+
+    def _from_before(self, known: Entry, tally: "_Tally") -> Entry | Outcome | None:
+        """What an earlier run left of a task; None when it is to be bought (again)."""
+        journal = self._session.journal
+        if known.state is State.SAVED:
+            if all(file.is_whole() for file in known.files):
+                tally.before += 1
+                return Outcome(known, None, 0.0)
+            return self._fetched_again(known)
+        if known.state in (*UNFINISHED, State.PLANNED):
+            return journal.claim(known) or Outcome(known, busy(known), 0.0)
+        if known.state in (State.UNKNOWN, State.SENDING):
+            return Outcome(known, past_error(known), 0.0)
+        return None if self._many.retry_failed else Outcome(known, past_error(known), 0.0)
+
+    def _fetched_again(self, known: Entry) -> Entry:
+        """An entry for a picture that was bought and is not there any more: it costs nothing to ask for it."""
+        output, session = replace(known.output, overwrite=True), self._session
+        return session.journal.adopt(
+            known.task_id or "",
+            output,
+            service=session.service,
+            profile=session.settings.profile,
+            request=known.request,
+            row=known.row,
+        )
+
+
+class _Tally:
+    """How many ended how, and what it cost."""
+
+    def __init__(self) -> None:
+        self.before = self.existing = 0
+        self.states: Counter[State] = Counter()
+        self.spent = Decimal(0)
+        self._started, self._clock = time.time(), time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the batch began."""
+        return time.monotonic() - self._clock
+
+    def hear(self, outcome: Outcome) -> None:
+        """Take an outcome in."""
+        entry = outcome.entry
+        self.states[entry.state] += 1
+        if entry.state in CHARGED and entry.submitted and entry.submitted >= self._started:
+            self.spent += entry.price or 0
+
+    def counts(self, total: int) -> dict[str, int]:
+        """What the summary tells, without what did not happen."""
+        states = self.states
+        found = {
+            "saved": states[State.SAVED] - self.before,
+            "bought before": self.before + self.existing,
+            "running": states[State.ACCEPTED] + states[State.READY],
+            "failed": states[State.FAILED] + states[State.REJECTED] + states[State.EXPIRED],
+            "unknown": states[State.UNKNOWN] + states[State.SENDING],
+            "not begun": total - self.existing - states.total() + states[State.PLANNED],
+        }
+        return {name: number for name, number in found.items() if number}
+
+
+class _Occurrences:
+    """Counts equal rows on disk, so that a million different ones take no memory."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)  # a private file that vanishes with the connection
+        self._db.execute("PRAGMA synchronous=OFF")
+        self._db.execute("CREATE TABLE seen (content TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
+        self._db.execute("BEGIN")
+
+    def count(self, content: str) -> int:
+        """How often this content has come, this time included."""
+        sql = "INSERT INTO seen VALUES (?, 1) ON CONFLICT (content) DO UPDATE SET times = times + 1 RETURNING times"
+        times: int = self._db.execute(sql, (content,)).fetchone()[0]
+        return times
+
+    def close(self) -> None:
+        """Forget them."""
+        self._db.close()

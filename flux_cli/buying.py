@@ -1,0 +1,150 @@
+"""A request into a paid picture: where it goes, what it would cost, and that nothing can go wrong beforehand."""
+
+import contextlib
+import json
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from .compose import name_values
+from .errors import DiskError, ExitCode, UsageError
+from .files import create, temporary_beside
+from .formats import EXTENSIONS
+from .json_value import JsonObject
+from .names import LATE, OutputPlan
+from .options import SaveOptions, SubmitOptions
+from .output import Mode, shown
+from .replies import redacted
+from .request import TaskRequest
+from .runs import finish
+from .session import Session
+from .text import clean, usd
+from .wire import encoded
+
+
+def create_task(session: Session, request: TaskRequest, save: SaveOptions, submit: SubmitOptions) -> ExitCode:
+    """Buy one request and save its pictures, or do as much of it as `submit` says."""
+    if submit.dry_run or submit.price_only:
+        if not submit.price_only:
+            preview(session, request)
+        pictures = request.operation.batch_size
+        session.output.price(session.price(request), pictures, price_only=submit.price_only)
+        return ExitCode.OK
+    session.key  # noqa: B018 - a missing key is told before anything is written
+    encoded(session.body(request, {}))
+    plan = _output_plan(session, request, save)
+    if save.skip_existing and skip_known(session, plan):
+        return ExitCode.OK
+    entry = session.journal.plan(
+        request, plan, service=session.service, profile=session.settings.profile, price=session.price(request)
+    )
+    return finish(session, [entry], wait=not submit.no_wait)
+
+
+def preview(session: Session, request: TaskRequest) -> None:
+    """Print what would be sent; local pictures stand for the addresses they would get."""
+    uploads = {name: f"upload of {len(image.content)} bytes ({name})" for name, image in session.inputs.items()}
+    body = redacted(session.body(request, uploads))
+    if session.output.mode is Mode.JSON:
+        content: JsonObject = {"request": body, "pictures": request.operation.batch_size}
+        session.output.record("dry_run", {**content, "cost_usd": str(session.price(request))})
+    else:
+        session.output.result(json.dumps(body, indent=2, ensure_ascii=False))
+
+
+def budget_checked(session: Session, price: Decimal, max_cost: str | None, *, yes: bool) -> None:
+    """Ask, or refuse, when a command costs more than the user has allowed. Raises UsageError."""
+    if max_cost is not None:
+        limit = _amount(max_cost, "--max-cost")
+        if price > limit:
+            raise UsageError(f"this would cost {usd(price)}, more than --max-cost {usd(limit)}", code="too_expensive")
+        return
+    above = _amount(session.settings.text("confirm_above"), "confirm_above")
+    if yes or session.sandbox or price <= above or session.confirmed(f"This costs {usd(price)}. Go on?"):
+        return
+    hint = "allow it with -y, or with --max-cost USD; the limit is the setting confirm_above"
+    raise UsageError(f"this would cost {usd(price)}, more than {usd(above)}", hint=hint, code="too_expensive")
+
+
+def _amount(text: str, name: str) -> Decimal:
+    try:
+        amount = Decimal(text.strip().removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise UsageError(f"{name} {clean(text, 40)!r} is not an amount in USD, such as 2.50")
+    return amount
+
+
+def _output_plan(session: Session, request: TaskRequest, save: SaveOptions) -> OutputPlan:
+    """Where the pictures go; refuses what could not be written, before anything is paid for."""
+    count = request.operation.batch_size
+    values = name_values(request, session.catalog.model(request.model).name, datetime.now())
+    if save.to_stdout:
+        _check_stdout(session, count)
+        piped = replace(save, output=None)
+        session.output.pipes_pictures = True
+        return probed(piped.plan(values, count, session.paths.pictures), piped)
+    return probed(save.plan(values, count, session.folder), save)
+
+
+def _check_stdout(session: Session, count: int) -> None:
+    if session.output.mode is Mode.JSON:
+        raise UsageError("-o - and --json both want stdout")
+    if session.output.to_terminal:
+        raise UsageError("-o - writes a picture's bytes, and stdout is a terminal", hint="redirect it: > picture.png")
+    if count > 1:
+        raise UsageError(f"-o - takes one picture, and -b {count} orders {count}")
+
+
+def probed(plan: OutputPlan, save: SaveOptions) -> OutputPlan:
+    """The plan, once the disk has shown that it takes it. Raises DiskError."""
+    for path in plan.paths:
+        if path.is_dir():
+            raise DiskError(f"{shown(path)} is a folder; nothing was sent")
+        if (path.exists() or path.is_symlink()) and not (save.overwrite or save.skip_existing):
+            raise DiskError(
+                f"{shown(path)} exists; nothing was sent",
+                hint="replace it with --overwrite, keep it with --skip-existing, or give another -o",
+                code="exists",
+            )
+        probe_folder(path.parent)
+    return plan
+
+
+def probe_folder(folder: Path) -> None:
+    """Make a folder and write into it, once, before anything is paid for. Raises DiskError."""
+    if LATE in str(folder):  # the task's id is part of the folder's name: what is above it has to do
+        return probe_folder(folder.parent)
+    probe = temporary_beside(folder / "probe")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(create(probe), "wb") as file:
+            file.write(b"\0" * 4096)
+    except OSError as error:
+        raise DiskError(f"cannot write into {shown(folder)}: {error.strerror}; nothing was sent") from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return None
+
+
+def as_saved(path: Path) -> Path | None:
+    """The picture that stands at a planned place, whatever extension its bytes gave it."""
+    candidates = (path, *(path.with_suffix(f".{extension}") for extension in EXTENSIONS))
+    return next((candidate for candidate in candidates if candidate.exists()), None)
+
+
+def skip_known(session: Session, plan: OutputPlan) -> bool:
+    """Whether every picture of a plan stands there already; then it is told, and nothing is bought."""
+    there = [path for planned in plan.paths if (path := as_saved(planned))]
+    if len(there) < len(plan.paths):
+        return False
+    for path in there:
+        if session.output.mode is Mode.JSON:
+            session.output.record("skipped", {"files": [str(path)], "reason": "exists", "cost_usd": None})
+        else:
+            session.output.note(f"{shown(path)} exists: nothing was bought")
+            session.output.result(shown(path))
+    return True

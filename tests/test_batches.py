@@ -1,0 +1,259 @@
+"""Many pictures from one command, and the same command run again: only what is missing is paid for."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flux_cli.entry import Entry, State
+from flux_cli.json_value import object_at
+
+from .conftest import Flux
+from .servers import Service
+from .test_promises import POST, Start, refusal, wait_until
+
+Entries = Callable[[], list[Entry]]
+SMALL = "-m schnell --size 64x64"
+
+
+def prompts(*lines: str) -> None:
+    """A prompt file, prompts.txt."""
+    Path("prompts.txt").write_text("".join(f"{line}\n" for line in lines))
+
+
+def bought(service: Service) -> list[Any]:
+    """The prompts that were paid for, in order."""
+    return sorted(object_at(charge.body, "input")["prompt"] for charge in service.charges)
+
+
+def test_a_file_of_prompts_is_bought_once_however_often_it_is_run(flux: Flux, service: Service) -> None:
+    prompts("a fox", "", "a wolf", "a fox")
+    first = flux(f"gen --from prompts.txt {SMALL}")
+
+    assert first.code == 0
+    names = sorted(first.out.split())
+    assert [name.rpartition("-")[0] for name in names] == ["1-a-fox", "2-a-wolf", "3-a-fox"]
+    assert first.err.startswith("1 blank line skipped\n")
+    assert first.err.splitlines()[-1].startswith("3 saved; $0.006 spent in ")
+
+    again = flux(f"gen --from prompts.txt {SMALL}")
+    assert (again.code, sorted(again.out.split())) == (0, names)
+    assert again.err.splitlines()[-1].startswith("3 bought before; $0.00 spent in ")
+    assert bought(service) == ["a fox", "a fox", "a wolf"]
+
+    before = Path(names[1]).read_bytes()
+    Path(names[1]).unlink()
+    fetched = flux(f"gen --from prompts.txt {SMALL} -q")
+    assert (fetched.code, sorted(fetched.out.split())) == (0, names)
+    assert len(Path(names[1]).read_bytes()) > len(before) // 2
+    assert len(service.charges) == 3
+
+
+def test_a_row_is_known_by_its_content_and_its_place_among_equal_ones(flux: Flux, service: Service) -> None:
+    prompts("a fox", "a wolf")
+    flux(f"gen --from prompts.txt {SMALL}")
+    prompts("a bear", "a fox", "a fox", "a wolf")
+    flux(f"gen --from prompts.txt {SMALL}")
+    assert bought(service) == ["a bear", "a fox", "a fox", "a wolf"]
+
+    flux(f"gen --from prompts.txt {SMALL} --steps 5")
+    assert len(service.charges) == 8
+    flux(f"gen --from prompts.txt {SMALL} --new")
+    assert len(service.charges) == 12
+
+
+@pytest.mark.parametrize(
+    "content", [b"a fox\r\na wolf\r\n", b"\xef\xbb\xbfa fox\na wolf", b"a fox\x0b\xe2\x80\xa8a wolf\n"]
+)
+def test_a_line_is_what_ends_in_a_line_feed(flux: Flux, service: Service, content: bytes) -> None:
+    assert flux(f"gen --from - {SMALL} -q", stdin=content).code == 0
+    assert len(service.charges) == content.count(b"\n") + (not content.endswith(b"\n"))
+
+
+def test_a_sweep_is_a_product(flux: Flux, service: Service) -> None:
+    line = "gen 'a {red|blue} car, {style}' --vary style=oil,ink --seed 1..2 -o '{style}-{seed}-{slug}.png'"
+    assert flux(f"cost {line} {SMALL}").out == "0.016\n"
+    result = flux(f"{line} {SMALL} -q")
+
+    assert sorted(result.out.split()) == sorted(
+        f"{style}-{seed}-a-{color}-car-{style}.png"
+        for style in ("oil", "ink")
+        for seed in (1, 2)
+        for color in ("red", "blue")
+    )
+    asked = [object_at(charge.body, "input") for charge in service.charges]
+    assert sorted((fields["prompt"], fields["seed"]) for fields in asked) == sorted(
+        (f"a {color} car, {style}", seed) for style in ("oil", "ink") for seed in (1, 2) for color in ("red", "blue")
+    )
+
+
+def test_numbers_can_be_lists(flux: Flux) -> None:
+    rows = flux("gen x --guidance 3,3.5 --steps 5..6 --dry-run --json").out.splitlines()
+    fields = [json.loads(row)["request"]["input"] for row in rows]
+    assert [(field["guidance_scale"], field["steps"]) for field in fields] == [(3, 5), (3, 6), (3.5, 5), (3.5, 6)]
+
+
+def test_braces_without_alternatives_are_braces(flux: Flux, service: Service) -> None:
+    assert flux(f'gen \'{{"subject": "fox"}}\' {SMALL} -q').code == 0
+    assert bought(service) == ['{"subject": "fox"}']
+
+
+def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, service: Service) -> None:
+    Path("prompts.txt").write_bytes(b"a fox\n" + b"x" * 1501 + b"\n\xff\n\0\n")
+    result = flux("gen --from prompts.txt")
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines()[:4] == [
+        "flux: 3 things are wrong; nothing was sent",
+        "      - prompts.txt, line 2: the prompt has 1501 characters, the service takes 1 to 1500",
+        "      - prompts.txt, line 3: not UTF-8 (byte 0xff)",
+        "      - prompts.txt, line 4: a NUL character",
+    ]
+    assert service.seen == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("gen", "a prompt is missing"),
+        ("gen x --from prompts.txt", "give a prompt or --from, not both"),
+        ("gen --from nosuch", "cannot read --from nosuch: No such file or directory"),
+        ("gen --from empty", "empty is empty: it has no prompts, rows or values"),
+        ("gen --from prompts.txt -o x.png", "-o names one file, and this makes 2 tasks"),
+        ("gen --from prompts.txt -o -", "-o - takes one picture, and this makes 2 tasks"),
+        ("gen 'a {b} c' --vary d=1,2", "no variable is called b; the variables are: d"),
+        ("gen x --seed 1..20000", "--seed: more than 10000 values"),
+        ("gen x --max-cost free", "--max-cost 'free' is not an amount in USD, such as 2.50"),
+        ("gen --from prompts.txt --max-cost 0.01", "this would cost $0.03, more than --max-cost $0.01"),
+        ("gen x --seed 1..100", "this would cost $1.50, more than $1.00"),
+        ("edit - x --from -", "give a prompt or --from, not both"),
+        ("edit - --from -", "stdin can be read only once"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_sent(flux: Flux, service: Service, line: str, said: str) -> None:
+    prompts("a fox", "a wolf")
+    Path("empty").write_text("")
+    content = io.BytesIO()
+    from PIL import Image
+
+    Image.new("RGB", (300, 300)).save(content, "PNG")
+    result = flux(line, stdin=content.getvalue())
+
+    assert result.code == 2
+    assert said in result.err, result.err
+    assert service.seen == []
+
+
+def test_an_allowed_cost_is_not_asked_about(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_CONFIRM_ABOVE", "0.005")
+    line = f"gen x --seed 1..3 {SMALL} -q"
+    assert flux(line).code == 2
+    assert flux(f"{line} -y").code == 0
+    assert flux(f"{line} --new --max-cost 0.006").code == 0
+    assert len(service.charges) == 6
+
+
+def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entries: Entries) -> None:
+    prompts("one", "two", "three")
+    service.answer(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"))
+    result = flux(f"gen --from prompts.txt {SMALL} -j 1")
+    assert result.code == 3
+    assert result.err.splitlines()[-1].startswith("2 saved, 1 failed; $0.004 spent in ")
+
+    again = flux(f"gen --from prompts.txt {SMALL}")
+    assert (again.code, len(service.charges), service.posts()) == (3, 2, 3)
+    assert "LoRA/ControlNet load failed" in again.err
+    assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 0
+    assert bought(service) == ["one", "three", "two"]
+
+
+def test_fail_fast_stops_at_the_first_failure(flux: Flux, service: Service) -> None:
+    prompts("one", "two", "three")
+    service.answer(*POST, refusal(400, 1800))
+    result = flux(f"gen --from prompts.txt {SMALL} -j 1 --fail-fast")
+
+    assert result.code == 5
+    assert service.posts() == 1
+    assert result.err.splitlines()[-1].startswith("1 failed, 2 not begun; $0.00 spent in ")
+    assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 0
+
+
+def test_a_lost_answer_is_not_sent_again_by_running_it_again(flux: Flux, service: Service) -> None:
+    prompts("one", "two")
+    service.answer(*POST, (500, {}, b""))
+    assert flux(f"gen --from prompts.txt {SMALL} -j 1").code == 7
+    assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 7
+    assert service.posts() == 2
+
+
+def test_submitted_now_and_fetched_by_the_same_command_later(flux: Flux, service: Service) -> None:
+    prompts("one", "two")
+    ids = flux(f"gen --from prompts.txt {SMALL} --no-wait -q").out.split()
+    assert sorted(ids) == sorted(charge.id for charge in service.charges)
+    assert len(flux(f"gen --from prompts.txt {SMALL} -q").out.split()) == 2
+    assert len(service.charges) == 2
+
+
+def test_json_tells_each_outcome_and_a_summary(flux: Flux, service: Service) -> None:
+    prompts("one", "two")
+    rows = [json.loads(line) for line in flux(f"gen --from prompts.txt {SMALL} --json").out.splitlines()]
+
+    assert [row["type"] for row in rows] == ["outcome", "outcome", "summary"]
+    assert (rows[2]["saved"], rows[2]["cost_usd"]) == (2, "0.004")
+
+
+def test_every_create_and_edit_command_takes_a_file(flux: Flux, service: Service) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (300, 300), "red").save("photo.png")
+    prompts("one", "two")
+    for line in (
+        "lora --lora anime --size 64x64",
+        "controlnet --control depth=photo.png --size 64x64",
+        "edit photo.png",
+        "inpaint photo.png --mask-box 0,0,99,99",
+        "outpaint photo.png --left 10",
+        "redux photo.png",
+    ):
+        result = flux(f"{line} --from prompts.txt -q -o '{line.split()[0]}-{{index}}.png'")
+        assert (result.code, len(result.out.split())) == (0, 2), line
+    assert len(service.charges) == 12
+    assert sum(request.path == "/api/ephemeral_resource" for request in service.seen) == 3
+
+
+def test_killed_and_run_again_until_it_is_done(flux: Flux, service: Service, start: Start, entries: Entries) -> None:
+    prompts(*(f"boat {number}" for number in range(20)))
+    line = f"gen --from prompts.txt {SMALL} -j 3 -q"
+    for _number in range(5):
+        seen = len(service.charges)
+        process = start(line)
+        wait_until(lambda seen=seen, process=process: len(service.charges) > seen + 1 or process.poll() is not None)  # type: ignore[misc]
+        process.kill()
+        process.communicate()
+    result = flux(line)
+
+    unknown = [entry for entry in entries() if entry.state is State.UNKNOWN]
+    assert result.code == (7 if unknown else 0)
+    assert len(bought(service)) == len(set(bought(service))), "paid twice"
+    assert len(list(Path().glob("*.png"))) == 20 - len(unknown)
+
+
+def test_memory_does_not_grow_with_the_prompts() -> None:
+    """A dry run of a twentieth and of all of 20,000 prompts, in processes of their own."""
+    peaks = []
+    for count in (1_000, 20_000):
+        Path("many.txt").write_text("".join(f"a boat, number {number}\n" for number in range(count)))
+        script = (
+            "import resource, sys; from flux_cli.cli import main;"
+            "code = main(['cost', 'gen', '--from', 'many.txt', '-y', '-q']);"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout == f"{0.015 * count:.3f}\n"
+        peaks.append(int(done.stderr.split()[-1]))
+    assert peaks[1] < 1.3 * peaks[0]
