@@ -155,9 +155,9 @@ class Batch:
         tasks = pictures = 0
         price = Decimal(0)
         rows = self._rows()
-        for row in rows if rows is not None else (Row(0, {"prompt": self._prompt or ""}),):
+        for row in rows if rows is not None else (Row(0, self._prompt or ""),):
             try:
-                for request, _ in self._requests(str(row.fields["prompt"])):
+                for request, _ in self._requests(row.prompt):
                     tasks, pictures = tasks + 1, pictures + request.operation.batch_size
                     price += self._session.price(request)
             except UsageError as error:
@@ -183,7 +183,7 @@ class Batch:
     def members(self) -> Iterator[Member]:
         """Every task, in the order of the source."""
         rows = self._rows()
-        prompts = (self._prompt or "",) if rows is None else (str(row.fields["prompt"]) for row in rows)
+        prompts = (self._prompt or "",) if rows is None else (row.prompt for row in rows)
         index = 0
         with closing(_Occurrences()) as occurrences:
             for prompt in prompts:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .entry import Entry, State
 from .errors import ConfigError, CreditsError, DiskError, FluxError, InterruptError, JournalError, PartialError
-from .events import Accepted, Ended, Listener, Noted
+from .events import Accepted, Ended, Listener, Queued
 from .interrupts import Stop, StoppedError
 from .journal import Journal
 from .outcome import Outcome
@@ -111,7 +111,7 @@ class Engine:
             return _Follower(followed)
         if slot := self.slots.try_acquire():
             return slot
-        self.listener(Noted(entry.id, "waiting: as many tasks run as the plan or -j allows"))
+        self.listener(Queued(entry.id, entry.label))
         try:
             return await self.stop.guard(self.slots.acquire())
         except StoppedError:

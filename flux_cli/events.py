@@ -9,6 +9,14 @@ from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """As many tasks run as the plan or the user allows: this one waits for a place."""
+
+    entry: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Submitting:
     """A paid submission is about to leave. `label` is the prompt or the task id."""
 
@@ -70,5 +78,5 @@ class Ended:
     state: str
 
 
-Event = Submitting | Accepted | Looked | Trouble | Fetching | Noted | Ended
+Event = Queued | Submitting | Accepted | Looked | Trouble | Fetching | Noted | Ended
 Listener = Callable[[Event], None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, TextIO
 
-from .events import Accepted, Ended, Event, Fetching, Looked, Noted, Submitting, Trouble
+from .events import Accepted, Ended, Event, Fetching, Looked, Noted, Queued, Submitting, Trouble
 from .text import clean, counted, seconds, usd
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class PlainProgress:
     def __call__(self, event: Event) -> None:
         """Tell one event, if it is news."""
         match event:
+            case Queued():
+                self._labels[event.entry] = clean(event.label, LABEL)
+                self._tell(event.entry, "waiting: as many tasks run as the plan or -j allows")
             case Submitting():
                 self._labels[event.entry] = clean(event.label, LABEL)
             case Accepted():
@@ -104,8 +107,10 @@ class LiveProgress:
             return
         row = self._rows.setdefault(event.entry, _Row(event.entry, since=self._clock()))
         match event:
+            case Queued():
+                row.label, row.state = clean(event.label, LABEL), "waiting for a place"
             case Submitting():
-                row.label = clean(event.label, LABEL)
+                row.label, row.state = clean(event.label, LABEL), "submitting"
             case Accepted():
                 row.label, row.state, row.since = clean(event.label, LABEL), "accepted", self._clock()
                 row.expected = expectation(event.expected)
@@ -127,15 +132,17 @@ class LiveProgress:
 
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=LABEL)
-        table.add_column(no_wrap=True, overflow="ellipsis", style="cyan")
-        table.add_column(no_wrap=True)
+        # The one column that may wrap is the one that Rich narrows; its cells do not wrap all the same.
+        table.add_column(max_width=LABEL)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="cyan")
+        table.add_column(no_wrap=True, min_width=26)
         for row in list(self._rows.values())[:ROWS]:
             elapsed = self._clock() - row.since
             about = seconds(elapsed) + (f", {row.expected}" if row.expected else "")
             spinner = Spinner("dots")
             spinner.start_time = 0.0
-            table.add_row(spinner, Text(row.label), Text(row.state), Text(about, style="dim"))
+            label = Text(row.label, no_wrap=True, overflow="ellipsis")
+            table.add_row(spinner, label, Text(row.state), Text(about, style="dim"))
         if self._total > 1:
             bar = ProgressBar(total=self._total, completed=self._done, width=24)
             table.add_row("", bar, Text(f"{self._done} of {self._total}"), Text(usd(self._cost), style="dim"))

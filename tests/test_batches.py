@@ -123,7 +123,7 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
         ("gen", "a prompt is missing"),
         ("gen x --from prompts.txt", "give a prompt or --from, not both"),
         ("gen --from nosuch", "cannot read --from nosuch: No such file or directory"),
-        ("gen --from empty", "empty is empty: it has no prompts, rows or values"),
+        ("gen --from empty", "empty is empty: it has no prompts or values"),
         ("gen --from prompts.txt -o x.png", "-o names one file, and this makes 2 tasks"),
         ("gen --from prompts.txt -o -", "-o - takes one picture, and this makes 2 tasks"),
         ("gen 'a {b} c' --vary d=1,2", "no variable is called b; the variables are: d"),
