@@ -8,10 +8,7 @@ import hashlib
 import json
 import re
 import shutil
-import sqlite3
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -21,8 +18,9 @@ from typing import BinaryIO, TextIO
 
 from .buying import budget_checked, create_task, preview, probe_folder, probed, skip_known
 from .compose import Choices, Wanted, axes_of, name_values
+from .counting import Occurrences, Tally
 from .engine import Engine
-from .entry import CHARGED, UNFINISHED, Entry, State
+from .entry import UNFINISHED, Entry, State
 from .errors import ExitCode, UsageError
 from .following import busy, past_error
 from .inputs import local_path
@@ -100,6 +98,7 @@ class Batch:
         self._session, self._make, self._many, self._save = session, make, many, save
         self._prompt = prompt
         self._axes = axes_of(task)
+        self._by_hand = task.overrides or []
         self._variables = dict(parse_vary(text) for text in many.vary or [])
         # Two passes must see the same: a file may change, and stdin cannot be read twice.
         self._copy: BinaryIO | None = self._copied(many.prompts) if many.prompts is not None else None
@@ -185,7 +184,7 @@ class Batch:
         rows = self._rows()
         prompts = (self._prompt or "",) if rows is None else (row.prompt for row in rows)
         index = 0
-        with closing(_Occurrences()) as occurrences:
+        with closing(Occurrences()) as occurrences:
             for prompt in prompts:
                 for request, variables in self._requests(prompt):
                     index += 1
@@ -194,11 +193,18 @@ class Batch:
                     yield Member(index, request, variables, row)
 
     def _content(self, request: TaskRequest) -> str:
-        """What a task asks for and where it goes; a seed that chance chose is no part of it."""
-        asked = request.to_json()
+        """What a task asks for and where it goes, hashed.
+
+        A seed that chance chose is no part of it, nor who is told of its end; and a picture is its content, whether
+        it is uploaded or passed by an address that works for some days only.
+        """
+        asked = {name: value for name, value in request.to_json().items() if name != "webhook"}
         if "seed" not in self._axes:
             del asked["seed"]
-        return hashlib.sha256(json.dumps([asked, self._save.output, str(self._session.folder)]).encode()).hexdigest()
+        text = json.dumps([asked, self._by_hand, self._save.output, str(self._session.folder)], sort_keys=True)
+        for address, reference in self._session.passed.items():
+            text = text.replace(json.dumps(address), json.dumps(reference))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     # --- what is done ----------------------------------------------------------------------------------------
 
@@ -216,7 +222,7 @@ class Batch:
         session.key  # noqa: B018 - a missing key is told before anything is written
         probe_folder(session.folder)
         session.journal.settle_dead()
-        tally = _Tally()
+        tally = Tally()
 
         def feed(engine: Engine) -> Iterator[Entry | Outcome]:
             for member in self.members():
@@ -227,7 +233,7 @@ class Batch:
         session.output.summary(tally.counts(totals.tasks), tally.spent, tally.seconds)
         return code
 
-    def _entry(self, member: Member, totals: Totals, engine: Engine, tally: "_Tally") -> Entry | Outcome | None:
+    def _entry(self, member: Member, totals: Totals, engine: Engine, tally: Tally) -> Entry | Outcome | None:
         """An entry to bring to its end, an outcome that is known already, or None for what is not begun."""
         session = self._session
         known = None if self._many.new else session.find_row(member.row)
@@ -251,7 +257,7 @@ class Batch:
             row=member.row,
         )
 
-    def _from_before(self, known: Entry, tally: "_Tally") -> Entry | Outcome | None:
+    def _from_before(self, known: Entry, tally: Tally) -> Entry | Outcome | None:
         """What an earlier run left of a task; None when it is to be bought (again)."""
         journal = self._session.journal
         if known.state is State.SAVED:
@@ -276,58 +282,3 @@ class Batch:
             request=known.request,
             row=known.row,
         )
-
-
-class _Tally:
-    """How many ended how, and what it cost."""
-
-    def __init__(self) -> None:
-        self.before = self.existing = 0
-        self.states: Counter[State] = Counter()
-        self.spent = Decimal(0)
-        self._started, self._clock = time.time(), time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Since the batch began."""
-        return time.monotonic() - self._clock
-
-    def hear(self, outcome: Outcome) -> None:
-        """Take an outcome in."""
-        entry = outcome.entry
-        self.states[entry.state] += 1
-        if entry.state in CHARGED and entry.submitted and entry.submitted >= self._started:
-            self.spent += entry.price or 0
-
-    def counts(self, total: int) -> dict[str, int]:
-        """What the summary tells, without what did not happen."""
-        states = self.states
-        found = {
-            "saved": states[State.SAVED] - self.before,
-            "bought before": self.before + self.existing,
-            "running": states[State.ACCEPTED] + states[State.READY],
-            "failed": states[State.FAILED] + states[State.REJECTED] + states[State.EXPIRED],
-            "unknown": states[State.UNKNOWN] + states[State.SENDING],
-            "not begun": total - self.existing - states.total() + states[State.PLANNED],
-        }
-        return {name: number for name, number in found.items() if number}
-
-
-class _Occurrences:
-    """Counts equal rows on disk, so that a million different ones take no memory."""
-
-    def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # a private file that vanishes with the connection
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._db.execute("CREATE TABLE seen (content TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
-        self._db.execute("BEGIN")
-
-    def count(self, content: str) -> int:
-        """How often this content has come, this time included."""
-        sql = "INSERT INTO seen VALUES (?, 1) ON CONFLICT (content) DO UPDATE SET times = times + 1 RETURNING times"
-        times: int = self._db.execute(sql, (content,)).fetchone()[0]
-        return times
-
-    def close(self) -> None:
-        """Forget them."""
-        self._db.close()

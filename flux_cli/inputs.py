@@ -107,6 +107,8 @@ def _local(session: Session, content: bytes, name: str, *, fit: bool) -> Input:
     for note in image.notes:
         session.output.note(note)
     known = None if image.notes else _address_of(session, image.sha256)
+    if known:
+        session.passed[known] = f"{LOCAL}{image.sha256}"
     return Input(known or add_local(session, image), name, image, content)
 
 

@@ -57,6 +57,7 @@ class Session:
         self._open = ExitStack()
         self.stdin_read = False
         self.inputs: dict[str, InputImage] = {}  # local pictures of this invocation's requests, by reference
+        self.passed: dict[str, str] = {}  # addresses that stand for local pictures, and their references
         self._given = {**given, **common.settings()}
         self.stdin = stdin or sys.stdin
         mode = Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT

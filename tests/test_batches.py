@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,24 @@ def test_a_row_is_known_by_its_content_and_its_place_among_equal_ones(flux: Flux
 def test_a_line_is_what_ends_in_a_line_feed(flux: Flux, service: Service, content: bytes) -> None:
     assert flux(f"gen --from - {SMALL} -q", stdin=content).code == 0
     assert len(service.charges) == content.count(b"\n") + (not content.endswith(b"\n"))
+
+
+def test_a_row_is_not_known_by_what_changes_by_itself(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address of a picture of ours works for seven days; then the same file is uploaded."""
+    flux("gen house --seed 1 --size 256x256 -o house.png")
+    prompts("at night", "in winter")
+    assert flux("edit house.png --from prompts.txt -q --webhook https://example.com/a").code == 0
+    later = time.time() + 8 * 86400
+    with monkeypatch.context() as patched:
+        patched.setattr("flux_cli.inputs.time.time", lambda: later)
+        assert flux("edit house.png --from prompts.txt -q --webhook https://example.com/b").code == 0
+    assert len(service.charges) == 3
+
+    flux("edit house.png --from prompts.txt -q --set input.seed=3")
+    flux("edit house.png --from prompts.txt -q --set input.seed=4")
+    assert len(service.charges) == 7
 
 
 def test_a_sweep_is_a_product(flux: Flux, service: Service) -> None:
