@@ -16,16 +16,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import BinaryIO, TextIO
 
-from .buying import budget_checked, create_task, preview, probe_folder, probed, skip_known
-from .compose import Choices, Wanted, axes_of, name_values
+from .buying import amount, budget_checked, create_task, preview, probe_folder, probed, skip_known, too_expensive
+from .compose import Choices, Wanted, axes_of, name_values, read_body
 from .counting import Occurrences, Tally
 from .engine import Engine
 from .entry import UNFINISHED, Entry, State
-from .errors import ExitCode, UsageError
+from .errors import CreditsError, ExitCode, KeyRefusedError, UsageError
 from .following import busy, past_error
 from .inputs import local_path
 from .making import Maker
-from .names import is_template
+from .names import LATE, is_template, picture_paths
 from .options import ManyOptions, SaveOptions, SubmitOptions, TaskOptions
 from .outcome import Outcome
 from .request import TaskRequest
@@ -34,6 +34,7 @@ from .session import Session
 from .sources import Row, Rows, read_prompts
 from .sweeps import Variant, expand, parse_vary
 from .text import clean, counted
+from .wire import encoded
 
 TEMPLATE = "{index}-{slug}-{seed}"
 """The name of a batch's pictures when none is asked for: in the order of the source."""
@@ -98,13 +99,15 @@ class Batch:
         self._session, self._make, self._many, self._save = session, make, many, save
         self._prompt = prompt
         self._axes = axes_of(task)
-        self._by_hand = task.overrides or []
+        self._by_hand = [task.overrides or [], read_body(task.body) if task.body else {}]
         self._variables = dict(parse_vary(text) for text in many.vary or [])
         # Two passes must see the same: a file may change, and stdin cannot be read twice.
         self._copy: BinaryIO | None = self._copied(many.prompts) if many.prompts is not None else None
+        self._named = Occurrences()
 
     def close(self) -> None:
         """Let go of the copy of the source."""
+        self._named.close()
         if self._copy:
             self._copy.close()
 
@@ -154,30 +157,42 @@ class Batch:
         tasks = pictures = 0
         price = Decimal(0)
         rows = self._rows()
+        limit = amount(self._many.max_cost, "--max-cost") if self._many.max_cost is not None else None
+        self._check_output()
         for row in rows if rows is not None else (Row(0, self._prompt or ""),):
             try:
-                for request, _ in self._requests(row.prompt):
+                for request, variables in self._requests(row.prompt):
                     tasks, pictures = tasks + 1, pictures + request.operation.batch_size
                     price += self._session.price(request)
+                    if limit is not None and price > limit:  # a sweep can be longer than anybody waits
+                        raise too_expensive(price, limit, more=True)
+                    self._check_names(tasks, request, variables)
             except UsageError as error:
-                if rows is None:
+                if rows is None or error.code == "too_expensive":
                     raise
                 rows.refuse(row, error)
-        if tasks > 1:
-            self._check_output(tasks)
+        if tasks > 1 and self._save.output is not None and not is_template(self._save.output):
+            hint = "use a template: -o '{index}-{slug}.png'"
+            raise UsageError(f"-o names one file, and this makes {counted(tasks, 'task')}", hint=hint)
         if rows is not None and rows.blank:
             self._session.output.note(f"{counted(rows.blank, 'blank line')} skipped")
         return Totals(tasks, pictures, price)
 
-    def _check_output(self, tasks: int) -> None:
-        output = self._save.output
-        if output == "-":
-            raise UsageError(f"-o - takes one picture, and this makes {counted(tasks, 'task')}")
-        if output is not None and not is_template(output):
-            raise UsageError(
-                f"-o names one file, and this makes {counted(tasks, 'task')}",
-                hint="use a template: -o '{index}-{slug}.png'",
-            )
+    def _check_output(self) -> None:
+        if self._save.output == "-" and (self._many.prompts is not None or self._variables):
+            raise UsageError("-o - is for a command that makes one picture")
+
+    def _check_names(self, index: int, request: TaskRequest, variables: dict[str, str]) -> None:
+        """Names that cannot be, and two pictures with one name where an existing file would not be kept."""
+        template = self._save.output
+        if template is None or template == "-":
+            return
+        values = self._values(index, index, request, variables)
+        paths = picture_paths(template, values, request.operation.batch_size, self._session.folder)
+        if not (self._save.overwrite or self._save.skip_existing) or LATE in str(paths[0]):
+            return
+        if any(self._named.count(str(path)) > 1 for path in paths):
+            raise UsageError(f"two pictures would be called {paths[0].name}", hint="add {index} to the name")
 
     def members(self) -> Iterator[Member]:
         """Every task, in the order of the source."""
@@ -220,6 +235,7 @@ class Batch:
         """Buy what was not bought before, fetch what was, and tell how it went."""
         session = self._session
         session.key  # noqa: B018 - a missing key is told before anything is written
+        encoded(session.body(next(self.members()).request, {}))  # what every one of them would stumble over
         probe_folder(session.folder)
         session.journal.settle_dead()
         tally = Tally()
@@ -235,29 +251,37 @@ class Batch:
 
     def _entry(self, member: Member, totals: Totals, engine: Engine, tally: Tally) -> Entry | Outcome | None:
         """An entry to bring to its end, an outcome that is known already, or None for what is not begun."""
-        session = self._session
-        known = None if self._many.new else session.find_row(member.row)
-        if known is not None and (item := self._from_before(known, tally)):
-            return item
-        if engine.halted:
-            return None
-        values = name_values(member.request, session.catalog.model(member.request.model).name, datetime.now())
-        values |= {"index": str(member.index).zfill(len(str(totals.tasks))), **member.variables}
-        count = member.request.operation.batch_size
-        plan = probed(self._save.plan(values, count, session.folder, template=TEMPLATE), self._save)
-        if self._save.skip_existing and skip_known(session, plan):
-            tally.existing += 1
-            return None
-        return session.journal.plan(
-            member.request,
-            plan,
-            service=session.service,
-            profile=session.settings.profile,
-            price=session.price(member.request),
-            row=member.row,
-        )
+        session, request = self._session, member.request
+        while True:
+            known = session.find_row(member.row)
+            if known is not None and not self._many.new and (item := self._from_before(known, member, tally)):
+                return item
+            if engine.halted:
+                return None
+            count = request.operation.batch_size
+            values = self._values(member.index, totals.tasks, request, member.variables)
+            plan = probed(self._save.plan(values, count, session.folder, template=TEMPLATE), self._save)
+            if self._save.skip_existing and skip_known(session, plan):
+                tally.existing += 1
+                return None
+            entry = session.journal.plan_row(
+                member.row,
+                known,
+                request,
+                plan,
+                service=session.service,
+                profile=session.settings.profile,
+                price=session.price(request),
+            )
+            if entry:
+                return entry
 
-    def _from_before(self, known: Entry, tally: Tally) -> Entry | Outcome | None:
+    def _values(self, index: int, tasks: int, request: TaskRequest, variables: dict[str, str]) -> dict[str, str]:
+        """What the placeholders of a name stand for; the index is as wide as the last one."""
+        values = name_values(request, self._session.catalog.model(request.model).name, datetime.now())
+        return values | {"index": str(index).zfill(len(str(tasks))), **variables}
+
+    def _from_before(self, known: Entry, member: Member, tally: Tally) -> Entry | Outcome | None:
         """What an earlier run left of a task; None when it is to be bought (again)."""
         journal = self._session.journal
         if known.state is State.SAVED:
@@ -265,15 +289,28 @@ class Batch:
                 tally.before += 1
                 return Outcome(known, None, 0.0)
             return self._fetched_again(known)
-        if known.state in (*UNFINISHED, State.PLANNED):
+        if known.state in UNFINISHED:
             return journal.claim(known) or Outcome(known, busy(known), 0.0)
+        if known.state is State.PLANNED:
+            return self._begun_before(known, member) or Outcome(known, busy(known), 0.0)
         if known.state in (State.UNKNOWN, State.SENDING):
             return Outcome(known, past_error(known), 0.0)
-        return None if self._many.retry_failed else Outcome(known, past_error(known), 0.0)
+        for_now = known.problem is not None and known.problem.code in (CreditsError.code, KeyRefusedError.code)
+        return None if for_now or self._many.retry_failed else Outcome(known, past_error(known), 0.0)
+
+    def _begun_before(self, known: Entry, member: Member) -> Entry | None:
+        """A task that was planned and never sent, as it is asked for now, with the seed that its name tells."""
+        claimed = self._session.journal.claim(known)
+        if claimed is None or claimed.request is None:
+            return claimed
+        return self._session.journal.move(claimed, request=replace(member.request, seed=claimed.request.seed))
 
     def _fetched_again(self, known: Entry) -> Entry:
-        """An entry for a picture that was bought and is not there any more: it costs nothing to ask for it."""
-        output, session = replace(known.output, overwrite=True), self._session
+        """An entry for a picture that was bought and is not there any more: it costs nothing to ask for it.
+
+        What stands in its place by now is somebody else's, and is kept unless `--overwrite` says otherwise.
+        """
+        output, session = replace(known.output, overwrite=self._save.overwrite), self._session
         return session.journal.adopt(
             known.task_id or "",
             output,

@@ -56,25 +56,33 @@ def preview(session: Session, request: TaskRequest) -> None:
 def budget_checked(session: Session, price: Decimal, max_cost: str | None, *, yes: bool) -> None:
     """Ask, or refuse, when a command costs more than the user has allowed. Raises UsageError."""
     if max_cost is not None:
-        limit = _amount(max_cost, "--max-cost")
+        limit = amount(max_cost, "--max-cost")
         if price > limit:
-            raise UsageError(f"this would cost {usd(price)}, more than --max-cost {usd(limit)}", code="too_expensive")
+            raise too_expensive(price, limit)
         return
-    above = _amount(session.settings.text("confirm_above"), "confirm_above")
+    above = amount(session.settings.text("confirm_above"), "confirm_above")
     if yes or session.sandbox or price <= above or session.confirmed(f"This costs {usd(price)}. Go on?"):
         return
     hint = "allow it with -y, or with --max-cost USD; the limit is the setting confirm_above"
     raise UsageError(f"this would cost {usd(price)}, more than {usd(above)}", hint=hint, code="too_expensive")
 
 
-def _amount(text: str, name: str) -> Decimal:
+def too_expensive(price: Decimal, limit: Decimal, *, more: bool = False) -> UsageError:
+    """The error for a command that costs more than `--max-cost`; `more`: and the end was not reached."""
+    least = "at least " if more else ""
+    message = f"this would cost {least}{usd(price)}, more than --max-cost {usd(limit)}"
+    return UsageError(message, code="too_expensive")
+
+
+def amount(text: str, name: str) -> Decimal:
+    """An amount in USD that a user wrote. Raises UsageError."""
     try:
-        amount = Decimal(text.strip().removeprefix("$"))
+        found = Decimal(text.strip().removeprefix("$"))
     except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount < 0:
+        found = Decimal("NaN")
+    if not found.is_finite() or found < 0:
         raise UsageError(f"{name} {clean(text, 40)!r} is not an amount in USD, such as 2.50")
-    return amount
+    return found
 
 
 def _output_plan(session: Session, request: TaskRequest, save: SaveOptions) -> OutputPlan:

@@ -103,7 +103,7 @@ class Composer:
             guidance=choices.guidance if choices.guidance is not None or preset is None else preset.guidance,
             denoise=choices.denoise if choices.denoise is not None or preset is None else preset.denoise,
             steps=choices.steps,
-            batch_size=task.batch_size if lifted.batch_size is None else lifted.batch_size,
+            batch_size=next(size for size in (lifted.batch_size, task.batch_size, 1) if size is not None),
             **(fields | ({"prompt": lifted.prompt} if lifted.prompt is not None else {})),
         )
         request = TaskRequest(

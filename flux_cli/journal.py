@@ -41,10 +41,15 @@ class Journal:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode=WAL")
-            # FULL: a commit survives a power cut. `sending` and `accepted` must.
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._migrate()
+        try:
+            with self._errors():
+                self._db.execute("PRAGMA journal_mode=WAL")
+                # FULL: a commit survives a power cut. `sending` and `accepted` must.
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._migrate()
+        except JournalError:
+            self._db.close()
+            raise
 
     def _migrate(self) -> None:
         version = self._version()
@@ -98,21 +103,37 @@ class Journal:
 
     # --- writing ---------------------------------------------------------------------------------------------
 
-    def plan(
+    def plan(self, request: TaskRequest, output: OutputPlan, *, service: str, profile: str, price: Decimal) -> Entry:
+        """A new entry, durable: about to be sent."""
+        now = self._now()
+        return self._insert(Entry(new_id(), State.PLANNED, service, profile, output, now, self.owner, request, price))
+
+    def plan_row(
         self,
+        row: str,
+        known: Entry | None,
         request: TaskRequest,
         output: OutputPlan,
         *,
         service: str,
         profile: str,
         price: Decimal,
-        row: str | None = None,
-    ) -> Entry:
-        """A new entry, durable: about to be sent."""
+    ) -> Entry | None:
+        """As `plan`, for a row of a batch whose newest entry is `known`.
+
+        None when another process has planned that row in the meantime: two of the same batch never both buy it.
+        """
         now = self._now()
-        return self._insert(
-            Entry(new_id(), State.PLANNED, service, profile, output, now, self.owner, request, price, row=row)
-        )
+        entry = Entry(new_id(), State.PLANNED, service, profile, output, now, self.owner, request, price, row=row)
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                newest = self.find_row(row, service=service, profile=profile)
+                if (newest and newest.id) == (known and known.id):
+                    return self._insert(entry)
+                return None
+            finally:
+                self._db.execute("COMMIT")
 
     def adopt(
         self,

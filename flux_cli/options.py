@@ -57,8 +57,8 @@ class TaskOptions:
         str | None, typer.Option("--seed", metavar="N", help="Makes the same picture again; 1..4 makes four. [random]")
     ] = None
     batch_size: Annotated[
-        int, typer.Option("-b", "--batch-size", show_default=False, help="Pictures a task, 1 to 4, schnell only. [1]")
-    ] = 1
+        int | None, typer.Option("-b", "--batch-size", help="Pictures a task, 1 to 4, schnell only. [1]")
+    ] = None
     service_mode: Annotated[
         str | None, typer.Option("--service-mode", metavar="MODE", help="public: pay as you go; private: own account.")
     ] = None

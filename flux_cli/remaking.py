@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import __version__
-from .compose import Choices, Composer, single_choice
+from .compose import Choices, Composer, lift, single_choice
 from .errors import ExitCode, UsageError
 from .inputs import MARGIN_SECONDS, local_path, read_picture
 from .json_value import JsonObject
@@ -80,7 +80,7 @@ def made_again(session: Session, word: str, prompt: str | None, task: TaskOption
     options = replace(
         task,
         negative=_first(task.negative, operation.negative_prompt),
-        batch_size=task.batch_size if task.batch_size != 1 else operation.batch_size,
+        batch_size=_first(task.batch_size, operation.batch_size),
         model=_first(task.model, before.model),
     )
     asked = single_choice(task)
@@ -96,7 +96,11 @@ def made_again(session: Session, word: str, prompt: str | None, task: TaskOption
     settings = {**session.settings.texts, "model": options.model}
     composer = Composer(session.catalog, settings, options, choices, shape if natural else None, natural)
     request = composer.request(type(operation), **own)
-    return replace(request, overrides=merged(before.overrides, request.overrides))
+    # A picture comes from anywhere: what its request set by hand must not change the price, the model or who is told.
+    _, kept = lift(before.overrides, [])
+    return replace(
+        request, overrides=merged({name: kept[name] for name in ("input",) if name in kept}, request.overrides)
+    )
 
 
 def _first(new: T | None, old: T) -> T:

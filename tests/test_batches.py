@@ -94,6 +94,46 @@ def test_a_row_is_not_known_by_what_changes_by_itself(
     assert len(service.charges) == 7
 
 
+def test_the_same_batch_in_several_processes_is_bought_once(flux: Flux, service: Service, start: Start) -> None:
+    for number in range(3):
+        prompts(*(f"boat {number} {row}" for row in range(6)))
+        line = f"gen --from prompts.txt {SMALL} --no-wait -q"
+        processes = [start(line) for _ in range(4)]
+        for process in processes:
+            process.communicate(timeout=60)
+            assert process.returncode in (0, 3, 12)
+    assert len(bought(service)) == len(set(bought(service))) == 18
+
+
+def test_a_file_that_took_a_pictures_place_is_kept(flux: Flux, service: Service) -> None:
+    prompts("a fox", "a wolf")
+    name = sorted(flux(f"gen --from prompts.txt {SMALL} -q").out.split())[0]
+    Path(name).write_text("mine")
+    result = flux(f"gen --from prompts.txt {SMALL} -q")
+
+    assert result.code == 0
+    assert Path(name).read_text() == "mine"
+    assert sorted(result.out.split())[0] == name.replace(".png", "-2.png")
+    assert len(service.charges) == 2
+    assert flux(f"gen --from prompts.txt {SMALL} -q").out.count("\n") == 2
+
+
+def test_rows_that_met_an_empty_account_are_bought_when_it_is_filled(flux: Flux, service: Service) -> None:
+    prompts("one", "two")
+    service.answer(*POST, refusal(402, 1300, "Insufficient credits"))
+    assert flux(f"gen --from prompts.txt {SMALL} -j 1").code == 6
+    assert flux(f"gen --from prompts.txt {SMALL}").code == 0
+    assert bought(service) == ["one", "two"]
+
+
+def test_what_is_set_from_a_file_tells_rows_apart(flux: Flux, service: Service) -> None:
+    prompts("one", "two")
+    for seed in (1, 2):
+        Path("body.json").write_text(json.dumps({"input": {"seed": seed}}))
+        assert flux(f"gen --from prompts.txt {SMALL} --input body.json -q").code == 0
+    assert len(service.charges) == 4
+
+
 def test_a_sweep_is_a_product(flux: Flux, service: Service) -> None:
     line = "gen 'a {red|blue} car, {style}' --vary style=oil,ink --seed 1..2 -o '{style}-{seed}-{slug}.png'"
     assert flux(f"cost {line} {SMALL}").out == "0.016\n"
@@ -139,16 +179,23 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ("gen --from same.txt -o '{slug}.png' --overwrite", "two pictures would be called a-cat.png"),
+        (
+            "gen --from names.txt -o '{slug}.png'",
+            "names.txt, line 2: the output name 'aux.png' would not work on every system",
+        ),
+        ("gen --from one.txt -o -", "-o - is for a command that makes one picture"),
+        ("gen '" + "{a|b}" * 24 + "' --max-cost 1", "this would cost at least $1.005, more than --max-cost $1.00"),
         ("gen", "a prompt is missing"),
         ("gen x --from prompts.txt", "give a prompt or --from, not both"),
         ("gen --from nosuch", "cannot read --from nosuch: No such file or directory"),
         ("gen --from empty", "empty is empty: it has no prompts or values"),
         ("gen --from prompts.txt -o x.png", "-o names one file, and this makes 2 tasks"),
-        ("gen --from prompts.txt -o -", "-o - takes one picture, and this makes 2 tasks"),
+        ("gen --from prompts.txt -o -", "-o - is for a command that makes one picture"),
         ("gen 'a {b} c' --vary d=1,2", "no variable is called b; the variables are: d"),
         ("gen x --seed 1..20000", "--seed: more than 10000 values"),
         ("gen x --max-cost free", "--max-cost 'free' is not an amount in USD, such as 2.50"),
-        ("gen --from prompts.txt --max-cost 0.01", "this would cost $0.03, more than --max-cost $0.01"),
+        ("gen --from prompts.txt --max-cost 0.01", "this would cost at least $0.015, more than --max-cost $0.01"),
         ("gen x --seed 1..100", "this would cost $1.50, more than $1.00"),
         ("edit - x --from -", "give a prompt or --from, not both"),
         ("edit - --from -", "stdin can be read only once"),
@@ -157,6 +204,9 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
 def test_what_cannot_be_is_told_before_anything_is_sent(flux: Flux, service: Service, line: str, said: str) -> None:
     prompts("a fox", "a wolf")
     Path("empty").write_text("")
+    Path("one.txt").write_text("a cat\n")
+    Path("same.txt").write_text("a cat\na cat\n")
+    Path("names.txt").write_text("a cat\naux\n")
     content = io.BytesIO()
     from PIL import Image
 

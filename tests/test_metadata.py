@@ -122,6 +122,30 @@ def test_again_with_changes(flux: Flux, service: Service) -> None:
     }
 
 
+def test_again_of_a_crafted_picture_cannot_change_price_model_or_webhook(flux: Flux, service: Service) -> None:
+    request = {"op": "gen", "model": "Qubico/flux1-schnell", "seed": 1, "prompt": "x", "width": 64, "height": 64}
+    hostile = {"model": "Qubico/flux1-pro", "task_type": "kontext", "input": {"batch_size": 4, "note": "kept"}}
+    hostile["config"] = {"webhook_config": {"endpoint": "https://evil.example"}}
+    info = PngImagePlugin.PngInfo()
+    info.add_text("flux", json.dumps({"request": {**request, "overrides": hostile}, "task_id": "t", "version": "9"}))
+    Image.new("RGB", (8, 8)).save("crafted.png", pnginfo=info)
+
+    body = json.loads(flux("again crafted.png --dry-run").out)
+    assert (body["model"], body["task_type"]) == ("Qubico/flux1-schnell", "txt2img")
+    assert body["input"]["note"] == "kept"
+    assert "batch_size" not in body["input"]
+    assert "config" not in body
+
+
+def test_again_of_a_batch_size(flux: Flux) -> None:
+    request = {"op": "gen", "model": "Qubico/flux1-schnell", "seed": 1, "prompt": "x", "batch_size": 4}
+    info = PngImagePlugin.PngInfo()
+    info.add_text("flux", json.dumps({"request": request, "task_id": "t", "version": "9"}))
+    Image.new("RGB", (8, 8)).save("four.png", pnginfo=info)
+    assert flux("cost again four.png").out == "0.008\n"
+    assert flux("cost again four.png -b 1").out == "0.002\n"
+
+
 def test_again_of_an_edit_uses_the_upload_while_it_lives(flux: Flux, service: Service) -> None:
     Image.new("RGB", (300, 300), "red").save("photo.png")
     flux("edit photo.png 'a boat' --seed 1 -o out.png")
