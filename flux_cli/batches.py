@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import BinaryIO, TextIO
 
 from .buying import amount, budget_checked, create_task, preview, probe_folder, probed, skip_known, too_expensive
-from .compose import Choices, Wanted, axes_of, name_values, read_body
+from .compose import Choices, Wanted, axes_of, name_values
 from .counting import Occurrences, Tally
 from .engine import Engine
 from .entry import UNFINISHED, Entry, State
@@ -28,6 +28,7 @@ from .making import Maker
 from .names import LATE, is_template, picture_paths
 from .options import ManyOptions, SaveOptions, SubmitOptions, TaskOptions
 from .outcome import Outcome
+from .overrides import read_body
 from .request import TaskRequest
 from .runs import run_feed
 from .session import Session

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import __version__
-from .compose import Choices, Composer, lift, single_choice
+from .compose import Choices, Composer, single_choice
 from .errors import ExitCode, UsageError
 from .inputs import MARGIN_SECONDS, local_path, read_picture
 from .json_value import JsonObject
@@ -15,6 +15,7 @@ from .metadata import Made, made_from
 from .operations import LOCAL, Control, Sized
 from .options import SizeOptions, TaskOptions
 from .output import Mode
+from .overrides import lift
 from .png import texts_in
 from .request import TaskRequest
 from .session import Session
