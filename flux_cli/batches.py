@@ -33,12 +33,14 @@ from .request import TaskRequest
 from .runs import run_feed
 from .session import Session
 from .sources import Row, Rows, read_prompts
-from .sweeps import Variant, expand, parse_vary
+from .sweeps import Variant, count, expand, parse_vary
 from .text import clean, counted
 from .wire import encoded
 
 TEMPLATE = "{index}-{slug}-{seed}"
 """The name of a batch's pictures when none is asked for: in the order of the source."""
+SWEEP_LIMIT = 100_000
+"""Tasks of one prompt: groups multiply quickly to more than anybody would wait to see counted."""
 _GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
 
 
@@ -143,10 +145,12 @@ class Batch:
 
     def _variants(self, prompt: str) -> Iterator[Variant]:
         """A prompt is a template only when it says so: braces without alternatives are braces."""
-        if self._variables or _GROUP.search(prompt):
-            return expand(prompt, self._variables, self._axes)
-        literal = prompt.replace("{", "{{").replace("}", "}}")
-        return expand(literal, {}, self._axes)
+        template = bool(self._variables) or _GROUP.search(prompt) is not None
+        text = prompt if template else prompt.replace("{", "{{").replace("}", "}}")
+        number = count(text, self._variables, self._axes)
+        if number > SWEEP_LIMIT:
+            raise UsageError(f"one prompt with its sweeps makes {number} tasks, up to {SWEEP_LIMIT} are allowed")
+        return expand(text, self._variables, self._axes)
 
     def _requests(self, prompt: str) -> Iterator[tuple[TaskRequest, dict[str, str]]]:
         for variant in self._variants(prompt):
@@ -259,9 +263,9 @@ class Batch:
                 return item
             if engine.halted:
                 return None
-            count = request.operation.batch_size
+            ordered = request.operation.batch_size
             values = self._values(member.index, totals.tasks, request, member.variables)
-            plan = probed(self._save.plan(values, count, session.folder, template=TEMPLATE), self._save)
+            plan = probed(self._save.plan(values, ordered, session.folder, template=TEMPLATE), self._save)
             if self._save.skip_existing and skip_known(session, plan):
                 tally.existing += 1
                 return None

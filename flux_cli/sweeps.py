@@ -48,13 +48,6 @@ _Piece: TypeAlias = tuple[str, ...] | _Reference
 """A part of a prompt: the alternatives of a group (plain text is a single one), or a variable."""
 
 
-def braces(prompt: str) -> Iterator[str]:
-    """The prompts that a prompt with groups stands for, the last group fastest; `{name}` stays as it is."""
-    pieces = _pieces(prompt)
-    written = [piece if isinstance(piece, tuple) else (f"{{{piece.name}}}",) for piece in pieces]
-    return map("".join, product(*written))
-
-
 def expand(
     prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]
 ) -> Iterator[Variant]:

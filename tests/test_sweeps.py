@@ -1,6 +1,7 @@
 """Sweeps: the product is exact, in order and lazy; a slip in a template is refused and never multiplies."""
 
 import time
+from collections.abc import Iterator
 from itertools import islice, pairwise, product
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 
 from flux_cli.errors import UsageError
 from flux_cli.names import PLACEHOLDERS
-from flux_cli.sweeps import Variant, braces, count, expand, parse_numbers, parse_vary
+from flux_cli.sweeps import Variant, count, expand, parse_numbers, parse_vary
+
+
+def braces(prompt: str) -> Iterator[str]:
+    """The prompts that a prompt with groups stands for; `{name}` stays as it is."""
+    variables = {"name": ["{name}"]} if "{name}" in prompt else {}
+    return (variant.prompt for variant in expand(prompt, variables, {}))
 
 
 @pytest.mark.parametrize(
