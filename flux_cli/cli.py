@@ -69,6 +69,7 @@ COMMANDS: dict[str, Callable[..., ExitCode]] = {
     "inpaint": edit.inpaint,
     "outpaint": edit.outpaint,
     "redux": edit.redux,
+    "batch": create.batch,
     "status": tasks.status,
     "wait": tasks.wait,
     "resume": tasks.resume,
@@ -94,7 +95,7 @@ for name, function in CONFIG_COMMANDS.items():
 app.add_typer(config, name="config")
 
 
-PRICED = ("again", "gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
+PRICED = ("again", "batch", "gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
 """Commands whose command lines `flux cost` prices."""
 
 

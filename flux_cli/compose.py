@@ -37,7 +37,7 @@ class Choices:
     seed: int | None = None
 
 
-KINDS: dict[str, type[int] | type[float]] = {"guidance": float, "denoise": float, "steps": int, "seed": int}
+AXES: dict[str, type[int] | type[float]] = {"guidance": float, "denoise": float, "steps": int, "seed": int}
 """The numeric options, which may be lists: in this order they are nested, the last fastest."""
 
 
@@ -52,7 +52,7 @@ class Wanted:
 def axes_of(task: TaskOptions) -> dict[str, list[int | float]]:
     """The values of each numeric option that was given. Raises UsageError."""
     found: dict[str, list[int | float]] = {}
-    for name, kind in KINDS.items():
+    for name, kind in AXES.items():
         text = getattr(task, name)
         if text is not None:
             try:
@@ -237,4 +237,5 @@ def name_values(request: TaskRequest, model_name: str, now: datetime) -> dict[st
         "task": "",
         "n": "1",
         "index": "1",
+        "id": "1",
     }

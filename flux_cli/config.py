@@ -179,6 +179,11 @@ class Settings:
         """Every setting's value."""
         return {name: value.text for name, value in self.values.items()}
 
+    def with_options(self, options: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Every setting's value, those of `options` in front. Raises UsageError for a bad one."""
+        given = {name: _checked_option(BY_NAME[name], text) for name, text in options.items() if text is not None}
+        return self.texts | given
+
     def flag(self, name: str) -> bool:
         """The value of a true-or-false setting."""
         return self.text(name) == "true"
@@ -248,10 +253,7 @@ def _value(
 ) -> Value:
     option = options.get(setting.name)
     if option is not None:
-        try:
-            return Value(setting.check(option), "option")
-        except ValueError as problem:
-            raise UsageError(f"--{setting.name.replace('_', '-')}: {problem}") from None
+        return Value(_checked_option(setting, option), "option")
     variable = environ.get(setting.variable, "")
     stored = table.get(setting.name) if setting.in_file else None
     if variable:
@@ -266,6 +268,13 @@ def _value(
         return Value(setting.check(text), source)
     except ValueError as problem:
         raise ConfigError(f"{setting.name} from {source}: {problem}") from None
+
+
+def _checked_option(setting: Setting, text: str) -> str:
+    try:
+        return setting.check(text)
+    except ValueError as problem:
+        raise UsageError(f"--{setting.name.replace('_', '-')}: {problem}") from None
 
 
 def _as_text(stored: Json) -> str:

@@ -11,7 +11,7 @@ from .entry import UNFINISHED, Entry, State
 from .errors import ExitCode, FluxError, JournalError, NetworkError, RefusedError, UnknownChargeError, UsageError
 from .json_value import JsonObject
 from .options import SaveOptions
-from .outcome import Outcome, exit_code
+from .outcome import Outcome, exit_code, worse
 from .output import Mode
 from .runs import finish
 from .session import Session
@@ -114,16 +114,7 @@ def wait_for(session: Session, words: Sequence[str], save: SaveOptions) -> ExitC
         else:
             entries.append(entry)
     code = finish(session, entries) if entries else ExitCode.OK
-    return _worse(code, exit_code(ended))
-
-
-def _worse(one: ExitCode, other: ExitCode) -> ExitCode:
-    """The exit code for two halves of a command."""
-    if ExitCode.UNKNOWN_CHARGE in (one, other):
-        return ExitCode.UNKNOWN_CHARGE
-    if one == other or not other:
-        return one
-    return other if not one else ExitCode.PARTIAL
+    return worse(code, exit_code(ended))
 
 
 def _to_wait_for(session: Session, word: str, save: SaveOptions) -> Entry | Outcome:
@@ -191,7 +182,7 @@ def resume_all(session: Session) -> ExitCode:
     code = finish(session, mine) if mine else ExitCode.OK
     for entry in session.entries(State.UNKNOWN):
         ended.append(_tell(session, Outcome(entry, past_error(entry), 0.0)))
-    return code if code >= ExitCode.SIGINT else _worse(code, exit_code(ended))
+    return worse(code, exit_code(ended))
 
 
 def _tell(session: Session, outcome: Outcome) -> FluxError | None:

@@ -3,7 +3,8 @@
 import hashlib
 import io
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,27 @@ class InputImage:
     original: Size
     sha256: str
     notes: tuple[str, ...]
+
+
+class LocalPictures(dict[str, InputImage]):
+    """Pictures by their references. One that somebody kept is let go when nobody keeps it any more: the rows of a
+    batch may each have a picture of their own, and a thousand of them do not fit into memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keepers: Counter[str] = Counter()
+
+    def keep(self, references: Iterable[str]) -> None:
+        """Keep these until `drop` was called as often."""
+        self._keepers.update(references)
+
+    def drop(self, references: Iterable[str]) -> None:
+        """Keep these once less."""
+        for reference in references:
+            self._keepers[reference] -= 1
+            if self._keepers[reference] <= 0:
+                del self._keepers[reference]
+                self.pop(reference, None)
 
 
 def prepared(content: bytes, name: str, *, fit: bool) -> InputImage:

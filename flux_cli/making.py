@@ -1,8 +1,21 @@
 """Command lines into makers of requests, one function an operation."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from .arguments import (
+    BEYOND,
+    VARIATION,
+    ControlnetArguments,
+    EditArguments,
+    GenArguments,
+    InpaintArguments,
+    LoraArguments,
+    OutpaintArguments,
+    ReduxArguments,
+)
 from .compose import Composer, Size, Wanted, lora_remark, parse_lora, split_strength
 from .errors import ExitCode, UsageError
 from .inputs import Input, find_input
@@ -18,7 +31,7 @@ from .operations import (
     Styled,
     TextToImage,
 )
-from .options import InputOptions, MaskOptions, SizeOptions, TaskOptions
+from .options import Given, InputOptions, SizeOptions, TaskOptions
 from .regions import find_region, show_region
 from .request import TaskRequest
 from .session import Session
@@ -28,100 +41,106 @@ Maker = Callable[[Wanted], TaskRequest]
 """Makes the request for one of a command's pictures. What they have in common was settled when it was made."""
 
 
-def text_to_image(session: Session, task: TaskOptions, shape: SizeOptions) -> Maker:
+def text_to_image(session: Session, own: GenArguments, given: Given) -> Maker:
     """The requests of `flux gen`."""
-    compose = _composer(session, task, shape)
+    compose = _composer(session, given.task, given.shape)
     return lambda wanted: compose(wanted).request(TextToImage, prompt=wanted.prompt)
 
 
-def edited(
-    session: Session, image: str, kontext: bool, task: TaskOptions, shape: SizeOptions, inputs: InputOptions
-) -> Maker:
+def edited(session: Session, own: EditArguments, given: Given) -> Maker:
     """The requests of `flux edit`. A picture that is redrawn keeps its size: only the instruction editor takes one."""
-    source = _source(session, image, inputs)
-    if kontext:
-        compose = _composer(session, task, shape, source.size)
+    source = _source(session, own.image, given.inputs)
+    if own.kontext:
+        compose = _composer(session, given.task, given.shape, source.size)
         return lambda wanted: compose(wanted).request(Kontext, prompt=wanted.prompt, image=source.reference)
-    if shape != SizeOptions():
+    if given.shape != SizeOptions():
         hint = "leave --size and its like out, or add --kontext"
         raise UsageError("a picture that is redrawn keeps its size", hint=hint)
-    compose = _composer(session, task)
+    compose = _composer(session, given.task)
     return lambda wanted: compose(wanted).request(ImageToImage, prompt=wanted.prompt, image=source.reference)
 
 
-def styled(
-    session: Session,
-    loras: Sequence[str] | None,
-    image: str | None,
-    task: TaskOptions,
-    shape: SizeOptions,
-    inputs: InputOptions,
-) -> Maker:
+def styled(session: Session, own: LoraArguments, given: Given) -> Maker:
     """The requests of `flux lora`."""
-    source = _source(session, image, inputs) if image is not None else None
-    if source and shape != SizeOptions():
+    source = _source(session, own.image, given.inputs) if own.image is not None else None
+    if source and given.shape != SizeOptions():
         raise UsageError("a picture that is restyled keeps its size", hint="leave --size and its like out")
-    common = {"loras": _loras(session, loras), "image": source.reference if source else None}
-    compose = _composer(session, task, shape)
+    common = {"loras": _loras(session, own.loras), "image": source.reference if source else None}
+    compose = _composer(session, given.task, given.shape)
     return lambda wanted: compose(wanted).request(Styled, prompt=wanted.prompt, **common)
 
 
-def controlled(
-    session: Session,
-    controls: Sequence[str] | None,
-    loras: Sequence[str] | None,
-    keep_control: bool,
-    task: TaskOptions,
-    shape: SizeOptions,
-    inputs: InputOptions,
-) -> Maker:
+def controlled(session: Session, own: ControlnetArguments, given: Given) -> Maker:
     """The requests of `flux controlnet`."""
-    found = tuple(_control(session, text, inputs) for text in controls or [])
-    common = {"controls": found, "loras": _loras(session, loras), "keep_control": keep_control}
-    compose = _composer(session, task, shape)
+    found = tuple(_control(session, text, given.inputs) for text in own.controls or [])
+    common = {"controls": found, "loras": _loras(session, own.loras), "keep_control": own.keep_control}
+    compose = _composer(session, given.task, given.shape)
     return lambda wanted: compose(wanted).request(Controlled, prompt=wanted.prompt, **common)
 
 
-def varied(
-    session: Session, image: str, strength: float | None, task: TaskOptions, shape: SizeOptions, inputs: InputOptions
-) -> Maker:
+def varied(session: Session, own: ReduxArguments, given: Given) -> Maker:
     """The requests of `flux redux`. Without a size the variation has the picture's own."""
-    source = _source(session, image, inputs)
-    common = {"image": source.reference, "strength": strength}
-    compose = _composer(session, task, shape, source.size)
+    source = _source(session, own.image, given.inputs)
+    common = {"image": source.reference, "strength": own.strength}
+    compose = _composer(session, given.task, given.shape, source.size)
     return lambda wanted: compose(wanted).request(Redux, prompt=wanted.prompt, **common)
 
 
-def inpainted(session: Session, image: str, region: MaskOptions, task: TaskOptions, inputs: InputOptions) -> Maker:
+def inpainted(session: Session, own: InpaintArguments, given: Given) -> Maker:
     """The requests of `flux inpaint`."""
-    source = _source(session, image, inputs)
-    found = find_region(session, source, region)
+    source = _source(session, own.image, given.inputs)
+    found = find_region(session, source, given.region)
     common = {"image": source.reference, "mask": found.mask, "cut_out": found.cut_out}
-    compose = _composer(session, task)
+    compose = _composer(session, given.task)
     return lambda wanted: compose(wanted).request(Inpaint, prompt=wanted.prompt, **common)
 
 
-def shown_region(
-    session: Session, image: str, region: MaskOptions, inputs: InputOptions, *, overwrite: bool
-) -> ExitCode:
+def shown_region(session: Session, image: str, given: Given, *, overwrite: bool) -> ExitCode:
     """Write a picture of the region that `flux inpaint` would paint, and send nothing."""
-    return show_region(session, _source(session, image, inputs), region, overwrite=overwrite)
+    return show_region(session, _source(session, image, given.inputs), given.region, overwrite=overwrite)
 
 
-def outpainted(
-    session: Session, image: str, margins: Mapping[str, str], task: TaskOptions, inputs: InputOptions
-) -> Maker:
+def outpainted(session: Session, own: OutpaintArguments, given: Given) -> Maker:
     """The requests of `flux outpaint`."""
-    source = _source(session, image, inputs)
-    pixels = {side: _margin(side, text, source) for side, text in margins.items()}
-    compose = _composer(session, task)
+    source = _source(session, own.image, given.inputs)
+    pixels = {side: _margin(side, getattr(own, side), source) for side in ("left", "right", "top", "bottom")}
+    compose = _composer(session, given.task)
     return lambda wanted: compose(wanted).request(Outpaint, prompt=wanted.prompt, image=source.reference, **pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A command that makes pictures.
+
+    arguments: its own arguments and options, a dataclass.
+    groups: the fields of `Given` that it takes.
+    make: the maker of its requests. Raises UsageError.
+    prompt: what stands for a prompt when none is given; None when one is needed.
+    sized: whether its picture can be given a size, with these arguments.
+    """
+
+    arguments: type[Any]
+    groups: tuple[str, ...]
+    make: Callable[[Session, Any, Given], Maker]
+    prompt: str | None = None
+    sized: Callable[[Any], bool] = lambda own: True
+
+
+KINDS: dict[str, Kind] = {
+    "gen": Kind(GenArguments, ("task", "shape"), text_to_image),
+    "lora": Kind(LoraArguments, ("task", "shape", "inputs"), styled, sized=lambda own: own.image is None),
+    "controlnet": Kind(ControlnetArguments, ("task", "shape", "inputs"), controlled),
+    "edit": Kind(EditArguments, ("task", "shape", "inputs"), edited, sized=lambda own: own.kontext),
+    "inpaint": Kind(InpaintArguments, ("task", "inputs", "region"), inpainted),
+    "outpaint": Kind(OutpaintArguments, ("task", "inputs"), outpainted, prompt=BEYOND),
+    "redux": Kind(ReduxArguments, ("task", "shape", "inputs"), varied, prompt=VARIATION),
+}
 
 
 def _composer(
     session: Session, task: TaskOptions, shape: SizeOptions | None = None, natural_size: Size | None = None
 ) -> Callable[[Wanted], Composer]:
-    catalog, settings = session.catalog, session.settings.texts
+    catalog, settings = session.catalog, session.settings.with_options(task.settings())
     return lambda wanted: Composer(catalog, settings, task, wanted.choices, shape, natural_size)
 
 

@@ -21,7 +21,7 @@ PLACEHOLDERS: dict[str, str] = {
     "date": "today, 2026-11-25",
     "time": "now, 153012",
     "task": "the task's id",
-    "id": "the journal entry",
+    "id": "what a row of a batch file calls itself",
     "index": "the place in the batch",
     "n": "the picture's number within its task",
 }

@@ -89,8 +89,8 @@ class TaskOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ManyOptions:
-    """Many pictures from one command."""
+class SourceOptions:
+    """Where many prompts come from."""
 
     prompts: Annotated[
         str | None, typer.Option("--from", metavar="FILE", help="Prompts from a file, one a line; - for stdin.")
@@ -99,9 +99,18 @@ class ManyOptions:
         list[str] | None,
         typer.Option("--vary", metavar="NAME=A,B", help="Values for {NAME} in the prompt; or NAME=@FILE. Repeatable."),
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ManyOptions:
+    """Many pictures from one command."""
+
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit nothing more after a failure.")] = False
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Buy again what failed before.")] = False
     new: Annotated[bool, typer.Option("--new", help="Buy all of it, also what was bought before.")] = False
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="K/N", help="Only share K of N of the tasks, for several machines.")
+    ] = None
     max_cost: Annotated[
         str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")
     ] = None
@@ -157,6 +166,16 @@ class MaskOptions:
     show_mask: Annotated[
         Path | None, typer.Option("--show-mask", metavar="FILE", help="Write a picture of the region; send nothing.")
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The groups of options that a request is made from; which of them a command takes is up to its operation."""
+
+    task: TaskOptions = TaskOptions()
+    shape: SizeOptions = SizeOptions()
+    inputs: InputOptions = InputOptions()
+    region: MaskOptions = MaskOptions()
 
 
 @dataclass(frozen=True, slots=True)

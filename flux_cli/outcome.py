@@ -30,3 +30,13 @@ def exit_code(errors: Iterable[FluxError | None]) -> ExitCode:
     if not kinds:
         return ExitCode.OK
     return kinds.pop() if len(kinds) == 1 else ExitCode.PARTIAL
+
+
+def worse(one: ExitCode, other: ExitCode) -> ExitCode:
+    """The exit code for two halves of a command. A signal and a possible charge win."""
+    for winner in (ExitCode.SIGINT, ExitCode.SIGTERM, ExitCode.UNKNOWN_CHARGE):
+        if winner in (one, other):
+            return winner
+    if one == other or not other:
+        return one
+    return other if not one else ExitCode.PARTIAL

@@ -130,11 +130,11 @@ class Output:
 
     # --- outcomes --------------------------------------------------------------------------------------------
 
-    def outcome(self, outcome: Outcome) -> None:
-        """The end of one entry, on both streams."""
+    def outcome(self, outcome: Outcome, place: JsonObject | None = None) -> None:
+        """The end of one entry, on both streams. `place`: where it stood in a batch."""
         entry = outcome.entry
         if self.mode is Mode.JSON:
-            self.record("outcome", outcome_json(outcome))
+            self.record("outcome", outcome_json(outcome) | (place or {}))
         else:
             self._outcome_text(entry)
         if outcome.error:

@@ -37,9 +37,10 @@ def run_feed(
     *,
     wait: bool = True,
     fail_fast: bool = False,
-    told: Callable[[Outcome], None] = lambda outcome: None,
+    tell: Callable[[Outcome], None] | None = None,
 ) -> ExitCode:
-    """Bring the entries of a feed as far as they will go. `told` hears every outcome, after it was shown."""
+    """Bring the entries of a feed as far as they will go. `tell` shows an outcome in place of the usual way."""
+    tell = tell or session.output.outcome
     errors: dict[ExitCode, FluxError | None] = {}
     begun: dict[str, Entry] = {}
 
@@ -47,8 +48,7 @@ def run_feed(
         begun.pop(outcome.entry.id, None)
         # One of each kind decides the exit code: memory does not grow with the number of tasks.
         errors.setdefault(outcome.error.exit_code if outcome.error else ExitCode.OK, outcome.error)
-        session.output.outcome(outcome)
-        told(outcome)
+        tell(outcome)
 
     def noted(engine: Engine) -> Iterator[Entry | Outcome]:
         for item in feed(engine):

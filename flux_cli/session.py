@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .client import Account, PiAPIClient
     from .downloads import Downloader
     from .entry import Entry, State
-    from .images import InputImage
+    from .images import LocalPictures
     from .journal import Journal
     from .slots import Slots
 
@@ -56,7 +56,6 @@ class Session:
         self.common, self.environ = common, environ
         self._open = ExitStack()
         self.stdin_read = False
-        self.inputs: dict[str, InputImage] = {}  # local pictures of this invocation's requests, by reference
         self.passed: dict[str, str] = {}  # addresses that stand for local pictures, and their references
         self._given = {**given, **common.settings()}
         self.stdin = stdin or sys.stdin
@@ -164,6 +163,13 @@ class Session:
             return False
         self.output.ask(f"{question} [y/N] ")
         return self.stdin.readline().strip().casefold() in ("y", "yes")
+
+    @cached_property
+    def inputs(self) -> "LocalPictures":
+        """The local pictures of this invocation's requests, by reference."""
+        from .images import LocalPictures
+
+        return LocalPictures()
 
     # --- the wire --------------------------------------------------------------------------------------------
 

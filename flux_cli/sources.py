@@ -1,31 +1,49 @@
-"""Where many prompts come from: a file with one prompt a line.
+"""Where many prompts come from: a file of prompts, or rows of options as JSON lines, CSV or TOML.
 
 Every picture costs money, so a source is never cut where its author did not cut it: lines end at "\\n" and nowhere
 else, and what cannot be read for certain is a problem with a line number, never a guess.
 """
 
-from collections.abc import Iterator
+import csv
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from itertools import chain
+from pathlib import PurePath
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from .errors import UsageError
 from .text import clean
 
 LINE_LIMIT = 64 * 1024
 """Bytes of a line without its "\\n"."""
+TOML_LIMIT = 16 * 1024 * 1024
+"""Bytes of a TOML source, the one kind that has to be held whole."""
 SHOWN = 50
 """Problems of one source that are told one by one."""
 
+Scalar: TypeAlias = str | int | float | bool
+Value: TypeAlias = Scalar | list[Scalar]
+Kind: TypeAlias = Literal["jsonl", "csv", "toml"]
+
+_SUFFIXES: dict[str, Kind] = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".toml": "toml",
+}  # fmt: skip
 _BOM = b"\xef\xbb\xbf"
-_UTF_16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_TABLE = re.compile(r"\[\[[ \t]*rows?[ \t]*\]\]")
+_ROW_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*rows?[ \t]*\]\]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is asked for on one line; lines count from 1."""
+    """What is asked for on one line; `line` is where it begins, from 1."""
 
     line: int
-    prompt: str
+    fields: Mapping[str, Value]
 
 
 class Rows(Iterator[Row]):
@@ -37,19 +55,23 @@ class Rows(Iterator[Row]):
     blank: the blank lines so far.
     """
 
-    def __init__(self, name: str, stream: BinaryIO) -> None:
+    def __init__(self, name: str, stream: BinaryIO, read: Callable[["Rows", BinaryIO], Iterator[Row]]) -> None:
         self.name = clean(name, 80)
         self.blank = 0
-        self._rows = self._read(stream)
+        self._rows = read(self, stream)
         self._any = False
         self._problems: list[str] = []
         self._problem_count = 0
 
     def __next__(self) -> Row:
-        row = next(self._rows, None)
-        if row is None:
+        try:
+            row = next(self._rows)
+        except StopIteration:
             self._settle()
-            raise StopIteration
+            raise
+        except _UnreadableError as end:
+            self.problem(end.line, end.what)
+            raise self._error() from None
         self._any = True
         return row
 
@@ -59,52 +81,260 @@ class Rows(Iterator[Row]):
         if len(self._problems) < SHOWN:
             self._problems.append(f"{self.name}, line {line}: {what}")
 
-    def refuse(self, row: Row, error: UsageError) -> None:
-        """Remember why a row cannot be done."""
+    def refuse(self, line: int, error: UsageError) -> None:
+        """Remember why the row on a line cannot be done."""
         for what in error.details or (error.message,):
-            self.problem(row.line, what)
-
-    def _read(self, stream: BinaryIO) -> Iterator[Row]:
-        number = 0
-        while raw := stream.readline(LINE_LIMIT + 1):
-            number += 1
-            if len(raw) > LINE_LIMIT and not raw.endswith(b"\n"):
-                self.problem(number, f"longer than {LINE_LIMIT // 1024} KiB; what follows was not read")
-                return
-            if number == 1:
-                if raw.startswith(_UTF_16_BOMS):  # what `>` of older PowerShells writes
-                    self.problem(number, "UTF-16; save it as UTF-8")
-                    return
-                raw = raw.removeprefix(_BOM)
-            text = self._decoded(number, raw)
-            if text is None:
-                continue
-            if text.strip():
-                yield Row(number, text.removesuffix("\n").removesuffix("\r"))
-            else:
-                self.blank += 1
-
-    def _decoded(self, number: int, raw: bytes) -> str | None:
-        """The text of a line, or None and what is wrong with it, which says nothing about the other lines."""
-        if b"\0" in raw:
-            self.problem(number, "a NUL character")
-            return None
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            self.problem(number, f"not UTF-8 (byte {raw[error.start]:#04x})")
-            return None
+            self.problem(line, what)
 
     def _settle(self) -> None:
         if self._problem_count:
-            more = self._problem_count - len(self._problems)
-            if not more:
-                raise UsageError.of(self._problems)
-            raise UsageError(f"{self._problem_count} things are wrong", details=[*self._problems, f"and {more} more"])
+            raise self._error() from None
         if not self._any:
-            raise UsageError(f"{self.name} is empty: it has no prompts or values")
+            raise UsageError(f"{self.name} is empty") from None
+
+    def _error(self) -> UsageError:
+        more = self._problem_count - len(self._problems)
+        if not more:
+            return UsageError.of(self._problems)
+        return UsageError(f"{self._problem_count} things are wrong", details=[*self._problems, f"and {more} more"])
+
+
+class OnePrompt(Iterator[Row]):
+    """A prompt from the command line as a source of one row, on no line; what is wrong with it is raised at once."""
+
+    blank = 0
+
+    def __init__(self, prompt: str) -> None:
+        self._rows = iter([Row(0, {"prompt": prompt})])
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def refuse(self, line: int, error: UsageError) -> None:
+        """Raise it."""
+        raise error
+
+
+class _UnreadableError(Exception):
+    """A line that cannot be read. Where it is not caught, what comes after it cannot be read either."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line, self.what = line, what
 
 
 def read_prompts(stream: BinaryIO, name: str) -> Rows:
     """The prompts of a stream, one a line, with `name` for messages. `#` begins a prompt like any other sign."""
-    return Rows(name, stream)
+    return Rows(name, stream, _prompts)
+
+
+def read_rows(stream: BinaryIO, name: str, kind: Kind) -> Rows:
+    """The rows of a stream. The values of CSV are text; those of JSON and TOML keep their types."""
+    readers: dict[Kind, Callable[[Rows, BinaryIO], Iterator[Row]]] = {
+        "jsonl": _json_lines, "csv": _csv_rows, "toml": _toml_rows,
+    }  # fmt: skip
+    return Rows(name, stream, readers[kind])
+
+
+def kind_of(name: str, first_bytes: bytes) -> Kind:
+    """What a source of rows is written in: by its extension, or else by how it begins."""
+    if kind := _SUFFIXES.get(PurePath(name).suffix.lower()):
+        return kind
+    lines = first_bytes.removeprefix(_BOM).decode("utf-8", "replace").split("\n")
+    first = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), "")
+    if _TABLE.match(first):
+        return "toml"
+    return "jsonl" if first.startswith(("{", "[")) else "csv"
+
+
+def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
+    for number, text in _good_lines(rows, stream):
+        yield Row(number, {"prompt": text.removesuffix("\n").removesuffix("\r")})
+
+
+def _json_lines(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
+    for number, text in _good_lines(rows, stream):
+        try:
+            value = json.loads(text, object_pairs_hook=_object)
+        except json.JSONDecodeError as error:
+            rows.problem(number, f"not JSON: {error.msg} (character {error.pos + 1})")
+        except RecursionError:
+            rows.problem(number, "nested too deeply")
+        except ValueError as error:  # a repeated key, or an integer of thousands of digits
+            rows.problem(number, clean(str(error), 120))
+        else:
+            yield from _row(rows, number, value)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{_shown(name)} is given twice")
+        found[name] = value
+    return found
+
+
+def _row(rows: Rows, line: int, values: object) -> Iterator[Row]:
+    """The row, or nothing and what is wrong with it."""
+    if not isinstance(values, dict):
+        whole = "a JSON array, not a row: write one object on each line, as jq -c '.[]' does"
+        rows.problem(
+            line, whole if isinstance(values, list) else 'not an object: a row is written as {"prompt": "..."}'
+        )
+        return
+    wrong = [what for name, value in values.items() for what in _value_problems(name, value)]
+    for what in wrong:
+        rows.problem(line, what)
+    if not wrong:
+        yield Row(line, {name: value for name, value in values.items() if value is not None})
+
+
+def _value_problems(name: str, value: object) -> Iterator[str]:
+    for item in [name, *value] if isinstance(value, list) else [name, value]:
+        if isinstance(item, str):
+            if "\0" in item or any("\ud800" <= character <= "\udfff" for character in item):
+                yield f"{_shown(name)} has a NUL or half a character"
+        elif isinstance(item, float) and not math.isfinite(item):
+            yield f"{_shown(name)} is not a finite number"
+        elif not isinstance(item, int | float) and (item is not None or isinstance(value, list)):
+            yield f"{_shown(name)} is not text, a number, true, false, or a list of these"
+
+
+def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
+    texts = (_decoded(number, raw) for number, raw in _lines(stream))
+    for header in texts:
+        if header.strip():
+            break
+        rows.blank += 1
+    else:
+        return
+    # Only the header decides: prompts are full of commas, names of columns have none.
+    delimiter = max(",;\t", key=header.count)
+    records = _records(chain([header], texts), delimiter, rows.blank)
+    names = _column_names(*next(records))
+    for line, cells in records:
+        if not any(map(str.strip, cells)):
+            rows.blank += 1
+        elif len(cells) != len(names):
+            rows.problem(line, f"{len(cells)} cells, but the header has {len(names)}")
+        elif any(cell[0].isspace() and cell.lstrip().startswith('"') for cell in cells if cell):
+            # CSV takes such a quote as text and cuts at the commas behind it.
+            rows.problem(line, "a space before an opening quote")
+        else:
+            yield Row(line, {name: cell for name, cell in zip(names, cells, strict=True) if cell.strip()})
+
+
+def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
+    """The records, each with the line on which it begins. After a slip of quotes there is no telling what is a row."""
+    reader = csv.reader(texts, delimiter=delimiter, strict=True)
+    while True:
+        line = lines_before + reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            reason = str(error).partition(" - ")[0]  # the rest is advice to programmers
+            raise _UnreadableError(line, f"not CSV: {clean(reason, 120)}") from None
+        yield line, cells
+
+
+def _column_names(line: int, cells: list[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    for name in names:
+        if not _COLUMN.fullmatch(name):  # most likely a row: a forgotten header would cost the first one
+            raise _UnreadableError(line, f"{_shown(name)} is no name of a column; the first line names the columns")
+        if names.count(name) > 1:
+            raise _UnreadableError(line, f"two columns are called {_shown(name)}")
+    return names
+
+
+def _toml_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
+    raw = stream.read(TOML_LIMIT + 1)
+    if len(raw) > TOML_LIMIT:
+        raise _UnreadableError(1, f"longer than {TOML_LIMIT // 1024**2} MiB; JSON lines can be of any length")
+    text = _decoded(1, _without_bom(raw))
+    document = _toml(text)
+    tables = document.pop("row", None) or document.pop("rows", [])
+    if document:
+        raise _UnreadableError(1, f"{_shown(next(iter(document)))} does not belong here; rows begin with [[row]]")
+    lines = _table_lines(text)
+    if not isinstance(tables, list) or len(lines) != len(tables):
+        raise _UnreadableError(1, "write each row as a table that begins with [[row]]")
+    for line, table in zip(lines, tables, strict=True):
+        yield from _row(rows, line, table)
+
+
+def _toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = re.search(r" \(at line (\d+), column \d+\)", str(error))
+        what = str(error).replace(place.group(), "") if place else str(error)
+        line = int(place.group(1)) if place else text.count("\n") + 1
+        raise _UnreadableError(line, f"not TOML: {clean(what, 120)}") from None
+
+
+def _table_lines(text: str) -> list[int]:
+    """The lines on which the rows begin, which tomllib does not tell.
+
+    A `[[row]]` inside of a text of several lines is none: what stands before it is then not TOML by itself.
+    """
+    lines: list[int] = []
+    start = seen = 0
+    line = 1
+    for match in _ROW_TABLE.finditer(text):
+        line, seen = line + text.count("\n", seen, match.start()), match.start()
+        try:
+            tomllib.loads(text[start : match.start()])
+        except tomllib.TOMLDecodeError:
+            continue
+        lines.append(line)
+        start = match.start()
+    return lines
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines with their numbers and their "\\n". A line without end is not read on."""
+    number = 0
+    while raw := stream.readline(LINE_LIMIT + 1):
+        number += 1
+        if len(raw) > LINE_LIMIT and not raw.endswith(b"\n"):
+            raise _UnreadableError(number, f"longer than {LINE_LIMIT // 1024} KiB; what follows was not read")
+        yield number, _without_bom(raw) if number == 1 else raw
+
+
+def _good_lines(rows: Rows, stream: BinaryIO) -> Iterator[tuple[int, str]]:
+    """The lines that are text and not blank, where a bad one says nothing about the others."""
+    for number, raw in _lines(stream):
+        try:
+            text = _decoded(number, raw)
+        except _UnreadableError as bad:
+            rows.problem(bad.line, bad.what)
+            continue
+        if text.strip():
+            yield number, text
+        else:
+            rows.blank += 1
+
+
+def _without_bom(raw: bytes) -> bytes:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # what `>` of older PowerShells writes
+        raise _UnreadableError(1, "UTF-16; save it as UTF-8")
+    return raw.removeprefix(_BOM)
+
+
+def _decoded(number: int, raw: bytes) -> str:
+    """The text of what begins on line `number`."""
+    if (nul := raw.find(b"\0")) >= 0:
+        raise _UnreadableError(number + raw.count(b"\n", 0, nul), "a NUL character")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = number + raw.count(b"\n", 0, error.start)
+        raise _UnreadableError(line, f"not UTF-8 (byte {raw[error.start]:#04x})") from None
+
+
+def _shown(name: str) -> str:
+    return repr(clean(name, 40))

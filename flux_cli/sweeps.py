@@ -116,7 +116,7 @@ def _too_many(text: str) -> UsageError:
 def _values_of_file(name: str, path: str) -> list[str]:
     try:
         with open(path, "rb") as stream:
-            return [row.prompt for row in read_prompts(stream, path)]
+            return [str(row.fields["prompt"]) for row in read_prompts(stream, path)]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(f"cannot read the values of {name} from {clean(path, 80)!r}: {clean(reason)}") from None

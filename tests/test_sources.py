@@ -1,6 +1,8 @@
 """Sources of many prompts: every line is one row, no line is two, and what is wrong has its line number."""
 
+import csv
 import io
+import json
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -11,14 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flux_cli.errors import UsageError
-from flux_cli.sources import LINE_LIMIT, SHOWN, Row, read_prompts
+from flux_cli.sources import LINE_LIMIT, SHOWN, TOML_LIMIT, Kind, Row, Rows, kind_of, read_prompts, read_rows
 
 BOM = b"\xef\xbb\xbf"
 FULL = b"x" * LINE_LIMIT
 
 
-def prompts(data: bytes) -> list[tuple[int, str]]:
-    return [(row.line, row.prompt) for row in read_prompts(io.BytesIO(data), "p.txt")]
+def prompts(data: bytes) -> list[tuple[int, Any]]:
+    return [(row.line, row.fields["prompt"]) for row in read_prompts(io.BytesIO(data), "p.txt")]
+
+
+def rows(kind: Kind, text: str | bytes) -> list[tuple[int, dict[str, Any]]]:
+    data = text.encode() if isinstance(text, str) else text
+    return [(row.line, dict(row.fields)) for row in read_rows(io.BytesIO(data), "rows", kind)]
 
 
 def problems(read: Callable[[], object]) -> list[str]:
@@ -61,7 +68,7 @@ def test_what_was_joined_comes_apart_as_it_was(lines: list[str], end: str, bom: 
     lines = ["first", *(line.rstrip("\r") for line in lines), "last"]
     data = (BOM if bom else b"") + (end.join(lines) + end * last).encode()
     source = read_prompts(io.BytesIO(data), "p")
-    found = [(row.line, row.prompt) for row in source]
+    found = [(row.line, row.fields["prompt"]) for row in source]
     assert found == [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     assert source.blank == len(lines) - len(found)
 
@@ -69,8 +76,8 @@ def test_what_was_joined_comes_apart_as_it_was(lines: list[str], end: str, bom: 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"", ["p.txt is empty: it has no prompts or values"]),
-        (BOM + b"\n \r\n", ["p.txt is empty: it has no prompts or values"]),
+        (b"", ["p.txt is empty"]),
+        (BOM + b"\n \r\n", ["p.txt is empty"]),
         (b"a\nb\xff\nc\0\nd", ["p.txt, line 2: not UTF-8 (byte 0xff)", "p.txt, line 3: a NUL character"]),
         (b"a\n\xed\xa0\x80\n", ["p.txt, line 2: not UTF-8 (byte 0xed)"]),
         (b"\xff\n", ["p.txt, line 1: not UTF-8 (byte 0xff)"]),
@@ -109,9 +116,10 @@ class Endless(io.RawIOBase):
         return len(buffer)
 
 
-def test_a_line_without_end_is_not_read_on() -> None:
+@pytest.mark.parametrize("kind", ["prompts", "jsonl", "csv"])
+def test_a_line_without_end_is_not_read_on(kind: Any) -> None:
     stream = Endless()
-    source = read_prompts(stream, "p")  # type: ignore[arg-type]
+    source = read_prompts(stream, "p") if kind == "prompts" else read_rows(stream, "p", kind)  # type: ignore[arg-type]
     assert "line 1: longer than 64 KiB" in problems(lambda: next(source))[0]
     assert stream.taken == LINE_LIMIT + 1
 
@@ -137,17 +145,25 @@ def drain(source: Iterator[Row]) -> int:
     return sum(1 for _ in source)
 
 
-def test_memory_does_not_grow_with_the_source() -> None:
-    def peak(lines: int) -> int:
-        tracemalloc.start()
-        try:
-            assert drain(read_prompts(io.BufferedReader(Many(lines, b"a red fox, snow\n")), "p")) == lines
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+def peak(lines: int, line: bytes, read: Callable[[Any], Rows]) -> int:
+    tracemalloc.start()
+    try:
+        assert drain(read(io.BufferedReader(Many(lines, line)))) == lines
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
-    peak(1000)  # what is made once is made
-    assert peak(200_000) < peak(1000) + 32_000
+
+@pytest.mark.parametrize(
+    ("lines", "line", "read"),
+    [
+        (200_000, b"a red fox, snow\n", lambda stream: read_prompts(stream, "p")),
+        (10_000, b'{"prompt": "a fox"}\n', lambda stream: read_rows(stream, "p", "jsonl")),
+    ],
+)
+def test_memory_does_not_grow_with_the_source(lines: int, line: bytes, read: Callable[[Any], Rows]) -> None:
+    peak(1000, line, read)  # what is made once is made
+    assert peak(lines, line, read) < peak(1000, line, read) + 32_000
 
 
 def test_memory_does_not_grow_with_the_problems() -> None:
@@ -173,26 +189,233 @@ def test_time_is_linear() -> None:
     assert took(200_000) < 40 * small
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"prompt": "a"}\n\n{"prompt": "b"}', [(1, {"prompt": "a"}), (3, {"prompt": "b"})]),
+        (BOM.decode() + '{"a": 1}\r\n{"a": 2}\r\n', [(1, {"a": 1}), (2, {"a": 2})]),
+        ('{"seed": 9007199254740993, "g": 3.5, "x": 3.0, "y": true}', [(1, {"seed": 2**53 + 1, "g": 3.5, "x": 3.0, "y": True})]),
+        ('{"a": null, "b": ["x", 1], "c": []}', [(1, {"b": ["x", 1], "c": []})]),
+        ('{"p": "a\u2028b\u0085c"}\n{}', [(1, {"p": "a\u2028b\u0085c"}), (2, {})]),
+        (r'{"p": "a\nb 😀"}', [(1, {"p": "a\nb 😀"})]),
+    ],
+)  # fmt: skip
+def test_json_lines(text: str, expected: list[Any]) -> None:
+    found = rows("jsonl", text)
+    assert found == expected
+    assert repr(found) == repr(expected), "1, 1.0 and true are equal but not the same"
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ('{"prompt": "a", "prompt": "b"}', "'prompt' is given twice"),
+        ('{"a": {"b": 1, "b": 2}}', "'b' is given twice"),
+        ('["a"]', "a JSON array, not a row"),
+        ('"a"', "not an object"),
+        ("null", "not an object"),
+        ("{", "not JSON: Expecting property name"),
+        ('{"a": 1} {"a": 2}', "not JSON: Extra data (character 10)"),
+        ('{"a": NaN}', "'a' is not a finite number"),
+        ('{"a": 1e999}', "'a' is not a finite number"),
+        ('{"a": [-Infinity]}', "'a' is not a finite number"),
+        ('{"a": {"b": 1}}', "'a' is not text"),
+        ('{"a": [[1]]}', "'a' is not text"),
+        ('{"a": [null]}', "'a' is not text"),
+        (r'{"a": "\ud800"}', "'a' has a NUL or half a character"),
+        (r'{"a": ["\u0000"]}', "'a' has a NUL or half a character"),
+        (r'{"\u0000": 1}', "has a NUL or half a character"),
+        ('{"a": ' + "9" * 5000 + "}", "limit"),
+        ("[" * 60_000, "nested too deeply"),
+    ],
+)
+def test_json_lines_that_are_no_rows(line: str, what: str) -> None:
+    found = problems(lambda: rows("jsonl", f'{{"prompt": "x"}}\n{line}\n{{"prompt": "y"}}\n'))
+    assert len(found) == 1
+    assert found[0].startswith("rows, line 2: ")
+    assert what in found[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("prompt,seed\na,1\nb,\n", [(2, {"prompt": "a", "seed": "1"}), (3, {"prompt": "b"})]),
+        ("prompt,seed\r\na,1\r\nb,2", [(2, {"prompt": "a", "seed": "1"}), (3, {"prompt": "b", "seed": "2"})]),
+        (BOM.decode() + '"prompt",seed\na,1\n', [(2, {"prompt": "a", "seed": "1"})]),
+        ('prompt,seed\n"a\nb\n\nc",1\nd,2\n', [(2, {"prompt": "a\nb\n\nc", "seed": "1"}), (6, {"prompt": "d", "seed": "2"})]),
+        ('prompt,seed\n"a, ""b""",1\n', [(2, {"prompt": 'a, "b"', "seed": "1"})]),
+        ("prompt;seed\na, b, c;1\n", [(2, {"prompt": "a, b, c", "seed": "1"})]),
+        ("prompt\tseed\na, b; c\t1\n", [(2, {"prompt": "a, b; c", "seed": "1"})]),
+        ("prompt\na;b;c\n", [(2, {"prompt": "a;b;c"})]),
+        ("\n\nprompt,seed\n\n,\na,1\n", [(6, {"prompt": "a", "seed": "1"})]),
+        (" prompt , output-dir \n a ,1\n", [(2, {"prompt": " a ", "output-dir": "1"})]),
+        ("prompt\na\u2028b\x0bc\x85d\n#x\n", [(2, {"prompt": "a\u2028b\x0bc\x85d"}), (3, {"prompt": "#x"})]),
+    ],
+)  # fmt: skip
+def test_csv(text: str, expected: list[Any]) -> None:
+    assert rows("csv", text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a,b\n1\n1,2\n1,2,3\n", ["rows, line 2: 1 cells, but the header has 2", "rows, line 4: 3 cells, but the header has 2"]),
+        ("a red fox\na blue fox\n", ["rows, line 1: 'a red fox' is no name of a column; the first line names the columns"]),
+        ("a,,b\n1,2,3\n", ["rows, line 1: '' is no name of a column; the first line names the columns"]),
+        ("a,b,a\n1,2,3\n", ["rows, line 1: two columns are called 'a'"]),
+        ('a,b\n1,2\n"x\ny,2\nz,3\n', ["rows, line 3: not CSV: unexpected end of data"]),
+        ('a,b\n"x"y,2\n', ["rows, line 2: not CSV: ',' expected after '\"'"]),
+        ('a,b,c\nx, "y, z"\n', ["rows, line 2: a space before an opening quote"]),
+        ("a,b\n1,2\rx,y\n", ["rows, line 2: not CSV: new-line character seen in unquoted field"]),
+        (b"a,b\n1,2\n\xff,2\n", ["rows, line 3: not UTF-8 (byte 0xff)"]),
+        (b'a,b\n"1\n\0",2\n', ["rows, line 3: a NUL character"]),
+        ("a,b\n", ["rows is empty"]),
+        ("\n", ["rows is empty"]),
+        ('a\n"' + "x\n" * 100_000, ["rows, line 2: not CSV: field larger than field limit (131072)"]),
+    ],
+)  # fmt: skip
+def test_csv_that_is_refused(text: str | bytes, expected: list[str]) -> None:
+    assert problems(lambda: rows("csv", text)) == expected
+
+
+def test_blank_csv_rows_are_counted() -> None:
+    source = read_rows(io.BytesIO(b"\na,b\n,\n\n1,2\n"), "rows", "csv")
+    assert [row.line for row in source] == [5]
+    assert source.blank == 3
+
+
+CELLS = st.text(st.sampled_from('a,;\t"\n\r\u2028é '), max_size=8).map(lambda cell: f"x{cell}")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6), st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n"])
+)
+def test_csv_that_was_written_is_read_back(cells: list[tuple[str, str]], delimiter: str, end: str) -> None:
+    written = io.StringIO()
+    # Python 3.11 leaves a lone "\r" without quotes when lines end with "\n".
+    csv.writer(
+        written,
+        delimiter=delimiter,
+        lineterminator=end,
+        quoting=csv.QUOTE_MINIMAL if end == "\r\n" else csv.QUOTE_ALL,
+    ).writerows([("a", "b"), *cells])
+    text = written.getvalue()
+    found = rows("csv", text)
+    assert [tuple(fields.values()) for _, fields in found] == cells
+    line = 2
+    for (at, _), row in zip(found, cells, strict=True):
+        assert at == line
+        line += 1 + sum(cell.count("\n") for cell in row)
+
+
+TOML = '''# rows
+
+[[row]]
+prompt = """
+[[row]]
+a fox"""
+steps = 8
+
+  [[ row ]]
+prompt = 'x'
+tags = ["a", "b"]
+'''
+
+
+@pytest.mark.parametrize("name", ["row", "rows"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_toml(name: str, end: str, bom: str) -> None:
+    text = bom + TOML.replace("row ]]", f"{name} ]]").replace("\n[[row]]\nprompt", f"\n[[{name}]]\nprompt")
+    assert rows("toml", text.replace("\n", end)) == [
+        (3, {"steps": 8, "prompt": "[[row]]\na fox"}),
+        (9, {"prompt": "x", "tags": ["a", "b"]}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[[row]]\na = 1\na = 2\n", "line 3: not TOML"),
+        ("[[row]]\na = 1\n[[row]]\na = \n", "line 4: not TOML"),
+        ('[[row]]\na = """x\n', "line 3: not TOML"),
+        ("[[row]]\na = 1\n[[rows]]\na = 2\n", "'rows' does not belong here"),
+        ("[[row]]\na = 1\n[default]\nb = 1\n", "'default' does not belong here"),
+        ("prompt = 'x'\n", "'prompt' does not belong here"),
+        ("row = [{a = 1}]\n", "line 1: write each row as a table that begins with [[row]]"),
+        ("[row]\na = 1\n", "line 1: write each row as a table that begins with [[row]]"),
+        ("[[row]]\na = 1\n\n[[row]]\na = 2026-01-01\n", "line 4: 'a' is not text"),
+        ("[[row]]\na = 1\n[[row]]\na = nan\n", "line 3: 'a' is not a finite number"),
+        ("[[row]]\na = 1\n[row.b]\nc = 1\n", "line 1: 'b' is not text"),
+        (b"[[row]]\na = '\xff'\n", "line 2: not UTF-8"),
+        (b"[[row]]\na = '\0'\n", "line 2: a NUL"),
+        ("[[row]]\na = 1\n".encode("utf-16"), "line 1: UTF-16"),
+        ("[[row]]\na = " + "[" * 9000, "not TOML"),
+        ("# nothing\n", "rows is empty"),
+        (b"#" * (TOML_LIMIT + 1), "line 1: longer than 16 MiB"),
+    ],
+)
+def test_toml_that_is_refused(text: str | bytes, what: str) -> None:
+    found = problems(lambda: rows("toml", text))
+    assert len(found) == 1
+    assert what in found[0]
+
+
+def test_many_toml_rows_take_linear_time() -> None:
+    """The search for their lines must not read what is before each row again."""
+    text = "[[row]]\nprompt = 'a'\n" * 3000
+    assert [line for line, _ in rows("toml", text)] == list(range(1, 6000, 2))
+
+
 def test_all_problems_come_together_with_those_of_the_caller() -> None:
-    source = read_prompts(io.BytesIO(b"a\n\xff\nb\n"), "p.txt")
+    source = read_rows(io.BytesIO(b'{"prompt": 1}\n[]\n{"prompt": 2}\n'), "rows", "jsonl")
 
     def check() -> None:
         for row in source:
-            source.refuse(row, UsageError.of(["too dear", "too large"]) if row.line == 3 else UsageError("too red"))
+            source.refuse(
+                row.line, UsageError.of(["too dear", "too large"]) if row.line == 3 else UsageError("too red")
+            )
 
     assert problems(check) == [
-        "p.txt, line 1: too red",
-        "p.txt, line 2: not UTF-8 (byte 0xff)",
-        "p.txt, line 3: too dear",
-        "p.txt, line 3: too large",
+        "rows, line 1: too red",
+        "rows, line 2: a JSON array, not a row: write one object on each line, as jq -c '.[]' does",
+        "rows, line 3: too dear",
+        "rows, line 3: too large",
     ]
 
 
 @pytest.mark.parametrize(("bad", "shown"), [(SHOWN, SHOWN), (SHOWN + 1, SHOWN + 1), (400, SHOWN + 1)])
 def test_only_the_first_problems_are_shown(bad: int, shown: int) -> None:
     with pytest.raises(UsageError, match=f"^{bad} things are wrong$") as caught:
-        prompts(b"\xff\n" * bad)
+        rows("jsonl", "[]\n" * bad)
     details = caught.value.details
     assert len(details) == shown
-    assert details[SHOWN - 1].startswith(f"p.txt, line {SHOWN}: ")
+    assert details[SHOWN - 1].startswith(f"rows, line {SHOWN}: ")
     assert bad == SHOWN or details[-1] == f"and {bad - SHOWN} more"
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "kind"),
+    [
+        ("a.jsonl", b"", "jsonl"), ("a.ndjson", b"", "jsonl"), ("a.json", b"", "jsonl"),
+        ("dir.toml/A.CSV", b"{", "csv"), ("a.tsv", b"", "csv"), ("a.toml", b"a,b", "toml"),
+        ("-", b'{"prompt": 1}', "jsonl"), ("-", BOM + b'\n {"a"', "jsonl"), ("-", b'[{"a": 1}]', "jsonl"),
+        ("-", b"prompt,seed\n", "csv"), ("-", BOM + b'"prompt";seed\n', "csv"), ("-", b"", "csv"),
+        ("-", b"# x\r\n\r\n[[row]]\r\n", "toml"), ("-", b"[[ rows ]]", "toml"),
+        ("-", b"\xff\xfe", "csv"), ("-", b"\n" * 60_000, "csv"), ("-", b'["rows"]', "jsonl"),
+        ("-", b"a,b\n1,2\n[[row]]\n", "csv"),
+    ],
+)  # fmt: skip
+def test_the_kind_of_a_source(name: str, first: bytes, kind: Kind) -> None:
+    assert kind_of(name, first) == kind
+
+
+VALUES = st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.dictionaries(st.text("abc", min_size=1), VALUES | st.lists(VALUES)), min_size=1), st.booleans())
+def test_json_that_was_written_is_read_back(written: list[dict[str, Any]], ascii_only: bool) -> None:
+    text = "\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in written)
+    assert repr(rows("jsonl", text)) == repr(list(enumerate(written, 1)))

@@ -1,49 +1,37 @@
-"""Commands that make pictures from words."""
+"""Commands that make pictures from words, and from files of rows."""
 
 from typing import Annotated
 
 import typer
 
-from ..completion import controls, loras
+from ..arguments import ControlnetArguments, GenArguments, LoraArguments
 from ..errors import ExitCode
-from ..options import InputOptions, ManyOptions, SaveOptions, SizeOptions, SubmitOptions, TaskOptions, WaitOptions
+from ..options import (
+    Given,
+    InputOptions,
+    ManyOptions,
+    SaveOptions,
+    SizeOptions,
+    SourceOptions,
+    SubmitOptions,
+    TaskOptions,
+    WaitOptions,
+)
 from ..session import Session
 
-Prompt = Annotated[
-    str | None, typer.Argument(metavar="PROMPT", help="What to paint, 1 to 1500 characters.", show_default=False)
-]
-LoRAs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lora", metavar="NAME[:STRENGTH]", autocompletion=loras, help="A style, by name or address; repeatable."
-    ),
-]
-Controls = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--control",
-        metavar="TYPE=IMG[:STRENGTH]",
-        autocompletion=controls,
-        help="Follow a picture's structure; repeatable.",
-    ),
-]
-StartImage = Annotated[
-    str | None, typer.Option("--image", metavar="IMG", help="Restyle this picture instead of painting a new one.")
-]
-KeepControl = Annotated[
-    bool, typer.Option("--keep-control", help="Save also what the service read from the control pictures.")
-]
+Rows = Annotated[str, typer.Argument(metavar="FILE", help="JSON lines, CSV or TOML; - for stdin.", show_default=False)]
 
 
 def gen(
     session: Session,
+    own: GenArguments,
     task: TaskOptions,
     shape: SizeOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
+    source: SourceOptions,
     many: ManyOptions,
-    prompt: Prompt = None,
 ) -> ExitCode:
     """Make a picture from words.
 
@@ -56,24 +44,21 @@ def gen(
     flux gen "a {red|blue} car, {style}" --vary style=woodcut,watercolour --seed 1..4
     """
     from ..batches import create_tasks
-    from ..making import text_to_image
 
-    make = text_to_image(session, task, shape)
-    return create_tasks(session, prompt, make, task, many, save, submit)
+    return create_tasks(session, "gen", own, Given(task, shape), source, many, save, submit)
 
 
 def lora(
     session: Session,
+    own: LoraArguments,
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
+    source: SourceOptions,
     many: ManyOptions,
-    prompt: Prompt = None,
-    loras: LoRAs = None,
-    image: StartImage = None,
 ) -> ExitCode:
     """Make a picture in a style, from words or from a picture.
 
@@ -82,25 +67,21 @@ def lora(
     flux lora "a knight" --lora anime:0.8 --lora realism:0.3 --image knight.jpg
     """
     from ..batches import create_tasks
-    from ..making import styled
 
-    make = styled(session, loras, image, task, shape, inputs)
-    return create_tasks(session, prompt, make, task, many, save, submit)
+    return create_tasks(session, "lora", own, Given(task, shape, inputs), source, many, save, submit)
 
 
 def controlnet(
     session: Session,
+    own: ControlnetArguments,
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
+    source: SourceOptions,
     many: ManyOptions,
-    prompt: Prompt = None,
-    controls: Controls = None,
-    loras: LoRAs = None,
-    keep_control: KeepControl = False,
 ) -> ExitCode:
     """Make a picture that follows the structure of another: its pose, depth or edges.
 
@@ -109,7 +90,31 @@ def controlnet(
     flux controlnet "a snowy street" --control depth=street.png:0.6 --lora scenery
     """
     from ..batches import create_tasks
-    from ..making import controlled
 
-    make = controlled(session, controls, loras, keep_control, task, shape, inputs)
-    return create_tasks(session, prompt, make, task, many, save, submit)
+    return create_tasks(session, "controlnet", own, Given(task, shape, inputs), source, many, save, submit)
+
+
+def batch(
+    session: Session,
+    file: Rows,
+    task: TaskOptions,
+    shape: SizeOptions,
+    inputs: InputOptions,
+    save: SaveOptions,
+    wait: WaitOptions,
+    submit: SubmitOptions,
+    many: ManyOptions,
+) -> ExitCode:
+    """Make what the rows of a file ask for: JSON lines, CSV with a header, or TOML.
+
+    A row has a prompt, an op (gen when it has none), and any option of that command by its long name; output
+    names its picture, and id stands for {id} in names. Options given here hold for the rows that do not say
+    otherwise.
+
+    flux batch rows.csv -m schnell -d pictures --max-cost 10
+
+    echo '{"op": "edit", "image": "cup.jpg", "prompt": "on marble", "output": "cup.png"}' | flux batch -
+    """
+    from ..batches import create_rows
+
+    return create_rows(session, file, Given(task, shape, inputs), many, save, submit)

@@ -1,0 +1,116 @@
+"""What is special to each command that makes pictures: its arguments and its own options, one dataclass a command.
+
+The options that commands share are in `options`.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from . import completion
+
+VARIATION, BEYOND = "a variation of this picture", "the picture continued naturally"
+_MARGIN = "pixels or N% of the side"
+
+Image = Annotated[
+    str, typer.Argument(metavar="IMG", help="A path, an address, - (stdin), @ID or @last.", show_default=False)
+]
+LoRAs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="NAME[:STRENGTH]",
+        autocompletion=completion.loras,
+        help="A style, by name or address; repeatable.",
+    ),
+]
+
+
+def _prompt(what: str, metavar: str = "PROMPT") -> object:
+    return typer.Argument(metavar=metavar, help=what, show_default=False)
+
+
+NewPrompt = Annotated[str | None, _prompt("What to paint, 1 to 1500 characters.")]
+
+
+@dataclass(frozen=True, slots=True)
+class GenArguments:
+    """Of `flux gen`."""
+
+    prompt: NewPrompt = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoraArguments:
+    """Of `flux lora`."""
+
+    prompt: NewPrompt = None
+    loras: LoRAs = None
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="IMG", help="Restyle this picture instead of painting a new one.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlnetArguments:
+    """Of `flux controlnet`."""
+
+    prompt: NewPrompt = None
+    controls: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--control",
+            metavar="TYPE=IMG[:STRENGTH]",
+            autocompletion=completion.controls,
+            help="Follow a picture's structure; repeatable.",
+        ),
+    ] = None
+    loras: LoRAs = None
+    keep_control: Annotated[
+        bool, typer.Option("--keep-control", help="Save also what the service read from the control pictures.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class EditArguments:
+    """Of `flux edit`."""
+
+    image: Image
+    prompt: Annotated[str | None, _prompt("What it is to become, 1 to 1500 characters.")] = None
+    kontext: Annotated[
+        bool, typer.Option("--kontext", help="The instruction editor: 'make the car red'. dev-advanced only.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReduxArguments:
+    """Of `flux redux`."""
+
+    image: Image
+    prompt: Annotated[str | None, _prompt(f"What is to be different. [{VARIATION}]", "[PROMPT]")] = None
+    strength: Annotated[float | None, typer.Option("--strength", help="How much to vary, 0 to 1.")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class InpaintArguments:
+    """Of `flux inpaint`."""
+
+    image: Image
+    prompt: Annotated[str | None, _prompt("What is to be there, 1 to 1500 characters.")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutpaintArguments:
+    """Of `flux outpaint`."""
+
+    image: Image
+    prompt: Annotated[str | None, _prompt(f"What is beyond. [{BEYOND}]", "[PROMPT]")] = None
+    left: Annotated[str, typer.Option("--left", metavar="N|N%", show_default=False, help=f"How far: {_MARGIN}.")] = "0"
+    right: Annotated[
+        str, typer.Option("--right", metavar="N|N%", show_default=False, help="The same to the right.")
+    ] = "0"
+    top: Annotated[str, typer.Option("--top", metavar="N|N%", show_default=False, help="The same at the top.")] = "0"
+    bottom: Annotated[
+        str, typer.Option("--bottom", metavar="N|N%", show_default=False, help="The same at the bottom.")
+    ] = "0"

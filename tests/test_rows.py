@@ -1,0 +1,186 @@
+"""Rows of a batch file: each a command line of its own, all of them checked before anything is sent."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from flux_cli.arguments import GenArguments
+from flux_cli.columns import columns
+from flux_cli.json_value import object_at
+from flux_cli.making import KINDS
+from flux_cli.options import Given
+
+from .conftest import Flux
+from .servers import Service
+
+ROWS = """
+{"prompt": "a fox", "model": "schnell", "size": "64x64", "id": "fox", "output": "{id}-{seed}.png", "seed": 7}
+{"op": "edit", "image": "cup.png", "prompt": "on marble", "denoise": 0.6, "output": "cups/marble.png"}
+{"op": "lora", "prompt": "a knight", "lora": ["anime:0.8", "realism"], "seed": [1, 2]}
+{"op": "outpaint", "image": "cup.png", "left": 100, "steps": 8}
+{"op": "inpaint", "image": "cup.png", "mask-box": "0,0,99,99", "prompt": "a hole", "set": ["input.extra=1"]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def cup() -> None:
+    Image.new("RGB", (300, 300), "red").save("cup.png")
+
+
+def asked(service: Service) -> list[dict[str, Any]]:
+    """The inputs of the paid requests, in the order of their prompts."""
+    return sorted((object_at(charge.body, "input") for charge in service.charges), key=lambda body: str(body["prompt"]))
+
+
+def test_each_row_is_a_command_line_of_its_own(flux: Flux, service: Service) -> None:
+    Path("rows.jsonl").write_text(ROWS)
+    line = "batch rows.jsonl --size 128x128 -m dev --guidance 3 -d out -q"
+    result = flux(line)
+
+    assert result.code == 0, result.err
+    names = sorted(str(path.relative_to("out")) for path in Path("out").rglob("*.png"))
+    assert (len(names), names[-2:]) == (6, ["cups/marble.png", "fox-7.png"])
+    bodies = {body["prompt"]: body for body in asked(service)}
+    assert (bodies["a fox"]["width"], bodies["a fox"]["seed"]) == (64, 7)
+    assert (bodies["a knight"]["width"], bodies["a knight"]["guidance_scale"]) == (128, 3)
+    assert "width" not in bodies["on marble"]
+    assert bodies["on marble"]["denoise"] == 0.6
+    assert bodies["a hole"]["extra"] == 1
+    models = {charge.body["model"] for charge in service.charges}
+    assert models == {"Qubico/flux1-schnell", "Qubico/flux1-dev", "Qubico/flux1-dev-advanced"}
+
+    again = flux(line)
+    assert (again.code, len(service.charges)) == (0, 6)
+    assert sorted(again.out.split()) == sorted(result.out.split())
+
+
+def test_text_and_types_mean_the_same(flux: Flux, service: Service) -> None:
+    """The same row as JSON, CSV and TOML is known again: it is bought once."""
+    fields = {"prompt": "a fox", "model": "schnell", "size": "64x64", "steps": 4, "commercial": True, "seed": 7}
+    Path("r.jsonl").write_text(json.dumps(fields))
+    Path("r.csv").write_text(",".join(fields) + "\n" + ",".join(map(str, fields.values())) + "\n")
+    Path("r.toml").write_text("[[row]]\n" + "\n".join(f"{name} = {json.dumps(it)}" for name, it in fields.items()))
+    for name in ("r.jsonl", "r.csv", "r.toml"):
+        assert flux(f"batch {name} -q").code == 0
+    assert len(service.charges) == 1
+
+
+def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Service) -> None:
+    rows = '{"prompt": "one", "id": "first"}\n{"prompt": "two"}\n'
+    result = flux("batch - --size 64x64 -m schnell --json", stdin=rows.encode())
+    told = [json.loads(line) for line in result.out.splitlines()]
+    assert {(row["index"], row["id"], row["prompt"]) for row in told[:2]} == {(1, "first", "one"), (2, None, "two")}
+    assert told[2]["saved"] == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": "x", "modle": "dev"}, "no option of this op is called 'modle'; did you mean model?"),
+        ({"prompt": "x", "overwrite": True}, "overwrite is an option of the command, not of a row"),
+        ({"prompt": "x", "webhook-secret-file": "f"}, "webhook-secret-file is an option of the command, not of a row"),
+        ({"prompt": "x", "image": "cup.png"}, "no option of this op is called 'image'"),
+        ({"op": "edit", "prompt": "x"}, "an image is missing"),
+        ({"op": "edit", "prompt": "x", "image": "nosuch.png"}, "no such picture: nosuch.png"),
+        ({"op": "paint", "prompt": "x"}, "no op is called 'paint'; there are gen, lora, "),
+        ({"op": 7.5, "prompt": "x"}, "op is not a word"),
+        ({"model": "dev"}, "a prompt is missing"),
+        ({"prompt": ["x", "y"]}, "prompt takes one value, not a list"),
+        ({"prompt": True}, "prompt takes a value, not true"),
+        ({"prompt": "x", "commercial": "perhaps"}, "commercial is true or false, not 'perhaps'"),
+        ({"prompt": "x", "batch-size": 1.5}, "batch-size takes a whole number, not '1.5'"),
+        ({"prompt": "x", "batch_size": "two"}, "batch-size takes a whole number, not 'two'"),
+        ({"prompt": "x", "guidance": 9}, "guidance 9 is out of range: 1.5 to 5"),
+        ({"prompt": "x", "service-mode": "both"}, "--service-mode: one of public, private"),
+        ({"prompt": "x", "webhook": "ftp://x"}, "--webhook: not an http(s) address"),
+        ({"prompt": "x", "output": "../x.png"}, "output '../x.png' is not a name inside the output folder"),
+        ({"prompt": "x", "output": "/tmp/x.png"}, "output '/tmp/x.png' is not a name inside the output folder"),
+        ({"prompt": "x", "output": "-"}, "output '-' is not a name inside the output folder"),
+        ({"prompt": "x", "output": "first.png"}, "two pictures would be called first.png"),
+        ({"prompt": "x", "id": "first"}, "another row has the id first"),
+        ({"prompt": "\x1b[2J" * 400}, "the prompt has 1600 characters"),
+    ],
+)
+def test_a_row_that_cannot_be_is_told_with_its_line(
+    flux: Flux, service: Service, row: dict[str, Any], said: str
+) -> None:
+    good = {"prompt": "good", "output": "first.png", "id": "first"}
+    Path("rows.jsonl").write_text(f"{json.dumps(good)}\n\n{json.dumps(row)}\n")
+    result = flux("batch rows.jsonl")
+
+    assert (result.code, result.out) == (2, "")
+    assert "rows.jsonl, line 3: " in result.err
+    assert said in result.err, result.err
+    assert "\x1b" not in result.err
+    assert service.seen == []
+
+
+def test_every_option_of_a_kind_has_a_long_name() -> None:
+    assert columns(GenArguments) == {"prompt": ("prompt", str | None)}
+    for kind in KINDS.values():
+        names = [
+            *columns(kind.arguments),
+            *(name for group in kind.groups for name in columns(type(getattr(Given(), group)))),
+        ]
+        assert len(names) == len(set(names))
+        assert all(name == name.lower() and not name.startswith("-") for name in names)
+
+
+def test_a_picture_that_vanished_meanwhile_does_not_stop_the_others(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source is read twice; what a row needs may be gone the second time."""
+    Path("rows.jsonl").write_text(
+        '{"prompt": "one"}\n{"op": "edit", "image": "cup.png", "prompt": "two"}\n{"prompt": "three"}\n'
+    )
+    monkeypatch.setattr("flux_cli.batches.probe_folder", lambda folder: Path("cup.png").unlink())
+    result = flux("batch rows.jsonl -m schnell")
+
+    assert result.code == 3
+    assert "flux: line 2: no such picture: cup.png; it was not sent" in result.err
+    assert [body["prompt"] for body in asked(service)] == ["one", "three"]
+
+
+def test_shares_of_one_file_make_up_the_whole(flux: Flux, service: Service) -> None:
+    Path("rows.jsonl").write_text("".join(f'{{"prompt": "boat {number}"}}\n' for number in range(7)))
+    line = "batch rows.jsonl -m schnell --size 64x64"
+    assert flux(f"cost {line} --shard 3/3").out == "0.004\n"
+    names = [name for part in (1, 2, 3) for name in flux(f"{line} --shard {part}/3 -q").out.split()]
+
+    assert sorted(name[0] for name in names) == list("1234567")
+    assert len(service.charges) == 7
+    assert flux(f"{line} -q").code == 0
+    assert len(service.charges) == 7
+    assert flux(f"{line} --shard 9/9").err == "this share has none of the 7 tasks\n"
+    assert "--shard '4/3' is not K/N, such as 1/4" in flux(f"{line} --shard 4/3").err
+
+
+def test_only_what_is_missing_counts_against_the_limit(flux: Flux, service: Service) -> None:
+    Path("prompts.txt").write_text("one\ntwo\nthree\n")
+    line = "gen --from prompts.txt -m schnell --size 64x64 -q --max-cost"
+    assert flux(f"{line} 0.005").code == 2
+    assert flux(f"{line} 0.006").code == 0
+    Path("prompts.txt").write_text("one\ntwo\nthree\nfour\n")
+    assert flux(f"{line} 0.002").code == 0
+    assert len(service.charges) == 4
+
+
+def test_memory_does_not_grow_with_the_pictures_of_the_rows() -> None:
+    """Each row has a picture of its own, of several megabytes as it is sent."""
+    peaks = []
+    for count in (2, 24):
+        with open("rows.jsonl", "w") as rows:
+            for number in range(count):
+                name = f"{number}.png"
+                Image.effect_noise((1000, 1000), 80 + number).convert("RGB").save(name, compress_level=0)
+                rows.write(json.dumps({"op": "edit", "image": name, "prompt": "x"}) + "\n")
+        script = "import sys; from flux_cli.cli import main; sys.exit(main(['batch', 'rows.jsonl', '--dry-run', '-q']))"
+        subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL, timeout=60)
+        peaks.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    assert peaks[1] < 1.3 * peaks[0]
