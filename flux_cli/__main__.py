@@ -1,15 +1,39 @@
 """The program's entry point, also for `python -m flux_cli`."""
 
+import os
 import sys
 
 
 def run() -> None:
     """Run the command line and exit with its code."""
     try:
-        from .cli import main  # inside, so that Ctrl-C while Python is still importing shows no traceback
+        from .instant import answer  # inside, so that Ctrl-C while Python is still importing shows no traceback
+
+        text = answer(sys.argv[1:])
+        if text is not None and "_FLUX_COMPLETE" not in os.environ and sys.stdout is not None:
+            sys.stdout.buffer.write(text)
+            _leave(0)
+        from .cli import main
+
+        code = main()
     except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(main())
+        code = 130
+    except BrokenPipeError:
+        code = 141
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """Exit without tearing the interpreter down, which takes as long as starting it: everything is closed by now."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            code = 141
+        except OSError:
+            code = code or 11
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -4,28 +4,78 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from . import __version__
-from .commands import choose, create, edit, results, setup, tasks
 from .errors import ExitCode, FluxError, InterruptError, UsageError
 from .options import CommonOptions, expand
 from .output import Mode, Output
 from .session import Session
 
+GROUPS: dict[str, dict[str, str]] = {
+    "Make pictures": {"gen": "create", "lora": "create", "controlnet": "create", "redux": "edit"},
+    "Change pictures": {"edit": "edit", "inpaint": "edit", "outpaint": "edit"},
+    "Make many": {"batch": "create"},
+    "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "history": "tasks"},
+    "Look at results": {"show": "results", "again": "results"},
+    "Money": {"models": "choose", "cost": "choose", "balance": "choose"},
+    "Set up": {"login": "setup", "logout": "setup", "config": "config"},
+}
+"""What a user may want to do, and the commands for it, each with its module in `commands`."""
+CONFIG_COMMANDS = ("get", "set", "list", "path")
+COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
+PRICED = ("again", "batch", "gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
+"""Commands whose command lines `flux cost` prices."""
 EPILOGUE = "Exit codes:\n\n\b\n" + "\n".join(f"{code.value:>4}  {code.meaning}" for code in ExitCode)
 
-app = typer.Typer(
-    name="flux",
-    rich_markup_mode=None,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EPILOGUE,
-)
-config = typer.Typer(help="Show and change settings.", rich_markup_mode=None)
+
+class _Grouped(TyperGroup):
+    """Help with the commands under what a user wants to do."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
+        width = max(map(len, self.commands))
+        for title, names in GROUPS.items():
+            rows = [(name.ljust(width), self.commands[name].get_short_help_str(60)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def build(named: str | None = None) -> typer.Typer:
+    """The program, with all its commands, or only with the one that is named: each of them costs time to build."""
+    app = typer.Typer(
+        name="flux",
+        cls=_Grouped,
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=EPILOGUE,
+    )
+    app.callback()(flux)
+    for name, module in COMMANDS.items():
+        if named not in (None, name):
+            continue
+        if name == "config":
+            app.add_typer(_config(), name=name)
+        else:
+            app.command(name)(command(_function(module, name)))
+    return app
+
+
+def _config() -> typer.Typer:
+    config = typer.Typer(help="Show and change settings.", rich_markup_mode=None)
+    for name in CONFIG_COMMANDS:
+        config.command(name)(command(_function("setup", f"config_{name}")))
+    return config
+
+
+def _function(module: str, name: str) -> Callable[..., ExitCode]:
+    function: Callable[..., ExitCode] = getattr(import_module(f".commands.{module}", __package__), name)
+    return function
 
 
 def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
@@ -61,44 +111,6 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
     return run_command
 
 
-COMMANDS: dict[str, Callable[..., ExitCode]] = {
-    "gen": create.gen,
-    "lora": create.lora,
-    "controlnet": create.controlnet,
-    "edit": edit.edit,
-    "inpaint": edit.inpaint,
-    "outpaint": edit.outpaint,
-    "redux": edit.redux,
-    "batch": create.batch,
-    "status": tasks.status,
-    "wait": tasks.wait,
-    "resume": tasks.resume,
-    "history": tasks.history,
-    "show": results.show,
-    "again": results.again,
-    "models": choose.models,
-    "cost": choose.cost,
-    "balance": choose.balance,
-    "login": setup.login,
-    "logout": setup.logout,
-}
-CONFIG_COMMANDS: dict[str, Callable[..., ExitCode]] = {
-    "get": setup.config_get,
-    "set": setup.config_set,
-    "list": setup.config_list,
-    "path": setup.config_path,
-}
-for name, function in COMMANDS.items():
-    app.command(name)(command(function))
-for name, function in CONFIG_COMMANDS.items():
-    config.command(name)(command(function))
-app.add_typer(config, name="config")
-
-
-PRICED = ("again", "batch", "gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
-"""Commands whose command lines `flux cost` prices."""
-
-
 def _priced(arguments: list[str]) -> list[str]:
     """`flux cost gen ...` is `flux gen ...` that stops at the price: no option has to be written twice."""
     words = (place for place, word in enumerate(arguments) if place and not word.startswith("-"))
@@ -108,13 +120,17 @@ def _priced(arguments: list[str]) -> list[str]:
     return [arguments[place], "--price-only", *arguments[1:place], *arguments[place + 1 :]]
 
 
+def _named(arguments: list[str]) -> str | None:
+    """The command that a command line names, when that is its first word; None when the shell asks, or to be safe."""
+    return arguments[0] if arguments[0] in COMMANDS and "_FLUX_COMPLETE" not in os.environ else None
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"flux {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def flux(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -137,10 +153,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         completion_init()
     try:
+        app = build(_named(arguments))
         return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        where = context.command_path if context else "flux"
+        where = context.command_path if context else f"flux {_named(arguments) or ''}".strip()
         failure: FluxError = UsageError(_sentence(error.format_message()), hint=f"see: {where} --help")
     except (typer.Abort, KeyboardInterrupt):
         failure = InterruptError("interrupted", signal_number=2)

@@ -22,7 +22,7 @@ By = Annotated[str | None, typer.Option("--by", metavar="WORD", help="Split by m
 
 
 def models(session: Session, purpose: Purpose = None) -> ExitCode:
-    """List the models: price of a picture, licence, usual seconds, what each can do.
+    """List the models: prices, licences, speed, abilities.
 
     flux models --for commercial,fast
     """
@@ -32,7 +32,7 @@ def models(session: Session, purpose: Purpose = None) -> ExitCode:
 
 
 def cost(session: Session, command: CommandLine = None, since: Since = None, by: By = None) -> ExitCode:
-    """Price a command without sending it, or sum up what was spent on this machine.
+    """Price a command, or sum up what was spent here.
 
     flux cost gen "two cats" -m schnell -b 4
 

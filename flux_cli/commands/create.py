@@ -83,7 +83,7 @@ def controlnet(
     source: SourceOptions,
     many: ManyOptions,
 ) -> ExitCode:
-    """Make a picture that follows the structure of another: its pose, depth or edges.
+    """Make a picture with the pose, depth or edges of another.
 
     flux controlnet "a knight in the same pose" --control pose=dancer.jpg
 
@@ -105,11 +105,11 @@ def batch(
     submit: SubmitOptions,
     many: ManyOptions,
 ) -> ExitCode:
-    """Make what the rows of a file ask for: JSON lines, CSV with a header, or TOML.
+    """Make what the rows of a file ask for.
 
-    A row has a prompt, an op (gen when it has none), and any option of that command by its long name; output
-    names its picture, and id stands for {id} in names. Options given here hold for the rows that do not say
-    otherwise.
+    The file is JSON lines, CSV with a header, or TOML with [[row]] tables. A row has a prompt, an op (gen when it
+    has none), and any option of that command by its long name; output names its picture, and id stands for {id}
+    in names. Options given here hold for the rows that do not say otherwise.
 
     flux batch rows.csv -m schnell -d pictures --max-cost 10
 

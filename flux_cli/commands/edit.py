@@ -29,7 +29,9 @@ def edit(
     source: SourceOptions,
     many: ManyOptions,
 ) -> ExitCode:
-    """Redraw a picture after words; it keeps its composition, the more the lower --denoise is.
+    """Redraw a picture after words.
+
+    It keeps its composition, the more the lower --denoise is.
 
     flux edit photo.jpg "as a watercolour" --denoise 0.6
 
@@ -75,7 +77,7 @@ def inpaint(
     source: SourceOptions,
     many: ManyOptions,
 ) -> ExitCode:
-    """Paint a region of a picture anew, and leave the rest as it is.
+    """Paint a region of a picture anew.
 
     flux inpaint room.jpg "a window with a view of the sea" --mask-box 10%,20%,30%,40% --feather 8
 

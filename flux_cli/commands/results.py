@@ -15,7 +15,7 @@ NewPrompt = Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help=
 
 
 def show(session: Session, picture: Picture) -> ExitCode:
-    """Tell how a picture was made: from the file itself, or from the journal.
+    """Tell how a picture was made.
 
     flux show fox.png
     """
@@ -34,7 +34,7 @@ def again(
     submit: SubmitOptions,
     prompt: NewPrompt = None,
 ) -> ExitCode:
-    """Make a picture once more, with the same seed, and with what the options change.
+    """Make a picture once more, with what options change.
 
     flux again fox.png --guidance 4.5 -o fox-2.png
 

@@ -13,7 +13,9 @@ NoCheck = Annotated[bool, typer.Option("--no-check", help="Store the key without
 
 
 def login(session: Session, no_check: NoCheck = False) -> ExitCode:
-    """Store an API key, from a prompt or from stdin, after the service has accepted it.
+    """Store an API key, once the service has accepted it.
+
+    It is asked for without being shown, or read from a pipe.
 
     flux login
 

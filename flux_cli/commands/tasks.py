@@ -29,7 +29,9 @@ def status(session: Session, ids: Ids) -> ExitCode:
 
 
 def wait(session: Session, ids: Ids, save: SaveOptions, waiting: WaitOptions) -> ExitCode:
-    """Wait for tasks and save their pictures; also for tasks that were submitted elsewhere.
+    """Wait for tasks and save their pictures.
+
+    Also for tasks that were submitted elsewhere.
 
     flux gen "a red fox" --no-wait | flux wait -
     """
@@ -39,7 +41,7 @@ def wait(session: Session, ids: Ids, save: SaveOptions, waiting: WaitOptions) ->
 
 
 def resume(session: Session, waiting: WaitOptions) -> ExitCode:
-    """Finish everything that is paid for and not on disk yet, at no cost."""
+    """Finish what is paid for and not on disk, at no cost."""
     from ..following import resume_all
 
     return resume_all(session)
