@@ -1,6 +1,5 @@
 """A request into a paid picture: where it goes, what it would cost, and that nothing can go wrong beforehand."""
 
-import contextlib
 import json
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from .compose import name_values
 from .errors import DiskError, ExitCode, UsageError
-from .files import create, temporary_beside
+from .files import probe
 from .formats import EXTENSIONS
 from .json_value import JsonObject
 from .names import LATE, OutputPlan
@@ -125,16 +124,11 @@ def probe_folder(folder: Path) -> None:
     """Make a folder and write into it, once, before anything is paid for. Raises DiskError."""
     if LATE in str(folder):  # the task's id is part of the folder's name: what is above it has to do
         return probe_folder(folder.parent)
-    probe = temporary_beside(folder / "probe")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(create(probe), "wb") as file:
-            file.write(b"\0" * 4096)
+        probe(folder)
     except OSError as error:
         raise DiskError(f"cannot write into {shown(folder)}: {error.strerror}; nothing was sent") from error
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
     return None
 
 

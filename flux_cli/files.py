@@ -4,7 +4,9 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def temporary_beside(target: Path) -> Path:
@@ -17,12 +19,27 @@ def create(path: Path, mode: int = 0o666) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
 
 
-def write_atomic(target: Path, content: bytes) -> None:
-    """Replace `target` with `content`, readable by its owner only. Raises OSError; then the old file stands."""
+def probe(folder: Path) -> None:
+    """Write a little into a folder, and take it away again. Raises OSError when that cannot be done."""
+    trial = temporary_beside(folder / "probe")
+    try:
+        with open(create(trial), "wb") as file:
+            file.write(b"\0" * 4096)
+    finally:
+        with contextlib.suppress(OSError):
+            trial.unlink()
+
+
+@contextlib.contextmanager
+def replacing(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file to write into. It takes the place of `target`, synced, when the block ends well; else the old one stands.
+
+    mode: less the umask. Raises OSError.
+    """
     temporary = temporary_beside(target)
     try:
-        with open(create(temporary, 0o600), "wb") as file:
-            file.write(content)
+        with open(create(temporary, mode), "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
@@ -30,6 +47,12 @@ def write_atomic(target: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def write_atomic(target: Path, content: bytes) -> None:
+    """Replace `target` with `content`, readable by its owner only. Raises OSError; then the old file stands."""
+    with replacing(target, 0o600) as file:
+        file.write(content)
 
 
 def place(temporary: Path, target: Path, *, overwrite: bool) -> None:
