@@ -3,10 +3,21 @@
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from .entry import CHARGED, State
 from .outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a batch went: how many ended how, what this run paid (USD), how long it took (seconds)."""
+
+    counts: Mapping[str, int]
+    spent: Decimal
+    duration: float
 
 
 class Tally:

@@ -125,8 +125,7 @@ class Output:
         told = ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing to do"
         self.note(f"{told}; {usd(spent)} spent in {seconds(duration)}")
         if self.mode is Mode.JSON:
-            content: JsonObject = {name.replace(" ", "_"): number for name, number in counts.items()}
-            self.record("summary", {**content, "cost_usd": str(spent), "seconds": round(duration, 3)})
+            self.record("summary", summary_json(counts, spent, duration))
 
     # --- outcomes --------------------------------------------------------------------------------------------
 
@@ -259,3 +258,9 @@ def outcome_json(outcome: Outcome) -> JsonObject:
     """An outcome as `--json` shows it."""
     error: Json = error_json(outcome.error) if outcome.error else None
     return {**entry_json(outcome.entry), "seconds": round(outcome.seconds, 3), "error": error}
+
+
+def summary_json(counts: Mapping[str, int], spent: Decimal, duration: float) -> JsonObject:
+    """How a batch went, as `--json` shows it."""
+    content: JsonObject = {name.replace(" ", "_"): number for name, number in counts.items()}
+    return {**content, "cost_usd": str(spent), "seconds": round(duration, 3)}

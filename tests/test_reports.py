@@ -1,0 +1,418 @@
+"""What became of each row of a batch, in a file that others read."""
+
+import csv
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import tracemalloc
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from flux_cli.counting import Summary
+from flux_cli.entry import Entry, SavedFile, State
+from flux_cli.errors import (
+    DiskError,
+    FluxError,
+    InterruptError,
+    NetworkError,
+    NotSavedError,
+    PartialError,
+    RefusedError,
+    StillRunningError,
+    TaskFailedError,
+    UnknownChargeError,
+    UsageError,
+)
+from flux_cli.json_value import object_at
+from flux_cli.names import OutputPlan
+from flux_cli.operations import TextToImage
+from flux_cli.outcome import Outcome
+from flux_cli.output import outcome_json
+from flux_cli.reports import COLUMNS, ReportRow, open_report
+from flux_cli.request import TaskRequest
+
+from .test_text import ANY_TEXT, HOSTILE
+
+SUMMARY = Summary({"saved": 2, "not begun": 1}, Decimal("0.030"), 61.25)
+SECRET = "sk-0123456789abcdef"
+EXTENSIONS = ("json", "csv", "xml")
+
+
+def ended(
+    state: State = State.SAVED,
+    error: FluxError | None = None,
+    *,
+    prompt: str = "a fox",
+    files: Iterable[str] = (),
+) -> Outcome:
+    """The end of an entry, 1.5 s after its beginning."""
+    entry = Entry(
+        "k7m2p9qx",
+        state,
+        "https://service.test",
+        "default",
+        OutputPlan((Path("fox.png"),)),
+        1_700_000_000.0,
+        request=TaskRequest(TextToImage(prompt=prompt), "Qubico/flux1-dev", seed=7),
+        price=Decimal("0.015"),
+        task_id=None if state in (State.PLANNED, State.REJECTED, State.UNKNOWN) else "task-1",
+        files=tuple(SavedFile(Path(file), "00") for file in files),
+    )
+    return Outcome(entry, error, 1.5)
+
+
+def written(rows: Iterable[ReportRow], extension: str = "json") -> Path:
+    """The report of rows that came in this order."""
+    path = Path(f"report.{extension}")
+    report = open_report(path, "flux gen --from prompts.txt", {SECRET})
+    for row in rows:
+        report.add(row)
+    report.close(SUMMARY)
+    return path
+
+
+def cells(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def case(row: ReportRow) -> ET.Element:
+    """The test case of a row."""
+    found = ET.parse(written([row], "xml")).getroot().find("testsuite/testcase")
+    assert found is not None
+    return found
+
+
+def test_rows_stand_in_the_order_of_the_batch_whatever_the_order_they_came_in() -> None:
+    rows = [ReportRow(index, None, f"prompts.txt, line {index}", ended()) for index in range(1, 301)]
+    random.Random(1).shuffle(rows)
+    late = ReportRow(9, None, None, ended(State.FAILED, TaskFailedError("the task failed")))
+
+    report = json.loads(written([*rows, late]).read_text())
+    assert [row["index"] for row in report["rows"]] == list(range(1, 301))
+    assert report["rows"][8]["state"] == "failed"  # the last word on it
+    assert [row["index"] for row in cells(written(rows, "csv"))] == [str(index) for index in range(1, 301)]
+    names = [found.attrib["name"] for found in ET.parse(written(rows, "xml")).iter("testcase")]
+    assert names == [f"{index} a fox" for index in range(1, 301)]
+
+
+def test_json_has_the_fields_of_the_json_lines_and_a_summary() -> None:
+    saved = ended(files=["/pictures/fox.png"])
+    rows = [ReportRow(2, None, None, None, "not begun"), ReportRow(1, "fox", "rows.csv, line 2", saved)]
+    assert json.loads(written(rows).read_text()) == {
+        "schema": 1,
+        "type": "report",
+        "title": "flux gen --from prompts.txt",
+        "summary": {"saved": 2, "not_begun": 1, "cost_usd": "0.030", "seconds": 61.25},
+        "rows": [
+            {"index": 1, "id": "fox", "source": "rows.csv, line 2", "reason": None, **outcome_json(saved)},
+            {"index": 2, "id": None, "source": None, "reason": "not begun"},
+        ],
+    }
+
+
+def test_csv_has_every_field_of_the_json_flat() -> None:
+    short = ended(State.SAVED, PartialError("2 of 4", hint="look"), files=["/p/1.png", "/p/2.png"])
+    header, line = written([ReportRow(1, None, None, short)], "csv").read_text().splitlines()
+    assert tuple(header.split(",")) == COLUMNS
+    assert line == (
+        "1,,,,saved,k7m2p9qx,task-1,,gen,Qubico/flux1-dev,a fox,7,/p/1.png;/p/2.png,,0.015,,1.5,partial,2 of 4,,look,3"
+    )
+    fields = outcome_json(short)
+    error = {f"error_{name}" for name in object_at(fields, "error")}
+    assert set(COLUMNS) == {"index", "id", "source", "reason", *fields, *error} - {"error"}
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict", "kind"),
+    [
+        (ReportRow(1, None, None, ended()), None, None),
+        (ReportRow(1, None, None, ended(State.ACCEPTED)), None, None),  # --no-wait
+        (ReportRow(1, None, None, None, "not begun"), "skipped", None),
+        (ReportRow(1, None, None, None, "exists"), "skipped", None),
+        (ReportRow(1, None, None, ended(State.PLANNED, InterruptError("stop", signal_number=2))), "skipped", None),
+        (ReportRow(1, None, None, ended(State.PLANNED, NetworkError("no route"))), "failure", "network"),
+        (ReportRow(1, None, None, ended(State.REJECTED, RefusedError("no"))), "failure", "refused"),
+        (ReportRow(1, None, None, ended(State.FAILED, TaskFailedError("no"))), "failure", "task_failed"),
+        (ReportRow(1, None, None, ended(State.SAVED, PartialError("1 of 2"))), "failure", "partial"),
+        (ReportRow(1, None, None, ended(State.UNKNOWN, UnknownChargeError("lost"))), "error", "unknown"),
+        (ReportRow(1, None, None, ended(State.READY, NotSavedError("404"))), "error", "not_saved"),
+        (ReportRow(1, None, None, ended(State.READY, DiskError("full"))), "error", "disk"),
+        (ReportRow(1, None, None, ended(State.EXPIRED, NotSavedError("410", code="expired"))), "error", "expired"),
+        (ReportRow(1, None, None, ended(State.ACCEPTED, StillRunningError("slow"))), "error", "still_running"),
+        (
+            ReportRow(1, None, None, ended(State.ACCEPTED, InterruptError("stop", signal_number=2))),
+            "error",
+            "interrupted",
+        ),
+    ],
+)
+def test_junit_calls_an_error_what_may_have_cost_money_for_nothing(
+    row: ReportRow, verdict: str | None, kind: str | None
+) -> None:
+    reasons = [child for child in case(row) if child.tag in ("failure", "error", "skipped")]
+    assert [reason.tag for reason in reasons] == ([verdict] if verdict else [])
+    assert [reason.get("type") for reason in reasons] == ([kind] if verdict else [])
+
+
+def test_junit_as_ci_reads_it() -> None:
+    refused = RefusedError("two things are wrong", details=["steps: 99", "guidance: 9"], hint="see: flux models")
+    rows = [
+        ReportRow(1, "fox", "rows.csv, line 2", ended(files=[str(Path("out/fox.png").resolve()), "/elsewhere/2.png"])),
+        ReportRow(2, None, None, ended(State.REJECTED, refused)),
+        ReportRow(3, "owl", "rows.csv, line 4", None, "not begun"),
+        ReportRow(4, None, None, ended(State.UNKNOWN, UnknownChargeError("the answer was lost"))),
+    ]
+    root = ET.parse(written(rows, "xml")).getroot()
+    suite = root.find("testsuite")
+    assert suite is not None
+    counts = {"tests": "4", "failures": "1", "errors": "1", "skipped": "1", "time": "61.250"}
+    assert root.tag == "testsuites"
+    assert suite.attrib == root.attrib == {"name": "flux gen --from prompts.txt", **counts}
+
+    saved, failed, skipped, unknown = suite.findall("testcase")
+    assert saved.attrib == {"classname": "gen", "name": "1 a fox", "time": "1.5"}
+    assert [f"{found.attrib['name']} {found.attrib['value']}" for found in saved.iter("property")] == [
+        *("id fox", "source rows.csv, line 2", "entry k7m2p9qx", "task_id task-1", "model Qubico/flux1-dev", "seed 7"),
+        *("cost_usd 0.015", f"file {Path('out/fox.png').resolve()}", "file /elsewhere/2.png"),
+    ]
+    assert saved.findtext("system-out") == "[[ATTACHMENT|out/fox.png]]\n[[ATTACHMENT|/elsewhere/2.png]]"
+
+    failure = failed.find("failure")
+    assert failure is not None
+    assert failure.attrib == {"message": refused.sentence, "type": "refused"}
+    assert (failure.text or "").split("\n") == [refused.sentence, "steps: 99", "guidance: 9", "see: flux models"]
+
+    assert skipped.attrib == {"classname": "flux", "name": "3 owl", "time": "0"}
+    assert skipped.findtext("skipped") == "not begun"
+    assert unknown.find("properties/property[@name='at_risk_usd'][@value='0.015']") is not None
+    assert unknown.find("properties/property[@name='cost_usd']") is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(ANY_TEXT | HOSTILE, ANY_TEXT | HOSTILE), min_size=1, max_size=4))
+@example([("]]><x a=\"'&\ufffe\uffff\U0001fffe", 'a,b;"c\r\n\x1b]0;title\x07')])
+def test_whatever_a_row_says_the_report_reads_back_row_by_row(texts: list[tuple[str, str]]) -> None:
+    rows = [
+        ReportRow(index, text, other, ended(State.READY, NotSavedError(other, details=[text]), prompt=text, files=[other]))
+        for index, (text, other) in enumerate(texts, 1)
+    ]  # fmt: skip
+    numbers = list(range(1, len(rows) + 1))
+
+    told = json.loads(written(rows).read_text("ascii"))["rows"]
+    assert [(row["index"], row["prompt"], row["source"]) for row in told] == [
+        (index, text, other) for index, (text, other) in zip(numbers, texts, strict=True)
+    ]
+
+    path = written(rows, "csv")
+    assert [int(row["index"]) for row in cells(path)] == numbers
+    assert all(None not in row and None not in row.values() for row in cells(path))
+    assert len(path.read_bytes().split(b"\n")) == len(rows) + 2  # a row is a line
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", path.read_text("utf-8"))
+
+    path = written(rows, "xml")
+    cases = ET.parse(path).getroot().findall("testsuite/testcase")
+    assert [int(found.attrib["name"].split()[0]) for found in cases] == numbers
+    assert [[child.tag for child in found if child.tag != "system-out"] for found in cases] == [
+        ["properties", "error"] for _ in rows
+    ]
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "cell"),
+    [
+        ("=HYPERLINK(\"http://evil.test/\",\"fox\")", "'=HYPERLINK(\"http://evil.test/\",\"fox\")"),
+        ("+1", "'+1"),
+        ("-1+cmd|'/c calc'!A1", "'-1+cmd|'/c calc'!A1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'=1"),
+        ("\r\n=1", "'=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("a fox;=1", "a fox;'=1"),  # where `;` parts the columns
+        ("a fox; \"=1", "a fox; \"'=1"),
+        ("a fox = a cat - 1", "a fox = a cat - 1"),
+    ],
+)  # fmt: skip
+def test_no_prompt_is_a_formula(prompt: str, cell: str) -> None:
+    (row,) = cells(written([ReportRow(1, prompt, None, ended(prompt=prompt))], "csv"))
+    assert (row["prompt"], row["id"], row["seed"]) == (cell, cell, "7")
+
+
+ATTACK = "[[ATTACHMENT|/etc/passwd]]"
+
+
+@pytest.mark.parametrize(
+    "file", [f"/p/{ATTACK}.png", "/p/a]].png", "/p/a|b.png", "/p/a\nb.png", "/p/a  b.png", "/p/\udcff.png"]
+)
+def test_ci_is_asked_to_attach_our_pictures_and_nothing_else(file: str) -> None:
+    error = NotSavedError(ATTACK, details=[ATTACK])
+    found = case(ReportRow(1, ATTACK, ATTACK, ended(State.READY, error, prompt=ATTACK, files=["/p/1.png", file])))
+    assert found.findtext("system-out") == "[[ATTACHMENT|/p/1.png]]"
+    assert len(found.findall("properties/property[@name='file']")) == 2
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_secrets_are_in_no_report(extension: str) -> None:
+    secrets, late = {SECRET}, "wh-fedcba9876543210"
+    path = Path(f"report.{extension}")
+    with open_report(path, f"flux {SECRET}", secrets) as report:
+        secrets.add(late)
+        text = f"x{SECRET}{late}"
+        error = NotSavedError(text, hint=text, details=[text])
+        report.add(ReportRow(1, text, text, ended(State.READY, error, prompt=text, files=[f"/p/{text}.png"])))
+        report.add(ReportRow(2, None, None, None, text))
+    content = path.read_text()
+    assert SECRET not in content
+    assert late not in content
+    assert "x[key][key]" in content
+
+
+@pytest.mark.parametrize("name", ["report.txt", "report", "report.json.gz", "\x1b[2J.yaml"])
+def test_another_kind_of_file_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"\.json, \.csv or \.xml") as caught:
+        open_report(Path(name), "flux gen", ())
+    assert "\x1b" not in caught.value.sentence
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("new folder/report.json", "make its folder first: mkdir -p 'new folder'"), ("folder.csv", None), ("a/x.xml", None)],
+)  # fmt: skip
+def test_a_place_that_cannot_be_written_is_told_beforehand(name: str, hint: str | None) -> None:
+    Path("folder.csv").mkdir()
+    Path("a").write_text("a file")
+    with pytest.raises(DiskError, match="cannot write the report") as caught:
+        open_report(Path(name), "flux gen", ())
+    assert caught.value.sentence.endswith("; nothing was sent")
+    assert caught.value.hint == hint
+
+
+def test_a_report_is_the_users_file_and_nothing_else_is_left() -> None:
+    Path("real").mkdir()
+    Path("latest.JSON").symlink_to("real/report.txt")
+    before = os.umask(0o027)
+    try:
+        with open_report(Path("latest.JSON"), "flux gen", ()) as report:
+            assert [path.name for path in Path().rglob("*")] == ["latest.JSON", "real"]
+            report.add(ReportRow(1, None, None, ended()))
+    finally:
+        os.umask(before)
+    assert Path("latest.JSON").is_symlink()
+    assert [path.name for path in Path("real").iterdir()] == ["report.txt"]
+    assert Path("real/report.txt").stat().st_mode & 0o777 == 0o640
+
+
+class BrokenOffError(Exception):
+    """Anything that ends a batch before its end."""
+
+
+def break_off(path: Path) -> None:
+    """A batch of which one row is known when it breaks off, and whose folder may be gone by then."""
+    with open_report(path, "flux gen", ()) as report:
+        report.add(ReportRow(1, None, None, ended(prompt="known by then")))
+        if path.parent.name == "gone":
+            path.parent.rmdir()
+        raise BrokenOffError
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_a_batch_that_breaks_off_leaves_the_report_of_what_is_known(extension: str) -> None:
+    path = Path(f"report.{extension}")
+    with pytest.raises(BrokenOffError):
+        break_off(path)
+    assert "known by then" in path.read_text()
+
+
+def test_a_report_that_cannot_be_written_hides_no_other_error() -> None:
+    Path("gone").mkdir()
+    with pytest.raises(BrokenOffError):
+        break_off(Path("gone/report.csv"))
+
+
+def test_an_old_report_stands_when_nothing_is_known() -> None:
+    path = Path("report.json")
+    path.write_text("the old one")
+    with pytest.raises(UsageError), open_report(path, "flux gen", ()):
+        raise UsageError("no")
+    assert path.read_text() == "the old one"
+
+
+def test_what_was_closed_with_a_summary_is_not_written_again() -> None:
+    with open_report(Path("report.json"), "flux gen", ()) as report:
+        report.close(SUMMARY)
+    assert json.loads(Path("report.json").read_text())["summary"]["saved"] == 2
+
+
+CHILD = """
+    import resource, signal, sys
+    from pathlib import Path
+    from flux_cli.errors import DiskError
+    from flux_cli.reports import ReportRow, open_report
+
+    name, rows, action = sys.argv[1], int(sys.argv[2]), signal.Handlers(int(sys.argv[3]))
+    report = open_report(Path(name), "flux gen", ())
+    signal.signal(signal.SIGXFSZ, action)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    for index in range(rows):
+        report.add(ReportRow(index, None, "x" * 1000, None, "not begun"))
+    try:
+        report.close()
+    except DiskError as error:
+        sys.exit(error.sentence)
+"""
+
+
+def child(name: str, rows: int, action: signal.Handlers) -> subprocess.CompletedProcess[str]:
+    """A process that may not write files of more than 100 kB: as if the disk were full, or its end came there."""
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), name, str(rows), str(int(action))]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no RLIMIT_FSIZE")
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_an_old_report_stands_until_the_new_one_is_whole(extension: str) -> None:
+    path = Path(f"report.{extension}")
+    path.write_text("the old one")
+
+    full = child(path.name, 500, signal.SIG_IGN)
+    assert (full.returncode, full.stderr) == (
+        1,
+        f"cannot write the report {path}: File too large; what was paid for is in the journal\n",
+    )
+    lost = child(path.name, 10_000, signal.SIG_IGN)  # more than what waits in memory: `add` meets the full disk
+    assert lost.returncode == 1
+    assert lost.stderr.startswith(
+        f"cannot write the report {path}: d"
+    )  # "disk I/O error", or "database or disk is full"
+    assert [found.name for found in Path().iterdir()] == [path.name]
+
+    killed = child(path.name, 500, signal.SIG_DFL)
+    assert killed.returncode == -signal.SIGXFSZ
+    assert path.read_text() == "the old one"
+
+    assert child(path.name, 50, signal.SIG_DFL).returncode == 0
+    assert path.read_text() != "the old one"
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_rows_are_never_in_memory_together(extension: str) -> None:
+    tracemalloc.start()
+    written((ReportRow(index, None, "x" * 5000, None, "not begun") for index in range(2000)), extension)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000  # the rows are ten times as long
