@@ -3,23 +3,23 @@
 The whole source is read, checked and priced before anything is sent.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from .asks import Ask, ask_rows, ask_words
+from .asks import ask_rows, ask_words
 from .buying import amount, budget_checked, create_task, preview, probe_folder, probed, skip_known
-from .counting import Tally
 from .earlier import Left, left_of, take_up
 from .engine import Engine
 from .entry import Entry
 from .errors import ExitCode, UsageError
+from .ledger import Ledger
 from .making import KINDS
-from .members import Member, Members, Shard, Totals
+from .members import Member, Members, Shard, Source, Totals
 from .options import Given, ManyOptions, SaveOptions, SourceOptions, SubmitOptions
 from .outcome import Outcome, worse
 from .runs import run_feed
 from .session import Session
-from .sources import LINE_LIMIT, OnePrompt, Row, Rows, kind_of, read_prompts, read_rows
+from .sources import LINE_LIMIT, OnePrompt, kind_of, read_prompts, read_rows
 from .sourcing import copied, from_start
 from .sweeps import parse_vary
 from .text import counted
@@ -34,7 +34,7 @@ def create_tasks(
     op: str,
     own: Any,
     given: Given,
-    source: SourceOptions,
+    options: SourceOptions,
     many: ManyOptions,
     save: SaveOptions,
     submit: SubmitOptions,
@@ -43,23 +43,25 @@ def create_tasks(
 
     own: the command's own arguments, as `making.KINDS` has them for `op`.
     """
-    kind, prompt, prompts = KINDS[op], own.prompt, source.prompts
+    kind, prompt, prompts = KINDS[op], own.prompt, options.prompts
     if prompt is None and prompts is None:
         prompt = kind.prompt
     if prompt is None and prompts is None:
         raise UsageError("a prompt is missing", hint="give one, or a file with one a line: --from FILE")
     if prompt is not None and prompts is not None:
         raise UsageError("give a prompt or --from, not both", hint="to put the same words around each: --vary")
-    if save.output == "-" and (prompts is not None or source.vary):
+    if save.output == "-" and (prompts is not None or options.vary):
         raise UsageError("-o - is for a command that makes one picture")
     make = kind.make(session, own, given)
     session.inputs.keep(list(session.inputs))  # all tasks have the same
-    ask = ask_words(make, given.task, save, dict(parse_vary(text) for text in source.vary or []))
+    ask = ask_words(make, given.task, save, dict(parse_vary(text) for text in options.vary or []))
     if prompts is None:
         assert prompt is not None
-        return _create(session, lambda: OnePrompt(prompt), ask, many, save, submit)
+        return _create(session, Source(None, lambda: OnePrompt(prompt), ask), many, save, submit)
     with copied(session, prompts, "--from") as copy:
-        return _create(session, lambda: read_prompts(from_start(copy), _name(prompts)), ask, many, save, submit)
+        name = _name(prompts)
+        source = Source(name, lambda: read_prompts(from_start(copy), name), ask)
+        return _create(session, source, many, save, submit)
 
 
 def create_rows(
@@ -71,33 +73,29 @@ def create_rows(
     with copied(session, file, "the rows of") as copy:
         kind = kind_of(file, from_start(copy).read(LINE_LIMIT))
         ask = ask_rows(session, given, save)
-        return _create(session, lambda: read_rows(from_start(copy), _name(file), kind), ask, many, save, submit)
+        name = _name(file)
+        source = Source(name, lambda: read_rows(from_start(copy), name, kind), ask)
+        return _create(session, source, many, save, submit)
 
 
 def _name(file: str) -> str:
     return "stdin" if file == "-" else file
 
 
-def _create(
-    session: Session,
-    rows: Callable[[], Rows | OnePrompt],
-    ask: Callable[[Row], Ask],
-    many: ManyOptions,
-    save: SaveOptions,
-    submit: SubmitOptions,
-) -> ExitCode:
+def _create(session: Session, source: Source, many: ManyOptions, save: SaveOptions, submit: SubmitOptions) -> ExitCode:
     only_told = submit.dry_run or submit.price_only
-    members = Members(session, rows, ask, Shard.parse(many.shard or "1/1"), save.output)
+    members = Members(session, source, Shard.parse(many.shard or "1/1"), save.output)
     batch = Batch(session, members, many)
     totals = batch.survey(only_told=only_told)
-    single = totals.mine == totals.tasks == 1 and isinstance(rows(), OnePrompt)
+    single = totals.mine == totals.tasks == 1 and isinstance(source.rows(), OnePrompt)
     cost = totals.price if single else totals.missing
     budget_checked(session, cost, many.max_cost, yes=many.yes or only_told)
-    if single:
-        return create_task(session, next(iter(members)).request, save, submit)
-    if only_told:
+    if only_told and not single:
         return batch.preview(totals, price_only=submit.price_only)
-    return batch.run(totals, wait=not submit.no_wait)
+    with Ledger(session, source.name, None if only_told else many.report) as ledger:
+        if single:
+            return ledger.close(create_task(session, next(iter(members)).request, save, submit, ledger.tell))
+        return batch.run(totals, ledger, wait=not submit.no_wait)
 
 
 class Batch:
@@ -105,8 +103,6 @@ class Batch:
 
     def __init__(self, session: Session, members: Members, many: ManyOptions) -> None:
         self._session, self._members, self._many = session, members, many
-        self._tally = Tally()
-        self._flight: dict[str, Member] = {}  # what the engine has now, by entry
 
     def survey(self, *, only_told: bool) -> Totals:
         """Check everything. Raises UsageError for what cannot be, and for what costs more than `--max-cost`.
@@ -128,9 +124,9 @@ class Batch:
         self._session.output.price(totals.price, totals.pictures, price_only=price_only)
         return ExitCode.OK
 
-    def run(self, totals: Totals, *, wait: bool) -> ExitCode:
+    def run(self, totals: Totals, ledger: Ledger, *, wait: bool) -> ExitCode:
         """Buy what was not bought before, fetch what was, and tell how it went."""
-        session, tally = self._session, self._tally
+        session = self._session
         if not totals.mine:
             session.output.note(f"this share has none of the {counted(totals.tasks, 'task')}")
             return ExitCode.OK
@@ -141,42 +137,34 @@ class Batch:
 
         def feed(engine: Engine) -> Iterator[Entry | Outcome]:
             for member in self._members:
-                if item := self._entry(member, totals, engine):
-                    self._begin(member, item)
+                if item := self._entry(member, totals, engine, ledger):
+                    ledger.begin(member, item)
                     yield item
 
-        code = run_feed(session, feed, totals.mine, wait=wait, fail_fast=self._many.fail_fast, tell=self._tell)
+        code = run_feed(session, feed, totals.mine, wait=wait, fail_fast=self._many.fail_fast, tell=ledger.tell)
         for line, error in self._members.late:
             told = UsageError(f"line {line}: {error.message}", hint=error.hint, money="it was not sent")
             session.output.failure(told)
             code = worse(code, ExitCode.PARTIAL)
-        session.output.summary(tally.counts(totals.mine), tally.spent, tally.seconds)
-        return code
+        summary = ledger.tally.summary(totals.mine)
+        session.output.summary(summary)
+        return ledger.close(code, summary)
 
-    def _begin(self, member: Member, item: Entry | Outcome) -> None:
-        entry = item.entry if isinstance(item, Outcome) else item
-        self._flight[entry.id] = member
-        self._session.inputs.keep(member.request.local_images)
-
-    def _tell(self, outcome: Outcome) -> None:
-        member = self._flight.pop(outcome.entry.id)
-        self._session.inputs.drop(member.request.local_images)
-        self._session.output.outcome(outcome, {"index": member.index, "id": member.id})
-        self._tally.hear(outcome)
-
-    def _entry(self, member: Member, totals: Totals, engine: Engine) -> Entry | Outcome | None:
+    def _entry(self, member: Member, totals: Totals, engine: Engine, ledger: Ledger) -> Entry | Outcome | None:
         """An entry to bring to its end, an outcome that is known already, or None for what is not begun."""
         session, request, save = self._session, member.request, member.save
         while True:
             known = session.find_row(member.row)
             if known is not None and left_of(known, self._many) is not Left.BUY:
-                return self._taken_up(known, member)
+                return self._taken_up(known, member, ledger)
             if engine.halted:
+                ledger.leave_out(member, "not begun")
                 return None
             values, ordered = member.values(session, totals.tasks), request.operation.batch_size
             plan = probed(save.plan(values, ordered, session.folder, template=TEMPLATE), save)
             if save.skip_existing and skip_known(session, plan):
-                self._tally.existing += 1
+                ledger.tally.existing += 1
+                ledger.leave_out(member, "exists")
                 return None
             entry = session.journal.plan_row(
                 member.row,
@@ -190,8 +178,8 @@ class Batch:
             if entry:
                 return entry
 
-    def _taken_up(self, known: Entry, member: Member) -> Entry | Outcome:
+    def _taken_up(self, known: Entry, member: Member, ledger: Ledger) -> Entry | Outcome:
         item = take_up(self._session, known, member.request, overwrite=member.save.overwrite)
         if isinstance(item, Outcome) and item.error is None:
-            self._tally.before += 1
+            ledger.tally.before += 1
         return item

@@ -1,6 +1,7 @@
 """A request into a paid picture: where it goes, what it would cost, and that nothing can go wrong beforehand."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -13,6 +14,7 @@ from .formats import EXTENSIONS
 from .json_value import JsonObject
 from .names import LATE, OutputPlan
 from .options import SaveOptions, SubmitOptions
+from .outcome import Outcome
 from .output import Mode, shown
 from .replies import redacted
 from .request import TaskRequest
@@ -22,8 +24,14 @@ from .text import clean, usd
 from .wire import encoded
 
 
-def create_task(session: Session, request: TaskRequest, save: SaveOptions, submit: SubmitOptions) -> ExitCode:
-    """Buy one request and save its pictures, or do as much of it as `submit` says."""
+def create_task(
+    session: Session,
+    request: TaskRequest,
+    save: SaveOptions,
+    submit: SubmitOptions,
+    tell: Callable[[Outcome], None] | None = None,
+) -> ExitCode:
+    """Buy one request and save its pictures, or do as much of it as `submit` says. `tell` shows how it ended."""
     if submit.dry_run or submit.price_only:
         if not submit.price_only:
             preview(session, request)
@@ -38,7 +46,7 @@ def create_task(session: Session, request: TaskRequest, save: SaveOptions, submi
     entry = session.journal.plan(
         request, plan, service=session.service, profile=session.settings.profile, price=session.price(request)
     )
-    return finish(session, [entry], wait=not submit.no_wait)
+    return finish(session, [entry], wait=not submit.no_wait, tell=tell)
 
 
 def preview(session: Session, request: TaskRequest) -> None:

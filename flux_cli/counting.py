@@ -29,11 +29,6 @@ class Tally:
         self.spent = Decimal(0)
         self._started, self._clock = time.time(), time.monotonic()
 
-    @property
-    def seconds(self) -> float:
-        """Since the batch began."""
-        return time.monotonic() - self._clock
-
     def hear(self, outcome: Outcome) -> None:
         """Take an outcome in."""
         entry = outcome.entry
@@ -41,8 +36,8 @@ class Tally:
         if entry.state in CHARGED and entry.submitted and entry.submitted >= self._started:
             self.spent += entry.price or 0
 
-    def counts(self, total: int) -> dict[str, int]:
-        """What the summary tells, without what did not happen."""
+    def summary(self, total: int) -> Summary:
+        """How the batch of `total` tasks went, without what did not happen."""
         states = self.states
         found = {
             "saved": states[State.SAVED] - self.before,
@@ -52,7 +47,8 @@ class Tally:
             "unknown": states[State.UNKNOWN] + states[State.SENDING],
             "not begun": total - self.existing - states.total() + states[State.PLANNED],
         }
-        return {name: number for name, number in found.items() if number}
+        counts = {name: number for name, number in found.items() if number}
+        return Summary(counts, self.spent, time.monotonic() - self._clock)
 
 
 class Occurrences:

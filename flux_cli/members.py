@@ -78,6 +78,19 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where tasks come from.
+
+    name: of the file, None for the command line. rows: opens it anew for each pass; ask: reads a row. Both raise
+    UsageError.
+    """
+
+    name: str | None
+    rows: Callable[[], Rows | OnePrompt]
+    ask: Callable[[Row], Ask]
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """What a source comes to.
 
@@ -95,25 +108,17 @@ class Totals:
 class Members:
     """The tasks of a source.
 
-    rows: opens the source anew for each pass; ask: reads a row. Both raise UsageError.
     output: the name that all of them have, unless their row has its own.
     late: what could not be done any more in the second pass, with its line: a picture may have been deleted.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        rows: Callable[[], Rows | OnePrompt],
-        ask: Callable[[Row], Ask],
-        shard: Shard,
-        output: str | None,
-    ) -> None:
-        self._session, self._rows, self._ask, self._shard, self._output = session, rows, ask, shard, output
+    def __init__(self, session: Session, source: Source, shard: Shard, output: str | None) -> None:
+        self._session, self._source, self._shard, self._output = session, source, shard, output
         self.late: list[tuple[int, UsageError]] = []
 
     def __iter__(self) -> Iterator[Member]:
         """Every task of the share, in the order of the source."""
-        members = self._all(self._rows(), lambda line, error: self.late.append((line, error)))
+        members = self._all(self._source.rows(), lambda line, error: self.late.append((line, error)))
         return (member for member in members if self._shard.has(member))
 
     def survey(self, *, bought: Callable[[Member], bool], limit: Decimal | None) -> Totals:
@@ -124,7 +129,7 @@ class Members:
         """
         tasks = mine = pictures = line = 0
         price = missing = Decimal(0)
-        rows = self._rows()
+        rows = self._source.rows()
         with closing(Occurrences()) as names, closing(Occurrences()) as ids:
             for member in self._all(rows, rows.refuse):
                 tasks += 1
@@ -157,7 +162,7 @@ class Members:
             for row in rows:
                 pictures: list[str] = []
                 try:
-                    ask = self._ask(row)
+                    ask = self._source.ask(row)
                     by_hand = [ask.task.overrides or [], read_body(ask.task.body) if ask.task.body else {}]
                     for request, variables in _requests(ask):
                         index += 1

@@ -111,6 +111,9 @@ class ManyOptions:
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="K/N", help="Only share K of N of the tasks, for several machines.")
     ] = None
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="What became of each: .json, .csv or .xml (JUnit).")
+    ] = None
     max_cost: Annotated[
         str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")
     ] = None

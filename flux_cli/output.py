@@ -4,13 +4,14 @@ import codecs
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
+from .counting import Summary
 from .entry import CHARGED, Entry, State
 from .errors import DiskError, FluxError
 from .json_value import Json, JsonObject
@@ -120,12 +121,12 @@ class Output:
             self.result(f"{price:f}")
         self.note(f"{about}; nothing was sent" if price_only else f"would cost {about}; nothing was sent")
 
-    def summary(self, counts: Mapping[str, int], spent: Decimal, duration: float) -> None:
+    def summary(self, summary: Summary) -> None:
         """How a batch went."""
-        told = ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing to do"
-        self.note(f"{told}; {usd(spent)} spent in {seconds(duration)}")
+        told = ", ".join(f"{number} {name}" for name, number in summary.counts.items()) or "nothing to do"
+        self.note(f"{told}; {usd(summary.spent)} spent in {seconds(summary.duration)}")
         if self.mode is Mode.JSON:
-            self.record("summary", summary_json(counts, spent, duration))
+            self.record("summary", summary_json(summary))
 
     # --- outcomes --------------------------------------------------------------------------------------------
 
@@ -260,7 +261,7 @@ def outcome_json(outcome: Outcome) -> JsonObject:
     return {**entry_json(outcome.entry), "seconds": round(outcome.seconds, 3), "error": error}
 
 
-def summary_json(counts: Mapping[str, int], spent: Decimal, duration: float) -> JsonObject:
+def summary_json(summary: Summary) -> JsonObject:
     """How a batch went, as `--json` shows it."""
-    content: JsonObject = {name.replace(" ", "_"): number for name, number in counts.items()}
-    return {**content, "cost_usd": str(spent), "seconds": round(duration, 3)}
+    content: JsonObject = {name.replace(" ", "_"): number for name, number in summary.counts.items()}
+    return {**content, "cost_usd": str(summary.spent), "seconds": round(summary.duration, 3)}

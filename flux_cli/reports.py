@@ -188,7 +188,7 @@ def _what(error: Exception) -> str:
 
 def _write_json(file: TextIO, title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> None:
     """One document, a row on each line."""
-    told = summary_json(summary.counts, summary.spent, summary.duration) if summary else None
+    told = summary_json(summary) if summary else None
     head = json.dumps({"schema": SCHEMA, "type": "report", "title": title, "summary": told})
     file.write(head.removesuffix("}") + ', "rows": [')
     for number, row in enumerate(rows):

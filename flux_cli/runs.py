@@ -25,9 +25,15 @@ Feed = Callable[[Engine], Iterable[Entry | Outcome]]
 """Gives the entries of a run one by one, and outcomes that are known already; may ask the engine whether it halted."""
 
 
-def finish(session: Session, entries: Sequence[Entry], *, wait: bool = True) -> ExitCode:
+def finish(
+    session: Session,
+    entries: Sequence[Entry],
+    *,
+    wait: bool = True,
+    tell: Callable[[Outcome], None] | None = None,
+) -> ExitCode:
     """Bring entries that this process owns as far as they will go, telling each outcome as it comes."""
-    return run_feed(session, lambda engine: entries, len(entries), wait=wait)
+    return run_feed(session, lambda engine: entries, len(entries), wait=wait, tell=tell)
 
 
 def run_feed(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
@@ -18,6 +19,7 @@ from flux_cli.options import Given
 
 from .conftest import Flux
 from .servers import Service
+from .test_promises import POST, refusal
 
 ROWS = """
 {"prompt": "a fox", "model": "schnell", "size": "64x64", "id": "fox", "output": "{id}-{seed}.png", "seed": 7}
@@ -184,3 +186,41 @@ def test_memory_does_not_grow_with_the_pictures_of_the_rows() -> None:
         subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL, timeout=60)
         peaks.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     assert peaks[1] < 1.3 * peaks[0]
+
+
+@pytest.mark.parametrize("extension", ["json", "csv", "xml"])
+def test_a_report_tells_what_became_of_each_row(flux: Flux, service: Service, extension: str) -> None:
+    rows = ["one", "two", "three", "four"]
+    Path("rows.jsonl").write_text("".join(json.dumps({"prompt": word, "id": f"id-{word}"}) + "\n" for word in rows))
+    line = f"batch rows.jsonl -m schnell --size 64x64 -j 1 --report report.{extension}"
+    service.answer(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"), refusal(402, 1300))
+    assert flux(line).code == 3
+    text = Path(f"report.{extension}").read_text()
+
+    if extension == "json":
+        report = json.loads(text)
+        assert report["summary"] | {"seconds": 0} == {"failed": 2, "not_begun": 2, "cost_usd": "0", "seconds": 0}
+        told = [(row["index"], row["id"], row["source"], row.get("state"), row["reason"]) for row in report["rows"]]
+        assert told == [
+            (1, "id-one", "rows.jsonl, line 1", "rejected", None),
+            (2, "id-two", "rows.jsonl, line 2", "rejected", None),
+            (3, "id-three", "rows.jsonl, line 3", None, "not begun"),
+            (4, "id-four", "rows.jsonl, line 4", None, "not begun"),
+        ]
+    elif extension == "csv":
+        assert [row.split(",")[1] for row in text.splitlines()] == ["id", *(f"id-{word}" for word in rows)]
+    else:
+        suite = ElementTree.fromstring(text)[0]
+        assert [suite.get(name) for name in ("tests", "failures", "skipped", "errors")] == ["4", "2", "2", "0"]
+
+    assert flux(line).code == 3
+    assert flux(f"{line} --retry-failed").code == 0
+    assert len(service.charges) == 4
+    assert flux(f"{line} --report nosuch/report.{extension}").code == 11
+
+
+def test_a_single_picture_has_a_report_too(flux: Flux, service: Service) -> None:
+    assert flux("gen fox -m schnell --size 64x64 -o fox.png --report r.json").code == 0
+    [row] = json.loads(Path("r.json").read_text())["rows"]
+    assert (row["index"], row["prompt"], row["files"]) == (1, "fox", [str(Path("fox.png").absolute())])
+    assert flux("gen fox --report r.txt").err.startswith("flux: a report's name ends in .json, .csv or .xml")
