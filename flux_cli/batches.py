@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .asks import ask_rows, ask_words
-from .buying import amount, budget_checked, create_task, preview, probe_folder, probed, skip_known
+from .buying import amount, check_budgets, confirm_price, create_task, preview, probe_folder, probed, skip_known
 from .earlier import Left, left_of, take_up
 from .engine import Engine
 from .entry import Entry
@@ -89,7 +89,9 @@ def _create(session: Session, source: Source, many: ManyOptions, save: SaveOptio
     totals = batch.survey(only_told=only_told)
     single = totals.mine == totals.tasks == 1 and isinstance(source.rows(), OnePrompt)
     cost = totals.price if single else totals.missing
-    budget_checked(session, cost, many.max_cost, yes=many.yes or only_told)
+    if not (only_told or single or save.skip_existing):  # a file that exists spares what it would cost
+        check_budgets(session, cost)
+    confirm_price(session, cost, many.max_cost, yes=many.yes or only_told)
     if only_told and not single:
         return batch.preview(totals, price_only=submit.price_only)
     with Ledger(session, source.name, None if only_told else many.report) as ledger:

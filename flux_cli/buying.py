@@ -43,6 +43,7 @@ def create_task(
     plan = _output_plan(session, request, save)
     if save.skip_existing and skip_known(session, plan):
         return ExitCode.OK
+    check_budgets(session, session.price(request))
     entry = session.journal.plan(
         request, plan, service=session.service, profile=session.settings.profile, price=session.price(request)
     )
@@ -60,7 +61,7 @@ def preview(session: Session, request: TaskRequest) -> None:
         session.output.result(json.dumps(body, indent=2, ensure_ascii=False))
 
 
-def budget_checked(session: Session, price: Decimal, max_cost: str | None, *, yes: bool) -> None:
+def confirm_price(session: Session, price: Decimal, max_cost: str | None, *, yes: bool) -> None:
     """Ask, or refuse, when a command costs more than the user has allowed. Raises UsageError."""
     if max_cost is not None:
         limit = amount(max_cost, "--max-cost")
@@ -72,6 +73,14 @@ def budget_checked(session: Session, price: Decimal, max_cost: str | None, *, ye
         return
     hint = "allow it with -y, or with --max-cost USD; the limit is the setting confirm_above"
     raise UsageError(f"this would cost {usd(price)}, more than {usd(above)}", hint=hint, code="too_expensive")
+
+
+def check_budgets(session: Session, price: Decimal) -> None:
+    """Refuse what does not fit into the rest of a budget. Raises BudgetError."""
+    if session.budgets:
+        session.key  # noqa: B018 - a missing key is told before a journal is made
+    for allowance in session.allowances():
+        allowance.check(price)
 
 
 def too_expensive(price: Decimal, limit: Decimal, *, more: bool = False) -> UsageError:

@@ -111,7 +111,7 @@ def any_text(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One thing that can be set. Its environment variable is `FLUX_` + its name."""
+    """One thing that can be set. Its environment variable is `FLUX_` + its name; `a.b` is `b` in the table `a`."""
 
     name: str
     about: str
@@ -121,7 +121,7 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        return f"FLUX_{self.name.upper()}"
+        return f"FLUX_{self.name.upper().replace('.', '_')}"
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -132,6 +132,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("concurrency", "tasks at once; unset: what the plan allows", number(1, 1000, int)),
     Setting("confirm_above", "USD; a command that costs more asks first, or needs -y or --max-cost",
             number(0, 1_000_000), "1"),
+    Setting("budget.day", "USD; what would make a calendar day cost more is not sent", number(0, 100_000)),
+    Setting("budget.month", "USD; what would make a calendar month cost more is not sent", number(0, 100_000)),
     Setting("service_mode", "public: pay as you go; private: host your account; unset: the workspace's own",
             one_of("public", "private")),
     Setting("webhook", "address that PiAPI calls when a task ends", web_address),
@@ -144,6 +146,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("time_scale", "multiplies expected durations and backoffs", number(0.001, 1000), "1", in_file=False),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
+GROUPS = {name.partition(".")[0] for name in BY_NAME if "." in name}
+"""Tables in a profile that hold settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +225,23 @@ def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, 
     if misplaced := sorted(set(file) - {"profile", "profiles", "prices"}):
         raise ConfigError(f"{path}: {misplaced[0]} stands outside any profile", hint="put it below: [profiles.default]")
     profile, profile_source = _profile(file, environ, options, path)
-    table = object_at(file, "profiles", profile)
+    table = _flat(object_at(file, "profiles", profile))
     if unknown := sorted(set(table) - set(BY_NAME) - {"api_key"}):
         raise ConfigError(f"{path}: profile {profile}: no setting is called {unknown[0]}", hint="see: flux config list")
     values = {setting.name: _value(setting, table, environ, options, f"{path} [{profile}]") for setting in SETTINGS}
     key, source = _key(table, environ, f"{path} [{profile}]")
     return Settings(profile, profile_source, values, key, source)
+
+
+def _flat(table: JsonObject) -> JsonObject:
+    """A profile's settings by their names: those of a table in it stand as `table.name`."""
+    found: JsonObject = {}
+    for name, stored in table.items():
+        if name in GROUPS and isinstance(stored, dict):
+            found |= {f"{name}.{inner}": value for inner, value in stored.items()}
+        else:
+            found[name] = stored
+    return found
 
 
 def _profile(

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .entry import Entry, State
-from .errors import ConfigError, CreditsError, DiskError, FluxError, InterruptError, JournalError, PartialError
+from .errors import (
+    BudgetError,
+    ConfigError,
+    CreditsError,
+    DiskError,
+    FluxError,
+    InterruptError,
+    JournalError,
+    PartialError,
+)
 from .events import Accepted, Ended, Listener, Queued
 from .interrupts import Stop, StoppedError
 from .journal import Journal
@@ -24,7 +33,7 @@ from .watching import Watcher
 
 FOLLOWED = 50
 """Tasks that were accepted earlier and are looked at together."""
-HALTING = (ConfigError, CreditsError, DiskError, JournalError)
+HALTING = (BudgetError, ConfigError, CreditsError, DiskError, JournalError)
 """Errors that the next submission would meet too: what is accepted is still fetched, nothing new is sent."""
 
 

@@ -48,6 +48,8 @@ NEXT: dict[State, frozenset[State]] = {
 }
 CHARGED = frozenset({State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED, State.FAILED})
 """The service took the task, and its price."""
+SPENT = CHARGED | {State.SENDING, State.UNKNOWN}
+"""The price is gone, or may be: what counts against a budget."""
 UNFINISHED = (State.ACCEPTED, State.READY)
 """Paid for, with a task id: `resume` finishes these at no cost."""
 

@@ -2,6 +2,7 @@
 
 FluxError
  +- UsageError            2   bad option, prompt, file or size; nothing was sent
+ |   +- BudgetError       2   more than is left of a budget; nothing was sent
  +- ConfigError           4   key missing or refused, configuration unreadable
  +- RefusedError          5   the service refused the request; nothing was charged
  +- CreditsError          6   out of credits; nothing was charged
@@ -51,7 +52,7 @@ class ExitCode(IntEnum):
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "everything asked for is on disk and verified",
     ExitCode.BUG: "a bug in flux; the journal is intact",
-    ExitCode.USAGE: "bad option, prompt, file or size; nothing was sent",
+    ExitCode.USAGE: "bad option, prompt, file or size, or too expensive; nothing was sent",
     ExitCode.PARTIAL: "finished, with some entries refused or failed",
     ExitCode.CONFIG: "key missing or refused, or configuration unreadable",
     ExitCode.REFUSED: "the service refused the request; nothing was charged",
@@ -121,6 +122,12 @@ class UsageError(FluxError):
         if len(problems) == 1:
             return cls(problems[0])
         return cls(f"{len(problems)} things are wrong", details=problems)
+
+
+class BudgetError(UsageError):
+    """A task would cost more than is left of a day's or a month's budget."""
+
+    code = "too_expensive"
 
 
 class ConfigError(FluxError):

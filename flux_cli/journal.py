@@ -10,11 +10,12 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from .budget import Allowance, Budget
 from .entry import NEXT, Entry, State, from_row, new_id, to_row
 from .errors import JournalError
 from .json_value import Json
@@ -22,6 +23,7 @@ from .locks import Lock, is_held
 from .names import OutputPlan
 from .request import TaskRequest
 from .schema import MIGRATIONS
+from .spending import spent
 
 BUSY_SECONDS = 10.0
 
@@ -125,15 +127,9 @@ class Journal:
         """
         now = self._now()
         entry = Entry(new_id(), State.PLANNED, service, profile, output, now, self.owner, request, price, row=row)
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                newest = self.find_row(row, service=service, profile=profile)
-                if (newest and newest.id) == (known and known.id):
-                    return self._insert(entry)
-                return None
-            finally:
-                self._db.execute("COMMIT")
+        with self._transaction():
+            newest = self.find_row(row, service=service, profile=profile)
+            return self._insert(entry) if (newest and newest.id) == (known and known.id) else None
 
     def adopt(
         self,
@@ -170,6 +166,25 @@ class Journal:
         if row and not self._swap(entry, row):
             raise JournalError(f"entry {entry.id} was changed by another process", hint="see: flux history")
         return moved
+
+    def send(self, entry: Entry, budgets: Sequence[Budget]) -> Entry:
+        """Move a planned entry to `sending`, durably: from here on its price counts as spent.
+
+        What is spent is summed up and added to in one transaction, so that all processes together keep to the budgets.
+        Raises BudgetError when the price does not fit into one; the entry stays planned.
+        """
+        now, price = self._now(), entry.price or Decimal(0)
+        with self._transaction():
+            for allowance in self.allowances(budgets, now, service=entry.service, profile=entry.profile):
+                allowance.check(price, "the next task", "nothing was sent for it")
+            return self.move(entry, state=State.SENDING, submitted=now)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """What is read and written inside happens at once, for every process; an error undoes it."""
+        with self._errors(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
 
     def _swap(self, entry: Entry, row: Mapping[str, Json]) -> bool:
         sets = ", ".join(f"{name} = ?" for name in row)
@@ -237,6 +252,17 @@ class Journal:
                 f"SELECT * FROM entries WHERE {condition} ORDER BY number DESC LIMIT 1", values
             ).fetchone()
         return None if row is None else from_row(row)
+
+    # --- money -----------------------------------------------------------------------------------------------
+
+    def allowances(self, budgets: Iterable[Budget], moment: float, *, service: str, profile: str) -> list[Allowance]:
+        """What a service and profile have left of each budget at a moment."""
+        found = []
+        for budget in budgets:
+            begins, ends = budget.span(moment)
+            with self._errors():
+                found.append(Allowance(budget, spent(self._db, service, profile, begins, ends), ends))
+        return found
 
     # --- addresses of pictures -------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from .budget import Allowance
 from .catalog import Model
 from .entry import CHARGED, Entry, State
 from .errors import ExitCode, UsageError
@@ -95,6 +96,8 @@ def show_spent(session: Session, command: list[str] | None, since: str | None, b
         tasks[name] += 1
     for name in sorted(tasks) or ["total"]:
         _tell_spent(session, name, tasks[name], spent[name], risk[name])
+    for allowance in session.allowances():
+        _tell_left(session, allowance)
     return ExitCode.OK
 
 
@@ -105,6 +108,15 @@ def _tell_spent(session: Session, name: str, tasks: int, spent: Decimal, risk: D
         return
     at_risk = f", and {usd(risk)} at risk" if risk else ""
     session.output.result(f"{name:<26} {usd(spent):>10}  {counted(tasks, 'task')}{at_risk}")
+
+
+def _tell_left(session: Session, allowance: Allowance) -> None:
+    name, limit, left = f"budget.{allowance.budget.period}", allowance.budget.limit, allowance.left
+    if session.output.mode is Mode.JSON:
+        money: JsonObject = {"limit_usd": str(limit), "spent_usd": str(allowance.spent), "left_usd": str(left)}
+        session.output.record("budget", {"name": name, **money, "until": allowance.next_day})
+        return
+    session.output.result(f"{name:<26} {usd(left):>10}  left of {usd(limit)} until {allowance.next_day}")
 
 
 def _moment(since: str) -> float:

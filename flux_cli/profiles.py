@@ -56,10 +56,14 @@ def remove_key(session: Session) -> ExitCode:
 
 def _with_setting(session: Session, name: str, value: str | None) -> JsonObject:
     """The config file's content with a setting of the profile in use changed; None removes it."""
-    profiles = object_at(session.config_file, "profiles")
-    table = {**object_at(profiles, session.settings.profile), name: value}
-    kept: JsonObject = {word: stored for word, stored in table.items() if stored is not None}
-    return {**session.config_file, "profiles": {**profiles, session.settings.profile: kept}}
+    return _changed(session.config_file, ["profiles", session.settings.profile, *name.split(".")], value)
+
+
+def _changed(table: JsonObject, path: list[str], value: str | None) -> JsonObject:
+    """A table with the value at the end of `path` changed; None removes it."""
+    name, *rest = path
+    changed = {**table, name: _changed(object_at(table, name), rest, value) if rest else value}
+    return {word: stored for word, stored in changed.items() if stored is not None}
 
 
 def list_settings(session: Session) -> ExitCode:

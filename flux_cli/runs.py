@@ -116,7 +116,7 @@ def _engine(session: Session, client: PiAPIClient, downloader: Downloader, liste
         return encoded(session.body(entry.request, await uploader.addresses(entry, needed)))
 
     return Engine(
-        submitter=Submitter(client, journal, listener, stop, body, clock, sleep, timeout, scale),
+        submitter=Submitter(client, journal, listener, stop, body, clock, sleep, timeout, scale, session.budgets),
         watcher=Watcher(client, journal, listener, session.schedule, clock, sleep, timeout, scale),
         saver=Saver(client, downloader, journal, listener, sleep, scale),
         journal=journal,

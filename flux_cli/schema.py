@@ -44,4 +44,6 @@ MIGRATIONS: tuple[str, ...] = (
     # What a row of a batch asked for, its output and its place among equal rows: how it is known when it is run again.
     "ALTER TABLE entries ADD COLUMN row TEXT",
     "CREATE INDEX entries_row ON entries (row)",
+    # What a day or a month cost, price by price, without a look at the rows themselves.
+    "CREATE INDEX entries_spent ON entries (service, profile, price, state, submitted)",
 )

@@ -6,6 +6,7 @@ Heavy imports (httpx, asyncio, sqlite3, Pillow) wait inside the methods that nee
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from decimal import Decimal
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from .budget import PERIODS, Allowance, Budget
 from .catalog import Catalog, prices_in
 from .config import Settings, checked_key, permissions_warning, read_file, resolve
 from .errors import ConfigError, UsageError
@@ -156,6 +158,18 @@ class Session:
     def price(self, request: TaskRequest) -> Decimal:
         """What the request is expected to cost, USD."""
         return self.catalog.price(request)
+
+    @cached_property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What the profile may spend in a day and in a month. The sandbox costs nothing."""
+        limits = {period: self.settings.get(f"budget.{period}") for period in PERIODS if not self.sandbox}
+        return tuple(Budget(period, Decimal(limit)) for period, limit in limits.items() if limit is not None)
+
+    def allowances(self) -> "list[Allowance]":
+        """What is left of each budget now."""
+        if not self.budgets:
+            return []
+        return self.journal.allowances(self.budgets, time.time(), service=self.service, profile=self.settings.profile)
 
     def confirmed(self, question: str) -> bool:
         """Ask a person on a terminal; a script is never asked, and has said nothing."""

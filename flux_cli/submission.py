@@ -7,10 +7,11 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .budget import Budget
 from .client import Answer, PiAPIClient, refusal
 from .entry import Entry, Problem, State
 from .errors import FluxError, JournalError, NetworkError, UnknownChargeError
@@ -34,6 +35,7 @@ class Submitter:
 
     body: makes what is sent for an entry; may upload pictures first, which costs nothing.
     timeout: bounds, in seconds, how long a busy service is asked again.
+    budgets: what all processes together may spend.
     """
 
     client: PiAPIClient
@@ -45,11 +47,12 @@ class Submitter:
     sleep: Sleep
     timeout: float
     scale: float
+    budgets: Sequence[Budget]
 
     async def submit(self, entry: Entry) -> tuple[Entry, Task]:
         """The entry, accepted, and the task as the service first told of it.
 
-        Raises RefusedError, CreditsError, KeyRefusedError, NetworkError (the entry stays planned),
+        Raises RefusedError, CreditsError, KeyRefusedError, NetworkError and BudgetError (the entry stays planned),
         UnknownChargeError, JournalError, StoppedError.
         """
         assert entry.request is not None
@@ -60,7 +63,7 @@ class Submitter:
         while True:
             if self.stop.requested:
                 raise StoppedError
-            entry = self.journal.move(entry, state=State.SENDING, submitted=time.time())
+            entry = self.journal.send(entry, self.budgets)
             answer = await self._post(entry, body)
             if answer.fate is Fate.ACCEPTED and answer.task is not None:
                 return self._accepted(entry, answer.task), answer.task

@@ -1,0 +1,321 @@
+"""What a day and a month may cost: kept by all processes together, told before anything is sent."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from flux_cli.budget import Budget, Period
+from flux_cli.config import resolve
+from flux_cli.entry import Entry
+from flux_cli.errors import BudgetError, ConfigError
+from flux_cli.journal import Journal
+from flux_cli.json_value import JsonObject
+from flux_cli.names import OutputPlan
+from flux_cli.operations import TextToImage
+from flux_cli.options import CommonOptions
+from flux_cli.request import TaskRequest
+from flux_cli.session import Session
+
+from .conftest import Flux
+from .servers import Service
+from .test_batches import bought, prompts
+from .test_promises import POST, Start, finish, refusal, wait_until
+
+Entries = Callable[[], list[Entry]]
+SMALL = "-m schnell --size 64x64"  # $0.002
+PATH = Path("/home/u/config.toml")
+
+
+def days_pass(home: Path, days: int) -> None:
+    """What the journal has was submitted that much earlier."""
+    with closing(sqlite3.connect(home / "journal.db", isolation_level=None)) as db:
+        db.execute("UPDATE entries SET submitted = submitted - ?", (days * 86400,))
+
+
+@contextmanager
+def places_taken(limit: int) -> Iterator[None]:
+    """Meanwhile nothing is sent by those who may have up to `limit` tasks at once."""
+    with Session(CommonOptions(), {}) as session:
+        slots = session.slots
+        held = [slots.try_acquire() for _ in range(limit)]
+        yield
+        for slot in held:
+            assert slot
+            slot.release()
+
+
+# --- before anything is sent ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "price"),
+    [
+        (f"gen --from prompts.txt {SMALL}", "0.006"),
+        (f"gen 'a {{red|blue}} fox' -b 2 {SMALL}", "0.008"),
+        ("gen x --size 64x64", "0.015"),
+        ("again @last -b 3", "0.006"),
+    ],
+)
+def test_a_command_that_costs_more_than_is_left_sends_nothing(
+    flux: Flux, service: Service, entries: Entries, line: str, price: str
+) -> None:
+    prompts("a", "b", "c")
+    flux("config set budget.day 0.007")
+    flux("config set budget.month 5")
+    assert flux(f"gen y {SMALL} -q").code == 0
+    assert flux(f"{line} --dry-run -q").code == flux(f"cost {line}").code == 0
+    result = flux(line)
+
+    assert (result.code, result.out) == (2, "")
+    first, hint = result.err.splitlines()
+    assert first == f"flux: this would cost ${price}, and $0.005 of this day's $0.007 are left; nothing was sent"
+    assert hint.endswith("raise it with: flux config set budget.day USD; then run the same command again")
+    assert ("wait until" in hint) == (price == "0.006")  # what is more than a whole day's never fits
+    assert json.loads(flux(f"{line} --json").out)["error"]["code"] == "too_expensive"
+    assert service.posts() == len(entries()) == 1
+
+
+def test_the_sandbox_costs_nothing(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0")
+    assert flux(f"gen x {SMALL} --sandbox -q").code == 0
+    assert "budget" not in flux("cost --sandbox").out
+    assert flux(f"gen x {SMALL}").code == 2
+    assert service.seen == []
+
+
+def test_what_was_bought_before_costs_nothing(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command run again pays for what is missing: that is what has to fit."""
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0.006")
+    prompts("a", "b")
+    line = f"gen --from prompts.txt {SMALL}"
+    assert flux(line).code == flux(line).code == 0
+    prompts("a", "b", "c")
+    assert flux(line).code == flux(line).code == 0
+
+    prompts("a", "b", "c", "d", "e")
+    result = flux(line)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("flux: this would cost $0.004, and $0.00 of this day's $0.006 are left")
+    assert flux(f"{line} --new").err.startswith("flux: this would cost $0.01,")
+    assert bought(service) == ["a", "b", "c"]
+
+
+def test_a_picture_that_exists_needs_no_budget(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_BUDGET_MONTH", "0.004")
+    prompts("a", "b")
+    line = f"gen --from prompts.txt {SMALL} -o '{{slug}}.png' --skip-existing"
+    assert flux(f"gen a {SMALL} -o a.png").code == 0
+    assert flux(line).code == 0
+    assert flux(f"gen a {SMALL} -o a.png --skip-existing").code == 0
+    assert flux(line).code == 0
+    assert bought(service) == ["a", "b"]
+
+
+# --- what counts ---------------------------------------------------------------------------------------------------
+
+
+def test_what_may_be_paid_counts_and_what_was_refused_does_not(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0.004")
+    service.answer(*POST, refusal(400, 1100), refusal(429, 1400, **{"retry-after": "0"}))
+    assert flux(f"gen x {SMALL}").code == 5
+    assert flux(f"gen x {SMALL}").code == 0
+    service.answer(*POST, (500, {}, b""))
+    assert flux(f"gen x {SMALL}").code == 7
+    assert flux(f"gen x {SMALL}").err.startswith("flux: this would cost $0.002, and $0.00 of this day's $0.004")
+
+
+def test_the_money_comes_back_with_the_next_day_and_the_next_month(
+    flux: Flux, service: Service, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0.002")
+    monkeypatch.setenv("FLUX_BUDGET_MONTH", "0.002")
+    assert flux(f"gen x {SMALL}").code == 0
+    # Both are spent: what helps is said, and that is not tomorrow.
+    today = datetime.now()
+    next_month = f"{today.year + today.month // 12}-{today.month % 12 + 1:02}-01"
+    result = flux(f"gen x {SMALL}")
+    assert "of this month's $0.002" in result.err
+    assert f"wait until {next_month}, or raise it with: flux config set budget.month USD" in result.err
+
+    days_pass(home, 31)
+    assert flux(f"gen x {SMALL}").code == 0
+    days_pass(home, 2)
+    monkeypatch.setenv("FLUX_BUDGET_MONTH", "1")
+    assert flux(f"gen x {SMALL}").code == 0
+    assert flux(f"gen x {SMALL}").code == 2
+
+
+def test_a_profile_has_a_budget_of_its_own_and_cents_are_exact(flux: Flux, service: Service, home: Path) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text(
+        "[profiles.default]\nbudget.day = 0.3\n[profiles.other]\n[prices]\nschnell = 0.1\n"
+    )
+    (home / "config.toml").chmod(0o600)
+    line = f"gen x {SMALL}"
+    # In binary, three times 0.1 is more than 0.3.
+    assert [flux(line).code for _ in range(4)] == [0, 0, 0, 2]
+    assert flux(f"{line} --profile other").code == 0
+
+
+def test_cost_tells_what_is_left(flux: Flux, service: Service) -> None:
+    flux("config set budget.day 5")
+    flux(f"gen x {SMALL}")
+    total, left = flux("cost").out.splitlines()
+    assert left.split()[:5] == ["budget.day", "$4.998", "left", "of", "$5.00"]
+    _, told = map(json.loads, flux("cost --json").out.splitlines())
+    del told["until"]
+    assert told == {
+        "schema": 1, "type": "budget", "name": "budget.day", "limit_usd": "5", "spent_usd": "0.002", "left_usd": "4.998",
+    }  # fmt: skip
+    flux("config set budget.day 0.001")
+    assert "$0.00  left of $0.001 until" in flux("cost").out
+    flux("config set budget.day ''")
+    assert flux("cost").out.splitlines() == [total]
+
+
+# --- several at once -----------------------------------------------------------------------------------------------
+
+
+def test_processes_together_buy_what_the_budget_allows(
+    service: Service, start: Start, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six of them have seen that there is money; there is enough for three."""
+    monkeypatch.setenv("FLUX_BUDGET_MONTH", "0.006")
+    monkeypatch.setenv("FLUX_CONCURRENCY", "6")
+    with places_taken(6):
+        processes = [start(f"gen 'boat {number}' {SMALL}") for number in range(6)]
+        wait_until(lambda: len(entries()) == 6)
+    results = [finish(process) for process in processes]
+
+    assert sorted(result.code for result in results) == [0, 0, 0, 2, 2, 2]
+    assert len(service.charges) == service.posts() == 3
+    refused = next(result for result in results if result.code)
+    assert (
+        "flux: the next task would cost $0.002, and $0.00 of this month's $0.006 are left; nothing was sent for it"
+        in refused.err
+    )
+
+
+def test_a_batch_stops_when_somebody_else_spends_its_money_and_goes_on_when_there_is_more(
+    flux: Flux, service: Service, start: Start, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0.024")
+    monkeypatch.setenv("FLUX_CONCURRENCY", "3")
+    prompts(*"abcdefghijkl")
+    line = f"gen --from prompts.txt {SMALL}"
+    with places_taken(3):
+        batch = start(f"{line} --json")
+        wait_until(lambda: len(entries()) == 1)
+        assert [flux(f"gen x {SMALL} -b 4 -j 4 -q").code for _ in range(2)] == [0, 0]
+    stopped = finish(batch)
+
+    assert stopped.code == 3
+    *outcomes, summary = map(json.loads, stopped.out.splitlines())
+    assert [row["state"] for row in outcomes if not row["error"]] == ["saved"] * 4
+    refused = [row for row in outcomes if row["error"]]
+    assert {row["error"]["code"] for row in refused} == {"too_expensive"}
+    assert 1 <= len(refused) <= 3, "after the first, nothing more was tried"
+    assert (summary["saved"], summary["not_begun"], summary["cost_usd"]) == (4, 8, "0.008")
+    assert service.posts() == 6
+
+    assert flux(line).code == 2
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0.04")
+    again = flux(line)
+    assert (again.code, len(again.out.split())) == (0, 12)
+    assert again.err.splitlines()[-1].startswith("8 saved, 4 bought before; $0.016 spent")
+    assert bought(service) == [*"abcdefghijkl", "x", "x"]
+
+
+def test_the_last_of_the_money_is_given_once(home: Path) -> None:
+    """Each of several sees what is left and takes it, in one step."""
+    budget, price = Budget("day", Decimal("0.1")), Decimal("0.002")
+    request, output = TaskRequest(TextToImage(prompt="x"), "m", 1), OutputPlan((home / "x.png",))
+
+    def spend(_: int) -> int:
+        with closing(Journal(home / "journal.db", home / "locks")) as journal:
+            for sent in range(25):
+                entry = journal.plan(request, output, service="s", profile="p", price=price)
+                try:
+                    journal.send(entry, [budget])
+                except BudgetError:
+                    return sent
+        return 25
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(spend, range(4))) == 50
+
+
+# --- the calendar --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("zone", "period", "moment", "begins", "ends", "hours"),
+    [
+        ("UTC", "day", "2026-11-01T12:00", "2026-11-01", "2026-11-02", 24),
+        ("UTC", "month", "2026-12-31T23:59:59", "2026-12-01", "2027-01-01", 31 * 24),
+        ("UTC", "month", "2028-02-01T00:00", "2028-02-01", "2028-03-01", 29 * 24),
+        ("Europe/Berlin", "day", "2026-03-29T05:00", "2026-03-29", "2026-03-30", 23),
+        ("Europe/Berlin", "day", "2026-10-25T02:30", "2026-10-25", "2026-10-26", 25),
+        # Midnight comes twice, and this is after the second.
+        ("America/Havana", "day", "2026-11-01T00:30", "2026-11-01", "2026-11-02", 25),
+    ],
+)
+def test_days_and_months_are_those_of_the_calendar(
+    monkeypatch: pytest.MonkeyPatch, zone: str, period: Period, moment: str, begins: str, ends: str, hours: int
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        at = datetime.fromisoformat(moment).replace(fold=1).timestamp()
+        first, last = Budget(period, limit=Decimal(1)).span(at)
+        assert [f"{datetime.fromtimestamp(edge):%Y-%m-%d}" for edge in (first, last)] == [begins, ends]
+        assert first <= at < last
+        assert (last - first) / 3600 == hours
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+# --- the settings --------------------------------------------------------------------------------------------------
+
+
+def test_budgets_are_a_table_in_the_file(flux: Flux, home: Path) -> None:
+    assert flux("config set budget.day 5").code == flux("config set budget.month 60.5").code == 0
+    assert (home / "config.toml").read_text() == '[profiles.default.budget]\nday = "5"\nmonth = "60.5"\n'
+    assert flux("config get budget.month").out == "60.5\n"
+    assert flux("config set budget.day ''").code == 0
+    assert [line.split()[:2] for line in flux("config list").out.splitlines() if "budget" in line] == [
+        ["budget.day", "-"],
+        ["budget.month", "60.5"],
+    ]
+    refused = flux("config set budget.week 5")
+    assert (refused.code, refused.err.splitlines()[0]) == (
+        2,
+        "flux: no setting is called 'budget.week'; nothing was sent",
+    )
+    assert flux("config set budget.day nan").err.startswith("flux: budget.day: a number from 0 to 100000")
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ({"budget": {"week": 5}}, "no setting is called budget.week"),
+        ({"budget": 5}, "no setting is called budget$"),
+        ({"budget": {"day": "much"}}, "budget.day from .*: a number"),
+        ({"budget": {"day": {"usd": 5}}}, "budget.day from .*: a single value"),
+        ({"budget": {"day": True}}, "budget.day from .*: a number"),
+    ],
+)
+def test_what_is_no_budget_is_refused(table: JsonObject, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        resolve({"profiles": {"default": table}}, {}, {}, path=PATH)
