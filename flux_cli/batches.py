@@ -4,10 +4,21 @@ The whole source is read, checked and priced before anything is sent.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from .asks import ask_rows, ask_words
-from .buying import amount, check_budgets, confirm_price, create_task, preview, probe_folder, probed, skip_known
+from .buying import (
+    amount,
+    check_budgets,
+    confirm_price,
+    create_task,
+    preview,
+    probe_folder,
+    probed,
+    reseeded,
+    skip_known,
+)
 from .earlier import Left, left_of, take_up
 from .engine import Engine
 from .entry import Entry
@@ -96,7 +107,9 @@ def _create(session: Session, source: Source, many: ManyOptions, save: SaveOptio
         return batch.preview(totals, price_only=submit.price_only)
     with Ledger(session, source.name, None if only_told else many.report) as ledger:
         if single:
-            return ledger.close(create_task(session, next(iter(members)).request, save, submit, ledger.tell))
+            member = next(iter(members))
+            request = reseeded(session, member.request) if many.cache and member.by_chance else member.request
+            return ledger.close(create_task(session, request, save, submit, new=many.new, tell=ledger.tell))
         return batch.run(totals, ledger, wait=not submit.no_wait)
 
 
@@ -128,7 +141,7 @@ class Batch:
 
     def run(self, totals: Totals, ledger: Ledger, *, wait: bool) -> ExitCode:
         """Buy what was not bought before, fetch what was, and tell how it went."""
-        session = self._session
+        session, many = self._session, self._many
         if not totals.mine:
             session.output.note(f"this share has none of the {counted(totals.tasks, 'task')}")
             return ExitCode.OK
@@ -143,7 +156,7 @@ class Batch:
                     ledger.begin(member, item)
                     yield item
 
-        code = run_feed(session, feed, totals.mine, wait=wait, fail_fast=self._many.fail_fast, tell=ledger.tell)
+        code = run_feed(session, feed, totals.mine, wait=wait, fail_fast=many.fail_fast, new=many.new, tell=ledger.tell)
         for line, error in self._members.late:
             told = UsageError(f"line {line}: {error.message}", hint=error.hint, money="it was not sent")
             session.output.failure(told)
@@ -154,10 +167,13 @@ class Batch:
 
     def _entry(self, member: Member, totals: Totals, engine: Engine, ledger: Ledger) -> Entry | Outcome | None:
         """An entry to bring to its end, an outcome that is known already, or None for what is not begun."""
-        session, request, save = self._session, member.request, member.save
+        session, save, many = self._session, member.save, self._many
+        if many.cache and member.by_chance:
+            member = replace(member, request=reseeded(session, member.request))
+        request = member.request
         while True:
             known = session.find_row(member.row)
-            if known is not None and left_of(known, self._many) is not Left.BUY:
+            if known is not None and left_of(known, many) is not Left.BUY:
                 return self._taken_up(known, member, ledger)
             if engine.halted:
                 ledger.leave_out(member, "not begun")

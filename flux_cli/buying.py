@@ -1,6 +1,7 @@
 """A request into a paid picture: where it goes, what it would cost, and that nothing can go wrong beforehand."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -8,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from .compose import name_values
+from .entry import Entry, State
 from .errors import DiskError, ExitCode, UsageError
 from .files import probe
 from .formats import EXTENSIONS
@@ -20,7 +22,7 @@ from .replies import redacted
 from .request import TaskRequest
 from .runs import finish
 from .session import Session
-from .text import clean, usd
+from .text import clean, seconds, usd
 from .wire import encoded
 
 
@@ -29,9 +31,14 @@ def create_task(
     request: TaskRequest,
     save: SaveOptions,
     submit: SubmitOptions,
+    *,
+    new: bool = False,
     tell: Callable[[Outcome], None] | None = None,
 ) -> ExitCode:
-    """Buy one request and save its pictures, or do as much of it as `submit` says. `tell` shows how it ended."""
+    """Buy one request and save its pictures, or do as much of it as `submit` says.
+
+    new: also when the same was bought before. tell: shows how it ended, in place of the usual way.
+    """
     if submit.dry_run or submit.price_only:
         if not submit.price_only:
             preview(session, request)
@@ -40,6 +47,9 @@ def create_task(
         return ExitCode.OK
     session.key  # noqa: B018 - a missing key is told before anything is written
     encoded(session.body(request, {}))
+    if not (new or save.given or submit.no_wait) and (known := _made_before(session, request)):
+        (tell or session.output.outcome)(Outcome(known, None, 0.0))
+        return ExitCode.OK
     plan = _output_plan(session, request, save)
     if save.skip_existing and skip_known(session, plan):
         return ExitCode.OK
@@ -47,7 +57,23 @@ def create_task(
     entry = session.journal.plan(
         request, plan, service=session.service, profile=session.settings.profile, price=session.price(request)
     )
-    return finish(session, [entry], wait=not submit.no_wait, tell=tell)
+    return finish(session, [entry], wait=not submit.no_wait, new=new, tell=tell)
+
+
+def _made_before(session: Session, request: TaskRequest) -> Entry | None:
+    """The entry of an identical request whose pictures are on disk."""
+    known = session.twin(request)
+    if known is None or known.state is not State.SAVED or not all(file.is_whole() for file in known.files):
+        return None
+    ago = seconds(max(0.0, time.time() - (known.submitted or 0)))
+    session.output.note(f"the same was made {ago} ago: nothing is bought; buy it again with --new")
+    return known
+
+
+def reseeded(session: Session, request: TaskRequest) -> TaskRequest:
+    """The request with the seed of the newest one that is otherwise identical, when there is one."""
+    seed = session.seed_of(request)
+    return request if seed is None else replace(request, seed=seed)
 
 
 def preview(session: Session, request: TaskRequest) -> None:

@@ -134,6 +134,8 @@ SETTINGS: tuple[Setting, ...] = (
             number(0, 1_000_000), "1"),
     Setting("budget.day", "USD; what would make a calendar day cost more is not sent", number(0, 100_000)),
     Setting("budget.month", "USD; what would make a calendar month cost more is not sent", number(0, 100_000)),
+    Setting("cache_hours", "hours for which an identical request with the same seed is not bought again; 0: never",
+            number(0, 8760), "24"),
     Setting("service_mode", "public: pay as you go; private: host your account; unset: the workspace's own",
             one_of("public", "private")),
     Setting("webhook", "address that PiAPI calls when a task ends", web_address),

@@ -37,7 +37,8 @@ class State(StrEnum):
 
 
 NEXT: dict[State, frozenset[State]] = {
-    State.PLANNED: frozenset({State.SENDING}),
+    # Straight to accepted when it joins an identical request.
+    State.PLANNED: frozenset({State.SENDING, State.ACCEPTED}),
     # Back to planned only on proof that nothing was carried out.
     State.SENDING: frozenset({State.PLANNED, State.ACCEPTED, State.REJECTED, State.UNKNOWN}),
     State.ACCEPTED: frozenset({State.READY, State.FAILED, State.EXPIRED}),

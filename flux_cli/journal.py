@@ -24,6 +24,7 @@ from .names import OutputPlan
 from .request import TaskRequest
 from .schema import MIGRATIONS
 from .spending import spent
+from .twins import seed_of, twin_of
 
 BUSY_SECONDS = 10.0
 
@@ -167,14 +168,23 @@ class Journal:
             raise JournalError(f"entry {entry.id} was changed by another process", hint="see: flux history")
         return moved
 
-    def send(self, entry: Entry, budgets: Sequence[Budget]) -> Entry:
+    def send(self, entry: Entry, budgets: Sequence[Budget], life: float) -> Entry:
         """Move a planned entry to `sending`, durably: from here on its price counts as spent.
 
-        What is spent is summed up and added to in one transaction, so that all processes together keep to the budgets.
-        Raises BudgetError when the price does not fit into one; the entry stays planned.
+        Not when the same request was submitted less than `life` seconds ago: then the entry becomes `accepted`, with
+        that one's task and at no price; or stays `planned` while the other's answer is not known.
+        What is spent and sent is looked at and added to in one transaction, so that all processes together keep to
+        the budgets and send nothing twice. Raises BudgetError when the price does not fit; the entry stays planned.
         """
+        assert entry.request is not None
         now, price = self._now(), entry.price or Decimal(0)
         with self._transaction():
+            twin = self.twin(entry.request, service=entry.service, profile=entry.profile, since=now - life)
+            if twin and twin.task_id:
+                joined = {"task_id": twin.task_id, "status": twin.status, "accepted": twin.accepted}
+                return self.move(entry, state=State.ACCEPTED, submitted=now, price=Decimal(0), **joined)
+            if twin and twin.owner and is_held(self._lock_path(twin.owner)):
+                return entry
             for allowance in self.allowances(budgets, now, service=entry.service, profile=entry.profile):
                 allowance.check(price, "the next task", "nothing was sent for it")
             return self.move(entry, state=State.SENDING, submitted=now)
@@ -263,6 +273,18 @@ class Journal:
             with self._errors():
                 found.append(Allowance(budget, spent(self._db, service, profile, begins, ends), ends))
         return found
+
+    # --- identical requests ----------------------------------------------------------------------------------
+
+    def twin(self, request: TaskRequest, *, service: str, profile: str, since: float) -> Entry | None:
+        """The newest entry with this very request, submitted `since`, that has a picture or is about to have one."""
+        with self._errors():
+            return twin_of(self._db, request, service=service, profile=profile, since=since)
+
+    def seed_of(self, request: TaskRequest, *, service: str, profile: str, since: float) -> int | None:
+        """The seed of the newest such entry whose request is this one but for its seed."""
+        with self._errors():
+            return seed_of(self._db, request, service=service, profile=profile, since=since)
 
     # --- addresses of pictures -------------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ class Member:
     row: how it is known when the command is run again.
     save: where its pictures go; variables: what the placeholders of their names stand for beside the usual.
     line: of the source, 0 for a prompt from the command line; id: what its row calls itself.
+    by_chance: nobody asked for its seed.
     """
 
     index: int
@@ -49,6 +50,7 @@ class Member:
     variables: Mapping[str, str]
     line: int
     id: str | None
+    by_chance: bool
 
     def values(self, session: Session, tasks: int) -> dict[str, str]:
         """What the placeholders of a name stand for; the index is as wide as the last of `tasks`."""
@@ -171,7 +173,8 @@ class Members:
                         if not pictures:  # the tasks of a row have the same ones
                             pictures = request.local_images
                             inputs.keep(pictures)
-                        yield Member(index, request, key, ask.save, variables, row.line, ask.id)
+                        by_chance = ask.task.seed is None
+                        yield Member(index, request, key, ask.save, variables, row.line, ask.id, by_chance)
                 except UsageError as error:
                     refuse(row.line, error)
                 finally:

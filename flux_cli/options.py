@@ -108,6 +108,9 @@ class ManyOptions:
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit nothing more after a failure.")] = False
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Buy again what failed before.")] = False
     new: Annotated[bool, typer.Option("--new", help="Buy all of it, also what was bought before.")] = False
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Take what was made before of the same words, whatever its seed.")
+    ] = False
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="K/N", help="Only share K of N of the tasks, for several machines.")
     ] = None

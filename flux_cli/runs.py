@@ -30,10 +30,11 @@ def finish(
     entries: Sequence[Entry],
     *,
     wait: bool = True,
+    new: bool = False,
     tell: Callable[[Outcome], None] | None = None,
 ) -> ExitCode:
     """Bring entries that this process owns as far as they will go, telling each outcome as it comes."""
-    return run_feed(session, lambda engine: entries, len(entries), wait=wait, tell=tell)
+    return run_feed(session, lambda engine: entries, len(entries), wait=wait, new=new, tell=tell)
 
 
 def run_feed(
@@ -43,9 +44,13 @@ def run_feed(
     *,
     wait: bool = True,
     fail_fast: bool = False,
+    new: bool = False,
     tell: Callable[[Outcome], None] | None = None,
 ) -> ExitCode:
-    """Bring the entries of a feed as far as they will go. `tell` shows an outcome in place of the usual way."""
+    """Bring the entries of a feed as far as they will go.
+
+    tell: shows an outcome in place of the usual way. new: buy also what is identical to what was bought before.
+    """
     tell = tell or session.output.outcome
     errors: dict[ExitCode, FluxError | None] = {}
     begun: dict[str, Entry] = {}
@@ -62,7 +67,7 @@ def run_feed(
                 begun[item.id] = item
             yield item
 
-    interrupted = asyncio.run(_run(session, noted, total, report, wait, fail_fast))
+    interrupted = asyncio.run(_run(session, noted, total, report, wait, fail_fast, new))
     untold = [session.journal.get(name) or entry for name, entry in begun.items()]
     unsent = [entry for entry in untold if entry.state is State.PLANNED]
     if unsent:
@@ -83,7 +88,7 @@ def stopped_at_once(entry: Entry, signal_number: int) -> InterruptError:
 
 
 async def _run(
-    session: Session, feed: Feed, total: int, report: Callable[[Outcome], None], wait: bool, fail_fast: bool
+    session: Session, feed: Feed, total: int, report: Callable[[Outcome], None], wait: bool, fail_fast: bool, new: bool
 ) -> int:
     """Returns the number of the signal that ended the run, or 0."""
     stop = Stop()
@@ -92,7 +97,7 @@ async def _run(
     with stop.on_signals():
         async with session.client() as client, session.downloader() as downloader:
             with session.output.progress(total) as listener:
-                engine = _engine(session, client, downloader, listener, stop)
+                engine = _engine(session, client, downloader, listener, stop, 0.0 if new else session.cache_seconds)
                 engine.fail_fast = fail_fast
                 try:
                     await engine.run(feed(engine), report, wait=wait)
@@ -102,7 +107,9 @@ async def _run(
     return stop.signal_number or 0
 
 
-def _engine(session: Session, client: PiAPIClient, downloader: Downloader, listener: Listener, stop: Stop) -> Engine:
+def _engine(
+    session: Session, client: PiAPIClient, downloader: Downloader, listener: Listener, stop: Stop, life: float
+) -> Engine:
     timeout, scale, journal = float(session.settings.text("timeout")), session.scale, session.journal
     clock, sleep = time.monotonic, asyncio.sleep
     profile = session.settings.profile
@@ -116,7 +123,7 @@ def _engine(session: Session, client: PiAPIClient, downloader: Downloader, liste
         return encoded(session.body(entry.request, await uploader.addresses(entry, needed)))
 
     return Engine(
-        submitter=Submitter(client, journal, listener, stop, body, clock, sleep, timeout, scale, session.budgets),
+        submitter=Submitter(client, journal, listener, stop, body, clock, sleep, timeout, scale, session.budgets, life),
         watcher=Watcher(client, journal, listener, session.schedule, clock, sleep, timeout, scale),
         saver=Saver(client, downloader, journal, listener, sleep, scale),
         journal=journal,

@@ -165,6 +165,11 @@ class Session:
         limits = {period: self.settings.get(f"budget.{period}") for period in PERIODS if not self.sandbox}
         return tuple(Budget(period, Decimal(limit)) for period, limit in limits.items() if limit is not None)
 
+    @property
+    def cache_seconds(self) -> float:
+        """For how long an identical request is not bought again."""
+        return float(self.settings.text("cache_hours")) * 3600
+
     def allowances(self) -> "list[Allowance]":
         """What is left of each budget now."""
         if not self.budgets:
@@ -273,6 +278,16 @@ class Session:
     def find_row(self, row: str) -> "Entry | None":
         """The newest entry of this service and profile that a batch made for a row."""
         return self.journal.find_row(row, service=self.service, profile=self.settings.profile)
+
+    def twin(self, request: TaskRequest) -> "Entry | None":
+        """The newest entry of this service and profile with this very request, while that counts as the same."""
+        since = time.time() - self.cache_seconds
+        return self.journal.twin(request, service=self.service, profile=self.settings.profile, since=since)
+
+    def seed_of(self, request: TaskRequest) -> int | None:
+        """The seed of the newest one that is identical but for its seed, while that counts as the same."""
+        since = time.time() - self.cache_seconds
+        return self.journal.seed_of(request, service=self.service, profile=self.settings.profile, since=since)
 
     def last_saved(self) -> "Entry | None":
         """The newest entry of this service and profile whose pictures are on disk."""

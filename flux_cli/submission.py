@@ -15,7 +15,7 @@ from .budget import Budget
 from .client import Answer, PiAPIClient, refusal
 from .entry import Entry, Problem, State
 from .errors import FluxError, JournalError, NetworkError, UnknownChargeError
-from .events import Listener, Submitting, Trouble
+from .events import Listener, Noted, Submitting, Trouble
 from .fate import RETRIES, Fate
 from .interrupts import Sleep, Stop, StoppedError
 from .journal import Journal
@@ -25,6 +25,8 @@ from .text import usd
 
 SHORTEST_WAIT = 0.5
 """Seconds between two tries, even when the server asks for none."""
+JOIN_SECONDS = 0.5
+"""Between two looks at whether an identical request was accepted."""
 GRACE_SECONDS = 10.0
 """How long a POST in flight may still answer after the user asked to stop: its charge must not be lost."""
 
@@ -36,6 +38,7 @@ class Submitter:
     body: makes what is sent for an entry; may upload pictures first, which costs nothing.
     timeout: bounds, in seconds, how long a busy service is asked again.
     budgets: what all processes together may spend.
+    life: seconds for which an identical request, submitted before, stands for one; 0: each is bought.
     """
 
     client: PiAPIClient
@@ -48,9 +51,10 @@ class Submitter:
     timeout: float
     scale: float
     budgets: Sequence[Budget]
+    life: float
 
-    async def submit(self, entry: Entry) -> tuple[Entry, Task]:
-        """The entry, accepted, and the task as the service first told of it.
+    async def submit(self, entry: Entry) -> tuple[Entry, Task | None]:
+        """The entry, accepted, and the task as the service first told of it; None for one that was submitted before.
 
         Raises RefusedError, CreditsError, KeyRefusedError, NetworkError and BudgetError (the entry stays planned),
         UnknownChargeError, JournalError, StoppedError.
@@ -63,7 +67,13 @@ class Submitter:
         while True:
             if self.stop.requested:
                 raise StoppedError
-            entry = self.journal.send(entry, self.budgets)
+            entry = self.journal.send(entry, self.budgets, self.life)
+            if entry.state is State.ACCEPTED:
+                self.listener(Noted(entry.id, f"identical to task {entry.task_id}: nothing is bought"))
+                return entry, None
+            if entry.state is State.PLANNED:  # an identical one is on its way: its answer decides
+                await self.stop.guard(self.sleep(JOIN_SECONDS * self.scale))
+                continue
             answer = await self._post(entry, body)
             if answer.fate is Fate.ACCEPTED and answer.task is not None:
                 return self._accepted(entry, answer.task), answer.task

@@ -246,7 +246,7 @@ def test_the_last_of_the_money_is_given_once(home: Path) -> None:
             for sent in range(25):
                 entry = journal.plan(request, output, service="s", profile="p", price=price)
                 try:
-                    journal.send(entry, [budget])
+                    journal.send(entry, [budget], 0.0)
                 except BudgetError:
                     return sent
         return 25

@@ -102,7 +102,7 @@ def test_a_full_or_closed_stdout(service: Service, entries: Entries) -> None:
     full = shell(f"flux {GEN} >/dev/full")
     assert full.returncode == 11
     assert "flux: cannot write to stdout" in full.stderr
-    assert shell(f"flux {GEN} >&-").returncode == 0
+    assert shell(f"flux {GEN} --new >&-").returncode == 0
     assert shell("flux wait - <&-").returncode == 2
     assert [entry.state for entry in entries()] == [State.SAVED] * 2
 

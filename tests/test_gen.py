@@ -255,7 +255,7 @@ def test_an_existing_output_is_kept(flux: Flux, service: Service) -> None:
 
 def test_a_name_of_our_own_making_never_lands_on_another_file(flux: Flux, service: Service) -> None:
     for expected in ("x-1.png", "x-1-2.png", "x-1-3.png"):
-        assert flux("gen x --seed 1 --size 256x256").out == f"{expected}\n"
+        assert flux("gen x --seed 1 --size 256x256 --new").out == f"{expected}\n"
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_paying(flux: Flux, service: Service) -> None:

@@ -98,7 +98,7 @@ def test_a_picture_of_another_tool_is_shown_and_hostile_texts_are_harmless(flux:
 
 def test_again_makes_the_same_picture(flux: Flux, service: Service) -> None:
     flux(GEN + " -o fox.png")
-    assert flux("again fox.png -o same.png").code == 0
+    assert flux("again fox.png -o same.png --new").code == 0
 
     assert service.charges[0].body == service.charges[1].body
     with Image.open("fox.png") as one, Image.open("same.png") as two:

@@ -13,6 +13,8 @@ Picture = Annotated[
 ]
 NewPrompt = Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Another prompt.")]
 
+BuyAgain = Annotated[bool, typer.Option("--new", help="Buy it also when nothing is changed.")]
+
 
 def show(session: Session, picture: Picture) -> ExitCode:
     """Tell how a picture was made.
@@ -33,6 +35,7 @@ def again(
     wait: WaitOptions,
     submit: SubmitOptions,
     prompt: NewPrompt = None,
+    new: BuyAgain = False,
 ) -> ExitCode:
     """Make a picture once more, with what options change.
 
@@ -43,4 +46,4 @@ def again(
     from ..buying import create_task
     from ..remaking import made_again
 
-    return create_task(session, made_again(session, picture, prompt, task, shape), save, submit)
+    return create_task(session, made_again(session, picture, prompt, task, shape), save, submit, new=new)

@@ -1,0 +1,111 @@
+"""An identical request is not bought again: not later, not meanwhile, not by another process."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flux_cli.entry import State
+
+from .conftest import Flux
+from .servers import Breaker, Service, breaking
+from .test_batches import Entries
+from .test_promises import POST, Start, refusal
+
+FOX = "gen fox -m schnell --size 64x64 --seed 7"
+
+
+def test_what_was_made_is_told_and_not_bought(flux: Flux, service: Service) -> None:
+    first = flux(FOX)
+    again = flux(FOX)
+    assert (again.code, again.out) == (0, first.out)
+    assert again.err.startswith("the same was made 0.")
+    assert again.err.splitlines()[0].endswith(" s ago: nothing is bought; buy it again with --new")
+    assert service.posts() == 1
+
+    assert json.loads(flux(f"{FOX} --json").out)["files"] == [str(Path(first.out.strip()).absolute())]
+    assert flux(f"{FOX} --new").code == 0
+    assert flux(f"{FOX} --steps 3").code == 0
+    assert service.posts() == 3
+
+
+def test_in_another_place_it_is_fetched_again(flux: Flux, service: Service) -> None:
+    """Also when the file is gone or is another picture by now; it carries its own request."""
+    flux(FOX)
+    copied = flux(f"{FOX} -o copy.png")
+    assert (copied.code, copied.out) == (0, "copy.png\n")
+    assert "nothing is bought" in copied.err
+    assert flux(FOX).out == "copy.png\n"
+    before = Path("copy.png").read_bytes()
+    for name in ("fox-7.png", "copy.png"):
+        Path(name).write_bytes(b"another")
+    assert flux(FOX).out == "fox-7-2.png\n"
+    with Image.open(io.BytesIO(before)) as one, Image.open("fox-7-2.png") as two:
+        assert one.tobytes() == two.tobytes()
+    assert "seed             7" in flux("show fox-7-2.png").out
+    assert service.posts() == 1
+    assert flux("cost").out.split()[:2] == ["total", "$0.002"]
+
+
+@pytest.mark.parametrize("hours", ["0", "0.0000001"])
+def test_the_past_counts_for_its_life_only(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, hours: str
+) -> None:
+    flux(FOX)
+    monkeypatch.setenv("FLUX_CACHE_HOURS", hours)
+    assert flux(FOX).out == "fox-7-2.png\n"
+    assert service.posts() == 2
+
+
+def test_a_seed_of_chance_is_another_picture_unless_cache_says_otherwise(flux: Flux, service: Service) -> None:
+    words = "gen fox -m schnell --size 64x64"
+    first = flux(words)
+    assert flux(words).code == 0
+    assert service.posts() == 2
+    newest = flux("history --json --limit 1").out
+    told = flux(f"{words} --cache")
+    assert (told.code, told.out) == (0, f"fox-{json.loads(newest)['seed']}.png\n")
+    assert flux(f"{words} --cache -o other.png --webhook https://example.com/x").code == 0
+    assert flux("gen wolf -m schnell --size 64x64 --cache").code == 0
+    assert flux(f"{words} --seed 5 --cache").code == 0
+    assert service.posts() == 4
+    assert first.code == 0
+
+
+def test_failures_are_not_kept(flux: Flux, service: Service) -> None:
+    service.answer(*POST, refusal(400, 1800))
+    assert flux(FOX).code == 5
+    assert flux(FOX).code == 0
+    assert len(service.charges) == 1
+
+
+def test_equal_rows_with_one_seed_are_one_task(flux: Flux, service: Service) -> None:
+    Path("prompts.txt").write_text("fox\nfox\nfox\n")
+    result = flux("gen --from prompts.txt -m schnell --size 64x64 --seed 7 -q -j 3")
+    assert (result.code, len(result.out.split())) == (0, 3)
+    assert service.posts() == 1
+
+
+def test_processes_that_ask_for_the_same_join_one_task(
+    service: Service, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that come while the first one's answer is on its way wait for it."""
+    with breaking(service) as proxy:
+        proxy.breakers.append(Breaker(b"POST", late=0.5))
+        monkeypatch.setenv("FLUX_BASE_URL", f"{proxy.origin}/api/v1")
+        processes = [start(f"{FOX} -o {number}.png") for number in range(4)]
+        for process in processes:
+            process.communicate(timeout=60)
+            assert process.returncode == 0
+    assert service.posts() == 1
+    assert len(list(Path().glob("?.png"))) == 4
+
+
+def test_an_unknown_one_is_no_twin(flux: Flux, service: Service, entries: Entries) -> None:
+    """Whoever asks once more, in so many words, gets a task of their own."""
+    service.answer(*POST, (500, {}, b""))
+    assert flux(FOX).code == 7
+    assert flux(FOX).code == 0
+    assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
