@@ -1,5 +1,6 @@
 """The program's entry point, also for `python -m flux_cli`."""
 
+import gc
 import os
 import sys
 
@@ -13,8 +14,13 @@ def run() -> None:
         if text is not None and "_FLUX_COMPLETE" not in os.environ and sys.stdout is not None:
             sys.stdout.buffer.write(text)
             _leave(0)
+        # httpx brings a command line of its own, and with it rich and pygments: more than half of its import.
+        sys.modules["httpx._main"] = None  # type: ignore[assignment]  # how an import is refused
+        gc.disable()  # what is imported stays: looking for garbage in it takes a tenth of the start
         from .cli import main
 
+        gc.freeze()
+        gc.enable()
         code = main()
     except KeyboardInterrupt:
         code = 130

@@ -13,16 +13,8 @@ from typing import Any
 from .columns import columns, filled
 from .errors import UsageError
 from .making import KINDS, Kind, Maker
-from .options import (
-    CommonOptions,
-    Given,
-    ManyOptions,
-    SaveOptions,
-    SizeOptions,
-    SubmitOptions,
-    TaskOptions,
-    WaitOptions,
-)
+from .options import CommonOptions, ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+from .request_options import Given, SizeOptions, TaskOptions
 from .session import Session
 from .sources import Row, Value
 from .text import clean

@@ -5,7 +5,7 @@ The whole source is read, checked and priced before anything is sent.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .asks import ask_rows, ask_words
 from .buying import (
@@ -20,21 +20,24 @@ from .buying import (
     skip_known,
 )
 from .earlier import Left, left_of, take_up
-from .engine import Engine
 from .entry import Entry
 from .errors import ExitCode, UsageError
 from .ledger import Ledger
 from .making import KINDS
 from .members import Member, Members, Shard, Source, Totals
-from .options import Given, ManyOptions, SaveOptions, SourceOptions, SubmitOptions
+from .options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions
 from .outcome import Outcome, worse
-from .runs import run_feed
+from .request_options import Given
 from .session import Session
 from .sources import LINE_LIMIT, OnePrompt, kind_of, read_prompts, read_rows
 from .sourcing import copied, from_start
 from .sweeps import parse_vary
+from .telling import tell_summary
 from .text import counted
 from .wire import encoded
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 TEMPLATE = "{index}-{slug}-{seed}"
 """The name of a batch's pictures when none is asked for: in the order of the source."""
@@ -141,6 +144,8 @@ class Batch:
 
     def run(self, totals: Totals, ledger: Ledger, *, wait: bool) -> ExitCode:
         """Buy what was not bought before, fetch what was, and tell how it went."""
+        from .runs import run_feed  # with it comes all of HTTP
+
         session, many = self._session, self._many
         if not totals.mine:
             session.output.note(f"this share has none of the {counted(totals.tasks, 'task')}")
@@ -150,7 +155,7 @@ class Batch:
         probe_folder(session.folder)
         session.journal.settle_dead()
 
-        def feed(engine: Engine) -> Iterator[Entry | Outcome]:
+        def feed(engine: "Engine") -> Iterator[Entry | Outcome]:
             for member in self._members:
                 if item := self._entry(member, totals, engine, ledger):
                     ledger.begin(member, item)
@@ -162,10 +167,10 @@ class Batch:
             session.output.failure(told)
             code = worse(code, ExitCode.PARTIAL)
         summary = ledger.tally.summary(totals.mine)
-        session.output.summary(summary)
+        tell_summary(session.output, summary)
         return ledger.close(code, summary)
 
-    def _entry(self, member: Member, totals: Totals, engine: Engine, ledger: Ledger) -> Entry | Outcome | None:
+    def _entry(self, member: Member, totals: Totals, engine: "Engine", ledger: Ledger) -> Entry | Outcome | None:
         """An entry to bring to its end, an outcome that is known already, or None for what is not begun."""
         session, save, many = self._session, member.save, self._many
         if many.cache and member.by_chance:

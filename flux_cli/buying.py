@@ -20,8 +20,8 @@ from .outcome import Outcome
 from .output import Mode, shown
 from .replies import redacted
 from .request import TaskRequest
-from .runs import finish
 from .session import Session
+from .telling import tell_outcome
 from .text import clean, seconds, usd
 from .wire import encoded
 
@@ -45,10 +45,13 @@ def create_task(
         pictures = request.operation.batch_size
         session.output.price(session.price(request), pictures, price_only=submit.price_only)
         return ExitCode.OK
+    from .runs import finish  # with it comes all of HTTP
+
     session.key  # noqa: B018 - a missing key is told before anything is written
     encoded(session.body(request, {}))
     if not (new or save.given or submit.no_wait) and (known := _made_before(session, request)):
-        (tell or session.output.outcome)(Outcome(known, None, 0.0))
+        outcome = Outcome(known, None, 0.0)
+        tell(outcome) if tell else tell_outcome(session.output, outcome)
         return ExitCode.OK
     plan = _output_plan(session, request, save)
     if save.skip_existing and skip_known(session, plan):

@@ -14,9 +14,9 @@ from .config import is_picture_address
 from .errors import UsageError
 from .names import prompt_slug
 from .operations import LoRA, Operation
-from .options import SizeOptions, TaskOptions
 from .overrides import lift, overrides_of
 from .request import SEED_LIMIT, TaskRequest
+from .request_options import SizeOptions, TaskOptions
 from .sweeps import parse_numbers
 from .text import clean
 from .wire import dialect_problems

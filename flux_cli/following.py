@@ -17,6 +17,7 @@ from .runs import finish
 from .session import Session
 from .submission import lost_answer
 from .task import Phase, Task, is_task_id
+from .telling import tell_outcome
 from .text import clean
 
 
@@ -186,5 +187,5 @@ def resume_all(session: Session) -> ExitCode:
 
 
 def _tell(session: Session, outcome: Outcome) -> FluxError | None:
-    session.output.outcome(outcome)
+    tell_outcome(session.output, outcome)
     return outcome.error

@@ -5,8 +5,9 @@ from datetime import datetime
 from .entry import Entry, State
 from .errors import ExitCode, UsageError
 from .json_value import JsonObject
-from .output import Mode, entry_json, shown
+from .output import Mode, shown
 from .session import Session
+from .telling import entry_json
 from .text import clean, counted, usd
 
 

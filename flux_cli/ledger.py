@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from .counting import Summary, Tally
 from .entry import Entry
@@ -11,8 +11,11 @@ from .errors import DiskError, ExitCode
 from .inputs import local_path
 from .members import Member
 from .outcome import Outcome, worse
-from .reports import Report, ReportRow, open_report
 from .session import Session
+from .telling import tell_outcome
+
+if TYPE_CHECKING:
+    from .reports import Report
 
 
 class Ledger:
@@ -26,8 +29,10 @@ class Ledger:
         self._session, self._source = session, source
         self._flight: dict[str, Member] = {}
         self.tally = Tally()
-        self._report: Report | None = None
+        self._report: "Report | None" = None
         if report is not None:
+            from .reports import open_report
+
             title = "flux" if source is None else f"flux: {source}"
             self._report = open_report(local_path(str(report)), title, session.output.secrets)
 
@@ -52,9 +57,9 @@ class Ledger:
         member = self._flight.pop(outcome.entry.id, None)
         if member:
             self._session.inputs.drop(member.request.local_images)
-            self._session.output.outcome(outcome, {"index": member.index, "id": member.id})
+            tell_outcome(self._session.output, outcome, {"index": member.index, "id": member.id})
         else:
-            self._session.output.outcome(outcome)
+            tell_outcome(self._session.output, outcome)
         self.tally.hear(outcome)
         self._write(member, outcome, "")
 
@@ -76,6 +81,8 @@ class Ledger:
 
     def _write(self, member: Member | None, outcome: Outcome | None, reason: str) -> None:
         if self._report:
+            from .reports import ReportRow
+
             place = f"{self._source}, line {member.line}" if member and member.line else None
             index, name = (member.index, member.id) if member else (1, None)
             self._report.add(ReportRow(index, name, place, outcome, reason))

@@ -31,9 +31,9 @@ from .operations import (
     Styled,
     TextToImage,
 )
-from .options import Given, InputOptions, SizeOptions, TaskOptions
 from .regions import find_region, show_region
 from .request import TaskRequest
+from .request_options import Given, InputOptions, SizeOptions, TaskOptions
 from .session import Session
 from .text import clean
 

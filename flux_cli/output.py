@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from .counting import Summary
-from .entry import CHARGED, Entry, State
 from .errors import DiskError, FluxError
 from .json_value import Json, JsonObject
-from .outcome import Outcome
-from .progress import LiveProgress, PlainProgress, Progress
-from .text import clean, counted, redact, seconds, usd
+from .text import clean, counted, redact, usd
+
+if TYPE_CHECKING:
+    from .progress import Progress
 
 SCHEMA = 1
 
@@ -121,47 +120,13 @@ class Output:
             self.result(f"{price:f}")
         self.note(f"{about}; nothing was sent" if price_only else f"would cost {about}; nothing was sent")
 
-    def summary(self, summary: Summary) -> None:
-        """How a batch went."""
-        told = ", ".join(f"{number} {name}" for name, number in summary.counts.items()) or "nothing to do"
-        self.note(f"{told}; {usd(summary.spent)} spent in {seconds(summary.duration)}")
-        if self.mode is Mode.JSON:
-            self.record("summary", summary_json(summary))
-
-    # --- outcomes --------------------------------------------------------------------------------------------
-
-    def outcome(self, outcome: Outcome, place: JsonObject | None = None) -> None:
-        """The end of one entry, on both streams. `place`: where it stood in a batch."""
-        entry = outcome.entry
-        if self.mode is Mode.JSON:
-            self.record("outcome", outcome_json(outcome) | (place or {}))
-        else:
-            self._outcome_text(entry)
-        if outcome.error:
-            self.error(outcome.error)
-
-    def _outcome_text(self, entry: Entry) -> None:
-        if entry.state is State.SAVED and self.pipes_pictures:
-            self.content(entry.files[0].path)
-        elif entry.state is State.SAVED:
-            self._saved(entry)
-        elif entry.state is State.ACCEPTED and entry.task_id:
-            self.result(entry.task_id)
-
-    def _saved(self, entry: Entry) -> None:
-        names = [shown(file.path) for file in entry.files]
-        for name in names:
-            self.result(name)
-        if self.mode is Mode.TEXT:
-            # A person sees the names on stdout already; a log of stderr alone needs them.
-            what = counted(len(names), "picture") if self.to_terminal else ", ".join(names)
-            self.note(f"saved {what}{_facts(entry)}")
-
     # --- progress --------------------------------------------------------------------------------------------
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Progress]:
+    def progress(self, total: int) -> "Iterator[Progress]":
         """A listener for the engine's events, shown while inside the block."""
+        from .progress import LiveProgress, PlainProgress  # with its events, only for those who wait
+
         live = self.mode is not Mode.QUIET and not self.verbose and self._stderr.isatty()
         progress: Progress
         if live and os.environ.get("TERM") != "dumb":
@@ -213,17 +178,6 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def _facts(entry: Entry) -> str:
-    facts = []
-    if entry.request:
-        facts += [entry.request.model, f"seed {entry.request.seed}"]
-    if entry.price is not None:
-        facts.append(usd(entry.price))
-    if entry.ended and entry.accepted:
-        facts.append(seconds(max(0.0, entry.ended - entry.accepted)))
-    return f" ({', '.join(facts)})" if facts else ""
-
-
 def error_json(error: FluxError) -> JsonObject:
     """An error as `--json` shows it."""
     details: list[Json] = list(error.details)
@@ -234,34 +188,3 @@ def error_json(error: FluxError) -> JsonObject:
         "hint": error.hint,
         "exit_code": int(error.exit_code),
     }
-
-
-def entry_json(entry: Entry) -> JsonObject:
-    """An entry as `--json` shows it. Fields are only ever added."""
-    request, price = entry.request, None if entry.price is None else str(entry.price)
-    return {
-        "state": str(entry.state),
-        "entry": entry.id,
-        "task_id": entry.task_id,
-        "status": entry.status,
-        "op": request.operation.name if request else None,
-        "model": request.model if request else None,
-        "prompt": request.operation.prompt if request else None,
-        "seed": request.seed if request else None,
-        "files": [str(file.path) for file in entry.files],
-        "urls": list(entry.urls),
-        "cost_usd": price if entry.state in CHARGED else None,
-        "at_risk_usd": price if entry.state is State.UNKNOWN else None,
-    }
-
-
-def outcome_json(outcome: Outcome) -> JsonObject:
-    """An outcome as `--json` shows it."""
-    error: Json = error_json(outcome.error) if outcome.error else None
-    return {**entry_json(outcome.entry), "seconds": round(outcome.seconds, 3), "error": error}
-
-
-def summary_json(summary: Summary) -> JsonObject:
-    """How a batch went, as `--json` shows it."""
-    content: JsonObject = {name.replace(" ", "_"): number for name, number in summary.counts.items()}
-    return {**content, "cost_usd": str(summary.spent), "seconds": round(summary.duration, 3)}

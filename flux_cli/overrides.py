@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import UsageError
 from .json_value import Json, JsonObject, object_at
-from .options import TaskOptions
+from .request_options import TaskOptions
 from .text import clean
 from .wire import merged
 

@@ -9,8 +9,8 @@ from .errors import DiskError, ExitCode, UsageError
 from .files import write_atomic
 from .images import InputImage
 from .inputs import Input, add_local, checked_address, local_path, read_picture, read_stdin
-from .options import MaskOptions
 from .output import Mode, shown
+from .request_options import MaskOptions
 from .session import Session
 
 if TYPE_CHECKING:

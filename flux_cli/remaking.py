@@ -13,11 +13,11 @@ from .inputs import MARGIN_SECONDS, local_path, read_picture
 from .json_value import JsonObject
 from .metadata import Made, made_from
 from .operations import LOCAL, Control, Sized
-from .options import SizeOptions, TaskOptions
 from .output import Mode
 from .overrides import lift
 from .png import texts_in
 from .request import TaskRequest
+from .request_options import SizeOptions, TaskOptions
 from .session import Session
 from .text import clean, usd
 from .wire import merged

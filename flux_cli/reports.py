@@ -25,7 +25,8 @@ from .files import probe, replacing
 from .json_value import Json, JsonObject, object_at
 from .junit import write_junit
 from .outcome import Outcome
-from .output import SCHEMA, outcome_json, shown, summary_json
+from .output import SCHEMA, shown
+from .telling import outcome_json, summary_json
 from .text import clean, redact
 
 COLUMNS = (

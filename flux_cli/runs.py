@@ -16,6 +16,7 @@ from .outcome import Outcome, exit_code
 from .saving import Saver
 from .session import Session
 from .submission import Submitter
+from .telling import tell_outcome
 from .text import counted
 from .uploads import Uploader
 from .watching import Watcher
@@ -51,7 +52,6 @@ def run_feed(
 
     tell: shows an outcome in place of the usual way. new: buy also what is identical to what was bought before.
     """
-    tell = tell or session.output.outcome
     errors: dict[ExitCode, FluxError | None] = {}
     begun: dict[str, Entry] = {}
 
@@ -59,7 +59,7 @@ def run_feed(
         begun.pop(outcome.entry.id, None)
         # One of each kind decides the exit code: memory does not grow with the number of tasks.
         errors.setdefault(outcome.error.exit_code if outcome.error else ExitCode.OK, outcome.error)
-        tell(outcome)
+        tell(outcome) if tell else tell_outcome(session.output, outcome)
 
     def noted(engine: Engine) -> Iterator[Entry | Outcome]:
         for item in feed(engine):

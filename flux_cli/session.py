@@ -9,31 +9,32 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from .budget import PERIODS, Allowance, Budget
-from .catalog import Catalog, prices_in
 from .config import Settings, checked_key, permissions_warning, read_file, resolve
 from .errors import ConfigError, UsageError
 from .json_value import JsonObject, object_at
 from .options import CommonOptions
 from .output import Mode, Output
 from .paths import Paths
-from .polling import PollSchedule
-from .request import TaskRequest
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     import httpx
 
+    from .budget import Allowance, Budget
+    from .catalog import Catalog
     from .client import Account, PiAPIClient
     from .downloads import Downloader
     from .entry import Entry, State
     from .images import LocalPictures
     from .journal import Journal
+    from .polling import PollSchedule
+    from .request import TaskRequest
     from .slots import Slots
 
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
@@ -107,8 +108,10 @@ class Session:
         return self.settings.flag("sandbox")
 
     @cached_property
-    def catalog(self) -> Catalog:
+    def catalog(self) -> "Catalog":
         """Models, prices, limits, presets."""
+        from .catalog import Catalog, prices_in
+
         return Catalog(prices_in(self.config_file))
 
     @property
@@ -155,13 +158,17 @@ class Session:
         """Where pictures go, absolute."""
         return Path(os.path.abspath(Path(self.settings.text("output_dir")).expanduser()))
 
-    def price(self, request: TaskRequest) -> Decimal:
+    def price(self, request: "TaskRequest") -> "Decimal":
         """What the request is expected to cost, USD."""
         return self.catalog.price(request)
 
     @cached_property
-    def budgets(self) -> tuple[Budget, ...]:
+    def budgets(self) -> "tuple[Budget, ...]":
         """What the profile may spend in a day and in a month. The sandbox costs nothing."""
+        from decimal import Decimal
+
+        from .budget import PERIODS, Budget
+
         limits = {period: self.settings.get(f"budget.{period}") for period in PERIODS if not self.sandbox}
         return tuple(Budget(period, Decimal(limit)) for period, limit in limits.items() if limit is not None)
 
@@ -192,7 +199,7 @@ class Session:
 
     # --- the wire --------------------------------------------------------------------------------------------
 
-    def body(self, request: TaskRequest, addresses: Mapping[str, str]) -> JsonObject:
+    def body(self, request: "TaskRequest", addresses: Mapping[str, str]) -> JsonObject:
         """The exact JSON that is sent for a request; `addresses` are those of its local pictures, by reference."""
         from .wire import Writer, create_body
 
@@ -279,12 +286,12 @@ class Session:
         """The newest entry of this service and profile that a batch made for a row."""
         return self.journal.find_row(row, service=self.service, profile=self.settings.profile)
 
-    def twin(self, request: TaskRequest) -> "Entry | None":
+    def twin(self, request: "TaskRequest") -> "Entry | None":
         """The newest entry of this service and profile with this very request, while that counts as the same."""
         since = time.time() - self.cache_seconds
         return self.journal.twin(request, service=self.service, profile=self.settings.profile, since=since)
 
-    def seed_of(self, request: TaskRequest) -> int | None:
+    def seed_of(self, request: "TaskRequest") -> int | None:
         """The seed of the newest one that is identical but for its seed, while that counts as the same."""
         since = time.time() - self.cache_seconds
         return self.journal.seed_of(request, service=self.service, profile=self.settings.profile, since=since)
@@ -293,8 +300,10 @@ class Session:
         """The newest entry of this service and profile whose pictures are on disk."""
         return self.journal.last_saved(service=self.service, profile=self.settings.profile)
 
-    def schedule(self, entry: "Entry") -> PollSchedule:
+    def schedule(self, entry: "Entry") -> "PollSchedule":
         """When to look at an entry's task."""
+        from .polling import PollSchedule
+
         models = self.catalog.models.values()
         if entry.request is None:
             spans = [model.seconds for model in models]

@@ -38,9 +38,9 @@ from flux_cli.json_value import object_at
 from flux_cli.names import OutputPlan
 from flux_cli.operations import TextToImage
 from flux_cli.outcome import Outcome
-from flux_cli.output import outcome_json
 from flux_cli.reports import COLUMNS, ReportRow, open_report
 from flux_cli.request import TaskRequest
+from flux_cli.telling import outcome_json
 
 from .test_text import ANY_TEXT, HOSTILE
 

@@ -13,7 +13,7 @@ from flux_cli.arguments import GenArguments
 from flux_cli.columns import columns
 from flux_cli.json_value import object_at
 from flux_cli.making import KINDS
-from flux_cli.options import Given
+from flux_cli.request_options import Given
 
 from .conftest import Flux
 from .servers import Service

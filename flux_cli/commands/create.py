@@ -6,17 +6,8 @@ import typer
 
 from ..arguments import ControlnetArguments, GenArguments, LoraArguments
 from ..errors import ExitCode
-from ..options import (
-    Given,
-    InputOptions,
-    ManyOptions,
-    SaveOptions,
-    SizeOptions,
-    SourceOptions,
-    SubmitOptions,
-    TaskOptions,
-    WaitOptions,
-)
+from ..options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..request_options import Given, InputOptions, SizeOptions, TaskOptions
 from ..session import Session
 
 Rows = Annotated[str, typer.Argument(metavar="FILE", help="JSON lines, CSV or TOML; - for stdin.", show_default=False)]

@@ -2,18 +2,8 @@
 
 from ..arguments import EditArguments, InpaintArguments, OutpaintArguments, ReduxArguments
 from ..errors import ExitCode
-from ..options import (
-    Given,
-    InputOptions,
-    ManyOptions,
-    MaskOptions,
-    SaveOptions,
-    SizeOptions,
-    SourceOptions,
-    SubmitOptions,
-    TaskOptions,
-    WaitOptions,
-)
+from ..options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..request_options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
 from ..session import Session
 
 

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from ..errors import ExitCode
-from ..options import SaveOptions, SizeOptions, SubmitOptions, TaskOptions, WaitOptions
+from ..options import SaveOptions, SubmitOptions, WaitOptions
+from ..request_options import SizeOptions, TaskOptions
 from ..session import Session
 
 Picture = Annotated[
