@@ -29,7 +29,7 @@ class Ledger:
         self._session, self._source = session, source
         self._flight: dict[str, Member] = {}
         self.tally = Tally()
-        self._report: "Report | None" = None
+        self._report: Report | None = None
         if report is not None:
             from .reports import open_report
 
