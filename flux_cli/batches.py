@@ -3,7 +3,7 @@
 The whole source is read, checked and priced before anything is sent.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +155,7 @@ class Batch:
         probe_folder(session.folder)
         session.journal.settle_dead()
 
-        def feed(engine: "Engine") -> Iterator[Entry | Outcome]:
+        async def feed(engine: "Engine") -> AsyncIterator[Entry | Outcome]:
             for member in self._members:
                 if item := self._entry(member, totals, engine, ledger):
                     ledger.begin(member, item)

@@ -5,8 +5,10 @@ task is data, an `Outcome` with an error, never an exception.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from .entry import Entry, State
 from .errors import (
@@ -59,40 +61,44 @@ class Engine:
     halted: FluxError | None = None
 
     async def run(
-        self, entries: Iterable[Entry | Outcome], report: Callable[[Outcome], None], *, wait: bool = True
+        self, entries: AsyncIterator[Entry | Outcome], report: Callable[[Outcome], None], *, wait: bool = True
     ) -> None:
         """Bring every entry as far as it will go, and `report` each outcome as it comes.
 
         Entries are taken one at a time, when there is a place for them; outcomes among them are passed on.
 
         wait: False stops at accepted. Entries that were not begun when the user or an error stopped the run stay
-        planned. Raises only what is a bug, after everything in flight has come to rest.
+        planned. When it was stopped without a signal, what is followed has no outcome: it runs on.
+        Raises only what is a bug, after everything in flight has come to rest.
         """
         followed = asyncio.Semaphore(FOLLOWED)
         live: set[asyncio.Task[None]] = set()
-        crashed: list[BaseException] = []
+        crash: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+        def crashed(error: BaseException) -> None:
+            if not crash.done():
+                crash.set_result(error)
 
         def ended(task: asyncio.Task[None]) -> None:
             live.discard(task)
             if not task.cancelled() and (error := task.exception()):
-                crashed.append(error)
+                crashed(error)
 
         try:
-            iterator = iter(entries)
-            while not self.stop.requested and not crashed:
+            while not self.stop.requested and not crash.done():
                 try:
-                    entry = next(iterator, None)
+                    entry = await self._next(entries, crash)
                 except Exception as error:
-                    crashed.append(error)  # what is in flight comes to rest first
+                    crashed(error)  # what is in flight comes to rest first
                     break
                 if entry is None:
                     break
                 if isinstance(entry, Outcome):
+                    self.listener(Ended(entry.entry.id, entry.entry.state))
                     report(entry)
-                    await asyncio.sleep(0)
                     continue
                 place = await self._place(entry, followed)
-                if place is None or self.stop.requested or crashed:
+                if place is None or self.stop.requested or crash.done():
                     break
                 if self.halted and entry.state is State.PLANNED:  # it halted while this one waited
                     place.release()
@@ -107,8 +113,22 @@ class Engine:
                 task.cancel()
             if live:
                 await asyncio.wait(live)
-        if crashed:
-            raise crashed[0]
+        if crash.done():
+            raise crash.result()
+
+    async def _next(
+        self, entries: AsyncIterator[Entry | Outcome], crash: "asyncio.Future[BaseException]"
+    ) -> Entry | Outcome | None:
+        """The next one; None at the end, and when a stop or a crash comes first: a pipe can be silent for ever."""
+        coming = asyncio.ensure_future(anext(entries, None))
+        either: set[asyncio.Future[Any]] = {coming, crash}
+        try:
+            with contextlib.suppress(StoppedError):
+                await self.stop.guard(asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED))
+        finally:
+            coming.cancel()  # nothing happens to one that is there
+            await asyncio.wait({coming})
+        return None if coming.cancelled() else coming.result()
 
     async def _place(self, entry: Entry, followed: asyncio.Semaphore) -> "Slot | _Follower | None":
         """A place for an entry; None when the user asked to stop while it waited.
@@ -134,8 +154,10 @@ class Engine:
         try:
             entry = await self._advance(entry, slot, wait)
         except StoppedError:
+            if self.stop.signal_number is None:
+                return
             entry = self._reread(entry)
-            error = self._interrupted(entry)
+            error = self._interrupted(entry, self.stop.signal_number)
         except FluxError as failure:
             entry, error = self._reread(entry), failure
             if self.fail_fast or isinstance(failure, HALTING):
@@ -152,8 +174,8 @@ class Engine:
             entry, task = await self.submitter.submit(entry)
         if entry.state is State.ACCEPTED:
             self._tell_accepted(entry)
-            if not wait:
-                return entry
+            if not wait:  # whoever reads the id may wait for it at once, while this process goes on
+                return self.journal.move(entry, owner=None)
             entry, task = await self.stop.guard(self.watcher.watch(entry, task))
         slot.release()  # the service is done with the task: the next may be sent while this one is saved
         if entry.state is State.READY:
@@ -172,8 +194,7 @@ class Engine:
         except JournalError:
             return entry
 
-    def _interrupted(self, entry: Entry) -> InterruptError:
-        number = self.stop.signal_number or 0
+    def _interrupted(self, entry: Entry, number: int) -> InterruptError:
         if entry.task_id:
             message = f"interrupted; task {entry.task_id} is paid for and runs on"
             return InterruptError(message, signal_number=number, hint="fetch it at no cost: flux resume")

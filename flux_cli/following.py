@@ -1,64 +1,59 @@
 """Tasks that exist already: looking at them, waiting for them, finishing what is left."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
 from .buying import probed
 from .client import NoSuchTaskError, PassingTroubleError, PiAPIClient
 from .compose import name_values
+from .counting import Occurrences, Tally
+from .engine import Engine
 from .entry import UNFINISHED, Entry, State
-from .errors import ExitCode, FluxError, JournalError, NetworkError, RefusedError, UnknownChargeError, UsageError
+from .errors import ConfigError, ExitCode, FluxError, JournalError, NetworkError, RefusedError, UsageError
+from .ids import read_ids
+from .interrupts import DetachedExecutor
 from .json_value import JsonObject
+from .names import is_template
 from .options import SaveOptions
 from .outcome import Outcome, exit_code, worse
 from .output import Mode
-from .runs import finish
+from .runs import finish, run_feed
 from .session import Session
 from .submission import lost_answer
-from .task import Phase, Task, is_task_id
-from .telling import tell_outcome
+from .task import Phase, Task
+from .telling import tell_outcome, tell_summary
 from .text import clean
 
-
-def read_ids(session: Session, words: Sequence[str]) -> list[str]:
-    """Ids from the command line, `-` standing for those on stdin, one a line; each once, in order.
-
-    Raises UsageError for one that is none, and when there are none.
-    """
-    ids: dict[str, None] = {}
-    for word in words:
-        if word == "-" and session.stdin.isatty():
-            raise UsageError("- reads task ids from stdin, and stdin is a terminal", hint="pipe them in, or name them")
-        for line in session.stdin if word == "-" else (word,):
-            if not (found := line.strip()):
-                continue
-            if not is_task_id(found):
-                raise UsageError(f"{clean(found, 60)!r} is not a task id")
-            ids[found] = None
-    if not ids:
-        raise UsageError("no task ids came")
-    return list(ids)
+TEMPLATE_HINT = "use a template: -o '{task}.png'"
 
 
 def show_status(session: Session, words: Sequence[str]) -> ExitCode:
-    """Tell what the service says of each task now."""
-    return exit_code(asyncio.run(_look_at_all(session, read_ids(session, words))))
+    """Tell what the service says of each task now, as the ids come."""
+    return asyncio.run(_look_at_all(session, read_ids(words, session.stdin)))
 
 
-async def _look_at_all(session: Session, ids: Iterable[str]) -> list[FluxError | None]:
-    errors: list[FluxError | None] = []
+async def _look_at_all(session: Session, ids: AsyncIterator[str | UsageError]) -> ExitCode:
+    errors: dict[ExitCode, FluxError | None] = {}
+    asyncio.get_running_loop().set_default_executor(DetachedExecutor())
     session.journal.settle_dead()
     async with session.client() as client:
-        for word in ids:
-            error = None
+        async for found in ids:
             try:
-                await _show_one(session, client, word)
-            except (RefusedError, NetworkError, UnknownChargeError) as failure:
-                error = failure
+                if isinstance(found, UsageError):
+                    raise found
+                await _show_one(session, client, found)
+                errors[ExitCode.OK] = None
+            except ConfigError:
+                raise  # the next look would be refused too
+            except FluxError as failure:
                 session.output.failure(failure)
-            errors.append(error)
-    return errors
+                errors[failure.exit_code] = failure
+    wrong = errors.pop(ExitCode.USAGE, None)
+    return worse(exit_code(errors.values()), exit_code([wrong]))
 
 
 async def _show_one(session: Session, client: PiAPIClient, word: str) -> None:
@@ -97,30 +92,75 @@ def _task_json(task: Task, entry: Entry | None) -> JsonObject:
     }
 
 
-def wait_for(session: Session, words: Sequence[str], save: SaveOptions) -> ExitCode:
-    """Wait for tasks and save their pictures, whoever submitted them."""
-    ids = read_ids(session, words)
-    session.journal.settle_dead()
+def wait_for(session: Session, words: Sequence[str], save: SaveOptions, *, first: bool = False) -> ExitCode:
+    """Wait for tasks and save their pictures, whoever submitted them, as their ids come.
+
+    first: until one is saved; the others run on.
+    """
+    ids = read_ids(words, session.stdin)
+    named = len({word for word in words if word != "-"})
     if save.to_stdout:
         raise UsageError("-o - is for commands that make one picture", hint="save it, then: cat FILE")
-    if len(ids) > 1 and save.output is not None and "{" not in save.output:
-        raise UsageError(f"-o names one file, and there are {len(ids)} tasks", hint="use a template: -o '{task}.png'")
+    if named > 1 and _takes_one(save, first):
+        raise UsageError(f"-o names one file, and there are {named} tasks", hint=TEMPLATE_HINT)
     session.key  # noqa: B018 - a missing key is told before anything is written
-    entries: list[Entry] = []
-    ended: list[FluxError | None] = []
-    for word in ids:
-        entry = _to_wait_for(session, word, save)
-        if isinstance(entry, Outcome):
-            ended.append(_tell(session, entry))
-        else:
-            entries.append(entry)
-    code = finish(session, entries) if entries else ExitCode.OK
-    return worse(code, exit_code(ended))
+    session.journal.settle_dead()
+    tally, wrong = Tally(), dict[ExitCode, FluxError]()
+
+    def tell(outcome: Outcome) -> None:
+        tell_outcome(session.output, outcome)
+        tally.hear(outcome)
+
+    def feed(engine: Engine) -> AsyncIterator[Entry | Outcome]:
+        return _followed(session, ids, save, wrong, first=first)
+
+    code = run_feed(session, feed, 0 if "-" in words else named, first=first, tell=tell)
+    if (tasks := tally.states.total()) > 1:
+        # What was submitted in the meantime was paid by whoever did it.
+        tell_summary(session.output, replace(tally.summary(tasks), spent=Decimal(0)))
+    return code if first and tally.states[State.SAVED] else worse(code, exit_code(wrong.values()))
 
 
-def _to_wait_for(session: Session, word: str, save: SaveOptions) -> Entry | Outcome:
-    """An entry to bring to its end, or the outcome of one that has ended."""
-    known = session.find(word)
+def _takes_one(save: SaveOptions, first: bool) -> bool:
+    """Whether `-o` has no place for a second task. With `first` one is enough, but nothing may replace it later."""
+    return save.output is not None and not is_template(save.output) and (save.overwrite or not first)
+
+
+async def _followed(
+    session: Session,
+    ids: AsyncIterator[str | UsageError],
+    save: SaveOptions,
+    wrong: dict[ExitCode, FluxError],
+    *,
+    first: bool,
+) -> AsyncIterator[Entry | Outcome]:
+    """Entries to bring to their end, and outcomes of those that have ended; each task once.
+
+    Ids that cannot be followed are told, one of each kind is left in `wrong`, and the rest are none the worse for it.
+    """
+    with closing(Occurrences()) as seen:
+        tasks = 0
+        async for word in ids:
+            try:
+                if isinstance(word, UsageError):
+                    raise word
+                known = session.find(word)
+                task = (known.task_id or known.id) if known else word
+                if seen.count(task) > 1:
+                    continue
+                tasks += 1
+                if tasks > 1 and _takes_one(save, first):
+                    raise UsageError(f"-o names one file, and there is also task {task}", hint=TEMPLATE_HINT, money="")
+                item = _to_wait_for(session, word, known, save)
+            except FluxError as error:
+                session.output.failure(error)
+                wrong[error.exit_code] = error
+            else:
+                yield item
+
+
+def _to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:
+    """An entry to bring to its end, or the outcome of one that has ended. `known` is the newest one with this id."""
     if known is None:
         return _adopted(session, word, save)
     if known.state is State.SAVED:

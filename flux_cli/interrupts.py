@@ -27,7 +27,7 @@ class StoppedError(Exception):
 
 
 class Stop:
-    """Whether the user has asked to stop, and ways to wait that heed it."""
+    """Whether somebody has asked to stop, and ways to wait that heed it."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
@@ -35,13 +35,14 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether a first signal has come."""
-        return self.signal_number is not None
+        """Whether a stop was asked for."""
+        return self._event.is_set()
 
-    def request(self, signal_number: int) -> None:
-        """Ask for an orderly stop."""
-        self.signal_number = signal_number
-        self._event.set()
+    def request(self, signal_number: int | None = None) -> None:
+        """Ask for an orderly stop; without a signal when what was wanted is there. The first one to ask counts."""
+        if not self.requested:
+            self.signal_number = signal_number
+            self._event.set()
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`; a stop cancels it and raises StoppedError."""
@@ -107,6 +108,7 @@ class DetachedExecutor(ThreadPoolExecutor):
     def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> "Future[T]":
         """As the base class, in a thread of its own."""
         future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # who gives it up must not have it cancelled under the thread's hands
 
         def work() -> None:
             try:

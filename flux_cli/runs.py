@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from .client import PiAPIClient
 from .downloads import Downloader
@@ -22,7 +22,10 @@ from .uploads import Uploader
 from .watching import Watcher
 from .wire import encoded
 
-Feed = Callable[[Engine], Iterable[Entry | Outcome]]
+NAMED = 5
+"""Tasks that are left running and named one by one."""
+
+Feed = Callable[[Engine], AsyncIterator[Entry | Outcome]]
 """Gives the entries of a run one by one, and outcomes that are known already; may ask the engine whether it halted."""
 
 
@@ -35,7 +38,12 @@ def finish(
     tell: Callable[[Outcome], None] | None = None,
 ) -> ExitCode:
     """Bring entries that this process owns as far as they will go, telling each outcome as it comes."""
-    return run_feed(session, lambda engine: entries, len(entries), wait=wait, new=new, tell=tell)
+
+    async def feed(engine: Engine) -> AsyncIterator[Entry]:
+        for entry in entries:
+            yield entry
+
+    return run_feed(session, feed, len(entries), wait=wait, new=new, tell=tell)
 
 
 def run_feed(
@@ -46,36 +54,57 @@ def run_feed(
     wait: bool = True,
     fail_fast: bool = False,
     new: bool = False,
+    first: bool = False,
     tell: Callable[[Outcome], None] | None = None,
 ) -> ExitCode:
     """Bring the entries of a feed as far as they will go.
 
     tell: shows an outcome in place of the usual way. new: buy also what is identical to what was bought before.
+    first: the first picture that is saved ends the run well, and what else is followed runs on.
     """
     errors: dict[ExitCode, FluxError | None] = {}
+    won: list[FluxError | None] = []
     begun: dict[str, Entry] = {}
+    stop = Stop()
 
     def report(outcome: Outcome) -> None:
         begun.pop(outcome.entry.id, None)
         # One of each kind decides the exit code: memory does not grow with the number of tasks.
         errors.setdefault(outcome.error.exit_code if outcome.error else ExitCode.OK, outcome.error)
         tell(outcome) if tell else tell_outcome(session.output, outcome)
+        if first and outcome.entry.state is State.SAVED:
+            won.append(outcome.error)
+            stop.request()
 
-    def noted(engine: Engine) -> Iterator[Entry | Outcome]:
-        for item in feed(engine):
+    async def noted(engine: Engine) -> AsyncIterator[Entry | Outcome]:
+        async for item in feed(engine):
             if isinstance(item, Entry):
                 begun[item.id] = item
             yield item
 
-    interrupted = asyncio.run(_run(session, noted, total, report, wait, fail_fast, new))
+    asyncio.run(_run(session, noted, total, report, stop, wait, fail_fast, new))
     untold = [session.journal.get(name) or entry for name, entry in begun.items()]
     unsent = [entry for entry in untold if entry.state is State.PLANNED]
+    running = [entry for entry in untold if entry.state is not State.PLANNED]
     if unsent:
         session.output.note(f"not begun: {counted(len(unsent), 'task')}; nothing was sent for them")
-    for entry in untold:
-        if entry.state is not State.PLANNED:
-            report(Outcome(entry, stopped_at_once(entry, interrupted), 0.0))
-    return ExitCode(128 + interrupted) if interrupted else exit_code(errors.values())
+    if stop.signal_number is None:
+        _tell_running(session, running)
+        return exit_code(won or errors.values())
+    for entry in running:
+        report(Outcome(entry, stopped_at_once(entry, stop.signal_number), 0.0))
+    code = ExitCode(128 + stop.signal_number)
+    if not untold and code not in errors:
+        session.output.failure(InterruptError("interrupted", signal_number=stop.signal_number))
+    return code
+
+
+def _tell_running(session: Session, entries: Sequence[Entry]) -> None:
+    """Tell how to fetch tasks that run on."""
+    if entries:
+        ids = " ".join(entry.task_id or entry.id for entry in entries)
+        where = f"wait {ids}" if len(entries) <= NAMED else "resume"
+        session.output.note(f"{counted(len(entries), 'task')} left running; fetch them at no cost: flux {where}")
 
 
 def stopped_at_once(entry: Entry, signal_number: int) -> InterruptError:
@@ -88,10 +117,15 @@ def stopped_at_once(entry: Entry, signal_number: int) -> InterruptError:
 
 
 async def _run(
-    session: Session, feed: Feed, total: int, report: Callable[[Outcome], None], wait: bool, fail_fast: bool, new: bool
-) -> int:
-    """Returns the number of the signal that ended the run, or 0."""
-    stop = Stop()
+    session: Session,
+    feed: Feed,
+    total: int,
+    report: Callable[[Outcome], None],
+    stop: Stop,
+    wait: bool,
+    fail_fast: bool,
+    new: bool,
+) -> None:
     asyncio.get_running_loop().set_default_executor(DetachedExecutor())
     # First of all: a signal while the rest is being made must not look like one during a submission.
     with stop.on_signals():
@@ -104,7 +138,6 @@ async def _run(
                 except asyncio.CancelledError:
                     if not stop.requested:
                         raise
-    return stop.signal_number or 0
 
 
 def _engine(

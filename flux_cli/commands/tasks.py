@@ -15,6 +15,7 @@ Ids = Annotated[
 StateOption = Annotated[
     str | None, typer.Option("--state", help="Only entries in this state: saved, accepted, unknown, ...")
 ]
+AnyOption = Annotated[bool, typer.Option("--any", help="Until the first picture is saved; the others run on.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many entries.")]
 
 
@@ -22,22 +23,29 @@ def status(session: Session, ids: Ids) -> ExitCode:
     """Tell where tasks are, without waiting or downloading.
 
     flux status 1631d053-2352-4add-95cc-360fc52d5f89
+
+    flux history --state accepted --json | flux status -
     """
     from ..following import show_status
 
     return show_status(session, ids)
 
 
-def wait(session: Session, ids: Ids, save: SaveOptions, waiting: WaitOptions) -> ExitCode:
+def wait(session: Session, ids: Ids, save: SaveOptions, waiting: WaitOptions, first: AnyOption = False) -> ExitCode:
     """Wait for tasks and save their pictures.
 
-    Also for tasks that were submitted elsewhere.
+    Also for tasks that were submitted elsewhere. Ids on stdin are taken as they come, alone on a line or in the
+    objects of --json.
 
-    flux gen "a red fox" --no-wait | flux wait -
+    flux wait 1631d053-2352-4add-95cc-360fc52d5f89 -o fox.png
+
+    flux gen --from prompts.txt --no-wait | flux wait -
+
+    flux wait --any $(flux gen "a fox" --seed 1..3 --no-wait)
     """
     from ..following import wait_for
 
-    return wait_for(session, ids, save)
+    return wait_for(session, ids, save, first=first)
 
 
 def resume(session: Session, waiting: WaitOptions) -> ExitCode:
