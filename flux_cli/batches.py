@@ -154,6 +154,7 @@ class Batch:
         encoded(session.body(next(iter(self._members)).request, {}))  # what every one of them would stumble over
         probe_folder(session.folder)
         session.journal.settle_dead()
+        session.output.names_tasks = not wait
 
         async def feed(engine: "Engine") -> AsyncIterator[Entry | Outcome]:
             for member in self._members:

@@ -49,6 +49,7 @@ def create_task(
 
     session.key  # noqa: B018 - a missing key is told before anything is written
     encoded(session.body(request, {}))
+    session.output.names_tasks = submit.no_wait
     if not (new or save.given or submit.no_wait) and (known := _made_before(session, request)):
         outcome = Outcome(known, None, 0.0)
         tell(outcome) if tell else tell_outcome(session.output, outcome)
@@ -194,5 +195,6 @@ def skip_known(session: Session, plan: OutputPlan) -> bool:
             session.output.record("skipped", {"files": [str(path)], "reason": "exists", "cost_usd": None})
         else:
             session.output.note(f"{shown(path)} exists: nothing was bought")
-            session.output.result(shown(path))
+            if not session.output.names_tasks:
+                session.output.result(shown(path))
     return True

@@ -49,6 +49,7 @@ class Output:
         self._stdout, self._stderr = stdout, stderr
         self.secrets: set[str] = set()
         self.pipes_pictures = False  # stdout gets the pictures' bytes instead of their paths
+        self.names_tasks = False  # stdout gets the tasks' ids, also of those whose pictures are on disk
         self._progress: Progress | None = None
         for stream in (stdout, stderr):
             if hasattr(stream, "reconfigure"):

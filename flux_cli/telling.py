@@ -13,9 +13,9 @@ def tell_outcome(output: Output, outcome: Outcome, place: JsonObject | None = No
     entry = outcome.entry
     if output.mode is Mode.JSON:
         output.record("outcome", outcome_json(outcome) | (place or {}))
-    elif entry.state is State.SAVED:
+    elif entry.state is State.SAVED and not output.names_tasks:
         _tell_saved(output, entry)
-    elif entry.state is State.ACCEPTED and entry.task_id:
+    elif entry.state in (State.ACCEPTED, State.SAVED) and entry.task_id:
         output.result(entry.task_id)
     if outcome.error:
         output.error(outcome.error)

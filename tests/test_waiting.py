@@ -112,6 +112,18 @@ def test_lines_of_json_are_ids_too(flux: Flux, service: Service) -> None:
     assert (summary["type"], summary["saved"], summary["failed"]) == ("summary", 2, 1)
 
 
+def test_a_pipeline_run_again_fetches_nothing_anew(flux: Flux, service: Service) -> None:
+    """What was bought before is named by its task too, or `wait` would be given file names."""
+    Path("prompts.txt").write_text("boat\nhouse\n")
+    for _ in range(2):
+        gen = flux("gen --from prompts.txt --seed 1 --size 64x64 --no-wait")
+        assert sorted(gen.out.split()) == sorted(charge.id for charge in service.charges)
+        wait = flux("wait -", gen.out)
+        assert (wait.code, sorted(wait.out.split())) == (0, ["1-boat-1.png", "2-house-1.png"])
+    assert flux("gen --from prompts.txt --new --skip-existing --seed 1 --size 64x64 --no-wait").out == ""
+    assert len(service.charges) == 2
+
+
 @pytest.mark.parametrize(
     "line",
     ["Submitting 2 tasks", "../../etc/passwd", '{"id": 7}', '{"task_id": "a/b"}', '{"task_id"', "[]", "x" * 200_000,
