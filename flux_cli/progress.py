@@ -11,6 +11,7 @@ from .text import clean, counted, seconds, usd
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.live import Live
 
 ROWS = 10
 """Tasks shown at once: a display of hundreds costs more than the tasks."""
@@ -86,18 +87,11 @@ class LiveProgress:
 
     def __init__(self, stream: TextIO, *, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console
-        from rich.live import Live
 
         self._rows: dict[str, _Row] = {}
         self._total, self._done, self._cost, self._clock = total, 0, Decimal(0), clock
-        self._live = Live(
-            console=Console(file=stream, highlight=False, markup=False, emoji=False),
-            get_renderable=self._view,
-            refresh_per_second=PER_SECOND,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._live: Live | None = None
 
     def __call__(self, event: Event) -> None:
         """Take one event into the view."""
@@ -150,10 +144,22 @@ class LiveProgress:
 
     def pause(self) -> None:
         """Take the view off the terminal."""
-        self._live.stop()
+        if self._live:
+            self._live.stop()
 
     def resume(self) -> None:
-        """Bring the view back."""
+        """Bring the view back, below what was written meanwhile."""
+        from rich.live import Live
+
+        # A new one each time: started again, the old one would clear as many lines as it had, now somebody else's.
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._view,
+            refresh_per_second=PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._live.start()
 
 
