@@ -1,6 +1,5 @@
 """Models and what they cost, what was spent, what is left."""
 
-import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -133,6 +132,8 @@ def _moment(since: str) -> float:
 
 def show_balance(session: Session) -> ExitCode:
     """The account, as the service tells of it."""
+    import asyncio
+
     account = asyncio.run(session.account())
     if session.output.mode is Mode.JSON:
         balance = None if account.balance is None else str(account.balance)

@@ -1,6 +1,5 @@
 """Profiles in the config file: keys stored and removed, settings shown and changed."""
 
-import asyncio
 import getpass
 
 from .config import BY_NAME, SETTINGS, Value, checked_key, write_file
@@ -37,6 +36,8 @@ def _read_key(session: Session) -> str:
 
 
 def _check(session: Session, key: str) -> None:
+    import asyncio
+
     account = asyncio.run(session.account(key))
     facts = [f"plan {account.plan}"] if account.plan else []
     facts += [f"balance {usd(account.balance)}"] if account.balance is not None else []
