@@ -1,0 +1,44 @@
+"""What each command loads: start-up is bought with modules that are not imported, whatever the machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .servers import Service
+
+HTTP = {"httpx", "asyncio", "ssl", "starlette", "anyio"}
+SHOWN = {"rich", "pygments", "click", "PIL", "xml.etree.ElementTree", "uvicorn"}
+"""A live view, pictures, reports, a server: whoever needs one loads it."""
+
+
+def loaded(line: str) -> set[str]:
+    """The modules that a command line has loaded when it ends."""
+    script = (
+        "import os, sys; from flux_cli.__main__ import run; sys.argv[1:] = sys.argv[1:];"
+        "os._exit = lambda code: (print(*sys.modules, file=open('modules', 'w')), sys.exit(code)); run()"
+    )
+    command = [sys.executable, "-c", script, *line.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(Path("modules").read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("line", "without"),
+    [
+        ("--version", {"typer", "json", "re", "flux_cli.cli"}),
+        ("gen --help", {"typer", "json", "re", "flux_cli.cli"}),
+        ("history", HTTP | SHOWN),
+        ("models", HTTP | SHOWN | {"sqlite3"}),
+        ("config list", HTTP | SHOWN | {"sqlite3", "flux_cli.catalog", "flux_cli.operations"}),
+        ("cost", HTTP | SHOWN),
+    ],
+)
+def test_a_command_loads_only_what_it_uses(line: str, without: set[str]) -> None:
+    assert loaded(line) & without == set()
+
+
+def test_a_picture_needs_neither_a_live_view_nor_pillow(service: Service) -> None:
+    assert loaded("gen fox --size 64x64 -m schnell") & SHOWN == set()
