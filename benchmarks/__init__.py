@@ -1,0 +1,1 @@
+"""How fast flux is, measured: `python -m benchmarks --help`. Targets are told, never enforced."""

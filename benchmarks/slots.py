@@ -1,0 +1,88 @@
+"""Slots: what a place under the shared limit costs, free and contended."""
+
+import asyncio
+import os
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from flux_cli import locks
+from flux_cli.slots import Slots
+
+from .figures import Figure, Section
+from .installed import Installed
+from .runner import Say
+from .several import percentile, together
+
+ABOUT = """
+Processes that share one folder take a slot, hold it for a moment, give it back and queue again. Ideal is what
+everybody would wait if a slot went to the one who came first in the moment when it is given back: (processes / slots
+- 1) holds. A slot that is free stands beside the bare lock that it is made of, in the same loop.
+""".strip()
+PROCESSES, LIMIT, HOLD = 6, 2, 0.05
+VISITS, QUICK_VISITS = 40, 5
+FREE, QUICK_FREE = 2000, 200
+WARM = 2
+"""Visits that are not counted at the start and at the end, where not everybody is in the queue."""
+
+
+def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Section:
+    """Times of an acquire."""
+    say("one process")
+    taken, locked = free(folder / "free", QUICK_FREE if quick else FREE)
+    say(f"{PROCESSES} processes")
+    parts = together(PROCESSES, partial(contended, folder / "contended", QUICK_VISITS if quick else VISITS))
+    waits = [seconds for part in parts for seconds in part]
+    ideal = (PROCESSES / LIMIT - 1) * HOLD
+    rows = {
+        "free": {
+            "p50": Figure(1000 * median(taken), "ms"),
+            "p99": Figure(1000 * percentile(taken, 99), "ms"),
+            "worst": Figure(1000 * max(taken), "ms"),
+            "p50 x bare lock": Figure(median(taken) / median(locked)),
+        },
+        f"{PROCESSES} processes for {LIMIT} slots, held {1000 * HOLD:.0f} ms": {
+            "p50": Figure(1000 * median(waits), "ms"),
+            "p99": Figure(1000 * percentile(waits, 99), "ms"),
+            "worst": Figure(1000 * max(waits), "ms"),
+            "p50 x ideal": Figure(median(waits) / ideal),
+            "p99 x ideal": Figure(percentile(waits, 99) / ideal),
+        },
+    }
+    return Section("slots", "Places under the shared limit", ABOUT, rows)
+
+
+def free(folder: Path, times: int) -> tuple[list[float], list[float]]:
+    """Seconds of taking and giving back a slot that is free, and a lock, so many times each."""
+    slots = Slots(folder, LIMIT)
+    taken, locked = list[float](), list[float]()
+    for _ in range(times):
+        begun = time.perf_counter()
+        slot = slots.try_acquire()
+        assert slot
+        slot.release()
+        between = time.perf_counter()
+        descriptor = locks.hold(folder / "bare")
+        assert descriptor is not None
+        os.close(descriptor)
+        taken.append(between - begun)
+        locked.append(time.perf_counter() - between)
+    return taken, locked
+
+
+def contended(folder: Path, visits: int) -> list[float]:
+    """Seconds that each of so many visits waited for a slot that others want too."""
+
+    async def visit() -> list[float]:
+        slots = Slots(folder, LIMIT)
+        waits = []
+        for _ in range(visits):
+            begun = time.perf_counter()
+            slot = await slots.acquire()
+            waits.append(time.perf_counter() - begun)
+            await asyncio.sleep(HOLD)
+            slot.release()
+        return waits
+
+    return asyncio.run(visit())[WARM:-WARM]
