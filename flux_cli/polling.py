@@ -7,17 +7,28 @@ look is worth: the next look is where the integral of that density reaches one.
 
 import math
 import random
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import quantiles
 from typing import Protocol
 
-LOOK_COST = 0.1
-"""c: one look is worth this many seconds of waiting."""
+LOOK_COST = 0.06
+"""c: one look is worth this many seconds of waiting. As many looks as one every 5 s, and a fourth of the waste."""
 SHORTEST, LONGEST = 0.25, 15.0
 """Bounds of a step, seconds."""
-GRAIN = 0.05
-"""Seconds between the points at which the density is added up."""
-TAIL = 0.05
-"""The belief that the documented range is wrong this time."""
+GRAIN, FINENESS, HORIZON = 0.05, 0.005, 3600.0
+"""Points at which the density is added up: so many seconds apart, or this part of their time, up to an hour."""
+TAIL = 0.03
+"""The belief that a task is not at all like the others."""
+PRIOR = 2.0
+"""The documented range counts as so many tasks that were seen."""
+LONE_SPREAD, NARROWEST = 0.3, 0.03
+"""Of the logarithm of the durations: what one task tells, and the least."""
+QUARTILES_APART = 1.349
+"""Standard deviations between the quartiles of a normal distribution."""
+ENOUGH, EDGE = 5, 0.1
+"""So many past tasks tell what to expect: all but this part of them at either end."""
 
 
 class Duration(Protocol):
@@ -67,37 +78,94 @@ class LogNormal:
         return math.log(t / self.median) / self.sigma
 
 
+class Mixture:
+    """Several distributions, each with a weight; the weights sum to 1."""
+
+    def __init__(self, *parts: tuple[float, Duration]) -> None:
+        self._parts = parts
+
+    def survival(self, t: float) -> float:
+        """The probability of a duration over t."""
+        return sum(weight * part.survival(t) for weight, part in self._parts)
+
+    def density(self, t: float) -> float:
+        """The probability density at t, 1/s."""
+        return sum(weight * part.density(t) for weight, part in self._parts)
+
+
+def believed(documented: tuple[float, float], past: Sequence[float] = ()) -> Mixture:
+    """How long a task is going to take: the documented range, giving way to what was seen.
+
+    Some belief is always on durations around it within a factor of ten or so: a service that is faster, slower or
+    queued is found too. `past`: seconds that such tasks took, the more the surer.
+    """
+    low, high = documented
+    seen = len(past) / (len(past) + PRIOR)
+    parts: list[tuple[float, Duration]] = [((1 - TAIL) * (1 - seen), Uniform(low, high))]
+    middle = math.sqrt(low * high)
+    if past:
+        middle, spread = _center(past)
+        parts.append(((1 - TAIL) * seen, LogNormal(middle, spread)))
+    return Mixture(*parts, (TAIL, LogNormal(middle, math.log(10))))
+
+
+def _center(past: Sequence[float]) -> tuple[float, float]:
+    """The median, and the spread of the logarithm that the middle half has: a few stragglers change neither."""
+    if len(past) == 1:
+        return past[0], LONE_SPREAD
+    quarter, median, three_quarters = quantiles(past, n=4, method="inclusive")
+    spread = math.log(three_quarters / quarter) / QUARTILES_APART
+    # Few look more alike than all are.
+    return median, max(spread, LONE_SPREAD / len(past), NARROWEST)
+
+
 class PollSchedule:
-    """Looks timed to the documented range of a model's durations.
+    """Looks timed to how long a task is believed to take.
 
-    Nearly all belief is on the range; the rest is on durations around it within a factor of ten or so, so that a
-    service that is faster, slower or queued is found too.
-
-    seconds: the documented range; scale: what multiplies it, and everything else here.
+    seconds: the documented range; past: what such tasks took, in the same seconds; scale: what multiplies them, and
+    everything else here.
     """
 
-    def __init__(self, seconds: tuple[float, float], scale: float = 1.0) -> None:
-        low, high = seconds
+    def __init__(self, seconds: tuple[float, float], scale: float = 1.0, past: Sequence[float] = ()) -> None:
         self._scale = scale
-        self._parts: tuple[tuple[float, Duration], ...] = (
-            (1 - TAIL, Uniform(low, high)),
-            (TAIL, LogNormal(math.sqrt(low * high), math.log(10))),
-        )
+        self._times, self._looks = _table(believed(seconds, past))
+        low, high = seconds if len(past) < ENOUGH else (quantile(past, EDGE), quantile(past, 1 - EDGE))
         self.expected = (low * scale, high * scale)
 
     def step(self, elapsed: float) -> float:
         """Seconds to the next look, `elapsed` seconds after the task was accepted."""
-        start, step, looks = elapsed / self._scale, 0.0, 0.0
-        while looks < 1 and step < LONGEST:
-            looks += self._density(start + step + GRAIN / 2) * GRAIN
-            step += GRAIN
-        return min(max(step, SHORTEST), LONGEST) * self._scale
+        start = elapsed / self._scale
+        looks = _at(start, self._times, self._looks) + 1
+        end = _at(looks, self._looks, self._times) if looks < self._looks[-1] else start + LONGEST
+        return min(max(end - start, SHORTEST), LONGEST) * self._scale
 
-    def _density(self, t: float) -> float:
-        """Looks per second at t."""
-        survival = sum(weight * part.survival(t) for weight, part in self._parts)
-        density = sum(weight * part.density(t) for weight, part in self._parts)
-        return math.sqrt(density / survival / (2 * LOOK_COST)) if survival > 0 else 0.0
+
+def _table(durations: Duration) -> tuple[list[float], list[float]]:
+    """Times in seconds, and how many looks are worth their while until then."""
+    times, looks = [0.0], [0.0]
+    while times[-1] < HORIZON:
+        grain = max(GRAIN, times[-1] * FINENESS)
+        middle = times[-1] + grain / 2
+        survival = durations.survival(middle)
+        density = math.sqrt(durations.density(middle) / survival / (2 * LOOK_COST)) if survival > 0 else 0.0
+        times.append(times[-1] + grain)
+        looks.append(looks[-1] + density * grain)
+    return times, looks
+
+
+def _at(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+    """The value at x of what `ys` are at `xs`, both growing; beyond the last one, the last one."""
+    place = bisect_right(xs, x)
+    if place == len(xs):
+        return ys[-1]
+    low, high = xs[place - 1], xs[place]
+    return ys[place - 1] + (ys[place] - ys[place - 1]) * (x - low) / (high - low)
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """The value that `part` (0 to 1) of all are under."""
+    ordered = sorted(values)
+    return ordered[min(int(part * len(ordered)), len(ordered) - 1)]
 
 
 def backoff(attempt: int, scale: float = 1.0) -> float:

@@ -56,7 +56,7 @@ def test_a_service_that_is_faster_or_slower_than_documented_is_found(model: str,
     schedule, (low, high) = PollSchedule(RANGES[model]), RANGES[model]
     times = list(itertools.takewhile(lambda time: time < 12 * high, looks(schedule)))
     gaps = [after - before for before, after in itertools.pairwise([0.0, *times])]
-    assert max(gaps) <= LONGEST
+    assert max(gaps) <= LONGEST * (1 + 1e-9)
     found = next(time for time in times if time >= factor * low)
     assert found - factor * low <= LONGEST
     slow = [gap for time, gap in zip(times, gaps, strict=True) if time > 3 * high]
