@@ -9,7 +9,6 @@ import base64
 import binascii
 import hashlib
 import ipaddress
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -182,8 +181,6 @@ async def _write(response: httpx.Response, temporary: Path) -> None:
             if elapsed > SLOW_SECONDS and count / elapsed < SLOWEST:
                 raise DownloadError("the download is too slow")
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _verified(temporary: Path) -> Download:
@@ -206,7 +203,8 @@ def unpack(inline: str, target: Path) -> Download:
     except (binascii.Error, ValueError, BrokenPictureError) as error:
         raise DownloadError(f"the picture inside the reply is unusable: {error}") from error
     temporary = temporary_beside(target)
-    _write_synced(temporary, content)
+    with _new_file(temporary) as file:
+        file.write(content)
     return _verified(temporary)
 
 
@@ -214,15 +212,9 @@ def rewritten(download: Download, content: bytes) -> Download:
     """The download with other bytes for the same picture. Raises OSError; then the old one is gone."""
     try:
         download.path.unlink()
-        _write_synced(download.path, content)
+        with _new_file(download.path) as file:
+            file.write(content)
     except BaseException:
         download.path.unlink(missing_ok=True)
         raise
     return replace(download, sha256=hashlib.sha256(content).hexdigest())
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with _new_file(path) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

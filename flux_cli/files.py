@@ -56,11 +56,13 @@ def write_atomic(target: Path, content: bytes) -> None:
 
 
 def place(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Give a finished, synced file its name.
+    """Give a finished file its name, once its content is on the disk.
 
     Without `overwrite` an existing target is never replaced, even when it appeared a moment ago:
     `link` refuses where `rename` would not. Raises FileExistsError, OSError.
     """
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
     if overwrite:
         temporary.replace(target)
     else:

@@ -27,6 +27,8 @@ from .spending import spent
 from .twins import seed_of, twin_of
 
 BUSY_SECONDS = 10.0
+DURABLE = frozenset(State) - {State.PLANNED, State.READY, State.SAVED}
+"""States that a power cut must not take back."""
 
 
 class Journal:
@@ -38,6 +40,7 @@ class Journal:
     def __init__(self, path: Path, locks: Path, *, now: Callable[[], float] = time.time) -> None:
         self._path, self._locks, self._now = path, locks, now
         self._owner: tuple[str, Lock] | None = None
+        self._survives: bool | None = None
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # Prompts are private: the file is its owner's alone, whatever the umask.
@@ -47,8 +50,6 @@ class Journal:
         try:
             with self._errors():
                 self._db.execute("PRAGMA journal_mode=WAL")
-                # FULL: a commit survives a power cut. `sending` and `accepted` must.
-                self._db.execute("PRAGMA synchronous=FULL")
                 self._migrate()
         except JournalError:
             self._db.close()
@@ -149,6 +150,7 @@ class Journal:
 
     def _insert(self, entry: Entry) -> Entry:
         row = to_row(entry)
+        self._survive_power_cuts(entry.state in DURABLE)
         places = ", ".join("?" * len(row))
         with self._errors():
             self._db.execute(f"INSERT INTO entries ({', '.join(row)}) VALUES ({places})", list(row.values()))
@@ -164,6 +166,7 @@ class Journal:
             raise JournalError(f"entry {entry.id} cannot go from {entry.state} to {moved.state}")
         before, after = to_row(entry), to_row(moved)
         row = {name: value for name, value in after.items() if value != before[name]}
+        self._survive_power_cuts(moved.state in DURABLE and moved.state is not entry.state)
         if row and not self._swap(entry, row):
             raise JournalError(f"entry {entry.id} was changed by another process", hint="see: flux history")
         return moved
@@ -178,6 +181,7 @@ class Journal:
         """
         assert entry.request is not None
         now, price = self._now(), entry.price or Decimal(0)
+        self._survive_power_cuts(True)
         with self._transaction():
             twin = self.twin(entry.request, service=entry.service, profile=entry.profile, since=now - life)
             if twin and twin.task_id:
@@ -188,6 +192,17 @@ class Journal:
             for allowance in self.allowances(budgets, now, service=entry.service, profile=entry.profile):
                 allowance.check(price, "the next task", "nothing was sent for it")
             return self.move(entry, state=State.SENDING, submitted=now)
+
+    def _survive_power_cuts(self, needed: bool) -> None:
+        """Whether the next commit is to be on the disk itself when it returns.
+
+        It is for what tells that money is on its way or gone. The rest can be found out again: a lost `saved` makes
+        `resume` fetch the picture once more. Each such commit waits for the disk, milliseconds on a busy one.
+        """
+        if needed is not self._survives and not self._db.in_transaction:  # a transaction is as it began
+            with self._errors():
+                self._db.execute(f"PRAGMA synchronous={'FULL' if needed else 'NORMAL'}")
+            self._survives = needed
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

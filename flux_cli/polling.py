@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Protocol
 
-LOOK_COST = 0.06
+LOOK_COST = 0.075
 """c: one look is worth this many seconds of waiting. As many looks as one every 5 s, and a fourth of the waste."""
 SHORTEST, LONGEST = 0.25, 15.0
 """Bounds of a step, seconds."""

@@ -1,5 +1,6 @@
 """Saving the pictures of a finished task: download, verify, give the name."""
 
+import asyncio
 import errno
 import hashlib
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Saver:
         files: list[SavedFile] = []
         if not entry.urls and task is not None:
             for index, inline in enumerate(task.inline):
-                files.append(self._place(entry, index, self._unpack(entry, index, inline)))
+                files.append(await self._placed(entry, index, self._unpack(entry, index, inline)))
         index = 0
         while index < len(entry.urls):
             try:
@@ -61,7 +62,7 @@ class Saver:
             except GoneError as gone:
                 entry = await self._fresh(entry, str(gone))
                 download = await self._fetch_fresh(entry, index)
-            files.append(self._place(entry, index, download))
+            files.append(await self._placed(entry, index, download))
             index += 1
         if not files:
             raise self._not_saved(entry, "the service lists no picture")
@@ -117,27 +118,15 @@ class Saver:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
-    def _place(self, entry: Entry, index: int, download: Download) -> SavedFile:
-        """Give the picture its name, with the extension that its bytes deserve; never on top of another file."""
-        planned = self._target(entry, index)
-        download = _with_metadata(download, entry)
-        target = planned
-        if planned.suffix.lower() != f".{download.picture.extension}":
-            target = planned.with_suffix(f".{download.picture.extension}")
-            self.listener(Noted(entry.id, f"the picture is {download.picture.extension}: saved as {target.name}"))
-        try:
-            while True:
-                try:
-                    # With another extension it is not the file that the user allowed to be replaced.
-                    place(download.path, target, overwrite=entry.output.overwrite and target == planned)
-                    return SavedFile(target, download.sha256)
-                except FileExistsError:
-                    if _holds(target, download.sha256):  # placed before a crash that came before the journal
-                        return SavedFile(target, download.sha256)
-                    target = unique(target, lambda path: path.exists() or path.is_symlink())
-                    self.listener(Noted(entry.id, f"{planned.name} exists by now: saved as {target.name}"))
-        finally:
-            download.path.unlink(missing_ok=True)
+    async def _placed(self, entry: Entry, index: int, download: Download) -> SavedFile:
+        """The picture with its name. In a thread: other tasks go on while the disk takes it."""
+        planned, extension = self._target(entry, index), download.picture.extension
+        saved = await asyncio.to_thread(_place, entry, planned, download)
+        if planned.suffix.lower() != f".{extension}":
+            self.listener(Noted(entry.id, f"the picture is {extension}: saved as {saved.path.name}"))
+        elif saved.path != planned:
+            self.listener(Noted(entry.id, f"{planned.name} exists by now: saved as {saved.path.name}"))
+        return saved
 
     def _not_saved(self, entry: Entry, reason: str) -> NotSavedError:
         return NotSavedError(
@@ -149,6 +138,25 @@ class Saver:
         error = NotSavedError(f"the picture of task {entry.task_id} has expired: {reason}", code="expired")
         self.journal.move(entry, state=State.EXPIRED, problem=problem_of(error))
         return error
+
+
+def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
+    """Give the picture its name, with the extension that its bytes deserve; never on top of another file."""
+    try:
+        download = _with_metadata(download, entry)
+        named = planned.suffix.lower() == f".{download.picture.extension}"
+        target = planned if named else planned.with_suffix(f".{download.picture.extension}")
+        while True:
+            try:
+                # With another extension it is not the file that the user allowed to be replaced.
+                place(download.path, target, overwrite=entry.output.overwrite and named and target == planned)
+                return SavedFile(target, download.sha256)
+            except FileExistsError:
+                if _holds(target, download.sha256):  # placed before a crash that came before the journal
+                    return SavedFile(target, download.sha256)
+                target = unique(target, lambda path: path.exists() or path.is_symlink())
+    finally:
+        download.path.unlink(missing_ok=True)
 
 
 def _with_metadata(download: Download, entry: Entry) -> Download:

@@ -12,15 +12,17 @@ from flux_cli.catalog import Catalog
 from flux_cli.polling import LONGEST, SHORTEST, PollSchedule, backoff
 
 RANGES = {name: model.seconds for name, model in Catalog({}).models.items()}
+ROUND_TRIP = 0.2
 SCALES = st.floats(0.001, 1000)
 
 
-def looks(schedule: PollSchedule) -> Iterator[float]:
+def looks(schedule: PollSchedule, round_trip: float = 0.0) -> Iterator[float]:
     """The times of the looks, seconds after the task was accepted."""
     now = 0.0
     while True:
         now += schedule.step(now)
         yield now
+        now += round_trip
 
 
 def fixed(step: float) -> Iterator[float]:
@@ -44,8 +46,8 @@ def test_the_ranges_are_the_documented_ones() -> None:
 @pytest.mark.parametrize("model", RANGES)
 def test_under_a_third_of_the_specifications_waste_for_no_more_looks(model: str) -> None:
     seconds = RANGES[model]
-    waste, count = simulated(list(itertools.islice(looks(PollSchedule(seconds)), 60)), seconds)
-    fixed_waste, fixed_count = simulated(list(itertools.islice(fixed(5.0), 60)), seconds)
+    waste, count = simulated(list(itertools.islice(looks(PollSchedule(seconds), ROUND_TRIP), 60)), seconds)
+    fixed_waste, fixed_count = simulated(list(itertools.islice(fixed(5.0 + ROUND_TRIP), 60)), seconds)
     assert waste < fixed_waste / 3
     assert count <= fixed_count
 
@@ -76,6 +78,33 @@ def test_a_scale_shrinks_every_step_alike(seconds: tuple[float, float], elapsed:
     whole, small = PollSchedule(seconds), PollSchedule(seconds, 0.02)
     assert small.step(0.02 * elapsed) == pytest.approx(0.02 * whole.step(elapsed), rel=1e-6)
     assert small.expected == pytest.approx((0.02 * seconds[0], 0.02 * seconds[1]))
+
+
+@pytest.mark.parametrize("model", RANGES)
+@pytest.mark.parametrize("factor", [0.2, 5.0])
+def test_a_service_that_is_not_as_documented_is_learnt_within_a_few_tasks(model: str, factor: float) -> None:
+    low, high = RANGES[model]
+    real, chance = (factor * low, factor * high), random.Random(5)
+    past: list[float] = []
+    wastes = []
+    for _ in range(12):
+        times = list(
+            itertools.takewhile(lambda time: time < 900, looks(PollSchedule((low, high), 1.0, past), ROUND_TRIP))
+        )
+        wastes.append(simulated(times, real, 400)[0])
+        past.append(chance.uniform(*real))
+    fixed_waste, _ = simulated(list(itertools.islice(fixed(5.0 + ROUND_TRIP), 200)), real, 400)
+    assert max(wastes[3:]) < fixed_waste / 1.5
+    assert wastes[0] > 2 * max(wastes[3:])
+    low_seen, high_seen = PollSchedule((low, high), 1.0, past).expected
+    assert real[0] * 0.99 <= low_seen < high_seen <= real[1] * 1.01
+
+
+def test_a_straggler_among_many_changes_little() -> None:
+    past = [15.0, 16.0, 17.0, 18.0, 19.0] * 4
+    usual = simulated(list(itertools.islice(looks(PollSchedule((15, 20), 1.0, past)), 80)), (15, 20))
+    odd = simulated(list(itertools.islice(looks(PollSchedule((15, 20), 1.0, [*past, 600.0])), 80)), (15, 20))
+    assert odd == pytest.approx(usual, rel=0.2)
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 5, 6, 100, 5000])
