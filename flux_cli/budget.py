@@ -1,6 +1,6 @@
 """Budgets: what a profile may spend in a calendar day and in a calendar month, by this machine's clock.
 
-The journal is the ledger: what it sums up is compared with these limits, and nothing else is written down.
+What was spent is summed up from the journal's entries; nothing else is written down that could disagree with them.
 """
 
 from dataclasses import dataclass

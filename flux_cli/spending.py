@@ -1,4 +1,4 @@
-"""What was spent in a span of time, summed up from the journal's rows: there is no second ledger to disagree with."""
+"""What was spent in a span of time, summed up from the journal's entries."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ def spent(db: "sqlite3.Connection", service: str, profile: str, begins: float, e
     """The prices of what was submitted from `begins` until `ends` (seconds since the epoch), USD, exact.
 
     SQLite has no decimals to sum, and prices are few: each is counted, which the index `entries_spent` does by itself.
-    GROUP BY sorts every row: over 100,000 it took 36 ms, and this 10 ms.
+    GROUP BY sorts every row: over 100,000 of them that takes 36 ms, and this 9 ms.
     """
     total, price = Decimal(0), ""
     while price := db.execute(_NEXT_PRICE, (service, profile, price)).fetchone()[0]:
