@@ -49,7 +49,8 @@ def take_up(session: Session, known: Entry, request: TaskRequest, *, overwrite: 
     if known.state is State.PLANNED:
         claimed = journal.claim(known)
         if claimed is not None and claimed.request is not None:
-            claimed = journal.move(claimed, request=replace(request, seed=claimed.request.seed))
+            asked = replace(request, seed=claimed.request.seed)
+            claimed = journal.move(claimed, request=asked, price=session.price(asked))
         return claimed or Outcome(known, busy(known), 0.0)
     if known.state in UNFINISHED:
         return journal.claim(known) or Outcome(known, busy(known), 0.0)

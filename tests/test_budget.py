@@ -167,6 +167,16 @@ def test_a_profile_has_a_budget_of_its_own_and_cents_are_exact(flux: Flux, servi
     assert flux(f"{line} --profile other").code == 0
 
 
+def test_a_task_that_waited_costs_what_it_costs_when_it_is_sent(flux: Flux, service: Service, home: Path) -> None:
+    prompts("a")
+    service.answer(*POST, *[refusal(500, 1500)] * 3)
+    assert flux(f"gen --from prompts.txt {SMALL}").code == 13
+    home.joinpath("config.toml").write_text("[prices]\nschnell = 0.5\n")
+    home.joinpath("config.toml").chmod(0o600)
+    assert flux(f"gen --from prompts.txt {SMALL}").code == 0
+    assert flux("cost").out.split()[:2] == ["total", "$0.50"]
+
+
 def test_cost_tells_what_is_left(flux: Flux, service: Service) -> None:
     flux("config set budget.day 5")
     flux(f"gen x {SMALL}")
