@@ -49,11 +49,23 @@ class Journal:
             self._db.row_factory = sqlite3.Row
         try:
             with self._errors():
-                self._db.execute("PRAGMA journal_mode=WAL")
+                self._use_wal()
                 self._migrate()
         except JournalError:
             self._db.close()
             raise
+
+    def _use_wal(self) -> None:
+        """Of several processes that make the file at once, SQLite refuses some here without waiting."""
+        ends = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                    raise
+                time.sleep(0.01)
 
     def _migrate(self) -> None:
         version = self._version()

@@ -7,12 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from flux_cli.entry import State
+from flux_cli.journal import Journal
 
 from .conftest import KEY, Flux
 from .servers import Breaker, Reply, Service, breaking
@@ -252,6 +254,15 @@ def test_a_journal_that_is_locked_newer_or_broken(flux: Flux, service: Service, 
     result = flux(GEN)
     assert (result.code, f"cannot use the journal {journal}" in result.err) == (12, True)
     assert service.posts() == 0
+
+
+def test_several_make_the_journal_at_once(tmp_path: Path) -> None:
+    def make(path: Path) -> None:
+        Journal(path, tmp_path / "locks").close()
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(60):
+            list(threads.map(make, [tmp_path / f"{number}.db"] * 8))
 
 
 def test_an_entry_of_a_newer_version_is_fetched_all_the_same(flux: Flux, service: Service, home: Path) -> None:
