@@ -57,7 +57,8 @@ def create_task(
     plan = _output_plan(session, request, save)
     if save.skip_existing and skip_known(session, plan):
         return ExitCode.OK
-    check_budgets(session, session.price(request))
+    if new or session.twin(request) is None:  # an identical request is joined, at no price
+        check_budgets(session, session.price(request))
     entry = session.journal.plan(
         request, plan, service=session.service, profile=session.settings.profile, price=session.price(request)
     )

@@ -119,6 +119,16 @@ def test_a_picture_that_exists_needs_no_budget(flux: Flux, service: Service, mon
     assert bought(service) == ["a", "b"]
 
 
+def test_a_picture_that_was_bought_already_needs_no_budget(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0.002")
+    line = f"gen a {SMALL} --seed 1"
+    assert flux(f"{line} -o a.png").code == flux(f"{line} -o b.png").code == 0
+    assert flux(f"{line} -o c.png --new").code == 2
+    assert len(service.charges) == 1
+
+
 # --- what counts ---------------------------------------------------------------------------------------------------
 
 
