@@ -83,8 +83,8 @@ class Problem:
 class Entry:
     """One paid task.
 
-    row: how a batch knows it again. Times are seconds since the epoch; `price` is USD; `request` is None for a task
-    from elsewhere.
+    row: how a batch knows it again. seconds: what the task took (see `durations`). Other times are seconds since the
+    epoch; `price` is USD; `request` is None for a task from elsewhere.
     """
 
     id: str
@@ -106,6 +106,7 @@ class Entry:
     submitted: float | None = None
     accepted: float | None = None
     ended: float | None = None
+    seconds: float | None = None
 
     @property
     def label(self) -> str:
@@ -147,6 +148,7 @@ def to_row(entry: Entry) -> dict[str, Json]:
         "submitted": entry.submitted,
         "accepted": entry.accepted,
         "ended": entry.ended,
+        "seconds": entry.seconds,
     }
 
 
@@ -173,6 +175,7 @@ def from_row(row: "sqlite3.Row") -> Entry:
         submitted=row["submitted"],
         accepted=row["accepted"],
         ended=row["ended"],
+        seconds=row["seconds"],
     )
 
 

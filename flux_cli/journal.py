@@ -301,6 +301,14 @@ class Journal:
                 found.append(Allowance(budget, spent(self._db, service, profile, begins, ends), ends))
         return found
 
+    def durations(self, model: str, operation: str, *, service: str, limit: int) -> list[float]:
+        """What the newest tasks of a model and operation took, oldest first (see `durations`)."""
+        kind = "json_extract(request, '$.model') = ? AND json_extract(request, '$.op') = ?"
+        sql = f"SELECT seconds FROM entries WHERE seconds > 0 AND service = ? AND {kind} ORDER BY number DESC LIMIT ?"
+        with self._errors():
+            rows = self._db.execute(sql, (service, model, operation, limit)).fetchall()
+        return [row["seconds"] for row in reversed(rows)]
+
     # --- identical requests ----------------------------------------------------------------------------------
 
     def twin(self, request: TaskRequest, *, service: str, profile: str, since: float) -> Entry | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from .client import PiAPIClient
 from .downloads import Downloader
+from .durations import Durations
 from .engine import Engine
 from .entry import Entry, State
 from .errors import ExitCode, FluxError, InterruptError
@@ -155,14 +156,15 @@ def _engine(
         needed = [image for image in entry.request.local_images if image in written]
         return encoded(session.body(entry.request, await uploader.addresses(entry, needed)))
 
+    durations = Durations(session.catalog, journal, session.service, scale)
     return Engine(
         submitter=Submitter(client, journal, listener, stop, body, clock, sleep, timeout, scale, session.budgets, life),
-        watcher=Watcher(client, journal, listener, session.schedule, clock, sleep, timeout, scale),
+        watcher=Watcher(client, journal, listener, durations, clock, sleep, timeout, scale),
         saver=Saver(client, downloader, journal, listener, sleep, scale),
         journal=journal,
         listener=listener,
         stop=stop,
-        schedule=session.schedule,
+        schedule=durations.schedule,
         clock=clock,
         slots=session.slots,
     )

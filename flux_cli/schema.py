@@ -46,4 +46,6 @@ MIGRATIONS: tuple[str, ...] = (
     "CREATE INDEX entries_row ON entries (row)",
     # What a day or a month cost, price by price, without a look at the rows themselves.
     "CREATE INDEX entries_spent ON entries (service, profile, price, state, submitted)",
+    # What the task took at the service, in seconds at a time scale of 1: looks at the next ones are timed by it.
+    "ALTER TABLE entries ADD COLUMN seconds REAL",
 )

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .entry import Entry, State
     from .images import LocalPictures
     from .journal import Journal
-    from .polling import PollSchedule
     from .request import TaskRequest
     from .slots import Slots
 
@@ -299,18 +298,6 @@ class Session:
     def last_saved(self) -> "Entry | None":
         """The newest entry of this service and profile whose pictures are on disk."""
         return self.journal.last_saved(service=self.service, profile=self.settings.profile)
-
-    def schedule(self, entry: "Entry") -> "PollSchedule":
-        """When to look at an entry's task."""
-        from .polling import PollSchedule
-
-        models = self.catalog.models.values()
-        if entry.request is None:
-            spans = [model.seconds for model in models]
-            seconds = (min(low for low, _ in spans), max(high for _, high in spans))
-        else:
-            seconds = self.catalog.model(entry.request.model).seconds
-        return PollSchedule(seconds, self.scale)
 
 
 @contextmanager

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .client import NoSuchTaskError, PassingTroubleError, PiAPIClient
+from .durations import Durations
 from .entry import Entry, State
 from .errors import KeyRefusedError, NotSavedError, RefusedError, StillRunningError, TaskFailedError
 from .events import Listener, Looked, Trouble
 from .interrupts import Sleep
 from .journal import Journal
-from .polling import PollSchedule, backoff
+from .polling import backoff
 from .submission import problem_of
 from .task import Phase, Task
 from .text import seconds
@@ -25,8 +26,9 @@ EMPTY_LOOKS = 3
 
 @dataclass
 class _Streaks:
-    """How often in a row something went wrong."""
+    """How often in a row something went wrong; `running`: when the task still ran, seconds after its acceptance."""
 
+    running: float = 0.0
     trouble: int = 0
     missing: int = 0
     empty: int = 0
@@ -39,7 +41,7 @@ class Watcher:
     client: PiAPIClient
     journal: Journal
     listener: Listener
-    schedule: Callable[[Entry], PollSchedule]
+    durations: Durations
     clock: Callable[[], float]
     sleep: Sleep
     timeout: float
@@ -51,7 +53,7 @@ class Watcher:
         Raises TaskFailedError, StillRunningError, NotSavedError, RefusedError, KeyRefusedError, JournalError.
         """
         started, already = self.clock(), max(0.0, time.time() - (entry.accepted or time.time()))
-        deadline, schedule, streaks = started + self.timeout, self.schedule(entry), _Streaks()
+        deadline, schedule, streaks = started + self.timeout, self.durations.schedule(entry), _Streaks()
         wait = 0.0
         while True:
             if task is None:
@@ -60,9 +62,9 @@ class Watcher:
             elapsed = self.clock() - started + already
             if task is not None:
                 self.listener(Looked(entry.id, task.status.word, elapsed))
-                if task.status.phase is not Phase.RUNNING and (ended := self._ended(entry, task, streaks)):
+                if task.status.phase is not Phase.RUNNING and (ended := self._ended(entry, task, streaks, elapsed)):
                     return ended, task
-                entry, task = self._noted(entry, task), None
+                entry, task, streaks.running = self._noted(entry, task), None, elapsed
                 wait = schedule.step(elapsed)
             # Checked after a look, so that a suspended machine looks once more before it gives up.
             if self.clock() >= deadline:
@@ -103,7 +105,7 @@ class Watcher:
             return entry
         return self.journal.move(entry, status=task.status.word)
 
-    def _ended(self, entry: Entry, task: Task, streaks: _Streaks) -> Entry | None:
+    def _ended(self, entry: Entry, task: Task, streaks: _Streaks, elapsed: float) -> Entry | None:
         """The entry, ready; None when the pictures are not listed yet."""
         word = task.status.word
         if task.status.phase is Phase.FAILED:
@@ -111,8 +113,9 @@ class Watcher:
             self.journal.move(entry, state=State.FAILED, status=word, ended=time.time(), problem=problem_of(error))
             raise error
         if task.urls or task.inline:
+            took = self.durations.measured(entry, task, streaks.running, elapsed)
             return self.journal.move(
-                entry, state=State.READY, status=word, urls=task.urls, ended=_ended_at(entry, task)
+                entry, state=State.READY, status=word, urls=task.urls, ended=_ended_at(entry, task), seconds=took
             )
         streaks.empty += 1
         if streaks.empty <= EMPTY_LOOKS:
