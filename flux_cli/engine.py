@@ -25,9 +25,10 @@ from .events import Accepted, Ended, Listener, Queued
 from .interrupts import Stop, StoppedError
 from .journal import Journal
 from .outcome import Outcome
+from .pace import ClosedError, Pace, Place
 from .polling import PollSchedule
 from .saving import Saver
-from .slots import Slot, Slots
+from .slots import Slots
 from .submission import Submitter
 from .task import Task
 from .text import counted
@@ -44,6 +45,7 @@ class Engine:
     """Runs entries.
 
     slots: how many tasks may be unfinished at the service at once, all processes together.
+    pace: how many of them this process sends, as the service takes them.
     fail_fast: the first failure of any kind stops further submissions.
     halted: the error that did.
     """
@@ -57,6 +59,7 @@ class Engine:
     schedule: Callable[[Entry], PollSchedule]
     clock: Callable[[], float]
     slots: Slots
+    pace: Pace
     fail_fast: bool = False
     halted: FluxError | None = None
 
@@ -76,6 +79,7 @@ class Engine:
         crash: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
         def crashed(error: BaseException) -> None:
+            self.pace.close()
             if not crash.done():
                 crash.set_result(error)
 
@@ -98,10 +102,9 @@ class Engine:
                     report(entry)
                     continue
                 place = await self._place(entry, followed)
-                if place is None or self.stop.requested or crash.done():
+                if self.stop.requested or crash.done():
                     break
-                if self.halted and entry.state is State.PLANNED:  # it halted while this one waited
-                    place.release()
+                if place is None:
                     continue
                 task = asyncio.create_task(self._run_one(entry, report, place, wait))
                 live.add(task)
@@ -130,29 +133,40 @@ class Engine:
             await asyncio.wait({coming})
         return None if coming.cancelled() else coming.result()
 
-    async def _place(self, entry: Entry, followed: asyncio.Semaphore) -> "Slot | _Follower | None":
-        """A place for an entry; None when the user asked to stop while it waited.
+    async def _place(self, entry: Entry, followed: asyncio.Semaphore) -> Place | None:
+        """A place for an entry; None for a submission when the user or an error stopped the run meanwhile.
 
         Only a submission takes one of the shared slots: a task that runs already holds nobody up.
         """
         if entry.state is not State.PLANNED:
             await followed.acquire()
-            return _Follower(followed)
-        if slot := self.slots.try_acquire():
-            return slot
-        self.listener(Queued(entry.id, entry.label))
+            return self.pace.follow(followed.release)
         try:
-            return await self.stop.guard(self.slots.acquire())
-        except StoppedError:
+            return await self._place_to_submit(entry)
+        except (ClosedError, StoppedError):
             return None
 
-    async def _run_one(
-        self, entry: Entry, report: Callable[[Outcome], None], slot: "Slot | _Follower", wait: bool
-    ) -> None:
+    async def _place_to_submit(self, entry: Entry) -> Place:
+        # The slot comes first: one who was refused keeps it while it waits for the pace, so nobody may wait for a
+        # slot and keep a place that the other needs.
+        slot = self.slots.try_acquire()
+        if slot is None:
+            self.listener(Queued(entry.id, entry.label))
+            slot = await self.stop.guard(self.slots.acquire())
+        try:
+            return await self.stop.guard(self.pace.enter(slot.release))
+        except BaseException:
+            slot.release()
+            raise
+
+    async def _run_one(self, entry: Entry, report: Callable[[Outcome], None], place: Place, wait: bool) -> None:
         started = self.clock()
         error: FluxError | None = None
         try:
-            entry = await self._advance(entry, slot, wait)
+            entry = await self._advance(entry, place, wait)
+        except ClosedError:
+            self.listener(Ended(entry.id, State.PLANNED))
+            return
         except StoppedError:
             if self.stop.signal_number is None:
                 return
@@ -162,22 +176,23 @@ class Engine:
             entry, error = self._reread(entry), failure
             if self.fail_fast or isinstance(failure, HALTING):
                 self.halted = self.halted or failure
+                self.pace.close()
         finally:
-            slot.release()
+            place.release()
         error = error or _shortfall(entry)
         self.listener(Ended(entry.id, entry.state))
         report(Outcome(entry, error, self.clock() - started))
 
-    async def _advance(self, entry: Entry, slot: "Slot | _Follower", wait: bool) -> Entry:
+    async def _advance(self, entry: Entry, place: Place, wait: bool) -> Entry:
         task: Task | None = None
         if entry.state is State.PLANNED:
-            entry, task = await self.submitter.submit(entry)
+            entry, task = await self.submitter.submit(entry, place)
         if entry.state is State.ACCEPTED:
             self._tell_accepted(entry)
             if not wait:  # whoever reads the id may wait for it at once, while this process goes on
                 return self.journal.move(entry, owner=None)
             entry, task = await self.stop.guard(self.watcher.watch(entry, task))
-        slot.release()  # the service is done with the task: the next may be sent while this one is saved
+        place.release()  # the service is done with the task: the next may be sent while this one is saved
         if entry.state is State.READY:
             entry = await self.stop.guard(self.saver.save(entry, task))
         return entry
@@ -202,19 +217,6 @@ class Engine:
             message = f"interrupted while a submission was under way; it may have been charged (entry {entry.id})"
             return InterruptError(message, signal_number=number, hint="see: flux history")
         return InterruptError("interrupted; nothing was sent", signal_number=number)
-
-
-class _Follower:
-    """A place among the tasks that are only followed, given back once."""
-
-    def __init__(self, followed: asyncio.Semaphore) -> None:
-        self._followed: asyncio.Semaphore | None = followed
-
-    def release(self) -> None:
-        """Give the place back; a second time does nothing."""
-        if self._followed:
-            self._followed.release()
-            self._followed = None
 
 
 def _shortfall(entry: Entry) -> PartialError | None:

@@ -55,6 +55,16 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Slowed:
+    """The service takes no more for now: the run goes on with `at_once` tasks, in `wait` seconds or later."""
+
+    entry: str
+    message: str
+    at_once: int
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
 class Fetching:
     """The task is done and its pictures are being downloaded."""
 
@@ -78,5 +88,5 @@ class Ended:
     state: str
 
 
-Event = Queued | Submitting | Accepted | Looked | Trouble | Fetching | Noted | Ended
+Event = Queued | Submitting | Accepted | Looked | Trouble | Slowed | Fetching | Noted | Ended
 Listener = Callable[[Event], None]

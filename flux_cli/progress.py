@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, TextIO
 
-from .events import Accepted, Ended, Event, Fetching, Looked, Noted, Queued, Submitting, Trouble
+from .events import Accepted, Ended, Event, Fetching, Looked, Noted, Queued, Slowed, Submitting, Trouble
 from .text import clean, counted, seconds, usd
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class PlainProgress:
         self._say, self._verbose = say, verbose
         self._labels: dict[str, str] = {}
         self._status: dict[str, str] = {}
+        self._slowest: int | None = None
 
     def __call__(self, event: Event) -> None:
         """Tell one event, if it is news."""
@@ -55,6 +56,8 @@ class PlainProgress:
                     self._tell(event.entry, f"{event.status} after {seconds(event.elapsed)}")
             case Trouble():
                 self._tell(event.entry, f"{event.message}; trying again in {seconds(event.wait)}")
+            case Slowed():
+                self._tell_slowed(event)
             case Noted():
                 self._tell(event.entry, event.message)
             case Fetching():
@@ -63,6 +66,15 @@ class PlainProgress:
             case Ended():
                 self._labels.pop(event.entry, None)
                 self._status.pop(event.entry, None)
+
+    def _tell_slowed(self, event: Slowed) -> None:
+        # The pace goes up and down as long as the run lasts: only a pace that is slower than any before is news.
+        if self._slowest is None or event.at_once < self._slowest:
+            self._slowest = event.at_once
+            pace = f"{counted(event.at_once, 'task')} at once for now, trying again in {seconds(event.wait)}"
+            self._say(f"the service is busy: {pace} ({event.message})")
+        elif self._verbose:
+            self._tell(event.entry, f"{event.message}; waiting for its turn")
 
     def _tell(self, entry: str, what: str) -> None:
         self._say(f"{self._labels.get(entry, entry)}: {what}")
@@ -113,6 +125,8 @@ class LiveProgress:
                 row.state = event.status
             case Trouble():
                 row.state = event.message
+            case Slowed():
+                row.state = "the service is busy"
             case Fetching():
                 row.state = "downloading"
             case Noted():

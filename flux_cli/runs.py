@@ -14,6 +14,7 @@ from .events import Listener
 from .interrupts import DetachedExecutor, Stop
 from .json_value import strings_in
 from .outcome import Outcome, exit_code
+from .pace import Pace
 from .saving import Saver
 from .session import Session
 from .submission import Submitter
@@ -167,4 +168,5 @@ def _engine(
         schedule=durations.schedule,
         clock=clock,
         slots=session.slots,
+        pace=Pace(session.concurrency, patience=timeout, clock=clock, sleep=sleep, scale=scale),
     )

@@ -15,16 +15,15 @@ from .budget import Budget
 from .client import Answer, PiAPIClient, refusal
 from .entry import Entry, Problem, State
 from .errors import FluxError, JournalError, NetworkError, UnknownChargeError
-from .events import Listener, Noted, Submitting, Trouble
+from .events import Listener, Noted, Slowed, Submitting, Trouble
 from .fate import RETRIES, Fate
 from .interrupts import Sleep, Stop, StoppedError
 from .journal import Journal
+from .pace import SHORTEST_WAIT, ImpatientError, Place
 from .polling import backoff
 from .task import Task
 from .text import usd
 
-SHORTEST_WAIT = 0.5
-"""Seconds between two tries, even when the server asks for none."""
 JOIN_SECONDS = 0.5
 """Between two looks at whether an identical request was accepted."""
 GRACE_SECONDS = 10.0
@@ -36,7 +35,7 @@ class Submitter:
     """Sends planned entries.
 
     body: makes what is sent for an entry; may upload pictures first, which costs nothing.
-    timeout: bounds, in seconds, how long a busy service is asked again.
+    timeout: bounds, in seconds, how long a service that cannot be reached is tried again.
     budgets: what all processes together may spend.
     life: seconds for which an identical request, submitted before, stands for one; 0: each is bought.
     """
@@ -53,11 +52,13 @@ class Submitter:
     budgets: Sequence[Budget]
     life: float
 
-    async def submit(self, entry: Entry) -> tuple[Entry, Task | None]:
+    async def submit(self, entry: Entry, place: Place) -> tuple[Entry, Task | None]:
         """The entry, accepted, and the task as the service first told of it; None for one that was submitted before.
 
+        place: in the pace of the run; given back, and taken again, whenever the service takes no more for now.
+
         Raises RefusedError, CreditsError, KeyRefusedError, NetworkError and BudgetError (the entry stays planned),
-        UnknownChargeError, JournalError, StoppedError.
+        UnknownChargeError, JournalError, StoppedError, ClosedError (the run has halted; the entry stays planned).
         """
         assert entry.request is not None
         self.listener(Submitting(entry.id, entry.label, entry.request.model))
@@ -74,10 +75,17 @@ class Submitter:
             if entry.state is State.PLANNED:  # an identical one is on its way: its answer decides
                 await self.stop.guard(self.sleep(JOIN_SECONDS * self.scale))
                 continue
+            place.sending()
             answer = await self._post(entry, body)
             if answer.fate is Fate.ACCEPTED and answer.task is not None:
-                return self._accepted(entry, answer.task), answer.task
+                entry = self._accepted(entry, answer.task)
+                place.accepted()
+                return entry, answer.task
             entry = self._refused(entry, answer)
+            if answer.fate is Fate.LATER:
+                await self._until_its_turn(entry, answer, place)
+                deadline = self.clock() + self.timeout
+                continue
             tries[answer.fate] += 1
             await self._before_another_try(entry, answer, tries[answer.fate], deadline)
 
@@ -119,14 +127,25 @@ class Submitter:
         self.journal.move(entry, state=State.REJECTED, problem=problem_of(error))
         raise error
 
+    async def _until_its_turn(self, entry: Entry, answer: Answer, place: Place) -> None:
+        try:
+            wait = place.refused(answer.retry_after)
+            self.listener(Slowed(entry.id, answer.message, place.at_once, wait))
+            await self.stop.guard(place.again())
+        except ImpatientError:
+            raise _not_submitted(answer) from None
+
     async def _before_another_try(self, entry: Entry, answer: Answer, tries: int, deadline: float) -> None:
-        limit = RETRIES.get(answer.fate, 0)
         asked = answer.retry_after if answer.retry_after is not None else backoff(tries, self.scale)
         wait = max(asked, SHORTEST_WAIT * self.scale)
-        if (limit is not None and tries > limit) or self.clock() + wait > deadline:
-            raise NetworkError(f"the task could not be submitted: {answer.message}", hint=_advice(answer.fate))
+        if tries > (RETRIES.get(answer.fate) or 0) or self.clock() + wait > deadline:
+            raise _not_submitted(answer)
         self.listener(Trouble(entry.id, answer.message, wait))
         await self.stop.guard(self.sleep(wait))
+
+
+def _not_submitted(answer: Answer) -> NetworkError:
+    return NetworkError(f"the task could not be submitted: {answer.message}", hint=_advice(answer.fate))
 
 
 def _advice(fate: Fate) -> str:

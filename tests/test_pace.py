@@ -1,0 +1,389 @@
+"""How many tasks at once: the window by itself, in virtual time, and the program against a service that has less room
+than it was told."""
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flux_cli.entry import State
+from flux_cli.errors import ExitCode
+from flux_cli.json_value import object_at
+from flux_cli.options import CommonOptions
+from flux_cli.pace import ClosedError, ImpatientError, Pace, Place
+from flux_cli.runs import finish
+from flux_cli.session import Session
+
+from .conftest import KEY, Flux
+from .servers import Service, miniature
+from .test_engine import planned
+from .test_promises import LOOK, POST, Entries, Start, refusal
+
+T = TypeVar("T")
+MOMENT = 1e-6
+"""In virtual time: everything that can happen without waiting has happened after it."""
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only while nothing else happens, and then at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        select = self._selector.select  # type: ignore[attr-defined]
+
+        def skip(timeout: float | None) -> Any:
+            assert timeout is not None, "all wait for ever"
+            self._now += timeout
+            return select(0)
+
+        self._selector.select = skip  # type: ignore[attr-defined]
+
+    def time(self) -> float:
+        return self._now
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def virtually(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(work)
+
+
+def new_pace(limit: int, *, patience: float = 1e9, scale: float = 1.0) -> Pace:
+    return Pace(limit, patience=patience, clock=now, sleep=asyncio.sleep, scale=scale)
+
+
+def free() -> None:
+    """A slot that nobody needs."""
+
+
+def sent(place: Place) -> Place:
+    place.sending()
+    return place
+
+
+class Line:
+    """A pace, and what must be true of it: who is inside, who waits, and how they were let in."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.pace = new_pace(limit, scale=0)  # without backoff: the quiet time is what the server asks for
+        self.inside: list[Place] = []
+        self.waiting: list[asyncio.Task[None]] = []
+        self.let_in: list[asyncio.Task[None] | None] = []
+        self.quiet = 0.0
+
+    def join(self, work: Callable[[], Awaitable[Place]]) -> None:
+        async def visit() -> None:
+            place = await work()
+            self.inside.append(place)
+            self.let_in.append(asyncio.current_task())
+            assert len(self.inside) <= self.pace.at_once
+            assert now() >= self.quiet
+
+        self.waiting.append(asyncio.create_task(visit()))
+
+    def come(self) -> None:
+        self.join(lambda: self.pace.enter(free))
+
+    def follow(self) -> None:
+        self.inside.append(self.pace.follow(free))
+
+    def accept(self, many: int) -> None:
+        for place in self.inside[:many]:
+            sent(place).accepted()
+
+    def refuse(self, many: int, asked: float) -> None:
+        refused, self.inside = self.inside[:many], self.inside[many:]
+        for place in refused:
+            place.sending()
+        for place in refused:
+            place.refused(asked)
+            self.quiet = max(self.quiet, now() + asked)
+
+            async def again(place: Place = place) -> Place:
+                await place.again()
+                return place
+
+            self.join(again)
+
+    def finish(self, number: int) -> None:
+        if self.inside:
+            place = self.inside.pop(number % len(self.inside))
+            place.release()
+            place.release()
+
+    def cancel(self, number: int) -> None:
+        if self.waiting:
+            self.waiting[number % len(self.waiting)].cancel()
+
+    async def settle(self, seconds: float = MOMENT) -> None:
+        await asyncio.sleep(seconds)
+        done = [task for task in self.waiting if task.done()]
+        for task in done:
+            if not task.cancelled():
+                task.result()
+        assert [task for task in done if not task.cancelled()] == self.let_in, "not in the order they came"
+        self.let_in.clear()
+        self.waiting = [task for task in self.waiting if not task.done()]
+        assert 1 <= self.pace.at_once <= self.limit
+        if self.waiting and now() > self.quiet + MOMENT:
+            assert len(self.inside) >= self.pace.at_once, "there is a place, and nobody was woken"
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("come")),
+    st.tuples(st.just("come")),
+    st.tuples(st.just("follow")),
+    st.tuples(st.sampled_from(["finish", "cancel"]), st.integers(0, 99)),
+    st.tuples(st.just("accept"), st.integers(1, 8)),
+    st.tuples(st.just("refuse"), st.integers(1, 8), st.sampled_from([0.0, 0.0, 1.0, 300.0])),
+    st.tuples(st.just("settle"), st.sampled_from([MOMENT, MOMENT, 0.5, 299.0])),
+)
+
+
+@given(st.integers(1, 8), st.lists(STEPS, min_size=20, max_size=60))
+def test_whatever_happens_the_window_has_its_bounds_and_the_line_its_order(limit: int, steps: list[Any]) -> None:
+    """Steps that are not settled between happen in the same moment: a place comes free as its heir goes away."""
+
+    async def main() -> None:
+        line = Line(limit)
+        for name, *values in steps:
+            step = getattr(line, name)(*values)
+            if name == "settle":
+                await step
+        while line.inside or line.waiting:
+            await line.settle(301)
+            while line.inside:
+                line.finish(0)
+        # The window is whole again: all places can be had, and not one more.
+        for _ in range(limit * limit):
+            accepted = line.pace.follow(free)
+            accepted.accepted()
+            accepted.release()
+        for _ in range(limit + 1):
+            line.come()
+        await line.settle()
+        assert (len(line.inside), len(line.waiting)) == (limit, 1)
+        line.cancel(0)
+        line.refuse(1, 300.0)
+        await line.settle()
+        line.cancel(0)
+        await line.settle()
+        assert asyncio.all_tasks() == {asyncio.current_task()}  # nobody sleeps for one who has gone
+
+    virtually(main())
+
+
+def test_refusals_of_submissions_that_left_together_count_once() -> None:
+    async def main() -> None:
+        pace = new_pace(10)
+        places = [sent(await pace.enter(free)) for _ in range(10)]
+        for place in places[:5]:
+            place.refused(None)
+        assert pace.at_once == 7
+        later = sent(places[5])
+        for place in places[6:]:
+            place.refused(None)
+        assert pace.at_once == 7
+        later.refused(None)  # it left after the decrease, alone
+        assert pace.at_once == 1
+
+    virtually(main())
+
+
+def test_a_server_that_asks_to_be_left_alone_is() -> None:
+    """By all, also by those who were not told; and a refusal that asks for less does not shorten it."""
+
+    async def main() -> None:
+        pace = new_pace(4)
+        told, also = sent(await pace.enter(free)), sent(await pace.enter(free))
+        assert told.refused(300.0) == 300
+        assert also.refused(2.0) == 300
+        newcomer = asyncio.create_task(pace.enter(free))
+        await asyncio.sleep(299)
+        assert not newcomer.done()
+        await newcomer
+        assert now() == pytest.approx(300)
+
+    virtually(main())
+
+
+def test_a_halt_sends_home_all_who_wait() -> None:
+    async def main() -> None:
+        pace = new_pace(4)
+        places = [sent(await pace.enter(free)) for _ in range(4)]
+        for place in places:
+            place.refused(300.0)
+        line = [asyncio.create_task(place.again()) for place in places]
+        newcomer = asyncio.create_task(pace.enter(free))
+        await asyncio.sleep(MOMENT)
+        pace.close()
+        results = await asyncio.gather(*line, newcomer, return_exceptions=True)
+        assert [type(result) for result in results] == [ClosedError] * 5
+        assert now() < 1
+
+    virtually(main())
+
+
+async def run(pace: Pace, submissions: int, room: int) -> Counter[str]:
+    """Submissions, twenty at once, to an account with room for some: what became of them."""
+    happened: Counter[str] = Counter()
+    slots, account = asyncio.Semaphore(20), asyncio.BoundedSemaphore(room)
+
+    async def one(place: Place) -> None:
+        try:
+            while True:
+                place.sending()
+                await asyncio.sleep(0.2)
+                if not account.locked():
+                    break
+                happened["refused"] += 1
+                place.refused(None)
+                await place.again()
+        except ImpatientError:
+            happened["gave up"] += 1
+        else:
+            await account.acquire()
+            place.accepted()
+            happened["accepted"] += 1
+            await asyncio.sleep(random.uniform(25.0, 35.0))
+            account.release()
+            await asyncio.sleep(0.5)  # until it is noticed
+        place.release()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(submissions):
+            await slots.acquire()
+            group.create_task(one(await pace.enter(slots.release)))
+    return happened
+
+
+@pytest.mark.parametrize("room", [1, 2, 5, 15])
+def test_a_run_finds_the_room_there_is(room: int) -> None:
+    """Few are refused, the account is seldom idle, and as long as some are taken nobody loses patience."""
+    random.seed(room)
+
+    async def main() -> None:
+        happened = await run(new_pace(20, patience=100.0), 40 * room, room)
+        assert happened["accepted"] == 40 * room
+        assert happened["refused"] < 120  # 1,000 and more when each tries by itself
+        assert now() < 40 * 30 * 1.25
+
+    virtually(main())
+
+
+def test_a_service_that_takes_nothing_is_asked_by_one_at_a_time_until_patience_ends() -> None:
+    random.seed(1)
+
+    async def main() -> None:
+        happened = await run(new_pace(20, patience=900.0), 20, 0)
+        assert happened["gave up"] == 20
+        assert 900 - 30 < now() <= 900 + 30
+        # 20 + 14 + 9 + ... until one is left, and that one every 15 s; 1,280 when each tries by itself
+        assert happened["refused"] < 170
+
+    virtually(main())
+
+
+# --- the program -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A service with room for two."""
+    with miniature(tmp_path / "free.db", plan="free", speed=50) as service:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        yield service
+
+
+def prompts(count: int) -> None:
+    """A prompt file, prompts.txt."""
+    Path("prompts.txt").write_text("".join(f"boat {number}\n" for number in range(count)))
+
+
+BATCH = "gen --from prompts.txt -m schnell --size 64x64"
+
+
+def test_ten_at_once_where_two_fit(flux: Flux, small: Service) -> None:
+    prompts(20)
+    result = flux(f"{BATCH} -j 10")
+
+    assert (result.code, len(result.out.split())) == (0, 20)
+    bought = Counter(object_at(charge.body, "input")["prompt"] for charge in small.charges)
+    assert set(bought.values()) == {1}
+    assert len(bought) == 20
+    refused = small.posts() - 20
+    assert 0 < refused < 50, "by itself each entry would be refused five times, 100 together"
+    told = [line for line in result.err.splitlines() if "busy" in line or "code 1400" in line]
+    assert len(told) <= 5
+    assert told[-1].startswith(("the service is busy: 1 task at once for now", "the service is busy: 2 tasks at once"))
+    assert told[-1].endswith("your plan's tasks are all running (code 1400))")
+
+
+def test_tasks_of_an_earlier_run_are_known_to_take_room(flux: Flux, small: Service) -> None:
+    prompts(2)
+    flux(f"{BATCH} --no-wait -q")
+    prompts(6)
+    result = flux(f"{BATCH} -j 2")
+
+    assert (result.code, len(result.out.split())) == (0, 6)
+    assert small.posts() == len(small.charges) == 6
+
+
+def test_a_retry_after_longer_than_the_time_out_is_not_waited_for(
+    flux: Flux, service: Service, entries: Entries
+) -> None:
+    service.answer(*POST, refusal(429, 1400, **{"retry-after": "60"}))
+    result = flux("gen boat --timeout 50")
+
+    assert result.code == 13
+    assert "flux: the task could not be submitted: no (code 1400); nothing was charged" in result.err
+    assert "trying again" not in result.err
+    assert service.posts() == 1
+    assert [entry.state for entry in entries()] == [State.PLANNED]
+
+
+def test_ctrl_c_while_all_wait(service: Service, start: Start, entries: Entries) -> None:
+    service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "300"})] * 99)
+    prompts(9)
+    process = start(f"{BATCH} -j 3")
+    assert process.stderr is not None
+    assert any(line.startswith("the service is busy: ") for line in iter(process.stderr.readline, ""))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out) == (130, "")
+    assert "flux: interrupted; nothing was sent" in err
+    assert "Traceback" not in err
+    assert service.posts() <= 3
+    assert service.charges == []
+    assert {entry.state for entry in entries()} == {State.PLANNED}
+
+
+def test_what_waits_is_not_sent_after_the_run_halted(flux: Flux, service: Service) -> None:
+    """The key is refused while two wait for the service: they would have been sent ten seconds later."""
+    flux("gen first --no-wait")
+    with Session(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
+        (first,) = session.entries()
+        claimed = session.journal.claim(first)
+        assert claimed is not None
+        service.answer(*LOOK, (503, {"retry-after": "1"}, b""), (401, {}, b""))
+        service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "10"})] * 2)
+        code = finish(session, [claimed, *planned(session, 4)])
+        states = [entry.state for entry in session.entries()]
+
+    assert code is ExitCode.CONFIG
+    assert states == [State.ACCEPTED] + [State.PLANNED] * 4
+    assert len(service.charges) == 1
