@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .adopting import adopt_seen
 from .asks import ask_rows, ask_words
 from .buying import (
     amount,
@@ -154,6 +155,7 @@ class Batch:
         encoded(session.body(next(iter(self._members)).request, {}))  # what every one of them would stumble over
         probe_folder(session.folder)
         session.journal.settle_dead()
+        adopt_seen(session)
         session.output.names_tasks = not wait
 
         async def feed(engine: "Engine") -> AsyncIterator[Entry | Outcome]:

@@ -20,7 +20,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Make pictures": {"gen": "create", "lora": "create", "controlnet": "create", "redux": "edit"},
     "Change pictures": {"edit": "edit", "inpaint": "edit", "outpaint": "edit"},
     "Make many": {"batch": "create"},
-    "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "history": "tasks"},
+    "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "settle": "tasks", "history": "tasks"},
     "Look at results": {"show": "results", "again": "results"},
     "Money": {"models": "choose", "cost": "choose", "balance": "choose"},
     "Set up": {"login": "setup", "logout": "setup", "config": "config"},

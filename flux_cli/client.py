@@ -21,7 +21,7 @@ from .config import is_loopback, is_picture_address
 from .errors import CreditsError, KeyRefusedError, NetworkError, RefusedError
 from .fate import Evidence, Fate, fate_of
 from .json_value import JsonObject, number_at, object_at, text_at
-from .replies import Reply, read_reply, told
+from .replies import Reply, read_reply, seen_task_id, told
 from .task import Task
 from .text import clean
 from .transport import Response, is_untrusted, plain_words, retry_after
@@ -40,13 +40,19 @@ RETRIED_STATUSES = frozenset({408, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one POST. `retry_after` is what the server asked for, in seconds, 0 to 300."""
+    """What became of one POST.
+
+    retry_after: what the server asked for, in seconds, 0 to 300.
+    evidence: what came back, in plain words, for the journal.
+    seen_id: a task id in an answer that cannot be read as a whole.
+    """
 
     fate: Fate
     task: Task | None
     message: str
     retry_after: float | None = None
     evidence: str = ""
+    seen_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class PiAPIClient:
 
     async def create(self, body: bytes) -> Answer:
         """`POST /task`, once (specification: Create Image Task). Never raises for what the server or network does."""
-        departed = False
+        departed, arrived = False, bytearray()
 
         async def watch(event: str, info: dict[str, Any]) -> None:
             nonlocal departed
@@ -135,12 +141,11 @@ class PiAPIClient:
 
         try:
             async with asyncio.timeout(POST_SECONDS):
-                response = await self._exchange(
-                    self._posts, "POST", f"{self._base}/task", content=body, headers=JSON, extensions={"trace": watch}
-                )
+                url, options = f"{self._base}/task", {"content": body, "headers": JSON, "extensions": {"trace": watch}}
+                response = await self._exchange(self._posts, "POST", url, arrived, **options)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             # In-process there is no trace to tell, and nothing that fails before it is sent.
-            return _lost(error, sent=departed or self._in_process)
+            return _lost(error, sent=departed or self._in_process, seen_id=seen_task_id(self._harmless(arrived)))
         return _answered(response)
 
     async def look(self, task_id: str) -> Task:
@@ -209,33 +214,41 @@ class PiAPIClient:
         """A request that costs nothing and may be repeated; it may take so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._exchange(self._gets, method, url, **options)
+                return await self._exchange(self._gets, method, url, bytearray(), **options)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             raise PassingTroubleError(plain_words(error)) from error
 
-    async def _exchange(self, client: httpx.AsyncClient, method: str, url: str, **options: Any) -> Response:
+    async def _exchange(
+        self, client: httpx.AsyncClient, method: str, url: str, arrived: bytearray, **options: Any
+    ) -> Response:
+        """A request and its response. `arrived` is filled with the body, and keeps what came when this is cut off."""
         started = time.monotonic()
         self._say(f"> {method} {url}")
         if self._trace and "content" in options:
             self._say(f"> {told(options['content'], 2000)}")
         async with client.stream(method, url, **options) as response:
-            content, complete = bytearray(), True
+            complete = True
             try:
                 async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > REPLY_BYTES:
+                    arrived += chunk
+                    if len(arrived) > REPLY_BYTES:
                         complete = False
                         break
             except httpx.HTTPError as error:
                 # A head without its body still tells something: 429 is 429.
                 self._say(f"< the body ended early: {plain_words(error)}")
                 complete = False
-        self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(content)} bytes")
+        self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(arrived)} bytes")
+        body = self._harmless(arrived)
+        self._say(f"< {told(body, 2000)}")
+        return Response(response.status_code, response.headers, body, complete)
+
+    def _harmless(self, content: bytes | bytearray) -> bytes:
+        """What came, without secrets."""
         body = bytes(content)
         for secret in self._secrets:
             body = body.replace(secret, b"[secret]")
-        self._say(f"< {told(body, 2000)}")
-        return Response(response.status_code, response.headers, body, complete)
+        return body
 
     def _say(self, line: str) -> None:
         if self._trace:
@@ -244,6 +257,7 @@ class PiAPIClient:
 
 def _answered(response: Response) -> Answer:
     reply = read_reply(response.content)
+    seen_id = None if reply.task else seen_task_id(response.content)
     evidence = Evidence(
         sent=True,
         status=response.status,
@@ -252,15 +266,18 @@ def _answered(response: Response) -> Answer:
         code=reply.code,
         message=reply.message,
         task_id=reply.task.id if reply.task else None,
+        seen_id=seen_id,
     )
-    fate = fate_of(evidence)
-    evidence_text = f"HTTP {response.status}; body: {told(response.content) or 'empty'}"
-    return Answer(fate, reply.task, _words(response.status, reply), retry_after(response.headers), evidence_text)
+    cut = "" if response.complete else ", cut short"
+    came = f"the answer was HTTP {response.status}{cut}; its text: {told(response.content) or 'none'}"
+    words = _words(response.status, reply) if response.complete else f"HTTP {response.status}, cut short"
+    return Answer(fate_of(evidence), reply.task, words, retry_after(response.headers), came, seen_id)
 
 
-def _lost(error: Exception, *, sent: bool) -> Answer:
-    fate = fate_of(Evidence(sent=sent, untrusted=is_untrusted(error)))
-    return Answer(fate, None, plain_words(error), None, f"no answer: {type(error).__name__}")
+def _lost(error: Exception, *, sent: bool, seen_id: str | None) -> Answer:
+    fate = fate_of(Evidence(sent=sent, untrusted=is_untrusted(error), seen_id=seen_id))
+    words = plain_words(error)
+    return Answer(fate, None, words, None, f"{words} ({type(error).__name__})", seen_id)
 
 
 def _words(status: int, reply: Reply) -> str:

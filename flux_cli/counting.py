@@ -10,6 +10,8 @@ from decimal import Decimal
 from .entry import CHARGED, State
 from .outcome import Outcome
 
+FAILURES = (State.FAILED, State.REJECTED, State.EXPIRED, State.FORGOTTEN)
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -43,7 +45,7 @@ class Tally:
             "saved": states[State.SAVED] - self.before,
             "bought before": self.before + self.existing,
             "running": states[State.ACCEPTED] + states[State.READY],
-            "failed": states[State.FAILED] + states[State.REJECTED] + states[State.EXPIRED],
+            "failed": sum(states[state] for state in FAILURES),
             "unknown": states[State.UNKNOWN] + states[State.SENDING],
             "not begun": total - self.existing - states.total() + states[State.PLANNED],
         }

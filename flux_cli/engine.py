@@ -215,7 +215,7 @@ class Engine:
             return InterruptError(message, signal_number=number, hint="fetch it at no cost: flux resume")
         if entry.state in (State.SENDING, State.UNKNOWN):
             message = f"interrupted while a submission was under way; it may have been charged (entry {entry.id})"
-            return InterruptError(message, signal_number=number, hint="see: flux history")
+            return InterruptError(message, signal_number=number, hint=f"see what to do: flux settle {entry.id}")
         return InterruptError("interrupted; nothing was sent", signal_number=number)
 
 

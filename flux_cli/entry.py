@@ -1,7 +1,7 @@
 """An entry of the journal: one paid task, from plan to picture.
 
 planned -> sending -> accepted -> ready -> saved
-side exits: rejected, unknown, failed, expired
+side exits: rejected, unknown, forgotten, failed, expired
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import UsageError
+from .errors import ExitCode, UsageError
 from .json_value import Json
 from .names import OutputPlan
 from .request import TaskRequest
@@ -32,6 +32,7 @@ class State(StrEnum):
     SAVED = "saved"
     REJECTED = "rejected"
     UNKNOWN = "unknown"
+    FORGOTTEN = "forgotten"
     FAILED = "failed"
     EXPIRED = "expired"
 
@@ -43,7 +44,9 @@ NEXT: dict[State, frozenset[State]] = {
     State.SENDING: frozenset({State.PLANNED, State.ACCEPTED, State.REJECTED, State.UNKNOWN}),
     State.ACCEPTED: frozenset({State.READY, State.FAILED, State.EXPIRED}),
     State.READY: frozenset({State.READY, State.SAVED, State.EXPIRED}),
-    State.UNKNOWN: frozenset({State.ACCEPTED}),
+    State.UNKNOWN: frozenset({State.ACCEPTED, State.FORGOTTEN}),
+    # A task that was given up may turn up after all.
+    State.FORGOTTEN: frozenset({State.ACCEPTED}),
     # When the user asks for it once more: a gateway may have said what the service would not.
     State.EXPIRED: frozenset({State.ACCEPTED}),
 }
@@ -83,8 +86,10 @@ class Problem:
 class Entry:
     """One paid task.
 
-    row: how a batch knows it again. seconds: what the task took (see `durations`). Other times are seconds since the
-    epoch; `price` is USD; `request` is None for a task from elsewhere.
+    row: how a batch knows it again. seconds: what the task took (see `durations`).
+    seen_id: a task id that stood in an answer which could not be read: this entry's, perhaps.
+    replaces: the entry with a lost answer that this one sends once more.
+    Other times are seconds since the epoch; `price` is USD; `request` is None for a task from elsewhere.
     """
 
     id: str
@@ -103,6 +108,8 @@ class Entry:
     problem: Problem | None = None
     evidence: str | None = None
     row: str | None = None
+    seen_id: str | None = None
+    replaces: str | None = None
     submitted: float | None = None
     accepted: float | None = None
     ended: float | None = None
@@ -112,6 +119,11 @@ class Entry:
     def label(self) -> str:
         """What a person knows the entry by."""
         return self.request.operation.prompt if self.request else self.task_id or self.id
+
+
+def given_up(how: str) -> Problem:
+    """Why an entry with a lost answer is forgotten."""
+    return Problem("forgotten", f"the answer to the submission was lost, and it was {how}", int(ExitCode.PARTIAL))
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -145,6 +157,8 @@ def to_row(entry: Entry) -> dict[str, Json]:
         "problem": None if problem is None else _dump(asdict(problem)),
         "evidence": entry.evidence,
         "row": entry.row,
+        "seen_id": entry.seen_id,
+        "replaces": entry.replaces,
         "submitted": entry.submitted,
         "accepted": entry.accepted,
         "ended": entry.ended,
@@ -172,6 +186,8 @@ def from_row(row: "sqlite3.Row") -> Entry:
         problem=None if problem is None else Problem(problem["code"], problem["message"], problem["exit_code"]),
         evidence=row["evidence"],
         row=row["row"],
+        seen_id=row["seen_id"],
+        replaces=row["replaces"],
         submitted=row["submitted"],
         accepted=row["accepted"],
         ended=row["ended"],

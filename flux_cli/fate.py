@@ -39,6 +39,7 @@ class Evidence:
     status: the response's HTTP status; None when no response head came.
     complete: the body came to its end.
     well_formed, code, message, task_id: of the body, as `replies.read_reply` reads it.
+    seen_id: an id in a body that as such tells of no task: it may have been cut behind it.
     """
 
     sent: bool
@@ -49,6 +50,7 @@ class Evidence:
     code: int | None = None
     message: str = ""
     task_id: str | None = None
+    seen_id: str | None = None
 
 
 BUSY_TEXT = "too many requests"
@@ -62,6 +64,8 @@ def fate_of(evidence: Evidence) -> Fate:
     """The fate of a submission. Total: every evidence has one, and doubt is UNKNOWN."""
     if evidence.task_id is not None and is_task_id(evidence.task_id):
         return Fate.ACCEPTED
+    if evidence.seen_id is not None:  # whatever else the answer says: there may be a task
+        return Fate.UNKNOWN
     if evidence.status is None:
         return Fate.UNKNOWN if evidence.sent else Fate.UNTRUSTED if evidence.untrusted else Fate.NOT_SENT
     return _fate_of_response(evidence, evidence.status)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
+from .adopting import adopt_seen, recognised
 from .buying import probed
 from .client import NoSuchTaskError, PassingTroubleError, PiAPIClient
 from .compose import name_values
@@ -62,18 +63,23 @@ async def _show_one(session: Session, client: PiAPIClient, word: str) -> None:
     if task_id is None:
         assert entry is not None
         raise past_error(entry)
-    try:
-        task = await client.look(task_id)
-    except NoSuchTaskError as error:
-        raise RefusedError(f"the service knows no task {task_id}: {error}", code="no_such_task", money="") from error
-    except PassingTroubleError as error:
-        raise NetworkError(f"task {task_id} could not be looked at: {error.message}", money="") from error
+    task = await look_at(client, task_id)
     if session.output.mode is Mode.JSON:
         session.output.record("task", _task_json(task, entry))
         return
     session.output.result(f"{task.id} {task.status.word}")
     if task.status.phase is Phase.FAILED and task.error:
         session.output.note(f"{task.id}: {task.error.message}")
+
+
+async def look_at(client: PiAPIClient, task_id: str) -> Task:
+    """The task now. Raises RefusedError when there is none, NetworkError, KeyRefusedError."""
+    try:
+        return await client.look(task_id)
+    except NoSuchTaskError as error:
+        raise RefusedError(f"the service knows no task {task_id}: {error}", code="no_such_task", money="") from error
+    except PassingTroubleError as error:
+        raise NetworkError(f"task {task_id} could not be looked at: {error.message}", money="") from error
 
 
 def _task_json(task: Task, entry: Entry | None) -> JsonObject:
@@ -144,14 +150,14 @@ async def _followed(
             try:
                 if isinstance(word, UsageError):
                     raise word
-                known = session.find(word)
+                known = session.find(word) or await recognised(session, word)
                 task = (known.task_id or known.id) if known else word
                 if seen.count(task) > 1:
                     continue
                 tasks += 1
                 if tasks > 1 and _takes_one(save, first):
                     raise UsageError(f"-o names one file, and there is also task {task}", hint=TEMPLATE_HINT, money="")
-                item = _to_wait_for(session, word, known, save)
+                item = to_wait_for(session, word, known, save)
             except FluxError as error:
                 session.output.failure(error)
                 wrong[error.exit_code] = error
@@ -159,7 +165,7 @@ async def _followed(
                 yield item
 
 
-def _to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:
+def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:
     """An entry to bring to its end, or the outcome of one that has ended. `known` is the newest one with this id."""
     if known is None:
         return _adopted(session, word, save)
@@ -198,7 +204,7 @@ def _adopted(session: Session, task_id: str, save: SaveOptions) -> Entry:
 def past_error(entry: Entry) -> FluxError:
     """The error that an entry ended with, told again."""
     if entry.state is State.UNKNOWN:
-        return lost_answer(entry, entry.evidence or "no evidence")
+        return lost_answer(entry)
     if entry.state is State.SENDING:
         return JournalError(f"entry {entry.id} is being submitted by another flux", code="busy")
     if entry.problem is None:
@@ -211,6 +217,7 @@ def past_error(entry: Entry) -> FluxError:
 def resume_all(session: Session) -> ExitCode:
     """Finish every accepted or ready entry of this service and profile; exit 7 while an unknown is left."""
     session.journal.settle_dead()
+    adopt_seen(session)
     mine: list[Entry] = []
     ended: list[FluxError | None] = []
     for entry in session.entries(*UNFINISHED):

@@ -37,7 +37,8 @@ def _warn_of_unknowns(session: Session) -> None:
     if unknown:
         risk = sum(entry.price for entry in unknown if entry.price is not None)
         number = counted(len(unknown), "submission")
-        session.output.note(f"{number} with a lost answer, {usd(risk)} at risk; see: flux resume" if risk else number)
+        risked = f"at most {usd(risk)} was charged" if risk else "they may have been charged"
+        session.output.note(f"{number} with a lost answer: {risked}; go on with: flux settle ENTRY")
 
 
 def _history_json(entry: Entry) -> JsonObject:
@@ -46,8 +47,10 @@ def _history_json(entry: Entry) -> JsonObject:
         code, message = entry.problem.code, entry.problem.message
         problem = {"code": code, "message": message, "exit_code": entry.problem.exit_code}
     created = datetime.fromtimestamp(entry.created).astimezone().isoformat(timespec="seconds")
-    service = {"service": entry.service, "profile": entry.profile}
-    return {**entry_json(entry), "created_at": created, **service, "evidence": entry.evidence, "error": problem}
+    stored: JsonObject = {
+        name: getattr(entry, name) for name in ("service", "profile", "evidence", "seen_id", "replaces")
+    }
+    return {**entry_json(entry), "created_at": created, **stored, "error": problem}
 
 
 def _history_line(entry: Entry) -> str:
@@ -55,4 +58,4 @@ def _history_line(entry: Entry) -> str:
     cost = usd(entry.price) if entry.price is not None else "-"
     what = ", ".join(shown(file.path) for file in entry.files) or (entry.task_id if entry.request else "") or ""
     label = clean(entry.label, 50)
-    return f"{entry.id}  {when}  {entry.state:<8}  {cost:>7}  {label}" + (f"  {what}" if what else "")
+    return f"{entry.id}  {when}  {entry.state:<9}  {cost:>7}  {label}" + (f"  {what}" if what else "")

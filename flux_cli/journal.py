@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from .budget import Allowance, Budget
-from .entry import NEXT, Entry, State, from_row, new_id, to_row
+from .entry import NEXT, Entry, State, from_row, given_up, new_id, to_row
 from .errors import JournalError
 from .json_value import Json
 from .locks import Lock, is_held
@@ -145,6 +145,17 @@ class Journal:
             newest = self.find_row(row, service=service, profile=profile)
             return self._insert(entry) if (newest and newest.id) == (known and known.id) else None
 
+    def replan(self, entry: Entry, *, price: Decimal) -> Entry:
+        """A new entry for the request of one with a lost answer, which is forgotten: both are durable, or neither."""
+        again = Entry(
+            new_id(), State.PLANNED, entry.service, entry.profile, entry.output, self._now(), self.owner,
+            entry.request, price, row=entry.row, replaces=entry.id,
+        )  # fmt: skip
+        self._survive_power_cuts(True)
+        with self._transaction():
+            self.move(entry, state=State.FORGOTTEN, problem=given_up(f"sent once more as entry {again.id}"))
+            return self._insert(again)
+
     def adopt(
         self,
         task_id: str,
@@ -253,15 +264,15 @@ class Journal:
 
     def entries(
         self, *, states: Iterable[State] = (), service: str | None = None, profile: str | None = None,
-        newest_first: bool = False, limit: int = -1,
+        task_id: str | None = None, newest_first: bool = False, limit: int = -1,
     ) -> list[Entry]:  # fmt: skip
-        """Entries in these states (empty: all), of a service and a profile, in the order they were made."""
+        """Entries in these states (empty: all), of a service, a profile and a task, in the order they were made."""
         wanted = [str(state) for state in states]
         conditions, values = ["1"], list[Json]()
         if wanted:
             conditions.append(f"state IN ({', '.join('?' * len(wanted))})")
             values += wanted
-        for name, value in (("service", service), ("profile", profile)):
+        for name, value in (("service", service), ("profile", profile), ("task_id", task_id)):
             if value is not None:
                 conditions.append(f"{name} = ?")
                 values.append(value)
@@ -282,6 +293,10 @@ class Journal:
     def find_row(self, row: str, *, service: str, profile: str) -> Entry | None:
         """The newest entry of a service and profile that a batch made for this row."""
         return self._one("row = ? AND service = ? AND profile = ?", row, service, profile)
+
+    def replacement(self, entry: Entry) -> Entry | None:
+        """The entry that sends this one once more."""
+        return self._one("replaces = ?", entry.id)
 
     def _one(self, condition: str, *values: str) -> Entry | None:
         with self._errors():

@@ -88,13 +88,13 @@ def show_spent(session: Session, command: list[str] | None, since: str | None, b
     split = SPLITS[by] if by else lambda entry: "total"
     spent: defaultdict[str, Decimal] = defaultdict(Decimal)
     risk: defaultdict[str, Decimal] = defaultdict(Decimal)
-    tasks: defaultdict[str, int] = defaultdict(int)
+    tasks: defaultdict[str, set[str]] = defaultdict(set)  # one may have been fetched by several entries
     for entry in entries:
         name, price = split(entry), entry.price or Decimal(0)
         (risk if entry.state is State.UNKNOWN else spent)[name] += price
-        tasks[name] += 1
+        tasks[name].add(entry.task_id or entry.id)
     for name in sorted(tasks) or ["total"]:
-        _tell_spent(session, name, tasks[name], spent[name], risk[name])
+        _tell_spent(session, name, len(tasks[name]), spent[name], risk[name])
     for allowance in session.allowances():
         _tell_left(session, allowance)
     return ExitCode.OK

@@ -82,7 +82,15 @@ def read_task(data: JsonObject) -> Task | None:
         created=_moment(text_at(data, "meta", "created_at")),
         started=_moment(text_at(data, "meta", "started_at")),
         ended=_moment(text_at(data, "meta", "ended_at")),
+        prompt=text_at(data, "input", "prompt") or None,
+        seed=_seed(data),
     )
+
+
+def _seed(data: JsonObject) -> int | None:
+    """The seed, where it is told: what was not given is repeated as 0 or -1 (docs/service.md, section 2)."""
+    seeds = (number_at(data, "input", "seed"), number_at(data, "output", "seed"))
+    return next((seed for seed in seeds if seed is not None and seed > 0), None)
 
 
 def _task_error(data: JsonObject) -> TaskError:
@@ -114,6 +122,18 @@ def _moment(text: str) -> datetime | None:
         return moment.astimezone(UTC) if moment.year > 1 else None
     except (ValueError, OverflowError):
         return None
+
+
+_SEEN_ID = re.compile(rb'"task_id"\s*:\s*"([A-Za-z0-9_-]{1,128})"')
+
+
+def seen_task_id(content: bytes) -> str | None:
+    """A task id that stands whole in an answer, although the answer as such cannot be read.
+
+    A prompt that the answer repeats cannot pretend to be one: within a JSON string every quote has a backslash.
+    """
+    match = _SEEN_ID.search(content)
+    return match[1].decode("ascii") if match else None
 
 
 def told(content: bytes, limit: int = 300) -> str:

@@ -15,6 +15,7 @@ from .interrupts import DetachedExecutor, Stop
 from .json_value import strings_in
 from .outcome import Outcome, exit_code
 from .pace import Pace
+from .request import TaskRequest
 from .saving import Saver
 from .session import Session
 from .submission import Submitter
@@ -33,7 +34,7 @@ Feed = Callable[[Engine], AsyncIterator[Entry | Outcome]]
 
 def finish(
     session: Session,
-    entries: Sequence[Entry],
+    entries: Sequence[Entry | Outcome],
     *,
     wait: bool = True,
     new: bool = False,
@@ -41,7 +42,7 @@ def finish(
 ) -> ExitCode:
     """Bring entries that this process owns as far as they will go, telling each outcome as it comes."""
 
-    async def feed(engine: Engine) -> AsyncIterator[Entry]:
+    async def feed(engine: Engine) -> AsyncIterator[Entry | Outcome]:
         for entry in entries:
             yield entry
 
@@ -113,9 +114,11 @@ def stopped_at_once(entry: Entry, signal_number: int) -> InterruptError:
     """The error for an entry that a second signal cut off."""
     if entry.state in (State.SENDING, State.UNKNOWN):  # `sending` when the journal could not be written
         message = f"stopped at once; entry {entry.id} may have been charged"
+        hint = f"see what to do: flux settle {entry.id}"
     else:
         message = f"stopped at once; task {entry.task_id} is paid for and runs on"
-    return InterruptError(message, signal_number=signal_number, hint="see: flux history; flux resume")
+        hint = "fetch it at no cost: flux resume"
+    return InterruptError(message, signal_number=signal_number, hint=hint)
 
 
 async def _run(
@@ -142,6 +145,12 @@ async def _run(
                         raise
 
 
+def pictures_sent(session: Session, request: TaskRequest) -> list[str]:
+    """The references to local pictures that stand in a request as it is sent: a dialect may leave one out."""
+    written = set(strings_in(session.body(request, {})))
+    return [image for image in request.local_images if image in written]
+
+
 def _engine(
     session: Session, client: PiAPIClient, downloader: Downloader, listener: Listener, stop: Stop, life: float
 ) -> Engine:
@@ -152,9 +161,7 @@ def _engine(
 
     async def body(entry: Entry) -> bytes:
         assert entry.request is not None
-        # A dialect may leave a picture out: only those that stand in the body are uploaded.
-        written = set(strings_in(session.body(entry.request, {})))
-        needed = [image for image in entry.request.local_images if image in written]
+        needed = pictures_sent(session, entry.request)
         return encoded(session.body(entry.request, await uploader.addresses(entry, needed)))
 
     durations = Durations(session.catalog, journal, session.service, scale)

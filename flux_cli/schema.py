@@ -48,4 +48,9 @@ MIGRATIONS: tuple[str, ...] = (
     "CREATE INDEX entries_spent ON entries (service, profile, price, state, submitted)",
     # What the task took at the service, in seconds at a time scale of 1: looks at the next ones are timed by it.
     "ALTER TABLE entries ADD COLUMN seconds REAL",
+    # A task id in an answer that could not be read.
+    "ALTER TABLE entries ADD COLUMN seen_id TEXT",
+    # The entry with a lost answer that this one sends once more: never more than one does.
+    "ALTER TABLE entries ADD COLUMN replaces TEXT",
+    "CREATE UNIQUE INDEX entries_replaces ON entries (replaces)",
 )

@@ -273,9 +273,10 @@ class Session:
         account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
         return Slots(self.paths.slots / account, self.concurrency, warn=self.output.warn)
 
-    def entries(self, *states: "State") -> "list[Entry]":
-        """The journal's entries of this service and profile that are in one of `states`."""
-        return self.journal.entries(states=states, service=self.service, profile=self.settings.profile)
+    def entries(self, *states: "State", task_id: str | None = None) -> "list[Entry]":
+        """The journal's entries of this service and profile that are in one of `states`, or of one task."""
+        profile = self.settings.profile
+        return self.journal.entries(states=states, service=self.service, profile=profile, task_id=task_id)
 
     def find(self, word: str) -> "Entry | None":
         """The newest entry of this service and profile with this id or this task id."""

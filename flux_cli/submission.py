@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .budget import Budget
@@ -22,10 +22,12 @@ from .journal import Journal
 from .pace import SHORTEST_WAIT, ImpatientError, Place
 from .polling import backoff
 from .task import Task
-from .text import usd
+from .text import clean, usd
 
 JOIN_SECONDS = 0.5
 """Between two looks at whether an identical request was accepted."""
+LABEL = 40
+"""Characters of a prompt by which a person knows it again."""
 GRACE_SECONDS = 10.0
 """How long a POST in flight may still answer after the user asked to stop: its charge must not be lost."""
 
@@ -100,10 +102,11 @@ class Submitter:
             self._record_unknown(entry, f"ended by {type(error).__name__}")
             raise
 
-    def _record_unknown(self, entry: Entry, evidence: str) -> None:
+    def _record_unknown(self, entry: Entry, evidence: str, seen_id: str | None = None) -> Entry:
         # Left at `sending` by a journal that cannot be written, the entry becomes unknown when this process is gone.
         with contextlib.suppress(JournalError):
-            self.journal.move(entry, state=State.UNKNOWN, evidence=evidence)
+            return self.journal.move(entry, state=State.UNKNOWN, evidence=evidence, seen_id=seen_id)
+        return replace(entry, seen_id=seen_id)
 
     def _accepted(self, entry: Entry, task: Task) -> Entry:
         try:
@@ -119,8 +122,7 @@ class Submitter:
     def _refused(self, entry: Entry, answer: Answer) -> Entry:
         """The entry, planned again, when the POST may be repeated; otherwise its end is journalled and raised."""
         if answer.fate is Fate.UNKNOWN:
-            self._record_unknown(entry, f"{answer.message}; {answer.evidence}")
-            raise lost_answer(entry, answer.message)
+            raise lost_answer(self._record_unknown(entry, answer.evidence, answer.seen_id), answer.message)
         if answer.fate in RETRIES or answer.fate is Fate.UNTRUSTED:
             return self.journal.move(entry, state=State.PLANNED)
         error = refusal(answer)
@@ -156,13 +158,15 @@ def _advice(fate: Fate) -> str:
     return "check the connection, then run it again"
 
 
-def lost_answer(entry: Entry, message: str) -> UnknownChargeError:
-    """The error for a submission whose answer was lost."""
-    risk = f" ({usd(entry.price)} at risk)" if entry.price is not None else ""
+def lost_answer(entry: Entry, why: str = "") -> UnknownChargeError:
+    """The error for a submission whose answer was lost; `why` in a few words, when it has just happened."""
+    message = f'the answer to the submission of "{clean(entry.label, LABEL)}" was lost'
+    charged = "it may have been charged" if entry.price is None else f"at most {usd(entry.price)} was charged"
+    hint = f"see what to do: flux settle {entry.id}"
+    if entry.seen_id:
+        hint = f"a part came, with task {entry.seen_id}; to fetch it, if it is the one: flux resume"
     return UnknownChargeError(
-        f"the answer to the submission was lost: {message}{risk}",
-        hint=f"entry {entry.id} in: flux history; look in the PiAPI workspace whether the task exists, "
-        "then: flux wait TASK_ID",
+        f"{message}: {why}" if why else message, hint=hint, money=f"{charged}, and it is not sent again by itself"
     )
 
 

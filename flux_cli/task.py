@@ -65,6 +65,7 @@ class Task:
     inline: pictures that came inside the reply, base64.
     error: set only when the task failed (live replies carry `error.code = 0` on success).
     created, started, ended: UTC, None while the service has not got there.
+    prompt, seed: of the request, as far as the reply repeats them.
     """
 
     id: str
@@ -77,3 +78,5 @@ class Task:
     created: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
+    prompt: str | None = None
+    seed: int | None = None

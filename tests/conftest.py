@@ -16,7 +16,7 @@ from flux_cli.entry import Entry
 from flux_cli.journal import Journal
 from flux_cli.paths import Paths
 
-from .servers import Service, miniature
+from .servers import BreakingProxy, Service, breaking, miniature
 
 KEY = "test-key-0123456789abcdef"
 
@@ -85,6 +85,14 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
         monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
         monkeypatch.setenv("FLUX_UPLOAD_URL", running.origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        yield running
+
+
+@pytest.fixture
+def proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakingProxy]:
+    """A breaking proxy that the program talks to instead of the service."""
+    with breaking(service) as running:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
         yield running
 
 

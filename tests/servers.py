@@ -154,6 +154,7 @@ class _Connection(socketserver.BaseRequestHandler):
     def relay(self, client: socket.socket, upstream: socket.socket) -> None:
         """Pass bytes on in both directions, until a request meets a breaker and its answer comes."""
         rule: Breaker | None = None
+        passed = 0
         while True:
             for side in select.select([client, upstream], [], [])[0]:
                 chunk = side.recv(65536)
@@ -167,7 +168,10 @@ class _Connection(socketserver.BaseRequestHandler):
                     rule = None
                     client.sendall(chunk)
                 else:
-                    client.sendall(chunk[: rule.answer_bytes])
+                    client.sendall(chunk[: rule.answer_bytes - passed])
+                    passed += len(chunk)
+                    if passed < rule.answer_bytes:
+                        continue
                     if rule.hold:
                         client.recv(1)
                     return

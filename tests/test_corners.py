@@ -148,7 +148,7 @@ def test_status_of_a_lost_submission_does_not_say_that_nothing_was_charged(
     result = flux(f"status {entry.id}")
 
     assert result.code == 7
-    assert "it may have been charged" in result.err
+    assert "at most $0.015 was charged" in result.err
 
 
 def test_a_key_refused_while_a_task_runs(flux: Flux, service: Service) -> None:

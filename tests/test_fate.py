@@ -32,6 +32,10 @@ ROWS: dict[str, tuple[Fate, list[Evidence]]] = {
         *[reply(status, code, "too many requests", TASK) for status in (200, 302, 429, 504) for code in (None, 1400)],
         replace(LOST, task_id=TASK), Evidence(True, status=200, task_id=TASK),
     ]),
+    "a task id in what tells of no task, whatever else it says": (Fate.UNKNOWN, [
+        *[replace(bare(status, complete=False), seen_id=TASK) for status in (200, 400, 402, 429, 500, 521)],
+        replace(reply(429, 1400, "too many requests"), seen_id=TASK), replace(LOST, seen_id=TASK),
+    ]),
     "nothing was sent": (Fate.NOT_SENT, [Evidence(sent=False)]),
     "nothing was sent: the certificate": (Fate.UNTRUSTED, [Evidence(sent=False, untrusted=True)]),
     "HTTP 429, with any body or none": (Fate.LATER, [
@@ -106,6 +110,7 @@ EVIDENCE = st.builds(
     code=st.none() | st.sampled_from(CODES) | st.integers(),
     message=st.sampled_from(WORDS) | st.text(max_size=20),
     task_id=st.none() | st.sampled_from(("", TASK, "a/b", "x" * 200)) | st.text(max_size=9),
+    seen_id=st.none() | st.none() | st.just(TASK),
 )
 
 
@@ -118,6 +123,9 @@ def test_nothing_is_sent_again_without_proof(evidence: Evidence) -> None:
     assert isinstance(fate, Fate)
     if fate is Fate.ACCEPTED:
         assert re.fullmatch(r"[A-Za-z0-9_-]{1,128}", evidence.task_id or "")
+        return
+    if evidence.seen_id:
+        assert fate is Fate.UNKNOWN
         return
     status, whole_json = evidence.status, evidence.complete and evidence.well_formed
     if status is None:

@@ -1,4 +1,4 @@
-"""Commands about tasks that exist already. None of them costs anything."""
+"""Commands about tasks that exist already. None of them costs anything, but `flux settle --resubmit`."""
 
 from typing import Annotated
 
@@ -12,6 +12,20 @@ Ids = Annotated[
     list[str],
     typer.Argument(metavar="ID...", help="Task ids or journal entries; - reads them from stdin.", show_default=False),
 ]
+Entries = Annotated[
+    list[str],
+    typer.Argument(metavar="ENTRY...", help="Journal entries; - reads them from stdin.", show_default=False),
+]
+AdoptOption = Annotated[
+    str | None, typer.Option("--adopt", metavar="TASK_ID", help="It is this task: fetch it, at no further cost.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="With --adopt: also when the task looks different.")]
+ForgetOption = Annotated[bool, typer.Option("--forget", help="There is no task, or it does not matter.")]
+ResubmitOption = Annotated[bool, typer.Option("--resubmit", help="Send the request once more, and pay for that.")]
+MaxCostOption = Annotated[
+    str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")
+]
+YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")]
 StateOption = Annotated[
     str | None, typer.Option("--state", help="Only entries in this state: saved, accepted, unknown, ...")
 ]
@@ -53,6 +67,30 @@ def resume(session: Session, waiting: WaitOptions) -> ExitCode:
     from ..following import resume_all
 
     return resume_all(session)
+
+
+def settle(
+    session: Session,
+    entries: Entries,
+    waiting: WaitOptions,
+    adopt: AdoptOption = None,
+    force: ForceOption = False,
+    forget: ForgetOption = False,
+    resubmit: ResubmitOption = False,
+    max_cost: MaxCostOption = None,
+    yes: YesOption = False,
+) -> ExitCode:
+    """Say what became of submissions whose answers were lost.
+
+    Without a choice it tells what is known of them, and the ways on.
+
+    flux settle k3v9q2xy --adopt 1631d053-2352-4add-95cc-360fc52d5f89
+
+    flux history --state unknown -q | flux settle - --forget
+    """
+    from ..settling import Choice, settle_entries
+
+    return settle_entries(session, entries, Choice(adopt, force, forget, resubmit, max_cost, yes))
 
 
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> ExitCode:

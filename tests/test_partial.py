@@ -1,0 +1,183 @@
+"""Answers of which a part came: a task's id that stands whole in it is never lost, and nothing is bought twice."""
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from flux_cli import client
+from flux_cli.client import Answer, PiAPIClient
+from flux_cli.entry import State
+from flux_cli.fate import RETRIES, Fate
+from flux_cli.replies import seen_task_id
+
+from .conftest import KEY, Flux
+from .servers import Breaker, BreakingProxy, Service
+from .test_promises import GEN, POST, Entries
+
+ID = "1631d053-2352-4add-95cc-360fc52d5f89"
+REPLY = {
+    "code": 200,
+    "data": {
+        "task_id": ID,
+        "model": "Qubico/flux1-schnell",
+        "task_type": "img2img",
+        "status": "pending",
+        "config": {"webhook_config": {"endpoint": "https://webhook.site/xxxx", "secret": ""}},
+        "input": {"prompt": "a bear", "negative_prompt": "", "width": 0, "height": 0, "steps": 0},
+        "output": None,
+        "meta": {"created_at": "2024-09-25T07:40:08.333962391Z", "started_at": "0001-01-01T00:00:00Z"},
+        "error": {"code": 0, "raw_message": "", "message": "", "detail": None},
+    },
+    "message": "success",
+}
+"""As the service documents the answer to a submission."""
+
+
+def whole(status: str, content: bytes) -> bytes:
+    """An HTTP response."""
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+async def answers(response: bytes, cuts: range) -> list[Answer]:
+    """What the client makes of a response that ends after so many bytes."""
+    cut: int
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(response[:cut])
+        await writer.drain()
+        writer.close()
+
+    found = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, PiAPIClient(f"http://127.0.0.1:{port}/api/v1", KEY) as api:
+        for cut in cuts:  # noqa: B007 - the server reads it
+            found.append(await api.create(b"{}"))
+    return found
+
+
+@pytest.mark.parametrize("status", ["200 OK", "429 Too Many Requests", "500 Oops", "521 Down", "400 Bad Request"])
+def test_cut_at_every_byte(status: str) -> None:
+    response = whole(status, json.dumps(REPLY).encode())
+    end = response.index(ID.encode()) + len(ID) + 1  # with the quote: what stands behind it may belong to the id
+    found = asyncio.run(answers(response, range(len(response) + 1)))
+
+    assert [answer.fate for answer in found[end:-1]] == [Fate.UNKNOWN] * (len(response) - end)
+    assert {answer.seen_id for answer in found[end:-1]} == {ID}
+    assert {answer.seen_id for answer in found[:end]} == {None}
+    assert found[-1].fate is Fate.ACCEPTED
+    if status == "200 OK":
+        assert {answer.fate for answer in found[:end]} == {Fate.UNKNOWN}
+    assert not [answer for answer in found if answer.seen_id and answer.fate in RETRIES]
+
+
+def answer_to(service: Service, body: dict[str, object]) -> bytes:
+    """What the service answers to a submission, byte for byte."""
+    content = json.dumps(body).encode()
+    head = f"POST /api/v1/task HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: {len(content)}\r\n\r\n"
+    answer = b""
+    with socket.create_connection(("127.0.0.1", int(service.origin.rpartition(":")[2]))) as connection:
+        connection.sendall(head.encode() + content)
+        while b"success" not in answer:
+            answer += connection.recv(65536)
+    return answer
+
+
+def test_a_batch_of_cut_answers(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
+    asked = {"prompt": "boat 00", "width": 64, "height": 64, "seed": 7}
+    answer = answer_to(service, {"model": "Qubico/flux1-schnell", "task_type": "txt2img", "input": asked})
+    body, (task,) = answer.index(b"\r\n\r\n") + 4, service.charges
+    end = answer.index(task.id.encode()) + len(task.id) + 1
+    cuts = [0, 1, body - 1, body, body + 1, end - 20, end - 1, end, end + 1, end + 20, end + 100]
+    Path("prompts.txt").write_text("".join(f"boat {number:02}\n" for number in range(len(cuts))))
+    proxy.breakers += [Breaker(b"POST", answer_bytes=cut) for cut in cuts]
+    line = "gen --from prompts.txt -m schnell --size 64x64 --seed 7 -j 1"
+    assert flux(line).code == 7
+    assert [entry.state for entry in entries()] == [State.UNKNOWN] * len(cuts)
+
+    result = flux("resume")
+    assert result.code == 7
+    assert [entry.state is State.SAVED for entry in entries()] == [cut >= end for cut in cuts]
+    assert len(result.out.split()) == sum(cut >= end for cut in cuts)
+    paid = {charge.id: charge.body["input"] for charge in service.charges}
+    assert len(paid) == service.posts() == 1 + len(cuts)
+    for entry in entries():
+        if entry.task_id and entry.request:
+            asked = {"prompt": entry.request.operation.prompt, "width": 64, "height": 64, "seed": 7}
+            assert paid[entry.task_id] == asked
+
+
+def lost_but_for_the_id(flux: Flux, service: Service, task_id: str, line: str = GEN, status: int = 200) -> str:
+    """Run a command that gets half an answer; what it says."""
+    service.answer(*POST, (status, {}, f'{{"code": 200, "data": {{"task_id": "{task_id}", "mod'.encode()))
+    result = flux(line)
+    assert (result.code, result.out) == (7, "")
+    return result.err
+
+
+@pytest.mark.parametrize("status", [200, 400, 402, 429, 500, 521])
+def test_whatever_the_status_an_id_means_that_there_may_be_a_task(
+    flux: Flux, service: Service, entries: Entries, status: int
+) -> None:
+    said = lost_but_for_the_id(flux, service, ID, status=status)
+    (entry,) = entries()
+    assert (entry.state, entry.seen_id, service.posts()) == (State.UNKNOWN, ID, 1)
+    assert f"      a part came, with task {ID}; to fetch it, if it is the one: flux resume" in said.splitlines()
+    told = flux(f"settle {entry.id}").out.splitlines()
+    assert f"  task seen  {ID}" in told
+    assert next(line.split()[:2] for line in told if line.startswith("  flux ")) == ["flux", "resume"]
+
+
+def test_an_id_that_does_not_fit_is_left_alone_and_told(flux: Flux, service: Service, entries: Entries) -> None:
+    flux("gen 'a goat' --seed 1 --size 64x64")
+    goat = service.charges[0].id
+    lost_but_for_the_id(flux, service, goat)
+    lost_but_for_the_id(flux, service, ID)
+    first, second = (entry.id for entry in entries()[1:])
+    result = flux("resume")
+
+    assert (result.code, result.out) == (7, "")
+    assert f'entry {first} does not take task {goat}: its prompt is "a goat", not "a boat"' in result.err
+    assert f"entry {second} does not take task {ID}: task not found" in result.err
+    assert [entry.state for entry in entries()] == [State.SAVED, State.UNKNOWN, State.UNKNOWN]
+
+
+def test_the_same_batch_again_takes_up_what_came_in_part(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    Path("prompts.txt").write_text("one\ntwo\n")
+    proxy.breakers.append(Breaker(b"POST", answer_bytes=300))
+    line = "gen --from prompts.txt -m schnell --size 64x64 -j 1 -q"
+    assert flux(line).code == 7
+    assert entries()[0].seen_id == service.charges[0].id
+
+    assert flux(line).code == 0
+    assert len(service.charges) == service.posts() == 2
+
+
+def test_an_answer_that_stops_half_way_and_stays_open(
+    flux: Flux, service: Service, proxy: BreakingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "POST_SECONDS", 0.5)
+    proxy.breakers.append(Breaker(b"POST", answer_bytes=300, hold=True))
+    assert flux(GEN).code == 7
+    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert len(service.charges) == 1
+
+
+def test_a_key_that_is_echoed_as_an_id_is_kept_nowhere(flux: Flux, service: Service, entries: Entries) -> None:
+    lost_but_for_the_id(flux, service, KEY)
+    assert entries()[0].seen_id is None
+
+
+def test_a_prompt_is_no_id() -> None:
+    cut = json.dumps({"input": {"prompt": '"task_id": "evil"', "negative": '{"task_id":"evil"}'}, "data": {}})[:-2]
+    assert "task_id" in cut
+    assert seen_task_id(cut.encode()) is None
+    assert seen_task_id(b'"task_id" :\n "a_b-1"') == "a_b-1"
+    for odd in (b'"task_id": ""', b'"task_id": "../x"', b'"task_id": 5', b'"task_id": "' + b"x" * 129 + b'"'):
+        assert seen_task_id(odd) is None

@@ -1,0 +1,427 @@
+"""Submissions whose answers were lost: what is told of them, and what the user can say became of them."""
+
+import json
+import sqlite3
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flux_cli.entry import State
+
+from .conftest import Flux, Result
+from .servers import Breaker, BreakingProxy, Reply, Service
+from .test_promises import GEN, LOOK, POST, Entries, Start, finish, refusal, wait_until
+
+LOST: Reply = (500, {}, b"")
+
+
+def lose(flux: Flux, proxy: BreakingProxy, line: str = GEN) -> Result:
+    """Run a command whose submission reaches the service, and whose answer does not come back."""
+    proxy.breakers.append(Breaker(b"POST"))
+    result = flux(line)
+    assert result.code == 7
+    return result
+
+
+def look_reply(service: Service, *, created: datetime | None = None, **told: object) -> Reply:
+    """The reply to a look at the first task, which has ended, with these facts and no others."""
+    wait_until(lambda: time.time() > service.charges[0].ended)
+    task = service.charges[0].id
+    output = {"image_url": f"{service.origin}/pictures/{task}/1.png"}
+    meta = {"created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}"} if created else {}
+    data = {"task_id": task, "status": "completed", "output": output, "meta": meta, **told}
+    return 200, {}, json.dumps({"code": 200, "data": data}).encode()
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+
+def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
+    flux: Flux, proxy: BreakingProxy, entries: Entries
+) -> None:
+    result = lose(flux, proxy)
+    (entry,) = entries()
+    assert result.out == ""
+    assert result.err.splitlines() == [
+        'flux: the answer to the submission of "a boat" was lost: the connection broke; '
+        "at most $0.015 was charged, and it is not sent again by itself",
+        f"      see what to do: flux settle {entry.id}",
+    ]
+
+    told = flux(f"settle {entry.id}")
+    assert (told.code, told.err) == (7, "")
+    assert told.out.splitlines() == [
+        f"entry {entry.id}: the answer to this submission was lost; it is not sent again by itself",
+        '  prompt     "a boat"',
+        "  model      Qubico/flux1-dev",
+        "  seed       1",
+        f"  sent       {datetime.fromtimestamp(entry.submitted or 0):%Y-%m-%d %H:%M:%S}",
+        "  at risk    $0.015, not more",
+        "  known      the connection broke (RemoteProtocolError)",
+        "Look for a task with this prompt and time in the PiAPI workspace. Then:",
+        f"  flux settle {entry.id} --adopt TASK_ID  it is there: fetch the picture, at no further cost",
+        f"  flux settle {entry.id} --forget         it is not there, or does not matter",
+        f"  flux settle {entry.id} --resubmit       send it once more, for $0.015",
+    ]
+    record = json.loads(flux(f"settle {entry.id} --json").out)
+    assert (record["state"], record["at_risk_usd"]) == ("unknown", "0.015")
+    assert record["error"]["hint"] == f"see what to do: flux settle {entry.id}"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("settle nosuch1", "flux: no entry is called nosuch1; nothing was sent"),
+        ("settle {0} --forget --resubmit", "flux: give only one of --adopt, --forget, --resubmit; nothing was sent"),
+        ("settle {0} --force", "flux: --force belongs to --adopt; nothing was sent"),
+        ("settle {0} {1} --adopt x", "flux: a task is that of one entry, and there are 2; nothing was sent"),
+        ("settle {0} --adopt ../x", "flux: '../x' is not a task id; nothing was sent"),
+        ("settle {0} --forget --profile other", "flux: entry {0} belongs to another account; nothing was sent"),
+        ("settle {0} {1} --forget", "flux: entry {1} is saved: there is nothing to settle"),
+        ("settle {0} {1} --resubmit", "flux: entry {1} is saved: there is nothing to settle"),
+        ("settle {1} --adopt x", "flux: entry {1} is saved: there is nothing to settle"),
+    ],
+)
+def test_what_cannot_be_changes_nothing(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, line: str, said: str
+) -> None:
+    lose(flux, proxy)
+    flux(GEN)
+    ids = [entry.id for entry in entries()]
+    result = flux(line.format(*ids))
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines()[0] == said.format(*ids)
+    assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
+    assert service.posts() == 2
+
+
+# --- adopting a task -------------------------------------------------------------------------------------------------
+
+
+def test_the_task_is_there(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
+    lose(flux, proxy, f"{GEN} -o fox.png")
+    (entry,), (task,) = entries(), service.charges
+    result = flux(f"settle {entry.id} --adopt {task.id}")
+
+    assert (result.code, result.out) == (0, "fox.png\n")
+    assert f"entry {entry.id} has its task, {task.id}: the same model, prompt, seed, time" in result.err
+    assert [(entry.state, entry.task_id) for entry in entries()] == [(State.SAVED, task.id)]
+    assert flux(f"settle {entry.id} --adopt {task.id} -q").out == "fox.png\n"
+    assert flux("resume").code == 0
+    assert flux("cost").out.split() == ["total", "$0.015", "1", "task"]
+    assert len(service.charges) == 1
+
+
+def test_another_task_is_refused_unless_forced(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    far = "very " * 30
+    lose(flux, proxy, f"gen '{far}big boat' --seed 1 --size 64x64 -o boat.png")
+    flux(f"gen '{far}big goat' --seed 2 --size 64x64 -m schnell --no-wait --profile other")
+    lost, task = entries()[0], service.charges[1]
+    result = flux(f"settle {lost.id} --adopt {task.id}")
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines() == [
+        f"flux: task {task.id} is not what entry {lost.id} asked for; nothing was changed",
+        '      - its prompt is "…very very very very very big goat", not "…very very very very very big boat"',
+        "      - its seed is 2, not 1",
+        "      - its model is Qubico/flux1-schnell, not Qubico/flux1-dev",
+        "      if it is the one all the same: add --force",
+    ]
+    assert entries()[0] == lost
+    assert flux(f"settle {lost.id} --adopt {task.id} --force -q").out == "boat.png\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "said"),
+    [
+        ({}, 0, "the service tells nothing that could be compared"),
+        ({"input": {"prompt": " a boat\n", "seed": 0}}, 0, "the same prompt"),
+        ({"input": {"seed": -1}, "output": {"seed": 1, "image_url": ""}}, 0, "the same seed"),
+        ({"input": {"prompt": "a goat"}}, 2, 'its prompt is "a goat", not "a boat"'),
+        ({"created": datetime.now(UTC) + timedelta(minutes=5)}, 0, "the same time"),
+        ({"created": datetime.now(UTC) - timedelta(hours=1)}, 2, "it was created "),
+    ],
+)
+def test_only_what_the_service_tells_is_compared(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, told: dict[str, object], code: int, said: str
+) -> None:
+    lose(flux, proxy)
+    service.answer(*LOOK, look_reply(service, **told))  # type: ignore[arg-type]  # `created` among them
+    result = flux(f"settle {entries()[0].id} --adopt {service.charges[0].id}")
+
+    assert (result.code, said in result.err) == (code, True)
+    assert [entry.state for entry in entries()] == [State.UNKNOWN if code else State.SAVED]
+
+
+@pytest.mark.parametrize(("reply", "code"), [(refusal(404, 404, "task not found"), 5), ((502, {}, b""), 13)])
+def test_a_task_that_cannot_be_looked_at_is_not_adopted(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, reply: Reply, code: int
+) -> None:
+    lose(flux, proxy)
+    service.answer(*LOOK, reply)
+    assert flux(f"settle {entries()[0].id} --adopt {service.charges[0].id} --force").code == code
+    assert [entry.state for entry in entries()] == [State.UNKNOWN]
+
+
+def test_a_task_that_failed_is_adopted_with_its_failure(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    lose(flux, proxy)
+    service.answer(*LOOK, *[look_reply(service, status="failed", error={"code": 1800, "message": "no"})] * 2)
+    assert flux(f"settle {entries()[0].id} --adopt {service.charges[0].id}").code == 8
+    assert flux("resume").code == 0
+
+
+def test_a_picture_that_was_fetched_already_is_not_fetched_again(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    """`flux wait` got a reply that does not tell what was asked for, and could not know whose task it is."""
+    lose(flux, proxy)
+    (lost,), (task,) = entries(), service.charges
+    service.answer(*LOOK, *[look_reply(service)] * 2)
+    assert flux(f"wait {task.id}").code == 0
+    assert flux("resume").code == 7
+    result = flux(f"settle {lost.id} --adopt {task.id}")
+
+    assert (result.code, result.out) == (0, f"{task.id}.png\n")
+    assert [path.name for path in Path().iterdir()] == [f"{task.id}.png"]
+    assert sum(request.path.startswith("/pictures/") for request in service.seen) == 1
+    assert flux("cost").out.split() == ["total", "$0.015", "1", "task"]
+    assert flux("resume").code == 0
+
+
+def test_one_task_is_never_that_of_two_submissions(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    """The same command twice: the first answer was lost, and the second task looks exactly the same."""
+    lose(flux, proxy)
+    flux(GEN)
+    lost, bought = entries()
+    result = flux(f"settle {lost.id} --adopt {bought.task_id} --force")
+
+    assert result.code == 2
+    assert f"task {bought.task_id} is that of entry {bought.id}, which was a submission of its own" in result.err
+    assert f"flux settle {lost.id} --forget" in result.err
+    assert flux("cost").out.split()[1] == "$0.015"
+
+
+def test_waiting_for_the_task_settles_its_entry(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    lose(flux, proxy)
+    (lost,), (task,) = entries(), service.charges
+    result = flux(f"wait {task.id}")
+
+    assert (result.code, result.out) == (0, "a-boat-1.png\n")
+    assert [(entry.id, entry.state) for entry in entries()] == [(lost.id, State.SAVED)]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"input": {"seed": 1}},
+        {"input": {"prompt": "a boat"}},
+        {"input": {"prompt": "a goat", "seed": 1}},
+        {"input": {"prompt": "a boat", "seed": 1}, "created": datetime.now(UTC) - timedelta(hours=1)},
+    ],
+)
+def test_waiting_for_what_may_be_another_task_settles_nothing(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, told: dict[str, object]
+) -> None:
+    lose(flux, proxy)
+    task = service.charges[0].id
+    service.answer(*LOOK, *[look_reply(service, **told)] * 2)  # type: ignore[arg-type]  # `created` among them
+
+    assert flux(f"wait {task}").out == f"{task}.png\n"
+    assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
+
+
+# --- forgetting ------------------------------------------------------------------------------------------------------
+
+
+def test_forgotten_entries_are_no_risk_any_more(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    lose(flux, proxy)
+    lose(flux, proxy)
+    ids = flux("history --state unknown -q").out
+    result = flux("settle - --forget", stdin=ids)
+
+    assert (result.code, result.out) == (0, "")
+    assert result.err.startswith("2 submissions forgotten, $0.03 less at risk; if a task turns up after all: ")
+    assert flux("settle - --forget --json", stdin=ids).out.count('"state": "forgotten"') == 2
+    assert flux("resume").code == 0
+    assert flux("cost").out.split() == ["total", "$0.00", "0", "tasks"]
+    assert service.posts() == 2
+    told = flux(f"wait {ids.split()[0]}")
+    assert (told.code, "was lost, and it was given up" in told.err) == (3, True)
+
+
+def test_a_task_that_turns_up_after_all(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
+    lose(flux, proxy)
+    entry = entries()[0].id
+    flux(f"settle {entry} --forget")
+
+    assert flux(f"settle {entry} --adopt {service.charges[0].id} -q").out == "a-boat-1.png\n"
+    assert flux("cost").out.split()[1] == "$0.015"
+
+
+def test_a_forgotten_row_of_a_batch_counts_as_failed(flux: Flux, service: Service, entries: Entries) -> None:
+    Path("prompts.txt").write_text("one\ntwo\n")
+    line = "gen --from prompts.txt -m schnell --size 64x64 -j 1"
+    service.answer(*POST, LOST)
+    assert flux(line).code == 7
+    flux(f"settle {entries()[0].id} --forget")
+
+    again = flux(line)
+    assert (again.code, service.posts()) == (3, 2)
+    assert again.err.splitlines()[-1].startswith("1 bought before, 1 failed; $0.00 spent")
+    assert flux(f"{line} --retry-failed").code == 0
+    assert service.posts() == 3
+
+
+# --- sending it once more --------------------------------------------------------------------------------------------
+
+
+def test_sent_once_more_and_never_twice(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
+    lose(flux, proxy, f"{GEN} -o fox.png")
+    lost = entries()[0].id
+    result = flux(f"settle {lost} --resubmit")
+
+    assert (result.code, result.out) == (0, "fox.png\n")
+    assert result.err.startswith("1 request once more for $0.015; the first time may have been charged as well\n")
+    assert [charge.body for charge in service.charges] == [service.charges[0].body] * 2
+    assert [(entry.state, entry.replaces) for entry in entries()] == [(State.FORGOTTEN, None), (State.SAVED, lost)]
+    assert flux(f"settle {lost} --resubmit").out == "fox.png\n"
+    assert flux("resume").code == 0
+    assert len(service.charges) == 2
+    assert flux("cost").out.split()[:2] == ["total", "$0.015"]
+
+
+def test_what_was_sent_once_more_may_get_lost_as_well(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    lose(flux, proxy)
+    first = entries()[0].id
+    lose(flux, proxy, f"settle {first} --resubmit")
+    second = entries()[1].id
+    again = flux(f"settle {first} --resubmit")
+
+    assert (again.code, len(service.charges)) == (7, 2)
+    assert f"see what to do: flux settle {second}" in again.err
+    assert flux(f"settle {first} {second} --resubmit -q").out == "a-boat-1.png\n"
+    assert len(service.charges) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "setting", "code"),
+    [
+        ("", "FLUX_CONFIRM_ABOVE=0.02", 2),
+        ("--max-cost 0.02", "", 2),
+        ("", "FLUX_BUDGET_DAY=0.05", 2),  # twice 0.015 are at risk, and 0.03 are asked for
+        ("-y", "FLUX_CONFIRM_ABOVE=0.02", 0),
+        ("--max-cost 0.03", "", 0),
+    ],
+)
+def test_it_obeys_the_limits_of_every_purchase(
+    flux: Flux,
+    service: Service,
+    proxy: BreakingProxy,
+    entries: Entries,
+    monkeypatch: pytest.MonkeyPatch,
+    options: str,
+    setting: str,
+    code: int,
+) -> None:
+    lose(flux, proxy)
+    lose(flux, proxy, "gen 'a boat' --seed 2 --size 256x256")
+    if setting:
+        monkeypatch.setenv(*setting.split("="))
+    ids = " ".join(entry.id for entry in entries())
+
+    assert flux(f"settle {ids} --resubmit {options}").code == code
+    assert service.posts() == (2 if code else 4)
+
+
+def killed_while_resubmitting(service: Service, entries: Entries, start: Start, state: State) -> str:
+    """The lost entry, whose resubmission was killed when the new entry was in this state."""
+    lost = entries()[0].id
+    process = start(f"settle {lost} --resubmit")
+    wait_until(lambda: service.posts() == 2 and entries()[-1].replaces == lost and entries()[-1].state is state)
+    process.kill()
+    finish(process)
+    return lost
+
+
+def test_killed_before_it_was_sent(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
+) -> None:
+    lose(flux, proxy)
+    service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "60"})])
+    lost = killed_while_resubmitting(service, entries, start, State.PLANNED)
+    assert len(service.charges) == 1
+
+    assert flux(f"settle {lost} --resubmit -q").out == "a-boat-1.png\n"
+    assert [entry.state for entry in entries()] == [State.FORGOTTEN, State.SAVED]
+    assert len(service.charges) == 2
+
+
+def test_killed_while_it_was_sent(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
+) -> None:
+    lose(flux, proxy)
+    proxy.breakers.append(Breaker(b"POST", hold=True))
+    lost = killed_while_resubmitting(service, entries, start, State.SENDING)
+
+    assert flux(f"settle {lost} --resubmit").code == 7
+    assert [entry.state for entry in entries()] == [State.FORGOTTEN, State.UNKNOWN]
+    assert len(service.charges) == 2
+
+
+def test_killed_while_it_was_waited_for(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
+) -> None:
+    lose(flux, proxy)
+    service.answer(*LOOK, *[(503, {}, b"")] * 1000)
+    lost = killed_while_resubmitting(service, entries, start, State.ACCEPTED)
+    service.scripted.clear()
+
+    assert flux(f"settle {lost} --resubmit -q").out == "a-boat-1.png\n"
+    assert len(service.charges) == 2
+
+
+def test_nothing_is_forgotten_when_the_new_entry_cannot_be_written(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, home: Path
+) -> None:
+    lose(flux, proxy)
+    (lost,) = entries()
+    with sqlite3.connect(home / "journal.db") as db:
+        db.execute("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    db.close()
+
+    assert flux(f"settle {lost.id} --resubmit").code == 12
+    assert entries() == [lost]
+    assert service.posts() == 1
+
+
+def test_a_picture_that_went_in_must_still_be_there(flux: Flux, service: Service, entries: Entries, home: Path) -> None:
+    Image.new("RGB", (300, 300), "red").save("photo.png")
+    service.answer(*POST, LOST, LOST)
+    for _number in range(2):
+        assert flux("edit photo.png night --seed 1").code == 7
+    first, second = (entry.id for entry in entries())
+    assert flux(f"settle {first} --resubmit -q").out == "night-1.png\n"
+    with sqlite3.connect(home / "journal.db") as db:
+        db.execute("DELETE FROM uploads")
+    db.close()
+    result = flux(f"settle {second} --resubmit")
+
+    assert result.code == 2
+    assert f"the picture that went into entry {second} is not at the service any more; nothing was sent" in result.err
+    assert len(service.charges) == 1
