@@ -5,11 +5,11 @@ from enum import Enum, auto
 
 from .entry import UNFINISHED, Entry, State
 from .errors import CreditsError, KeyRefusedError
-from .following import busy, past_error
 from .options import ManyOptions
 from .outcome import Outcome
 from .request import TaskRequest
 from .session import Session
+from .verdicts import busy, past_error
 
 
 class Left(Enum):

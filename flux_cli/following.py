@@ -14,7 +14,7 @@ from .compose import name_values
 from .counting import Occurrences, Tally
 from .engine import Engine
 from .entry import UNFINISHED, Entry, State
-from .errors import ConfigError, ExitCode, FluxError, JournalError, NetworkError, RefusedError, UsageError
+from .errors import ConfigError, ExitCode, FluxError, NetworkError, RefusedError, UsageError
 from .ids import read_ids
 from .interrupts import DetachedExecutor
 from .json_value import JsonObject
@@ -24,10 +24,10 @@ from .outcome import Outcome, exit_code, worse
 from .output import Mode
 from .runs import finish, run_feed
 from .session import Session
-from .submission import lost_answer
 from .task import Phase, Task
 from .telling import tell_outcome, tell_summary
 from .text import clean
+from .verdicts import busy, past_error
 
 TEMPLATE_HINT = "use a template: -o '{task}.png'"
 
@@ -185,11 +185,6 @@ def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOpti
     return claimed
 
 
-def busy(entry: Entry) -> JournalError:
-    """The error for an entry that another process is bringing to its end."""
-    return JournalError(f"another flux is waiting for entry {entry.id}", hint="it will save the picture", code="busy")
-
-
 def _values(session: Session, entry: Entry) -> dict[str, str]:
     if entry.request is None:
         return {"task": "", "n": "1"}
@@ -199,19 +194,6 @@ def _values(session: Session, entry: Entry) -> dict[str, str]:
 def _adopted(session: Session, task_id: str, save: SaveOptions) -> Entry:
     plan = save.plan({"task": "", "n": "1"}, 1, session.folder, template="{task}")
     return session.journal.adopt(task_id, probed(plan, save), service=session.service, profile=session.settings.profile)
-
-
-def past_error(entry: Entry) -> FluxError:
-    """The error that an entry ended with, told again."""
-    if entry.state is State.UNKNOWN:
-        return lost_answer(entry)
-    if entry.state is State.SENDING:
-        return JournalError(f"entry {entry.id} is being submitted by another flux", code="busy")
-    if entry.problem is None:
-        return RefusedError(f"entry {entry.id} was never sent")
-    error = FluxError(entry.problem.message, code=entry.problem.code)
-    error.exit_code = ExitCode(entry.problem.exit_code)
-    return error
 
 
 def resume_all(session: Session) -> ExitCode:

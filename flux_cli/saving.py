@@ -18,9 +18,9 @@ from .metadata import texts_for
 from .names import unique
 from .png import with_texts
 from .polling import backoff
-from .submission import problem_of
 from .task import Task
 from .text import counted
+from .verdicts import problem_of
 
 TRIES = 5
 

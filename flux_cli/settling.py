@@ -10,7 +10,7 @@ from .adopting import adopt
 from .buying import check_budgets, confirm_price, probe_folder
 from .entry import Entry, State, given_up
 from .errors import ExitCode, UnknownChargeError, UsageError
-from .following import busy, look_at, to_wait_for
+from .following import look_at, to_wait_for
 from .ids import read_ids
 from .operations import LOCAL
 from .options import SaveOptions
@@ -19,11 +19,11 @@ from .output import Mode
 from .recognition import likeness, moment
 from .runs import finish, pictures_sent
 from .session import Session
-from .submission import lost_answer
 from .task import Task, is_task_id
 from .telling import tell_outcome
 from .text import clean, counted, usd
 from .uploads import MARGIN_SECONDS
+from .verdicts import busy, lost_answer
 from .wire import encoded
 
 OPEN = (State.UNKNOWN, State.FORGOTTEN)

@@ -13,8 +13,8 @@ from typing import Any
 
 from .budget import Budget
 from .client import Answer, PiAPIClient, refusal
-from .entry import Entry, Problem, State
-from .errors import FluxError, JournalError, NetworkError, UnknownChargeError
+from .entry import Entry, State
+from .errors import JournalError, NetworkError
 from .events import Listener, Noted, Slowed, Submitting, Trouble
 from .fate import RETRIES, Fate
 from .interrupts import Sleep, Stop, StoppedError
@@ -22,12 +22,10 @@ from .journal import Journal
 from .pace import SHORTEST_WAIT, ImpatientError, Place
 from .polling import backoff
 from .task import Task
-from .text import clean, usd
+from .verdicts import lost_answer, problem_of
 
 JOIN_SECONDS = 0.5
 """Between two looks at whether an identical request was accepted."""
-LABEL = 40
-"""Characters of a prompt by which a person knows it again."""
 GRACE_SECONDS = 10.0
 """How long a POST in flight may still answer after the user asked to stop: its charge must not be lost."""
 
@@ -156,20 +154,3 @@ def _advice(fate: Fate) -> str:
     if fate is Fate.UNTRUSTED:
         return "check the address and the clock; behind a company proxy set SSL_CERT_FILE"
     return "check the connection, then run it again"
-
-
-def lost_answer(entry: Entry, why: str = "") -> UnknownChargeError:
-    """The error for a submission whose answer was lost; `why` in a few words, when it has just happened."""
-    message = f'the answer to the submission of "{clean(entry.label, LABEL)}" was lost'
-    charged = "it may have been charged" if entry.price is None else f"at most {usd(entry.price)} was charged"
-    hint = f"see what to do: flux settle {entry.id}"
-    if entry.seen_id:
-        hint = f"a part came, with task {entry.seen_id}; to fetch it, if it is the one: flux resume"
-    return UnknownChargeError(
-        f"{message}: {why}" if why else message, hint=hint, money=f"{charged}, and it is not sent again by itself"
-    )
-
-
-def problem_of(error: FluxError) -> Problem:
-    """What the journal keeps of an error."""
-    return Problem(error.code, error.message, int(error.exit_code))

@@ -12,9 +12,9 @@ from .events import Listener, Looked, Trouble
 from .interrupts import Sleep
 from .journal import Journal
 from .polling import backoff
-from .submission import problem_of
 from .task import Phase, Task
 from .text import seconds
+from .verdicts import problem_of
 
 NEW_SECONDS = 30.0
 """A task may be unknown to the service's readers for this long after its creation."""
