@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .adopting import adopt_seen
 from .asks import ask_rows, ask_words
 from .buying import (
     amount,
@@ -145,6 +144,7 @@ class Batch:
 
     def run(self, totals: Totals, ledger: Ledger, *, wait: bool) -> ExitCode:
         """Buy what was not bought before, fetch what was, and tell how it went."""
+        from .adopting import adopt_seen
         from .runs import run_feed  # with it comes all of HTTP
 
         session, many = self._session, self._many

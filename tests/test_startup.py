@@ -34,6 +34,7 @@ def loaded(line: str) -> set[str]:
         ("models", HTTP | SHOWN | {"sqlite3"}),
         ("config list", HTTP | SHOWN | {"sqlite3", "flux_cli.catalog", "flux_cli.operations"}),
         ("cost", HTTP | SHOWN),
+        ("cost gen fox", HTTP | SHOWN),
     ],
 )
 def test_a_command_loads_only_what_it_uses(line: str, without: set[str]) -> None:
