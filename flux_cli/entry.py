@@ -7,6 +7,7 @@ side exits: rejected, unknown, forgotten, failed, expired
 import hashlib
 import json
 import secrets
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -134,36 +135,31 @@ def new_id() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(8))
 
 
-def to_row(entry: Entry) -> dict[str, Json]:
-    """An entry as the journal's columns hold it (see `schema`)."""
-    output, request, problem = entry.output, entry.request, entry.problem
-    paths = [str(path) for path in output.paths]
-    files = [{"path": str(file.path), "sha256": file.sha256} for file in entry.files]
-    return {
-        "id": entry.id,
-        "state": str(entry.state),
-        "service": entry.service,
-        "profile": entry.profile,
-        "output": _dump({"paths": paths, "overwrite": output.overwrite, "metadata": output.metadata}),
-        "created": entry.created,
-        "owner": entry.owner,
-        "request": None if request is None else _dump(request.to_json()),
-        "digest": None if request is None else request.digest,
-        "price": None if entry.price is None else str(entry.price),
-        "task_id": entry.task_id,
-        "status": entry.status,
-        "urls": _dump(list(entry.urls)),
-        "files": _dump(files),
-        "problem": None if problem is None else _dump(asdict(problem)),
-        "evidence": entry.evidence,
-        "row": entry.row,
-        "seen_id": entry.seen_id,
-        "replaces": entry.replaces,
-        "submitted": entry.submitted,
-        "accepted": entry.accepted,
-        "ended": entry.ended,
-        "seconds": entry.seconds,
-    }
+def to_row(entry: Entry, changed: Iterable[str] | None = None) -> dict[str, Json]:
+    """An entry as the journal's columns hold it (see `schema`): all of it, or only the fields that `changed`."""
+    names = set(Entry.__slots__ if changed is None else changed)
+    if "request" in names:
+        names.add("digest")
+    return {name: _WRITTEN[name](entry) if name in _WRITTEN else getattr(entry, name) for name in names}
+
+
+_WRITTEN: dict[str, Callable[[Entry], Json]] = {
+    "state": lambda entry: str(entry.state),
+    "output": lambda entry: _dump(
+        {
+            "paths": [str(path) for path in entry.output.paths],
+            "overwrite": entry.output.overwrite,
+            "metadata": entry.output.metadata,
+        }
+    ),
+    "request": lambda entry: None if entry.request is None else _dump(entry.request.to_json()),
+    "digest": lambda entry: None if entry.request is None else entry.request.digest,
+    "price": lambda entry: None if entry.price is None else str(entry.price),
+    "urls": lambda entry: _dump(list(entry.urls)),
+    "files": lambda entry: _dump([{"path": str(file.path), "sha256": file.sha256} for file in entry.files]),
+    "problem": lambda entry: None if entry.problem is None else _dump(asdict(entry.problem)),
+}
+"""Columns that are not the field itself."""
 
 
 def from_row(row: "sqlite3.Row") -> Entry:

@@ -187,8 +187,7 @@ class Journal:
         moved = replace(entry, **changes)  # type: ignore[arg-type]
         if moved.state is not entry.state and moved.state not in NEXT.get(entry.state, frozenset()):
             raise JournalError(f"entry {entry.id} cannot go from {entry.state} to {moved.state}")
-        before, after = to_row(entry), to_row(moved)
-        row = {name: value for name, value in after.items() if value != before[name]}
+        row = to_row(moved, [name for name in changes if getattr(moved, name) != getattr(entry, name)])
         self._survive_power_cuts(moved.state in DURABLE and moved.state is not entry.state)
         if row and not self._swap(entry, row):
             raise JournalError(f"entry {entry.id} was changed by another process", hint="see: flux history")
