@@ -464,7 +464,7 @@ def test_a_full_disk_keeps_the_task(flux: Flux, service: Service) -> None:
 
 
 def test_the_plan_limit_is_waited_out(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with miniature(tmp_path / "free.db", plan="free", speed=100) as service:
+    with miniature(tmp_path / "free.db", plan="free", speed=15) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         for _ in range(2):
