@@ -129,7 +129,7 @@ class Batch:
         """
         limit = amount(self._many.max_cost, "--max-cost") if self._many.max_cost is not None else None
         looks = not only_told and self._session.paths.journal.exists()
-        return self._members.survey(bought=lambda member: looks and self._is_bought(member), limit=limit)
+        return self._members.survey(bought=self._is_bought if looks else None, limit=limit)
 
     def _is_bought(self, member: Member) -> bool:
         return left_of(self._session.find_row(member.row), self._many) in (Left.FETCH, Left.TELL)

@@ -120,20 +120,23 @@ class Members:
 
     def __iter__(self) -> Iterator[Member]:
         """Every task of the share, in the order of the source."""
-        members = self._all(self._source.rows(), lambda line, error: self.late.append((line, error)))
+        members = self._all(self._source.rows(), self._note_late, known_again=True)
         return (member for member in members if self._shard.has(member))
 
-    def survey(self, *, bought: Callable[[Member], bool], limit: Decimal | None) -> Totals:
+    def _note_late(self, line: int, error: UsageError) -> None:
+        self.late.append((line, error))
+
+    def survey(self, *, bought: Callable[[Member], bool] | None, limit: Decimal | None) -> Totals:
         """Read and check everything, up to a price above `limit`.
 
-        bought: whether a task needs no money any more.
+        bought: whether a task needs no money any more; None when none is known to the journal.
         Raises UsageError with every problem of the source, file and line.
         """
         tasks = mine = pictures = line = 0
         price = missing = Decimal(0)
         rows = self._source.rows()
         with closing(Occurrences()) as names, closing(Occurrences()) as ids:
-            for member in self._all(rows, rows.refuse):
+            for member in self._all(rows, rows.refuse, known_again=bought is not None):
                 tasks += 1
                 if tasks == 2 and member.save.output == self._output is not None and not is_template(self._output):
                     hint = "use a template: -o '{index}-{slug}.png'"
@@ -151,14 +154,16 @@ class Members:
                 mine, pictures = mine + 1, pictures + member.request.operation.batch_size
                 own = self._session.price(member.request)
                 price += own
-                missing += 0 if bought(member) else own
+                missing += 0 if bought and bought(member) else own
                 if limit is not None and missing > limit:  # a sweep can be longer than anybody waits
                     raise too_expensive(missing, limit, more=True)
         if rows.blank:
             self._session.output.note(f"{counted(rows.blank, 'blank line')} skipped")
         return Totals(tasks, mine, pictures, price, missing)
 
-    def _all(self, rows: Rows | OnePrompt, refuse: Callable[[int, UsageError], None]) -> Iterator[Member]:
+    def _all(
+        self, rows: Rows | OnePrompt, refuse: Callable[[int, UsageError], None], *, known_again: bool
+    ) -> Iterator[Member]:
         index, inputs = 0, self._session.inputs
         with closing(Occurrences()) as equal:
             for row in rows:
@@ -168,8 +173,7 @@ class Members:
                     by_hand = [ask.task.overrides or [], read_body(ask.task.body) if ask.task.body else {}]
                     for request, variables in _requests(ask):
                         index += 1
-                        content = self._content(ask, request, by_hand)
-                        key = hashlib.sha256(f"{content} {equal.count(content)}".encode()).hexdigest()
+                        key = self._key(ask, request, by_hand, equal) if known_again else ""
                         if not pictures:  # the tasks of a row have the same ones
                             pictures = request.local_images
                             inputs.keep(pictures)
@@ -180,8 +184,8 @@ class Members:
                 finally:
                     inputs.drop(pictures)
 
-    def _content(self, ask: Ask, request: TaskRequest, by_hand: Sequence[object]) -> str:
-        """What a task asks for and where it goes, hashed.
+    def _key(self, ask: Ask, request: TaskRequest, by_hand: Sequence[object], equal: Occurrences) -> str:
+        """What a task asks for and where it goes, and its place among equal ones, hashed.
 
         A seed that chance chose is no part of it, nor who is told of its end; and a picture is its content, whether
         it is uploaded or passed by an address that works for some days only.
@@ -193,7 +197,8 @@ class Members:
         text = json.dumps(parts, sort_keys=True)
         for address, reference in self._session.passed.items():
             text = text.replace(json.dumps(address), json.dumps(reference))
-        return hashlib.sha256(text.encode()).hexdigest()
+        content = hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(f"{content} {equal.count(content)}".encode()).hexdigest()
 
     def _check_names(self, member: Member, names: Occurrences) -> None:
         """Names that cannot be, and two pictures with one name."""

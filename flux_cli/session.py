@@ -152,7 +152,7 @@ class Session:
         plan = "pro" if self.sandbox else self.settings.text("plan")
         return self.catalog.concurrency(plan, self.settings.get("service_mode"))
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Where pictures go, absolute."""
         return Path(os.path.abspath(Path(self.settings.text("output_dir")).expanduser()))
