@@ -91,6 +91,99 @@ def test_a_completed_task_is_as_the_specification_shows_it(tmp_path: Path) -> No
     assert (alive.status_code, alive.content[:4], dead.status_code) == (200, b"\x89PNG", 403)
 
 
+def test_the_live_shape_is_as_the_live_service_shows_it(tmp_path: Path) -> None:
+    clock = [1_000_000.5]
+    store = Store(tmp_path / "timed.db")
+    app = create_app(Rules(store, clock=lambda: clock[0], shape="live"))
+    body = {**TASK, "config": {"webhook_config": {"endpoint": "https://example.com/hook", "secret": "hush-hush-hush"}}}
+
+    async def told() -> list[JsonObject]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://cdn", headers={"X-API-Key": "k"}) as http:
+            replies = [(await http.post("/api/v1/task", json=body)).json()["data"]]
+            for seconds in (10, 40):
+                clock[0] += seconds
+                replies.append((await http.get(f"/api/v1/task/{replies[0]['task_id']}")).json()["data"])
+            return replies
+
+    with closing(store):
+        created, running, completed = asyncio.run(told())
+    name = created["task_id"]
+    assert created == {
+        "task_id": name,
+        "model": "Qubico/flux1-dev",
+        "task_type": "txt2img",
+        "status": "pending",
+        "config": {"webhook_config": {"endpoint": "https://example.com/hook", "secret": ""}},
+        "input": {"prompt": "a cat", "negative_prompt": "", "width": 256, "height": 256, "steps": 0},
+        "output": None,
+        "meta": {
+            "created_at": "1970-01-12T13:46:40.500000000Z",
+            "started_at": "0001-01-01T00:00:00Z",
+            "ended_at": "0001-01-01T00:00:00Z",
+            "usage": {"type": "quota", "frozen": 150000, "consume": 150000},
+            "is_using_private_pool": False,
+        },
+        "detail": None,
+        "logs": [],
+        "error": {"code": 0, "raw_message": "", "message": "", "detail": None},
+    }
+    assert (running["status"], completed["status"]) == ("Processing", "Completed")
+    assert completed["output"] == {
+        "image_url": f"http://cdn/pictures/{name}/1.png",
+        "image_urls": None,
+        "image_base64": "",
+    }
+
+
+def test_a_pending_task_can_be_cancelled_and_costs_nothing(tmp_path: Path) -> None:
+    clock = [1_000_000.0]
+    store = Store(tmp_path / "timed.db")
+    app = create_app(Rules(store, clock=lambda: clock[0], plan="free"))
+
+    async def cancelled() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x", headers={"X-API-Key": "k"}) as http:
+            first, second = [(await http.post("/api/v1/task", json=TASK)).json()["data"]["task_id"] for _ in range(2)]
+            assert (await http.post("/api/v1/task", json=TASK)).status_code == 429
+            reply = await http.delete(f"/api/v1/task/{first}")
+            assert (reply.status_code, reply.json()) == (200, {"code": 200, "message": f"task {first} canceled"})
+            assert (await http.post("/api/v1/task", json=TASK)).status_code == 200, "its place is free"
+            clock[0] += 20
+            assert (await http.delete(f"/api/v1/task/{second}")).status_code == 400, "it is being worked on"
+            assert (await http.delete(f"/api/v1/task/{first}")).status_code == 400
+            assert (await http.delete("/api/v1/task/x")).status_code == 404
+            clock[0] += 100
+            task = (await http.get(f"/api/v1/task/{first}")).json()["data"]
+            assert (task["status"], "output" in task, "started_at" in task["meta"]) == ("cancelled", False, False)
+            assert (await http.get(f"/pictures/{first}/1.png")).status_code == 404
+
+    with closing(store):
+        asyncio.run(cancelled())
+        assert str(store.spent()) == "0.030"
+
+
+def test_the_history_lists_tasks_newest_first(tmp_path: Path) -> None:
+    clock = [1_000_000.0]
+    store = Store(tmp_path / "timed.db")
+    app = create_app(Rules(store, clock=lambda: clock[0]))
+
+    async def listed() -> list[list[str]]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x", headers={"X-API-Key": "k"}) as http:
+            for prompt in "abc":
+                clock[0] += 100
+                await http.post("/api/v1/task", json={**TASK, "input": {"prompt": prompt}})
+            pages = []
+            for query in ("", "page=2&page_size=2", "start_time=1000150&end_time=1970-01-12T13:50:30Z", "page=9"):
+                data = (await http.get(f"/api/open/tasks/histories?{query}")).json()["data"]
+                pages.append([task["input"]["prompt"] for task in data["tasks"]] + [str(data["total"])])
+            return pages
+
+    with closing(store):
+        assert asyncio.run(listed()) == [["c", "b", "a", "3"], ["a", "3"], ["b", "1"], ["3"]]
+
+
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [

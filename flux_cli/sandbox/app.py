@@ -1,42 +1,45 @@
-"""The miniature service as an ASGI application: used in-process through httpx, and over TCP by a server.
+"""The miniature service as an ASGI application: used in-process through httpx, and over TCP by a server."""
 
-Shapes are the specification's (Response Format); a picture is drawn when it is fetched, for it follows from the
-request alone.
-"""
-
+import asyncio
 import base64
 import hashlib
-import io
 import json
 import random
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
-from urllib.parse import urlsplit
+from functools import cached_property
+from math import inf
 
-from PIL import Image
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from ..catalog import Catalog
 from ..formats import BrokenPictureError, whole_picture
-from ..json_value import Json, JsonObject, number_at, object_at, text_at
+from ..json_value import Json, JsonObject, object_at, text_at
 from ..replies import redacted
-from .drawing.poster import draw
-from .render import Renderer, png, preprocessed
-from .rules import RefusalError, checked_model, count, lists, side
-from .store import CreditsEndedError, LimitReachedError, Store, StoredTask
+from .breaking import FAULT, Breaking, Faults
+from .faults import Fault
+from .pictures import Pictures
+from .rules import CODES, RefusalError, checked_model, count, without_nulls
+from .shapes import capitalised, live_task, refusal, reply, sop_task, success
+from .store import CreditsEndedError, Failure, LimitReachedError, Store, StoredTask
+from .webhooks import Delivery, Webhooks
 
-RESULT_SECONDS = 7 * 86400
+RESULT_SECONDS = 7 * 86400.0
 """Links expire after seven days (specification: Output Images)."""
 UPLOAD_BYTES = 10 * 10**6
-MICRO_USD = 1_000_000
-"""The specification's `consume` for a $0.015 picture is 15000."""
+TASK = "flux.task"
+"""Where the scope of a request holds the id of the task that it made."""
+HISTORY_PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class Service:
     plan: decides how many may be unfinished at once.
     credit: USD that the account ever had; None for no end.
     keys: those that are accepted; None accepts any.
+    shape: of the replies, one of `shapes.SHAPES`.
+    result_seconds: how long the links of a finished task live.
+    webhooks: None delivers nothing.
     """
 
     store: Store
@@ -56,6 +62,18 @@ class Service:
     keys: frozenset[str] | None = None
     catalog: Catalog = field(default_factory=lambda: Catalog({}))
     clock: Callable[[], float] = time.time
+    shape: str = "sop"
+    result_seconds: float = RESULT_SECONDS
+    faults: Faults = field(default_factory=Faults)
+    webhooks: Webhooks | None = None
+    _secrets: dict[str, str] = field(
+        default_factory=dict, init=False, repr=False
+    )  # of webhooks, by task; in memory only
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The pictures of the tasks."""
+        return Pictures(self.store, self.clock)
 
     def check_key(self, request: Request) -> None:
         """Raises RefusalError (1200) for a missing or unknown key."""
@@ -63,41 +81,91 @@ class Service:
         if not key or (self.keys is not None and key not in self.keys):
             raise RefusalError(401, 1200, "Authentication failed", "Verify API key is correct")
 
+    # --- tasks -----------------------------------------------------------------------------------------------
+
     async def create(self, request: Request) -> Response:
         """`POST /api/v1/task`."""
         self.check_key(request)
-        body = _json(await request.body())
+        body = without_nulls(_json(await request.body()))
         model = checked_model(body, self.catalog, self.plan)
         stored = redacted(body)
         assert isinstance(stored, dict)
         cost = model.price * count(object_at(stored, "input"))
-        duration = self._duration(model.seconds, stored)
+        task = self._fated(self._planned(stored, cost, model.seconds))
         mode = text_at(stored, "config", "service_mode") or None
         try:
-            task = self.store.add(
-                stored,
-                cost,
-                self.clock(),
-                duration,
-                limit=self.catalog.concurrency(self.plan, mode),
-                credit=self.credit,
-            )
+            self.store.add(task, limit=self.catalog.concurrency(self.plan, mode), credit=self.credit)
         except LimitReachedError:
-            raise RefusalError(
-                429, 1400, "Rate limit exceeded", "too many requests: your plan's tasks are all running"
-            ) from None
+            raise RefusalError(429, 1400, CODES[1400], "too many requests: your plan's tasks are all running") from None
         except CreditsEndedError:
-            raise RefusalError(402, 1300, "Insufficient credits", "Top up account balance") from None
-        return _success(self._view(task, request))
+            raise RefusalError(402, 1300, CODES[1300], "Top up account balance") from None
+        request.scope[TASK] = task.id
+        self._promise_delivery(task, object_at(body, "config", "webhook_config"), request)
+        return success(self.view(task, task.created, request))
 
-    def _duration(self, seconds: tuple[float, float], body: JsonObject) -> float:
+    def _planned(self, body: JsonObject, cost: Decimal, seconds: tuple[float, float]) -> StoredTask:
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
-        return random.Random(digest).uniform(*seconds) / self.speed
+        duration = random.Random(digest).uniform(*seconds) / self.speed
+        now, name = self.clock(), str(uuid.uuid4())
+        return StoredTask(
+            name if self.shape == "live" else f"flux_{name}", body, cost, now, now + duration * 0.15, now + duration
+        )
+
+    def _fated(self, task: StoredTask) -> StoredTask:
+        """The task with what a fault has in store for it."""
+        fault = self.faults.draw("task")
+        if fault is None:
+            return task
+        ended = inf if fault.kind == "stuck" else task.ended + fault.delay
+        code = 1500 if fault.code is None else fault.code
+        failure = Failure("failed", code, fault.message or CODES.get(code, "task failed"))
+        return replace(task, ended=ended, failure=failure if fault.kind == "fail" else None)
+
+    def _promise_delivery(self, task: StoredTask, webhook: JsonObject, request: Request) -> None:
+        endpoint, secret = text_at(webhook, "endpoint"), text_at(webhook, "secret")
+        if not endpoint or self.webhooks is None:
+            return
+        self._secrets[task.id] = secret
+        if task.ended < inf:
+            delivery = Delivery(
+                task.id, endpoint, secret, lambda: self.view(self.store.find(task.id) or task, self.clock(), request)
+            )
+            self.webhooks.after(task.ended - self.clock(), delivery)
 
     async def look(self, request: Request) -> Response:
         """`GET /api/v1/task/{id}`."""
         self.check_key(request)
-        return _success(self._view(self._task(request), request))
+        task, fault = self._task(request), request.scope.get(FAULT)
+        now = self.clock()
+        if isinstance(fault, Fault) and fault.kind == "stuck":
+            now = min(now, task.started)
+        empty = isinstance(fault, Fault) and fault.kind == "empty"
+        return success(self._looked(self.view(task, now, request, pictures=not empty)))
+
+    def _looked(self, view: JsonObject) -> JsonObject:
+        return capitalised(view) if self.shape == "live" else view
+
+    async def cancel(self, request: Request) -> Response:
+        """`DELETE /api/v1/task/{id}`: for tasks that are pending (docs/service.md, section 4)."""
+        self.check_key(request)
+        task = self._task(request)
+        if not self.store.cancel(task.id, self.clock()):
+            status = task.status(self.clock())
+            raise RefusalError(400, 400, f"task is {status}", f"only a pending task can be cancelled; it is {status}")
+        return reply({"code": 200, "message": f"task {task.id} canceled"})
+
+    async def history(self, request: Request) -> Response:
+        """`GET /api/open/tasks/histories`, newest first; the shape of its reply is documented nowhere."""
+        self.check_key(request)
+        asked = request.query_params
+        page, size = whole(asked.get("page", "1")), whole(asked.get("page_size", "10"))
+        if not 1 <= size <= HISTORY_PAGE or page < 1:
+            raise RefusalError(400, 400, "invalid page", f"page from 1, page_size 1-{HISTORY_PAGE}")
+        since, until = _moment(asked.get("start_time") or "0"), _moment(asked.get("end_time") or "9999-12-31")
+        tasks, total = self.store.newest(size, skip=(page - 1) * size, since=since, until=until)
+        now = self.clock()
+        told: list[Json] = [self._looked(self.view(task, now, request)) for task in tasks]
+        return success({"tasks": told, "total": total, "page": page, "page_size": size})
 
     def _task(self, request: Request) -> StoredTask:
         task = self.store.find(request.path_params["task_id"])
@@ -105,11 +173,21 @@ class Service:
             raise RefusalError(404, 404, "task not found")
         return task
 
+    def view(self, task: StoredTask, now: float, request: Request, *, pictures: bool = True) -> JsonObject:
+        """A task as a reply shows it at `now`; without its pictures when they are not to be listed yet."""
+        root = str(request.base_url).rstrip("/")
+        urls = [f"{root}/pictures/{name}" for name in self.pictures.names(task)] if pictures else []
+        if self.shape == "live":
+            return live_task(task, now, urls, secret=self._secrets.get(task.id, ""))
+        return sop_task(task, now, urls)
+
+    # --- account and files -----------------------------------------------------------------------------------
+
     async def account(self, request: Request) -> Response:
         """`GET /account/info` (docs/service.md, section 4)."""
         self.check_key(request)
         left = None if self.credit is None else self.credit - self.store.spent()
-        return _success(
+        return success(
             {
                 "id": 1,
                 "name": "sandbox",
@@ -121,58 +199,34 @@ class Service:
         )
 
     async def picture(self, request: Request) -> Response:
-        """`GET /pictures/{id}/{number}.png`: drawn now, the same at every look."""
-        task, number = self._task(request), int(request.path_params["number"])
-        if self.clock() < task.ended or not 1 <= number <= len(self._names(task)):
+        """`GET /pictures/{id}/{number}.png`."""
+        task, number = self._task(request), whole(request.path_params["number"])
+        if not self.pictures.has(task, number):
             return PlainTextResponse("not found", 404)
-        if self.clock() > task.ended + RESULT_SECONDS:
+        if self.clock() >= task.ended + self.result_seconds:
             return PlainTextResponse("expired", 403)
-        return Response(png(self._render(task, number)), media_type="image/png")
-
-    def _render(self, task: StoredTask, number: int) -> Image.Image:
-        ordered = count(object_at(task.body, "input"))
-        if number > ordered:
-            return preprocessed(task.body, self._load)[number - ordered - 1]
-        return Renderer(task.body, number, self._load).render()
-
-    def _names(self, task: StoredTask) -> list[str]:
-        """The task's pictures: those that were ordered, then what was read from control pictures."""
-        fields = object_at(task.body, "input")
-        controls = lists(fields, "control_net_settings")
-        extra = sum(item.get("return_preprocessed_image") is True for item in controls)
-        return [f"{task.id}/{number}.png" for number in range(1, count(fields) + extra + 1)]
-
-    def _load(self, address: str) -> Image.Image:
-        """The picture at an address: one of ours, or a stand-in, for the miniature fetches nothing from anywhere."""
-        path = urlsplit(address).path
-        if match := re.fullmatch(r"/pictures/([A-Za-z0-9_-]+)/([0-9]+)\.png", path, re.ASCII):
-            task = self.store.find(match[1])
-            if task is not None and task.ended <= self.clock() and 1 <= int(match[2]) <= len(self._names(task)):
-                return self._render(task, int(match[2]))
-        if (match := re.fullmatch(r"/uploads/([0-9a-f]+\.[a-z]+)", path, re.ASCII)) and (
-            content := self.store.upload(match[1])
-        ):
-            return Image.open(io.BytesIO(content))
-        return draw(path.rpartition("/")[2] or address, seed=0, width=1024, height=1024, model="picture from elsewhere")
+        # In a thread: a large one takes seconds, in which others must be answered.
+        content = await asyncio.to_thread(self.pictures.content, task, number)
+        return Response(content, media_type="image/png")
 
     async def upload(self, request: Request) -> Response:
         """`POST /api/ephemeral_resource` (docs/service.md, section 4)."""
         self.check_key(request)
         if self.plan == "free":
-            return JSONResponse({"code": 403, "message": "Insufficient plan level"}, 403)
+            return reply({"code": 403, "message": "Insufficient plan level"}, 403)
         body = _json(await request.body())
         name, data = text_at(body, "file_name"), text_at(body, "file_data")
         try:
             content = base64.b64decode(data, validate=True)
             whole_picture(content)
         except (ValueError, BrokenPictureError):
-            return JSONResponse({"code": 400, "message": "invalid file_data"}, 400)
+            return reply({"code": 400, "message": "invalid file_data"}, 400)
         extension = name.rpartition(".")[2].lower()
         if not 1 <= len(name) <= 128 or extension not in ("png", "jpg", "jpeg", "webp") or len(content) > UPLOAD_BYTES:
-            return JSONResponse({"code": 400, "message": "invalid file"}, 400)
+            return reply({"code": 400, "message": "invalid file"}, 400)
         stored = self.store.keep_upload(content, extension)
         root = str(request.base_url).rstrip("/")
-        return _success({"url": f"{root}/uploads/{stored}"})
+        return success({"url": f"{root}/uploads/{stored}"})
 
     async def uploaded(self, request: Request) -> Response:
         """`GET /uploads/{name}`."""
@@ -180,71 +234,57 @@ class Service:
         content = self.store.upload(name) if re.fullmatch(r"[0-9a-f]+\.[a-z]+", name, re.ASCII) else None
         return Response(content, media_type="image/*") if content else PlainTextResponse("not found", 404)
 
-    def _view(self, task: StoredTask, request: Request) -> JsonObject:
-        """A task as the specification shows it (Successful Task Creation, Completed Task Response)."""
-        now, fields = self.clock(), object_at(task.body, "input")
-        status = task.status(now)
-        units = int(task.cost * MICRO_USD)
-        meta: JsonObject = {"created_at": _moment(task.created), "usage": {"type": "quota", "consume": units}}
-        view: JsonObject = {
-            "task_id": task.id,
-            "model": task.body["model"],
-            "task_type": task.body["task_type"],
-            "status": status,
-            "input": fields,
-            "meta": meta,
-        }
-        if status != "pending":
-            meta["started_at"] = _moment(task.started)
-        if status == "completed":
-            meta["ended_at"], meta["processing_time"] = _moment(task.ended), round(task.ended - task.started)
-            view["output"] = self._output(task, fields, request)
-        return view
 
-    def _output(self, task: StoredTask, fields: JsonObject, request: Request) -> JsonObject:
-        root = str(request.base_url).rstrip("/")
-        urls: list[Json] = [f"{root}/pictures/{name}" for name in self._names(task)]
-        output: JsonObject = {
-            "image_url": urls[0],
-            "width": side(fields, "width"),
-            "height": side(fields, "height"),
-            "seed": number_at(fields, "seed"),
-            "model_version": text_at(task.body, "model").rpartition("/")[2],
-        }
-        return output | ({"image_urls": urls} if len(urls) > 1 else {})
+def create_app(service: Service, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """The application that serves `service`, with `more` beside PiAPI's own endpoints."""
 
+    def route(path: str, method: str, target: str, endpoint: Callable[[Request], object]) -> Route:
+        breaking = Middleware(Breaking, faults=service.faults, target=target, shape=service.shape)
+        return Route(path, endpoint, methods=[method], middleware=[breaking])
 
-def create_app(service: Service) -> Starlette:
-    """The application that serves `service`."""
-    routes = [
-        Route("/api/v1/task", service.create, methods=["POST"]),
-        Route("/api/v1/task/{task_id}", service.look, methods=["GET"]),
-        Route("/api/ephemeral_resource", service.upload, methods=["POST"]),
+    async def refused(_: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            words = error.detail.lower()
+            return refusal(RefusalError(error.status_code, error.status_code, words), service.shape, error.headers)
+        if isinstance(error, ClientDisconnect):
+            error = RefusalError(400, 400, "request cut short")
+        if not isinstance(error, RefusalError):
+            error = RefusalError(500, 500, "internal error", "a bug in the sandbox")
+        return refusal(error, service.shape)
+
+    routes: list[BaseRoute] = [
+        route("/api/v1/task", "POST", "create", service.create),
+        route("/api/v1/task/{task_id}", "GET", "get", service.look),
+        route("/api/v1/task/{task_id}", "DELETE", "cancel", service.cancel),
+        route("/api/open/tasks/histories", "GET", "history", service.history),
+        route("/api/ephemeral_resource", "POST", "upload", service.upload),
+        route("/account/info", "GET", "account", service.account),
+        route("/pictures/{task_id}/{number}.png", "GET", "picture", service.picture),
         Route("/uploads/{name}", service.uploaded, methods=["GET"]),
-        Route("/account/info", service.account, methods=["GET"]),
-        Route("/pictures/{task_id}/{number:int}.png", service.picture, methods=["GET"]),
     ]
-    return Starlette(routes=routes, exception_handlers={RefusalError: _refused})
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    """A refusal in the specification's shape (Error Response Example)."""
-    assert isinstance(error, RefusalError)
-    told: JsonObject = {"code": error.code, "message": error.message, "detail": error.detail}
-    return JSONResponse({"code": error.status, "data": {"error": told}, "message": "failed"}, error.status)
-
-
-def _success(data: JsonObject) -> JSONResponse:
-    return JSONResponse({"code": 200, "data": data, "message": "success"})
+    known = (RefusalError, HTTPException, ClientDisconnect, Exception)
+    return Starlette(routes=[*routes, *more], exception_handlers=dict.fromkeys(known, refused))
 
 
 def _json(content: bytes) -> Json:
     try:
         parsed: Json = json.loads(content)
+        json.dumps(parsed, allow_nan=False)  # 1e999 and NaN are read, but are no JSON
     except (ValueError, RecursionError):
         raise RefusalError(400, 400, "invalid JSON") from None
     return parsed
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def whole(text: str) -> int:
+    """A number from 0; -1 for what is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) else -1
+
+
+def _moment(text: str) -> float:
+    """Seconds since the epoch, from a number of them or a date. Raises RefusalError."""
+    if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise RefusalError(400, 400, "invalid time", "seconds since the epoch, or 2025-01-31T12:00:00Z") from None

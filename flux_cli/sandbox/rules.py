@@ -30,6 +30,17 @@ TASK_TYPES = {
     "kontext": "kontext",
 }
 """The service's task types, and the operation that each is."""
+CODES = {
+    1100: "Invalid prompt length",
+    1200: "Authentication failed",
+    1300: "Insufficient credits",
+    1400: "Rate limit exceeded",
+    1500: "Service temporarily unavailable",
+    1600: "Invalid image URL",
+    1700: "Invalid image dimensions",
+    1800: "LoRA/ControlNet load failed",
+}
+"""PiAPI's error codes, and the words that go with them."""
 
 
 class RefusalError(Exception):
@@ -60,6 +71,17 @@ def checked_model(body: Json, catalog: Catalog, plan: str) -> Model:
     _check_ranges(fields, model)
     _check_pictures(fields, operation)
     return model
+
+
+def without_nulls(body: Json) -> Json:
+    """A request in which a field that is null is absent: the specification's own client sends `"seed": null`."""
+    if not isinstance(body, dict):
+        return body
+    fields = body.get("input")
+    kept: Json = (
+        {name: value for name, value in fields.items() if value is not None} if isinstance(fields, dict) else fields
+    )
+    return {**body, "input": kept}
 
 
 def _check_pictures(fields: JsonObject, operation: str) -> None:

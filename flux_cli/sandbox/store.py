@@ -5,8 +5,8 @@ A task's progress is not stored: it follows from the times that were settled whe
 
 import hashlib
 import json
+import math
 import sqlite3
-import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -22,10 +22,26 @@ CREATE TABLE IF NOT EXISTS tasks (
     cost TEXT NOT NULL,       -- USD
     created REAL NOT NULL,    -- seconds since the epoch, as all times here
     started REAL NOT NULL,
-    ended REAL NOT NULL
+    ended REAL NOT NULL       -- infinite when it never ends
 ) STRICT;
 CREATE INDEX IF NOT EXISTS tasks_ended ON tasks (ended);
+CREATE TABLE IF NOT EXISTS failures (  -- tasks that end without a picture
+    id TEXT PRIMARY KEY,
+    word TEXT NOT NULL,       -- the status
+    code INTEGER NOT NULL,
+    message TEXT NOT NULL
+) STRICT;
 """
+FOUND = "SELECT tasks.*, word, code, message FROM tasks LEFT JOIN failures USING (id)"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a task ends that has no picture: the status, PiAPI's error code and its words."""
+
+    word: str
+    code: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +54,17 @@ class StoredTask:
     created: float
     started: float
     ended: float
+    failure: Failure | None = None
 
     def status(self, now: float) -> str:
         """The specification's word for where the task is at `now`."""
-        if now < self.started:
-            return "pending"
-        return "processing" if now < self.ended else "completed"
+        if now >= self.ended:
+            return self.failure.word if self.failure else "completed"
+        return "processing" if self.begun(now) else "pending"
+
+    def begun(self, now: float) -> bool:
+        """Whether the work has begun at `now`; for a task that was cancelled, it never does."""
+        return self.started <= min(now, self.ended)
 
 
 class LimitReachedError(Exception):
@@ -59,38 +80,52 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._uploads = path.parent / "uploads"
+        self._uploads = path.with_name(f"{path.name}.uploads")
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(SCHEMA)
 
-    def add(
-        self, body: JsonObject, cost: Decimal, now: float, duration: float, *, limit: int, credit: Decimal | None
-    ) -> StoredTask:
+    def add(self, task: StoredTask, *, limit: int, credit: Decimal | None) -> None:
         """Take a task in and charge it, in one transaction.
 
         limit: unfinished tasks the plan allows; credit: USD the account ever had, None for no end.
         Raises LimitReachedError, CreditsEndedError; then nothing is charged.
         """
-        task = StoredTask(f"flux_{uuid.uuid4()}", body, cost, now, now + duration * 0.15, now + duration)
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            (unfinished,) = self._db.execute("SELECT count(*) FROM tasks WHERE ended > ?", (now,)).fetchone()
+            (unfinished,) = self._db.execute("SELECT count(*) FROM tasks WHERE ended > ?", (task.created,)).fetchone()
             if unfinished >= limit:
                 raise LimitReachedError
-            if credit is not None and self.spent() + cost > credit:
+            if credit is not None and self.spent() + task.cost > credit:
                 raise CreditsEndedError
-            values = (task.id, json.dumps(body), str(cost), task.created, task.started, task.ended)
+            values = (task.id, json.dumps(task.body), str(task.cost), task.created, task.started, task.ended)
             self._db.execute(
                 "INSERT INTO tasks (id, body, cost, created, started, ended) VALUES (?, ?, ?, ?, ?, ?)", values
             )
+            if task.failure:
+                self._fail(task.id, task.failure)
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
-        return task
+
+    def cancel(self, task_id: str, now: float) -> bool:
+        """End a task that has not started; it costs nothing then. Gives whether it was in time."""
+        self._db.execute("BEGIN IMMEDIATE")
+        found = self._db.execute(
+            "UPDATE tasks SET ended = ?, cost = '0' WHERE id = ? AND started > ? AND ended > ?",
+            (now, task_id, now, now),
+        )
+        if found.rowcount:
+            self._fail(task_id, Failure("cancelled", 0, "task canceled"))
+        self._db.execute("COMMIT")
+        return found.rowcount > 0
+
+    def _fail(self, task_id: str, failure: Failure) -> None:
+        values = (task_id, failure.word, failure.code, failure.message)
+        self._db.execute("INSERT OR REPLACE INTO failures (id, word, code, message) VALUES (?, ?, ?, ?)", values)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -98,7 +133,7 @@ class Store:
 
     def find(self, task_id: str) -> StoredTask | None:
         """The task with this id."""
-        row = self._db.execute("SELECT * FROM tasks WHERE id = ?", (task_id,)).fetchone()
+        row = self._db.execute(f"{FOUND} WHERE tasks.id = ?", (task_id,)).fetchone()
         return None if row is None else _task(row)
 
     def keep_upload(self, content: bytes, extension: str) -> str:
@@ -115,7 +150,19 @@ class Store:
 
     def tasks(self) -> list[StoredTask]:
         """Every task, in the order they came."""
-        return [_task(row) for row in self._db.execute("SELECT * FROM tasks ORDER BY number")]
+        return [_task(row) for row in self._db.execute(f"{FOUND} ORDER BY number")]
+
+    def newest(
+        self, count: int, *, skip: int = 0, since: float = 0.0, until: float = math.inf
+    ) -> tuple[list[StoredTask], int]:
+        """`count` tasks, newest first, after the first `skip`, and how many there are in all.
+
+        since, until: when they were created, seconds since the epoch.
+        """
+        span = "created BETWEEN ? AND ?"
+        (total,) = self._db.execute(f"SELECT count(*) FROM tasks WHERE {span}", (since, until)).fetchone()
+        query = f"{FOUND} WHERE {span} ORDER BY number DESC LIMIT ? OFFSET ?"
+        return [_task(row) for row in self._db.execute(query, (since, until, count, skip))], total
 
     def spent(self) -> Decimal:
         """What all tasks cost together, USD."""
@@ -125,4 +172,6 @@ class Store:
 def _task(row: sqlite3.Row) -> StoredTask:
     body: Json = json.loads(row["body"])
     assert isinstance(body, dict)
-    return StoredTask(row["id"], body, Decimal(row["cost"]), row["created"], row["started"], row["ended"])
+    failure = None if row["word"] is None else Failure(row["word"], row["code"], row["message"])
+    times = (row["created"], row["started"], row["ended"])
+    return StoredTask(row["id"], body, Decimal(row["cost"]), *times, failure)

@@ -1,0 +1,94 @@
+"""Deliveries to the webhooks of tasks that end (docs/service.md, section 4).
+
+The miniature must not be a way to send requests to strangers: it delivers to the hosts that it was told only, follows
+no redirect, and reads no answer.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import httpx
+
+from ..json_value import JsonObject
+from ..text import clean
+from .breaking import Faults
+
+TRIES = 3
+PATIENCE = 10.0
+"""Seconds that a receiver has to answer."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What is sent when a task ends. `task` gives the task as it is then; the secret goes along as it is."""
+
+    task_id: str
+    endpoint: str
+    secret: str = field(repr=False)
+    task: Callable[[], JsonObject]
+
+
+@dataclass
+class Webhooks:
+    """Delivers, in the background of the running event loop.
+
+    allowed: says of a host whether deliveries may go there; pause: seconds between tries; note: hears of each one.
+    """
+
+    allowed: Callable[[str], bool]
+    faults: Faults
+    note: Callable[[str], None]
+    pause: float = 1.0
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def after(self, seconds: float, delivery: Delivery) -> None:
+        """Deliver in so many seconds."""
+        task = asyncio.get_running_loop().create_task(self._deliver(seconds, delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, seconds: float, delivery: Delivery) -> None:
+        await asyncio.sleep(seconds)
+        try:
+            parts = urlsplit(delivery.endpoint)
+            host, where = parts.hostname or "", f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        except ValueError:
+            host, where = "", delivery.endpoint
+        about = f"webhook {delivery.task_id} {clean(where, 120)}"
+        if not self.allowed(host):
+            self.note(f"{about} not delivered: the sandbox sends nothing there; allow it with --webhook-host")
+            return
+        fault = self.faults.draw("webhook")
+        if fault:
+            about = f"{about} (fault {clean(fault.text, 80)})"
+            await asyncio.sleep(fault.delay)
+            if fault.kind == "lose":
+                self.note(f"{about} lost")
+                return
+        for _ in range(2 if fault and fault.kind == "duplicate" else 1):
+            await self._try(delivery, about)
+
+    async def _try(self, delivery: Delivery, about: str) -> None:
+        for attempt in range(1, TRIES + 1):
+            told = await self._post(delivery)
+            self.note(f"{about} {told}")
+            if told.startswith("2"):
+                return
+            if attempt < TRIES:
+                await asyncio.sleep(self.pause)
+
+    async def _post(self, delivery: Delivery) -> str:
+        """One try; gives the status, or what went wrong."""
+        body: JsonObject = {"timestamp": int(time.time()), "data": delivery.task()}
+        headers = {"x-webhook-secret": delivery.secret} if delivery.secret else {}
+        try:
+            async with (
+                httpx.AsyncClient(trust_env=False, timeout=PATIENCE, follow_redirects=False) as client,
+                client.stream("POST", delivery.endpoint, json=body, headers=headers) as response,
+            ):
+                return str(response.status_code)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:  # ValueError: odd secrets
+            return f"failed ({type(error).__name__})"

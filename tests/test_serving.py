@@ -1,0 +1,645 @@
+"""`flux sandbox`: the miniature as a server of its own, met over a real connection as scripts meet it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+from starlette.types import Receive, Scope, Send
+
+from flux_cli.errors import UsageError
+from flux_cli.formats import whole_picture
+from flux_cli.json_value import JsonObject
+from flux_cli.sandbox.breaking import Faults
+from flux_cli.sandbox.drawing.poster import draw
+from flux_cli.sandbox.faults import EXAMPLES, KINDS, PARAMETERS, TARGETS, documented, parse
+
+from .conftest import KEY, Flux
+from .servers import serving
+
+GEN = 'gen "a boat" --seed 1 --size 256x256 --overwrite -q'
+TASK = {"model": "Qubico/flux1-dev", "task_type": "txt2img", "input": {"prompt": "a cat", "width": 256, "height": 256}}
+
+
+@dataclass
+class Sandbox:
+    """A running `flux sandbox`."""
+
+    process: subprocess.Popen[str]
+    printed: dict[str, str]
+    log_file: Path
+
+    @property
+    def origin(self) -> str:
+        """Where it is."""
+        return self.printed["FLUX_UPLOAD_URL"]
+
+    @property
+    def port(self) -> int:
+        """Where it is on this machine."""
+        return int(self.origin.rpartition(":")[2])
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        return self.log_file.read_text()
+
+    def said(self, words: str, times: int = 1) -> bool:
+        """Whether its log has these words so often, now or soon: it is written after the answer."""
+        deadline = time.monotonic() + 10
+        while self.log.count(words) < times and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.log.count(words) >= times
+
+    @property
+    def tasks(self) -> list[JsonObject]:
+        """What it was asked for, newest first."""
+        found: list[JsonObject] = httpx.get(f"{self.origin}/sandbox/tasks", trust_env=False).json()["data"]["tasks"]
+        return found
+
+    def faults(self, *texts: str) -> None:
+        """Have these faults and no others."""
+        with httpx.Client(base_url=self.origin, trust_env=False) as http:
+            http.delete("/sandbox/faults").raise_for_status()
+            http.post("/sandbox/faults", content="\n".join(texts)).raise_for_status()
+
+    def client(self) -> httpx.Client:
+        """A client that knows nothing of this project."""
+        return httpx.Client(base_url=self.origin, headers={"X-API-Key": KEY}, trust_env=False)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal; gives the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def sandbox(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Sandbox]]:
+    """Starts a sandbox and sets the variables that it prints. Its log and its memory must not hold the key."""
+    running: list[Sandbox] = []
+
+    def run(options: str = "", state: str = "state.db") -> Sandbox:
+        monkeypatch.delenv("PIAPI_API_KEY", raising=False)  # it prints none that is set already
+        log_file = tmp_path / f"sandbox-{len(running)}.log"
+        line = f"sandbox --port 0 --speed 400 --key {KEY} --state {tmp_path / state} {options}"
+        with log_file.open("w") as log:
+            process = start(line, stderr=log)
+        assert process.stdout
+        exports = [re.fullmatch(r"export ([A-Z_]+)=(\S+)\n", process.stdout.readline()) for _ in range(4)]
+        assert all(exports), log_file.read_text()
+        made = Sandbox(process, {found[1]: found[2] for found in exports if found}, log_file)
+        for name, value in made.printed.items():
+            monkeypatch.setenv(name, value)
+        running.append(made)
+        return made
+
+    yield run
+    for made in running:
+        made.process.terminate()
+        assert made.process.wait(10) == 0
+        assert "Traceback" not in made.log
+        assert made.process.stdout
+        made.process.stdout.close()
+
+
+def test_what_it_prints_is_all_that_a_client_needs(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
+    running = sandbox()
+    draw("a photo", seed=1, width=320, height=256).save("photo.jpg")
+
+    assert flux(GEN).out == "a-boat-1.png\n"
+    assert flux('edit photo.jpg "as a woodcut" --seed 1 -q').out == "as-a-woodcut-1.png\n"
+
+    assert whole_picture(Path("a-boat-1.png").read_bytes()).extension == "png"
+    assert running.printed == {
+        "FLUX_BASE_URL": f"{running.origin}/api/v1",
+        "FLUX_UPLOAD_URL": f"http://127.0.0.1:{running.port}",
+        "PIAPI_API_KEY": KEY,
+        "FLUX_TIME_SCALE": "0.0025",
+    }
+    lines = running.log.splitlines()
+    assert lines[0] == f"tasks and pictures: {running.origin}/ ; Ctrl-C stops it"
+    assert re.fullmatch(r"\d\d:\d\d:\d\d POST /api/v1/task 200 flux_[0-9a-f-]{36} key …cdef", lines[1])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d GET /pictures/flux_[0-9a-f-]{36}/1.png 200 no key", lines[-1])
+    assert any("POST /api/ephemeral_resource 200 key …cdef" in line for line in lines)
+
+
+@pytest.mark.parametrize(("fault", "code", "made"), [
+    ("create:429 times=2 retry-after=0", 0, 1),
+    ("create:503 times=1", 0, 1),
+    ("create:400 code=1700", 5, 0),
+    ("create:401", 4, 0),
+    ("create:402", 6, 0),
+    ("create:502", 7, 0),
+    ("create:502 when=after", 7, 1),
+    ("create:html", 7, 0),
+    ("create:drop", 7, 1),
+    ("create:drop when=before", 7, 0),
+    ("create:cut", 7, 1),
+    ("create:truncate", 7, 1),
+    ("create:delay=0.01", 0, 1),
+    ("get:404 times=1", 0, 1),
+    ("get:drop times=2", 0, 1),
+    ("get:html times=1", 0, 1),
+    ("get:cut times=1", 0, 1),
+    ("get:empty times=1", 0, 1),
+    ("get:empty", 10, 1),
+    ("get:stuck", 9, 1),
+    ("task:stuck", 9, 1),
+    ("task:fail code=1800", 8, 1),
+    ("picture:truncate times=1", 0, 1),
+    ("picture:truncate keep=0.999", 10, 1),
+    ("picture:cut times=1", 0, 1),
+    ("picture:drop times=1", 0, 1),
+    ("picture:html times=1", 0, 1),
+    ("picture:403 times=1", 0, 1),
+    ("picture:403", 10, 1),
+])  # fmt: skip
+def test_each_fault_is_what_flux_promises_to_survive(
+    flux: Flux, shared: Sandbox, monkeypatch: pytest.MonkeyPatch, fault: str, code: int, made: int
+) -> None:
+    for name, value in shared.printed.items():
+        monkeypatch.setenv(name, value)
+    before = len(shared.tasks)
+    shared.faults(fault)
+
+    result = flux(f"{GEN} --timeout {0.5 if code == 9 else 30}")
+
+    assert (result.code, len(shared.tasks) - before) == (code, made), result.err
+    if code == 0:
+        assert whole_picture(Path("a-boat-1.png").read_bytes()).extension == "png"
+    else:
+        assert list(Path().iterdir()) == []
+    assert fault.startswith("task:") or shared.said(f" fault {fault}\n")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox for many tests: each says by itself which faults there are."""
+    folder = tmp_path_factory.mktemp("shared")
+    line = [sys.executable, "-m", "flux_cli", *f"sandbox --port 0 --speed 400 --key {KEY}".split()]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("FLUX_", "PIAPI_"))}
+    environ |= {"FLUX_HOME": str(folder), "TMPDIR": str(folder)}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=log, text=True, env=environ)
+    assert process.stdout
+    exports = [process.stdout.readline().removeprefix("export ").strip().partition("=") for _ in range(4)]
+    running = Sandbox(process, {name: value for name, _, value in exports}, folder / "log")
+    yield running
+    assert running.stop() == 0
+    process.stdout.close()
+    assert "Traceback" not in running.log
+    assert KEY not in running.log
+    assert [path.name for path in folder.iterdir()] == ["log"], "what it kept is not gone"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_being_stopped_is_how_it_ends_well(sandbox: Callable[..., Sandbox], number: int) -> None:
+    running = sandbox("--fault get:delay=60")
+    with running.client() as http:
+        task = http.post("/api/v1/task", json=TASK).json()["data"]["task_id"]
+    with socket.create_connection(("127.0.0.1", running.port)) as waiting:
+        waiting.sendall(f"GET /api/v1/task/{task} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n".encode())
+        time.sleep(0.1)  # the request must be under way
+
+        assert running.stop(number) == 0
+
+    assert running.log.splitlines()[-1] == "stopped: 1 task, $0.015 that nobody paid"
+
+
+def test_links_expire(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
+    sandbox("--expire 0s")
+    result = flux(GEN)
+    assert (result.code, result.out) == (10, "")
+    assert "has expired: the picture's address answers with HTTP 403; it is paid for" in result.err
+
+
+def test_tasks_and_uploads_outlive_it_in_a_file(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
+    first = sandbox()
+    draw("a photo", seed=1, width=320, height=256).save("photo.jpg")
+    task = flux('edit photo.jpg "as a woodcut" --seed 1 --no-wait').out.strip()
+    assert flux(f"wait {task} -o before.png -q").out == "before.png\n"
+    assert first.stop() == 0
+
+    sandbox()
+
+    assert flux(f"wait {task} -o after.png -q").out == "after.png\n"
+    assert pixels(Path("after.png")) == pixels(Path("before.png"))
+
+
+def pixels(path: Path) -> bytes:
+    """The pixels of a picture."""
+    return Image.open(path).convert("RGB").tobytes()
+
+
+def test_plan_and_credits(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
+    running = sandbox("--plan free --credits 0.04 --fault task:stuck")
+    assert flux("balance").out == "$0.04\n"
+    codes = []
+    with running.client() as http:
+        codes += [http.post("/api/v1/task", json=TASK).json()["code"] for _ in range(3)]
+        lora = {"model": "Qubico/flux1-dev-advanced", "task_type": "txt2img-lora", "input": {"prompt": "x"}}
+        codes += [http.post("/api/v1/task", json=lora).json()["code"]]
+        codes += [http.post("/api/ephemeral_resource", json={}).json()["code"]]
+    assert codes == [200, 200, 429, 403, 403]
+
+    other = sandbox("--credits 0.02", state="other.db")
+    assert flux(GEN).code == 0
+    assert flux(GEN.replace("boat", "ship")).code == 6
+    assert flux("balance").out == "$0.005\n"
+    assert len(other.tasks) == 1
+
+
+def test_replies_as_the_live_service_writes_them(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
+    running = sandbox("--replies live --credits 0.04")
+    assert flux('gen "a boat" -m schnell -b 2 --seed 1 --size 256x256 -q').out == "a-boat-1-1.png\na-boat-1-2.png\n"
+    with running.client() as http:
+        hook = {"endpoint": "http://127.0.0.1:9/", "secret": "hush-hush-hush"}
+        created = http.post("/api/v1/task", json={**TASK, "config": {"webhook_config": hook}}).json()["data"]
+        refused = http.post("/api/v1/task", json={**TASK, "input": {"prompt": ""}})
+        assert http.post("/api/v1/task", json=TASK).status_code == 200
+        poor = http.post("/api/v1/task", json=TASK)
+
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", created["task_id"])
+    assert (created["status"], created["output"]) == ("pending", None)
+    assert created["config"] == {"webhook_config": hook}, "the live service echoes the secret"
+    assert refused.json() == {"code": 400, "message": "Prompt must be 1-1500 characters, got 0"}
+    assert (poor.status_code, poor.json()) == (402, {"code": 402, "message": "failed to freeze point"})
+    assert flux(GEN).code == 6
+
+
+EXAMPLES_OF_THE_SPECIFICATION: list[JsonObject] = [
+    {
+        "model": "Qubico/flux1-dev",
+        "task_type": "txt2img",
+        "input": {
+            "prompt": "A majestic dragon soaring over a medieval castle at sunset, cinematic lighting, highly detailed, "
+            "fantasy art style",
+            "negative_prompt": "blurry, low quality, distorted, ugly",
+            "width": 1024,
+            "height": 1024,
+            "guidance_scale": 3.5,
+            "denoise": 0.7,
+            "seed": 12345,
+        },
+        "config": {
+            "service_mode": "public",
+            "webhook_config": {"endpoint": "https://your-webhook.com/flux", "secret": "webhook_secret"},
+        },
+    },
+    {
+        "model": "Qubico/flux1-schnell",
+        "task_type": "img2img",
+        "input": {
+            "prompt": "Transform this into a cyberpunk style artwork with neon lights",
+            "image": "https://example.com/input-image.jpg",
+            "denoise": 0.6,
+            "guidance_scale": 4.0,
+            "batch_size": 1,
+        },
+    },
+    {
+        "model": "Qubico/flux1-dev-advanced",
+        "task_type": "txt2img-lora",
+        "input": {
+            "prompt": "A portrait in anime style",
+            "lora_settings": [{"path": "https://example.com/anime-style-lora.safetensors", "scale": 0.8}],
+        },
+    },
+    {
+        "model": "Qubico/flux1-dev-advanced",
+        "task_type": "controlnet-lora",
+        "input": {
+            "prompt": "A realistic portrait with the same pose",
+            "control_net_settings": [
+                {
+                    "path": "controlnet-pose",
+                    "control_image_url": "https://example.com/pose-reference.jpg",
+                    "conditioning_scale": 1.0,
+                }
+            ],
+        },
+    },
+    {
+        "model": "Qubico/flux1-dev-advanced",
+        "task_type": "redux-variation",
+        "input": {
+            "prompt": "Create a variation with different lighting",
+            "image": "https://example.com/original.jpg",
+            "variation_strength": 0.7,
+        },
+    },
+    {
+        "model": "Qubico/flux1-dev-advanced",
+        "task_type": "fill-inpaint",
+        "input": {
+            "prompt": "Replace the background with a mountain landscape",
+            "image": "https://example.com/original.jpg",
+            "mask": "https://example.com/mask.jpg",
+        },
+    },
+    {
+        "model": "Qubico/flux1-dev",
+        "task_type": "txt2img",
+        "input": {"prompt": "what the specification's Python client sends", "seed": None, "width": 256, "height": 256},
+        "config": {"service_mode": "public"},
+    },
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES_OF_THE_SPECIFICATION, ids=lambda body: str(body["task_type"]))
+def test_the_specifications_own_examples(shared: Sandbox, example: JsonObject) -> None:
+    shared.faults()
+    with shared.client() as http:
+        created = http.post("/api/v1/task", json=example).json()
+        deadline = time.monotonic() + 20
+        while (task := http.get(f"/api/v1/task/{created['data']['task_id']}").json())["data"]["status"] != "completed":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        picture = http.get(task["data"]["output"]["image_url"])
+
+    assert (created["code"], created["message"], created["data"]["status"]) == (200, "success", "pending")
+    assert whole_picture(picture.content).extension == "png"
+    assert (task["data"]["model"], task["data"]["task_type"]) == (example["model"], example["task_type"])
+    assert "webhook_secret" not in json.dumps(task)
+
+
+def exchange(port: int, content: bytes) -> tuple[bytes, bytes]:
+    """Bytes sent over a connection of their own, and the head and body that come back until it is closed."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(content)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    return head, body
+
+
+@pytest.mark.parametrize("content", [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc" + bytes(300),
+    b"what is this\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"POST /api/v1/task HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n12345",
+    b"POST /api/v1/task HTTP/1.1\r\nHost: x\r\nX-API-Key: k\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+])  # fmt: skip
+def test_what_is_no_http_gets_an_answer_all_the_same(shared: Sandbox, content: bytes) -> None:
+    head, body = exchange(shared.port, content)
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert json.loads(body) == {"code": 400, "message": "invalid HTTP request"}
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), [
+    ("GET", "/nowhere", b"", 404),
+    ("GET", f"/pictures/x/{'9' * 5000}.png", b"", 404),
+    ("GET", f"/sandbox/pictures/x/{'9' * 5000}.png", b"", 404),
+    ("GET", "/sandbox/board.py", b"", 404),
+    ("GET", "/%00%ff/../../etc/passwd", b"", 404),
+    ("PATCH", "/api/v1/task", b"", 405),
+    ("BREW", "/api/v1/task", b"", 405),
+    ("POST", "/api/v1/task", b"[" * 100_000, 400),
+    ("POST", "/api/v1/task", b'{"input":' + b"9" * 5000 + b"}", 400),
+    ("POST", "/api/v1/task", json.dumps(TASK).replace("256", "1e999").encode(), 400),
+    ("POST", "/api/v1/task", json.dumps(TASK).replace("a cat", "\\ud800").encode(), 200),
+    ("POST", "/sandbox/faults", b"create:nonsense", 400),
+    ("GET", "/api/open/tasks/histories?page=0", b"", 400),
+    ("GET", "/api/open/tasks/histories?start_time=soon", b"", 400),
+])  # fmt: skip
+def test_odd_requests_get_the_documented_shape(
+    shared: Sandbox, method: str, path: str, body: bytes, status: int
+) -> None:
+    shared.faults()
+    head = f'{method} {path} HTTP/1.1\r\nHost: a b"<>[::\r\nX-API-Key: {KEY}\r\nConnection: close\r\n'
+    answer, content = exchange(shared.port, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    told = json.loads(content) if content.startswith(b"{") else {}
+    if path.startswith(("/pictures", "/sandbox/pictures")):
+        return
+    assert (told["code"], told["message"]) == (status, "success" if status == 200 else "failed")
+    if status != 200:
+        assert sorted(told["data"]["error"]) == ["code", "detail", "message"]
+
+
+def test_a_huge_request_is_refused_before_it_is_read(shared: Sandbox) -> None:
+    head = f"POST /api/v1/task HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n".encode()
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as announced:
+        announced.sendall(head + b"Content-Length: 100000000\r\n\r\n" + bytes(1000))
+        assert announced.recv(100).startswith(b"HTTP/1.1 413 ")
+
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as endless:
+        endless.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(18):
+            endless.sendall(b"100000\r\n" + bytes(2**20) + b"\r\n")
+        endless.sendall(b"0\r\n\r\n")
+        received = b"".join(iter(lambda: endless.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["data"]["error"]["message"] == "request too large"
+
+
+def test_silent_connections_do_not_shut_others_out(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
+    running = sandbox()
+    silent = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(200)]
+    try:
+        assert flux(GEN).code == 0
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_a_key_in_an_address_is_not_logged(shared: Sandbox) -> None:
+    with shared.client() as http:
+        assert http.get(f"/{KEY}").status_code == 404
+    assert shared.said("GET /[key] 404")
+
+
+@dataclass
+class Receiver:
+    """Takes deliveries: where, secret, content. `statuses`: what it answers, first to last; then 200."""
+
+    statuses: list[int] = field(default_factory=list)
+    taken: list[tuple[str, str, JsonObject]] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        body = b""
+        while (message := await receive()).get("more_body"):
+            body += message["body"]
+        headers = dict(scope["headers"])
+        secret, content = headers.get(b"x-webhook-secret", b"").decode(), json.loads(body + message["body"])
+        self.taken.append((scope["path"], secret, content))
+        status = self.statuses.pop(0) if self.statuses else 200
+        await send({"type": "http.response.start", "status": status, "headers": [(b"location", b"/again")]})
+        await send({"type": "http.response.body"})
+
+
+@pytest.mark.parametrize(("fault", "statuses", "deliveries"), [
+    ("", [], 1),
+    ("webhook:duplicate", [], 2),
+    ("webhook:lose", [], 0),
+    ("", [500, 307], 3),
+    ("", [500, 500, 500], 3),
+])  # fmt: skip
+def test_a_webhook_gets_its_delivery(shared: Sandbox, fault: str, statuses: list[int], deliveries: int) -> None:
+    receiver = Receiver(statuses)
+    shared.faults(*([fault] if fault else []))
+    with serving(receiver) as origin, shared.client() as http:
+        config = {"webhook_config": {"endpoint": f"{origin}/hook?token=t0ken", "secret": "hush-hush-hush"}}
+        task = http.post("/api/v1/task", json={**TASK, "config": config}).json()["data"]["task_id"]
+        assert shared.said(f"webhook {task} {origin}/hook", times=max(deliveries, 1))
+        seen = http.get(f"/api/v1/task/{task}").json()["data"]
+    assert [(path, secret) for path, secret, _ in receiver.taken] == [("/hook", "hush-hush-hush")] * deliveries
+    assert all(body == {"timestamp": body["timestamp"], "data": seen} for _, _, body in receiver.taken)
+    assert all(isinstance(body["timestamp"], int) for _, _, body in receiver.taken)
+    assert "t0ken" not in shared.log
+    assert "hush" not in shared.log
+
+
+@pytest.mark.parametrize(("options", "host", "sent"), [
+    ("", "example.invalid", False),
+    ("--webhook-host example.invalid", "example.invalid", True),
+    ("--host 0.0.0.0", "127.0.0.1", False),
+    ("--host 0.0.0.0 --webhook-host 127.0.0.1", "127.0.0.1", True),
+])  # fmt: skip
+def test_deliveries_go_only_where_they_may(
+    sandbox: Callable[..., Sandbox], options: str, host: str, sent: bool
+) -> None:
+    running = sandbox(options)
+    config = {"webhook_config": {"endpoint": f"http://{host}:9/", "secret": ""}}
+    with running.client() as http:
+        http.post("/api/v1/task", json={**TASK, "config": config})
+    assert running.said("webhook flux_")
+    assert ("failed (ConnectError)" in running.log) is sent
+    assert ("not delivered: the sandbox sends nothing there" in running.log) is not sent
+    assert ("flux: warning: 0.0.0.0 can be reached by other machines" in running.log) is ("--host" in options.split())
+
+
+def test_the_page_takes_foreign_text_as_text(shared: Sandbox) -> None:
+    shared.faults("get:502 times=1", "picture:403")
+    evil = "<img src=x onerror=alert(1)>"
+    with shared.client() as http:
+        task = http.post("/api/v1/task", json={**TASK, "input": {**TASK["input"], "prompt": evil}})  # type: ignore[dict-item]
+        page, script = http.get("/"), http.get("/sandbox/board.js")
+        deadline = time.monotonic() + 10
+        while (shown := shared.tasks[0])["status"] != "completed":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        picture = http.get(str(shown["pictures"][0]))  # type: ignore[index]
+        told = http.get("/sandbox/faults").json()["data"]["faults"]
+        foreign = http.post("/sandbox/faults", content="create:502", headers={"Origin": "https://example.com"})
+
+    assert (shown["id"], shown["prompt"]) == (task.json()["data"]["task_id"], evil)
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    assert "<script>" not in page.text
+    assert "innerHTML" not in script.text
+    assert whole_picture(picture.content).extension == "png", "the page stands aside of faults"
+    assert told == [{"fault": text, "met": 0, "struck": 0} for text in ("get:502 times=1", "picture:403")]
+    assert foreign.status_code == 403
+
+
+@pytest.mark.parametrize(("options", "error"), [
+    ("--fault create", "fault 'create': a fault is TARGET:KIND"),
+    ("--fault creat:429", "fault 'creat:429': no target is called 'creat'\n      did you mean create?"),
+    ("--fault create:dorp", "fault 'create:dorp': no kind is called 'dorp'\n      did you mean drop?"),
+    ("--fault 'create:429 tims=2'", "fault 'create:429 tims=2': no parameter is called 'tims'\n      did you mean times?"),
+    ("--fault create:stuck", "fault 'create:stuck': stuck is nothing that can happen to create"),
+    ("--fault create:200", "fault 'create:200': 200 is no HTTP status from 400 to 599"),
+    ("--fault 'create:drop keep=1'", "fault 'create:drop keep=1': keep means nothing here"),
+    ("--fault 'create:429 times=0'", "fault 'create:429 times=0': times: a whole number from 1"),
+    ("--fault 'task:delay=1 when=before'", "fault 'task:delay=1 when=before': when means nothing here"),
+    ("--fault create:", "fault 'create:': nothing is to go wrong"),
+    ("--fault 'create:429 drop'", "fault 'create:429 drop': 429 and drop are two kinds"),
+    ("--speed 0", "--speed: a number from 0.001 to 1000"),
+    ("--expire soon", "--expire: a duration such as 1.5, 30s, 10m, 2h, 7d"),
+    ("--replies xml", "--replies: one of sop, live"),
+    ("--plan gold", "--plan: one of free, creator, pro"),
+    ("--key 'a b'", "--key: printable ASCII without spaces"),
+])  # fmt: skip
+def test_what_cannot_be_served_is_told(flux: Flux, options: str, error: str) -> None:
+    result = flux(f"sandbox --port 0 {options}")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"flux: {error}")
+
+
+def test_a_port_that_is_taken_and_a_file_that_is_none(flux: Flux, tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        result = flux(f"sandbox --port {port}")
+    assert (result.code, result.err) == (
+        2, f"flux: port {port} of 127.0.0.1 is taken\n      another flux sandbox? --port 0 takes a free one\n"
+    )  # fmt: skip
+    Path("note.txt").write_text("no database, and not to be harmed")
+    result = flux("sandbox --port 0 --state note.txt")
+    assert (result.code, result.err) == (11, "flux: cannot keep the tasks in note.txt: file is not a database\n")
+    assert Path("note.txt").read_text() == "no database, and not to be harmed"
+
+
+def test_a_real_key_is_not_printed(flux: Flux, start: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    process = start(f"sandbox --port 0 --key {KEY} --json")
+    assert process.stdout
+    told = json.loads(process.stdout.readline())
+    process.terminate()
+    _, errors = process.communicate(timeout=10)
+    assert sorted(told["variables"]) == ["FLUX_BASE_URL", "FLUX_TIME_SCALE", "FLUX_UPLOAD_URL"]
+    assert KEY not in errors
+    assert "PIAPI_API_KEY: the one that is set here already, which is not printed" in errors
+
+
+def test_the_list_of_faults_tells_all_of_them(flux: Flux) -> None:
+    told = flux("sandbox --list-faults").out
+    assert told.splitlines() == list(documented())
+    assert max(map(len, told.splitlines())) <= 80
+    words = set(re.findall(r"[a-z-]+", told))
+    assert {*TARGETS, *KINDS, *PARAMETERS} - {"status"} <= words
+    assert [parse(text).text for text in EXAMPLES] == list(EXAMPLES)
+
+
+def test_chances_are_repeatable_and_independent() -> None:
+    def strikes(seed: int, *texts: str) -> list[bool]:
+        faults = Faults(seed)
+        faults.add(["get:502 rate=0.5", *texts])
+        return [bool(faults.draw("get")) for _ in range(40)]
+
+    assert strikes(7) == strikes(7, "create:429 rate=0.5")
+    assert strikes(7) != strikes(8)
+    assert 5 < sum(strikes(7)) < 35
+
+    faults = Faults()
+    faults.add(["create:delay=2 skip=1", "create:429 skip=2 times=1 delay=1", "create:drop skip=3"])
+    drawn = [faults.draw("create") for _ in range(4)]
+    assert [fault and (fault.kind, fault.delay) for fault in drawn] == [None, ("delay", 2), ("status", 3), ("drop", 2)]
+    with pytest.raises(UsageError):
+        faults.add(["create:502", "create:oops"])
+    assert len(faults.told()) == 3, "all or none"
+
+
+def test_the_readmes_example(tmp_path: Path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    example = readme.partition("## Test your scripts")[2].partition("```sh\n")[2].partition("```")[0]
+    program = tmp_path / "bin" / "flux"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m flux_cli "$@"\n')
+    program.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+    done = subprocess.run(
+        ["bash", "-c", f"set -eo pipefail\n{example}\nwait"],
+        env=environ, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "fox.png\n" in done.stdout
+    assert "exit code 7\n" in done.stdout
+    assert whole_picture(Path("fox.png").read_bytes()).extension == "png"
+    assert not Path("lost.png").exists()
+    assert "stopped: 2 tasks, $0.03 that nobody paid" in Path("sandbox.log").read_text()
