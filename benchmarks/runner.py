@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,14 +33,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Commands that run one after the other, with these settings in their environment.
-
-    ends: the exit codes that do not mean failure.
-    """
+    """Commands that run one after the other, with these settings in their environment."""
 
     commands: Sequence[Sequence[str]]
     environ: Mapping[str, str] = field(default_factory=dict)
-    ends: Collection[int] = (0,)
 
     def run(self, environ: Mapping[str, str], *, cwd: Path) -> Run:
         """Do it, stdout thrown away. Raises FailedRunError when a command fails."""
@@ -52,7 +48,7 @@ class Work:
     def _run(self, command: Sequence[str], environ: dict[str, str], cwd: Path) -> Run:
         launcher = [sys.executable, "-I", "-S", str(LAUNCH), *command]
         done = subprocess.run(launcher, env=environ, cwd=cwd, capture_output=True, text=True, check=False)
-        if done.returncode not in self.ends:
+        if done.returncode:
             told = done.stderr.strip()[-2000:]
             raise FailedRunError(f"{' '.join(command)}: exit code {done.returncode}: {told}")
         seconds, cpu, peak = done.stdout.split()

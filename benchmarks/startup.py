@@ -7,12 +7,11 @@ from statistics import median, quantiles
 
 from flux_cli.catalog import Catalog
 from flux_cli.cli import COMMANDS, CONFIG_COMMANDS
-from flux_cli.errors import ExitCode
 from flux_cli.polling import PollSchedule
 
 from .figures import Figure, Section
 from .installed import Installed
-from .runner import Run, Say, Work, clean_environ, interleaved
+from .runner import ROOT, Run, Say, Work, clean_environ, interleaved
 from .stub import DONE_ID, Stub, serving
 
 ABOUT = """
@@ -30,8 +29,9 @@ HELP, OFFLINE, COMPLETION, GEN = 1.5, 5.0, 2.0, 10.0
 """Targets: multiples of `pass`."""
 OFFLINES = ("models", "history", "cost")
 COMPLETIONS = {"a command": "flux ge", "an option": "flux gen --asp", "a model": "flux gen -m sch"}
-COMPLETION_ENDS = (ExitCode.OK, ExitCode.PIPE)
-"""Typer leaves a completion by SystemExit, which the program takes for a closed pipe; shells do not look."""
+"""With the start of a bash, which a user has running."""
+ASKING = "--complete id status"
+"""What a shell asks of the program at TAB: the ids of tasks."""
 HELPS = tuple(f"{line} --help" for line in (*COMMANDS, *(f"config {name}" for name in CONFIG_COMMANDS)))
 
 
@@ -55,6 +55,7 @@ def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Sec
     rows[f"flux COMMAND --help, the median of {len(helps)}"] = _row(done[ordered[len(ordered) // 2]], unit, HELP)
     rows[f"flux {ordered[-1]}, the slowest"] = _row(done[ordered[-1]], unit, HELP)
     rows |= {f"completion of {what}": _row(done[what], unit, COMPLETION) for what in COMPLETIONS}
+    rows["completion of a task's id"] = _row(done[ASKING], unit, OFFLINE)
     rows |= {f"flux {line}": _row(done[line], unit, OFFLINE) for line in OFFLINES}
     rows[f"flux gen -m {MODEL}"] = _row(done["gen"], unit, GEN)
     if "import re\n" in Path(installed.flux).read_text("utf-8"):  # older installers write it so, newer do without
@@ -71,11 +72,11 @@ def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Sec
 
 def _works(installed: Installed, helps: Sequence[str], folder: Path, stub: Stub) -> dict[str, Work]:
     python, flux = installed.python, installed.flux
-    lines = ("--version", "--help", *helps, *OFFLINES)
+    lines = ("--version", "--help", *helps, ASKING, *OFFLINES)
     works = {line: Work([[flux, *line.split()]]) for line in lines}
     for what, words in COMPLETIONS.items():
-        asked = {"_FLUX_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-        works[what] = Work([[flux]], asked, ends=COMPLETION_ENDS)
+        asked = f"COMP_WORDS=({words}) COMP_CWORD={words.count(' ')}"
+        works[what] = Work([["bash", "-c", f"source {ROOT}/completions/flux.bash; {asked}; _flux"]])
     gen = [flux, "gen", "a red fox in the snow", "-m", MODEL, "-o", str(folder / "fox.png"), "--overwrite"]
     works["gen"] = Work([gen])
     works["script"] = Work([[python, "-c", "import re"]])

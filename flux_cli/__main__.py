@@ -11,7 +11,7 @@ def run() -> None:
         from .instant import answer  # inside, so that Ctrl-C while Python is still importing shows no traceback
 
         text = answer(sys.argv[1:])
-        if text is not None and "_FLUX_COMPLETE" not in os.environ and sys.stdout is not None:
+        if text is not None and sys.stdout is not None:
             sys.stdout.buffer.write(text)
             _leave(0)
         # httpx brings a command line of its own, and with it rich and pygments: more than half of its import.

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from . import completion
-
 VARIATION, BEYOND = "a variation of this picture", "the picture continued naturally"
 _MARGIN = "pixels or N% of the side"
 
@@ -21,7 +19,6 @@ LoRAs = Annotated[
     typer.Option(
         "--lora",
         metavar="NAME[:STRENGTH]",
-        autocompletion=completion.loras,
         help="A style, by name or address; repeatable.",
     ),
 ]
@@ -62,7 +59,6 @@ class ControlnetArguments:
         typer.Option(
             "--control",
             metavar="TYPE=IMG[:STRENGTH]",
-            autocompletion=completion.controls,
             help="Follow a picture's structure; repeatable.",
         ),
     ] = None
@@ -89,7 +85,7 @@ class ReduxArguments:
 
     image: Image
     prompt: Annotated[str | None, _prompt(f"What is to be different. [{VARIATION}]", "[PROMPT]")] = None
-    strength: Annotated[float | None, typer.Option("--strength", help="How much to vary, 0 to 1.")] = None
+    strength: Annotated[float | None, typer.Option("--strength", metavar="X", help="How much to vary, 0 to 1.")] = None
 
 
 @dataclass(frozen=True, slots=True)

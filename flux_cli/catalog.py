@@ -1,6 +1,5 @@
 """What the service offers: models, prices, limits, presets. The facts are in `catalog.toml`."""
 
-import difflib
 import tomllib
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -12,7 +11,7 @@ from .errors import ConfigError, UsageError
 from .json_value import Json, JsonObject, object_at
 from .operations import Limits
 from .request import TaskRequest
-from .text import clean
+from .text import clean, suggestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +91,7 @@ class Catalog:
         for model in self.models.values():
             if wanted in (model.name, model.id.casefold()):
                 return model
-        names = list(self.models)
-        near = difflib.get_close_matches(wanted, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"one of: {', '.join(names)}"
-        raise UsageError(f"no model is called {clean(word, 60)!r}", hint=hint)
+        raise UsageError(f"no model is called {clean(word, 60)!r}", hint=suggestion(wanted, self.models))
 
     def concurrency(self, plan: str, service_mode: str | None) -> int:
         """How many tasks a plan runs at once."""

@@ -23,7 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "settle": "tasks", "history": "tasks"},
     "Look at results": {"show": "results", "again": "results"},
     "Money": {"models": "choose", "cost": "choose", "balance": "choose"},
-    "Set up": {"login": "setup", "logout": "setup", "config": "config"},
+    "Set up": {"login": "setup", "logout": "setup", "config": "config", "completions": "setup"},
     "Build on it": {"sandbox": "serve"},
 }
 """What a user may want to do, and the commands for it, each with its module in `commands`."""
@@ -31,11 +31,12 @@ CONFIG_COMMANDS = ("get", "set", "list", "path")
 COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
 PRICED = ("again", "batch", "gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
 """Commands whose command lines `flux cost` prices."""
-EPILOGUE = "Exit codes:\n\n\b\n" + "\n".join(f"{code.value:>4}  {code.meaning}" for code in ExitCode)
+MAIN_VARIABLES = ("PIAPI_API_KEY", "FLUX_PROFILE", "FLUX_HOME", "FLUX_MODEL", "FLUX_OUTPUT_DIR", "FLUX_SANDBOX")
+"""Those that help names."""
 
 
 class _Grouped(TyperGroup):
-    """Help with the commands under what a user wants to do."""
+    """Help with the commands under what a user wants to do, then the environment and the exit codes."""
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
         width = max(map(len, self.commands))
@@ -43,6 +44,14 @@ class _Grouped(TyperGroup):
             rows = [(name.ljust(width), self.commands[name].get_short_help_str(60)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(rows)
+
+    def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
+        from .variables import VARIABLES
+
+        with formatter.section("Environment (all of it: man flux)"):
+            formatter.write_dl([(name, VARIABLES[name]) for name in MAIN_VARIABLES])
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(f"{code.value:>3}", code.meaning) for code in ExitCode])
 
 
 def build(named: str | None = None) -> typer.Typer:
@@ -54,7 +63,6 @@ def build(named: str | None = None) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog=EPILOGUE,
     )
     app.callback()(flux)
     for name, module in COMMANDS.items():
@@ -122,8 +130,25 @@ def _priced(arguments: list[str]) -> list[str]:
 
 
 def _named(arguments: list[str]) -> str | None:
-    """The command that a command line names, when that is its first word; None when the shell asks, or to be safe."""
-    return arguments[0] if arguments[0] in COMMANDS and "_FLUX_COMPLETE" not in os.environ else None
+    """The command that a command line names, when that is its first word; None to be safe."""
+    return arguments[0] if arguments[0] in COMMANDS else None
+
+
+def _asked_as_data(arguments: list[str]) -> list[str] | None:
+    """The command whose help is asked for as data (`gen --help --json`), empty for the program, or None."""
+    words = [word for word in arguments if not word.startswith("-")]
+    if "--json" in arguments and {"-h", "--help"} & set(arguments) and (not words or words[0] in COMMANDS):
+        return words
+    return None
+
+
+def _tell_as_data(words: list[str], output: Output) -> ExitCode:
+    from typer.main import get_group
+
+    from .documents import data, tree
+
+    output.record("help", data.help_of(tree.read(get_group(build())), words))
+    return ExitCode.OK
 
 
 def _version(asked: bool) -> None:
@@ -132,9 +157,17 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _only_with_help(asked: bool) -> None:
+    if asked:
+        raise UsageError("--json stands behind the command, or beside --help", hint="such as: flux history --json")
+
+
 def flux(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", callback=_only_with_help, help="With --help, also a command's: all of it as data.")
     ] = False,
 ) -> None:
     """Pictures from PiAPI's Flux service. They cost money; with --sandbox nothing does."""
@@ -149,20 +182,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
     arguments = _priced(arguments)
-    if "_FLUX_COMPLETE" in os.environ:  # the shell asks what could follow
-        from typer.completion import completion_init  # type: ignore[attr-defined]  # Typer's own way in
-
-        completion_init()
     try:
+        if (words := _asked_as_data(arguments)) is not None:
+            return _tell_as_data(words, output)
         app = build(_named(arguments))
         return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
+    except FluxError as error:
+        failure = error
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else f"flux {_named(arguments) or ''}".strip()
-        failure: FluxError = UsageError(_sentence(error.format_message()), hint=f"see: {where} --help")
+        failure = _usage_error(error, where)
     except (typer.Abort, KeyboardInterrupt):
         failure = InterruptError("interrupted", signal_number=2)
-    except SystemExit:  # Typer's answer to a closed pipe while it prints help
+    except (SystemExit, BrokenPipeError):  # the first is Typer's answer to a closed pipe while it prints help
         return ExitCode.PIPE
     except Exception as error:
         if "--debug" in arguments:
@@ -176,9 +209,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return failure.exit_code
 
 
-def _sentence(text: str) -> str:
-    """Typer's words in the style of ours: no capital at the start, no full stop at the end."""
-    return (text[:1].lower() + text[1:]).rstrip(".")
+def _usage_error(error: typer.TyperException, where: str) -> UsageError:
+    """Typer's words in the style of ours: no capital at the start, no full stop at the end, its guess as the hint."""
+    text, _, guess = error.format_message().partition(" Did you mean ")
+    if possible := getattr(error, "possibilities", None):  # of an option; the best first
+        text, guess = error.message, f"{' or '.join(possible)}?"
+    hint = f"see: {where} --help"
+    return UsageError((text[:1].lower() + text[1:]).rstrip("."), hint=f"did you mean {guess} {hint}" if guess else hint)
 
 
 def _silence_stdout() -> None:

@@ -18,7 +18,7 @@ from .overrides import lift, overrides_of
 from .request import SEED_LIMIT, TaskRequest
 from .request_options import SizeOptions, TaskOptions
 from .sweeps import parse_numbers
-from .text import clean
+from .text import clean, suggestion
 from .wire import dialect_problems
 
 SIDE_STEP = 16
@@ -138,7 +138,8 @@ class Composer:
             return None
         known = self.catalog.presets
         if self.shape.preset not in known:
-            problems.append(f"no preset is called {clean(self.shape.preset, 40)!r}: {', '.join(known)}")
+            meant = suggestion(self.shape.preset, known)
+            problems.append(f"no preset is called {clean(self.shape.preset, 40)!r}; {meant}")
         return known.get(self.shape.preset)
 
     def _size(self, shape: SizeOptions, preset: Preset | None, problems: list[str]) -> Size:

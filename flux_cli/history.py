@@ -8,13 +8,13 @@ from .json_value import JsonObject
 from .output import Mode, shown
 from .session import Session
 from .telling import entry_json
-from .text import clean, counted, usd
+from .text import clean, counted, suggestion, usd
 
 
 def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
     """The newest entries, a line each."""
     if state is not None and state not in [known.value for known in State]:
-        raise UsageError(f"no state is called {clean(state, 40)!r}", hint=f"one of: {', '.join(State)}")
+        raise UsageError(f"no state is called {clean(state, 40)!r}", hint=suggestion(state, State))
     session.journal.settle_dead()
     states = (State(state),) if state else ()
     profile = session.settings.profile

@@ -1,4 +1,4 @@
-"""Answers that need nothing of the program: its version and its help.
+"""Answers that need nothing of the program: its version, its help, and what shells ask for completion.
 
 Building the program with Typer takes six times as long as starting Python; these texts were written beforehand.
 Nothing but `os` is imported here.
@@ -8,22 +8,44 @@ import os
 
 from . import __version__
 
-FOLDER = os.path.join(os.path.dirname(__file__), "help")
+PACKAGE = os.path.dirname(__file__)
+SCRIPTS = {"bash": "flux.bash", "zsh": "_flux", "fish": "flux.fish", "powershell": "flux.ps1"}
+"""The completion script of each shell, named as the shell wants it."""
 WIDTH = 80
 """Columns that the pages need; a narrower terminal gets them from Typer."""
 
 
 def answer(arguments: list[str]) -> bytes | None:
-    """What a command line that asks for the version or for help prints; None for all others."""
-    if arguments == ["--version"]:
-        return f"flux {__version__}\n".encode()
-    if not arguments:
-        arguments = ["--help"]
-    *words, last = arguments
-    if last not in ("-h", "--help") or not all(word.isalpha() for word in words) or _columns() < WIDTH:
+    """What such a command line prints; None for all others."""
+    match arguments:
+        case ["--version"]:
+            return f"flux {__version__}\n".encode()
+        case ["--complete", what, *words]:
+            from .completion import complete  # with SQLite and the settings, which the others do without
+
+            return complete(what, words).encode()
+        case ["completions", shell] if shell in SCRIPTS:
+            return script(shell)
+        case [] | [*_, "-h" | "--help"]:
+            return _page(arguments[:-1])
+        case _:
+            return None
+
+
+def script(shell: str) -> bytes:
+    """The completion script of a shell: installed in the package, in a checkout beside it."""
+    folder = os.path.join(PACKAGE, "completions")
+    if not os.path.isdir(folder):
+        folder = os.path.join(os.path.dirname(PACKAGE), "completions")
+    with open(os.path.join(folder, SCRIPTS[shell]), "rb") as file:
+        return file.read()
+
+
+def _page(words: list[str]) -> bytes | None:
+    if not all(word.isalpha() for word in words) or _columns() < WIDTH:
         return None
     try:
-        with open(os.path.join(FOLDER, f"{' '.join(['flux', *words])}.txt"), "rb") as page:
+        with open(os.path.join(PACKAGE, "help", f"{' '.join(['flux', *words])}.txt"), "rb") as page:
             return page.read()
     except OSError:  # no such command: Typer says so
         return None

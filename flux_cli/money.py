@@ -14,7 +14,7 @@ from .json_value import JsonObject
 from .operations import OPERATIONS
 from .output import Mode
 from .session import Session
-from .text import clean, counted, usd
+from .text import clean, counted, suggestion, usd
 
 
 def show_models(session: Session, purpose: str | None) -> ExitCode:
@@ -36,9 +36,7 @@ def _for_purpose(session: Session, purpose: str) -> Model:
     words = [word.strip().casefold() for word in purpose.split(",") if word.strip()]
     known = {"commercial", "fast", "quality", *OPERATIONS}
     if unknown := [word for word in words if word not in known]:
-        raise UsageError(
-            f"no purpose is called {clean(unknown[0], 40)!r}", hint=f"there are: {', '.join(sorted(known))}"
-        )
+        raise UsageError(f"no purpose is called {clean(unknown[0], 40)!r}", hint=suggestion(unknown[0], sorted(known)))
     if {"fast", "quality"} <= set(words):
         raise UsageError("give only one of fast, quality")
     operations = [word for word in words if word in OPERATIONS] or ["gen"]
@@ -82,7 +80,7 @@ def show_spent(session: Session, command: list[str] | None, since: str | None, b
             f"cannot price {clean(command[0], 40)!r}", hint='such as: flux cost gen "a fox" -b 4 -m schnell'
         )
     if by is not None and by not in SPLITS:
-        raise UsageError(f"cannot split by {clean(by, 40)!r}", hint=f"by: {', '.join(SPLITS)}")
+        raise UsageError(f"cannot split by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
     start = _moment(since) if since else 0.0
     entries = [entry for entry in session.journal.entries(states=(*CHARGED, State.UNKNOWN)) if entry.created >= start]
     split = SPLITS[by] if by else lambda entry: "total"

@@ -21,7 +21,9 @@ from .text import clean
 class CommonOptions:
     """Options of every command."""
 
-    profile: Annotated[str | None, typer.Option("--profile", help="Profile in the config file.")] = None
+    profile: Annotated[str | None, typer.Option("--profile", metavar="PROFILE", help="Profile in the config file.")] = (
+        None
+    )
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Use the built-in service: free, offline, no key.")] = False
     json: Annotated[bool, typer.Option("--json", help="One JSON object per result.")] = False
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only paths or ids, and errors.")] = False
@@ -132,7 +134,7 @@ class WaitOptions:
         float | None, typer.Option("--timeout", metavar="SECONDS", help="Stop waiting, not paying. [900]")
     ] = None
     concurrency: Annotated[
-        int | None, typer.Option("-j", "--concurrency", help="Tasks at once. [what the plan allows]")
+        int | None, typer.Option("-j", "--concurrency", metavar="N", help="Tasks at once. [what the plan allows]")
     ] = None
 
     def settings(self) -> dict[str, str | None]:

@@ -1,7 +1,6 @@
-"""The help of the program and of every command, as it stands at 80 columns.
+"""Everything that is written from the program and kept: help, completion scripts, the manual, docs/cli.md.
 
-`python -m flux_cli.pages` writes the pages; `instant` prints them without building the program; a test compares the
-two.
+`python -m flux_cli.pages` writes all of it anew; a test compares.
 """
 
 import contextlib
@@ -9,30 +8,51 @@ import io
 import os
 from pathlib import Path
 
-from .cli import COMMANDS, CONFIG_COMMANDS, main
+from typer.main import get_group
 
-FOLDER = Path(__file__).parent / "help"
-NAMES = ("flux", *(f"flux {name}" for name in COMMANDS), *(f"flux config {name}" for name in CONFIG_COMMANDS))
+from .cli import build, main
+from .documents import bash, fish, markdown, powershell, roff, tree, zsh
+from .instant import SCRIPTS
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("flux_cli/help", "completions", "docs/man")
+"""They hold nothing else."""
+SHELLS = {"bash": bash, "zsh": zsh, "fish": fish, "powershell": powershell}
 
 
-def pages() -> dict[str, str]:
-    """The text of each page by its name: `flux`, `flux gen`, `flux config set`, ..."""
+def written() -> dict[str, str]:
+    """The text of each file, by its place in the repository."""
     os.environ["COLUMNS"] = "80"
-    return {name: _help(name.split()[1:]) for name in NAMES}
+    program = tree.read(get_group(build()))
+    return {
+        **{f"flux_cli/help/{command.line}.txt": _help(command) for command in program.walk()},
+        **{f"completions/{name}": SHELLS[shell].script(program) for shell, name in SCRIPTS.items()},
+        **{f"docs/man/{name}": text for name, text in roff.manual(program).items()},
+        "docs/cli.md": markdown.reference(program),
+    }
 
 
-def _help(words: list[str]) -> str:
+def kept() -> dict[str, str]:
+    """The same, as it is in the repository now."""
+    paths = [path for folder in FOLDERS for path in (ROOT / folder).glob("*")] + [ROOT / "docs/cli.md"]
+    return {path.relative_to(ROOT).as_posix(): path.read_text("ascii") for path in paths if path.is_file()}
+
+
+def _help(command: tree.Command) -> str:
+    """As it stands at 80 columns."""
     with contextlib.redirect_stdout(io.StringIO()) as text:
-        main([*words, "--help"])
+        main([*command.name.split(), "--help"])
     return text.getvalue()
 
 
 def write() -> None:
-    """Write every page into the package."""
-    for old in FOLDER.glob("*.txt"):
-        old.unlink()
-    for name, text in pages().items():
-        (FOLDER / f"{name}.txt").write_text(text, encoding="ascii")
+    """Write every file, and remove those of commands that are no more."""
+    new = written()
+    for name in kept().keys() - new.keys():
+        (ROOT / name).unlink()
+    for name, text in new.items():
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(text, encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from .completion import models, presets
-
 
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
@@ -15,9 +13,7 @@ class TaskOptions:
 
     model: Annotated[
         str | None,
-        typer.Option(
-            "-m", "--model", autocompletion=models, help="schnell, dev, pro, dev-advanced, a full id, or auto."
-        ),
+        typer.Option("-m", "--model", metavar="MODEL", help="schnell, dev, pro, dev-advanced, a full id, or auto."),
     ] = None
     commercial: Annotated[bool, typer.Option("--commercial", help="Refuse a model without commercial licence.")] = False
     negative: Annotated[str | None, typer.Option("--negative", metavar="TEXT", help="What to avoid.")] = None
@@ -32,10 +28,11 @@ class TaskOptions:
         str | None, typer.Option("--seed", metavar="N", help="Makes the same picture again; 1..4 makes four. [random]")
     ] = None
     batch_size: Annotated[
-        int | None, typer.Option("-b", "--batch-size", help="Pictures a task, 1 to 4, schnell only. [1]")
+        int | None, typer.Option("-b", "--batch-size", metavar="N", help="Pictures a task, 1 to 4, schnell only. [1]")
     ] = None
     service_mode: Annotated[
-        str | None, typer.Option("--service-mode", metavar="MODE", help="public: pay as you go; private: own account.")
+        str | None,
+        typer.Option("--service-mode", metavar="public|private", help="Pay as you go, or on your own account."),
     ] = None
     webhook: Annotated[
         str | None, typer.Option("--webhook", metavar="URL", help="PiAPI calls it when the task ends.")
@@ -77,8 +74,7 @@ class SizeOptions:
         str | None,
         typer.Option(
             "--preset",
-            metavar="NAME",
-            autocompletion=presets,
+            metavar="PRESET",
             help="portrait, landscape, square; with what suits them.",
         ),
     ] = None

@@ -63,6 +63,15 @@ def seconds(duration: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """What to say after a word that is none of the known ones: the one that was meant, or all there are."""
+    import difflib  # for mistakes only
+
+    words = list(known)
+    near = difflib.get_close_matches(word.casefold(), words, n=1)
+    return f"did you mean {near[0]}?" if near else f"one of: {', '.join(words)}"
+
+
 def counted(number: int, noun: str) -> str:
     """`1 picture`, `3 pictures`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

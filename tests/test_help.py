@@ -1,29 +1,35 @@
 """Help, README and the program say the same."""
 
-import os
+import json
+import re
+import shlex
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from typer.main import get_group
 
 from flux_cli import __version__
-from flux_cli.cli import COMMANDS, CONFIG_COMMANDS
-from flux_cli.config import SETTINGS
+from flux_cli.cli import COMMANDS, CONFIG_COMMANDS, MAIN_VARIABLES, build
+from flux_cli.documents.tree import read
 from flux_cli.errors import ExitCode
 from flux_cli.instant import answer
-from flux_cli.pages import FOLDER, pages
+from flux_cli.pages import ROOT, kept, written
+from flux_cli.variables import VARIABLES
 
 from .conftest import Flux
 
-ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "flux_cli" / "help"
+COMMAND_TREE = list(read(get_group(build())).walk())
+DOCUMENTS = ["README.md", "SECURITY.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 LINES = [*COMMANDS, *(f"config {name}" for name in CONFIG_COMMANDS)]
 
 
 def test_the_pages_are_what_the_program_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m flux_cli.pages` writes them anew."""
+    """`python -m flux_cli.pages` writes help, completions, the manual and docs/cli.md anew."""
     monkeypatch.setenv("COLUMNS", "80")
-    assert {page.stem: page.read_text() for page in FOLDER.glob("*.txt")} == pages()
+    assert kept() == written()
 
 
 @pytest.mark.parametrize("line", ["--version", "", "--help", "gen -h", "config set --help"])
@@ -63,39 +69,109 @@ def test_version(flux: Flux) -> None:
     assert flux("--version").out.startswith("flux 0.")
 
 
-def test_the_readme_lists_every_exit_code_and_setting() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_readme_lists_every_exit_code_and_variable() -> None:
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| ")]
 
-    rows = [line for line in readme.splitlines() if line.startswith("| ") and line.split()[1].isdigit()]
-    assert rows == [f"| {code.value} | {code.meaning} |" for code in ExitCode]
-    for setting in SETTINGS:
-        assert f"| `{setting.variable}` | {setting.about} |" in readme
+    assert [row for row in rows if row.split()[1].isdigit()] == [
+        f"| {code.value} | {code.meaning} |" for code in ExitCode
+    ]
+    variables = [row for row in rows if row.startswith(("| `PIAPI_", "| `FLUX_"))]
+    assert variables == [f"| `{name}` | {about} |" for name, about in VARIABLES.items()]
 
 
-def test_the_exit_codes_are_in_the_help(flux: Flux) -> None:
+@pytest.mark.parametrize("page", DOCUMENTS)
+def test_command_lines_in_the_documents_exist(page: str) -> None:
+    options = {command.name: {name for option in command.options for name in option.names} for command in COMMAND_TREE}
+    for words in command_lines((ROOT / page).read_text()):
+        line = " ".join(words) + " "
+        named = [name for name in options if line.startswith((f"{name} ", f"cost {name} "))]
+        known = set().union(*(options[name] for name in ["", *named]))
+        assert named or words[0] in known, f"no such command: flux {line}"
+        assert {word.partition("=")[0] for word in words if re.match("--?[a-z]", word)} <= known, f"flux {line}"
+
+
+def command_lines(text: str) -> list[list[str]]:
+    """The words behind each `flux` in the shell blocks and code spans of a Markdown text."""
+    shell = [block.partition("\n```")[0].replace("\\\n", " ") for block in text.split("```sh\n")[1:]]
+    found: list[list[str]] = []
+    for line in "\n".join(shell + re.findall("`(flux [^`]+)`", text)).splitlines():
+        words = shlex.shlex(line, posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        inside = False
+        for word in words:
+            if word == "flux":
+                found.append([])
+                inside = True
+            elif set(word) <= set("|;()&<>"):
+                inside = False
+            elif inside:
+                found[-1].append(word)
+    return [words for words in found if words and words[0] != "COMMAND"]
+
+
+def test_the_exit_codes_and_the_main_variables_are_in_the_help(flux: Flux) -> None:
     told = flux("--help").out
     assert all(f"{code.value:>4}  {code.meaning}" in told for code in ExitCode)
+    assert all(f"  {name} " in told for name in MAIN_VARIABLES)
+
+
+def test_the_manual_is_sound() -> None:
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is not installed")
+    pages = sorted((ROOT / "docs" / "man").glob("*.1"))
+    found = subprocess.run(
+        ["mandoc", "-Tlint", "-Wwarning", *pages], capture_output=True, text=True, check=False
+    ).stdout
+    assert [line for line in found.splitlines() if "missing date" not in line] == []  # it would change each day
+
+
+def test_help_as_data_has_the_whole_program(flux: Flux) -> None:
+    told = json.loads(flux("--help --json").out)
+
+    assert (told["schema"], told["type"], told["command"]) == (1, "help", "flux")
+    assert {command["command"] for command in told["commands"]} == {f"flux {name}" for name in COMMANDS}
+    assert {row["code"]: row["meaning"] for row in told["exit_codes"]} == {
+        code.value: code.meaning for code in ExitCode
+    }
+    gen = told["commands"][0]
+    assert gen["usage"] == "flux gen [OPTIONS] [PROMPT]"
+    assert {
+        "names": ["-m", "--model"],
+        "metavar": "MODEL",
+        "help": "schnell, dev, pro, dev-advanced, a full id, or auto.",
+        "default": "dev",
+        "env": "FLUX_MODEL",
+        "repeatable": False,
+    } in gen["options"]
+    assert not any("--price-only" in option["names"] for option in gen["options"])
 
 
 @pytest.mark.parametrize(
-    ("words", "completed"),
+    ("line", "command"),
+    [("gen --help --json", "flux gen"), ("config set -h --json", "flux config set"), ("--json --help", "flux")],
+)
+def test_help_as_data_of_one_command(flux: Flux, line: str, command: str) -> None:
+    result = flux(line)
+    told = json.loads(result.out)
+    assert (result.code, told["command"], "exit_codes" in told) == (0, command, command == "flux")
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
     [
-        ("flux ge", ["gen"]),
-        ("flux lora x --lora an", ["anime"]),
-        ("flux gen -m sch", ["schnell"]),
-        ("flux gen --preset ", ["portrait", "landscape", "square"]),
-        ("flux controlnet x --control ho", []),
-        ("flux controlnet x --control de", ["depth="]),
+        ("gn fox", "did you mean 'gen'? see: flux --help"),
+        ("config gt", "did you mean 'get'? see: flux config --help"),
+        ("gen --modle dev x", "did you mean --model or --profile? see: flux gen --help"),
+        ("gen -m snell x", "did you mean schnell?"),
+        ("gen --preset potrait x", "did you mean portrait?"),
+        ("history --state savd", "did you mean saved?"),
+        ("models --for comercial", "did you mean commercial?"),
+        ("cost --by modle", "did you mean model?"),
+        ("config get modle", "did you mean model?"),
+        ("history --state xyzzy", "one of: planned, sending, accepted"),
+        ("--json history", "such as: flux history --json"),
     ],
 )
-def test_the_shell_completes(words: str, completed: list[str]) -> None:
-    place = len(words.split(" ")) - 1
-    asked = {"_FLUX_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.argv[0] = 'flux'; from flux_cli.__main__ import run; run()"],
-        env={**os.environ, **asked},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.split() == completed
+def test_what_was_meant_is_said(flux: Flux, line: str, meant: str) -> None:
+    result = flux(line)
+    assert (result.code, meant in result.err) == (2, True), result.err

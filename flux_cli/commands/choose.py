@@ -9,16 +9,16 @@ from ..session import Session
 
 Purpose = Annotated[
     str | None,
-    typer.Option("--for", metavar="WORDS", help="Only the model for: commercial, fast, quality, an operation."),
+    typer.Option("--for", metavar="PURPOSE", help="Only the model for: commercial, fast, quality, an operation."),
 ]
 CommandLine = Annotated[
-    list[str] | None, typer.Argument(metavar="[COMMAND ...]", help="A command that makes pictures.", show_default=False)
+    list[str] | None, typer.Argument(metavar="COMMAND ...", help="A command that makes pictures.", show_default=False)
 ]
 Since = Annotated[
     str | None,
     typer.Option("--since", metavar="DATE|Nd", help="Only what was spent since a day, or in the last N days."),
 ]
-By = Annotated[str | None, typer.Option("--by", metavar="WORD", help="Split by model, day, op or profile.")]
+By = Annotated[str | None, typer.Option("--by", metavar="model|day|op|profile", help="Split by one of these.")]
 
 
 def models(session: Session, purpose: Purpose = None) -> ExitCode:

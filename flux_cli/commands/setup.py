@@ -1,14 +1,19 @@
-"""Commands that set flux up: the key, the configuration."""
+"""Commands that set flux up: the key, the configuration, the shell."""
 
 from typing import Annotated
 
 import typer
 
-from ..errors import ExitCode
+from ..errors import ExitCode, UsageError
+from ..instant import SCRIPTS, script
 from ..session import Session
+from ..text import clean, suggestion
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The setting; see: flux config list", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="SETTING", help="The setting; see: flux config list", show_default=False)]
 NewValue = Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; empty removes it.", show_default=False)]
+Shell = Annotated[
+    str, typer.Argument(metavar="bash|zsh|fish|powershell", help="The shell that is to complete.", show_default=False)
+]
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Store the key without asking the service about it.")]
 
 
@@ -60,4 +65,23 @@ def config_set(session: Session, name: Name, value: NewValue) -> ExitCode:
 def config_path(session: Session) -> ExitCode:
     """Print where the config file is."""
     session.output.result(str(session.home.config_file))
+    return ExitCode.OK
+
+
+def completions(session: Session, shell: Shell) -> ExitCode:
+    """Print the completion script of a shell.
+
+    It goes into ~/.bashrc, ~/.zshrc (after compinit), ~/.config/fish/config.fish or $PROFILE.
+
+    eval "$(flux completions bash)"
+
+    eval "$(flux completions zsh)"
+
+    flux completions fish | source
+
+    flux completions powershell | Out-String | Invoke-Expression
+    """
+    if shell not in SCRIPTS:
+        raise UsageError(f"no completion for {clean(shell, 40)!r}", hint=suggestion(shell, SCRIPTS))
+    session.output.result(script(shell).decode().rstrip("\n"))
     return ExitCode.OK

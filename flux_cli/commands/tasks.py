@@ -27,10 +27,11 @@ MaxCostOption = Annotated[
 ]
 YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")]
 StateOption = Annotated[
-    str | None, typer.Option("--state", help="Only entries in this state: saved, accepted, unknown, ...")
+    str | None,
+    typer.Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
 ]
 AnyOption = Annotated[bool, typer.Option("--any", help="Until the first picture is saved; the others run on.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many entries.")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many entries.")]
 
 
 def status(session: Session, ids: Ids) -> ExitCode:

@@ -1,0 +1,70 @@
+"""What completes a value, known by the word that help calls it: a new option or command needs nothing here."""
+
+from ..catalog import Catalog
+from ..config import SETTINGS
+from ..entry import State
+from ..operations import OPERATIONS
+from .tree import Command
+
+KINDS = {
+    "COMMAND": "command",  # one that `flux cost` prices
+    "DIR": "folder",
+    "ENTRY": "id",
+    "FILE": "file",
+    "FILE|ID": "picture",
+    "ID": "id",
+    "IMG": "image",
+    "MODEL": "model",
+    "NAME[:STRENGTH]": "lora",
+    "PRESET": "preset",
+    "PROFILE": "profile",
+    "PURPOSE": "purpose",
+    "SETTING": "setting",
+    "STATE": "state",
+    "TYPE=IMG[:STRENGTH]": "control",
+}
+PICTURES = ("png", "jpg", "jpeg", "webp")
+"""Endings of picture files."""
+
+
+def kind_of(value: str | None) -> str:
+    """A word of KINDS; `a|b` when the value is one of these words themselves; `text` when nothing completes it."""
+    parts = (value or "").split("|")
+    if len(parts) > 1 and all(part.isalpha() and part.islower() for part in parts):
+        return "|".join(parts)
+    return KINDS.get(value or "", "text")
+
+
+def words_of(kind: str, program: Command) -> tuple[str, ...]:
+    """The words that complete a kind of value, as far as they are known beforehand."""
+    if "|" in kind:
+        return tuple(kind.split("|"))
+    catalog = Catalog({})
+    return {
+        "command": tuple(command.name for command in program.commands if command.priced),
+        "control": tuple(catalog.controls),
+        "lora": tuple(catalog.loras),
+        "model": (*catalog.models, "auto"),
+        "preset": tuple(catalog.presets),
+        "purpose": ("commercial", "fast", "quality", *sorted(OPERATIONS)),
+        "setting": tuple(setting.name for setting in SETTINGS),
+        "state": tuple(State),
+    }.get(kind, ())
+
+
+def follows(command: Command) -> dict[str, list[str]]:
+    """What may follow a command, for shells that look it up: `options` are `-q`, or `--model=model` with the kind."""
+    options = [(name, option.value) for option in command.options for name in option.names]
+    return {
+        "commands": [inner.word for inner in command.commands],
+        "options": [name if value is None else f"{name}={kind_of(value)}" for name, value in options],
+        "arguments": [kind_of(argument.value) + "..." * argument.repeatable for argument in command.arguments],
+    }
+
+
+def word_lists(program: Command) -> dict[str, tuple[str, ...]]:
+    """The words of every kind of value that some command takes and that has any."""
+    values = [option.value for command in program.walk() for option in command.options]
+    values += [argument.value for command in program.walk() for argument in command.arguments]
+    found = {kind: words_of(kind, program) for kind in sorted(set(map(kind_of, values)))}
+    return {kind: words for kind, words in found.items() if words}

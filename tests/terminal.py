@@ -1,0 +1,71 @@
+"""Real shells on a terminal of their own, and what a command gets when a line is typed there, TAB and all."""
+
+import os
+import pty
+import select
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parent.parent / "completions"
+PROGRAM = f"{sys.executable} -m flux_cli"
+STARTED = {
+    "bash": ["bash", "--norc", "--noprofile", "-i"],
+    "zsh": ["zsh", "-f", "-i"],
+    "fish": ["fish", "--no-config", "-i"],
+}
+# `flux` writes its arguments down, but answers the completion's questions as the program does.
+SETUP = {
+    "bash": f"""flux() {{ [[ $1 == --complete ]] && {PROGRAM} "$@" || printf '%s\\n' "$@" >got.part && mv got.part got; }}
+flux-cli() {{ flux "$@"; }}
+source {SCRIPTS}/flux.bash
+""",
+    "zsh": f"""flux() {{ [[ $1 == --complete ]] && {PROGRAM} "$@" || printf '%s\\n' "$@" >got.part && mv got.part got; }}
+flux-cli() {{ flux "$@"; }}
+autoload -Uz compinit; compinit -u -D
+eval "$(<{SCRIPTS}/_flux)"
+""",
+    "fish": f"""function flux
+    if test "$argv[1]" = --complete; {PROGRAM} $argv; return; end
+    printf '%s\\n' $argv >got.part; mv got.part got
+end
+function flux-cli; flux $argv; end
+source {SCRIPTS}/flux.fish
+""",
+}
+PATIENCE = 30.0
+"""Seconds after which a shell that does not answer has failed."""
+
+
+def typed(shell: str, lines: list[str]) -> list[list[str]]:
+    """The arguments that `flux` gets for each line, typed into an interactive shell in the current folder.
+
+    Skips the test when the shell is not installed.
+    """
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    Path("setup").write_text(SETUP[shell])
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ.update(TERM="xterm", HOME=os.getcwd())
+        os.execvp(shell, STARTED[shell])
+    try:
+        return [_answer(terminal, line) for line in ["source ./setup; flux ready", *lines]][1:]
+    finally:
+        os.close(terminal)
+        os.waitpid(process, 0)
+
+
+def _answer(terminal: int, line: str) -> list[str]:
+    got = Path("got")
+    got.unlink(missing_ok=True)
+    os.write(terminal, f"{line}\r".encode())
+    seen, end = b"", time.monotonic() + PATIENCE
+    while not got.exists():
+        assert time.monotonic() < end, f"no answer to {line!r}: {seen!r}"
+        if select.select([terminal], [], [], 0.05)[0]:
+            seen += os.read(terminal, 65536)
+    return got.read_text().splitlines()
