@@ -87,7 +87,7 @@ _flux_command() {
         arguments='bash|zsh|fish|powershell'
         ;;
     sandbox)
-        options='--port=text --host=text --fault=text --list-faults --seed=text --replies=text --plan=text --credits=text --speed=text --expire=text --key=text --webhook-host=text --state=file --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--port=text --host=text --fault=text --list-faults --seed=text --replies=sop|live --plan=free|creator|pro --credits=text --speed=text --expire=text --key=text --webhook-host=text --state=file --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     config)
         commands='get set list path'
@@ -146,6 +146,7 @@ _flux_offer() {
 # What only the program knows: ids or profiles, each with $2 before it.
 _flux_ask() {
     local line
+    compopt -o nosort 2>/dev/null # the newest first; not before bash 4.4
     while IFS= read -r line; do
         _flux_offer '' "$2${line%%$'\t'*}"
     done < <("${typed[0]}" --complete "$1" "${typed[@]:1}" 2>/dev/null)

@@ -28,7 +28,7 @@ Register-ArgumentCompleter -Native -CommandName flux, flux-cli -ScriptBlock {
         'login' = @(), @('--no-check', '--profile=profile', '--sandbox', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @()
         'logout' = @(), @('--profile=profile', '--sandbox', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @()
         'completions' = @(), @('--profile=profile', '--sandbox', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @('bash|zsh|fish|powershell')
-        'sandbox' = @(), @('--port=text', '--host=text', '--fault=text', '--list-faults', '--seed=text', '--replies=text', '--plan=text', '--credits=text', '--speed=text', '--expire=text', '--key=text', '--webhook-host=text', '--state=file', '--profile=profile', '--sandbox', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @()
+        'sandbox' = @(), @('--port=text', '--host=text', '--fault=text', '--list-faults', '--seed=text', '--replies=sop|live', '--plan=free|creator|pro', '--credits=text', '--speed=text', '--expire=text', '--key=text', '--webhook-host=text', '--state=file', '--profile=profile', '--sandbox', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @()
         'config' = @('get', 'set', 'list', 'path'), @('-h', '--help'), @()
         'config get' = @(), @('--profile=profile', '--sandbox', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @('setting')
         'config set' = @(), @('--profile=profile', '--sandbox', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @('setting', 'text')

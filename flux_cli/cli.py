@@ -214,8 +214,8 @@ def _usage_error(error: typer.TyperException, where: str) -> UsageError:
     text, _, guess = error.format_message().partition(" Did you mean ")
     if possible := getattr(error, "possibilities", None):  # of an option; the best first
         text, guess = error.message, f"{' or '.join(possible)}?"
-    hint = f"see: {where} --help"
-    return UsageError((text[:1].lower() + text[1:]).rstrip("."), hint=f"did you mean {guess} {hint}" if guess else hint)
+    hint = f"did you mean {guess} ".replace("'", "") if guess else ""
+    return UsageError((text[:1].lower() + text[1:]).rstrip("."), hint=f"{hint}see: {where} --help")
 
 
 def _silence_stdout() -> None:

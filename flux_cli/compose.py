@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -217,13 +217,13 @@ def parse_strength(text: str, what: str) -> float:
         ) from None
 
 
-def lora_remark(lora: LoRA, catalog: Catalog) -> str | None:
+def unseen_remark(what: str, name: str, seen: Collection[str]) -> str | None:
     """What to say about a name that was never seen; it is sent all the same."""
-    if lora.is_address or lora.name in catalog.loras:
+    if name in seen:
         return None
-    near = difflib.get_close_matches(lora.name, catalog.loras, n=1)
+    near = difflib.get_close_matches(name, seen, n=1)
     guess = f"; did you mean {near[0]}?" if near else ""
-    return f"no LoRA called {clean(lora.name, 60)} is known here, it is sent as it is{guess}"
+    return f"no {what} called {clean(name, 60)} is known here, it is sent as it is{guess}"
 
 
 def name_values(request: TaskRequest, model_name: str, now: datetime) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Command lines into makers of requests, one function an operation."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from .arguments import (
     OutpaintArguments,
     ReduxArguments,
 )
-from .compose import Composer, Size, Wanted, lora_remark, parse_lora, split_strength
+from .compose import Composer, Size, Wanted, parse_lora, split_strength, unseen_remark
 from .errors import ExitCode, UsageError
 from .inputs import Input, find_input
 from .operations import (
@@ -151,8 +151,8 @@ def _source(session: Session, image: str, inputs: InputOptions) -> Input:
 def _loras(session: Session, texts: Sequence[str] | None) -> tuple[LoRA, ...]:
     found = tuple(parse_lora(text) for text in texts or [])
     for lora in found:
-        if remark := lora_remark(lora, session.catalog):
-            session.output.note(remark)
+        if not lora.is_address:
+            _remark(session, "LoRA", lora.name, session.catalog.loras)
     return found
 
 
@@ -162,8 +162,14 @@ def _control(session: Session, text: str, inputs: InputOptions) -> Control:
     if not equals or not kind.isprintable() or not kind.strip() or not image:
         raise UsageError(f"--control {clean(text, 60)!r} is not TYPE=IMG or TYPE=IMG:STRENGTH")
     path, strength = split_strength(image, f"--control {clean(kind, 40)}")
-    word = kind.casefold()
-    return Control(session.catalog.controls.get(word, word), _source(session, path, inputs).reference, strength)
+    word, known = kind.casefold(), session.catalog.controls
+    _remark(session, "control type", word, known)
+    return Control(known.get(word, word), _source(session, path, inputs).reference, strength)
+
+
+def _remark(session: Session, what: str, name: str, seen: Collection[str]) -> None:
+    if remark := unseen_remark(what, name, seen):
+        session.output.note(remark)
 
 
 def _margin(side: str, text: str, source: Input) -> int:

@@ -1,12 +1,12 @@
 """Real shells on a terminal of their own, and what a command gets when a line is typed there, TAB and all."""
 
 import os
-import pty
-import select
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -48,24 +48,24 @@ def typed(shell: str, lines: list[str]) -> list[list[str]]:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     Path("setup").write_text(SETUP[shell])
-    process, terminal = pty.fork()
-    if process == 0:
-        os.environ.update(TERM="xterm", HOME=os.getcwd())
-        os.execvp(shell, STARTED[shell])
-    try:
-        return [_answer(terminal, line) for line in ["source ./setup; flux ready", *lines]][1:]
-    finally:
-        os.close(terminal)
-        os.waitpid(process, 0)
+    spawn = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *STARTED[shell]]
+    environ = {**os.environ, "TERM": "xterm", "HOME": os.getcwd()}
+    with Path("screen").open("wb") as screen:
+        running = subprocess.Popen(spawn, stdin=subprocess.PIPE, stdout=screen, stderr=screen, env=environ, bufsize=0)
+    with running:
+        try:
+            assert running.stdin
+            return [_answer(running.stdin, line) for line in ["source ./setup; flux ready", *lines]][1:]
+        finally:
+            running.kill()
 
 
-def _answer(terminal: int, line: str) -> list[str]:
+def _answer(keyboard: IO[bytes], line: str) -> list[str]:
     got = Path("got")
     got.unlink(missing_ok=True)
-    os.write(terminal, f"{line}\r".encode())
-    seen, end = b"", time.monotonic() + PATIENCE
+    keyboard.write(f"{line}\r".encode())
+    end = time.monotonic() + PATIENCE
     while not got.exists():
-        assert time.monotonic() < end, f"no answer to {line!r}: {seen!r}"
-        if select.select([terminal], [], [], 0.05)[0]:
-            seen += os.read(terminal, 65536)
+        assert time.monotonic() < end, f"no answer to {line!r}: {Path('screen').read_bytes()!r}"
+        time.sleep(0.02)
     return got.read_text().splitlines()

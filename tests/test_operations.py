@@ -448,6 +448,12 @@ def test_an_unknown_lora_is_sent_with_a_remark(flux: Flux, service: Service) -> 
     assert "no LoRA called anmie is known here, it is sent as it is; did you mean anime?" in result.err
 
 
+def test_an_unknown_control_type_is_sent_with_a_remark(flux: Flux, photo: Path) -> None:
+    result = flux("controlnet x --control dpeth=photo.png --dry-run")
+    assert result.code == 0
+    assert "no control type called dpeth is known here, it is sent as it is; did you mean depth?" in result.err
+
+
 # --- choosing and money ----------------------------------------------------------------------------------------------
 
 

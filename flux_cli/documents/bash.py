@@ -44,6 +44,7 @@ _flux_offer() {
 # What only the program knows: ids or profiles, each with $2 before it.
 _flux_ask() {
     local line
+    compopt -o nosort 2>/dev/null # the newest first; not before bash 4.4
     while IFS= read -r line; do
         _flux_offer '' "$2${line%%$'\t'*}"
     done < <("${typed[0]}" --complete "$1" "${typed[@]:1}" 2>/dev/null)

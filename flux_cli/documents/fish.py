@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from .kinds import PICTURES, kind_of, words_of
+from .kinds import PICTURES, Words, kind_of, word_lists
 from .tree import Command, Option, shared
 
 SCRIPT = r"""# fish completion of flux, written by flux. In ~/.config/fish/config.fish: flux completions fish | source
@@ -70,15 +70,16 @@ complete -c flux-cli -w flux
 
 def script(program: Command) -> str:
     """The script for the whole program."""
+    words = word_lists(program)
     groups = [command for command in program.walk() if command.commands]
     rules = [_command(group, inner) for group in groups for inner in group.commands]
-    rules += [_option(names, option, program) for names, options in shared(program).items() for option in options]
-    rules += [rule for command in program.walk() for rule in _arguments(command, program)]
+    rules += [_option(names, option, words) for names, options in shared(program).items() for option in options]
+    rules += [rule for command in program.walk() for rule in _arguments(command, words)]
     parts = {
         "BELOW": " ".join(_quoted(inner.name) for group in groups[1:] for inner in group.commands),
-        "PRICED": " ".join(f"'cost {name}'" for name in words_of("command", program)),
+        "PRICED": " ".join(f"'cost {name}'" for name in words["command"]),
         "PICTURES": " ".join(f".{ending}" for ending in PICTURES),
-        "CONTROLS": " ".join(words_of("control", program)),
+        "CONTROLS": " ".join(words["control"]),
         "RULES": "\n".join(rules),
     }
     text = SCRIPT
@@ -96,24 +97,24 @@ def _command(group: Command, inner: Command) -> str:
     return _rule("__flux_at", (group.name,), f"-a {inner.word} -d {_quoted(inner.summary)}")
 
 
-def _option(names: tuple[str, ...], option: Option, program: Command) -> str:
+def _option(names: tuple[str, ...], option: Option, words: Words) -> str:
     forms = [f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names]
     kind = kind_of(option.value)
     if kind == "file":
         forms.append("-r -F")
     elif option.value is not None:
-        forms += ["-x", _values(kind, program)]
+        forms += ["-x", _values(kind, words)]
     return _rule("__flux_at", names, " ".join([*filter(None, forms), "-d", _quoted(option.told)]))
 
 
-def _arguments(command: Command, program: Command) -> Iterator[str]:
+def _arguments(command: Command, words: Words) -> Iterator[str]:
     for argument in command.arguments:
         kind = kind_of(argument.value)
-        if values := "-F" if kind == "file" else _values(kind, program):
+        if values := "-F" if kind == "file" else _values(kind, words):
             yield _rule("__flux_argument_of", (command.name,), values)
 
 
-def _values(kind: str, program: Command) -> str:
+def _values(kind: str, words: Words) -> str:
     """What completes a kind of value other than files, most likely first; empty when nothing does."""
     functions = {
         "folder": "__fish_complete_directories",
@@ -123,8 +124,8 @@ def _values(kind: str, program: Command) -> str:
         "id": "__flux_ask id",
         "profile": "__flux_ask profile",
     }
-    words = f"({functions[kind]})" if kind in functions else " ".join(words_of(kind, program))
-    return f"-k -a '{words}'" if words else ""
+    found = f"({functions[kind]})" if kind in functions else " ".join(words.get(kind, ()))
+    return f"-k -a '{found}'" if found else ""
 
 
 def _quoted(text: str) -> str:

@@ -23,6 +23,8 @@ KINDS = {
     "STATE": "state",
     "TYPE=IMG[:STRENGTH]": "control",
 }
+Words = dict[str, tuple[str, ...]]
+"""Words by the kind of value that they complete."""
 PICTURES = ("png", "jpg", "jpeg", "webp")
 """Endings of picture files."""
 
@@ -35,12 +37,10 @@ def kind_of(value: str | None) -> str:
     return KINDS.get(value or "", "text")
 
 
-def words_of(kind: str, program: Command) -> tuple[str, ...]:
-    """The words that complete a kind of value, as far as they are known beforehand."""
-    if "|" in kind:
-        return tuple(kind.split("|"))
+def word_lists(program: Command) -> Words:
+    """The words that complete a kind of value, for each kind that has any."""
     catalog = Catalog({})
-    return {
+    known = {
         "command": tuple(command.name for command in program.commands if command.priced),
         "control": tuple(catalog.controls),
         "lora": tuple(catalog.loras),
@@ -49,7 +49,10 @@ def words_of(kind: str, program: Command) -> tuple[str, ...]:
         "purpose": ("commercial", "fast", "quality", *sorted(OPERATIONS)),
         "setting": tuple(setting.name for setting in SETTINGS),
         "state": tuple(State),
-    }.get(kind, ())
+    }
+    values = [option.value for command in program.walk() for option in command.options]
+    values += [argument.value for command in program.walk() for argument in command.arguments]
+    return known | {kind: tuple(kind.split("|")) for kind in map(kind_of, values) if "|" in kind}
 
 
 def follows(command: Command) -> dict[str, list[str]]:
@@ -60,11 +63,3 @@ def follows(command: Command) -> dict[str, list[str]]:
         "options": [name if value is None else f"{name}={kind_of(value)}" for name, value in options],
         "arguments": [kind_of(argument.value) + "..." * argument.repeatable for argument in command.arguments],
     }
-
-
-def word_lists(program: Command) -> dict[str, tuple[str, ...]]:
-    """The words of every kind of value that some command takes and that has any."""
-    values = [option.value for command in program.walk() for option in command.options]
-    values += [argument.value for command in program.walk() for argument in command.arguments]
-    found = {kind: words_of(kind, program) for kind in sorted(set(map(kind_of, values)))}
-    return {kind: words for kind, words in found.items() if words}

@@ -1,6 +1,6 @@
 """Completion for zsh: options and values with what they are for."""
 
-from .kinds import PICTURES, kind_of, words_of
+from .kinds import PICTURES, Words, kind_of, word_lists
 from .tree import Command, Option, shared
 
 SCRIPT = r"""#compdef flux flux-cli
@@ -76,16 +76,17 @@ fi
 
 def script(program: Command) -> str:
     """The script for the whole program."""
+    words = word_lists(program)
     groups = [command for command in program.walk() if command.commands]
     below = [f"'{group.name} {inner.word}'" for group in groups for inner in group.commands]
     parts = {
         "PICTURES": "|".join(PICTURES),
-        "CONTROLS": " ".join(words_of("control", program)),
+        "CONTROLS": " ".join(words["control"]),
         "COMMANDS": "\n".join(f"    '{group.name}') commands=({_described(group)}) ;;" for group in groups),
         "BELOW": " | ".join(below),
-        "PRICED": " | ".join(f"'cost {name}'" for name in words_of("command", program)),
-        "OPTIONS": "\n".join(_options(names, options, program) for names, options in shared(program).items()),
-        "ARGUMENTS": "\n".join(_arguments(command, program) for command in program.walk()),
+        "PRICED": " | ".join(f"'cost {name}'" for name in words["command"]),
+        "OPTIONS": "\n".join(_options(names, options, words) for names, options in shared(program).items()),
+        "ARGUMENTS": "\n".join(_arguments(command, words) for command in program.walk()),
     }
     text = SCRIPT
     for name, part in parts.items():
@@ -97,32 +98,32 @@ def _described(group: Command) -> str:
     return " ".join(_quoted(f"{inner.word}:{inner.summary}") for inner in group.commands)
 
 
-def _options(names: tuple[str, ...], options: list[Option], program: Command) -> str:
+def _options(names: tuple[str, ...], options: list[Option], words: Words) -> str:
     taken = "|".join(_quoted(name) for name in names)
-    specs = "".join(f"        {_option(option, program)}\n" for option in options)
+    specs = "".join(f"        {_option(option, words)}\n" for option in options)
     return f"    [[ $command == ({taken}) ]] && specs+=(\n{specs}    )"
 
 
-def _option(option: Option, program: Command) -> str:
+def _option(option: Option, words: Words) -> str:
     """`'(-m --model)'{-m+,--model=}'[What it is for]:MODEL:(dev pro)'`."""
     names, rest = list(option.names), f"[{_plain(option.told)}]"
     if option.value is not None:
         names = [name + ("=" if name.startswith("--") else "+") for name in names]
-        rest += f":{_plain(option.value)}:{_action(option.value, program) or ' '}"
+        rest += f":{_plain(option.value)}:{_action(option.value, words) or ' '}"
     once = "*" if option.repeatable else f"({' '.join(option.names)})"
     return f"'{once}'{{{','.join(names)}}}{_quoted(rest)}" if len(names) > 1 else _quoted(f"{once}{names[0]}{rest}")
 
 
-def _arguments(command: Command, program: Command) -> str:
+def _arguments(command: Command, words: Words) -> str:
     specs = ["1:command:_flux_commands"] if command.commands else []
     for argument in command.arguments:
         place = "*:" if argument.repeatable else ":" if argument.required else "::"
         # Empty parentheses, for a space would show a message and keep zsh from completing options in its place.
-        specs.append(f"{place}{_plain(argument.value)}:{_action(argument.value, program) or '()'}")
+        specs.append(f"{place}{_plain(argument.value)}:{_action(argument.value, words) or '()'}")
     return f"    '{command.name}') specs+=({' '.join(map(_quoted, specs))}) ;;"
 
 
-def _action(value: str, program: Command) -> str:
+def _action(value: str, words: Words) -> str:
     """What completes a value; empty when nothing does."""
     kind = kind_of(value)
     if kind in ("id", "profile"):
@@ -131,8 +132,7 @@ def _action(value: str, program: Command) -> str:
         return f" _flux_{kind}"
     if kind in ("file", "folder"):
         return {"file": "_files", "folder": "_files -/"}[kind]
-    words = words_of(kind, program)
-    return f"({' '.join(words)})" if words else ""
+    return f"({' '.join(words[kind])})" if kind in words else ""
 
 
 def _plain(text: str) -> str:

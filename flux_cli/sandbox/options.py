@@ -21,11 +21,9 @@ class ServerOptions:
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Print all that can go wrong, and leave.")] = False
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the faults' chances.")] = 0
     replies: Annotated[
-        str, typer.Option("--replies", metavar="SHAPE", help="sop: as specified; live: as the live service.")
+        str, typer.Option("--replies", metavar="sop|live", help="As specified, or as the live service.")
     ] = "sop"
-    plan: Annotated[
-        str, typer.Option("--plan", metavar="PLAN", help="free, creator or pro: tasks at once, operations.")
-    ] = "pro"
+    plan: Annotated[str, typer.Option("--plan", metavar="free|creator|pro", help="Tasks at once, operations.")] = "pro"
     credits: Annotated[str | None, typer.Option("--credits", metavar="USD", help="The balance. [no end]")] = None
     speed: Annotated[
         str | None, typer.Option("--speed", metavar="X", help="Times faster than documented; 1: real time. [15]")
