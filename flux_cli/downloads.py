@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +30,9 @@ TOTAL_SECONDS = 300.0
 SLOWEST = 1024
 """Bytes a second that a download must make on average, after its first SLOW_SECONDS."""
 SLOW_SECONDS = 20.0
-CHUNK = 128 * 1024
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+Trace = Callable[[str, dict[str, Any]], Coroutine[Any, Any, None]]
+"""Hears what httpx does with a connection, as its `trace` extension."""
 
 
 class DownloadError(Exception):
@@ -114,7 +116,7 @@ class Downloader:
         for _ in range(REDIRECTS + 1):
             await self._check(url)
             self._http.cookies.clear()
-            async with self._http.stream("GET", url) as response:
+            async with self._http.stream("GET", url, extensions={"trace": self._watch(url)}) as response:
                 if self._trace:
                     self._trace(f"< {response.status_code} for GET {url}")
                 if response.is_redirect:
@@ -142,9 +144,28 @@ class Downloader:
         if not self._private and (is_loopback(host) or await self._is_private(host, port or 443)):
             raise ForbiddenError("the picture's address is in a private network")
 
+    def _watch(self, url: str) -> Trace:
+        """Refuses a connection that leads into a private network before anything is sent over it.
+
+        A name may mean something else by the time it is connected to. Through a proxy the connection is the proxy's.
+        """
+        host, direct = httpx.URL(url).raw_host.decode("ascii"), False
+
+        async def watch(event: str, info: dict[str, Any]) -> None:
+            nonlocal direct
+            if event == "connection.connect_tcp.started":
+                direct = info["host"] == host
+            elif event == "connection.connect_tcp.complete" and direct and not self._private:
+                stream = info["return_value"]
+                if not _is_public(stream.get_extra_info("server_addr")[0]):
+                    await stream.aclose()  # nobody else knows of it yet
+                    raise ForbiddenError("the picture's address is in a private network")
+
+        return watch
+
     async def _is_private(self, host: str, port: int) -> bool:
         try:
-            return not ipaddress.ip_address(host).is_global
+            return not _is_public(host)
         except ValueError:
             pass
         if not self._resolve:
@@ -153,12 +174,28 @@ class Downloader:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             return False  # behind a proxy only the proxy can resolve; without one the connection will fail
-        return any(not ipaddress.ip_address(str(item[4][0]).partition("%")[0]).is_global for item in found)
+        return not all(_is_public(str(item[4][0])) for item in found)
+
+
+def _is_public(text: str) -> bool:
+    """Whether an address, also one that an IPv6 address stands for, is of the public internet. Raises ValueError."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return address.is_global and (inner is None or inner.is_global)
+    return address.is_global
 
 
 def _next_hop(url: str, location: str) -> str:
-    target = urljoin(url, location)
-    if not location or (url.startswith("https:") and not target.startswith("https:")):
+    if not location:
+        raise ForbiddenError("the picture's address redirects to nowhere")
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        raise ForbiddenError("the picture's address redirects to a malformed one") from None
+    if url.startswith("https:") and not target.startswith("https:"):
         raise ForbiddenError("the picture's address redirects to one that is not https")
     return target
 
@@ -172,8 +209,9 @@ async def _write(response: httpx.Response, temporary: Path) -> None:
     loop = asyncio.get_running_loop()
     started, count = loop.time(), 0
     with _new_file(temporary) as file:
-        # Raw: a compressed answer was not asked for, and its bomb is not unpacked.
-        async for chunk in response.aiter_raw(CHUNK):
+        # Raw: a compressed answer was not asked for, and its bomb is not unpacked. Piece by piece as it comes: httpx
+        # would gather chunks of a given size, and a trickle would not be noticed before the first is full.
+        async for chunk in response.aiter_raw():
             count += len(chunk)
             if count > PICTURE_BYTES:
                 raise ForbiddenError(f"the picture is larger than {PICTURE_BYTES // 2**20} MiB")

@@ -3,11 +3,14 @@
 import io
 import os
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ from flux_cli.entry import Entry
 from flux_cli.journal import Journal
 from flux_cli.paths import Paths
 
+from .raw_servers import PublicNetwork, public_network
 from .servers import BreakingProxy, Service, breaking, miniature
 
 KEY = "test-key-0123456789abcdef"
@@ -86,6 +90,56 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
         monkeypatch.setenv("FLUX_UPLOAD_URL", running.origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         yield running
+
+
+PUBLIC_HOSTS = ("api.piapi.ai", "upload.theapi.app", "img.theapi.app", "elsewhere.example.com")
+"""Hosts that the public network's certificate is for. The first two are where a new installation finds the service."""
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate and its key, in one file, that stands for every public host when it is trusted."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: no certificate can be made")
+    folder = tmp_path_factory.mktemp("certificate")
+    names = ",".join(f"DNS:{host}" for host in PUBLIC_HOSTS)
+    making = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=flux-test"
+    command = [*making.split(), "-addext", f"subjectAltName={names}", "-keyout", "key.pem", "-out", "certificate.pem"]
+    subprocess.run(command, cwd=folder, capture_output=True, check=True)
+    both = folder / "both.pem"
+    both.write_bytes((folder / "key.pem").read_bytes() + (folder / "certificate.pem").read_bytes())
+    return both
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """What names mean, in place of a resolver: addresses that are given one after another, the last one for ever."""
+    known: dict[str, list[str]] = {host: ["93.184.215.14"] for host in PUBLIC_HOSTS}
+    real = socket.getaddrinfo
+
+    def resolved(host: Any, *rest: Any, **options: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        addresses = known.get(name, [name])
+        found = addresses.pop(0) if len(addresses) > 1 else addresses[0]
+        return real(found, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    return known
+
+
+@pytest.fixture
+def public(
+    service: Service, certificate: Path, names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PublicNetwork]:
+    """The miniature service at the real one's public addresses, with the settings of a new installation."""
+    with public_network(certificate) as network:
+        port = int(service.origin.rpartition(":")[2])
+        network.hosts |= {"api.piapi.ai": port, "upload.theapi.app": port}
+        monkeypatch.setenv("HTTPS_PROXY", network.url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        for name in ("FLUX_BASE_URL", "FLUX_UPLOAD_URL"):
+            monkeypatch.delenv(name)
+        yield network
 
 
 @pytest.fixture

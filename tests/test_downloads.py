@@ -1,0 +1,356 @@
+"""Pictures from servers that cut, stall, lie and lead elsewhere: a final file is a whole picture or absent."""
+
+import itertools
+import json
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flux_cli import downloads
+from flux_cli.entry import State
+
+from .conftest import Flux
+from .raw_servers import (
+    Answer,
+    PublicNetwork,
+    RawServer,
+    chunked,
+    endless,
+    head,
+    plain,
+    raw_server,
+    redirect,
+    unframed,
+)
+from .servers import Reply, Service
+from .test_formats import PICTURES, encoded
+from .test_promises import GEN, LOOK, Entries
+
+PNG, JPEG, WEBP = PICTURES["png"], PICTURES["jpg-baseline"], PICTURES["webp-lossy"]
+TASK = "a-task"
+HERE = f"/{TASK}.png"
+
+
+@pytest.fixture
+def raw() -> Iterator[RawServer]:
+    """A server of pictures that answers with any bytes whatever."""
+    with raw_server() as server:
+        yield server
+
+
+def completed(task: str, *urls: str) -> Reply:
+    """What the service says of a task whose pictures stand at `urls`."""
+    data = {"task_id": task, "status": "completed", "output": {"image_urls": list(urls)}}
+    return 200, {}, json.dumps({"code": 200, "data": data}).encode()
+
+
+def offered(service: Service, *urls: str, task: str = TASK, times: int = 9) -> None:
+    """Let the service say that a task's pictures stand at `urls`."""
+    service.answer("GET", f"/api/v1/task/{task}", *[completed(task, *urls)] * times)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a picture's address answers, try by try, and how `flux wait` ends.
+
+    said: what the user reads. saved: the content of the one file that is there, None for no file.
+    tries: how often the address is asked.
+    """
+
+    name: str
+    answers: list[Answer]
+    code: int = 10
+    said: str = ""
+    saved: bytes | None = None
+    state: State = State.READY
+    tries: int = 5
+
+
+def flipped(content: bytes) -> bytes:
+    """A byte in the midst of the pixels is another."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
+
+
+def at_full_length(body: bytes) -> Answer:
+    """The beginning of a picture under the length of the whole one."""
+    return plain(body, length=len(PNG))
+
+
+def raw_bytes(content: bytes) -> Answer:
+    """An answer that is no HTTP at all, or nearly."""
+    return lambda: [content]
+
+
+def dripping() -> Iterable[bytes]:
+    """Less than a kilobyte a second."""
+    yield head("HTTP/1.1 200 OK", f"Content-Length: {len(PNG)}")
+    for byte in PNG:
+        time.sleep(0.05)
+        yield bytes([byte])
+
+
+def bomb() -> Answer:
+    """Eight megabytes in eight kilobytes, which were not asked for in that form."""
+    import gzip
+
+    return plain(gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(8_000_000)), "Content-Encoding: gzip")
+
+
+GOOD = plain(PNG)
+CUT = len(PNG) - 4  # Pillow opens this one without a word
+BROKE = "could not be saved: the download broke"
+
+CASES = [
+    Case("whole", [GOOD], 0, "saved a-task.png", PNG, State.SAVED, 1),
+    Case("whole, in chunks", [chunked(PNG)], 0, "", PNG, State.SAVED, 1),
+    Case("whole, up to the end of the connection", [unframed(PNG)], 0, "", PNG, State.SAVED, 1),
+    Case("cut under its length", [at_full_length(PNG[:CUT])], said=f"{BROKE} (RemoteProtocolError)"),
+    Case("cut in a chunk", [chunked(PNG[:CUT], ends=False)], said=f"{BROKE} (RemoteProtocolError)"),
+    Case("a chunk that ends the answer early", [chunked(PNG[:CUT])], said="the PNG is cut short"),
+    Case("cut by the end of the connection", [unframed(PNG[:CUT])], said="the PNG is cut short"),
+    Case("whole, but the last chunk is missing", [chunked(PNG, ends=False)], said=f"{BROKE} (RemoteProtocolError)"),
+    Case("longer than it says", [plain(PNG, length=CUT)], said="the PNG is cut short"),
+    Case("a flipped bit", [plain(flipped(PNG))], said="the PNG is damaged"),
+    Case("mended at the last try", [plain(flipped(PNG))] * 4 + [GOOD], 0, "trying again", PNG, State.SAVED, 5),
+    Case("a page", [plain(b"<!DOCTYPE html><title>Sign in</title>")], said="a web page came instead of a picture"),
+    Case("nothing", [plain(b"")], said="nothing came"),
+    Case("no answer", [raw_bytes(b"")], said=f"{BROKE} (RemoteProtocolError)"),
+    Case("no HTTP", [raw_bytes(b"SSH-2.0-OpenSSH_9.6\r\n")], said=f"{BROKE} (RemoteProtocolError)"),
+    Case("a head without an end", [raw_bytes(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000)], said=BROKE),
+    Case("a length that is none", [raw_bytes(head("HTTP/1.1 200 OK", "Content-Length: -1"))], said=BROKE),
+    Case("two lengths", [plain(PNG, "Content-Length: 3")], said=BROKE),
+    Case("a length beyond all", [plain(PNG, length=10**30)], said=BROKE),
+    Case("endless", [endless()], said="the picture is larger than 1 MiB", tries=1),
+    Case("dripping", [dripping], said="the download is too slow"),
+    Case("slow, and within the least speed", [endless(lambda: time.sleep(0.02))], said="took more than 0 s"),
+    Case("a bomb", [bomb()], said="what came is not a picture (PNG, JPEG or WebP)"),
+    Case("a part", [plain(PNG, status="206 Partial Content")], said="answers with HTTP 206"),
+    Case("no content", [raw_bytes(head("HTTP/1.1 204 No Content"))], said="answers with HTTP 204"),
+    Case("later, and then there", [plain(b"", "Retry-After: 0", status="429 Too Many")] * 2 + [GOOD], 0, "HTTP 429", PNG,
+         State.SAVED, 3),
+    Case("a JPEG", [plain(JPEG)], 0, "the picture is jpg: saved as a-task.jpg", JPEG, State.SAVED, 1),
+    Case("a WebP named PNG", [plain(WEBP, "Content-Disposition: attachment; filename=../../x.png")], 0,
+         "saved as a-task.webp", WEBP, State.SAVED, 1),
+    Case("a loop", [redirect(HERE)], said="more than 5 redirects", tries=6),
+    Case("around and back", [redirect(HERE, "307 Temporary Redirect")] * 5 + [GOOD], 0, "", PNG, State.SAVED, 6),
+    Case("a redirect to nowhere", [redirect(None)], said="redirects to nowhere", tries=1),
+    Case("a redirect to nothing", [redirect("")], said="redirects to nowhere", tries=1),
+    Case("to a file", [redirect("file:///etc/passwd")], said="address is not http(s)", tries=1),
+    Case("to data", [redirect("data:image/png;base64,iVBORw0KGgo=")], said=BROKE),
+    Case("to a user name", [redirect("http://user:word@127.0.0.1/")], said="has a user name in it", tries=1),
+    Case("to no address", [redirect("http://[::1/")], said=BROKE),
+    Case("to half an address", [redirect("//a]b/")], said="redirects to a malformed one", tries=1),
+    Case("to a hostile address", [redirect("//127.0.0.1:1/\x1b]0;x\x07")], said=BROKE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_an_address_answers(
+    flux: Flux, service: Service, raw: RawServer, entries: Entries, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    monkeypatch.setattr(downloads, "PICTURE_BYTES", 2**20)
+    monkeypatch.setattr(downloads, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "TOTAL_SECONDS", 0.2 if "within" in case.name else 5.0)
+    raw.answers[HERE] = list(case.answers)
+    offered(service, raw.url(HERE))
+    result = flux(f"wait {TASK}")
+
+    assert (result.code, case.said in result.err) == (case.code, True), result.err
+    assert [path.read_bytes() for path in Path().iterdir()] == ([case.saved] if case.saved else [])
+    assert [entry.state for entry in entries()] == [case.state]
+    assert len(raw.heads) == case.tries
+    assert not set("\x1b\x07") & set(result.out + result.err)
+    if case.code:
+        assert "; it is paid for" in result.err
+        raw.answers[HERE] = [GOOD]
+        assert flux("resume -q").out == f"{TASK}.png\n"
+
+
+def test_cut_at_any_byte_in_any_framing_it_is_fetched_again(flux: Flux, service: Service, raw: RawServer) -> None:
+    small = encoded(Image.new("L", (1, 1)), "PNG")
+    framings: dict[str, Callable[[bytes], Answer]] = {
+        "length": lambda body: plain(body, length=len(small)),
+        "open": unframed,
+        "chunk": lambda body: chunked(body, ends=False),
+        "ended": chunked,
+    }
+    tasks = []
+    for (name, framing), cut in itertools.product(framings.items(), range(len(small))):
+        tasks.append(f"{name}-{cut}")
+        raw.answers[f"/{tasks[-1]}"] = [framing(small[:cut]), plain(small)]
+        offered(service, raw.url(f"/{tasks[-1]}"), task=tasks[-1], times=1)
+    result = flux(f"wait {' '.join(tasks)} -q -d cut")
+
+    assert result.code == 0
+    assert {path.name: path.read_bytes() for path in Path("cut").iterdir()} == {f"{task}.png": small for task in tasks}
+    assert len(raw.heads) == 2 * len(tasks)
+
+
+@pytest.mark.parametrize(
+    ("status", "fresh", "code", "said", "state"),
+    [
+        ("403 Forbidden", "good", 0, "", State.SAVED),
+        ("404 Not Found", "good", 0, "", State.SAVED),
+        ("410 Gone", "good", 0, "", State.SAVED),
+        ("410 Gone", "gone", 10, "has expired: the picture's address answers with HTTP 410", State.EXPIRED),
+        ("404 Not Found", "cut", 10, "the PNG is cut short", State.READY),
+        ("403 Forbidden", "forgotten", 10, "has expired: task not found", State.EXPIRED),
+        ("403 Forbidden", "unavailable", 10, "could not be saved: HTTP 503", State.READY),
+        ("403 Forbidden", "fewer", 10, "has expired: the picture's address answers with HTTP 403", State.EXPIRED),
+    ],
+)
+def test_an_expired_link_is_asked_for_anew(
+    flux: Flux, service: Service, raw: RawServer, entries: Entries,
+    status: str, fresh: str, code: int, said: str, state: State,
+) -> None:  # fmt: skip
+    flux(GEN + " --no-wait --no-metadata")
+    task = service.charges[0].id
+    raw.answers = {"/old": [plain(b"", status=status)], "/good": [GOOD], "/gone": [plain(b"", status=status)]}
+    raw.answers["/cut"] = [unframed(PNG[:CUT])]
+    looks: dict[str, Reply] = {
+        "forgotten": (404, {}, b'{"code": 404, "message": "task not found"}'),
+        "unavailable": (503, {}, b""),
+        "fewer": completed(task),
+    }
+    service.answer(*LOOK, completed(task, raw.url("/old")), looks.get(fresh) or completed(task, raw.url(f"/{fresh}")))
+    result = flux("resume")
+
+    assert (result.code, said in result.err) == (code, True), result.err
+    assert [entry.state for entry in entries()] == [state]
+    assert [path.read_bytes() for path in Path().iterdir()] == ([PNG] if code == 0 else [])
+    if code:
+        assert "; it is paid for" in result.err
+    assert len(service.charges) == 1
+
+
+def test_a_picture_that_fails_does_not_take_back_the_one_before_it(
+    flux: Flux, service: Service, raw: RawServer, entries: Entries
+) -> None:
+    raw.answers = {"/1": [GOOD], "/2": [plain(PNG[:CUT])]}
+    offered(service, raw.url("/1"), raw.url("/2"))
+    assert flux(f"wait {TASK}").code == 10
+    raw.answers["/2"] = [plain(JPEG)]
+
+    assert flux("resume -q").out.split() == [f"{TASK}.png", f"{TASK}-2.jpg"]
+    assert sorted(path.name for path in Path().iterdir()) == [f"{TASK}-2.jpg", f"{TASK}.png"]
+
+
+def test_no_cookie_comes_back_and_no_header_is_more_than_it_has_to_be(
+    flux: Flux, service: Service, raw: RawServer
+) -> None:
+    raw.answers[HERE] = [
+        lambda: [head("HTTP/1.1 302 Found", "Set-Cookie: id=7; Path=/", "Content-Length: 0", f"Location: {HERE}?2")]
+    ]
+    raw.answers[f"{HERE}?2"] = [plain(b"", "Set-Cookie: id=8; Path=/", status="500 Busy"), GOOD]
+    offered(service, raw.url(HERE))
+
+    assert flux(f"wait {TASK}").code == 0
+    names = {line.split(b":")[0].lower() for request in raw.heads for line in request.split(b"\r\n")[1:] if line}
+    assert names == {b"host", b"accept", b"accept-encoding", b"connection", b"user-agent"}
+
+
+# --- a service at a public address -----------------------------------------------------------------------------------
+
+PRIVATE = [
+    "https://127.0.0.1/x.png",
+    "https://127.1/x.png",
+    "https://2130706433/x.png",
+    "https://0x7f.0.0.1/x.png",
+    "https://0.0.0.0/x.png",
+    "https://localhost/x.png",
+    "https://a.localhost/x.png",
+    "https://localhost./x.png",
+    "https://10.0.0.1/x.png",
+    "https://172.16.9.9/x.png",
+    "https://192.168.1.1/x.png",
+    "https://169.254.169.254/latest/meta-data/",
+    "https://100.64.0.1/x.png",
+    "https://[::1]/x.png",
+    "https://[::ffff:127.0.0.1]/x.png",
+    "https://[fe80::1]/x.png",
+    "https://[fd00::1]/x.png",
+    "https://[64:ff9b::7f00:1]/x.png",
+    "https://[2002:7f00:1::]/x.png",
+    "http://inside.example.com/x.png",
+]
+
+
+def inside(names: dict[str, list[str]]) -> None:
+    """Names of the inside that a resolver of the outside gives away."""
+    names |= {"inside.example.com": ["192.168.7.7"], "a.localhost": ["127.0.0.1"], "localhost.": ["127.0.0.1"]}
+
+
+REFUSED = "could not be saved: the picture's address is in a private network; it is paid for"
+
+
+def test_a_public_service_leads_to_no_private_address(
+    flux: Flux, service: Service, public: PublicNetwork, names: dict[str, list[str]], entries: Entries
+) -> None:
+    inside(names)
+    for number, url in enumerate(PRIVATE):
+        offered(service, url, task=f"task-{number}")
+    result = flux(f"wait {' '.join(f'task-{number}' for number in range(len(PRIVATE)))}")
+
+    assert (result.code, result.out) == (10, "")
+    for number, url in enumerate(PRIVATE):
+        assert f"flux: the picture of task task-{number} {REFUSED}" in result.err, url
+    assert {host for host, _ in public.heads} == {"api.piapi.ai"}
+    assert {entry.state for entry in entries()} == {State.READY}
+
+
+def test_nor_does_a_redirect(
+    flux: Flux, service: Service, public: PublicNetwork, names: dict[str, list[str]], raw: RawServer
+) -> None:
+    inside(names)
+    public.hosts["img.theapi.app"] = raw.port
+    leads = {url: "is in a private network" for url in PRIVATE if url.startswith("https:")}
+    leads |= dict.fromkeys(["http://img.theapi.app/x", "ftp://img.theapi.app/x"], "redirects to one that is not https")
+    leads["//user@img.theapi.app/x"] = "has a user name in it"
+    for number, location in enumerate(leads):
+        raw.answers[f"/{number}"] = [redirect(location)]
+        offered(service, f"https://img.theapi.app/{number}", task=f"task-{number}")
+    result = flux(f"wait {' '.join(f'task-{number}' for number in range(len(leads)))}")
+
+    assert result.code == 10
+    for number, (location, said) in enumerate(leads.items()):
+        refused = f"the picture of task task-{number} could not be saved: the picture's address {said}"
+        assert refused in result.err, location
+    assert {host for host, _ in public.heads} == {"api.piapi.ai", "img.theapi.app"}
+    assert len(raw.heads) == len(leads)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_name_that_changes_its_meaning_is_found_out(
+    flux: Flux, service: Service, public: PublicNetwork, names: dict[str, list[str]], certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with raw_server(tls) as inner:
+        inner.answers[HERE] = [GOOD]
+        names["img.theapi.app"] = ["93.184.215.14", "127.0.0.1"]
+        monkeypatch.setenv("NO_PROXY", "img.theapi.app")
+        offered(service, f"https://img.theapi.app:{inner.port}{HERE}")
+        result = flux(f"wait {TASK}")
+
+        assert (result.code, "is in a private network" in result.err) == (10, True), result.err
+        assert inner.heads == []
+    assert list(Path().iterdir()) == []
+
+
+def test_a_picture_of_a_public_service_comes_from_anywhere_public(
+    flux: Flux, service: Service, public: PublicNetwork, raw: RawServer
+) -> None:
+    public.hosts |= {"img.theapi.app": raw.port, "elsewhere.example.com": raw.port}
+    raw.answers[HERE] = [redirect("https://elsewhere.example.com/x.png")]
+    raw.answers["/x.png"] = [GOOD]
+    offered(service, f"https://img.theapi.app{HERE}")
+
+    assert flux(f"wait {TASK} -q").out == f"{TASK}.png\n"
+    assert [host for host, _ in public.heads] == ["api.piapi.ai", "img.theapi.app", "elsewhere.example.com"]
