@@ -6,7 +6,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -62,6 +62,8 @@ class Service:
     origin: str = ""
     seen: list[Seen] = field(default_factory=list)
     scripted: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
+    before: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
+    """(method, path prefix) -> what happens, once, when such a request has come and before it is worked on."""
 
     @property
     def charges(self) -> list[StoredTask]:
@@ -82,6 +84,9 @@ class Service:
         async def noting(scope: Scope, receive: Receive, send: Send) -> None:
             headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
             self.seen.append(Seen(scope["method"], scope["path"], headers))
+            for method, prefix in list(self.before):
+                if scope["method"] == method and scope["path"].startswith(prefix):
+                    self.before.pop((method, prefix))()
             for (method, prefix), replies in self.scripted.items():
                 if replies and scope["method"] == method and scope["path"].startswith(prefix):
                     status, extra, body = replies.pop(0)
