@@ -9,6 +9,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -163,7 +164,18 @@ _WRITTEN: dict[str, Callable[[Entry], Json]] = {
 
 
 def from_row(row: "sqlite3.Row") -> Entry:
-    """The entry in a row of the journal."""
+    """The entry in a row of the journal. Raises sqlite3.DataError for a row that this program did not write so."""
+    try:
+        return _from_row(row)
+    except (ValueError, TypeError, LookupError, ArithmeticError, OSError, RecursionError) as error:
+        import sqlite3  # not before the journal is needed
+
+        raise sqlite3.DataError(f"entry {row['number']} in it is damaged") from error
+
+
+def _from_row(row: "sqlite3.Row") -> Entry:
+    for name in ("created", "submitted", "accepted", "ended"):
+        datetime.fromtimestamp(row[name] or 0)  # one that is no time would only be noticed where it is shown
     output, problem = json.loads(row["output"]), json.loads(row["problem"] or "null")
     return Entry(
         id=row["id"],
@@ -174,7 +186,7 @@ def from_row(row: "sqlite3.Row") -> Entry:
         created=row["created"],
         owner=row["owner"],
         request=_request(row["request"]),
-        price=None if row["price"] is None else Decimal(row["price"]),
+        price=None if row["price"] is None else _price(row["price"]),
         task_id=row["task_id"],
         status=row["status"],
         urls=tuple(json.loads(row["urls"])),
@@ -189,6 +201,13 @@ def from_row(row: "sqlite3.Row") -> Entry:
         ended=row["ended"],
         seconds=row["seconds"],
     )
+
+
+def _price(stored: str) -> Decimal:
+    price = Decimal(stored)
+    if not price.is_finite() or price < 0:
+        raise ValueError("not a price")
+    return price
 
 
 def _request(stored: str | None) -> TaskRequest | None:

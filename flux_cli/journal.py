@@ -90,7 +90,7 @@ class Journal:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeError) as error:  # a damaged schema may be no text
             locked = "locked" in str(error)
             hint = "another flux holds it; try again" if locked else f"if it is damaged, move it away: {self._path}"
             raise JournalError(f"cannot use the journal {self._path}: {error}", hint=hint) from error
@@ -278,8 +278,7 @@ class Journal:
         order = "DESC" if newest_first else "ASC"
         sql = f"SELECT * FROM entries WHERE {' AND '.join(conditions)} ORDER BY number {order} LIMIT ?"
         with self._errors():
-            rows = self._db.execute(sql, [*values, limit]).fetchall()
-        return [from_row(row) for row in rows]
+            return [from_row(row) for row in self._db.execute(sql, [*values, limit]).fetchall()]
 
     def get(self, entry_id: str) -> Entry | None:
         """The entry with this id."""
@@ -302,7 +301,7 @@ class Journal:
             row = self._db.execute(
                 f"SELECT * FROM entries WHERE {condition} ORDER BY number DESC LIMIT 1", values
             ).fetchone()
-        return None if row is None else from_row(row)
+            return None if row is None else from_row(row)
 
     # --- money -----------------------------------------------------------------------------------------------
 
@@ -344,7 +343,8 @@ class Journal:
             rows = self._db.execute(
                 f"SELECT * FROM entries WHERE {where} ORDER BY number DESC", (service, profile, since, f'%"{sha256}"%')
             ).fetchall()
-        for entry in map(from_row, rows):
+            entries = [from_row(row) for row in rows]
+        for entry in entries:
             for file, url in zip(entry.files, entry.urls, strict=False):
                 if file.sha256 == sha256:
                     return url
