@@ -128,7 +128,7 @@ def test_the_live_shape_is_as_the_live_service_shows_it(tmp_path: Path) -> None:
         "logs": [],
         "error": {"code": 0, "raw_message": "", "message": "", "detail": None},
     }
-    assert (running["status"], completed["status"]) == ("Processing", "Completed")
+    assert (running["status"], completed["status"]) == ("processing", "completed")
     assert completed["output"] == {
         "image_url": f"http://cdn/pictures/{name}/1.png",
         "image_urls": None,

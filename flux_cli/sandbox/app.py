@@ -139,11 +139,9 @@ class Service:
         now = self.clock()
         if isinstance(fault, Fault) and fault.kind == "stuck":
             now = min(now, task.started)
-        empty = isinstance(fault, Fault) and fault.kind == "empty"
-        return success(self._looked(self.view(task, now, request, pictures=not empty)))
-
-    def _looked(self, view: JsonObject) -> JsonObject:
-        return capitalised(view) if self.shape == "live" else view
+        kind = fault.kind if isinstance(fault, Fault) else ""
+        view = self.view(task, now, request, pictures=kind != "empty")
+        return success(capitalised(view) if kind == "capitals" else view)
 
     async def cancel(self, request: Request) -> Response:
         """`DELETE /api/v1/task/{id}`: for tasks that are pending (docs/service.md, section 4)."""
@@ -164,7 +162,7 @@ class Service:
         since, until = _moment(asked.get("start_time") or "0"), _moment(asked.get("end_time") or "9999-12-31")
         tasks, total = self.store.newest(size, skip=(page - 1) * size, since=since, until=until)
         now = self.clock()
-        told: list[Json] = [self._looked(self.view(task, now, request)) for task in tasks]
+        told: list[Json] = [self.view(task, now, request) for task in tasks]
         return success({"tasks": told, "total": total, "page": page, "page_size": size})
 
     def _task(self, request: Request) -> StoredTask:

@@ -90,6 +90,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "delay": Kind(tuple(TARGETS), "late, and nothing else; write delay=SECONDS", ("when",)),
         "stuck": Kind(("get", "task"), "still processing: at this look; for ever, if a task is"),
         "empty": Kind(("get",), "completed, but no picture is listed"),
+        "capitals": Kind(("get",), "the status as the live service's documentation writes it: Completed"),
         "fail": Kind(("task",), "the task fails when its time is over", ("code", "message")),
         "duplicate": Kind(("webhook",), "the delivery comes twice"),
         "lose": Kind(("webhook",), "the delivery never comes"),

@@ -125,7 +125,7 @@ def live_task(task: StoredTask, now: float, pictures: list[str], *, secret: str 
 
 
 def capitalised(view: JsonObject) -> JsonObject:
-    """A task as the live service shows it when it is looked at: its documentation writes `Completed`."""
+    """A task with its status as the live service's documentation writes it, `Completed`; replies seen have none."""
     return {**view, "status": text_at(view, "status").capitalize()}
 
 
