@@ -1,6 +1,5 @@
 """A request into a paid picture: where it goes, what it would cost, and that nothing can go wrong beforehand."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +21,7 @@ from .replies import redacted
 from .request import TaskRequest
 from .session import Session
 from .telling import tell_outcome
-from .text import clean, seconds, usd
+from .text import clean, readable_json, seconds, usd
 from .wire import encoded
 
 
@@ -89,7 +88,7 @@ def preview(session: Session, request: TaskRequest) -> None:
         content: JsonObject = {"request": body, "pictures": request.operation.batch_size}
         session.output.record("dry_run", {**content, "cost_usd": str(session.price(request))})
     else:
-        session.output.result(json.dumps(body, indent=2, ensure_ascii=False))
+        session.output.lines(readable_json(body))
 
 
 def confirm_price(session: Session, price: Decimal, max_cost: str | None, *, yes: bool) -> None:
@@ -197,5 +196,5 @@ def skip_known(session: Session, plan: OutputPlan) -> bool:
         else:
             session.output.note(f"{shown(path)} exists: nothing was bought")
             if not session.output.names_tasks:
-                session.output.result(shown(path))
+                session.output.path(shown(path))
     return True

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from .errors import ConfigError, UsageError
 from .json_value import Json, JsonObject, object_at
+from .text import hides
 
 DEFAULT_PROFILE = "default"
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -103,8 +104,8 @@ def number(low: float, high: float, kind: type[int] | type[float] = float) -> Ca
 
 
 def any_text(text: str) -> str:
-    """A check that takes everything but control characters."""
-    if not text or any(ord(character) < 32 for character in text):
+    """A check that takes everything but what drives a terminal or does not show."""
+    if not text or hides(text):
         raise ValueError("a line of text")
     return text
 

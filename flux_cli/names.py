@@ -108,6 +108,8 @@ def picture_paths(template: str, values: Mapping[str, str], count: int, folder: 
     for part in Path(stem).parts[:-1]:
         if is_template(part):
             check_name(render(part, {**values, "n": "1"}))
+        elif hides(part):
+            raise UsageError(f"the output folder {clean(part, 80)!r} would not show as what it is")
     return paths
 
 

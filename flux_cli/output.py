@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from .errors import DiskError, FluxError
 from .json_value import Json, JsonObject
-from .text import clean, counted, redact, usd
+from .text import clean, counted, harmless, redact, usd
 
 if TYPE_CHECKING:
     from .progress import Progress
@@ -60,6 +60,15 @@ class Output:
     def result(self, line: str) -> None:
         """A line of the result."""
         self._write(self._stdout, line)
+
+    def lines(self, text: str) -> None:
+        """Several lines of the result."""
+        for line in text.split("\n"):
+            self.result(line)
+
+    def path(self, name: str) -> None:
+        """The name of a file, as the result: what reads it from a pipe gets it exactly, whatever is in it."""
+        self._write(self._stdout, name, exact=not self.to_terminal)
 
     def record(self, kind: str, content: JsonObject) -> None:
         """A JSON object of the result, on one line."""
@@ -142,9 +151,11 @@ class Output:
             self._progress = None
             progress.pause()
 
-    def _write(self, stream: TextIO, line: str) -> None:
+    def _write(self, stream: TextIO, line: str, *, exact: bool = False) -> None:
+        # Made harmless here too, for it is easily forgotten where a line is made.
+        told = redact(line, self.secrets) if exact else harmless(redact(line, self.secrets))
         with self._aside(), self._told_errors(stream):
-            stream.write(redact(line, self.secrets) + "\n")
+            stream.write(told + "\n")
             stream.flush()
 
     @contextmanager

@@ -69,15 +69,13 @@ def _changed(table: JsonObject, path: list[str], value: str | None) -> JsonObjec
 
 def list_settings(session: Session) -> ExitCode:
     """Every setting, its value and its source. The key is masked."""
-    settings = session.settings
-    key = Value(masked(settings.key) if settings.key else None, settings.key_source)
+    settings, key = session.settings, _shown_key(session)
     profile = Value(settings.profile, settings.profile_source)
     rows = {"profile": (profile, "which profile of the config file"), "api_key": (key, "the PiAPI key; PIAPI_API_KEY")}
     rows |= {setting.name: (settings.values[setting.name], setting.about) for setting in SETTINGS}
     for name, (value, about) in rows.items():
         if session.output.mode is Mode.JSON:
-            content: JsonObject = {"name": name, "value": value.text, "source": value.source, "about": about}
-            session.output.record("setting", content)
+            session.output.record("setting", _setting_json(name, value) | {"about": about})
         else:
             session.output.result(f"{name:<20} {value.text or '-':<36} {value.source}")
     return ExitCode.OK
@@ -85,10 +83,30 @@ def list_settings(session: Session) -> ExitCode:
 
 def show_setting(session: Session, name: str) -> ExitCode:
     """One setting's value; the key is masked."""
-    if name == "api_key":
-        session.output.result(masked(session.settings.key) if session.settings.key else "")
-        return ExitCode.OK
-    session.output.result(session.settings.values[_known(name)].text or "")
+    value = _shown_key(session) if name == "api_key" else session.settings.values[_known(name)]
+    if session.output.mode is Mode.JSON:
+        session.output.record("setting", _setting_json(name, value))
+    else:
+        session.output.result(value.text or "")
+    return ExitCode.OK
+
+
+def _shown_key(session: Session) -> Value:
+    key = session.settings.key
+    return Value(masked(key) if key else None, session.settings.key_source)
+
+
+def _setting_json(name: str, value: Value) -> JsonObject:
+    return {"name": name, "value": value.text, "source": value.source}
+
+
+def show_path(session: Session) -> ExitCode:
+    """Where the config file is, or would be."""
+    path = session.home.config_file
+    if session.output.mode is Mode.JSON:
+        session.output.record("path", {"path": str(path), "exists": path.exists()})
+    else:
+        session.output.path(str(path))
     return ExitCode.OK
 
 

@@ -155,5 +155,5 @@ def _show(session: Session, overlay: "Image", path: Path) -> None:
     if session.output.mode is Mode.JSON:
         session.output.record("mask", {"files": [str(path)]})
     else:
-        session.output.result(shown(path))
+        session.output.path(shown(path))
     session.output.note("the tinted region would be painted; nothing was sent")

@@ -172,7 +172,7 @@ def _announce(session: Session, options: ServerOptions, service: "Service", port
         output.record("sandbox", {"page": f"{origin}/", "variables": {**variables}})
     else:
         # In one piece: a script that waits for the first line has all of them.
-        output.result("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+        output.lines("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
     output.note(f"tasks and pictures: {origin}/ ; Ctrl-C stops it")
     if not is_loopback(options.host):
         output.warn(

@@ -27,7 +27,7 @@ def _tell_saved(output: Output, entry: Entry) -> None:
         return
     names = [shown(file.path) for file in entry.files]
     for name in names:
-        output.result(name)
+        output.path(name)
     if output.mode is Mode.TEXT:
         # A person sees the names on stdout already; a log of stderr alone needs them.
         what = counted(len(names), "picture") if output.to_terminal else ", ".join(names)

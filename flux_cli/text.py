@@ -1,9 +1,12 @@
 """Text for people: foreign text made harmless, secrets kept out, numbers in plain words."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal
+
+from .json_value import Json
 
 MESSAGE_LIMIT = 500
 """Characters of somebody else's message that are worth showing."""
@@ -24,8 +27,19 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     White space collapses to single spaces; other unsafe characters become visible escapes (`\\x1b`).
     """
     one_line = re.sub(r"[ \t\r\n]+", " ", text[: limit * 4]).strip()
-    safe = _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), one_line)
+    safe = harmless(one_line)
     return safe if len(safe) <= limit and len(text) <= limit * 4 else safe[: limit - 1].rstrip() + "…"
+
+
+def harmless(text: str) -> str:
+    """`text`, its unsafe characters made visible (`\\x1b`); line breaks are among them."""
+    return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def readable_json(value: Json) -> str:
+    """JSON for people: indented, letters of every script as they are, unsafe characters escaped as JSON has them."""
+    lines = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
+    return "\n".join(_UNSAFE.sub(lambda match: json.dumps(match.group())[1:-1], line) for line in lines)
 
 
 def hides(text: str) -> bool:

@@ -64,8 +64,9 @@ def config_set(session: Session, name: Name, value: NewValue) -> ExitCode:
 
 def config_path(session: Session) -> ExitCode:
     """Print where the config file is."""
-    session.output.result(str(session.home.config_file))
-    return ExitCode.OK
+    from ..profiles import show_path
+
+    return show_path(session)
 
 
 def completions(session: Session, shell: Shell) -> ExitCode:
@@ -83,5 +84,5 @@ def completions(session: Session, shell: Shell) -> ExitCode:
     """
     if shell not in SCRIPTS:
         raise UsageError(f"no completion for {clean(shell, 40)!r}", hint=suggestion(shell, SCRIPTS))
-    session.output.result(script(shell).decode().rstrip("\n"))
+    session.output.lines(script(shell).decode().rstrip("\n"))
     return ExitCode.OK

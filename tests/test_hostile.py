@@ -1,0 +1,436 @@
+"""Hostile text, from everywhere, through every command, in every mode: nothing that it says drives a terminal."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import shlex
+import struct
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from PIL import Image, PngImagePlugin
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flux_cli.cli import COMMANDS, CONFIG_COMMANDS, build
+from flux_cli.config import SETTINGS
+from flux_cli.errors import ExitCode
+from flux_cli.json_value import Json
+from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import create_app
+from flux_cli.sandbox.store import Store
+
+from .conftest import KEY, Flux, Result
+from .servers import serving
+from .test_promises import Start
+from .test_text import is_harmless
+
+HOSTILE = "\x1b]0;owned\x07\x9b5m\x1b[7;7H\u202egnp\u2066\u2028[red]x[/red] [/] {0.__class__} {prompt} %s \x7f\x85"
+NAME = "\x1b]0;owned\x07\u202egnp [red]{seed}%s"
+"""As much of it as a file's name can hold."""
+MODES = ("", "--json", "-q", "-v", "--debug")
+SERVERS = ("sandbox", "listen")
+"""Commands that run until they are stopped."""
+
+
+def check(result: Result, line: str) -> None:
+    """Nothing hostile on either stream, no crash, and JSON that is JSON."""
+    told = {"stdout": result.out, "stderr": result.err}
+    for stream, text in told.items():
+        raw = sorted(
+            {f"U+{ord(character):04X}" for character in text if character != "\n" and not is_harmless(character)}
+        )
+        assert not raw, f"{raw} on {stream} of flux {line!r}: {text!r}"
+    assert max(map(len, result.err.splitlines()), default=0) < 2200, line
+    assert result.code in set(ExitCode) - {ExitCode.BUG}, (line, result.err)
+    assert "Traceback" not in result.err
+    if "--json" in line.split():
+        for row in result.out.splitlines():
+            assert json.loads(row)["schema"] == 1, line
+
+
+def swept(flux: Flux, words: list[str], mode: str, stdin: str = "") -> Result:
+    """Run a command in a mode, and check what it says."""
+    line = shlex.join([*words, *mode.split()])
+    result = flux(line, stdin)
+    check(result, line)
+    return result
+
+
+# --- hostile command lines -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files() -> None:
+    """Files with hostile names and contents."""
+    about = PngImagePlugin.PngInfo()
+    about.add_text("parameters", HOSTILE)
+    about.add_text("flux", json.dumps({"request": {"op": HOSTILE}, "task_id": HOSTILE}))
+    Image.new("RGB", (256, 256), "red").save(f"{NAME}.png", pnginfo=about)
+    Image.new("RGB", (256, 256), "red").save("plain.png")
+    Path(f"{NAME}.txt").write_text(f"{HOSTILE}\n\na boat\n".replace("\x85", ""), "utf-8")
+    rows = [{"prompt": HOSTILE, "id": HOSTILE, "output": f"{NAME}/{NAME}.png"}, {"op": HOSTILE}, {HOSTILE: HOSTILE}]
+    Path(f"{NAME}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    Path(f"{NAME}.toml").write_text(f"[[row]]\nprompt = {json.dumps(HOSTILE)}\n{json.dumps(HOSTILE)} = 1\n")
+    Path(f"{NAME}.csv").write_text(f"prompt,op,{NAME}\na boat,{NAME},{NAME}\n", "utf-8")
+
+
+BASES: dict[str, list[str]] = {
+    "gen": ["a boat", "--dry-run"],
+    "lora": ["a boat", "--lora", "anime", "--dry-run"],
+    "controlnet": ["a boat", "--control", f"depth={NAME}.png", "--dry-run"],
+    "redux": [f"{NAME}.png", "--dry-run"],
+    "edit": [f"{NAME}.png", HOSTILE, "--dry-run"],
+    "inpaint": [f"{NAME}.png", "a window", "--mask-box", "1,1,90,90", "--dry-run"],
+    "outpaint": [f"{NAME}.png", "--left", "64", "--dry-run"],
+    "batch": [f"{NAME}.jsonl", "--dry-run"],
+    "again": [f"{NAME}.png", "--dry-run"],
+    "config get": ["model"],
+    "config set": ["model", HOSTILE],
+}
+"""Arguments with which a command works; one that is not here gets hostile ones."""
+
+
+def commands() -> Iterator[tuple[str, list[Any]]]:
+    """Every command of the program with its parameters."""
+    root: Any = typer.main.get_command(build())
+    for name in COMMANDS:
+        if name in SERVERS:
+            continue
+        if name == "config":
+            yield from ((f"config {word}", root.commands[name].commands[word].params) for word in CONFIG_COMMANDS)
+        else:
+            yield name, root.commands[name].params
+
+
+@pytest.mark.usefixtures("files")
+def test_every_option_and_argument_of_every_command(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    number = 0
+    for name, parameters in commands():
+        takers = [
+            parameter.opts[-1]
+            for parameter in parameters
+            if parameter.opts[-1].startswith("-") and not parameter.is_flag and parameter.opts[-1] != "--show-mask"
+        ]
+        needed = [HOSTILE for parameter in parameters if parameter.opts[-1][:1] != "-" and parameter.required]
+        base = BASES.get(name, needed)
+        lines = [
+            base,
+            [HOSTILE] * 4,
+            [*base, f"--{HOSTILE}"],
+            [*base, f"-{HOSTILE}"],
+            *([*base, option, HOSTILE] for option in takers),
+        ]
+        for line in lines:
+            swept(flux, [*name.split(), *line], MODES[number % len(MODES)])
+            number += 1
+    for line in ([HOSTILE], [f"--{HOSTILE}"], ["config", HOSTILE], ["cost", "gen", HOSTILE], ["--version", HOSTILE]):
+        swept(flux, line, "")
+    assert number > 200
+
+
+FILED = [
+    ["gen", "--from", f"{NAME}.txt", "--dry-run"],
+    ["gen", "--from", f"{NAME}.missing"],
+    ["gen", "--from", f"{NAME}.png"],
+    ["gen", "a {b|" + HOSTILE + "}", "--dry-run"],
+    ["gen", "a {b}", "--vary", f"b={HOSTILE}", "--dry-run"],
+    ["batch", f"{NAME}.toml"],
+    ["batch", f"{NAME}.csv"],
+    ["batch", f"{NAME}.png"],
+    ["gen", "x", "-o", f"{NAME}/x.png"],
+    ["gen", "x", "-d", NAME],
+    ["show", f"{NAME}.png"],
+    ["show", f"{NAME}.txt"],
+    ["edit", f"{NAME}.txt", "x"],
+    ["edit", f"{NAME}.missing", "x"],
+    ["gen", "x", "--report", f"{NAME}/{NAME}.csv"],
+    ["gen", "x", "--report", NAME],
+    ["show", "na\udc9b\udcefve.png"],
+]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.usefixtures("files")
+def test_files_with_hostile_names_and_contents(flux: Flux, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
+    Path("na\udc9b\udcefve.png").write_bytes(Path("plain.png").read_bytes())
+    for line in FILED:
+        swept(flux, line, mode)
+    for line in (
+        ["gen", "--from", "-", "--dry-run"],
+        ["batch", "-"],
+        ["wait", "-"],
+        ["status", "-"],
+        ["login", "--no-check"],
+    ):
+        swept(flux, line, mode, stdin=f"{HOSTILE}\n{json.dumps({'task_id': HOSTILE})}\n")
+    assert not [path for path in Path().iterdir() if path.is_dir()]
+
+
+CONFIGS = {
+    "values": {"model": HOSTILE, "output_dir": HOSTILE, "webhook_secret_file": HOSTILE, "plan": "pro"},
+    "a plan": {"plan": HOSTILE},
+    "a number": {"timeout": HOSTILE},
+    "an address": {"base_url": f"https://{HOSTILE}"},
+    "a name": {HOSTILE: "x"},
+    "a key": {"api_key": HOSTILE},
+    "a list": {"model": [HOSTILE]},
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_a_hostile_configuration(flux: Flux, home: Path, case: str) -> None:
+    import tomli_w
+
+    home.mkdir()
+    (home / "config.toml").write_text(tomli_w.dumps({"profiles": {"default": CONFIGS[case]}}), "utf-8")
+    for mode in MODES:
+        for line in (
+            "config list",
+            "config get model",
+            "config get output_dir",
+            "models",
+            "history",
+            "balance",
+            "gen x",
+        ):
+            swept(flux, line.split(), mode)
+        swept(flux, ["gen", "x", "--dry-run", "--webhook", "https://example.com/"], mode)
+    assert not list(Path().iterdir())
+
+
+FILES = [
+    f'profile = "{NAME}"',
+    f'"{NAME}" = 1',
+    f"[prices]\n{NAME} = 1",
+    f'[prices]\n"{NAME}" = 1',
+    f'[prices]\n"dev" = "{NAME}"',
+    f'[profiles."{NAME}"]\nmodel = 1',
+    f"{NAME} = [",
+    "\x9b = 1",
+]
+
+
+@pytest.mark.parametrize("content", FILES, ids=range(len(FILES)))
+def test_a_hostile_configuration_file(flux: Flux, home: Path, content: str) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text(content.replace("\x1b", "\\u001b").replace("\x07", "\\u0007"), "utf-8")
+    for mode in MODES:
+        for line in ("config list", "models", "gen x", "gen x --profile other --dry-run"):
+            swept(flux, line.split(), mode)
+
+
+VARIABLES = [setting.variable for setting in SETTINGS] + ["FLUX_PROFILE", "FLUX_HOME", "PIAPI_API_KEY"]
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_hostile_environment(flux: Flux, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, HOSTILE)
+    for place, mode in enumerate(MODES):
+        for line in ("config list", "config get profile", "models", "gen x", "history")[place % 2 :: 2]:
+            swept(flux, line.split(), mode)
+
+
+# --- a hostile service -----------------------------------------------------------------------------------------------
+
+Recipe = Callable[[str, str, Json], tuple[int, Json]]
+"""Turns (method, path, reply) into a status and what is replied instead."""
+LONG = HOSTILE + "y" * 100_000
+
+
+def words(value: Json, keep: tuple[str, ...] = ()) -> Json:
+    """A reply in which every text is hostile but those of the fields in `keep`."""
+    if isinstance(value, dict):
+        return {name: inner if name in keep else words(inner, keep) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [words(inner, keep) for inner in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def failed(reply: Json, **about: Json) -> Json:
+    """A reply whose task has failed for hostile reasons."""
+    assert isinstance(reply, dict)
+    data = reply["data"]
+    assert isinstance(data, dict)
+    error: Json = {"code": 1800, "message": LONG, "raw_message": LONG, "detail": LONG}
+    return {**reply, "message": HOSTILE, "data": {**data, "status": "failed", "error": error, "logs": [LONG], **about}}
+
+
+def _talkative(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    return 200, words(reply, ("task_id", "image_url", "image_urls", "url", "status"))
+
+
+def _odd_status(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    return 200, words(reply, ("task_id", "image_url", "image_urls", "url"))
+
+
+def _failing(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    return (200, failed(reply)) if method == "GET" and "/task/" in path else (200, reply)
+
+
+def _refusing(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    error: Json = {"code": 1100, "message": LONG, "detail": LONG}
+    return 400, {"code": 400, "data": {"error": error}, "message": LONG}
+
+
+def _busy(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    return 503, {"code": 1500, "message": LONG}
+
+
+def _forbidding(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    return 401, {"code": 1200, "message": HOSTILE}
+
+
+def _lying(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    return 200, words(reply)
+
+
+def _elsewhere(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    address = f"http://127.0.0.1:1/{HOSTILE}"
+    return 200, json.loads(re.sub(r'"http[^"]*"', lambda _: json.dumps(address), json.dumps(reply)))
+
+
+def _dead_end(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    return 200, json.loads(re.sub(r'"http[^"]*"', '"http://127.0.0.1:1/../%1b%9b\u202e"', json.dumps(reply)))
+
+
+def _babbling(method: str, path: str, reply: Json) -> tuple[int, Json]:
+    return 500, LONG
+
+
+RECIPES: dict[str, Recipe] = {
+    name[1:]: function
+    for name, function in list(globals().items())
+    if name.startswith("_") and getattr(function, "__annotations__", {}).get("reply") is Json
+}
+
+
+def poisoned(app: ASGIApp, recipe: Recipe) -> ASGIApp:
+    """The service, with every JSON reply changed after a recipe."""
+
+    async def poisoning(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith(("/pictures/", "/uploads/")):
+            await app(scope, receive, send)
+            return
+        body = b""
+
+        async def caught(message: Message) -> None:
+            nonlocal body
+            body += message.get("body", b"")
+
+        await app(scope, receive, caught)
+        status, reply = recipe(scope["method"], scope["path"], json.loads(body))
+        content = reply.encode() if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False).encode()
+        headers = [
+            (b"content-type", HOSTILE.encode("latin-1", "replace").translate(None, b"\r\n\0")),
+            (b"retry-after", b"0"),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    return poisoning
+
+
+@contextmanager
+def hostile_service(path: Path, recipe: Recipe) -> Iterator[str]:
+    """A service that poisons its replies; gives its origin."""
+    with closing(Store(path)) as store:
+        app = create_app(Rules(store, speed=400, plan="pro"))
+        with serving(poisoned(app, recipe)) as origin:
+            yield origin
+
+
+LINES = [
+    ["gen", HOSTILE.replace("\x7f\x85", ""), "--seed", "1", "--size", "64x64", "--new"],
+    ["gen", "two", "--seed", "2", "--size", "64x64", "--no-wait", "--new", "-o", "{task}-{slug}.png"],
+    ["edit", f"{NAME}.png", HOSTILE, "--seed", "3", "--new"],
+    ["status", "a-task"],
+    ["history"],
+    ["wait", "a-task"],
+    ["resume"],
+    ["history"],
+    ["show", "@last"],
+    ["again", "@last", "--dry-run"],
+    ["balance"],
+    ["cost", "--by", "model"],
+    ["login"],
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.usefixtures("files")
+def test_a_hostile_service(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
+    with hostile_service(tmp_path / "service.db", RECIPES[recipe]) as origin:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
+        monkeypatch.setenv("FLUX_UPLOAD_URL", origin)
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        monkeypatch.setenv("FLUX_TIMEOUT", "0.1")
+        known = {path.name for path in Path().iterdir()}
+        for number, line in enumerate(LINES * 2):
+            swept(flux, line, MODES[number % len(MODES)], stdin=f"{KEY}\n")
+        made = [path for path in Path().rglob("*") if path.name not in known]
+    assert all(is_harmless(character) for path in made for character in path.name)
+    assert all(path.parent == Path() for path in made)
+
+
+# --- a terminal ------------------------------------------------------------------------------------------------------
+
+OURS = re.compile(rb"\x1b\[(\?25[lh]|[0-9;]*m|1A|2K)")
+"""What the live view itself sends: cursor off and on, colours, a line up, a line cleared."""
+
+
+def on_terminal(start: Start, words: list[str]) -> tuple[int, bytes]:
+    """Run a command on a terminal of its own; gives its exit code and all that the terminal got."""
+    terminal, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 200, 0, 0))
+    environ = {**os.environ, "TERM": "xterm-256color"}
+    process = start(shlex.join(words), stdin=side, stdout=side, stderr=side, start_new_session=True, env=environ)
+    os.close(side)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+        while piece := os.read(terminal, 65536):
+            shown += piece
+    os.close(terminal)
+    return process.wait(20), shown
+
+
+TERMINAL_LINES = [
+    (["gen", HOSTILE.replace("\x7f\x85", ""), "--seed", "1", "--size", "64x64", "--new"], "talkative"),
+    (["gen", "{x|y}", "--seed", "1,2", "--size", "64x64"], "odd_status"),
+    (["gen", "a boat", "--size", "64x64"], "failing"),
+    (["gen", "a boat", "--size", "64x64"], "busy"),
+    (["wait", "a-task"], "failing"),
+    (["history"], "talkative"),
+    (["show", f"{NAME}.png"], "talkative"),
+    (["config", "path"], "talkative"),
+]
+
+
+@pytest.mark.parametrize(("words", "recipe"), TERMINAL_LINES, ids=range(len(TERMINAL_LINES)))
+@pytest.mark.usefixtures("files")
+def test_a_terminal(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], recipe: str
+) -> None:
+    with hostile_service(tmp_path / "service.db", RECIPES[recipe]) as origin:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        monkeypatch.setenv("FLUX_TIMEOUT", "1")
+        if words[0] == "config":
+            monkeypatch.setenv("FLUX_HOME", HOSTILE)
+        code, shown = on_terminal(start, words)
+
+    assert code in set(ExitCode) - {ExitCode.BUG}
+    assert KEY.encode() not in shown
+    text = OURS.sub(b"", shown).decode()
+    assert not [character for character in text if character not in "\r\n" and not is_harmless(character)], shown
