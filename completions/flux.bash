@@ -5,39 +5,39 @@ _flux_command() {
     commands='' options='' arguments=''
     case $1 in
     '')
-        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume settle history show again models cost balance login logout completions sandbox config'
+        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume settle history show again gallery models cost balance login logout completions sandbox config'
         options='--version --json -h --help'
         ;;
     gen)
-        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='text'
         ;;
     lora)
-        options='--lora=lora --image=image -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--lora=lora --image=image -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='text'
         ;;
     controlnet)
-        options='--control=control --lora=lora --keep-control -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--control=control --lora=lora --keep-control -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='text'
         ;;
     redux)
-        options='--strength=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--strength=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     edit)
-        options='--kontext -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--kontext -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     inpaint)
-        options='--mask=image --mask-box=text --mask-color=text --mask-alpha --feather=text --invert --show-mask=file -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--mask=image --mask-box=text --mask-color=text --mask-alpha --feather=text --invert --show-mask=file -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     outpaint)
-        options='--left=text --right=text --top=text --bottom=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--left=text --right=text --top=text --bottom=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     batch)
-        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='file'
         ;;
     status)
@@ -45,7 +45,7 @@ _flux_command() {
         arguments='id...'
         ;;
     wait)
-        options='--any -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--any -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='id...'
         ;;
     resume)
@@ -59,12 +59,16 @@ _flux_command() {
         options='--state=state --limit=text --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     show)
-        options='--profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='picture'
         ;;
     again)
-        options='--prompt=text --new -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--prompt=text --new -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='picture'
+        ;;
+    gallery)
+        options='-o=file --output=file --sheet=file --since=text --overwrite --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        arguments='folder'
         ;;
     models)
         options='--for=purpose --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'

@@ -22,6 +22,7 @@ from .request import TaskRequest
 from .session import Session
 from .telling import tell_outcome
 from .text import clean, readable_json, seconds, usd
+from .viewing import look
 from .wire import encoded
 
 
@@ -197,4 +198,5 @@ def skip_known(session: Session, plan: OutputPlan) -> bool:
             session.output.note(f"{shown(path)} exists: nothing was bought")
             if not session.output.names_tasks:
                 session.output.path(shown(path))
+    look(session.output, there)
     return True

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from . import __version__
 from .errors import ExitCode, FluxError, InterruptError, UsageError
-from .options import CommonOptions, expand
+from .options import CommonOptions, LookOptions, expand
 from .output import Mode, Output
 from .session import Session
 
@@ -21,7 +21,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Change pictures": {"edit": "edit", "inpaint": "edit", "outpaint": "edit"},
     "Make many": {"batch": "create"},
     "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "settle": "tasks", "history": "tasks"},
-    "Look at results": {"show": "results", "again": "results"},
+    "Look at results": {"show": "results", "again": "results", "gallery": "results"},
     "Money": {"models": "choose", "cost": "choose", "balance": "choose"},
     "Set up": {"login": "setup", "logout": "setup", "config": "config", "completions": "setup"},
     "Build on it": {"sandbox": "serve"},
@@ -99,6 +99,8 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
             if hasattr(group, "settings"):
                 given |= group.settings()
         with Session(common, given) as session:
+            if looks := next((group for group in gathered.values() if isinstance(group, LookOptions)), None):
+                session.output.previews, session.output.opens = looks.preview, looks.open
             try:
                 return function(session, **gathered)
             except FluxError as error:

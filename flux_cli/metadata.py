@@ -54,12 +54,17 @@ def made_from(texts: Mapping[str, str]) -> Made:
     """What the text chunks of a picture tell. Raises UsageError when this program did not write them."""
     try:
         about: Json = json.loads(texts[KEYWORD])
-        cost = text_at(about, "cost_usd")
         return Made(
             request=TaskRequest.from_json(object_at(about, "request")),
             task_id=text_at(about, "task_id"),
-            cost=Decimal(cost) if cost else None,
+            cost=_cost(text_at(about, "cost_usd")),
             version=text_at(about, "version"),
         )
     except (KeyError, ValueError, ArithmeticError, RecursionError) as error:
         raise UsageError("the picture does not tell how it was made, or was not made by flux") from error
+
+
+def _cost(text: str) -> Decimal | None:
+    """An amount that can be one: 1E+999999 would be written out with a million digits. Raises ArithmeticError."""
+    amount = Decimal(text or "NaN")
+    return amount if amount.is_finite() and 0 <= amount < 10**6 and amount == round(amount, 9) else None

@@ -81,7 +81,7 @@ def show_spent(session: Session, command: list[str] | None, since: str | None, b
         )
     if by is not None and by not in SPLITS:
         raise UsageError(f"cannot split by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
-    start = _moment(since) if since else 0.0
+    start = moment_of(since) if since else 0.0
     entries = [entry for entry in session.journal.entries(states=(*CHARGED, State.UNKNOWN)) if entry.created >= start]
     split = SPLITS[by] if by else lambda entry: "total"
     spent: defaultdict[str, Decimal] = defaultdict(Decimal)
@@ -116,7 +116,7 @@ def _tell_left(session: Session, allowance: Allowance) -> None:
     session.output.result(f"{name:<26} {usd(left):>10}  left of {usd(limit)} until {allowance.next_day}")
 
 
-def _moment(since: str) -> float:
+def moment_of(since: str) -> float:
     """`30d`, or a day: `2026-11-01`. Seconds since the epoch."""
     if match := re.fullmatch(r"([0-9]{1,4})d", since.strip(), re.ASCII):
         return (datetime.now() - timedelta(days=int(match[1]))).timestamp()

@@ -127,6 +127,14 @@ def _all_free(paths: list[Path]) -> list[Path]:
 
 
 @dataclass(frozen=True, slots=True)
+class LookOptions:
+    """How pictures are looked at."""
+
+    preview: Annotated[bool, typer.Option("--preview", help="Draw the picture on the terminal.")] = False
+    open: Annotated[bool, typer.Option("--open", help="Open it in the system's viewer.")] = False
+
+
+@dataclass(frozen=True, slots=True)
 class WaitOptions:
     """How long and how to wait."""
 

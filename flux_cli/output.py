@@ -50,6 +50,8 @@ class Output:
         self.secrets: set[str] = set()
         self.pipes_pictures = False  # stdout gets the pictures' bytes instead of their paths
         self.names_tasks = False  # stdout gets the tasks' ids, also of those whose pictures are on disk
+        self.previews = self.opens = False  # saved pictures are drawn on the terminal, opened in a viewer
+        self.opened = 0
         self._progress: Progress | None = None
         for stream in (stdout, stderr):
             if hasattr(stream, "reconfigure"):
@@ -100,6 +102,28 @@ class Output:
     def debug(self, line: str) -> None:
         """A line of the HTTP trace."""
         self._write(self._stderr, f"debug: {clean(line, 2000)}")
+
+    def picture(self, drawing: str) -> None:
+        """A picture, drawn on the terminal that stderr is; secrets cannot be in it, and it is not searched for them."""
+        with self._aside(), self._told_errors(self._stderr):
+            self._stderr.write(drawing)
+            self._stderr.flush()
+
+    @property
+    def canvas(self) -> os.terminal_size | None:
+        """The columns and lines of the terminal that stderr is; None when it is none."""
+        if not self._stderr.isatty():
+            return None
+        size = os.get_terminal_size(self._stderr.fileno())
+        return size if size.columns and size.lines else os.terminal_size((80, 24))
+
+    def speaks(self, text: str) -> bool:
+        """Whether stderr's encoding has these characters."""
+        try:
+            text.encode(self._stderr.encoding or "ascii")
+        except UnicodeEncodeError:
+            return False
+        return True
 
     def error(self, error: FluxError) -> None:
         """What went wrong, what it means for the user's money, and what to do next."""

@@ -1,6 +1,7 @@
 """Pictures made before: how they were made, and making them anew."""
 
 import json
+import os
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from .request import TaskRequest
 from .request_options import SizeOptions, TaskOptions
 from .session import Session
 from .text import clean, usd
+from .viewing import look
 from .wire import merged
 
 T = TypeVar("T")
@@ -42,7 +44,21 @@ def how_made(session: Session, word: str) -> Made:
 
 
 def show_made(session: Session, word: str) -> ExitCode:
-    """Print how a picture was made."""
+    """Show a picture if that is asked for, and print how it was made."""
+    look(session.output, _files(session, word))  # first: a picture that tells nothing can be looked at all the same
+    return _tell_made(session, word)
+
+
+def _files(session: Session, word: str) -> list[Path]:
+    """The files of the picture that a word means."""
+    path = local_path(word)
+    if not word.startswith("@") and path.exists():
+        return [Path(os.path.abspath(path))]
+    entry = session.last_saved() if word == "@last" else session.find(word.removeprefix("@"))
+    return [file.path for file in entry.files] if entry else []
+
+
+def _tell_made(session: Session, word: str) -> ExitCode:
     path = local_path(word)
     if path.is_file() and session.output.mode is not Mode.JSON:
         texts = texts_in(read_picture(path))

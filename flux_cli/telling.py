@@ -6,6 +6,7 @@ from .json_value import Json, JsonObject
 from .outcome import Outcome
 from .output import Mode, Output, error_json, shown
 from .text import counted, seconds, usd
+from .viewing import look
 
 
 def tell_outcome(output: Output, outcome: Outcome, place: JsonObject | None = None) -> None:
@@ -19,6 +20,8 @@ def tell_outcome(output: Output, outcome: Outcome, place: JsonObject | None = No
         output.result(entry.task_id)
     if outcome.error:
         output.error(outcome.error)
+    if entry.state is State.SAVED:
+        look(output, [file.path for file in entry.files])
 
 
 def _tell_saved(output: Output, entry: Entry) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from ..arguments import ControlnetArguments, GenArguments, LoraArguments
 from ..errors import ExitCode
-from ..options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..options import LookOptions, ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
 from ..request_options import Given, InputOptions, SizeOptions, TaskOptions
 from ..session import Session
 
@@ -23,6 +23,7 @@ def gen(
     submit: SubmitOptions,
     source: SourceOptions,
     many: ManyOptions,
+    looking: LookOptions,
 ) -> ExitCode:
     """Make a picture from words.
 
@@ -50,6 +51,7 @@ def lora(
     submit: SubmitOptions,
     source: SourceOptions,
     many: ManyOptions,
+    looking: LookOptions,
 ) -> ExitCode:
     """Make a picture in a style, from words or from a picture.
 
@@ -73,6 +75,7 @@ def controlnet(
     submit: SubmitOptions,
     source: SourceOptions,
     many: ManyOptions,
+    looking: LookOptions,
 ) -> ExitCode:
     """Make a picture with the pose, depth or edges of another.
 
@@ -95,6 +98,7 @@ def batch(
     wait: WaitOptions,
     submit: SubmitOptions,
     many: ManyOptions,
+    looking: LookOptions,
 ) -> ExitCode:
     """Make what the rows of a file ask for.
 

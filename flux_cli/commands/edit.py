@@ -2,7 +2,7 @@
 
 from ..arguments import EditArguments, InpaintArguments, OutpaintArguments, ReduxArguments
 from ..errors import ExitCode
-from ..options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..options import LookOptions, ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
 from ..request_options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
 from ..session import Session
 
@@ -18,6 +18,7 @@ def edit(
     submit: SubmitOptions,
     source: SourceOptions,
     many: ManyOptions,
+    looking: LookOptions,
 ) -> ExitCode:
     """Redraw a picture after words.
 
@@ -45,6 +46,7 @@ def redux(
     submit: SubmitOptions,
     source: SourceOptions,
     many: ManyOptions,
+    looking: LookOptions,
 ) -> ExitCode:
     """Make a variation of a picture.
 
@@ -66,6 +68,7 @@ def inpaint(
     submit: SubmitOptions,
     source: SourceOptions,
     many: ManyOptions,
+    looking: LookOptions,
 ) -> ExitCode:
     """Paint a region of a picture anew.
 
@@ -92,6 +95,7 @@ def outpaint(
     submit: SubmitOptions,
     source: SourceOptions,
     many: ManyOptions,
+    looking: LookOptions,
 ) -> ExitCode:
     """Continue a picture beyond its edges.
 

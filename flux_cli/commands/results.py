@@ -1,11 +1,12 @@
 """Commands about pictures that were made before."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import ExitCode
-from ..options import SaveOptions, SubmitOptions, WaitOptions
+from ..options import LookOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..request_options import SizeOptions, TaskOptions
 from ..session import Session
 
@@ -14,13 +15,26 @@ Picture = Annotated[
 ]
 NewPrompt = Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Another prompt.")]
 
+Folder = Annotated[Path | None, typer.Argument(metavar="DIR", help="A folder. [where pictures go]", show_default=False)]
+PageFile = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The page. [gallery.html in the folder]")
+]
+SheetFile = Annotated[
+    Path | None, typer.Option("--sheet", metavar="FILE", help="A contact sheet instead: .png, .jpg or .webp.")
+]
+SinceOption = Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only what is newer: 7d, 2026-11-01.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
+OpenOption = Annotated[bool, typer.Option("--open", help="Open it when it is written.")]
+
 BuyAgain = Annotated[bool, typer.Option("--new", help="Buy it also when nothing is changed.")]
 
 
-def show(session: Session, picture: Picture) -> ExitCode:
+def show(session: Session, picture: Picture, looking: LookOptions) -> ExitCode:
     """Tell how a picture was made.
 
     flux show fox.png
+
+    flux show @last --preview
     """
     from ..remaking import show_made
 
@@ -35,6 +49,7 @@ def again(
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
+    looking: LookOptions,
     prompt: NewPrompt = None,
     new: BuyAgain = False,
 ) -> ExitCode:
@@ -48,3 +63,26 @@ def again(
     from ..remaking import made_again
 
     return create_task(session, made_again(session, picture, prompt, task, shape), save, submit, new=new)
+
+
+def gallery(
+    session: Session,
+    folder: Folder = None,
+    output: PageFile = None,
+    sheet: SheetFile = None,
+    since: SinceOption = None,
+    overwrite: OverwriteOption = False,
+    opened: OpenOption = False,
+) -> ExitCode:
+    """Show the pictures of a folder in one page.
+
+    Those of a sweep stand in a grid. The page works offline, and links to the full pictures beside it.
+
+    flux gallery shots --open
+
+    flux gallery --sheet sheet.png --since 7d
+    """
+    from ..gallery import show_gallery
+
+    session.output.opens = opened
+    return show_gallery(session, folder, output, sheet, since, overwrite)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ExitCode
-from ..options import SaveOptions, WaitOptions
+from ..options import LookOptions, SaveOptions, WaitOptions
 from ..session import Session
 
 Ids = Annotated[
@@ -46,7 +46,14 @@ def status(session: Session, ids: Ids) -> ExitCode:
     return show_status(session, ids)
 
 
-def wait(session: Session, ids: Ids, save: SaveOptions, waiting: WaitOptions, first: AnyOption = False) -> ExitCode:
+def wait(
+    session: Session,
+    ids: Ids,
+    save: SaveOptions,
+    waiting: WaitOptions,
+    looking: LookOptions,
+    first: AnyOption = False,
+) -> ExitCode:
     """Wait for tasks and save their pictures.
 
     Also for tasks that were submitted elsewhere. Ids on stdin are taken as they come, alone on a line or in the

@@ -1,0 +1,201 @@
+"""The pictures of a folder in one page, and on one contact sheet."""
+
+import base64
+import io
+import json
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from flux_cli.grids import grid_of
+
+from .conftest import Flux
+from .servers import Service
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"quoted\" 'single' &amp; \u202eright"
+
+
+class Page(HTMLParser):
+    """A page as a browser takes it apart."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.heads: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data.strip())
+        if self.tags and self.tags[-1][0] == "th" and data.strip():
+            self.heads.append(data)
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        return [str(attributes[attribute]) for name, attributes in self.tags if name == tag and attribute in attributes]
+
+
+def read(name: str = "gallery.html") -> Page:
+    return Page(Path(name).read_text("utf-8"))
+
+
+def picture(name: str, **request: object) -> None:
+    """A small picture that says that it was made by this request."""
+    about = {"op": "gen", "model": "Qubico/flux1-dev", "seed": 1, "prompt": "a fox", **request}
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("flux", json.dumps({"request": about, "task_id": name, "cost_usd": "0.015", "version": "0.1.0"}))
+    Image.new("RGB", (64, 48), "#c04000").save(name, pnginfo=info)
+
+
+def test_a_page_shows_every_picture_and_what_is_known_of_it(flux: Flux, service: Service) -> None:
+    flux("gen 'a fox' -m schnell -b 2 --seed 7 --size 320x256 -o 'fox-{n}.png'")
+    Image.new("RGBA", (30, 20), "#ff000080").save("plain.webp")
+    Path("broken.png").write_bytes(Path("fox-1.png").read_bytes()[:900])
+    done = flux("gallery")
+
+    assert (done.code, done.out) == (0, "gallery.html\n")
+    assert "broken.png" in done.err
+    page = read()
+    assert set(page.all("a", "href")) == {"fox-1.png", "fox-2.png", "plain.webp", "broken.png"}
+    assert {"a fox", "flux1-schnell, seed 7, $0.004 for 2", "320x256", "4 pictures, $0.004"} <= set(page.words)
+    told = {f"flux again {name}.png" for name in ("fox-1", "fox-2", "broken")}
+    assert set(page.all("button", "data-command")) == told
+    kind, _, data = page.all("img", "src")[0].partition(";base64,")
+    assert kind == "data:image/webp"
+    assert max(Image.open(io.BytesIO(base64.b64decode(data))).size) <= 320
+
+
+def test_a_page_asks_for_nothing_but_pictures_beside_it(flux: Flux) -> None:
+    picture("fox.png")
+    flux("gallery")
+
+    page, text = read(), Path("gallery.html").read_text()
+    policy = next(attributes["content"] for tag, attributes in page.tags if attributes.get("http-equiv"))
+    assert str(policy).startswith("default-src 'none'; img-src 'self' file: data:; ")
+    assert "unsafe" not in str(policy)
+    assert "http:" not in text
+    assert "https:" not in text
+    assert not page.all("link", "href")
+    assert not page.all("script", "src")
+
+
+def test_hostile_texts_and_names_are_inert(flux: Flux) -> None:
+    name = "javascript:alert(1) '\"<b>&#.png"
+    picture(name, prompt=HOSTILE, model={"<script>": "<script>"}, overrides={"</style>": [HOSTILE]}, loras="<script>")
+    picture("2.png", prompt="\ud800", seed=10**300, cost="x")
+    picture("\x1bc.png")
+    os.utime("2.png", (10**12, 10**12))
+    assert flux("gallery").code == 0
+
+    page = read()
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert not [attributes for _, attributes in page.tags if any(key.startswith("on") for key in attributes)]
+    assert HOSTILE.replace("\u202e", "\ufffd") in page.words
+    assert all(re.fullmatch(r"[\w./%-]+", link) for link in page.all("a", "href"))
+    assert {unquote(link) for link in page.all("a", "href")} == {name, "2.png", "\x1bc.png"}
+    # A name that could drive a terminal when it is pasted there has no command.
+    assert sorted(page.all("button", "data-command")) == [
+        "flux again 'javascript:alert(1) '\"'\"'\"<b>&#.png'",
+        "flux again 2.png",
+    ]
+
+
+@pytest.mark.parametrize("cost", ["1E+999999", "1E-999999", "NaN", "-1", "sNaN"])
+def test_a_cost_that_is_none_is_left_out(flux: Flux, cost: str) -> None:
+    picture("fox.png")
+    content = Path("fox.png").read_bytes()
+    with Image.open("fox.png") as image:
+        assert isinstance(image, PngImagePlugin.PngImageFile)
+        about = json.loads(image.text["flux"]) | {"cost_usd": cost}
+    info = PngImagePlugin.PngInfo()
+    info.add_text("flux", json.dumps(about))
+    Image.open(io.BytesIO(content)).save("fox.png", pnginfo=info)
+
+    assert flux("gallery").code == 0
+    assert "1 picture" in read().words
+
+
+def test_a_sweep_over_two_things_is_a_grid_in_the_order_of_the_command(flux: Flux, service: Service) -> None:
+    flux("gen 'a {red|blue} car' --guidance 4,2,3 --seed 7 --size 64x64 -d shots")
+    assert flux("gallery shots").err == "6 pictures, by prompt by guidance\n"
+
+    page = read("shots/gallery.html")
+    assert page.heads == ["prompt ↓ guidance →", "2", "3", "4", "… red …", "… blue …"]
+    assert [name.split("-")[0] for name in page.all("a", "href")] == ["2", "3", "1", "5", "6", "4"]
+
+
+def test_what_varies_is_found(flux: Flux) -> None:
+    from flux_cli.exhibits import Exhibit
+
+    def axes(*facts: dict[str, str]) -> list[str]:
+        grid = grid_of([Exhibit(Path(f"{n}.png"), 0.0, fact) for n, fact in enumerate(facts)])
+        return [axis.name for axis in (grid.rows, grid.columns) if axis] if grid else []
+
+    a, b, c = {"prompt": "a"}, {"prompt": "b"}, {"prompt": "c"}
+    assert axes(a, a) == []
+    assert axes(a) == []
+    assert axes(a | {"seed": "1"}, a | {"seed": "2"}) == ["seed"]
+    assert axes(a | {"seed": "1"}, b | {"seed": "2"}) == ["prompt"], "a drawn seed is no axis"
+    assert axes(*({**p, "seed": s} for p in (a, b) for s in "12")) == ["prompt", "seed"]
+    assert axes(*({**p, "seed": s, "steps": s} for p in (a, b) for s in "12")) == ["prompt", "steps"]
+    assert axes(*({"steps": s, "guidance": g} for s in "123" for g in "12")) == ["steps", "guidance"]
+    assert axes(*({"steps": s, "guidance": g, "size": z} for s in "12" for g in "12" for z in "12")) == []
+    assert axes(a | {"steps": "1"}, b | {"steps": "2"}, c | {"steps": "3"}) == [], "a diagonal is mostly holes"
+
+
+def test_a_file_is_kept_and_a_page_is_whole_or_absent(flux: Flux) -> None:
+    picture("fox.png")
+    assert flux("gallery").code == 0
+    again = flux("gallery")
+    assert (again.code, again.out) == (11, "")
+    assert "--overwrite" in again.err
+    assert flux("gallery --overwrite").code == 0
+    assert flux("gallery -o missing/page.html").code == 11
+    assert flux("gallery nowhere").code == 2
+    assert flux("gallery -o fox.png --overwrite").code == 2
+    assert flux("gallery --sheet sheet.gif").code == 2
+    assert flux("gallery --since 2999-01-01 --overwrite").code == 2
+    assert sorted(os.listdir()) == ["fox.png", "gallery.html"]
+
+
+def test_a_page_elsewhere_links_back(flux: Flux) -> None:
+    Path("shots").mkdir()
+    picture("shots/fox.png")
+    found = json.loads(flux("gallery shots -o page.html --json").out)
+    assert (found["pictures"], found["axes"], found["cost_usd"]) == (1, [], "0.015")
+    assert read("page.html").all("a", "href") == ["shots/fox.png"]
+    assert read("page.html").all("button", "data-command") == ["flux again shots/fox.png"]
+
+
+def test_a_contact_sheet_has_the_grid_and_is_no_picture_of_the_next(flux: Flux) -> None:
+    for steps in (2, 10):
+        for guidance in (2.0, 3.0, 4.0):
+            picture(f"{steps}-{guidance}.png", steps=steps, guidance=guidance)
+    assert flux("gallery --sheet sheet.png").err == "6 pictures, by guidance by steps\n"
+
+    with Image.open("sheet.png") as sheet:
+        assert sheet.height > sheet.width, "three rows, two columns"
+        colours = sheet.convert("RGB").getcolors(1 << 24) or []
+    assert sum(number for number, colour in colours if colour == (0xC0, 0x40, 0x00)) == 6 * 64 * 48
+    assert flux("gallery --sheet next.jpg").err == "6 pictures, by guidance by steps\n"
+    assert "too many" not in flux("gallery --sheet sheet.png --overwrite").err
+
+
+def test_many_pictures_make_a_sheet_of_bounded_size(flux: Flux) -> None:
+    from flux_cli.contact_sheet import LARGEST, _fitting
+    from flux_cli.errors import UsageError
+    from flux_cli.exhibits import Exhibit
+
+    exhibits = [Exhibit(Path("fox.png"), 0.0, {})] * 3000
+    plan, side = _fitting(exhibits, None)
+    width, height = plan.size(side)
+    assert width * height <= LARGEST
+    with pytest.raises(UsageError, match="too many"):
+        _fitting(exhibits * 10, None)
