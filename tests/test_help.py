@@ -161,7 +161,7 @@ def test_help_as_data_of_one_command(flux: Flux, line: str, command: str) -> Non
     [
         ("gn fox", "did you mean gen? see: flux --help"),
         ("config gt", "did you mean get? see: flux config --help"),
-        ("gen --modle dev x", "did you mean --model or --profile? see: flux gen --help"),
+        ("gen --modle dev x", "did you mean --model or --profile or --open? see: flux gen --help"),
         ("gen -m snell x", "did you mean schnell?"),
         ("gen --preset potrait x", "did you mean portrait?"),
         ("history --state savd", "did you mean saved?"),
