@@ -204,9 +204,9 @@ BAD = {
     "gen x -o con.png": "the output name 'con.png' would not work on every system; nothing was sent",
     "gen x -o - --json": "-o - and --json both want stdout; nothing was sent",
     "gen x -o - -m schnell -b 2": "-o - takes one picture, and -b 2 orders 2; nothing was sent",
-    "gen x --modl dev": "no such option: --modl (Possible options: --model); nothing was sent",
+    "gen x --modl dev": "no such option: --modl; nothing was sent",
     "gen": "a prompt is missing; nothing was sent",
-    "gne x": "no such command 'gne'. Did you mean 'gen'?; nothing was sent",
+    "gne x": "no such command 'gne'; nothing was sent",
 }
 
 
