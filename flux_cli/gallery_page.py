@@ -73,8 +73,8 @@ class Page:
 
     def _line(self, grid: Grid) -> Iterator[str]:
         cells = zip(grid.columns.labels, grid.row(""), strict=True)
-        title = grid.columns.title
-        return self._flow((exhibit, f"{title}: {label}") for label, cell in cells for exhibit in cell)
+        title, told = grid.columns.title, grid.columns.name == "prompt"  # which stands on every card
+        return self._flow((exhibit, "" if told else f"{title}: {label}") for label, cell in cells for exhibit in cell)
 
     def _table(self, grid: Grid, labels: Sequence[str]) -> Iterator[str]:
         assert grid.rows

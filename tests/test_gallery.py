@@ -131,7 +131,16 @@ def test_a_sweep_over_two_things_is_a_grid_in_the_order_of_the_command(flux: Flu
     assert [name.split("-")[0] for name in page.all("a", "href")] == ["2", "3", "1", "5", "6", "4"]
 
 
-def test_what_varies_is_found(flux: Flux) -> None:
+def test_a_grid_has_the_order_of_the_names_not_that_in_which_tasks_ended(flux: Flux) -> None:
+    for number, name in enumerate(("10-c.png", "2-b.png", "1-a.png")):
+        picture(name, negative_prompt=f"a {name[-5]} there", seed=number)
+        os.utime(name, (number, number))
+    assert flux("gallery").err == "3 pictures, by negative prompt\n"
+    assert read().all("a", "href") == ["1-a.png", "2-b.png", "10-c.png"]
+    assert {"negative prompt: … a …", "flux1-dev, seed 2, $0.015"} <= set(read().words)
+
+
+def test_what_varies_is_found() -> None:
     from flux_cli.exhibits import Exhibit
 
     def axes(*facts: dict[str, str]) -> list[str]:
@@ -188,7 +197,7 @@ def test_a_contact_sheet_has_the_grid_and_is_no_picture_of_the_next(flux: Flux) 
     assert "too many" not in flux("gallery --sheet sheet.png --overwrite").err
 
 
-def test_many_pictures_make_a_sheet_of_bounded_size(flux: Flux) -> None:
+def test_many_pictures_make_a_sheet_of_bounded_size() -> None:
     from flux_cli.contact_sheet import LARGEST, _fitting
     from flux_cli.errors import UsageError
     from flux_cli.exhibits import Exhibit
