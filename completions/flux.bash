@@ -5,7 +5,7 @@ _flux_command() {
     commands='' options='' arguments=''
     case $1 in
     '')
-        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume settle history show again gallery models cost balance login logout completions sandbox config'
+        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume settle history show again gallery models cost balance login logout doctor completions sandbox config'
         options='--version --json -h --help'
         ;;
     gen)
@@ -85,6 +85,9 @@ _flux_command() {
         ;;
     logout)
         options='--profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        ;;
+    doctor)
+        options='--offline --fix --bundle=file --with-prompts --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     completions)
         options='--profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'

@@ -23,7 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "settle": "tasks", "history": "tasks"},
     "Look at results": {"show": "results", "again": "results", "gallery": "results"},
     "Money": {"models": "choose", "cost": "choose", "balance": "choose"},
-    "Set up": {"login": "setup", "logout": "setup", "config": "config", "completions": "setup"},
+    "Set up": {"login": "setup", "logout": "setup", "config": "config", "doctor": "setup", "completions": "setup"},
     "Build on it": {"sandbox": "serve"},
 }
 """What a user may want to do, and the commands for it, each with its module in `commands`."""

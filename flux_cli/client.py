@@ -24,7 +24,7 @@ from .json_value import JsonObject, number_at, object_at, text_at
 from .replies import Reply, read_reply, seen_task_id, told
 from .task import Task
 from .text import clean
-from .transport import Response, is_untrusted, plain_words, retry_after
+from .transport import Response, is_untrusted, plain_words, retry_after, server_clock
 
 USER_AGENT = f"piapi-flux/{__version__}"
 REPLY_BYTES = 32 * 2**20
@@ -57,11 +57,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the service says of the key's account; None where it says nothing."""
+    """What the service says of the key's account; None where it says nothing.
+
+    clock: the time it gave its answer by its own clock, seconds since the epoch.
+    """
 
     plan: str | None
     balance: Decimal | None
     concurrency: int | None
+    clock: float | None = None
 
 
 class PassingTroubleError(Exception):
@@ -180,6 +184,7 @@ class PiAPIClient:
             plan=clean(text_at(reply.data, "plan"), 40).casefold() or None,
             balance=_amount(reply.data),
             concurrency=number_at(reply.data, "max_concurrent_task_count"),
+            clock=server_clock(response.headers),
         )
 
     async def upload(self, service: str, name: str, content: bytes) -> str:

@@ -58,6 +58,8 @@ SPENT = CHARGED | {State.SENDING, State.UNKNOWN}
 """The price is gone, or may be: what counts against a budget."""
 UNFINISHED = (State.ACCEPTED, State.READY)
 """Paid for, with a task id: `resume` finishes these at no cost."""
+RESULT_SECONDS = 7 * 86400
+"""The service keeps results for seven days (specification: Output Images)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,12 @@ class Entry:
     def label(self) -> str:
         """What a person knows the entry by."""
         return self.request.operation.prompt if self.request else self.task_id or self.id
+
+    @property
+    def expires(self) -> float | None:
+        """When the service no longer has its pictures; of a task that may still run: the earliest moment."""
+        ended = self.ended or self.accepted
+        return None if ended is None else ended + RESULT_SECONDS
 
 
 def given_up(how: str) -> Problem:

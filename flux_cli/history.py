@@ -1,9 +1,11 @@
 """The journal, listed."""
 
+import time
 from datetime import datetime
 
 from .entry import Entry, State
 from .errors import ExitCode, UsageError
+from .expiry import expiring
 from .json_value import JsonObject
 from .output import Mode, shown
 from .session import Session
@@ -29,6 +31,8 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
     if not entries:
         session.output.note("no entries")
     _warn_of_unknowns(session)
+    if going := expiring(session, time.time()):
+        session.output.note(f"{going}; fetch them, at no cost, with: flux resume")
     return ExitCode.OK
 
 

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .config import is_picture_address
-from .entry import Entry, State
+from .entry import RESULT_SECONDS, Entry, State
 from .errors import UsageError
 from .images import MAX_SOURCE_BYTES, InputImage, prepared
 from .operations import LOCAL
 from .session import Session
 from .text import clean
 
-RESULT_SECONDS = 7 * 86400
-"""The service keeps results for seven days (specification: Output Images)."""
 MARGIN_SECONDS = 6 * 3600
 
 

@@ -92,7 +92,7 @@ class Journal:
             yield
         except (sqlite3.Error, OSError, UnicodeError) as error:  # a damaged schema may be no text
             locked = "locked" in str(error)
-            hint = "another flux holds it; try again" if locked else f"if it is damaged, move it away: {self._path}"
+            hint = "another flux holds it; try again" if locked else "find out what is wrong with it: flux doctor"
             raise JournalError(f"cannot use the journal {self._path}: {error}", hint=hint) from error
 
     def close(self) -> None:
@@ -258,6 +258,11 @@ class Journal:
                 evidence = "the process that sent it ended before the answer came"
                 settled.append(self.move(claimed, state=State.UNKNOWN, evidence=evidence))
         return settled
+
+    def dead(self) -> list[Entry]:
+        """What was being sent by processes that have died: the next `settle_dead` makes it unknown."""
+        sending = self.entries(states=(State.SENDING,))
+        return [entry for entry in sending if not (entry.owner and is_held(self._lock_path(entry.owner)))]
 
     # --- reading ---------------------------------------------------------------------------------------------
 

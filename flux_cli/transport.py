@@ -1,8 +1,9 @@
 """What came over the connection, or what became of it, in plain words."""
 
 import ssl
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -64,9 +65,19 @@ def retry_after(headers: httpx.Headers) -> float | None:
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), LONGEST_RETRY_AFTER)
+    moment = _moment(text)
+    return None if moment is None else min(max(moment - time.time(), 0.0), LONGEST_RETRY_AFTER)
+
+
+def server_clock(headers: httpx.Headers) -> float | None:
+    """The server's time when it answered, seconds since the epoch; None when it does not tell."""
+    return _moment(headers.get("date", ""))
+
+
+def _moment(text: str) -> float | None:
+    """An HTTP date in seconds since the epoch."""
     try:
         moment = parsedate_to_datetime(text)
-        wait = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, IndexError, OverflowError, TypeError):
         return None
-    return min(max(wait, 0.0), LONGEST_RETRY_AFTER)

@@ -1,5 +1,6 @@
 """Commands that set flux up: the key, the configuration, the shell."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,14 @@ Shell = Annotated[
     str, typer.Argument(metavar="bash|zsh|fish|powershell", help="The shell that is to complete.", show_default=False)
 ]
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Store the key without asking the service about it.")]
+
+Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the service.")]
+Fix = Annotated[bool, typer.Option("--fix", help="Mend what can be mended; each thing is said before.")]
+Bundle = Annotated[
+    Path | None,
+    typer.Option("--bundle", metavar="FILE", help="Write a zip for a bug report, without keys and prompts."),
+]
+WithPrompts = Annotated[bool, typer.Option("--with-prompts", help="The bundle may show prompts and answers.")]
 
 
 def login(session: Session, no_check: NoCheck = False) -> ExitCode:
@@ -67,6 +76,28 @@ def config_path(session: Session) -> ExitCode:
     from ..profiles import show_path
 
     return show_path(session)
+
+
+def doctor(
+    session: Session,
+    offline: Offline = False,
+    fix: Fix = False,
+    bundle: Bundle = None,
+    with_prompts: WithPrompts = False,
+) -> ExitCode:
+    """Check key, service, journal and pictures; say what to type.
+
+    A line a check: ok, warning or problem. The exit code is that of the first problem, 0 when there is none.
+
+    flux doctor --fix
+
+    flux doctor --offline --json
+
+    flux doctor --bundle report.zip
+    """
+    from ..doctor import examine_all
+
+    return examine_all(session, offline=offline, fix=fix, bundle=bundle, with_prompts=with_prompts)
 
 
 def completions(session: Session, shell: Shell) -> ExitCode:

@@ -1,0 +1,61 @@
+"""The condition of a journal's file, looked at without changing it: no migration, no repair, no file made."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .entry import from_row
+from .schema import MIGRATIONS
+
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """version: of the schema. trouble: why the file cannot be used, None when it can; damaged: its content is wrong.
+
+    counts: entries by state. wal_bytes: what waits beside the file to be written into it.
+    """
+
+    version: int = 0
+    trouble: str | None = None
+    damaged: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+    wal_bytes: int = 0
+
+
+def examine(path: Path) -> Condition | None:
+    """How the journal at `path` is; None when there is none yet."""
+    version = wal_bytes = 0
+    try:
+        if not path.exists():
+            return None
+        wal = beside(path, "-wal")
+        wal_bytes = wal.stat().st_size if wal.exists() else 0
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            said = "; ".join(str(row[0]) for row in db.execute("PRAGMA quick_check(3)"))
+            if said != "ok":
+                return Condition(version, said, damaged=True, wal_bytes=wal_bytes)
+            return Condition(version, counts=_counts(db, version), wal_bytes=wal_bytes)
+    except OSError as error:
+        return Condition(trouble=str(error.strerror))
+    except (sqlite3.Error, UnicodeError) as error:  # a damaged schema may be no text
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the rest tells more of the same
+        return Condition(version, str(error), damaged=code in DAMAGE, wal_bytes=wal_bytes)
+
+
+def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
+    """Entries by state. Raises sqlite3.DataError for a row that is no entry: every command would stumble over it."""
+    db.row_factory = sqlite3.Row
+    if version == len(MIGRATIONS):
+        return dict(Counter(from_row(row).state.value for row in db.execute("SELECT * FROM entries")))
+    return dict(db.execute("SELECT state, COUNT(*) FROM entries GROUP BY state").fetchall()) if version else {}
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A file that SQLite keeps beside a database."""
+    return path.with_name(path.name + suffix)

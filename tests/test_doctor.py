@@ -1,0 +1,478 @@
+"""`flux doctor`: what it finds, what it mends, and what it never tells."""
+
+import json
+import os
+import random
+import sqlite3
+import stat
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from flux_cli.entry import Entry, State
+from flux_cli.errors import ExitCode
+from flux_cli.locks import Lock
+
+from .conftest import KEY, Flux, Result
+from .servers import Breaker, BreakingProxy, Service
+
+GEN = 'gen "a boat" --seed 1 --size 256x256'
+DAY = 86400
+Entries = Callable[[], list[Entry]]
+
+
+def checks(result: Result) -> dict[str, dict[str, object]]:
+    """What `--json` printed, by name; of several with one name the last."""
+    return {row["name"]: row for row in map(json.loads, result.out.splitlines())}
+
+
+def change(home: Path, sql: str, *values: object) -> None:
+    """Change the journal behind the program's back."""
+    with closing(sqlite3.connect(home / "journal.db")) as db, db:
+        db.execute(sql, values)
+
+
+def old(path: Path) -> Path:
+    """The file, as if nobody had touched it for two days."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (time.time() - 2 * DAY,) * 2)
+    return path
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def test_all_is_well(flux: Flux, service: Service, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_PLAN", "pro")
+    flux("config set budget.day 5")
+    flux(GEN)
+    before = (home / "journal.db").read_bytes()
+    result = flux("doctor")
+
+    assert (result.code, result.err) == (0, "")
+    lines = [line.split(maxsplit=1) for line in result.out.splitlines()]
+    assert {level for level, _ in lines} == {"ok"}
+    told = "\n".join(rest for _, rest in lines)
+    for expected in (
+        "plan = pro, from FLUX_PLAN",
+        f"budget.day = 5, from {home}/config.toml [default]",
+        "…cdef from PIAPI_API_KEY; the service accepts it",
+        f"{service.origin}/api/v1 answers",
+        "agrees with the service's",
+        "$1000.00",
+        "pro; 15 tasks at once",
+        "sound, schema",
+        "1 entry",
+        "$4.985 of this day's $5.00 are left",
+        "flux 0.1.0, Python 3.",
+    ):
+        assert expected in told
+    assert service.posts() == 1
+    assert (home / "journal.db").read_bytes() == before
+    assert flux("doctor -q").out == ""
+
+
+def test_nothing_is_made_by_looking(flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    result = flux("doctor --offline --fix")
+
+    assert result.code == 0
+    assert "…cdef from PIAPI_API_KEY; the service was not asked" in result.out
+    assert not home.exists()
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_the_sandbox_is_sound(flux: Flux) -> None:
+    flux(f"{GEN} --sandbox")
+    result = flux("doctor --sandbox --json")
+    assert (result.code, {row["level"] for row in checks(result).values()}) == (0, {"ok"})
+
+
+def test_a_refused_key_is_a_problem_of_the_key(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIAPI_API_KEY", "wrong-key-0123456789")
+    result = flux("doctor --json")
+
+    found = checks(result)
+    assert (result.code, found["key"]["level"], found["key"]["exit_code"]) == (4, "problem", 4)
+    assert "…6789 from PIAPI_API_KEY: the service refused the key" in str(found["key"]["message"])
+    assert found["key"]["hint"] == "give another one with: flux login"
+    assert found["service"]["level"] == "ok"
+    assert "wrong-key" not in result.out + result.err
+
+
+def test_no_key_no_network_and_a_broken_config_have_their_codes(
+    flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert flux("doctor --offline").code == 4
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
+    result = flux("doctor")
+    assert result.code == 13
+    assert "http://127.0.0.1:1/api/v1: the service could not be asked: the connection was refused" in result.out
+
+    home.mkdir()
+    (home / "config.toml").write_text(f"api_key = {KEY}")
+    for line in ("doctor", "doctor --fix"):
+        result = flux(line)
+        assert (result.code, result.out.startswith("problem  configuration")) == (4, True)
+        assert "config.toml, line 1: not valid TOML" in result.out
+        assert "ok       versions" in result.out
+
+
+def test_a_proxy_that_cannot_be_used_is_no_trouble_with_the_key(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://user:proxy-secret@127.0.0.1:1")
+    result = flux("doctor --json")
+    assert (result.code, checks(result)["service"]["level"], checks(result)["key"]["level"]) == (4, "problem", "ok")
+    assert "proxy-secret" not in result.out + result.err
+
+
+def test_plan_and_account_are_compared(flux: Flux, service: Service) -> None:
+    plan = checks(flux("doctor --json"))["plan"]
+    assert (plan["level"], plan["hint"]) == ("warning", "flux config set plan pro")
+    assert plan["message"] == "the account (pro) has room for 15 at once, flux sends 2: slower than need be"
+
+    flux("config set concurrency 40")
+    plan = checks(flux("doctor --json"))["plan"]
+    assert (plan["level"], plan["hint"]) == ("warning", "flux config set concurrency 15")
+
+
+@pytest.fixture
+def slow_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A service whose clock is an hour behind, and whose account is empty."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() - 3600)
+
+        def do_GET(self) -> None:
+            body = b'{"code": 200, "data": {"plan": "free", "equivalent_in_usd": 0}}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        monkeypatch.setenv("FLUX_BASE_URL", f"http://127.0.0.1:{server.server_port}/api/v1")
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_a_wrong_clock_and_an_empty_account(flux: Flux) -> None:
+    result = flux("doctor --json")
+
+    found = checks(result)
+    assert found["clock"]["level"] == "warning"
+    assert "s ahead of the service" in str(found["clock"]["message"])
+    assert (result.code, found["balance"]["level"]) == (6, "problem")
+
+
+def test_lost_answers_are_told_with_their_price(flux: Flux, proxy: BreakingProxy, home: Path, entries: Entries) -> None:
+    proxy.breakers.append(Breaker(b"POST"))
+    flux(GEN)
+    flux(f"{GEN} --seed 2")
+    change(home, "UPDATE entries SET state = 'sending', owner = 'dead' WHERE state = 'saved'")
+    lost, dead = entries()
+
+    found = checks(flux("doctor --json"))
+    assert found["unknown"]["message"] == "1 submission with a lost answer, at most $0.015 at risk"
+    assert found["unknown"]["hint"] == f"go on with: flux settle {lost.id}"
+    assert dead.id in str(found["sending"]["message"])
+    assert entries()[1].state is State.SENDING
+
+    fixed = flux("doctor --fix --json")
+    assert f"fix: entry {dead.id} from sending to unknown" in fixed.err
+    assert entries()[1].state is State.UNKNOWN
+    found = checks(fixed)
+    assert found["unknown"]["message"] == "2 submissions with a lost answer, at most $0.03 at risk"
+    assert "sending" not in found
+
+
+def test_results_that_are_about_to_expire(flux: Flux, service: Service, home: Path) -> None:
+    flux(f"{GEN} --no-wait")
+    assert "expiring" not in checks(flux("doctor --json"))
+    assert "gone" not in flux("history").err
+    change(home, "UPDATE entries SET accepted = ?", time.time() - 6.8 * DAY)
+
+    said = "1 paid result is not fetched and may be gone within a day, the first in 5 h"
+    assert checks(flux("doctor --json"))["expiring"]["message"] == said
+    assert flux("history").err == f"{said}; fetch them, at no cost, with: flux resume\n"
+    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert flux("history").err == ""
+
+
+def test_a_picture_that_is_gone_can_be_had_again(flux: Flux, service: Service, home: Path) -> None:
+    flux(GEN)
+    Path("a-boat-1.png").unlink()
+    missing = checks(flux("doctor --json"))["missing"]
+    assert missing["level"] == "warning"
+
+    again = flux(str(missing["hint"]).partition("more: flux ")[2])
+    assert (again.code, len(service.charges)) == (0, 1)
+    assert Path(again.out.strip()).exists()
+    assert "missing" not in checks(flux("doctor --json"))
+    change(home, "UPDATE entries SET ended = ?", time.time() - 8 * DAY)
+    Path(again.out.strip()).unlink()
+    assert "missing" not in checks(flux("doctor --json"))
+
+
+@pytest.mark.parametrize(("name", "protocol"), [("xterm-kitty", "kitty"), ("xterm", "half blocks")])
+def test_terminals(flux: Flux, monkeypatch: pytest.MonkeyPatch, name: str, protocol: str) -> None:
+    for variable in ("TMUX", "STY", "KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("TERM", name)
+    assert protocol in str(checks(flux("doctor --offline --json"))["terminal"]["message"])
+
+
+# --- mending ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_left_over_is_removed_when_it_is_old_and_nobodys(flux: Flux, service: Service, home: Path) -> None:
+    flux("config set plan pro")
+    (home / "config.toml").chmod(0o644)
+    part, lock = old(Path(".flux-0123456789abcdef.part")), old(home / "locks" / "0123.lock")
+    Path(".flux-fresh.part").touch()
+    alive = Lock.take(old(home / "locks" / "4567.lock"))
+    assert alive
+    kept = [Path(".flux-fresh.part"), home / "locks" / "4567.lock", old(Path("mine.part"))]
+
+    looked = flux("doctor")
+    assert looked.code == 0
+    assert "can be read by other users; close it with: flux doctor --fix" in looked.out
+    assert "1 unfinished file of runs that were killed" in looked.out
+    assert "1 lock of processes that have died" in looked.out
+    assert part.exists()
+    assert lock.exists()
+
+    fixed = flux("doctor --fix")
+    assert [line for line in fixed.err.splitlines() if line.startswith("fix: ")] == [
+        f"fix: chmod 600 {home}/config.toml",
+        f"fix: remove {part.absolute()}",
+        f"fix: remove {lock}",
+    ]
+    assert "warning" not in fixed.out
+    assert stat.S_IMODE((home / "config.toml").stat().st_mode) == 0o600
+    assert not part.exists()
+    assert not lock.exists()
+    assert all(path.exists() for path in kept)
+    alive.release()
+
+
+def filled(flux: Flux, home: Path) -> str:
+    """What `history` says of a journal with entries on several pages, all of it in one file."""
+    for seed in range(1, 13):
+        flux(f"gen '{'a boat ' * 100}' --seed {seed} --size 256x256 --no-wait")
+    assert not (home / "journal.db-wal").exists()
+    return flux("history").out
+
+
+def page_of(path: Path, name: str) -> int:
+    """Where the root page of a table or index begins, and pages are 4096 bytes."""
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+    return (int(page) - 1) * 4096
+
+
+def test_a_damaged_journal_is_rebuilt_and_the_old_one_kept(flux: Flux, service: Service, home: Path) -> None:
+    before, path = filled(flux, home), home / "journal.db"
+    place = page_of(path, "entries_state")
+    damaged = bytearray(path.read_bytes())
+    damaged[place : place + 4096] = b"\x55" * 4096
+    path.write_bytes(damaged)
+    assert flux("history").code == 12
+
+    looked = flux("doctor")
+    assert looked.code == 12
+    assert "flux doctor --fix" in looked.out
+    assert path.read_bytes() == damaged
+
+    fixed = flux("doctor --fix")
+    assert fixed.code == 0, fixed.out
+    assert "12 of 12 entries were read" in fixed.err
+    (kept,) = home.glob("journal.db.damaged-*")
+    assert kept.read_bytes() == damaged
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert flux("history").out == before
+    assert flux("resume -q").code == 0
+    assert service.posts() == 12
+
+
+def test_a_log_beside_a_damaged_journal_is_read_too(flux: Flux, service: Service, home: Path) -> None:
+    flux(GEN)
+    path, log = home / "journal.db", home / "journal.db-wal"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT * FROM entries").fetchall()  # SQLite empties the log when the last one leaves
+        flux(f"{GEN} --seed 2")
+        before, content, logged = flux("history").out, bytearray(path.read_bytes()), log.read_bytes()
+    place = page_of(path, "uploads")
+    content[place : place + 4096] = b"\x55" * 4096
+    path.write_bytes(content)
+    log.write_bytes(logged)
+
+    assert flux("doctor").code == 12
+    fixed = flux("doctor --fix")
+    assert (fixed.code, "2 of 2 entries were read" in fixed.err) == (0, True)
+    assert flux("history").out == before
+    kept = {name.name.partition(".damaged-")[2][15:]: name for name in home.glob("*.damaged-*")}
+    assert kept[""].read_bytes() == content
+    assert kept["-wal"].read_bytes() == logged
+
+
+def test_a_journal_that_was_cut_is_rebuilt(flux: Flux, service: Service, home: Path) -> None:
+    filled(flux, home)
+    path = home / "journal.db"
+    path.write_bytes(path.read_bytes()[:-4096])
+
+    assert flux("doctor").code == 12
+    fixed = flux("doctor --fix")
+    assert fixed.code == 0
+    assert flux("history").code == 0
+
+
+def test_entries_that_cannot_be_read_are_counted(flux: Flux, service: Service, home: Path) -> None:
+    before, path = filled(flux, home).splitlines(), home / "journal.db"
+    place = path.read_bytes().find(b'"seed":6,') // 4096 * 4096
+    damaged = bytearray(path.read_bytes())
+    damaged[place : place + 4096] = bytes(4096)
+    path.write_bytes(damaged)
+
+    fixed = flux("doctor --fix")
+    assert fixed.code == 0, fixed.out + fixed.err
+    after = flux("history").out.splitlines()
+    assert 0 < len(after) < 12
+    assert set(after) < set(before)
+    assert f"{len(after)} of 12 entries were read" in fixed.err
+    assert "could not be read: their tasks may be paid for" in fixed.err
+
+
+def test_a_row_that_is_no_entry_is_left_out(flux: Flux, service: Service, home: Path) -> None:
+    flux(GEN)
+    flux(f"{GEN} --seed 2")
+    change(home, "UPDATE entries SET output = '{' WHERE number = 1")
+    assert flux("doctor").code == 12
+
+    fixed = flux("doctor --fix")
+    assert (fixed.code, "1 of 2 entries were read" in fixed.err) == (0, True)
+    assert len(flux("history").out.splitlines()) == 1
+
+
+def test_a_journal_of_which_nothing_can_be_read_stays(flux: Flux, service: Service, home: Path) -> None:
+    path = home / "journal.db"
+    home.mkdir()
+    path.write_bytes(b"not a journal at all " * 1000)
+
+    fixed = flux("doctor --fix")
+    assert fixed.code == 12
+    assert "no entry in" in fixed.err
+    assert path.read_bytes() == b"not a journal at all " * 1000
+    assert [left.name for left in home.glob("*journal*")] == ["journal.db"]
+
+
+def test_a_damaged_journal_is_not_changed_while_it_is_used(flux: Flux, service: Service, home: Path) -> None:
+    home.mkdir()
+    (home / "journal.db").write_bytes(b"damaged")
+    running = Lock.take(home / "locks" / "running.lock")
+    assert running
+
+    assert "a running flux uses it: it was left as it is" in flux("doctor --fix").err
+    assert [path.name for path in home.glob("journal*")] == ["journal.db"]
+    running.release()
+
+
+def test_no_damage_is_a_crash_and_what_was_rebuilt_works(flux: Flux, service: Service, home: Path) -> None:
+    filled(flux, home)
+    path, chance = home / "journal.db", random.Random(2)
+    whole, rebuilt = path.read_bytes(), 0
+    for length in (99, 4096, len(whole) // 2, len(whole) - 4096, *[len(whole)] * 12):
+        damaged = bytearray(whole[:length])
+        place = chance.randrange(length)
+        damaged[place : place + 200] = chance.randbytes(len(damaged[place : place + 200]))
+        path.write_bytes(damaged)
+        assert flux("doctor --offline").code in (0, 12)
+        fixed = flux("doctor --offline --fix")
+        assert fixed.code in (0, 12), (place, fixed.err)
+        assert flux("history").code == fixed.code
+        rebuilt += fixed.code == 0 and "entries were read" in fixed.err
+        for left in home.glob("journal.db*"):
+            left.unlink()
+    assert rebuilt > 3
+    assert flux("history").code in set(ExitCode) - {ExitCode.BUG}
+
+
+# --- the bundle -------------------------------------------------------------------------------------------------------
+
+OTHER_KEY = "other-key-fedcba9876543210"
+
+
+@pytest.fixture
+def private(flux: Flux, service: Service, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation with two keys, a webhook with a secret in its address, a prompt, and home in `FLUX_HOME`."""
+    monkeypatch.setenv("HOME", str(home.parent))
+    assert flux("login --no-check --profile client", stdin=OTHER_KEY).code == 0
+    monkeypatch.setenv("FLUX_WEBHOOK", "https://hooks.example/?token=hook-secret")
+    assert flux('gen "a secret boat" --seed 1 --size 256x256').code == 0
+    assert flux("login --no-check", stdin=KEY).code == 0
+    return home
+
+
+def unpacked(path: str) -> dict[str, str]:
+    with zipfile.ZipFile(path) as bundle:
+        return {name: bundle.read(name).decode() for name in bundle.namelist()}
+
+
+@pytest.mark.usefixtures("private")
+def test_a_bundle_tells_no_key_no_prompt_and_no_home(flux: Flux, home: Path) -> None:
+    result = flux("doctor --bundle report.zip")
+    assert (result.code, "written: report.zip; look through it before you send it" in result.err) == (0, True)
+    assert stat.S_IMODE(Path("report.zip").stat().st_mode) == 0o600
+
+    found = unpacked("report.zip")
+    assert sorted(found) == ["checks.json", "config.json", "entries.json", "journal.json", "versions.json"]
+    everything = "".join(found.values())
+    for secret in (KEY, OTHER_KEY, "hook-secret", "secret boat", "secret-boat", str(home.parent)):
+        assert secret not in everything
+    (entry,) = json.loads(found["entries.json"])
+    assert (entry["state"], entry["op"], entry["files"]) == ("saved", "gen", 1)
+    assert json.loads(found["journal.json"])["entries"] == {"saved": 1}
+    assert json.loads(found["config.json"])["api_key"]["value"] == "set"
+
+    again = flux("doctor --bundle report.zip")
+    assert (again.code, again.out) == (11, "")
+
+
+@pytest.mark.usefixtures("private")
+def test_a_bundle_with_prompts_has_them_and_no_key_in_them(flux: Flux) -> None:
+    flux(f'gen "a boat called {OTHER_KEY}" --seed 2 --size 256x256 -o b.png')
+    flux("doctor --bundle report.zip --with-prompts")
+
+    found = unpacked("report.zip")
+    prompts = [entry["prompt"] for entry in json.loads(found["entries.json"])]
+    assert prompts == ["a boat called [key]", "a secret boat"]
+    assert OTHER_KEY not in "".join(found.values())
+    assert flux("doctor --with-prompts").code == 2
+
+
+def test_a_bundle_is_written_of_what_is_broken(flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    home.mkdir()
+    (home / "journal.db").write_bytes(b"damaged" * 1000)
+    assert flux("doctor --offline --bundle one.zip").code == 12
+    assert "not a database" in unpacked("one.zip")["journal.json"]
+    (home / "config.toml").write_text("broken")
+    assert flux("doctor --offline --bundle two.zip").code == 4
+    assert "not valid TOML" in unpacked("two.zip")["config.json"]
