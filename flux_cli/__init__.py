@@ -1,3 +1,57 @@
-"""flux: a command-line client for PiAPI's hosted Flux image service."""
+"""flux: a command-line client for PiAPI's hosted Flux image service, and its interface for Python."""
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # `typing` is more than `flux --version` needs; type checkers know the name
+if TYPE_CHECKING:
+    from .api import AsyncFlux, Flux, Result
+    from .errors import (
+        BudgetError,
+        ConfigError,
+        CreditsError,
+        DiskError,
+        FluxError,
+        JournalError,
+        KeyRefusedError,
+        NetworkError,
+        NotSavedError,
+        PartialError,
+        RefusedError,
+        StillRunningError,
+        TaskFailedError,
+        UnknownChargeError,
+        UsageError,
+    )
+    from .events import Event
+
+__all__ = [
+    "AsyncFlux",
+    "BudgetError",
+    "ConfigError",
+    "CreditsError",
+    "DiskError",
+    "Event",
+    "Flux",
+    "FluxError",
+    "JournalError",
+    "KeyRefusedError",
+    "NetworkError",
+    "NotSavedError",
+    "PartialError",
+    "RefusedError",
+    "Result",
+    "StillRunningError",
+    "TaskFailedError",
+    "UnknownChargeError",
+    "UsageError",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Names of the Python interface, loaded when they are asked for: the command line needs none of them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    home = "errors" if name.endswith("Error") else "events" if name == "Event" else "api"
+    return getattr(import_module(f".{home}", __name__), name)

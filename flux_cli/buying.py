@@ -47,22 +47,35 @@ def create_task(
         return ExitCode.OK
     from .runs import finish  # with it comes all of HTTP
 
+    session.output.names_tasks = submit.no_wait
+    begun = begin(session, request, save, submit, new=new)
+    if isinstance(begun, Entry):
+        return finish(session, [begun], wait=not submit.no_wait, new=new, tell=tell)
+    if begun:
+        tell(begun) if tell else tell_outcome(session.output, begun)
+    return ExitCode.OK
+
+
+def begin(
+    session: Session, request: TaskRequest, save: SaveOptions, submit: SubmitOptions, *, new: bool = False
+) -> Entry | Outcome | None:
+    """The entry that is to buy a request, once nothing stands in its way.
+
+    Or the outcome of an identical one whose pictures are on disk; or None when the files are there (`skip_existing`).
+    Raises ConfigError, UsageError, BudgetError, DiskError, JournalError.
+    """
     session.key  # noqa: B018 - a missing key is told before anything is written
     encoded(session.body(request, {}))
-    session.output.names_tasks = submit.no_wait
     if not (new or save.given or submit.no_wait) and (known := _made_before(session, request)):
-        outcome = Outcome(known, None, 0.0)
-        tell(outcome) if tell else tell_outcome(session.output, outcome)
-        return ExitCode.OK
+        return Outcome(known, None, 0.0)
     plan = _output_plan(session, request, save)
     if save.skip_existing and skip_known(session, plan):
-        return ExitCode.OK
+        return None
     if new or session.twin(request) is None:  # an identical request is joined, at no price
         check_budgets(session, session.price(request))
-    entry = session.journal.plan(
+    return session.journal.plan(
         request, plan, service=session.service, profile=session.settings.profile, price=session.price(request)
     )
-    return finish(session, [entry], wait=not submit.no_wait, new=new, tell=tell)
 
 
 def _made_before(session: Session, request: TaskRequest) -> Entry | None:

@@ -47,6 +47,7 @@ class Engine:
     slots: how many tasks may be unfinished at the service at once, all processes together.
     pace: how many of them this process sends, as the service takes them.
     fail_fast: the first failure of any kind stops further submissions.
+    halting: errors that stop them too.
     halted: the error that did.
     """
 
@@ -61,6 +62,7 @@ class Engine:
     slots: Slots
     pace: Pace
     fail_fast: bool = False
+    halting: tuple[type[FluxError], ...] = HALTING
     halted: FluxError | None = None
 
     async def run(
@@ -174,7 +176,7 @@ class Engine:
             error = self._interrupted(entry, self.stop.signal_number)
         except FluxError as failure:
             entry, error = self._reread(entry), failure
-            if self.fail_fast or isinstance(failure, HALTING):
+            if self.fail_fast or isinstance(failure, self.halting):
                 self.halted = self.halted or failure
                 self.pace.close()
         finally:

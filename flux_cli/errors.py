@@ -20,6 +20,7 @@ FluxError
 
 from collections.abc import Sequence
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -84,6 +85,10 @@ class FluxError(Exception):
     code: str = "error"
     money: str = ""
     """What it means for the user's money, said after the message."""
+    entry: str | None = None
+    task_id: str | None = None
+    paths: tuple[Path, ...] = ()
+    """For callers from Python: the entry and the task that it is about, and what of it is on disk all the same."""
 
     def __init__(
         self,

@@ -136,7 +136,7 @@ async def _run(
     with stop.on_signals():
         async with session.client() as client, session.downloader() as downloader:
             with session.output.progress(total) as listener:
-                engine = _engine(session, client, downloader, listener, stop, 0.0 if new else session.cache_seconds)
+                engine = new_engine(session, client, downloader, listener, stop, 0.0 if new else session.cache_seconds)
                 engine.fail_fast = fail_fast
                 try:
                     await engine.run(feed(engine), report, wait=wait)
@@ -151,9 +151,16 @@ def pictures_sent(session: Session, request: TaskRequest) -> list[str]:
     return [image for image in request.local_images if image in written]
 
 
-def _engine(
+def new_pace(session: Session) -> Pace:
+    """How many tasks this process sends at once: at first as many as the plan allows."""
+    timeout = float(session.settings.text("timeout"))
+    return Pace(session.concurrency, patience=timeout, clock=time.monotonic, sleep=asyncio.sleep, scale=session.scale)
+
+
+def new_engine(
     session: Session, client: PiAPIClient, downloader: Downloader, listener: Listener, stop: Stop, life: float
 ) -> Engine:
+    """An engine for the running loop. `life`: seconds for which an identical request is not bought again."""
     timeout, scale, journal = float(session.settings.text("timeout")), session.scale, session.journal
     clock, sleep = time.monotonic, asyncio.sleep
     profile = session.settings.profile
@@ -175,5 +182,5 @@ def _engine(
         schedule=durations.schedule,
         clock=clock,
         slots=session.slots,
-        pace=Pace(session.concurrency, patience=timeout, clock=clock, sleep=sleep, scale=scale),
+        pace=new_pace(session),
     )

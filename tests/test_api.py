@@ -1,0 +1,197 @@
+"""The interface for Python, used as a program would, against the miniature service."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import flux_cli
+from flux_cli import AsyncFlux, DiskError, Event, Flux, NotSavedError, UsageError
+from flux_cli.entry import State
+from flux_cli.events import Accepted, Ended
+
+from .conftest import KEY, Entries
+from .conftest import Flux as CommandLine
+from .servers import Service
+
+
+@pytest.fixture
+def photo() -> Path:
+    Image.new("RGB", (256, 256), "navy").save("photo.png")
+    return Path("photo.png")
+
+
+def test_a_picture_and_what_is_known_of_it(service: Service, entries: Entries) -> None:
+    with Flux() as flux:
+        picture = flux.generate("a red fox", model="schnell", size="64x64", seed=7, output="fox.png")
+    assert picture.path == Path("fox.png").absolute()
+    assert Image.open(picture.path).size == (64, 64)
+    assert (picture.seed, picture.model, str(picture.cost)) == (7, "Qubico/flux1-schnell", "0.002")
+    [entry], [charge] = entries(), service.charges
+    assert (entry.id, entry.state, entry.task_id) == (picture.entry, State.SAVED, picture.task_id)
+    assert charge.id == picture.task_id
+    assert picture.url.startswith(service.origin)
+
+
+def test_every_operation(service: Service, photo: Path) -> None:
+    with Flux() as flux:
+        made = [
+            flux.generate("a fox", model="schnell", size="64x64", batch_size=2),
+            flux.edit(photo, "as a watercolour", denoise=0.6),
+            flux.lora("a fox", "anime:0.8", size="256x256"),
+            flux.controlnet("a fox", [f"depth={photo}:0.5"], size="256x256"),
+            flux.redux(photo, strength=0.3),
+            flux.inpaint(photo, "a hat", mask_box="10,10,100,100"),
+            flux.outpaint(photo, left=64, right="25%"),
+        ]
+    assert [len(result.paths) for result in made] == [2, 1, 1, 1, 1, 1, 1]
+    assert all(path.exists() for result in made for path in result.paths)
+    assert len(service.charges) == 7
+
+
+def test_the_specification_s_example(service: Service, photo: Path) -> None:
+    def create_flux_images() -> None:
+        with Flux(key=KEY) as flux:
+            try:
+                lora = flux.lora(
+                    "A portrait in anime style", "https://example.com/anime-lora.safetensors:0.8",
+                    width=768, height=1024, wait=False,
+                )  # fmt: skip
+                flux.controlnet("A realistic portrait maintaining the same pose", f"pose={photo}:1.0", wait=False)
+                urls.append(flux.wait(lora.task_id or "").url)
+            except flux_cli.FluxError as error:
+                pytest.fail(error.sentence)
+
+    urls: list[str] = []
+    create_flux_images()
+    assert urls[0].startswith(service.origin)
+    assert len(service.charges) == 2
+
+
+def test_many_at_once_keep_to_the_limit(service: Service, entries: Entries) -> None:
+    running: set[str] = set()
+    most = 0
+
+    def hear(event: Event) -> None:
+        nonlocal most
+        if isinstance(event, Accepted):
+            running.add(event.entry)
+        elif isinstance(event, Ended):
+            running.discard(event.entry)
+        most = max(most, len(running))
+
+    async def make() -> None:
+        async with AsyncFlux(concurrency=2, on_event=hear) as flux:
+            calls = [flux.generate(f"fox {number}", model="schnell", size="64x64") for number in range(6)]
+            made = await asyncio.gather(*calls)
+        assert len({result.path for result in made}) == 6
+
+    asyncio.run(make())
+    assert len(service.charges) == 6
+    assert 1 <= most <= 3  # a task leaves its place before it is saved
+    assert {entry.state for entry in entries()} == {State.SAVED}
+
+
+def test_a_cancelled_call_loses_no_task(service: Service, entries: Entries, flux: CommandLine) -> None:
+    async def make() -> None:
+        accepted = asyncio.Event()
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Accepted):
+                accepted.set()
+
+        async with AsyncFlux(concurrency=1, on_event=hear) as client:
+            first = asyncio.create_task(client.generate("a fox", model="schnell", size="64x64", output="a.png"))
+            await accepted.wait()
+            second = asyncio.create_task(client.generate("an owl", model="schnell", size="64x64", output="b.png"))
+            await asyncio.sleep(0)
+            for call in (second, first):
+                call.cancel()
+            results = await asyncio.gather(first, second, return_exceptions=True)
+            assert all(isinstance(result, asyncio.CancelledError) for result in results)
+            # Still open: another process may have the task all the same.
+            told = await asyncio.to_thread(subprocess.run, [sys.executable, "-m", "flux_cli", "resume"], check=False)
+            assert told.returncode == 0
+
+    asyncio.run(make())
+    assert len(service.charges) == 1
+    assert [entry.state for entry in entries() if entry.task_id] == [State.SAVED]
+    assert Path("a.png").exists()
+    assert not Path("b.png").exists()
+
+
+def test_errors_are_raised_with_their_task(service: Service, photo: Path) -> None:
+    with Flux() as flux:
+        with pytest.raises(UsageError, match="did you mean steps"):
+            flux.generate("a fox", stepz=8)  # type: ignore[call-arg]  # what a type checker finds, too
+        with pytest.raises(UsageError, match="takes one value"):
+            flux.generate("a fox", seed="1..4")  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="more than --max-cost"):
+            flux.generate("a fox", max_cost=0.001)
+        with pytest.raises(DiskError, match=r"photo\.png exists"):
+            flux.generate("a fox", output=photo)
+        with pytest.raises(UsageError, match="command line"):
+            flux.generate("a fox", output="-")
+        assert service.posts == 0
+        with pytest.raises(flux_cli.FluxError) as raised:
+            flux.wait("00000000-0000-0000-0000-000000000000")
+        assert raised.value.task_id == "00000000-0000-0000-0000-000000000000"
+        unwaited = flux.generate("a fox", model="schnell", size="64x64", wait=False)
+        with pytest.raises(NotSavedError, match=str(unwaited.task_id)):
+            _ = unwaited.path
+        assert flux.wait(str(unwaited.task_id), output="late.png").path == Path("late.png").absolute()
+    with pytest.raises(RuntimeError, match="closed"):
+        flux.generate("a fox")
+
+
+def test_one_refusal_does_not_end_the_others(service: Service) -> None:
+    service.answer("POST", "/api/v1/task", (402, {"code": 402, "message": "no credits"}))
+    with Flux() as flux:
+        with pytest.raises(flux_cli.CreditsError):
+            flux.generate("a fox", model="schnell", size="64x64")
+        assert flux.generate("an owl", model="schnell", size="64x64").path.exists()
+
+
+def test_a_listener_that_breaks_breaks_nothing(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    def hear(event: Event) -> None:
+        raise ZeroDivisionError
+
+    with Flux(on_event=hear) as flux:
+        assert flux.generate("a fox", model="schnell", size="64x64").path.exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_signals_and_streams_are_the_program_s_own(service: Service, capfd: pytest.CaptureFixture[str]) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    seen = []
+    with Flux(on_event=lambda event: seen.append(signal.getsignal(signal.SIGINT))) as flux:
+        flux.generate("a fox", model="schnell", size="64x64")
+    assert set(seen) == {before[0]}
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_program_that_closes_nothing_ends_in_order(service: Service, entries: Entries) -> None:
+    script = "import flux_cli; f = flux_cli.Flux(); print(f.generate('a fox', model='schnell', size='64x64').path)"
+    command = [sys.executable, "-W", "error", "-X", "dev", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path(done.stdout.strip()).exists()
+
+
+def test_settings() -> None:
+    with pytest.raises(UsageError, match="no setting is called 'tiemout'"):
+        Flux(tiemout=3)
+    with Flux(sandbox=True, output_dir="pictures") as flux:
+        assert flux.generate("a fox", model="schnell", size="64x64").path.parent == Path("pictures").absolute()
+
+
+def test_all_names_are_there_and_importing_the_package_is_cheap() -> None:
+    assert all(getattr(flux_cli, name).__name__ == name for name in flux_cli.__all__ if name != "Event")
+    script = "import sys; old = set(sys.modules); import flux_cli; print(*sorted(set(sys.modules) - old))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["flux_cli"]
