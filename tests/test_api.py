@@ -1,6 +1,7 @@
 """The interface for Python, used as a program would, against the miniature service."""
 
 import asyncio
+import os
 import re
 import signal
 import subprocess
@@ -16,7 +17,8 @@ from flux_cli import AsyncFlux, DiskError, Event, Flux, NotSavedError, UsageErro
 from flux_cli.entry import Entry, State
 from flux_cli.events import Accepted, Fetching
 
-from .servers import Service
+from .conftest import KEY
+from .servers import Service, miniature
 
 Entries = Callable[[], list[Entry]]
 
@@ -178,6 +180,43 @@ def test_a_program_that_closes_nothing_ends_in_order(service: Service) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert Path(done.stdout.strip()).exists()
+
+
+INTERRUPTED = """
+import os, signal, flux_cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def hear(event):
+    if type(event).__name__ == "Accepted":
+        os.kill(os.getpid(), signal.SIGINT)
+try:
+    flux_cli.Flux(on_event=hear).generate("a fox", model="schnell", size="64x64", output="fox.png")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_leaves_the_task_for_later(tmp_path: Path, entries: Entries) -> None:
+    command = [sys.executable, "-W", "error", "-c", INTERRUPTED]
+    with miniature(tmp_path / "slow.db", speed=0.01) as service:
+        environ = {**os.environ, "FLUX_BASE_URL": f"{service.origin}/api/v1", "PIAPI_API_KEY": KEY}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
+        [entry] = entries()
+        assert (entry.state, entry.owner, len(service.charges)) == (State.ACCEPTED, None, 1)
+
+
+def test_a_call_cancelled_during_its_submission_writes_the_answer_down(service: Service, entries: Entries) -> None:
+    async def make() -> None:
+        async with AsyncFlux() as client:
+            call = asyncio.create_task(client.generate("a fox", model="schnell", size="64x64"))
+            loop = asyncio.get_running_loop()
+            service.before["POST", "/api/v1/task"] = lambda: loop.call_soon_threadsafe(call.cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+    asyncio.run(make())
+    [entry], [charge] = entries(), service.charges
+    assert (entry.state, entry.task_id) == (State.ACCEPTED, charge.id)
 
 
 def test_settings() -> None:
