@@ -64,9 +64,8 @@ class Output:
         self._write(self._stdout, line)
 
     def lines(self, text: str) -> None:
-        """Several lines of the result."""
-        for line in text.split("\n"):
-            self.result(line)
+        """Several lines of the result, written in one piece."""
+        self._write(self._stdout, "\n".join(map(harmless, text.split("\n"))), exact=True)
 
     def path(self, name: str) -> None:
         """The name of a file, as the result: what reads it from a pipe gets it exactly, whatever is in it."""
