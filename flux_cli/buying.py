@@ -151,6 +151,7 @@ def _output_plan(session: Session, request: TaskRequest, save: SaveOptions) -> O
     values = name_values(request, session.catalog.model(request.model).name, datetime.now())
     if save.to_stdout:
         _check_stdout(session, count)
+        session.journal  # noqa: B018 - makes the folder that the pictures' stands in, for its owner alone
         piped = replace(save, output=None)
         session.output.pipes_pictures = True
         return probed(piped.plan(values, count, session.paths.pictures), piped)

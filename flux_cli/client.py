@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 import httpx
 
 from . import __version__
-from .config import is_loopback, is_picture_address
+from .config import is_local, is_picture_address
 from .errors import CreditsError, KeyRefusedError, NetworkError, RefusedError
 from .fate import Evidence, Fate, fate_of
 from .json_value import JsonObject, number_at, object_at, text_at
-from .replies import Reply, read_reply, seen_task_id, told
+from .replies import Reply, read_reply, seen_task_id, told, without_secrets
 from .task import Task
 from .text import clean
-from .transport import Response, is_untrusted, plain_words, retry_after, server_clock
+from .transport import Response, environment_settings, is_untrusted, plain_words, retry_after, server_clock
 
 USER_AGENT = f"piapi-flux/{__version__}"
 REPLY_BYTES = 32 * 2**20
@@ -100,28 +100,27 @@ class PiAPIClient:
     ) -> None:
         self._base = base_url
         # A short one is no real key, and may be a part of a word in an honest reply.
-        self._secrets = [secret.encode() for secret in {key, *secrets} if len(secret) >= SECRET_LENGTH]
+        self._secrets = [secret for secret in {key, *secrets} if len(secret) >= SECRET_LENGTH]
         self._in_process = transport is not None
         parts = urlsplit(base_url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._trace = trace
-        options: dict[str, Any] = {
+        self._options: dict[str, Any] = {
             "headers": {"X-API-Key": key, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             "transport": transport,
-            # A proxy cannot reach the loopback of this machine, and must not see what is said there.
-            "trust_env": not is_loopback(parts.hostname or ""),
             "timeout": httpx.Timeout(30.0, connect=10.0),
             "follow_redirects": False,
         }  # fmt: skip
         if transport is None:
-            options["verify"] = httpx.create_ssl_context()
+            self._options["verify"] = httpx.create_ssl_context()
         # A reused connection may be stale, and its reset cannot be told from a lost answer: one POST a connection.
         self._posts = httpx.AsyncClient(
-            **{**options, "timeout": httpx.Timeout(30.0, connect=10.0, read=POST_SECONDS)},
+            **{**self._options, "timeout": httpx.Timeout(30.0, connect=10.0, read=POST_SECONDS)},
+            trust_env=not is_local(base_url),
             limits=httpx.Limits(max_keepalive_connections=0),
         )
-        # Keep-alive must outlive the time between two looks.
-        self._gets = httpx.AsyncClient(**options, limits=httpx.Limits(max_connections=16, keepalive_expiry=60.0))
+        self._gets: dict[bool, httpx.AsyncClient] = {}
+        self._free_client(base_url)
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,7 +129,21 @@ class PiAPIClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._posts.aclose()
-        await self._gets.aclose()
+        for client in self._gets.values():
+            await client.aclose()
+
+    def _free_client(self, url: str) -> httpx.AsyncClient:
+        """The client for requests that cost nothing: one for this machine, one for the rest of the world.
+
+        A proxy cannot reach the loopback of this machine, and must not see what is said there.
+        """
+        local = is_local(url)
+        if local not in self._gets:
+            # Keep-alive must outlive the time between two looks.
+            limits = httpx.Limits(max_connections=16, keepalive_expiry=60.0)
+            with environment_settings():
+                self._gets[local] = httpx.AsyncClient(**self._options, trust_env=not local, limits=limits)
+        return self._gets[local]
 
     async def create(self, body: bytes) -> Answer:
         """`POST /task`, once (specification: Create Image Task). Never raises for what the server or network does."""
@@ -149,7 +162,8 @@ class PiAPIClient:
                 response = await self._exchange(self._posts, "POST", url, arrived, **options)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             # In-process there is no trace to tell, and nothing that fails before it is sent.
-            return _lost(error, sent=departed or self._in_process, seen_id=seen_task_id(self._harmless(arrived)))
+            seen_id = seen_task_id(without_secrets(arrived, self._secrets))
+            return _lost(error, sent=departed or self._in_process, seen_id=seen_id)
         return _answered(response)
 
     async def look(self, task_id: str) -> Task:
@@ -219,7 +233,7 @@ class PiAPIClient:
         """A request that costs nothing and may be repeated; it may take so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._exchange(self._gets, method, url, bytearray(), **options)
+                return await self._exchange(self._free_client(url), method, url, bytearray(), **options)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             raise PassingTroubleError(plain_words(error)) from error
 
@@ -244,16 +258,9 @@ class PiAPIClient:
                 self._say(f"< the body ended early: {plain_words(error)}")
                 complete = False
         self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(arrived)} bytes")
-        body = self._harmless(arrived)
+        body = without_secrets(arrived, self._secrets)
         self._say(f"< {told(body, 2000)}")
         return Response(response.status_code, response.headers, body, complete)
-
-    def _harmless(self, content: bytes | bytearray) -> bytes:
-        """What came, without secrets."""
-        body = bytes(content)
-        for secret in self._secrets:
-            body = body.replace(secret, b"[secret]")
-        return body
 
     def _say(self, line: str) -> None:
         if self._trace:

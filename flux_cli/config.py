@@ -26,6 +26,11 @@ def is_loopback(host: str) -> bool:
     return numbers or host == "::1" or host == "localhost" or host.endswith(".localhost")
 
 
+def is_local(url: str) -> bool:
+    """Whether an address can only be one of this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
 def address(text: str) -> str:
     """An http(s) base address without its trailing slash. Plain http is for loopback only.
 
@@ -342,10 +347,10 @@ def write_file(path: Path, content: JsonObject) -> None:
     """
     import tomli_w  # only two commands write
 
-    from .files import write_atomic
+    from .files import private_folder, write_atomic
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         write_atomic(path.resolve(), tomli_w.dumps(content).encode())
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error

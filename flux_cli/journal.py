@@ -18,6 +18,7 @@ from pathlib import Path
 from .budget import Allowance, Budget
 from .entry import NEXT, Entry, State, from_row, given_up, new_id, to_row
 from .errors import JournalError
+from .files import private_folder
 from .json_value import Json
 from .locks import Lock, is_held
 from .names import OutputPlan
@@ -42,7 +43,7 @@ class Journal:
         self._owner: tuple[str, Lock] | None = None
         self._survives: bool | None = None
         with self._errors():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(path.parent)
             # Prompts are private: the file is its owner's alone, whatever the umask.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from .files import private_folder
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -55,7 +57,7 @@ class Lock:
     @classmethod
     def take(cls, path: Path) -> Self | None:
         """The lock, or None when another process holds it. Raises OSError when the file cannot be made."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         try:
             descriptor = hold(path)
         except UnsupportedError:

@@ -4,8 +4,10 @@ Reading is tolerant: the specification and the live service differ (docs/service
 as expected reads as absent.
 """
 
+import contextlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -134,6 +136,19 @@ def seen_task_id(content: bytes) -> str | None:
     """
     match = _SEEN_ID.search(content)
     return match[1].decode("ascii") if match else None
+
+
+def without_secrets(content: bytes | bytearray, secrets: Iterable[str]) -> bytes:
+    """A reply's body without secrets, which a server may repeat, in whatever way JSON may spell them."""
+    content = bytes(content)
+    if b"\\" in content:
+        with contextlib.suppress(ValueError, RecursionError):
+            plain = json.dumps(json.loads(content), ensure_ascii=False)  # nothing is escaped that need not be
+            content = plain.encode("utf-8", "surrogatepass")
+    for secret in secrets:
+        for spelling in (secret, json.dumps(secret)[1:-1]):
+            content = content.replace(spelling.encode(), b"[secret]")
+    return content
 
 
 def told(content: bytes, limit: int = 300) -> str:

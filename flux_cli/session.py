@@ -7,14 +7,14 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from .config import Settings, checked_key, permissions_warning, read_file, resolve
+from .config import Settings, checked_key, is_local, permissions_warning, read_file, resolve
 from .errors import ConfigError, UsageError
 from .json_value import JsonObject, object_at
 from .options import CommonOptions
@@ -233,10 +233,11 @@ class Session:
     def client(self, key: str | None = None) -> "PiAPIClient":
         """A client for the service, with the session's key or another."""
         from .client import PiAPIClient
+        from .transport import environment_settings
 
         trace = self.output.debug if self.common.debug else None
         used = key or self.key
-        with _connection_settings():
+        with environment_settings():
             return PiAPIClient(self.service, used, secrets=self.output.secrets, transport=self._transport, trace=trace)
 
     async def account(self, key: str | None = None) -> "Account":
@@ -246,14 +247,12 @@ class Session:
 
     def downloader(self) -> "Downloader":
         """A downloader for the service's pictures."""
-        from urllib.parse import urlsplit
-
-        from .config import is_loopback
         from .downloads import Downloader
+        from .transport import environment_settings
 
         trace = self.output.debug if self.common.debug else None
-        private = is_loopback(urlsplit(self.service).hostname or "")
-        with _connection_settings():
+        private = is_local(self.service)
+        with environment_settings():
             return Downloader(private=private, transport=self._transport, trace=trace)
 
     # --- memory ----------------------------------------------------------------------------------------------
@@ -299,17 +298,3 @@ class Session:
     def last_saved(self) -> "Entry | None":
         """The newest entry of this service and profile whose pictures are on disk."""
         return self.journal.last_saved(service=self.service, profile=self.settings.profile)
-
-
-@contextmanager
-def _connection_settings() -> Iterator[None]:
-    """A proxy or certificate setting of the environment that httpx cannot use, told without its value."""
-    import httpx
-
-    try:
-        yield
-    except (httpx.InvalidURL, ImportError, ValueError, OSError, UnicodeError) as error:
-        raise ConfigError(
-            f"the proxy or certificate settings of the environment cannot be used ({type(error).__name__})",
-            hint="see HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE; SOCKS proxies are not supported",
-        ) from None

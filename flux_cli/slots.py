@@ -17,6 +17,7 @@ from pathlib import Path
 
 from . import locks
 from .errors import DiskError
+from .files import private_folder
 from .interrupts import Sleep
 
 SHORTEST, LONGEST = 0.005, 0.1
@@ -116,8 +117,7 @@ class Slots:
 
     def _make_folders(self) -> None:
         if not self._made:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._queue.folder.mkdir(exist_ok=True, mode=0o700)
+            private_folder(self._queue.folder)
             self._made = True
 
     def _first_free(self, first: int) -> Slot | None:

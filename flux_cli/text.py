@@ -51,10 +51,13 @@ def hides(text: str) -> bool:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of the secrets; short ones (under 4 characters) are no secrets and would hit words."""
+    """`text` without any of the secrets, as they are or as JSON has them.
+
+    Short ones (under 4 characters) are no secrets and would hit words.
+    """
     for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
         if len(secret) >= 4:
-            text = text.replace(secret, _HIDDEN)
+            text = text.replace(secret, _HIDDEN).replace(json.dumps(secret)[1:-1], _HIDDEN)
     return text
 
 

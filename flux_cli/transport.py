@@ -2,11 +2,15 @@
 
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import httpx
+
+from .errors import ConfigError
 
 LONGEST_RETRY_AFTER = 300.0
 
@@ -19,6 +23,18 @@ class Response:
     headers: httpx.Headers
     content: bytes
     complete: bool
+
+
+@contextmanager
+def environment_settings() -> Iterator[None]:
+    """A proxy or certificate setting of the environment that httpx cannot use raises ConfigError, without its value."""
+    try:
+        yield
+    except (httpx.InvalidURL, ImportError, ValueError, OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"the proxy or certificate settings of the environment cannot be used ({type(error).__name__})",
+            hint="see HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE; SOCKS proxies are not supported",
+        ) from None
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -18,11 +18,18 @@ from flux_cli import cli
 from flux_cli.entry import Entry
 from flux_cli.journal import Journal
 from flux_cli.paths import Paths
+from flux_cli.png import texts_in
 
-from .raw_servers import PublicNetwork, public_network
+from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
 from .servers import BreakingProxy, Service, breaking, miniature
 
 KEY = "test-key-0123456789abcdef"
+WEBHOOK_SECRET = "hook-secret-0123456789abcdef"
+SECRETS = (KEY, WEBHOOK_SECRET)
+"""No test may find one of these anywhere but where it belongs."""
+KEY_PATHS = ("/api/v1/task", "/account/info", "/api/ephemeral_resource")
+"""What is asked for with the key, in its own header."""
+KEY_HOSTS = ("api.piapi.ai", "upload.theapi.app")
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Piped(io.TextIOWrapper):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty home and an empty current folder. After the test, no file in them holds the key."""
+    """An empty home and an empty current folder. After the test, no file in them holds a secret."""
     for name in list(os.environ):
         if name.startswith(("FLUX_", "PIAPI_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -60,7 +67,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "home"
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.name != "config.toml":
-            assert KEY.encode() not in path.read_bytes(), f"the key is in {path}"
+            no_secret(path.read_bytes(), str(path))
+            if path.suffix.lower() == ".png":  # where a text may be compressed
+                no_secret(repr(texts_in(path.read_bytes())), f"the texts of {path}")
+
+
+def no_secret(content: str | bytes, where: str) -> None:
+    """Fails the test when a secret stands there."""
+    found = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+    assert not [secret for secret in SECRETS if secret.encode() in found], f"a secret is in {where}"
 
 
 @pytest.fixture
@@ -76,7 +91,7 @@ def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
         code = cli.main(shlex.split(line))
         written = out.bytes.getvalue()
         result = Result(code, written.decode("utf-8", "replace"), err.bytes.getvalue().decode(), written)
-        assert KEY not in result.out + result.err, "the key was written"
+        no_secret(result.out + result.err, f"the output of flux {line}")
         return result
 
     return run
@@ -90,6 +105,21 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
         monkeypatch.setenv("FLUX_UPLOAD_URL", running.origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         yield running
+        for request in running.seen:
+            key = request.headers.get("x-api-key")
+            assert key is None or request.path.startswith(KEY_PATHS), f"the key came with {request.path}"
+            rest = {name: value for name, value in request.headers.items() if name != "x-api-key"}
+            no_secret(f"{request.path} {rest}", f"a request for {request.path}")
+
+
+@pytest.fixture
+def raw() -> Iterator[RawServer]:
+    """A server that answers with any bytes whatever, and is not the service: no request to it has a secret."""
+    with raw_server() as server:
+        yield server
+    for head in server.heads:
+        no_secret(head, "a request to another origin")
+        assert b"api-key" not in head.lower()
 
 
 PUBLIC_HOSTS = ("api.piapi.ai", "upload.theapi.app", "img.theapi.app", "elsewhere.example.com")
@@ -140,6 +170,9 @@ def public(
         for name in ("FLUX_BASE_URL", "FLUX_UPLOAD_URL"):
             monkeypatch.delenv(name)
         yield network
+    for host, head in network.heads:
+        if host not in KEY_HOSTS:
+            no_secret(head, f"a request to {host}")
 
 
 @pytest.fixture
@@ -165,13 +198,24 @@ def entries(home: Path) -> Callable[[], list[Entry]]:
     return read
 
 
+class Started(subprocess.Popen[str]):
+    """The program as a process; what it wrote is looked through when it is read."""
+
+    def communicate(self, *rest: Any, **options: Any) -> tuple[str, str]:
+        """As in the base class."""
+        out, err = super().communicate(*rest, **options)
+        no_secret(f"{out}{err}", f"the output of {self.args!r}")
+        return out, err
+
+
 @pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
     """Starts the program as a process of its own."""
 
     def run(line: str, **options: object) -> subprocess.Popen[str]:
+        no_secret(line, "a command line, which every user of a machine can read")
         command = [sys.executable, "-m", "flux_cli", *shlex.split(line)]
         settings: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen(command, **settings)  # type: ignore[call-overload,no-any-return]
+        return Started(command, **settings)  # type: ignore[call-overload,no-any-return]
 
     return run

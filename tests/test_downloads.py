@@ -4,7 +4,7 @@ import itertools
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +34,6 @@ from .test_promises import GEN, LOOK, Entries
 PNG, JPEG, WEBP = PICTURES["png"], PICTURES["jpg-baseline"], PICTURES["webp-lossy"]
 TASK = "a-task"
 HERE = f"/{TASK}.png"
-
-
-@pytest.fixture
-def raw() -> Iterator[RawServer]:
-    """A server of pictures that answers with any bytes whatever."""
-    with raw_server() as server:
-        yield server
 
 
 def completed(task: str, *urls: str) -> Reply:

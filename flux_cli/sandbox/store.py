@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from ..files import write_atomic
+from ..files import private_folder, write_atomic
 from ..json_value import Json, JsonObject
 
 SCHEMA = """
@@ -79,7 +79,7 @@ class Store:
     """Tasks in a SQLite file, which is made when there is none."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         self._uploads = path.with_name(f"{path.name}.uploads")
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
@@ -139,7 +139,7 @@ class Store:
     def keep_upload(self, content: bytes, extension: str) -> str:
         """Keep an uploaded picture; gives its name."""
         name = f"{hashlib.sha256(content).hexdigest()}.{extension}"
-        self._uploads.mkdir(parents=True, exist_ok=True)
+        private_folder(self._uploads)
         write_atomic(self._uploads / name, content)
         return name
 
