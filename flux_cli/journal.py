@@ -203,10 +203,11 @@ class Journal:
         the budgets and send nothing twice. Raises BudgetError when the price does not fit; the entry stays planned.
         """
         assert entry.request is not None
-        now, price = self._now(), entry.price or Decimal(0)
+        price, request = entry.price or Decimal(0), entry.request
         self._survive_power_cuts(True)
         with self._transaction():
-            twin = self.twin(entry.request, service=entry.service, profile=entry.profile, since=now - life)
+            now = self._now()  # not before: others may have sent while this one waited
+            twin = self.twin(request, service=entry.service, profile=entry.profile, since=now - life) if life else None
             if twin and twin.task_id:
                 joined = {"task_id": twin.task_id, "status": twin.status, "accepted": twin.accepted}
                 return self.move(entry, state=State.ACCEPTED, submitted=now, price=Decimal(0), **joined)
