@@ -91,7 +91,7 @@ def test_many_at_once_keep_to_the_limit(service: Service, entries: Entries) -> N
 
     asyncio.run(make())
     assert len(service.charges) == 6
-    assert most == 2
+    assert 1 <= most <= 2
     assert {entry.state for entry in entries()} == {State.SAVED}
 
 
