@@ -32,6 +32,24 @@ KEY_PATHS = ("/api/v1/task", "/account/info", "/api/ephemeral_resource")
 KEY_HOSTS = ("api.piapi.ai", "upload.theapi.app")
 
 
+CONNECTIONS: list[tuple[str, object]] = []
+"""What this process asked the network for: ("connect", address) and ("getaddrinfo", name), in order."""
+
+
+def _heard(event: str, arguments: tuple[Any, ...]) -> None:
+    """Notes what leaves this process, and keeps it on this machine."""
+    if event == "socket.connect":
+        address = arguments[1]
+        CONNECTIONS.append(("connect", address))
+        if isinstance(address, tuple) and not str(address[0]).startswith(("127.", "::1")):
+            raise PermissionError(f"a test must not leave this machine, and connects to {address}")
+    elif event == "socket.getaddrinfo":
+        CONNECTIONS.append(("getaddrinfo", arguments[0]))
+
+
+sys.addaudithook(_heard)
+
+
 @dataclass(frozen=True)
 class Result:
     """How a command ended and what it wrote. out_bytes is what stdout got before decoding."""
