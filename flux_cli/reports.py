@@ -183,7 +183,7 @@ def _redacted(value: Json, secrets: Collection[str]) -> Json:
     return {name: _redacted(item, secrets) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-def _what(error: Exception) -> str:
+def _what(error: OSError | sqlite3.Error) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
