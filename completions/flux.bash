@@ -5,7 +5,7 @@ _flux_command() {
     commands='' options='' arguments=''
     case $1 in
     '')
-        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume settle history show again gallery models cost balance login logout doctor completions sandbox config'
+        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume settle history show again gallery models cost balance login logout doctor completions sandbox listen config'
         options='--version --json -h --help'
         ;;
     gen)
@@ -95,6 +95,9 @@ _flux_command() {
         ;;
     sandbox)
         options='--port=text --host=text --fault=text --list-faults --seed=text --replies=sop|live --plan=free|creator|pro --credits=text --speed=text --expire=text --key=text --webhook-host=text --state=file --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        ;;
+    listen)
+        options='--port=text --host=text --webhook-secret-file=file --forward=text --exec=text --count=text -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     config)
         commands='get set list path'

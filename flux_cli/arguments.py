@@ -1,9 +1,10 @@
-"""What is special to each command that makes pictures: its arguments and its own options, one dataclass a command.
+"""What is special to a command: its arguments and its own options, one dataclass a command.
 
 The options that commands share are in `options`.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -110,3 +111,28 @@ class OutpaintArguments:
     bottom: Annotated[
         str, typer.Option("--bottom", metavar="N|N%", show_default=False, help="The same at the bottom.")
     ] = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenArguments:
+    """Of `flux listen`."""
+
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8518
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Another address to listen at.")] = "127.0.0.1"
+    webhook_secret_file: Annotated[
+        Path | None,
+        typer.Option("--webhook-secret-file", metavar="FILE", help="What deliveries bring; or FLUX_WEBHOOK_SECRET."),
+    ] = None
+    forward: Annotated[
+        str | None, typer.Option("--forward", metavar="URL", help="Pass each delivery on, as it came.")
+    ] = None
+    command: Annotated[
+        str | None, typer.Option("--exec", metavar="CMD", help="Run it for each picture, whose name comes last.")
+    ] = None
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="Stop after so many tasks are saved.")
+    ] = None
+
+    def settings(self) -> dict[str, str | None]:
+        """The settings that these options give."""
+        return {"webhook_secret_file": None if self.webhook_secret_file is None else str(self.webhook_secret_file)}

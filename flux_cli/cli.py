@@ -24,7 +24,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Look at results": {"show": "results", "again": "results", "gallery": "results"},
     "Money": {"models": "choose", "cost": "choose", "balance": "choose"},
     "Set up": {"login": "setup", "logout": "setup", "config": "config", "doctor": "setup", "completions": "setup"},
-    "Build on it": {"sandbox": "serve"},
+    "Build on it": {"sandbox": "serve", "listen": "serve"},
 }
 """What a user may want to do, and the commands for it, each with its module in `commands`."""
 CONFIG_COMMANDS = ("get", "set", "list", "path")

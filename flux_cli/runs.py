@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from .client import PiAPIClient
 from .downloads import Downloader
@@ -30,6 +31,8 @@ NAMED = 5
 
 Feed = Callable[[Engine], AsyncIterator[Entry | Outcome]]
 """Gives the entries of a run one by one, and outcomes that are known already; may ask the engine whether it halted."""
+Beside = Callable[[Engine], AbstractAsyncContextManager[None]]
+"""What goes on for as long as the engine runs."""
 
 
 def finish(
@@ -59,11 +62,13 @@ def run_feed(
     new: bool = False,
     first: bool = False,
     tell: Callable[[Outcome], None] | None = None,
+    beside: Beside | None = None,
 ) -> ExitCode:
     """Bring the entries of a feed as far as they will go.
 
     tell: shows an outcome in place of the usual way. new: buy also what is identical to what was bought before.
     first: the first picture that is saved ends the run well, and what else is followed runs on.
+    beside: a server that feeds the run, which a signal ends well when nothing is in flight.
     """
     errors: dict[ExitCode, FluxError | None] = {}
     won: list[FluxError | None] = []
@@ -85,7 +90,7 @@ def run_feed(
                 begun[item.id] = item
             yield item
 
-    asyncio.run(_run(session, noted, total, report, stop, wait, fail_fast, new))
+    asyncio.run(_run(session, noted, total, report, stop, wait, fail_fast, new, beside or (lambda _: nullcontext())))
     untold = [session.journal.get(name) or entry for name, entry in begun.items()]
     unsent = [entry for entry in untold if entry.state is State.PLANNED]
     running = [entry for entry in untold if entry.state is not State.PLANNED]
@@ -97,6 +102,8 @@ def run_feed(
     for entry in running:
         report(Outcome(entry, stopped_at_once(entry, stop.signal_number), 0.0))
     code = ExitCode(128 + stop.signal_number)
+    if beside and not untold and code not in errors:
+        return ExitCode.OK
     if not untold and code not in errors:
         session.output.failure(InterruptError("interrupted", signal_number=stop.signal_number))
     return code
@@ -130,6 +137,7 @@ async def _run(
     wait: bool,
     fail_fast: bool,
     new: bool,
+    beside: Beside,
 ) -> None:
     asyncio.get_running_loop().set_default_executor(DetachedExecutor())
     # First of all: a signal while the rest is being made must not look like one during a submission.
@@ -139,7 +147,8 @@ async def _run(
                 engine = new_engine(session, client, downloader, listener, stop, 0.0 if new else session.cache_seconds)
                 engine.fail_fast = fail_fast
                 try:
-                    await engine.run(feed(engine), report, wait=wait)
+                    async with beside(engine):
+                        await engine.run(feed(engine), report, wait=wait)
                 except asyncio.CancelledError:
                     if not stop.requested:
                         raise

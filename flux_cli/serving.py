@@ -1,9 +1,7 @@
 """`flux sandbox`: the miniature service for other programs, with the failures that they will meet."""
 
 import asyncio
-import errno
 import shlex
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -19,6 +17,8 @@ from .session import SANDBOX_SPEED, Session
 from .text import clean, counted, usd
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from .sandbox.app import Service
     from .sandbox.store import Store
 
@@ -38,9 +38,11 @@ def serve_sandbox(session: Session, options: ServerOptions) -> ExitCode:
         for line in documented():
             session.output.result(line)
         return ExitCode.OK
+    from .server import listening_socket
+
     with ExitStack() as kept:
         service = _service(session, options, kept)
-        listener = kept.enter_context(_listener(options))
+        listener = kept.enter_context(listening_socket(options.host, options.port, usual="flux sandbox"))
         asyncio.run(_serve(session, options, service, listener))
         tasks, cost = len(service.store.tasks()), service.store.spent()
     session.output.note(f"stopped: {counted(tasks, 'task')}, {usd(cost)} that nobody paid")
@@ -73,7 +75,7 @@ def _service(session: Session, options: ServerOptions, kept: ExitStack) -> "Serv
         shape=shape,
         result_seconds=expire,
         faults=faults,
-        webhooks=Webhooks(_deliverable(options), faults, _log(session), pause=min(5.0, 15.0 / speed)),
+        webhooks=Webhooks(_deliverable(options), faults, log_of(session), pause=min(5.0, 15.0 / speed)),
     )
 
 
@@ -116,32 +118,18 @@ def _deliverable(options: ServerOptions) -> Callable[[str], bool]:
     return lambda host: host.casefold() in named or (own and is_loopback(host))
 
 
-def _listener(options: ServerOptions) -> socket.socket:
-    """A listening socket. Raises UsageError."""
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    try:
-        return socket.create_server((options.host, options.port), family=family)
-    except OSError as error:
-        where = f"port {options.port} of {clean(options.host, 60)}"
-        if error.errno == errno.EADDRINUSE:
-            hint = "another flux sandbox? --port 0 takes a free one"
-            raise UsageError(f"{where} is taken", hint=hint, money="") from None
-        words = str(error.strerror or error).partition(" (")[0]  # Python adds the address in brackets
-        raise UsageError(f"cannot listen at {where}: {words}", money="") from None
-
-
-async def _serve(session: Session, options: ServerOptions, service: "Service", listener: socket.socket) -> None:
+async def _serve(session: Session, options: ServerOptions, service: "Service", listener: "socket") -> None:
     from .interrupts import Stop
     from .sandbox.app import create_app
     from .sandbox.board import Board
     from .sandbox.front import Front
-    from .sandbox.server import serve
+    from .server import origin_of, serve
 
-    note, stop = _log(session), Stop()
+    note, stop = log_of(session), Stop()
     app = Front(create_app(service, Board(service).routes()), note)
     # First of all: whoever has read the addresses may stop it.
     with stop.on_signals():
-        _announce(session, options, service, listener.getsockname()[1])
+        _announce(session, options, service, origin_of(options.host, listener))
         try:
             await serve(app, listener, stop, note)
         except asyncio.CancelledError:  # a second signal
@@ -149,16 +137,14 @@ async def _serve(session: Session, options: ServerOptions, service: "Service", l
                 raise
 
 
-def _log(session: Session) -> Callable[[str], None]:
+def log_of(session: Session) -> Callable[[str], None]:
     """What takes a line of the log."""
     return lambda line: session.output.note(f"{time.strftime('%H:%M:%S')} {line}")
 
 
-def _announce(session: Session, options: ServerOptions, service: "Service", port: int) -> None:
+def _announce(session: Session, options: ServerOptions, service: "Service", origin: str) -> None:
     """How to reach it: variables ready to copy on stdout, remarks on stderr."""
     output = session.output
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 - a word, not bound
-    origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     key = next(iter(options.keys or []), KEY)
     variables = {"FLUX_BASE_URL": f"{origin}/api/v1", "FLUX_UPLOAD_URL": origin, "PIAPI_API_KEY": key}
     if service.speed != 1:

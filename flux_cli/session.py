@@ -202,11 +202,12 @@ class Session:
         """The exact JSON that is sent for a request; `addresses` are those of its local pictures, by reference."""
         from .wire import Writer, create_body
 
-        secret = self._webhook_secret() if request.webhook else None
+        secret = self.webhook_secret() if request.webhook else None
         writer = Writer(self.settings.text("dialect"), addresses)
         return create_body(request, writer=writer, webhook_secret=secret, debug=self.common.debug)
 
-    def _webhook_secret(self) -> str | None:
+    def webhook_secret(self) -> str | None:
+        """What PiAPI sends along to the webhook; None when it is unset. Raises UsageError."""
         secret = self.environ.get("FLUX_WEBHOOK_SECRET")
         if path := self.settings.get("webhook_secret_file"):
             try:

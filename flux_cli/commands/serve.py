@@ -1,6 +1,8 @@
 """Commands that serve other programs."""
 
+from ..arguments import ListenArguments
 from ..errors import ExitCode
+from ..options import SaveOptions
 from ..sandbox.options import ServerOptions
 from ..session import Session
 
@@ -15,3 +17,18 @@ def sandbox(session: Session, options: ServerOptions) -> ExitCode:
     from ..serving import serve_sandbox
 
     return serve_sandbox(session, options)
+
+
+def listen(session: Session, options: ListenArguments, save: SaveOptions) -> ExitCode:
+    """Receive PiAPI's webhooks, and save the pictures.
+
+    A delivery is a hint: the service is asked before anything is believed, and pictures are saved as by flux wait. For
+    --exec there are FLUX_TASK_ID, FLUX_ENTRY and FLUX_PROMPT, and no shell.
+
+    flux listen -d pictures --webhook-secret-file secret
+
+    flux listen --exec "convert -resize 50%" --forward http://127.0.0.1:9000/done
+    """
+    from ..listening import listen as receive
+
+    return receive(session, options, save)

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..exchange import CUT
 from ..json_value import JsonObject
 from .faults import Fault, parse
 from .rules import CODES, RefusalError
@@ -16,8 +17,6 @@ from .shapes import refusal
 
 FAULT = "flux.fault"
 """Where the scope of a request holds the fault that struck it."""
-CUT = "flux.cut"
-"""The extension of the scope that cuts the connection; ASGI itself has no way to do that."""
 GATEWAY = frozenset({502, 504, *range(520, 531)})
 """Statuses that a gateway answers with, in HTML, when it knows nothing of the service behind it."""
 STATUS_CODES = {401: 1200, 402: 1300, 429: 1400, 503: 1500}

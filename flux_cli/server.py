@@ -1,7 +1,8 @@
-"""The miniature over TCP, by uvicorn, in the running event loop."""
+"""Applications of ours over TCP, by uvicorn, in the running event loop."""
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import socket
@@ -13,9 +14,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..interrupts import DetachedExecutor, Stop
-from ..text import clean
-from .breaking import CUT
+from .errors import UsageError
+from .exchange import CUT
+from .interrupts import DetachedExecutor, Stop
+from .text import clean
 
 BACKLOG = 128
 """Connections that may wait to be taken. asyncio tries as often in a row, also when no file is left to be opened."""
@@ -89,6 +91,27 @@ class _Told(logging.Handler):
         if words != self._last or record.created > self._at + REPEAT_SECONDS:
             self._last, self._at = words, record.created
             self._note(f"server: {clean(words, 300)}")
+
+
+def listening_socket(host: str, port: int, *, usual: str) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one. Raises UsageError; `usual` is who else takes the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        where = f"port {port} of {clean(host, 60)}"
+        if error.errno == errno.EADDRINUSE:
+            hint = f"another {usual}? --port 0 takes a free one"
+            raise UsageError(f"{where} is taken", hint=hint, money="") from None
+        words = str(error.strerror or error).partition(" (")[0]  # Python adds the address in brackets
+        raise UsageError(f"cannot listen at {where}: {words}", money="") from None
+
+
+def origin_of(host: str, listener: socket.socket) -> str:
+    """The origin under which this machine reaches what listens at `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a word, not bound
+    port = listener.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def serve(app: ASGIApp, listener: socket.socket, stop: Stop, note: Callable[[str], None]) -> None:

@@ -1,0 +1,406 @@
+"""`flux listen`: deliveries to webhooks as PiAPI sends them, and as nobody should."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from flux_cli.entry import Entry, State
+from flux_cli.formats import whole_picture
+from flux_cli.json_value import Json, JsonObject
+
+from .conftest import KEY, Flux
+from .servers import Service, serving
+
+SECRET = "hush-hush-hush"
+TASK = {"model": "Qubico/flux1-dev", "task_type": "txt2img", "input": {"prompt": "a cat", "width": 256, "height": 256}}
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Whether something holds, now or within twenty seconds."""
+    deadline = time.monotonic() + 20
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return holds()
+
+
+@dataclass
+class Listener:
+    """A running `flux listen --json`."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        return self.log_file.read_text()
+
+    def deliver(self, body: object, secret: str = SECRET) -> int:
+        """POST to it; gives the status."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"x-webhook-secret": secret} if secret else {}
+        return httpx.post(f"{self.url}hook", content=content, headers=headers, trust_env=False, timeout=30).status_code
+
+    def told(self) -> dict[str, Any]:
+        """The next object that it prints."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, self.log
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def says(self, words: str) -> bool:
+        """Whether its log has these words, now or soon."""
+        return eventually(lambda: words in self.log)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal; gives the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def listen(start: Start, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Listener]]:  # fmt: skip
+    """Starts a listener. It must end well whatever was delivered, and never tell the secret."""
+    running: list[Listener] = []
+    monkeypatch.setenv("FLUX_WEBHOOK_SECRET", SECRET)
+
+    def run(options: str = "") -> Listener:
+        log_file = tmp_path / f"listen-{len(running)}.log"
+        with log_file.open("w") as log:
+            process = start(f"listen --port 0 --json {options}", stderr=log)
+        made = Listener(process, "", log_file)
+        running.append(made)
+        made.url = str(made.told()["url"])
+        return made
+
+    yield run
+    for made in running:
+        if made.process.poll() is None:
+            assert made.stop() == 0
+        assert made.process.stdout
+        printed = made.process.stdout.read()
+        made.process.stdout.close()
+        assert "Traceback" not in made.log
+        assert SECRET not in made.log + printed
+
+
+def submitted(flux: Flux, words: str = "a boat") -> str:
+    """The id of a task that nobody waits for."""
+    return flux(f'gen "{words}" --seed 1 --size 256x256 --no-wait -q').out.strip()
+
+
+def hint(task_id: str, **more: Json) -> JsonObject:
+    """A delivery about a task."""
+    return {"timestamp": 1, "data": {"task_id": task_id, "status": "completed", **more}}
+
+
+def gets(service: Service, prefix: str) -> int:
+    """How often something was asked for."""
+    return sum(request.method == "GET" and request.path.startswith(prefix) for request in service.seen)
+
+
+def test_a_picture_is_saved_as_wait_saves_it_and_once(
+    flux: Flux, service: Service, listen: Callable[..., Listener], entries: Callable[[], list[Entry]]
+) -> None:
+    task, listener = submitted(flux), listen()
+
+    for secret in ("", "wrong", f"{SECRET}x", SECRET[:-1]):
+        assert listener.deliver(hint(task), secret) == 401
+    assert gets(service, "/api/v1/task/") == 0, "a forged delivery has no effect"
+    assert listener.deliver(hint(task)) == 200
+    told = listener.told()
+    assert listener.deliver(hint(task)) == 200
+    assert listener.says("delivered once more")
+
+    assert (told["type"], told["state"], told["task_id"]) == ("outcome", "saved", task)
+    assert told["files"] == [str(Path("a-boat-1.png").absolute())]
+    assert [(entry.task_id, entry.state) for entry in entries()] == [(task, State.SAVED)]
+    assert gets(service, "/pictures/") == 1
+
+
+def test_what_was_saved_before_is_not_saved_again(
+    flux: Flux, service: Service, listen: Callable[..., Listener]
+) -> None:
+    task = submitted(flux)
+    assert flux(f"wait {task} -q").code == 0
+    listener = listen("-d elsewhere")
+    assert listener.deliver(hint(task)) == 200
+    assert listener.says(f"task {task}: saved already")
+    assert gets(service, "/pictures/") == 1
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "processing"])
+def test_nothing_that_a_delivery_says_is_believed(flux: Flux, listen: Callable[..., Listener], status: str) -> None:
+    trap = Recipient()
+    with serving(trap) as origin:
+        listener, task = listen(), submitted(flux)
+        lie = hint(task, status=status, output={"image_url": f"{origin}/evil.png", "image_urls": [f"{origin}/2.png"]})
+        assert listener.deliver(lie) == 200
+        told = listener.told()
+    assert told["state"] == "saved"
+    assert whole_picture(Path("a-boat-1.png").read_bytes()).extension == "png"
+    assert trap.taken == []
+
+
+def test_a_task_from_elsewhere_is_saved_and_a_strangers_is_dropped(
+    service: Service, listen: Callable[..., Listener], entries: Callable[[], list[Entry]]
+) -> None:
+    listener = listen()
+    made = httpx.post(f"{service.origin}/api/v1/task", json=TASK, headers={"X-API-Key": KEY}, trust_env=False)
+    own = made.json()["data"]["task_id"]
+
+    assert listener.deliver(hint("of-a-stranger")) == 200
+    error = listener.told()
+    assert listener.deliver(hint(own)) == 200
+    told = listener.told()
+
+    assert (error["type"], error["error"]["code"]) == ("error", "no_such_task")
+    assert told["files"] == [str(Path(f"{own}.png").absolute())]
+    assert [entry.task_id for entry in entries()] == [own]
+
+
+def test_a_hint_outlives_a_service_that_is_down_for_a_moment(service: Service, listen: Callable[..., Listener]) -> None:
+    listener = listen()
+    made = httpx.post(f"{service.origin}/api/v1/task", json=TASK, headers={"X-API-Key": KEY}, trust_env=False)
+    own = made.json()["data"]["task_id"]
+    service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 2)
+    assert listener.deliver(hint(own)) == 200
+    assert listener.told()["state"] == "saved"
+
+    service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 3)
+    assert listener.deliver(hint("unheard-of")) == 200
+    assert listener.told()["error"]["code"] == "network"
+    assert listener.says("fetch it at no cost, later: flux wait unheard-of")
+
+
+JUNK = {
+    "nothing": (b"", 400),
+    "no JSON": (b"task_id=x", 400),
+    "no UTF-8": (b"\xff\xfe\x00", 400),
+    "no object": (b"[]", 400),
+    "no task": (b'{"data": {}}', 400),
+    "a path for an id": (b'{"data": {"task_id": "../../etc/passwd"}}', 400),
+    "an option for an id": (b'{"data": {"task_id": "x; rm"}}', 400),
+    "a number for an id": (b'{"data": {"task_id": 7}}', 400),
+    "depth": (b"[" * 200_000, 400),
+    "too much": (b" " * (2**20 + 1), 413),
+}
+
+
+def test_junk_is_refused_and_harms_nothing(flux: Flux, service: Service, listen: Callable[..., Listener]) -> None:
+    listener = listen()
+    assert {name: listener.deliver(body) for name, (body, _) in JUNK.items()} == {
+        name: status for name, (_, status) in JUNK.items()
+    }
+    assert httpx.get(listener.url, trust_env=False).status_code == 405
+    port = int(listener.url.rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+        raw.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+        assert raw.recv(64).startswith(b"HTTP/1.1 400 ")
+    with socket.create_connection(("127.0.0.1", port)) as gone:
+        gone.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    assert service.seen == []
+
+    assert listener.deliver(hint(submitted(flux))) == 200
+    assert listener.told()["state"] == "saved"
+    assert "refused: 413 too large" in listener.log
+
+
+RECORD = """
+import json, os, sys
+about = {name: os.environ[name] for name in ("FLUX_TASK_ID", "FLUX_PROMPT")}
+open("ran.txt", "a").write(json.dumps([sys.argv[1:], about]))
+print("its own words")
+sys.exit(3)
+"""
+
+
+def test_a_command_gets_hostile_names_as_they_are_and_no_shell(flux: Flux, listen: Callable[..., Listener]) -> None:
+    Path("record.py").write_text(RECORD)
+    folder = "-x; touch pwned $(touch pwned) `touch pwned` 'q' & *"
+    command = f"{sys.executable} record.py 'two words' $HOME"
+    listener = listen(f"--exec {shlex.quote(command)} -d {shlex.quote(f'./{folder}')}")
+    prompt = "a boat; touch pwned $(touch pwned) \x1b]0;owned\x07 | 'x'"
+    task = flux("gen --from - --seed 1 --size 256x256 --no-wait -q", stdin=prompt).out.strip()
+
+    assert listener.deliver(hint(task)) == 200
+    picture = listener.told()["files"][0]
+    assert listener.says("ended with exit code 3, for ")
+
+    arguments, environ = json.loads(Path("ran.txt").read_text())
+    assert arguments == ["two words", "$HOME", picture]
+    assert Path(picture).parent == Path(folder).absolute()
+    assert (environ["FLUX_TASK_ID"], environ["FLUX_PROMPT"]) == (task, prompt)
+    assert not list(Path().rglob("pwned"))
+    assert listener.says("its own words")
+    assert "\x1b" not in listener.log
+
+
+@dataclass
+class Recipient:
+    """What deliveries are passed on to. `statuses`: what it answers, first to last; then 200."""
+
+    statuses: list[int] = field(default_factory=list)
+    taken: list[tuple[bytes, dict[bytes, bytes]]] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        body = b""
+        while (message := await receive()).get("more_body"):
+            body += message["body"]
+        self.taken.append((body + message["body"], dict(scope["headers"])))
+        status = self.statuses.pop(0) if self.statuses else 200
+        await send({"type": "http.response.start", "status": status, "headers": [(b"location", b"/elsewhere")]})
+        await send({"type": "http.response.body"})
+
+
+def test_deliveries_are_passed_on_as_they_came(flux: Flux, listen: Callable[..., Listener]) -> None:
+    recipient = Recipient([500, 307])
+    with serving(recipient) as origin:
+        listener, tasks = listen(f"--forward {origin}/done?token=t0ken"), [submitted(flux), submitted(flux, "a cat")]
+        body = b' {"data":  {"task_id": "%s", "odd": "\xc3\xa4"}}\n' % tasks[0].encode()
+        assert listener.deliver(b'{"data": {"task_id": "of-a-stranger"}}') == 200
+        assert listener.told()["type"] == "error"
+        assert listener.deliver(body) == 200
+        assert listener.told()["state"] == "saved"
+        assert eventually(lambda: len(recipient.taken) == 3)
+        recipient.statuses += [500, 500, 503]
+        assert listener.deliver(hint(tasks[1])) == 200
+        assert listener.told()["state"] == "saved"
+        assert listener.says(f"could not be passed on to {origin}/done: HTTP 503, 3 times")
+    assert [content for content, _ in recipient.taken[:3]] == [body] * 3
+    assert all(json.loads(content)["data"]["task_id"] == tasks[1] for content, _ in recipient.taken[3:])
+    assert not any(b"x-webhook-secret" in headers or b"x-api-key" in headers for _, headers in recipient.taken)
+    assert "t0ken" not in listener.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_an_idle_listener_well(listen: Callable[..., Listener], number: int) -> None:
+    listener = listen()
+    assert listener.stop(number) == 0
+    assert "interrupted" not in listener.log
+
+
+def test_a_signal_leaves_what_is_in_flight_to_resume(
+    flux: Flux, service: Service, listen: Callable[..., Listener]
+) -> None:
+    task, listener = submitted(flux), listen()
+    service.answer("GET", "/pictures/", *[(502, {}, b"")] * 1000)
+    assert listener.deliver(hint(task)) == 200
+    assert listener.says("trying again")
+    assert listener.stop(signal.SIGINT) == 130
+    assert f"task {task} is paid for and runs on" in listener.log
+
+    service.scripted.clear()
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+
+HANG = """
+import fcntl, time
+held = open("held", "w")
+fcntl.flock(held, fcntl.LOCK_EX)
+print("begun", flush=True)
+time.sleep(600)
+"""
+
+
+def lockable(file: TextIO) -> bool:
+    """Whether nobody holds a lock on the file: the kernel frees it when its holder dies."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def test_a_second_signal_ends_a_command_that_hangs(flux: Flux, listen: Callable[..., Listener]) -> None:
+    Path("hang.py").write_text(HANG)
+    listener = listen(f'--exec "{sys.executable} hang.py"')
+    assert listener.deliver(hint(submitted(flux))) == 200
+    assert listener.says("begun")
+    listener.process.send_signal(signal.SIGINT)
+    assert listener.says("Ctrl-C once more stops it")
+    assert listener.stop(signal.SIGINT) == 0
+    with Path("held").open() as held:
+        assert eventually(lambda: lockable(held)), "the command outlived the listener"
+
+
+def test_enough_is_enough(flux: Flux, listen: Callable[..., Listener]) -> None:
+    Path("slow.py").write_text("import time; time.sleep(0.3); print('it ended')")
+    listener = listen(f'--count 2 --exec "{sys.executable} slow.py"')
+    for words in ("a boat", "a cat"):
+        assert listener.deliver(hint(submitted(flux, words))) == 200
+        assert listener.told()["state"] == "saved"
+    assert listener.process.wait(20) == 0
+    assert listener.log.count("it ended") == 2, "commands under way are waited for"
+
+
+def test_without_a_secret_or_in_the_open_it_warns(
+    flux: Flux, listen: Callable[..., Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLUX_WEBHOOK_SECRET")
+    listener = listen("--host 0.0.0.0")
+    assert listener.says("flux: warning: no webhook secret: ")
+    assert listener.says("flux: warning: 0.0.0.0 can be reached by other machines, without TLS")
+    assert listener.deliver(hint(submitted(flux)), "") == 200
+    assert listener.told()["state"] == "saved"
+
+    Path("secret").write_text(f"{SECRET}\n")
+    strict = listen("--webhook-secret-file secret")
+    assert (strict.deliver(b"{}"), strict.deliver(b"{}", "")) == (400, 401)
+    assert "warning" not in strict.log
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ("--exec no-such-program", "--exec: there is no program no-such-program\n"),
+    ("--exec \"sh 'x\"", "--exec: no closing quotation\n"),
+    ("--exec ''", "--exec: no command\n"),
+    ("--forward http://example.com/", "--forward: http:// is accepted for this machine only; use https://\n"),
+    ("-o fox.png", "-o names one file, and any number of pictures may come\n"),
+    ("--host 203.0.113.7", "cannot listen at port 8518 of 203.0.113.7: "),
+    ("--webhook-secret-file nowhere", "cannot read the webhook secret from nowhere: "),
+    ("--sandbox", "the service inside the program delivers nothing\n"),
+])  # fmt: skip
+def test_what_cannot_be_is_told_at_the_start(flux: Flux, service: Service, options: str, words: str) -> None:
+    result = flux(f"listen {options}")
+    assert result.code == 2
+    assert result.err.startswith(f"flux: {words}")
+
+
+def test_the_readmes_three_programs(tmp_path: Path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    example = readme.partition("## Receive webhooks")[2].partition("```sh\n")[2].partition("```")[0]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    example = example.replace("flux listen", f"flux listen --port {port}").replace(":8518", f":{port}")
+    program = tmp_path / "bin" / "flux"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m flux_cli "$@"\n')
+    program.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", f"set -eo pipefail\n{example}\nwait"],
+        env=environ, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    names = [f"pictures/a-fox-{seed}.png" for seed in (1, 2, 3)]
+    assert sorted(re.findall(r"^pictures/\S+$", done.stdout, re.M)) == names
+    assert all(whole_picture(Path(name).read_bytes()).extension == "png" for name in names)
