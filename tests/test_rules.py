@@ -133,8 +133,9 @@ def evaluations(module: ast.AST) -> Iterator[ast.AST]:
 
 
 ALLOWED: dict[Rule, dict[str, int]] = {
-    posts: {"flux_cli/client.py": 2},  # a task, and an upload
-    http_clients: {"flux_cli/client.py": 2, "flux_cli/downloads.py": 1},
+    # A task and an upload; a delivery that is passed on; and what a server takes.
+    posts: {"flux_cli/client.py": 2, "flux_cli/relaying.py": 1, "flux_cli/receiving.py": 1},
+    http_clients: {"flux_cli/client.py": 2, "flux_cli/downloads.py": 1, "flux_cli/relaying.py": 1},
     submissions: {"flux_cli/submission.py": 1},
     formatting: {},
     unverified: {},
