@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from .config import is_loopback, web_address
+from .config import is_local, web_address
 from .entry import Entry
-from .errors import UsageError
+from .errors import ConfigError, UsageError
 from .interrupts import Sleep
 from .polling import backoff
 from .text import clean
-from .transport import plain_words
+from .transport import environment_settings, plain_words
 
 TRIES = 3
 PATIENCE = 10.0
@@ -69,7 +69,13 @@ class Relay:
             return
         parts = urlsplit(self.address)
         told = ""
-        async with httpx.AsyncClient(trust_env=not is_loopback(parts.hostname or ""), timeout=PATIENCE) as client:
+        try:
+            with environment_settings():
+                client = httpx.AsyncClient(trust_env=not is_local(self.address), timeout=PATIENCE)
+        except ConfigError as error:
+            self.warn(f"the delivery of task {task_id} could not be passed on: {error.message}")
+            return
+        async with client:
             for attempt in range(1, TRIES + 1):
                 told = await self._posted(client, self.address, body)
                 if not told:
