@@ -25,8 +25,11 @@ from flux_cli.sandbox.breaking import Faults
 from flux_cli.sandbox.drawing.poster import draw
 from flux_cli.sandbox.faults import EXAMPLES, KINDS, PARAMETERS, TARGETS, documented, parse
 
-from .conftest import KEY, Flux
+from .conftest import Flux
 from .servers import serving
+
+KEY = "a-sandbox-key-0123456789abcdef"
+"""No secret: it stands on command lines."""
 
 GEN = 'gen "a boat" --seed 1 --size 256x256 --overwrite -q'
 TASK = {"model": "Qubico/flux1-dev", "task_type": "txt2img", "input": {"prompt": "a cat", "width": 256, "height": 256}}
