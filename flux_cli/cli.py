@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from . import __version__
 from .errors import ExitCode, FluxError, InterruptError, UsageError
+from .instant import TOUR
 from .options import CommonOptions, LookOptions, expand
 from .output import Mode, Output
 from .session import Session
@@ -180,9 +181,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller: `flux ... >&-`
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
-    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    arguments = list(sys.argv[1:] if argv is None else argv)
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
+    if not arguments:
+        output.result(TOUR.rstrip())
+        return ExitCode.OK
     arguments = _priced(arguments)
     try:
         if (words := _asked_as_data(arguments)) is not None:

@@ -1,4 +1,4 @@
-"""Answers that need nothing of the program: its version, its help, and what shells ask for completion.
+"""Answers that need nothing of the program: its version, its help, a first tour, and what shells ask for completion.
 
 Building the program with Typer takes six times as long as starting Python; these texts were written beforehand.
 Nothing but `os` is imported here.
@@ -11,6 +11,20 @@ from . import __version__
 PACKAGE = os.path.dirname(__file__)
 SCRIPTS = {"bash": "flux.bash", "zsh": "_flux", "fish": "flux.fish", "powershell": "flux.ps1"}
 """The completion script of each shell, named as the shell wants it."""
+TOUR = """\
+flux makes pictures from words, with PiAPI's hosted Flux service.
+
+  flux gen "a red fox in the snow" --sandbox   try it: free, offline, no key
+  flux login                                   store your PiAPI key
+  flux gen "a red fox in the snow"             a picture, for $0.015
+  flux gen --from prompts.txt --max-cost 5     one for each line of a file
+  flux edit photo.jpg "as a watercolour"       a picture from a picture
+  flux history                                 what was asked for and paid
+  flux doctor                                  what is wrong, what to type next
+
+All commands: flux --help       All about one: flux gen --help
+"""
+"""What `flux` alone prints."""
 WIDTH = 80
 """Columns that the pages need; a narrower terminal gets them from Typer."""
 
@@ -26,7 +40,9 @@ def answer(arguments: list[str]) -> bytes | None:
             return complete(what, words).encode()
         case ["completions", shell] if shell in SCRIPTS:
             return script(shell)
-        case [] | [*_, "-h" | "--help"]:
+        case []:
+            return TOUR.encode()
+        case [*_, "-h" | "--help"]:
             return _page(arguments[:-1])
         case _:
             return None

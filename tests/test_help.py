@@ -14,7 +14,7 @@ from flux_cli import __version__
 from flux_cli.cli import COMMANDS, CONFIG_COMMANDS, MAIN_VARIABLES, build
 from flux_cli.documents.tree import read
 from flux_cli.errors import ExitCode
-from flux_cli.instant import answer
+from flux_cli.instant import TOUR, answer
 from flux_cli.pages import ROOT, kept, written
 from flux_cli.variables import VARIABLES
 
@@ -32,7 +32,7 @@ def test_the_pages_are_what_the_program_says(monkeypatch: pytest.MonkeyPatch) ->
     assert kept() == written()
 
 
-@pytest.mark.parametrize("line", ["--version", "", "--help", "gen -h", "config set --help"])
+@pytest.mark.parametrize("line", ["--version", "--help", "gen -h", "config set --help"])
 def test_help_and_version_are_answered_without_the_program(line: str) -> None:
     script = "import sys; from flux_cli.__main__ import run; sys.argv[1:] = sys.argv[1].split();"
     script += "import os; leave, os._exit = os._exit, lambda code: (print('typer' in sys.modules), leave(code)); run()"
@@ -53,7 +53,7 @@ def test_no_summary_of_a_command_is_cut() -> None:
     assert "..." not in (FOLDER / "flux.txt").read_text().partition("Make pictures:")[2]
 
 
-@pytest.mark.parametrize("line", ["", "--help", *(f"{line} --help" for line in LINES)])
+@pytest.mark.parametrize("line", ["--help", *(f"{line} --help" for line in LINES)])
 def test_help_fits_a_terminal_and_explains_everything(flux: Flux, line: str) -> None:
     result = flux(line)
 
@@ -175,3 +175,11 @@ def test_help_as_data_of_one_command(flux: Flux, line: str, command: str) -> Non
 def test_what_was_meant_is_said(flux: Flux, line: str, meant: str) -> None:
     result = flux(line)
     assert (result.code, meant in result.err) == (2, True), result.err
+
+
+def test_flux_alone_shows_a_tour(flux: Flux) -> None:
+    """With and without the program the same; each line of it is one that works."""
+    assert answer([]) == flux("").out.encode()
+    assert max(map(len, TOUR.splitlines())) <= 80
+    for line in re.findall(r"^  flux (\w+)", TOUR, re.MULTILINE):
+        assert line in COMMANDS
