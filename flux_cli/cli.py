@@ -109,7 +109,7 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
                 return error.exit_code
             except KeyboardInterrupt:
                 # Here, for Typer would end it without a word.
-                failure = InterruptError("interrupted; nothing was sent", signal_number=2)
+                failure = _interrupted(session)
                 session.output.failure(failure)
                 return failure.exit_code
             except BrokenPipeError:
@@ -121,6 +121,12 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
     run_command.__annotations__ = {}
     run_command.__doc__ = function.__doc__
     return run_command
+
+
+def _interrupted(session: Session) -> InterruptError:
+    if session.begun:  # and ended but for the last words, for until then a signal is heeded in order
+        return InterruptError("interrupted", signal_number=2, hint="see what is paid for: flux history")
+    return InterruptError("interrupted; nothing was sent", signal_number=2)
 
 
 def _priced(arguments: list[str]) -> list[str]:

@@ -32,6 +32,7 @@ class Stop:
     def __init__(self) -> None:
         self.signal_number: int | None = None
         self._event = asyncio.Event()
+        self._main: asyncio.Task[Any] | None = None
 
     @property
     def requested(self) -> bool:
@@ -72,20 +73,32 @@ class Stop:
                 task.cancel()
                 await asyncio.wait({task})
 
+    def run(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """As `asyncio.run`: the first signal meanwhile requests a stop, the second cancels `work`; then None."""
+
+        async def led() -> T | None:
+            self._main = asyncio.current_task()
+            try:
+                return await work
+            except asyncio.CancelledError:
+                if not self.requested:
+                    raise
+                return None
+            finally:
+                self._main = None
+
+        with self._on_signals():
+            return asyncio.run(led())
+
     @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """While inside: the first signal requests a stop, the second cancels the current task."""
-        loop, main = asyncio.get_running_loop(), asyncio.current_task()
-        assert main is not None
-
-        def received(number: int) -> None:
-            if self.requested:
-                main.cancel()
-            else:
-                self.request(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
-
+    def _on_signals(self) -> Iterator[None]:
+        # Around the making and the closing of the loop too: Ctrl-C would tear them apart.
         def handler(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(received, number)
+            told = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
+            if main := self._main:
+                main.get_loop().call_soon_threadsafe(lambda: main.cancel() if self.requested else self.request(told))
+            else:
+                self.request(told)
 
         previous = {number: signal.getsignal(number) for number in SIGNALS}
         try:

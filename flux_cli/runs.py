@@ -90,7 +90,8 @@ def run_feed(
                 begun[item.id] = item
             yield item
 
-    asyncio.run(_run(session, noted, total, report, stop, wait, fail_fast, new, beside or (lambda _: nullcontext())))
+    session.begun = True
+    stop.run(_run(session, noted, total, report, stop, wait, fail_fast, new, beside or (lambda _: nullcontext())))
     untold = [session.journal.get(name) or entry for name, entry in begun.items()]
     unsent = [entry for entry in untold if entry.state is State.PLANNED]
     running = [entry for entry in untold if entry.state is not State.PLANNED]
@@ -140,18 +141,12 @@ async def _run(
     beside: Beside,
 ) -> None:
     asyncio.get_running_loop().set_default_executor(DetachedExecutor())
-    # First of all: a signal while the rest is being made must not look like one during a submission.
-    with stop.on_signals():
-        async with session.client() as client, session.downloader() as downloader:
-            with session.output.progress(total) as listener:
-                engine = new_engine(session, client, downloader, listener, stop, 0.0 if new else session.cache_seconds)
-                engine.fail_fast = fail_fast
-                try:
-                    async with beside(engine):
-                        await engine.run(feed(engine), report, wait=wait)
-                except asyncio.CancelledError:
-                    if not stop.requested:
-                        raise
+    async with session.client() as client, session.downloader() as downloader:
+        with session.output.progress(total) as listener:
+            engine = new_engine(session, client, downloader, listener, stop, 0.0 if new else session.cache_seconds)
+            engine.fail_fast = fail_fast
+            async with beside(engine):
+                await engine.run(feed(engine), report, wait=wait)
 
 
 def pictures_sent(session: Session, request: TaskRequest) -> list[str]:

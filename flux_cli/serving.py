@@ -1,6 +1,5 @@
 """`flux sandbox`: the miniature service for other programs, with the failures that they will meet."""
 
-import asyncio
 import shlex
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from .text import clean, counted, usd
 if TYPE_CHECKING:
     from socket import socket
 
+    from .interrupts import Stop
     from .sandbox.app import Service
     from .sandbox.store import Store
 
@@ -38,12 +38,14 @@ def serve_sandbox(session: Session, options: ServerOptions) -> ExitCode:
         for line in documented():
             session.output.result(line)
         return ExitCode.OK
+    from .interrupts import Stop
     from .server import listening_socket
 
     with ExitStack() as kept:
         service = _service(session, options, kept)
         listener = kept.enter_context(listening_socket(options.host, options.port, usual="flux sandbox"))
-        asyncio.run(_serve(session, options, service, listener))
+        stop = Stop()
+        stop.run(_serve(session, options, service, listener, stop))  # at once: whoever reads the addresses may stop it
         tasks, cost = len(service.store.tasks()), service.store.spent()
     session.output.note(f"stopped: {counted(tasks, 'task')}, {usd(cost)} that nobody paid")
     return ExitCode.OK
@@ -118,23 +120,18 @@ def _deliverable(options: ServerOptions) -> Callable[[str], bool]:
     return lambda host: host.casefold() in named or (own and is_loopback(host))
 
 
-async def _serve(session: Session, options: ServerOptions, service: "Service", listener: "socket") -> None:
-    from .interrupts import Stop
+async def _serve(
+    session: Session, options: ServerOptions, service: "Service", listener: "socket", stop: "Stop"
+) -> None:
     from .sandbox.app import create_app
     from .sandbox.board import Board
     from .sandbox.front import Front
     from .server import origin_of, serve
 
-    note, stop = log_of(session), Stop()
+    note = log_of(session)
     app = Front(create_app(service, Board(service).routes()), note)
-    # First of all: whoever has read the addresses may stop it.
-    with stop.on_signals():
-        _announce(session, options, service, origin_of(options.host, listener))
-        try:
-            await serve(app, listener, stop, note)
-        except asyncio.CancelledError:  # a second signal
-            if not stop.requested:
-                raise
+    _announce(session, options, service, origin_of(options.host, listener))
+    await serve(app, listener, stop, note)
 
 
 def log_of(session: Session) -> Callable[[str], None]:

@@ -58,6 +58,7 @@ class Session:
         self.common, self.environ = common, environ
         self._open = ExitStack()
         self.stdin_read = False
+        self.begun = False  # tasks are under way, or were
         self.passed: dict[str, str] = {}  # addresses that stand for local pictures, and their references
         self._given = {**given, **common.settings()}
         self.stdin = stdin or sys.stdin
