@@ -24,7 +24,7 @@ from .json_value import JsonObject, number_at, object_at, text_at
 from .replies import Reply, read_reply, seen_task_id, told, without_secrets
 from .task import Task
 from .text import clean
-from .transport import Response, environment_settings, is_untrusted, plain_words, retry_after, server_clock
+from .transport import Response, environment_settings, in_time, is_untrusted, plain_words, retry_after, server_clock
 
 USER_AGENT = f"piapi-flux/{__version__}"
 REPLY_BYTES = 32 * 2**20
@@ -115,7 +115,7 @@ class PiAPIClient:
             self._options["verify"] = httpx.create_ssl_context()
         # A reused connection may be stale, and its reset cannot be told from a lost answer: one POST a connection.
         self._posts = httpx.AsyncClient(
-            **{**self._options, "timeout": httpx.Timeout(30.0, connect=10.0, read=POST_SECONDS)},
+            **{**self._options, "timeout": httpx.Timeout(30.0, connect=10.0, read=None)},  # `create` has its own
             trust_env=not is_local(base_url),
             limits=httpx.Limits(max_keepalive_connections=0),
         )
@@ -157,9 +157,8 @@ class PiAPIClient:
                 departed = True
 
         try:
-            async with asyncio.timeout(POST_SECONDS):
-                url, options = f"{self._base}/task", {"content": body, "headers": JSON, "extensions": {"trace": watch}}
-                response = await self._exchange(self._posts, "POST", url, arrived, **options)
+            url, options = f"{self._base}/task", {"content": body, "headers": JSON, "extensions": {"trace": watch}}
+            response = await in_time(self._exchange(self._posts, "POST", url, arrived, **options), POST_SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             # In-process there is no trace to tell, and nothing that fails before it is sent.
             seen_id = seen_task_id(without_secrets(arrived, self._secrets))

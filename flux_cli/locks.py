@@ -17,11 +17,16 @@ if sys.platform == "win32":
 
     def _take(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    _share = _take  # there are no shared ones
 else:
     import fcntl
 
     def _take(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _share(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
@@ -72,11 +77,17 @@ class Lock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock at `path`. A lock file that is gone is not held."""
-    if not path.exists():
+    """Whether a living process holds the lock at `path`. A lock file that is gone is not held; a dead one's goes."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError:
         return False
-    lock = Lock.take(path)
-    if lock is None:
+    try:
+        _share(descriptor)  # two that look at the same moment must not take each other for the holder
+    except OSError:
         return True
-    lock.release()
+    finally:
+        os.close(descriptor)
+    with contextlib.suppress(OSError):
+        path.unlink()
     return False

@@ -1,6 +1,7 @@
 """The one writer to stdout and stderr. stdout carries results only; everything else goes to stderr."""
 
 import codecs
+import errno
 import json
 import os
 import shutil
@@ -190,8 +191,11 @@ class Output:
             if stream is self._stdout:
                 raise
         except (OSError, ValueError) as error:
-            if stream is self._stdout:
-                raise DiskError(f"cannot write to stdout: {error}", hint="see what is on disk: flux history") from error
+            if stream is not self._stdout:
+                return
+            if getattr(error, "errno", None) == errno.EIO:  # a terminal that was closed: nobody reads it either
+                raise BrokenPipeError from error
+            raise DiskError(f"cannot write to stdout: {error}", hint="see what is on disk: flux history") from error
 
     @contextmanager
     def _aside(self) -> Iterator[None]:

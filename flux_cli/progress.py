@@ -1,5 +1,6 @@
 """What a person sees while tasks run: a live view on a terminal, one plain line a change everywhere else."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -159,7 +160,8 @@ class LiveProgress:
     def pause(self) -> None:
         """Take the view off the terminal."""
         if self._live:
-            self._live.stop()
+            with contextlib.suppress(OSError):  # a terminal that was closed must not break what is under way
+                self._live.stop()
 
     def resume(self) -> None:
         """Bring the view back, below what was written meanwhile."""
@@ -174,7 +176,8 @@ class LiveProgress:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._live.start()
+        with contextlib.suppress(OSError):
+            self._live.start()
 
 
 Progress = PlainProgress | LiveProgress

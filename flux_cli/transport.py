@@ -1,18 +1,23 @@
 """What came over the connection, or what became of it, in plain words."""
 
+import asyncio
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 
 import httpx
 
 from .errors import ConfigError
 
+T = TypeVar("T")
 LONGEST_RETRY_AFTER = 300.0
+WAKING_SECONDS = 1.0
+"""What a process that was suspended has to read what came meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,29 @@ def environment_settings() -> Iterator[None]:
             f"the proxy or certificate settings of the environment cannot be used ({type(error).__name__})",
             hint="see HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE; SOCKS proxies are not supported",
         ) from None
+
+
+async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """The result of `work`; TimeoutError when it takes longer.
+
+    Unlike `asyncio.timeout` it does not throw away what is there already: a process that was suspended (Ctrl-Z) until
+    the time was over finds both, and the answer may be the id of a paid task.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        for patience in (seconds, WAKING_SECONDS):
+            await asyncio.wait({task}, timeout=patience)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    except asyncio.CancelledError:
+        if task.done() and not task.cancelled():
+            return task.result()
+        raise
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -54,10 +54,11 @@ class Watcher:
         """
         started, already = self.clock(), max(0.0, time.time() - (entry.accepted or time.time()))
         deadline, schedule, streaks = started + self.timeout, self.durations.schedule(entry), _Streaks()
-        wait = 0.0
+        wait, late = 0.0, started >= deadline
         while True:
             if task is None:
                 await self.sleep(max(0.0, min(wait, deadline - self.clock())))
+                late = self.clock() >= deadline
                 task, wait = await self._look(entry, streaks)
             elapsed = self.clock() - started + already
             if task is not None:
@@ -66,8 +67,9 @@ class Watcher:
                     return ended, task
                 entry, task, streaks.running = self._noted(entry, task), None, elapsed
                 wait = schedule.step(elapsed)
-            # Checked after a look, so that a suspended machine looks once more before it gives up.
-            if self.clock() >= deadline:
+            # The last look is begun when the time is over: a machine that was suspended in the midst of an earlier one
+            # knows only how the task was before that.
+            if late:
                 raise still_running(entry, self.timeout)
 
     async def _look(self, entry: Entry, streaks: _Streaks) -> tuple[Task | None, float]:
