@@ -1,0 +1,194 @@
+"""Signals at every stage, as users, shells and closing terminals send them: what is paid for is never lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from .crashing import World, world
+from .moments import Life, Moment, gets, holds, sleeps
+from .test_promises import POST, refusal, wait_until
+from .warm import ERR, Warm, warm
+
+if sys.platform == "win32":
+    pytest.skip("the signals of Unix", allow_module_level=True)
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+SECONDS = 5.0
+"""In which a process must end that polls or downloads. Two are promised; a busy machine is slower."""
+FLUX = f"{sys.executable} -m flux_cli"
+Runners = tuple[Warm, Warm]
+
+
+@pytest.fixture(scope="module")
+def runners() -> Iterator[Runners]:
+    with warm() as one, warm() as other:
+        yield one, other
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with world(tmp_path, monkeypatch) as found:
+        yield found
+
+
+def said(here: World, runner: Warm, words: list[str], life: Life, number: int) -> str:
+    """What a run that gets a signal says on stderr; it must end soon, and with the signal's code."""
+    order = here.start(runner, words, life)
+    assert here.end(runner, order) == CODES[signal.Signals(number)]
+    assert life.happened, "it never came to that"
+    assert time.monotonic() - life.happened < SECONDS
+    return (Path(order.folder) / ERR).read_text()
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_at_every_stage(here: World, runners: Runners, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (256, 256), "red").save(here.root / "photo.png")
+    here.command = f"edit {here.root / 'photo.png'}"
+    stages: dict[str, tuple[Moment, float, bool]] = {
+        "uploading": (("upload", "arrived"), 0.0, True),
+        "submitting": (("create", "done"), 0.0, False),
+        "sleeping": (("create", "answered"), 0.3, False),
+        "looking": (("look", "arrived"), 0.0, True),
+        "downloading": (("picture", "half"), 0.0, True),
+    }
+    for stage, (moment, after, held) in stages.items():
+        monkeypatch.setenv("FLUX_TIME_SCALE", "1" if stage == "sleeping" else "0.002")
+        life = Life(moment, gets(number, after, held))
+        words = said(here, runners[0], here.batch([stage]), life, number)
+        paid = [task for task, prompt in here.charged().items() if prompt == stage]
+        life.over = True
+        if stage == "uploading":
+            assert (paid, "interrupted; nothing was sent" in words) == ([], True), words
+        else:
+            assert f"flux: interrupted; task {paid[0]} is paid for and runs on" in words, words
+            assert "fetch it at no cost: flux resume" in words
+    here.finish(runners[0])
+    assert here.faults == []
+
+
+@pytest.mark.parametrize(
+    ("when", "words", "paid"),
+    [
+        ("interrupted_at_once", "flux: interrupted", 0),
+        ("interrupted_at_the_end", "flux: interrupted\n      see what is paid for: flux history", 1),
+    ],
+)
+def test_a_signal_before_and_after_all_stages(here: World, runners: Runners, when: str, words: str, paid: int) -> None:
+    """What is said of money is true then, too, and nothing falls apart."""
+    order = here.start(runners[0], here.batch(["boat"]), broken=when)
+    assert here.end(runners[0], order) == 130
+    err = (Path(order.folder) / ERR).read_text()
+    assert words in err
+    assert "nothing was sent" not in err or not paid
+    assert not {"Traceback", "RuntimeWarning:"} & set(err.split())
+    assert len(here.charged()) == paid
+    here.finish(runners[0])
+    assert here.faults == []
+
+
+def test_a_signal_while_a_busy_service_is_waited_for(here: World, runners: Runners) -> None:
+    here.service.answer(*POST, refusal(429, 1400, **{"retry-after": "60"}))
+    life = Life(("create", "answered"), gets(signal.SIGTERM, 0.2))
+    words = said(here, runners[0], here.batch(["boat"]), life, signal.SIGTERM)
+    life.over = True
+    assert "nothing was sent" in words
+    assert here.charged() == {}
+    here.finish(runners[0])
+    assert here.faults == []
+
+
+def test_a_signal_while_a_place_is_waited_for(here: World, runners: Runners) -> None:
+    one, other = runners
+    life = Life(("look", "arrived"), holds)
+    first = here.start(one, [*here.batch(["holder"]), "-j", "1"], life)
+    wait_until(lambda: life.happened > 0)
+    waiting = Life()
+    second = here.start(other, [*here.batch(["waiting"]), "-j", "1"], waiting)
+    wait_until(lambda: "as many tasks run as" in (Path(second.folder) / ERR).read_text())
+    os.kill(waiting.process, signal.SIGINT)
+    assert here.end(other, second) == 130
+    assert "nothing was sent" in (Path(second.folder) / ERR).read_text()
+    life.over = True
+    assert here.end(one, first) == 0
+    here.finish(one)
+    assert here.faults == []
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGINT, "{flux} >../out 2>&1 & echo $!; wait $!"),
+        (signal.SIGHUP, "nohup {flux} >../out 2>&1 & echo $!; wait $!"),
+    ],
+)
+def test_a_signal_that_the_caller_ignores_stays_ignored(here: World, runners: Runners, number: int, line: str) -> None:
+    life = here.life = Life(("look", "arrived"), gets(number, held=False))
+    command = " ".join([FLUX, *here.batch(["boat"])])
+    with subprocess.Popen(["sh", "-c", line.format(flux=command)], stdout=subprocess.PIPE, text=True) as sh:
+        assert sh.stdout is not None
+        life.process = int(sh.stdout.readline())
+        assert sh.wait(60) == 0, (here.root / "out").read_text()
+    assert life.happened
+    here.finish(runners[0])
+    assert here.faults == []
+
+
+ON_ITS_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Takes the terminal on stdin as one's own: its owner gets SIGHUP when it is closed."""
+
+
+@pytest.mark.parametrize("moment", [("create", "done"), ("look", "arrived"), ("picture", "half")])
+def test_a_terminal_that_is_closed(
+    here: World, runners: Runners, moment: Moment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The live view, results and remarks have nowhere to go: that loses nothing, and no answer to a POST."""
+    monkeypatch.setenv("TERM", "xterm")
+    life = here.life = Life(moment, holds, process=-1)
+    keyboard, terminal = os.openpty()
+    command = [sys.executable, "-c", ON_ITS_TERMINAL, *FLUX.split(), *here.batch(["boat", "ship"]), "--debug"]
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    wait_until(lambda: life.happened > 0)
+    os.close(keyboard)
+    life.over = True
+    assert process.wait(SECONDS) in (141, 143)
+    here.finish(runners[0])
+    assert here.faults == []
+
+
+def test_a_reader_that_goes_away(here: World, runners: Runners) -> None:
+    line = f"{' '.join([FLUX, *here.batch(['one', 'two', 'three'])])} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 141, done.stderr
+    assert "Traceback" not in done.stderr
+    here.finish(runners[0])
+    assert here.faults == []
+
+
+def test_one_that_was_suspended_looks_once_more(
+    tmp_path: Path, runners: Runners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its deadline has passed, and the answer that waits for it is an old one: the task still ran."""
+    with world(tmp_path, monkeypatch, speed=20.0) as here:
+        life = Life(("look", "done"), sleeps(1.5))
+        assert here.run(runners[0], [*here.batch(["boat"]), "--timeout", "1"], life) == 0
+        assert life.happened
+        here.finish(runners[0])
+        assert here.faults == []
+
+
+def test_the_answer_to_a_post_is_there_when_one_wakes_up(here: World, runners: Runners) -> None:
+    """It came in time, and nobody could read it until its time was over."""
+    life = Life(("create", "done"), sleeps(1.0))
+    assert here.run(runners[0], here.batch(["boat"]), life, broken="impatient") == 0
+    here.finish(runners[0])
+    assert here.faults == []
