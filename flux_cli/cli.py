@@ -191,7 +191,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
     if not arguments:
-        output.result(TOUR.rstrip())
+        for line in TOUR.splitlines():
+            output.result(line)
         return ExitCode.OK
     arguments = _priced(arguments)
     try:
