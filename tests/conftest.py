@@ -4,6 +4,7 @@ import io
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from flux_cli.png import texts_in
 
 from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
 from .servers import BreakingProxy, Service, breaking, miniature
+
+# A run that a shell started in the background ignores Ctrl-C, and so would every program that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KEY = "test-key-0123456789abcdef"
 WEBHOOK_SECRET = "hook-secret-0123456789abcdef"

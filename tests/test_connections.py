@@ -24,6 +24,7 @@ OFFLINE = [
     "gne x",
     "models",
     "models --for commercial,fast",
+    "doctor --offline",
     "history",
     "history --json",
     "cost",
@@ -68,7 +69,17 @@ def test_what_needs_no_connection_makes_none(flux: Flux, monkeypatch: pytest.Mon
         monkeypatch.delenv("PIAPI_API_KEY", raising=False)
     assert Path("made.png").exists()
     asked = {line.split()[0] for line in OFFLINE if line}
-    assert set(COMMANDS) - asked <= {"lora", "controlnet", "redux", "outpaint", "status", "wait", "settle", "sandbox"}
+    assert set(COMMANDS) - asked <= {
+        "lora",
+        "controlnet",
+        "redux",
+        "outpaint",
+        "status",
+        "wait",
+        "settle",
+        "sandbox",
+        "listen",
+    }
 
 
 def test_what_needs_a_connection_makes_no_other(flux: Flux, service: Service, public: PublicNetwork) -> None:
