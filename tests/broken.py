@@ -100,8 +100,8 @@ def saved_before_it_is_there() -> None:
 
 
 def impatient() -> None:
-    """No fault: a POST gets half a second, so that a test need not wait for minutes."""
-    client.POST_SECONDS = 0.5
+    """No fault: a POST gets a second, so that a test need not wait for minutes."""
+    client.POST_SECONDS = 1.0
 
 
 def interrupted_at_the_end() -> None:

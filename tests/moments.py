@@ -34,15 +34,20 @@ class Life:
         self.moments.append((moment[0], moment[1]))
         if not self.happened and self.at in (moment, len(self.moments)):
             self.happened = time.monotonic()
-            while not self.process:  # noqa: ASYNC110 - the request was faster than the news of its process
-                await asyncio.sleep(0.001)
             await self.happens(self)
+
+    async def victim(self) -> int:
+        """The process, of which the request may be faster than the news."""
+        while not self.process:  # noqa: ASYNC110 - the test sets it in another thread
+            await asyncio.sleep(0.001)
+        return self.process
 
 
 async def dies(life: Life) -> None:
-    """It is killed, when it has had the time to take what was sent; nothing that it does comes after this."""
-    await asyncio.sleep(0.05 if life.moments[-1][1] in ("half", "answered") else 0)
-    kill(life.process)
+    """It is killed, and nothing that it does comes after this."""
+    if life.moments[-1] == ("picture", "half"):
+        await asyncio.sleep(0.15)  # until it has that half, and has written it wherever it does
+    kill(await life.victim())
 
 
 async def holds(life: Life) -> None:
@@ -56,7 +61,7 @@ def gets(number: int, after: float = 0.0, held: bool = True) -> Callable[[Life],
 
     async def signalled(life: Life) -> None:
         await asyncio.sleep(after)
-        os.kill(life.process, number)
+        os.kill(await life.victim(), number)
         await (holds(life) if held else asyncio.sleep(0.2))
 
     return signalled
@@ -66,8 +71,9 @@ def sleeps(seconds: float) -> Callable[[Life], Awaitable[None]]:
     """It is suspended for so many seconds, and finds the answer when it wakes up."""
 
     async def suspended(life: Life) -> None:
-        os.kill(life.process, signal.SIGSTOP)
-        asyncio.get_running_loop().call_later(seconds, os.kill, life.process, signal.SIGCONT)
+        process = await life.victim()
+        os.kill(process, signal.SIGSTOP)
+        asyncio.get_running_loop().call_later(seconds, os.kill, process, signal.SIGCONT)
 
     return suspended
 

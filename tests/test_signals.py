@@ -152,7 +152,7 @@ def test_a_terminal_that_is_closed(
 ) -> None:
     """The live view, results and remarks have nowhere to go: that loses nothing, and no answer to a POST."""
     monkeypatch.setenv("TERM", "xterm")
-    life = here.life = Life(moment, holds, process=-1)
+    life = here.life = Life(moment, holds)
     keyboard, terminal = os.openpty()
     command = [sys.executable, "-c", ON_ITS_TERMINAL, *FLUX.split(), *here.batch(["boat", "ship"]), "--debug"]
     process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
@@ -188,7 +188,7 @@ def test_one_that_was_suspended_looks_once_more(
 
 def test_the_answer_to_a_post_is_there_when_one_wakes_up(here: World, runners: Runners) -> None:
     """It came in time, and nobody could read it until its time was over."""
-    life = Life(("create", "done"), sleeps(1.0))
+    life = Life(("create", "done"), sleeps(1.5))
     assert here.run(runners[0], here.batch(["boat"]), life, broken="impatient") == 0
     here.finish(runners[0])
     assert here.faults == []
