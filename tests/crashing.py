@@ -45,8 +45,8 @@ class World:
         self.prompts: list[str] = []
         self.faults: list[str] = []
         self.excused: set[str] = set()
-        self.life = Life()
-        self.lives = 0
+        self.lives = [Life()]
+        self.runs = 0
         self._whole = set[Path]()
 
     # --- runs ------------------------------------------------------------------------------------------------
@@ -61,15 +61,19 @@ class World:
 
     def start(self, runner: Warm, words: Sequence[str], life: Life | None = None, **death: Any) -> Order:
         """Start a run, and let its requests lead this life. death: as `Order` has it."""
-        self.lives += 1
-        folder = self.root / f"run{self.lives}"
+        self.runs += 1
+        folder = self.root / f"run{self.runs}"
         folder.mkdir()
         for name in (OUT, ERR):
             (folder / name).touch()  # it may be killed before it writes anything
         order = Order([*words], str(folder), **death)
-        self.life = life or Life()
-        self.life.process = runner.start(order)
+        self.led_by(life or Life()).process = runner.start(order)
         return order
+
+    def led_by(self, life: Life) -> Life:
+        """Let the requests that come from now on lead this life."""
+        self.lives.append(life)
+        return life
 
     def end(self, runner: Warm, order: Order) -> int:
         """Wait for the end of a run, and check what must hold after it, however it ended; gives its exit code."""
@@ -184,7 +188,7 @@ def world(root: Path, settings: pytest.MonkeyPatch, *, speed: float = 1000.0) ->
     with closing(Store(root / "service.db")) as store, closing(Store(root / "service.db")) as view:
         found = World(root, Service(view))
         app = found.service.wrap(create_app(Rules(store, speed=speed)))
-        with serving(taken_apart(app, lambda: found.life, found.arrived)) as origin:
+        with serving(taken_apart(app, lambda: found.lives[-1], found.arrived)) as origin:
             settings.chdir(found.work)
             settings.setenv("FLUX_HOME", str(root / "home"))
             settings.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
@@ -194,4 +198,8 @@ def world(root: Path, settings: pytest.MonkeyPatch, *, speed: float = 1000.0) ->
             # Nothing here is https, and to read certificates takes a third of a run.
             settings.delenv("SSL_CERT_FILE", raising=False)
             settings.setenv("SSL_CERT_DIR", str(root))
-            yield found
+            try:
+                yield found
+            finally:
+                for life in found.lives:  # the server waits for what is held, also when a test has failed
+                    life.over = True

@@ -129,7 +129,7 @@ def test_a_signal_while_a_place_is_waited_for(here: World, runners: Runners) -> 
     ],
 )
 def test_a_signal_that_the_caller_ignores_stays_ignored(here: World, runners: Runners, number: int, line: str) -> None:
-    life = here.life = Life(("look", "arrived"), gets(number, held=False))
+    life = here.led_by(Life(("look", "arrived"), gets(number, held=False)))
     command = " ".join([FLUX, *here.batch(["boat"])])
     with subprocess.Popen(["sh", "-c", line.format(flux=command)], stdout=subprocess.PIPE, text=True) as sh:
         assert sh.stdout is not None
@@ -152,7 +152,7 @@ def test_a_terminal_that_is_closed(
 ) -> None:
     """The live view, results and remarks have nowhere to go: that loses nothing, and no answer to a POST."""
     monkeypatch.setenv("TERM", "xterm")
-    life = here.life = Life(moment, holds)
+    life = here.led_by(Life(moment, holds))
     keyboard, terminal = os.openpty()
     command = [sys.executable, "-c", ON_ITS_TERMINAL, *FLUX.split(), *here.batch(["boat", "ship"]), "--debug"]
     process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -58,7 +58,8 @@ class Warm:
     def start(self, order: Order) -> int:
         """Start a run; gives the id of its process."""
         if self._child is not None:  # a test that failed has left it
-            os.kill(self._child, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
             self.wait()
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asdict(order)) + "\n")
@@ -93,6 +94,7 @@ def fork_on_order() -> None:
     """Fork once for each order on stdin, and tell the child's id and its end."""
     for module in IMPORTED:
         import_module(module)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and would be in every run
     for line in sys.stdin:
         order = Order(**json.loads(line))
         child = os.fork()
