@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             no_secret(path.read_bytes(), str(path))
             if path.suffix.lower() == ".png":  # where a text may be compressed
                 no_secret(repr(texts_in(path.read_bytes())), f"the texts of {path}")
+            elif zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as bundle:
+                    no_secret(b"".join(map(bundle.read, bundle.namelist())), f"the files in {path}")
 
 
 def no_secret(content: str | bytes, where: str) -> None:

@@ -64,6 +64,11 @@ def swept(flux: Flux, words: list[str], mode: str, stdin: str = "") -> Result:
     return result
 
 
+def twice(lines: list[str]) -> list[tuple[str, str]]:
+    """Lines with modes in turn, so that each comes in two."""
+    return [(line, MODES[number % len(MODES)]) for number, line in enumerate([*lines, *reversed(lines)])]
+
+
 # --- hostile command lines -------------------------------------------------------------------------------------------
 
 
@@ -195,18 +200,10 @@ def test_a_hostile_configuration(flux: Flux, home: Path, case: str) -> None:
 
     home.mkdir()
     (home / "config.toml").write_text(tomli_w.dumps({"profiles": {"default": CONFIGS[case]}}), "utf-8")
-    for mode in MODES:
-        for line in (
-            "config list",
-            "config get model",
-            "config get output_dir",
-            "models",
-            "history",
-            "balance",
-            "gen x",
-        ):
-            swept(flux, line.split(), mode)
-        swept(flux, ["gen", "x", "--dry-run", "--webhook", "https://example.com/"], mode)
+    lines = ["config list", "config get model", "config get output_dir", "config path", "models", "history", "balance"]
+    lines += ["gen x", "gen x --dry-run --webhook https://example.com/", "doctor --offline"]
+    for line, mode in twice(lines):
+        swept(flux, line.split(), mode)
     assert not list(Path().iterdir())
 
 
@@ -226,9 +223,8 @@ FILES = [
 def test_a_hostile_configuration_file(flux: Flux, home: Path, content: str) -> None:
     home.mkdir()
     (home / "config.toml").write_text(content.replace("\x1b", "\\u001b").replace("\x07", "\\u0007"), "utf-8")
-    for mode in MODES:
-        for line in ("config list", "models", "gen x", "gen x --profile other --dry-run"):
-            swept(flux, line.split(), mode)
+    for line, mode in twice(["config list", "models", "gen x", "gen x --profile other --dry-run", "doctor --offline"]):
+        swept(flux, line.split(), mode)
 
 
 VARIABLES = [setting.variable for setting in SETTINGS] + ["FLUX_PROFILE", "FLUX_HOME", "PIAPI_API_KEY"]
@@ -237,9 +233,8 @@ VARIABLES = [setting.variable for setting in SETTINGS] + ["FLUX_PROFILE", "FLUX_
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_a_hostile_environment(flux: Flux, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, HOSTILE)
-    for place, mode in enumerate(MODES):
-        for line in ("config list", "config get profile", "models", "gen x", "history")[place % 2 :: 2]:
-            swept(flux, line.split(), mode)
+    for line, mode in twice(["config list", "config get profile", "gen x", "history"])[::2]:
+        swept(flux, line.split(), mode)
 
 
 # --- a hostile service -----------------------------------------------------------------------------------------------
@@ -365,6 +360,7 @@ LINES = [
     ["balance"],
     ["cost", "--by", "model"],
     ["login"],
+    ["doctor", "--bundle", "bundle.zip", "--with-prompts"],
 ]
 
 
@@ -377,7 +373,7 @@ def test_a_hostile_service(flux: Flux, tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         monkeypatch.setenv("FLUX_TIMEOUT", "0.1")
         known = {path.name for path in Path().iterdir()}
-        for number, line in enumerate(LINES * 2):
+        for number, line in enumerate(LINES, list(RECIPES).index(recipe)):  # each in every mode, over the recipes
             swept(flux, line, MODES[number % len(MODES)], stdin=f"{KEY}\n")
         made = [path for path in Path().rglob("*") if path.name not in known]
     assert all(is_harmless(character) for path in made for character in path.name)
