@@ -4,7 +4,6 @@ A line of a prompt file has only words; a row of a batch file is a command line 
 options of the command that reads it.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import PurePath
@@ -17,7 +16,7 @@ from .options import CommonOptions, ManyOptions, SaveOptions, SubmitOptions, Wai
 from .request_options import Given, SizeOptions, TaskOptions
 from .session import Session
 from .sources import Row, Value
-from .text import clean
+from .text import clean, with_guess
 
 OF_A_ROW = ("output", "no-metadata")
 """Options about saving that a row may have; where pictures go is a matter of the whole command."""
@@ -112,9 +111,8 @@ def _unknown(kind: Kind, values: Mapping[str, Value]) -> Sequence[str]:
         if name in of_the_command:
             problems.append(f"{name} is an option of the command, not of a row")
             continue
-        near = difflib.get_close_matches(name, [*known, "op", "id"], n=1)
-        guess = f"; did you mean {near[0]}?" if near else ""
-        problems.append(f"no option of this op is called {clean(name, 40)!r}{guess}")
+        problem = f"no option of this op is called {clean(name, 40)!r}"
+        problems.append(with_guess(problem, name, [*known, "op", "id"]))
     return problems
 
 

@@ -145,7 +145,7 @@ class Batch:
     def run(self, totals: Totals, ledger: Ledger, *, wait: bool) -> ExitCode:
         """Buy what was not bought before, fetch what was, and tell how it went."""
         from .adopting import adopt_seen
-        from .runs import run_feed  # with it comes all of HTTP
+        from .runs import Run  # with it comes all of HTTP
 
         session, many = self._session, self._many
         if not totals.mine:
@@ -164,7 +164,9 @@ class Batch:
                     ledger.begin(member, item)
                     yield item
 
-        code = run_feed(session, feed, totals.mine, wait=wait, fail_fast=many.fail_fast, new=many.new, tell=ledger.tell)
+        code = Run(
+            session, feed, totals.mine, wait=wait, fail_fast=many.fail_fast, new=many.new, tell=ledger.tell
+        ).to_its_end()
         for line, error in self._members.late:
             told = UsageError(f"line {line}: {error.message}", hint=error.hint, money="it was not sent")
             session.output.failure(told)

@@ -17,13 +17,11 @@ from .finding import Finding
 from .json_value import Json, JsonObject, object_at, text_at
 from .schema import MIGRATIONS
 from .session import Session
-from .text import redact
+from .text import SHORTEST_SECRET, redact
 
 NEWEST = 20
 PRIVATE_SETTINGS = ("webhook", "webhook_secret_file")
 """Their values may hold a secret, or name one."""
-SHORTEST_SECRET = 4
-"""As in `redact`."""
 
 
 def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with_prompts: bool) -> None:

@@ -19,6 +19,7 @@ from .entry import State
 from .errors import ConfigError, DiskError, ExitCode, JournalError, KeyRefusedError, NetworkError
 from .expiry import expiring, missing, named
 from .finding import Finding, Level, fine, warning
+from .locks import is_held
 from .output import shown
 from .session import Session
 from .text import counted, masked, usd
@@ -165,20 +166,7 @@ def _is_old(path: Path) -> bool:
 
 def stale_locks(session: Session) -> list[Path]:
     """Lock files whose processes have died. A lock that is being taken at this moment is not a day old."""
-    return [path for path in stale(session.paths.locks, "*.lock") if not held(path)]
-
-
-def held(path: Path) -> bool:
-    """Whether a living process holds a lock; the file stays, whoever had it."""
-    from .locks import UnsupportedError, hold
-
-    try:
-        descriptor = hold(path)
-    except UnsupportedError:
-        return True  # nobody can tell
-    if descriptor is not None:
-        os.close(descriptor)
-    return descriptor is None
+    return [path for path in stale(session.paths.locks, "*.lock") if not is_held(path)]
 
 
 def versions(session: Session) -> Iterator[Finding]:
@@ -233,7 +221,7 @@ def journal(session: Session) -> Iterator[Finding]:
         yield Finding.of("journal", JournalError(f"{path} was written by a newer flux", hint=hint))
         return
     total = sum(state.counts.values())
-    entries = "1 entry" if total == 1 else f"{total} entries"
+    entries = counted(total, "entry", "entries")
     yield fine("journal", f"{path}: sound, schema {state.version} of {len(MIGRATIONS)}, {entries}")
     if state.wal_bytes > LARGE_LOG:
         message = f"its log has grown to {state.wal_bytes // 2**20} MiB"

@@ -1,6 +1,5 @@
 """Options into a request: every problem in one error, before anything is sent."""
 
-import difflib
 import math
 import re
 import secrets
@@ -18,7 +17,7 @@ from .overrides import lift, overrides_of
 from .request import SEED_LIMIT, TaskRequest
 from .request_options import SizeOptions, TaskOptions
 from .sweeps import parse_numbers
-from .text import clean, suggestion
+from .text import clean, suggestion, with_guess
 from .wire import dialect_problems
 
 SIDE_STEP = 16
@@ -221,9 +220,7 @@ def unseen_remark(what: str, name: str, seen: Collection[str]) -> str | None:
     """What to say about a name that was never seen; it is sent all the same."""
     if name in seen:
         return None
-    near = difflib.get_close_matches(name, seen, n=1)
-    guess = f"; did you mean {near[0]}?" if near else ""
-    return f"no {what} called {clean(name, 60)} is known here, it is sent as it is{guess}"
+    return with_guess(f"no {what} called {clean(name, 60)} is known here, it is sent as it is", name, seen)
 
 
 def name_values(request: TaskRequest, model_name: str, now: datetime) -> dict[str, str]:

@@ -22,7 +22,7 @@ from .names import is_template
 from .options import SaveOptions
 from .outcome import Outcome, exit_code, worse
 from .output import Mode
-from .runs import finish, run_feed
+from .runs import Run, finish
 from .session import Session
 from .task import Phase, Task
 from .telling import tell_outcome, tell_summary
@@ -120,7 +120,7 @@ def wait_for(session: Session, words: Sequence[str], save: SaveOptions, *, first
     def feed(engine: Engine) -> AsyncIterator[Entry | Outcome]:
         return _followed(session, ids, save, wrong, first=first)
 
-    code = run_feed(session, feed, 0 if "-" in words else named, first=first, tell=tell)
+    code = Run(session, feed, 0 if "-" in words else named, first=first, tell=tell).to_its_end()
     if (tasks := tally.states.total()) > 1:
         # What was submitted in the meantime was paid by whoever did it.
         tell_summary(session.output, replace(tally.summary(tasks), spent=Decimal(0)))

@@ -118,10 +118,20 @@ class Journal:
     def _lock_path(self, owner: str) -> Path:
         return self._locks / f"{owner}.lock"
 
+    def _is_alive(self, owner: str | None) -> bool:
+        """Whether an owner's process lives. The lock file of a dead one goes: its name is never used again."""
+        if owner is None:
+            return False
+        held = is_held(self._lock_path(owner))
+        if not held:
+            with contextlib.suppress(OSError):
+                self._lock_path(owner).unlink()
+        return held
+
     # --- writing ---------------------------------------------------------------------------------------------
 
     def plan(self, request: TaskRequest, output: OutputPlan, *, service: str, profile: str, price: Decimal) -> Entry:
-        """A new entry, durable: about to be sent."""
+        """A new entry, about to be sent; what a power cut takes of it has cost nothing."""
         now = self._now()
         return self._insert(Entry(new_id(), State.PLANNED, service, profile, output, now, self.owner, request, price))
 
@@ -181,8 +191,9 @@ class Journal:
         return entry
 
     def move(self, entry: Entry, **changes: object) -> Entry:
-        """Change an entry that this process owns, durably; `state` among the changes must be an allowed next one.
+        """Change an entry that this process owns; `state` among the changes must be an allowed next one.
 
+        On return a state of DURABLE is on the disk itself, every other change is what other processes see.
         Raises JournalError when somebody else has changed it.
         """
         moved = replace(entry, **changes)  # type: ignore[arg-type]
@@ -211,7 +222,7 @@ class Journal:
             if twin and twin.task_id:
                 joined = {"task_id": twin.task_id, "status": twin.status, "accepted": twin.accepted}
                 return self.move(entry, state=State.ACCEPTED, submitted=now, price=Decimal(0), **joined)
-            if twin and twin.owner and is_held(self._lock_path(twin.owner)):
+            if twin and self._is_alive(twin.owner):
                 return entry
             for allowance in self.allowances(budgets, now, service=entry.service, profile=entry.profile):
                 allowance.check(price, "the next task", "nothing was sent for it")
@@ -248,14 +259,14 @@ class Journal:
         """The entry, now owned by this process; None when a living process has it, or it has moved on."""
         if entry.owner == self.owner:
             return entry
-        if entry.owner and is_held(self._lock_path(entry.owner)):
+        if self._is_alive(entry.owner):
             return None
         return replace(entry, owner=self.owner) if self._swap(entry, {"owner": self.owner}) else None
 
     def settle_dead(self) -> list[Entry]:
         """Mark as unknown what was being sent by processes that have died, and return it."""
         settled = []
-        for entry in self.entries(states=(State.SENDING,)):
+        for entry in self.dead():
             if claimed := self.claim(entry):
                 evidence = "the process that sent it ended before the answer came"
                 settled.append(self.move(claimed, state=State.UNKNOWN, evidence=evidence))
@@ -264,7 +275,7 @@ class Journal:
     def dead(self) -> list[Entry]:
         """What was being sent by processes that have died: the next `settle_dead` makes it unknown."""
         sending = self.entries(states=(State.SENDING,))
-        return [entry for entry in sending if not (entry.owner and is_held(self._lock_path(entry.owner)))]
+        return [entry for entry in sending if not self._is_alive(entry.owner)]
 
     # --- reading ---------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 What has a type there may have it here: `steps=8` and `steps="8"` are the same.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -18,7 +17,7 @@ from .request import TaskRequest
 from .request_options import Given
 from .session import Session
 from .sources import Value
-from .text import clean
+from .text import clean, with_guess
 
 Image = str | PathLike[str]
 """A path, an address, `@ID` or `@last`."""
@@ -171,9 +170,8 @@ def _request(session: Session, op: str, values: Mapping[str, Value]) -> tuple[Ta
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     words = [word.replace("-", "_") for word in known]
-    near = difflib.get_close_matches(name.replace("-", "_"), words, n=1)
-    guess = f"; did you mean {near[0]}?" if near else ""
-    return f"no keyword here is called {clean(name.replace('-', '_'), 40)!r}{guess}"
+    word = name.replace("-", "_")
+    return with_guess(f"no keyword here is called {clean(word, 40)!r}", word, words)
 
 
 def _value(name: str, value: Any) -> Value:

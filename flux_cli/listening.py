@@ -22,7 +22,7 @@ from .output import Mode
 from .polling import backoff
 from .receiving import Delivery, Receiver
 from .relaying import Relay, command_words, forward_address
-from .runs import run_feed
+from .runs import Run
 from .server import listening_socket, origin_of, serve
 from .serving import log_of
 from .session import Session
@@ -58,7 +58,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
         closing(listening_socket(options.host, options.port, usual="flux listen")) as at,
     ):
         listening = _Listening(session, options, save, receiver, relay, at, seen)
-        code = run_feed(session, listening.feed, 0, tell=listening.tell, beside=listening.served)
+        code = Run(session, listening.feed, 0, tell=listening.tell, beside=listening.served).to_its_end()
     listening.tell_left()
     return ExitCode.OK if listening.enough else code
 

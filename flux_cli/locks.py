@@ -77,7 +77,7 @@ class Lock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock at `path`. A lock file that is gone is not held; a dead one's goes."""
+    """Whether a living process holds the lock at `path`, or nobody can tell. One whose file is gone is not held."""
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError:
@@ -88,6 +88,4 @@ def is_held(path: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
-    with contextlib.suppress(OSError):
-        path.unlink()
     return False

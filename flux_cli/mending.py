@@ -4,10 +4,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from .checks import held, stale, stale_locks
+from .checks import stale, stale_locks
 from .condition import examine
 from .config import permissions_warning
 from .errors import FluxError, JournalError
+from .locks import is_held
 from .session import Session
 from .text import clean, counted
 
@@ -58,13 +59,13 @@ def _journal(session: Session) -> None:
     session.output.note(f"     {done.read} of {done.known} entries were read; the damaged file is {done.kept}")
     if lost := done.known - done.read:
         session.output.warn(
-            f"{counted(lost, 'entry') if lost == 1 else f'{lost} entries'} could not be read: their tasks may be paid"
+            f"{counted(lost, 'entry', 'entries')} could not be read: their tasks may be paid"
             " for; look for them in the PiAPI workspace, and fetch them with: flux wait TASK_ID"
         )
 
 
 def _in_use(locks: Path) -> bool:
-    return any(held(path) for path in locks.glob("*.lock"))
+    return any(is_held(path) for path in locks.glob("*.lock"))
 
 
 def _sending(session: Session) -> None:

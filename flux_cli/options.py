@@ -16,6 +16,10 @@ from .errors import UsageError
 from .names import DEFAULT_TEMPLATE, OutputPlan, is_template, picture_paths, unique
 from .text import clean
 
+MaxCost = Annotated[str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
+
 
 @dataclass(frozen=True, slots=True)
 class CommonOptions:
@@ -64,10 +68,8 @@ class ManyOptions:
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="What became of each: .json, .csv or .xml (JUnit).")
     ] = None
-    max_cost: Annotated[
-        str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")
-    ] = None
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")] = False
+    max_cost: MaxCost = None
+    yes: Yes = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class SaveOptions:
     output_dir: Annotated[
         Path | None, typer.Option("-d", "--output-dir", metavar="DIR", help="Folder for the pictures. [.]")
     ] = None
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False
+    overwrite: Overwrite = False
     no_metadata: Annotated[bool, typer.Option("--no-metadata", help="Leave the request out of the picture.")] = False
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Buy nothing when the file exists.")] = False
 

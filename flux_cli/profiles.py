@@ -7,7 +7,7 @@ from .errors import ExitCode, UsageError
 from .json_value import JsonObject, object_at
 from .output import Mode
 from .session import Session
-from .text import masked, usd
+from .text import guess, masked, usd
 
 
 def store_key(session: Session, *, check: bool) -> ExitCode:
@@ -130,9 +130,4 @@ def store_setting(session: Session, name: str, value: str) -> ExitCode:
 def _known(name: str) -> str:
     if name in BY_NAME:
         return name
-    import difflib
-
-    near = difflib.get_close_matches(name, BY_NAME, n=1)
-    raise UsageError(
-        f"no setting is called {name!r}", hint=f"did you mean {near[0]}?" if near else "see: flux config list"
-    )
+    raise UsageError(f"no setting is called {name!r}", hint=guess(name, BY_NAME) or "see: flux config list")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
 
 from .client import PiAPIClient
 from .downloads import Downloader
@@ -49,65 +50,82 @@ def finish(
         for entry in entries:
             yield entry
 
-    return run_feed(session, feed, len(entries), wait=wait, new=new, tell=tell)
+    return Run(session, feed, len(entries), wait=wait, new=new, tell=tell).to_its_end()
 
 
-def run_feed(
-    session: Session,
-    feed: Feed,
-    total: int,
-    *,
-    wait: bool = True,
-    fail_fast: bool = False,
-    new: bool = False,
-    first: bool = False,
-    tell: Callable[[Outcome], None] | None = None,
-    beside: Beside | None = None,
-) -> ExitCode:
-    """Bring the entries of a feed as far as they will go.
+@dataclass(slots=True)
+class Run:
+    """The entries of a feed, brought as far as they will go.
 
-    tell: shows an outcome in place of the usual way. new: buy also what is identical to what was bought before.
+    total: how many there will be, 0 when nobody knows. tell: shows an outcome in place of the usual way.
+    new: buy also what is identical to what was bought before.
     first: the first picture that is saved ends the run well, and what else is followed runs on.
     beside: a server that feeds the run, which a signal ends well when nothing is in flight.
     """
-    errors: dict[ExitCode, FluxError | None] = {}
-    won: list[FluxError | None] = []
-    begun: dict[str, Entry] = {}
-    stop = Stop()
 
-    def report(outcome: Outcome) -> None:
-        begun.pop(outcome.entry.id, None)
-        # One of each kind decides the exit code: memory does not grow with the number of tasks.
-        errors.setdefault(outcome.error.exit_code if outcome.error else ExitCode.OK, outcome.error)
-        tell(outcome) if tell else tell_outcome(session.output, outcome)
-        if first and outcome.entry.state is State.SAVED:
-            won.append(outcome.error)
-            stop.request()
+    session: Session
+    feed: Feed
+    total: int
+    wait: bool = True
+    fail_fast: bool = False
+    new: bool = False
+    first: bool = False
+    tell: Callable[[Outcome], None] | None = None
+    beside: Beside | None = None
+    _stop: Stop = field(default_factory=Stop)
+    _begun: dict[str, Entry] = field(default_factory=dict)
+    _errors: dict[ExitCode, FluxError | None] = field(default_factory=dict)
+    """One of each kind decides the exit code: memory does not grow with the number of tasks."""
+    _won: list[FluxError | None] = field(default_factory=list)
 
-    async def noted(engine: Engine) -> AsyncIterator[Entry | Outcome]:
-        async for item in feed(engine):
+    def to_its_end(self) -> ExitCode:
+        """Run, and tell what is left when a signal has ended it. Raises FluxError when nothing can go on."""
+        self.session.begun = True
+        self._stop.run(self._run())
+        untold = [self.session.journal.get(name) or entry for name, entry in self._begun.items()]
+        if unsent := sum(entry.state is State.PLANNED for entry in untold):
+            self.session.output.note(f"not begun: {counted(unsent, 'task')}; nothing was sent for them")
+        running = [entry for entry in untold if entry.state is not State.PLANNED]
+        if self._stop.signal_number is None:
+            _tell_running(self.session, running)
+            return exit_code(self._won or self._errors.values())
+        for entry in running:
+            self._report(Outcome(entry, stopped_at_once(entry, self._stop.signal_number), 0.0))
+        return self._interrupted(self._stop.signal_number, quietly=bool(untold))
+
+    def _interrupted(self, signal_number: int, *, quietly: bool) -> ExitCode:
+        """What a signal ends the run with. quietly: what it cut off has been told."""
+        code = ExitCode(128 + signal_number)
+        if quietly or code in self._errors:
+            return code
+        if self.beside:
+            return ExitCode.OK
+        self.session.output.failure(InterruptError("interrupted", signal_number=signal_number))
+        return code
+
+    async def _run(self) -> None:
+        asyncio.get_running_loop().set_default_executor(DetachedExecutor())
+        session, life = self.session, 0.0 if self.new else self.session.cache_seconds
+        async with session.client() as client, session.downloader() as downloader:
+            with session.output.progress(self.total) as listener:
+                engine = new_engine(session, client, downloader, listener, self._stop, life)
+                engine.fail_fast = self.fail_fast
+                async with self.beside(engine) if self.beside else nullcontext():
+                    await engine.run(self._fed(engine), self._report, wait=self.wait)
+
+    async def _fed(self, engine: Engine) -> AsyncIterator[Entry | Outcome]:
+        async for item in self.feed(engine):
             if isinstance(item, Entry):
-                begun[item.id] = item
+                self._begun[item.id] = item
             yield item
 
-    session.begun = True
-    stop.run(_run(session, noted, total, report, stop, wait, fail_fast, new, beside or (lambda _: nullcontext())))
-    untold = [session.journal.get(name) or entry for name, entry in begun.items()]
-    unsent = [entry for entry in untold if entry.state is State.PLANNED]
-    running = [entry for entry in untold if entry.state is not State.PLANNED]
-    if unsent:
-        session.output.note(f"not begun: {counted(len(unsent), 'task')}; nothing was sent for them")
-    if stop.signal_number is None:
-        _tell_running(session, running)
-        return exit_code(won or errors.values())
-    for entry in running:
-        report(Outcome(entry, stopped_at_once(entry, stop.signal_number), 0.0))
-    code = ExitCode(128 + stop.signal_number)
-    if beside and not untold and code not in errors:
-        return ExitCode.OK
-    if not untold and code not in errors:
-        session.output.failure(InterruptError("interrupted", signal_number=stop.signal_number))
-    return code
+    def _report(self, outcome: Outcome) -> None:
+        self._begun.pop(outcome.entry.id, None)
+        self._errors.setdefault(outcome.error.exit_code if outcome.error else ExitCode.OK, outcome.error)
+        self.tell(outcome) if self.tell else tell_outcome(self.session.output, outcome)
+        if self.first and outcome.entry.state is State.SAVED:
+            self._won.append(outcome.error)
+            self._stop.request()
 
 
 def _tell_running(session: Session, entries: Sequence[Entry]) -> None:
@@ -127,26 +145,6 @@ def stopped_at_once(entry: Entry, signal_number: int) -> InterruptError:
         message = f"stopped at once; task {entry.task_id} is paid for and runs on"
         hint = "fetch it at no cost: flux resume"
     return InterruptError(message, signal_number=signal_number, hint=hint)
-
-
-async def _run(
-    session: Session,
-    feed: Feed,
-    total: int,
-    report: Callable[[Outcome], None],
-    stop: Stop,
-    wait: bool,
-    fail_fast: bool,
-    new: bool,
-    beside: Beside,
-) -> None:
-    asyncio.get_running_loop().set_default_executor(DetachedExecutor())
-    async with session.client() as client, session.downloader() as downloader:
-        with session.output.progress(total) as listener:
-            engine = new_engine(session, client, downloader, listener, stop, 0.0 if new else session.cache_seconds)
-            engine.fail_fast = fail_fast
-            async with beside(engine):
-                await engine.run(feed(engine), report, wait=wait)
 
 
 def pictures_sent(session: Session, request: TaskRequest) -> list[str]:

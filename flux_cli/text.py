@@ -10,6 +10,8 @@ from .json_value import Json
 
 MESSAGE_LIMIT = 500
 """Characters of somebody else's message that are worth showing."""
+SHORTEST_SECRET = 4
+"""Characters. What is shorter is no secret, and would hit words."""
 
 # Besides the control characters (C0, DEL, C1): bidi overrides and isolates, the line and paragraph separators,
 # zero-width characters, blank letters and the tag block can hide or reorder what a person reads.
@@ -51,12 +53,9 @@ def hides(text: str) -> bool:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of the secrets, as they are or as JSON has them.
-
-    Short ones (under 4 characters) are no secrets and would hit words.
-    """
+    """`text` without any of the secrets, as they are or as JSON has them (see `SHORTEST_SECRET`)."""
     for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
-        if len(secret) >= 4:
+        if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, _HIDDEN).replace(json.dumps(secret)[1:-1], _HIDDEN)
     return text
 
@@ -80,18 +79,29 @@ def seconds(duration: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """What to say after a word that is none of the known ones: the one that was meant, or all there are."""
+def guess(word: str, known: Iterable[str]) -> str | None:
+    """`did you mean fox?`, when one of the known words is near."""
     import difflib  # for mistakes only
 
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else None
+
+
+def with_guess(problem: str, word: str, known: Iterable[str]) -> str:
+    """What is wrong with a word, and the known one that was meant, when one is near."""
+    meant = guess(word, known)
+    return f"{problem}; {meant}" if meant else problem
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """What to say after a word that is none of the known ones: the one that was meant, or all there are."""
     words = list(known)
-    near = difflib.get_close_matches(word.casefold(), words, n=1)
-    return f"did you mean {near[0]}?" if near else f"one of: {', '.join(words)}"
+    return guess(word.casefold(), words) or f"one of: {', '.join(words)}"
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 picture`, `3 pictures`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 picture`, `3 pictures`; `3 entries`, with a plural of its own."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
 def slug(text: str, limit: int = 48) -> str:

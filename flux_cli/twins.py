@@ -18,8 +18,11 @@ _OF_CONTENT = "json_remove(request, '$.seed', '$.webhook') = json_remove(?, '$.s
 def twin_of(
     db: "sqlite3.Connection", request: TaskRequest, *, service: str, profile: str, since: float
 ) -> Entry | None:
-    """The newest entry with this very request, submitted `since` (seconds since the epoch)."""
-    sql = f"SELECT * FROM entries WHERE digest = ? AND {_WHERE} ORDER BY number DESC LIMIT 1"
+    """The newest entry with this very request, submitted `since` (seconds since the epoch).
+
+    One with a task goes before one without: what is being sent may never become a task.
+    """
+    sql = f"SELECT * FROM entries WHERE digest = ? AND {_WHERE} ORDER BY task_id IS NULL, number DESC LIMIT 1"
     row = db.execute(sql, (request.digest, service, profile, since, *ALIVE)).fetchone()
     return None if row is None else from_row(row)
 

@@ -2,12 +2,14 @@
 
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from flux_cli.entry import State
+from flux_cli.journal import Journal
 
 from .conftest import Flux
 from .servers import Breaker, Service, breaking
@@ -109,3 +111,20 @@ def test_an_unknown_one_is_no_twin(flux: Flux, service: Service, entries: Entrie
     assert flux(FOX).code == 7
     assert flux(FOX).code == 0
     assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
+
+
+def test_one_that_never_became_a_task_hides_none_that_did(
+    flux: Flux, service: Service, entries: Entries, home: Path
+) -> None:
+    """A process has died while it bought the same anew."""
+    first = flux(FOX)
+    (saved,) = entries()
+    assert saved.request
+    there = {"service": saved.service, "profile": saved.profile}
+    journal = Journal(home / "journal.db", home / "locks")
+    planned = journal.plan(saved.request, saved.output, **there, price=Decimal(0))
+    journal.send(planned, (), life=0)
+    journal.close()
+    assert [entry.state for entry in entries()] == [State.SAVED, State.SENDING]
+    assert flux(FOX).out == first.out
+    assert service.posts() == 1

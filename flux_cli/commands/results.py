@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ExitCode
-from ..options import LookOptions, SaveOptions, SubmitOptions, WaitOptions
+from ..options import LookOptions, Overwrite, SaveOptions, SubmitOptions, WaitOptions
 from ..request_options import SizeOptions, TaskOptions
 from ..session import Session
 
@@ -23,7 +23,6 @@ SheetFile = Annotated[
     Path | None, typer.Option("--sheet", metavar="FILE", help="A contact sheet instead: .png, .jpg or .webp.")
 ]
 SinceOption = Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only what is newer: 7d, 2026-11-01.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 OpenOption = Annotated[bool, typer.Option("--open", help="Open it when it is written.")]
 
 BuyAgain = Annotated[bool, typer.Option("--new", help="Buy it also when nothing is changed.")]
@@ -71,7 +70,7 @@ def gallery(
     output: PageFile = None,
     sheet: SheetFile = None,
     since: SinceOption = None,
-    overwrite: OverwriteOption = False,
+    overwrite: Overwrite = False,
     opened: OpenOption = False,
 ) -> ExitCode:
     """Show the pictures of a folder in one page.

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ExitCode
-from ..options import LookOptions, SaveOptions, WaitOptions
+from ..options import LookOptions, MaxCost, SaveOptions, WaitOptions, Yes
 from ..session import Session
 
 Ids = Annotated[
@@ -22,10 +22,6 @@ AdoptOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="With --adopt: also when the task looks different.")]
 ForgetOption = Annotated[bool, typer.Option("--forget", help="There is no task, or it does not matter.")]
 ResubmitOption = Annotated[bool, typer.Option("--resubmit", help="Send the request once more, and pay for that.")]
-MaxCostOption = Annotated[
-    str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")
-]
-YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")]
 StateOption = Annotated[
     str | None,
     typer.Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
@@ -85,8 +81,8 @@ def settle(
     force: ForceOption = False,
     forget: ForgetOption = False,
     resubmit: ResubmitOption = False,
-    max_cost: MaxCostOption = None,
-    yes: YesOption = False,
+    max_cost: MaxCost = None,
+    yes: Yes = False,
 ) -> ExitCode:
     """Say what became of submissions whose answers were lost.
 

@@ -4,7 +4,6 @@ A fault names where it strikes, what happens, and when: `TARGET:KIND [NAME=VALUE
 grammar, the parser and the documentation (`flux sandbox --list-faults`).
 """
 
-import difflib
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ..errors import UsageError
-from ..text import clean
+from ..text import clean, guess
 
 HTTP = {
     "create": "POST /api/v1/task",
@@ -224,8 +223,7 @@ def _kinds_of(target: str) -> list[str]:
 
 def _known(text: str, what: str, word: str, table: Mapping[str, object]) -> None:
     if word not in table:
-        near = difflib.get_close_matches(word, table, n=1)
-        hint = f"did you mean {near[0]}?" if near else "all that can go wrong: flux sandbox --list-faults"
+        hint = guess(word, table) or "all that can go wrong: flux sandbox --list-faults"
         raise _problem(text, f"no {what} is called {clean(word, 40)!r}", hint=hint)
 
 
