@@ -21,7 +21,7 @@ from .replies import redacted
 from .request import TaskRequest
 from .session import Session
 from .telling import tell_outcome
-from .text import clean, readable_json, seconds, usd
+from .text import clean, seconds, usd
 from .viewing import look
 from .wire import encoded
 
@@ -102,7 +102,7 @@ def preview(session: Session, request: TaskRequest) -> None:
         content: JsonObject = {"request": body, "pictures": request.operation.batch_size}
         session.output.record("dry_run", {**content, "cost_usd": str(session.price(request))})
     else:
-        session.output.lines(readable_json(body))
+        session.output.document(body)
 
 
 def confirm_price(session: Session, price: Decimal, max_cost: str | None, *, yes: bool) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .actions import on_actions
 from .errors import ExitCode, FluxError, InterruptError, UsageError
 from .instant import TOUR
 from .options import CommonOptions, LookOptions, expand
@@ -99,7 +101,7 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
         for group in gathered.values():
             if hasattr(group, "settings"):
                 given |= group.settings()
-        with Session(common, given) as session:
+        with Session(common, given) as session, _summed_up(session.output):
             if looks := next((group for group in gathered.values() if isinstance(group, LookOptions)), None):
                 session.output.previews, session.output.opens = looks.preview, looks.open
             try:
@@ -121,6 +123,15 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
     run_command.__annotations__ = {}
     run_command.__doc__ = function.__doc__
     return run_command
+
+
+def _summed_up(output: Output) -> AbstractContextManager[None]:
+    """While inside, a run on GitHub Actions is summed up for its page."""
+    if not on_actions(os.environ):
+        return nullcontext()
+    from .step_summary import step_summary  # nobody else waits for what comes with it
+
+    return step_summary(output, os.environ)
 
 
 def _interrupted(session: Session) -> InterruptError:

@@ -5,21 +5,26 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from .actions import annotation, inert, inert_json, inert_path, on_actions
 from .errors import DiskError, FluxError
 from .json_value import Json, JsonObject
-from .text import clean, counted, harmless, redact, usd
+from .text import clean, counted, harmless, readable_json, redact, usd
 
 if TYPE_CHECKING:
+    from .outcome import Outcome
     from .progress import Progress
 
 SCHEMA = 1
+ANNOTATIONS = 8
+"""Errors that are annotations on GitHub Actions, which shows ten of a step: one more counts the others, and one is the
+runner's own, with the exit code."""
 
 
 class Mode(Enum):
@@ -53,6 +58,8 @@ class Output:
         self.names_tasks = False  # stdout gets the tasks' ids, also of those whose pictures are on disk
         self.previews = self.opens = False  # saved pictures are drawn on the terminal, opened in a viewer
         self.opened = 0
+        self.listener: Callable[[Outcome], None] | None = None  # hears each outcome that is told
+        self._on_actions, self._annotations = on_actions(os.environ), 0
         self._progress: Progress | None = None
         for stream in (stdout, stderr):
             if hasattr(stream, "reconfigure"):
@@ -68,14 +75,19 @@ class Output:
         """Several lines of the result, written in one piece."""
         self._write(self._stdout, "\n".join(map(harmless, text.split("\n"))), exact=True)
 
+    def document(self, content: Json) -> None:
+        """JSON for people, on several lines."""
+        text = readable_json(content)
+        self.lines(inert_json(text) if self._on_actions else text)
+
     def path(self, name: str) -> None:
         """The name of a file, as the result: what reads it from a pipe gets it exactly, whatever is in it."""
-        self._write(self._stdout, name, exact=not self.to_terminal)
+        self._write(self._stdout, inert_path(name) if self._on_actions else name, exact=not self.to_terminal)
 
     def record(self, kind: str, content: JsonObject) -> None:
         """A JSON object of the result, on one line."""
         line = json.dumps({"schema": SCHEMA, "type": kind, **content}, ensure_ascii=True)
-        self._write(self._stdout, line)
+        self._write(self._stdout, inert_json(line) if self._on_actions else line)
 
     def content(self, path: Path) -> None:
         """The bytes of a file."""
@@ -125,13 +137,29 @@ class Output:
             return False
         return True
 
-    def error(self, error: FluxError) -> None:
-        """What went wrong, what it means for the user's money, and what to do next."""
+    def error(self, error: FluxError, about: str = "") -> None:
+        """What went wrong, what it means for the user's money, and what to do next. `about`: which task it befell."""
         self._write(self._stderr, f"flux: {clean(error.sentence, 1000)}")
         for detail in error.details:
             self._write(self._stderr, f"      - {clean(detail, 1000)}")
         if error.hint:
             self._write(self._stderr, f"      {clean(error.hint, 1000)}")
+        if self._on_actions:
+            self._annotations += 1
+            if self._annotations <= ANNOTATIONS:
+                told = (error.sentence, *error.details, error.hint or "")
+                self._annotate(about, "\n".join(clean(redact(line, self.secrets), 1000) for line in told if line))
+
+    def end_annotations(self) -> None:
+        """On GitHub Actions: count the errors that found no place among the annotations."""
+        if (more := self._annotations - ANNOTATIONS) > 0:
+            self._annotate("", f"{counted(more, 'more error')}: see the log of this step")
+
+    def _annotate(self, about: str, text: str) -> None:
+        title = f"flux: {clean(redact(about, self.secrets), 60)}" if about else "flux"
+        with self._told_errors(self._stderr):
+            self._stderr.write(harmless(annotation(title, text)) + "\n")
+            self._stderr.flush()
 
     def failure(self, error: FluxError) -> None:
         """An error that belongs to no entry."""
@@ -161,7 +189,7 @@ class Output:
         """A listener for the engine's events, shown while inside the block."""
         from .progress import LiveProgress, PlainProgress  # with its events, only for those who wait
 
-        live = self.mode is not Mode.QUIET and not self.verbose and self._stderr.isatty()
+        live = self.mode is not Mode.QUIET and not self.verbose and self._stderr.isatty() and not self._on_actions
         progress: Progress
         if live and os.environ.get("TERM") != "dumb":
             progress = LiveProgress(self._stderr, total=total)
@@ -178,6 +206,8 @@ class Output:
     def _write(self, stream: TextIO, line: str, *, exact: bool = False) -> None:
         # Made harmless here too, for it is easily forgotten where a line is made.
         told = redact(line, self.secrets) if exact else harmless(redact(line, self.secrets))
+        if self._on_actions:
+            told = inert(told)
         with self._aside(), self._told_errors(stream):
             stream.write(told + "\n")
             stream.flush()

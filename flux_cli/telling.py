@@ -19,7 +19,9 @@ def tell_outcome(output: Output, outcome: Outcome, place: JsonObject | None = No
     elif entry.state in (State.ACCEPTED, State.SAVED) and entry.task_id:
         output.result(entry.task_id)
     if outcome.error:
-        output.error(outcome.error)
+        output.error(outcome.error, entry.label)
+    if output.listener:
+        output.listener(outcome)
     if entry.state is State.SAVED:
         look(output, [file.path for file in entry.files])
 

@@ -80,7 +80,7 @@ class Piped(io.TextIOWrapper):
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home and an empty current folder. After the test, no file in them holds a secret."""
     for name in list(os.environ):
-        if name.startswith(("FLUX_", "PIAPI_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("FLUX_", "PIAPI_", "GITHUB_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     work = tmp_path / "work"
     work.mkdir()
