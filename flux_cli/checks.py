@@ -190,13 +190,16 @@ def version_numbers() -> dict[str, str]:
 def terminal(session: Session) -> Iterator[Finding]:
     """How the terminal shows pictures."""
     from .preview import Protocol, protocol_of
+    from .viewing import sixel_cell
 
     ways = {
         Protocol.KITTY: "draws pictures with --preview (kitty's protocol)",
         Protocol.ITERM: "draws pictures with --preview (iTerm2's protocol)",
+        Protocol.SIXEL: "draws pictures with --preview (sixel)",
         Protocol.BLOCKS: "draws pictures with --preview in half blocks: it names no protocol for more",
     }
-    yield fine("terminal", ways[protocol_of(session.environ)])
+    sixel = sixel_cell(session.output, session.environ)
+    yield fine("terminal", ways[Protocol.SIXEL if sixel else protocol_of(session.environ)])
 
 
 # --- the journal ------------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
                 given |= group.settings()
         with Session(common, given) as session, _summed_up(session.output):
             if looks := next((group for group in gathered.values() if isinstance(group, LookOptions)), None):
-                session.output.previews, session.output.opens = looks.preview, looks.open
+                _looks(session, looks)
             try:
                 return function(session, **gathered)
             except FluxError as error:
@@ -132,6 +132,14 @@ def _summed_up(output: Output) -> AbstractContextManager[None]:
     from .step_summary import step_summary  # nobody else waits for what comes with it
 
     return step_summary(output, os.environ)
+
+
+def _looks(session: Session, looks: LookOptions) -> None:
+    session.output.previews, session.output.opens = looks.preview, looks.open
+    if looks.preview and session.output.mode is Mode.TEXT:
+        from .viewing import sixel_cell
+
+        session.output.cell = sixel_cell(session.output, session.environ)
 
 
 def _interrupted(session: Session) -> InterruptError:

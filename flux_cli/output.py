@@ -57,6 +57,7 @@ class Output:
         self.pipes_pictures = False  # stdout gets the pictures' bytes instead of their paths
         self.names_tasks = False  # stdout gets the tasks' ids, also of those whose pictures are on disk
         self.previews = self.opens = False  # saved pictures are drawn on the terminal, opened in a viewer
+        self.cell: tuple[int, int] | None = None  # in pixels, of a terminal that draws sixel
         self.opened = 0
         self.listener: Callable[[Outcome], None] | None = None  # hears each outcome that is told
         self._on_actions, self._annotations = on_actions(os.environ), 0
@@ -122,11 +123,16 @@ class Output:
             self._stderr.flush()
 
     @property
+    def terminal(self) -> int | None:
+        """The descriptor of the terminal that stderr is; None when it is none."""
+        return self._stderr.fileno() if self._stderr.isatty() else None
+
+    @property
     def canvas(self) -> os.terminal_size | None:
         """The columns and lines of the terminal that stderr is; None when it is none."""
-        if not self._stderr.isatty():
+        if self.terminal is None:
             return None
-        size = os.get_terminal_size(self._stderr.fileno())
+        size = os.get_terminal_size(self.terminal)
         return size if size.columns and size.lines else os.terminal_size((80, 24))
 
     def speaks(self, text: str) -> bool:

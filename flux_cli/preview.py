@@ -1,8 +1,9 @@
 """A picture as a terminal draws it: the bytes, for what the terminal says that it understands.
 
 kitty's graphics protocol (https://sw.kovidgoyal.net/kitty/graphics-protocol/), iTerm2's inline images
-(https://iterm2.com/documentation-images.html), or half blocks, which need nothing but colours. Written here, for the
-libraries of this kind ask the terminal when they are imported, or hold Pillow back.
+(https://iterm2.com/documentation-images.html), sixel, or half blocks, which need nothing but colours. Written here, for
+the libraries of this kind draw on stdout, where the results go, ask the terminal when they are imported, or hold Pillow
+back.
 """
 
 import base64
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .exhibits import thumbnail
+from .sixel import LARGEST, encoded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,13 +32,20 @@ class Protocol(Enum):
 
     KITTY = "kitty"
     ITERM = "iterm"
+    SIXEL = "sixel"
     BLOCKS = "blocks"
 
 
+def multiplexed(environ: Mapping[str, str]) -> bool:
+    """Whether tmux or screen stands between. They swallow what they do not know, or answer for the terminal behind."""
+    term = environ.get("TERM", "")
+    return "TMUX" in environ or "STY" in environ or term.startswith(("screen", "tmux"))
+
+
 def protocol_of(environ: Mapping[str, str]) -> Protocol:
-    """What the terminal says of itself. A multiplexer swallows what it does not know, so it gets half blocks."""
+    """What the terminal says of itself without being asked."""
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
-    if "TMUX" in environ or "STY" in environ or term.startswith(("screen", "tmux")):
+    if multiplexed(environ):
         return Protocol.BLOCKS
     if "KITTY_WINDOW_ID" in environ or term in ("xterm-kitty", "xterm-ghostty") or program == "ghostty":
         return Protocol.KITTY
@@ -45,10 +54,15 @@ def protocol_of(environ: Mapping[str, str]) -> Protocol:
     return Protocol.BLOCKS
 
 
-def drawn(path: Path, environ: Mapping[str, str], columns: int, rows: int) -> str:
-    """What draws a picture on a terminal of so many columns and rows. Raises UsageError when it is not whole."""
-    protocol = protocol_of(environ)
+def drawn(path: Path, environ: Mapping[str, str], columns: int, rows: int, cell: tuple[int, int] | None = None) -> str:
+    """What draws a picture on a terminal of so many columns and rows. Raises UsageError when it is not whole.
+
+    cell: the pixels of a cell, of a terminal that draws sixel.
+    """
+    protocol = Protocol.SIXEL if cell else protocol_of(environ)
     columns, rows = max(2, columns - 1), max(2, rows - SPARED)
+    if cell:
+        return _sixel(path, min(LARGEST, columns * cell[0]), min(LARGEST, rows * cell[1]))
     side = max(columns, rows * 2) * (1 if protocol is Protocol.BLOCKS else CELL)
     image = thumbnail(path, side).image
     # A row is twice as high as a column is wide.
@@ -56,7 +70,7 @@ def drawn(path: Path, environ: Mapping[str, str], columns: int, rows: int) -> st
     wide, high = max(1, int(image.width * scale)), max(2, int(image.height * scale))
     if protocol is Protocol.BLOCKS:
         full = environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
-        return "".join(_blocks(image.convert("RGBA").resize((wide, high - high % 2)), full=full))
+        return "".join(_blocks(_on_black(image).resize((wide, high - high % 2)), full=full))
     content = io.BytesIO()
     image.save(content, "PNG")
     data = base64.b64encode(content.getvalue()).decode()
@@ -64,6 +78,20 @@ def drawn(path: Path, environ: Mapping[str, str], columns: int, rows: int) -> st
         size = f"size={len(content.getvalue())};width={wide};height={high // 2};preserveAspectRatio=1"
         return f"\x1b]1337;File=inline=1;{size}:{data}\x07\n"
     return "".join(_kitty(data, wide, high // 2)) + "\n"
+
+
+def _sixel(path: Path, width: int, height: int) -> str:
+    """The picture as large as these pixels hold it: unlike the others, the terminal does not scale."""
+    from PIL.ImageOps import contain
+
+    return "".join(encoded(contain(_on_black(thumbnail(path, max(width, height)).image), (width, height)))) + "\n"
+
+
+def _on_black(image: "Image") -> "Image":
+    """The pixels as a dark terminal shows them, RGB."""
+    from PIL.Image import alpha_composite, new
+
+    return alpha_composite(new("RGBA", image.size, (0, 0, 0, 255)), image.convert("RGBA")).convert("RGB")
 
 
 def _kitty(data: str, columns: int, rows: int) -> Iterator[str]:
@@ -76,9 +104,7 @@ def _kitty(data: str, columns: int, rows: int) -> Iterator[str]:
 
 def _blocks(image: "Image", *, full: bool) -> Iterator[str]:
     """A line for every two rows of pixels: the upper in the colour of the letter, the lower in that of the ground."""
-    from PIL.Image import alpha_composite, new
-
-    pixels = alpha_composite(new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB").tobytes()
+    pixels = image.tobytes()
     colour = _full_colour if full else _cube_colour
     line = image.width * 3
     for start in range(0, len(pixels), line * 2):

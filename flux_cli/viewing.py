@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import UsageError
@@ -12,6 +12,19 @@ from .text import clean, counted
 
 OPENED = 8
 """Windows that one command opens, at most: a batch of hundreds must not."""
+
+
+def sixel_cell(output: Output, environ: Mapping[str, str]) -> tuple[int, int] | None:
+    """The pixels of a cell of the terminal, if it names no protocol but, when it is asked, draws sixel.
+
+    To be asked before anything else of the command reads from that terminal.
+    """
+    from .preview import Protocol, multiplexed, protocol_of
+    from .sixel import cell_of
+
+    if _no_canvas(output) or multiplexed(environ) or protocol_of(environ) is not Protocol.BLOCKS:
+        return None
+    return None if output.terminal is None else cell_of(output.terminal)
 
 
 def look(output: Output, paths: Sequence[Path]) -> None:
@@ -32,7 +45,7 @@ def _draw(output: Output, paths: Sequence[Path]) -> None:
 
     for path in paths:
         try:
-            output.picture(drawn(path, os.environ, size.columns, size.lines))
+            output.picture(drawn(path, os.environ, size.columns, size.lines, output.cell))
         except UsageError as error:
             output.note(f"cannot be previewed: {clean(error.message)}")
 

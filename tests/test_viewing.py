@@ -5,6 +5,7 @@ import io
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,15 +29,29 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
 
 
-def on_terminal(start: Start, line: str, columns: int = 41, lines: int = 30) -> tuple[str, str]:
-    """What a command writes to a pipe as stdout, and to a terminal as stderr."""
+def on_terminal(
+    start: Start,
+    line: str,
+    columns: int = 41,
+    lines: int = 30,
+    pixels: tuple[int, int] = (0, 0),
+    answer: bytes | None = None,
+) -> tuple[str, str]:
+    """What a command writes to a pipe as stdout, and to a terminal as stderr.
+
+    pixels: the terminal's size. answer: it is the session's own terminal, and says this when it is asked what it can do.
+    """
     import pty
     import struct
     import termios
 
+    def own() -> None:
+        fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    with start(line, stderr=theirs, stdin=subprocess.DEVNULL) as process:
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, *pixels))
+    session = {"start_new_session": True, "preexec_fn": own} if answer is not None else {}
+    with start(line, stderr=theirs, stdin=subprocess.DEVNULL, **session) as process:
         os.close(theirs)
         seen = b""
         while True:
@@ -47,6 +62,8 @@ def on_terminal(start: Start, line: str, columns: int = 41, lines: int = 30) -> 
             if not read:
                 break
             seen += read
+            if answer and b"\x1b[c" in read:
+                os.write(ours, answer)
         os.close(ours)
         assert process.stdout
         return process.stdout.read(), seen.decode().replace("\r\n", "\n")
@@ -109,6 +126,87 @@ def test_iterm(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("TMUX", "/tmp/tmux,1,0")
     assert "▀" in on_terminal(start, "show halves.png --preview")[1]
+
+
+def pixels_of(sixel: str) -> Image.Image:
+    """A picture out of its sixel, as a terminal reads it."""
+    head, data = re.fullmatch('\x1bPq"1;1;([0-9]+;[0-9]+)(.*)\x1b\\\\', sixel, re.DOTALL).groups()  # type: ignore[union-attr]
+    width, height = map(int, head.split(";"))
+    image = Image.new("RGB", (width, -(-height // 6) * 6))
+    colours: dict[str, tuple[int, ...]] = {}
+    colour: tuple[int, ...] = ()
+    column = band = 0
+    for number, told, times, letter, move in re.findall(r"#(\d+)(?:;2;(\d+;\d+;\d+))?|(?:!(\d+))?([?-~])|([$-])", data):
+        if told:
+            colours[number] = tuple(round(int(part) * 2.55) for part in told.split(";"))
+        elif number:
+            colour = colours[number]
+        elif move:
+            column, band = 0, band + 6 * (move == "-")
+        else:
+            for place in range(column, column + int(times or 1)):
+                for row in range(6):
+                    if ord(letter) - 63 & 1 << row:
+                        image.putpixel((place, band + row), colour)
+            column += int(times or 1)
+    return image.crop((0, 0, width, height))
+
+
+@pytest.mark.usefixtures("halves")
+@pytest.mark.parametrize(
+    ("answer", "pixels", "size"),
+    [
+        (b"\x1b[?63;1;2;4;6c", (0, 0), (400, 200)),  # nothing is known: 10 pixels a column
+        (b"\x1b[6;12;6t\x1b[?62;4c", (0, 0), (240, 120)),
+        (b"\x1b[?62;22;4c", (41 * 5, 30 * 10), (200, 100)),
+    ],
+)
+def test_sixel(start: Start, answer: bytes, pixels: tuple[int, int], size: tuple[int, int]) -> None:
+    _, seen = on_terminal(start, "show halves.png --preview", pixels=pixels, answer=answer)
+    drawn = re.search("\x1bPq.*?\x1b\\\\", seen, re.DOTALL)
+    assert drawn
+    assert "▀" not in seen
+    image = pixels_of(drawn[0])
+    assert image.size == size
+    corners = [image.getpixel((across, down)) for across in (0, size[0] - 1) for down in (0, size[1] - 1)]
+    assert corners == [(255, 0, 0), (0, 0, 255)] * 2
+
+
+@pytest.mark.usefixtures("halves")
+@pytest.mark.parametrize("answer", [b"\x1b[?62;22;42c", b"\x1b[?4c", b"\x1b[6;12;6t", b"ls\r"])
+def test_no_sixel_where_the_terminal_does_not_say_so(start: Start, answer: bytes) -> None:
+    _, seen = on_terminal(start, "show halves.png --preview", answer=answer)
+    assert seen.startswith("\x1b[16t\x1b[c")
+    assert "\x1bP" not in seen
+    assert "▀" in seen
+
+
+@pytest.mark.usefixtures("halves")
+def test_a_multiplexer_is_not_asked(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMUX", "/tmp/tmux,1,0")
+    _, seen = on_terminal(start, "show halves.png --preview", answer=b"\x1b[?62;4c")
+    assert "\x1b[c" not in seen
+    assert "▀" in seen
+
+
+def test_what_was_typed_before_is_left_to_the_shell() -> None:
+    import pty
+    import termios
+
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, b"ls -l\n")
+    asking = f"from flux_cli.sixel import cell_of; import os; assert cell_of({terminal}) is None; print(os.read({terminal}, 99))"
+    answer = subprocess.run(
+        [sys.executable, "-c", asking],
+        capture_output=True,
+        pass_fds=[terminal],
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0),
+        timeout=30,
+    )
+    os.close(terminal)
+    os.close(keyboard)
+    assert answer.stdout == b"b'ls -l\\n'\n"
 
 
 def test_a_picture_that_was_just_made(start: Start, service: Service) -> None:
