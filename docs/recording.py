@@ -35,7 +35,7 @@ WIDE, HIGH, EDGE = 8, 18, 14
 BASE = 14
 """Where letters stand in a cell."""
 GROUND, INK = "#16191f", "#d6dbe3"
-COLOURS = {"default": INK, "cyan": "#56c2d6", "green": "#7ec77b", "red": "#f0736a", "magenta": "#c792ea"}
+COLOURS = {"default": INK, "magenta": "#c792ea"}
 
 Row = tuple[tuple[str, str, str], ...]
 """A letter, its colour and its ground, for each column."""

@@ -321,10 +321,13 @@ def checked_key(text: str, source: str) -> str:
     Raises ConfigError, which never shows the key.
     """
     key = text.removesuffix("\n").removesuffix("\r")
-    if not key or not all("!" <= character <= "~" for character in key):
+    hint = "copy it again from the PiAPI workspace, then: flux login"
+    if not key:
+        raise ConfigError(f"the key from {source} is empty", hint=hint)
+    if not all("!" <= character <= "~" for character in key):
         raise ConfigError(
             f"the key from {source} has a character that cannot be part of a key (a space, a line break, a quote?)",
-            hint="copy it again from the PiAPI workspace, then: flux login",
+            hint=hint,
         )
     return key
 

@@ -71,4 +71,4 @@ def _tell(session: Session, finding: Finding) -> None:
     if session.output.mode is Mode.JSON:
         session.output.record("check", finding.as_json)
     elif session.output.mode is Mode.TEXT or finding.level is not Level.OK:
-        session.output.result(finding.line)
+        session.output.row(finding.line, 24)

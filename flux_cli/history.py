@@ -27,7 +27,7 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
         elif session.output.mode is Mode.QUIET:
             session.output.result(entry.id)
         else:
-            session.output.result(_history_line(entry))
+            session.output.row(_history_line(entry), 10)
     if not entries:
         session.output.note("no entries")
     _warn_of_unknowns(session)

@@ -28,7 +28,7 @@ def show_models(session: Session, purpose: str | None) -> ExitCode:
         elif session.output.mode is Mode.QUIET:
             session.output.result(model.name)
         else:
-            session.output.result(_model_line(model))
+            session.output.row(_model_line(model), 48)
     return ExitCode.OK
 
 

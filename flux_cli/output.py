@@ -25,6 +25,8 @@ SCHEMA = 1
 ANNOTATIONS = 8
 """Errors that are annotations on GitHub Actions, which shows ten of a step: one more counts the others, and one is the
 runner's own, with the exit code."""
+NARROWEST = 20
+"""Columns beside an indent that are worth to be filled with words."""
 
 
 class Mode(Enum):
@@ -71,6 +73,11 @@ class Output:
     def result(self, line: str) -> None:
         """A line of the result."""
         self._write(self._stdout, line)
+
+    def row(self, line: str, indent: int) -> None:
+        """A line of a table, as the result; what a terminal is too narrow for goes on below, so many columns in."""
+        for part in self._folded(self._stdout, line, indent):
+            self.result(part)
 
     def lines(self, text: str) -> None:
         """Several lines of the result, written in one piece."""
@@ -145,16 +152,18 @@ class Output:
 
     def error(self, error: FluxError, about: str = "") -> None:
         """What went wrong, what it means for the user's money, and what to do next. `about`: which task it befell."""
-        self._write(self._stderr, f"flux: {clean(error.sentence, 1000)}")
-        for detail in error.details:
-            self._write(self._stderr, f"      - {clean(detail, 1000)}")
+        told = [(f"flux: {clean(error.sentence, 1000)}", 6)]
+        told += [(f"      - {clean(detail, 1000)}", 8) for detail in error.details]
+        for line, indent in told:
+            for part in self._folded(self._stderr, line, indent):
+                self._write(self._stderr, part)
         if error.hint:
             self._write(self._stderr, f"      {clean(error.hint, 1000)}")
         if self._on_actions:
             self._annotations += 1
             if self._annotations <= ANNOTATIONS:
-                told = (error.sentence, *error.details, error.hint or "")
-                self._annotate(about, "\n".join(clean(redact(line, self.secrets), 1000) for line in told if line))
+                lines = (error.sentence, *error.details, error.hint or "")
+                self._annotate(about, "\n".join(clean(redact(line, self.secrets), 1000) for line in lines if line))
 
     def end_annotations(self) -> None:
         """On GitHub Actions: count the errors that found no place among the annotations."""
@@ -208,6 +217,20 @@ class Output:
         finally:
             self._progress = None
             progress.pause()
+
+    def _folded(self, stream: TextIO, line: str, indent: int) -> list[str]:
+        """The lines that a line takes on a terminal, broken between words. A hint never is: somebody will copy it."""
+        line = redact(line, self.secrets)  # before a secret of several words is broken
+        try:
+            columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+        except OSError:  # the terminal was closed
+            columns = 0
+        if columns < indent + NARROWEST or len(line) <= columns:
+            return [line]
+        import textwrap  # only for a terminal
+
+        margin = " " * indent
+        return textwrap.wrap(line, columns, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
 
     def _write(self, stream: TextIO, line: str, *, exact: bool = False) -> None:
         # Made harmless here too, for it is easily forgotten where a line is made.

@@ -18,6 +18,8 @@ ROWS = 10
 """Tasks shown at once: a display of hundreds costs more than the tasks."""
 PER_SECOND = 4
 LABEL = 48
+BESIDE = 52
+"""Columns of the live view beside the labels."""
 
 
 def expectation(expected: tuple[float, float] | None) -> str:
@@ -104,6 +106,7 @@ class LiveProgress:
         self._rows: dict[str, _Row] = {}
         self._total, self._done, self._cost, self._clock = total, 0, Decimal(0), clock
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._label = max(LABEL, self._console.width - BESIDE)
         self._live: Live | None = None
 
     def __call__(self, event: Event) -> None:
@@ -115,11 +118,11 @@ class LiveProgress:
         row = self._rows.setdefault(event.entry, _Row(event.entry, since=self._clock()))
         match event:
             case Queued():
-                row.label, row.state = clean(event.label, LABEL), "waiting for a place"
+                row.label, row.state = clean(event.label, self._label), "waiting for a place"
             case Submitting():
-                row.label, row.state = clean(event.label, LABEL), "submitting"
+                row.label, row.state = clean(event.label, self._label), "submitting"
             case Accepted():
-                row.label, row.state, row.since = clean(event.label, LABEL), "accepted", self._clock()
+                row.label, row.state, row.since = clean(event.label, self._label), "accepted", self._clock()
                 row.expected = expectation(event.expected)
                 self._cost += event.cost or 0
             case Looked():
@@ -142,8 +145,8 @@ class LiveProgress:
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
         # The one column that may wrap is the one that Rich narrows; its cells do not wrap all the same.
-        table.add_column(max_width=LABEL)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="cyan")
+        table.add_column(max_width=self._label)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # seen on white and on black
         table.add_column(no_wrap=True, min_width=26)
         for row in list(self._rows.values())[:ROWS]:
             elapsed = self._clock() - row.since

@@ -76,13 +76,13 @@ def _tell_made(session: Session, word: str) -> ExitCode:
     for name, value in rows.items():
         if value is not None:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            session.output.result(f"{name.replace('_', ' '):<16} {clean(text, 1600)}")
+            session.output.row(f"{name.replace('_', ' '):<16} {clean(text, 1600)}", 17)
     return ExitCode.OK
 
 
 def _show_foreign(session: Session, path: Path, texts: dict[str, str]) -> None:
     for name, text in texts.items():
-        session.output.result(f"{clean(name, 79):<16} {clean(text, 2000)}")
+        session.output.row(f"{clean(name, 79):<16} {clean(text, 2000)}", 17)
     session.output.note(f"{path.name} was not made by flux")
 
 

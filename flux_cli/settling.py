@@ -127,7 +127,7 @@ def _ways_on(session: Session, entry: Entry) -> list[str]:
     line = f"flux settle {entry.id}{place}"
     ways = [(f"flux resume{place}", "look at the task seen, and fetch it if it is this one")] if entry.seen_id else []
     ways += [
-        (f"{line} --adopt TASK_ID", "it is there: fetch the picture, at no further cost"),
+        (f"{line} --adopt TASK_ID", "it is there: fetch it, at no cost"),
         (f"{line} --forget", "it is not there, or does not matter"),
     ]
     if entry.request:

@@ -62,7 +62,7 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
         "  at risk    $0.015, not more",
         "  known      the connection broke (RemoteProtocolError)",
         "Look for a task with this prompt and time in the PiAPI workspace. Then:",
-        f"  flux settle {entry.id} --adopt TASK_ID  it is there: fetch the picture, at no further cost",
+        f"  flux settle {entry.id} --adopt TASK_ID  it is there: fetch it, at no cost",
         f"  flux settle {entry.id} --forget         it is not there, or does not matter",
         f"  flux settle {entry.id} --resubmit       send it once more, for $0.015",
     ]

@@ -50,11 +50,15 @@ def test_a_key_that_the_service_refuses_is_not_stored(flux: Flux, no_key: Servic
     assert not (home / "config.toml").exists()
 
 
-@pytest.mark.parametrize("stdin", ["", "\n", "a key\n", "ключ\n"])
-def test_what_cannot_be_a_key_is_not_sent(flux: Flux, no_key: Service, stdin: str) -> None:
+@pytest.mark.parametrize(
+    ("stdin", "told"),
+    [("", "is empty"), ("\n", "is empty"), ("a key\n", "has a character"), ("ключ\n", "has a character")],
+)
+def test_what_cannot_be_a_key_is_not_sent(flux: Flux, no_key: Service, stdin: str, told: str) -> None:
     result = flux("login", stdin=stdin)
 
     assert result.code == 4
+    assert f"the key from the input {told}" in result.err
     assert no_key.seen == []
 
 

@@ -1,0 +1,71 @@
+"""Tables on terminals that are too narrow for them."""
+
+import os
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Flux
+from .servers import Service
+
+fcntl = pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX's")
+Start = Callable[..., subprocess.Popen[str]]
+LAST = "dev-advanced    $0.02  non-commercial  40-60    gen edit kontext lora controlnet redux inpaint outpaint"
+
+
+def lines_at(start: Start, line: str, columns: int, stream: str = "stdout") -> list[str]:
+    """What a command writes to a terminal of so many columns, as it is written."""
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    with start(line, **{**quiet, stream: theirs}) as process:
+        process.wait(60)
+    os.close(theirs)
+    seen = os.read(ours, 65536).decode()
+    os.close(ours)
+    return seen.replace("\r\n", "\n").splitlines()
+
+
+def test_what_does_not_fit_goes_on_below_its_column(flux: Flux, start: Start) -> None:
+    assert lines_at(start, "models", 80)[-2:] == [
+        LAST.removesuffix(" redux inpaint outpaint"),
+        " " * 48 + "redux inpaint outpaint",
+    ]
+    for columns in (200, 50):  # room for all of it; none for a column of words
+        assert lines_at(start, "models", columns)[-1] == LAST
+    assert flux("models").out.splitlines()[-1] == LAST
+
+
+def test_no_word_is_broken(flux: Flux, start: Start, service: Service) -> None:
+    prompt = "a red fox in the snow " * 9 + "x" * 90
+    task = flux(f"gen '{prompt}' -m schnell --size 64x64 -o fox.png --no-wait").out.strip()
+    shown = lines_at(start, "history", 80)
+    assert len(shown) == 2
+    assert all(len(line) <= 80 for line in shown)
+    assert shown[-1].startswith(" " * 10 + "in the snow")
+    assert shown[-1].endswith(f"  {task}")
+    flux(f"wait {task} -o fox.png")
+    assert Path("fox.png").exists()
+    assert " " * 17 + "x" * 90 in lines_at(start, "show fox.png", 80)
+
+
+def test_errors_are_broken_between_words_and_hints_are_not(start: Start) -> None:
+    assert lines_at(start, f"show {'x' * 30}", 60, "stderr") == [
+        "flux: no file, entry or task is called",
+        f"      {'x' * 30}; nothing was sent",
+        "      see: flux history",
+    ]
+    assert lines_at(start, "gen x -b 4 --steps 99", 60, "stderr") == [
+        "flux: 2 things are wrong; nothing was sent",
+        "      - steps 99 is out of range: 1 to 40",
+        "      - batch size 4: this model makes one picture a task,",
+        "        only schnell makes up to 4",
+    ]
+    hint = "      store one with: flux login; or try without one: add --sandbox"
+    assert lines_at(start, "gen x", 60, "stderr")[-1] == hint
