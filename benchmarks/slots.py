@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from flux_cli import locks
-from flux_cli.slots import Slots
+from flux_cli.engine.slots import Slots
+from flux_cli.system import locks
 
 from .figures import Figure, Section
 from .installed import Installed

@@ -4,8 +4,9 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # `typing` is more than `flux --version` needs; type checkers know the name
 if TYPE_CHECKING:
-    from .api import AsyncFlux, Flux, Result
-    from .errors import (
+    from .api.asynchronous import AsyncFlux, Result
+    from .api.synchronous import Flux
+    from .domain.errors import (
         BudgetError,
         ConfigError,
         CreditsError,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         UnknownChargeError,
         UsageError,
     )
-    from .events import Event
+    from .engine.events import Event
 
 __all__ = [
     "AsyncFlux",
@@ -53,5 +54,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = "errors" if name.endswith("Error") else "events" if name == "Event" else "api"
+    homes = {"Flux": "api.synchronous", "Event": "engine.events"}
+    home = "domain.errors" if name.endswith("Error") else homes.get(name, "api.asynchronous")
     return getattr(import_module(f".{home}", __name__), name)

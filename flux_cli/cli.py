@@ -12,12 +12,12 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
-from .actions import on_actions
-from .errors import ExitCode, FluxError, InterruptError, UsageError
+from .domain.errors import ExitCode, FluxError, InterruptError, UsageError
 from .instant import TOUR
-from .options import CommonOptions, LookOptions, expand
-from .output import Mode, Output
+from .options.options import CommonOptions, LookOptions, expand
 from .session import Session
+from .terminal.actions import on_actions
+from .terminal.output import Mode, Output
 
 GROUPS: dict[str, dict[str, str]] = {
     "Make pictures": {"gen": "create", "lora": "create", "controlnet": "create", "redux": "edit"},
@@ -49,7 +49,7 @@ class _Grouped(TyperGroup):
                 formatter.write_dl(rows)
 
     def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
-        from .variables import VARIABLES
+        from .settings.variables import VARIABLES
 
         with formatter.section("Environment (all of it: man flux)"):
             formatter.write_dl([(name, VARIABLES[name]) for name in MAIN_VARIABLES])
@@ -129,7 +129,7 @@ def _summed_up(output: Output) -> AbstractContextManager[None]:
     """While inside, a run on GitHub Actions is summed up for its page."""
     if not on_actions(os.environ):
         return nullcontext()
-    from .step_summary import step_summary  # nobody else waits for what comes with it
+    from .reports.step_summary import step_summary  # nobody else waits for what comes with it
 
     return step_summary(output, os.environ)
 
@@ -137,7 +137,7 @@ def _summed_up(output: Output) -> AbstractContextManager[None]:
 def _looks(session: Session, looks: LookOptions) -> None:
     session.output.previews, session.output.opens = looks.preview, looks.open
     if looks.preview and session.output.mode is Mode.TEXT:
-        from .viewing import sixel_cell
+        from .terminal.viewing import sixel_cell
 
         session.output.cell = sixel_cell(session.output, session.environ)
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from itertools import pairwise
 
-from .config import read_file, resolve
-from .errors import FluxError
-from .json_value import object_at, text_at
-from .paths import Paths
-from .text import clean
+from .domain.errors import FluxError
+from .domain.json_value import object_at, text_at
+from .domain.text import clean
+from .settings.config import read_file, resolve
+from .settings.paths import Paths
 
 NEWEST = 100
 """Entries that are worth offering."""

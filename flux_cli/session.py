@@ -14,27 +14,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from .config import Settings, checked_key, is_local, permissions_warning, read_file, resolve
-from .errors import ConfigError, UsageError
-from .json_value import JsonObject, object_at
-from .options import CommonOptions
-from .output import Mode, Output
-from .paths import Paths
+from .domain.errors import ConfigError, UsageError
+from .domain.json_value import JsonObject, object_at
+from .options.options import CommonOptions
+from .settings.addresses import is_local
+from .settings.config import Settings, checked_key, permissions_warning, read_file, resolve
+from .settings.paths import Paths
+from .terminal.output import Mode, Output
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     import httpx
 
-    from .budget import Allowance, Budget
-    from .catalog import Catalog
-    from .client import Account, PiAPIClient
-    from .downloads import Downloader
-    from .entry import Entry, State
-    from .images import LocalPictures
-    from .journal import Journal
-    from .request import TaskRequest
-    from .slots import Slots
+    from .domain.request import TaskRequest
+    from .engine.slots import Slots
+    from .journal.budget import Allowance, Budget
+    from .journal.entry import Entry, State
+    from .journal.journal import Journal
+    from .piapi.client import Account, PiAPIClient
+    from .piapi.downloads import Downloader
+    from .pictures.images import LocalPictures
+    from .settings.catalog import Catalog
 
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
 SANDBOX_KEY = "sandbox"
@@ -110,7 +111,7 @@ class Session:
     @cached_property
     def catalog(self) -> "Catalog":
         """Models, prices, limits, presets."""
-        from .catalog import Catalog, prices_in
+        from .settings.catalog import Catalog, prices_in
 
         return Catalog(prices_in(self.config_file))
 
@@ -167,7 +168,7 @@ class Session:
         """What the profile may spend in a day and in a month. The sandbox costs nothing."""
         from decimal import Decimal
 
-        from .budget import PERIODS, Budget
+        from .journal.budget import PERIODS, Budget
 
         limits = {period: self.settings.get(f"budget.{period}") for period in PERIODS if not self.sandbox}
         return tuple(Budget(period, Decimal(limit)) for period, limit in limits.items() if limit is not None)
@@ -193,7 +194,7 @@ class Session:
     @cached_property
     def inputs(self) -> "LocalPictures":
         """The local pictures of this invocation's requests, by reference."""
-        from .images import LocalPictures
+        from .pictures.images import LocalPictures
 
         return LocalPictures()
 
@@ -201,7 +202,7 @@ class Session:
 
     def body(self, request: "TaskRequest", addresses: Mapping[str, str]) -> JsonObject:
         """The exact JSON that is sent for a request; `addresses` are those of its local pictures, by reference."""
-        from .wire import Writer, create_body
+        from .piapi.wire import Writer, create_body
 
         secret = self.webhook_secret() if request.webhook else None
         writer = Writer(self.settings.text("dialect"), addresses)
@@ -234,8 +235,8 @@ class Session:
 
     def client(self, key: str | None = None) -> "PiAPIClient":
         """A client for the service, with the session's key or another."""
-        from .client import PiAPIClient
-        from .transport import environment_settings
+        from .piapi.client import PiAPIClient
+        from .piapi.transport import environment_settings
 
         trace = self.output.debug if self.common.debug else None
         used = key or self.key
@@ -249,8 +250,8 @@ class Session:
 
     def downloader(self) -> "Downloader":
         """A downloader for the service's pictures."""
-        from .downloads import Downloader
-        from .transport import environment_settings
+        from .piapi.downloads import Downloader
+        from .piapi.transport import environment_settings
 
         trace = self.output.debug if self.common.debug else None
         private = is_local(self.service)
@@ -262,14 +263,14 @@ class Session:
     @cached_property
     def journal(self) -> "Journal":
         """The journal, opened (and made, the first time)."""
-        from .journal import Journal
+        from .journal.journal import Journal
 
         return self._open.enter_context(closing(Journal(self.paths.journal, self.paths.locks)))
 
     @property
     def slots(self) -> "Slots":
         """The limit on tasks at once, shared by all processes that use the same service and profile."""
-        from .slots import Slots
+        from .engine.slots import Slots
 
         account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
         return Slots(self.paths.slots / account, self.concurrency, warn=self.output.warn)

@@ -8,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from flux_cli import batches, client, downloads, saving
-from flux_cli.budget import Budget
-from flux_cli.client import Answer
-from flux_cli.downloads import Download
-from flux_cli.entry import Entry, SavedFile, State
-from flux_cli.journal import Journal
-from flux_cli.saving import Saver
-from flux_cli.submission import Submitter
-from flux_cli.task import Task
-from flux_cli.watching import Watcher
+from flux_cli.buying import batches
+from flux_cli.domain.task import Task
+from flux_cli.engine import saving
+from flux_cli.engine.saving import Saver
+from flux_cli.engine.submission import Submitter
+from flux_cli.engine.watching import Watcher
+from flux_cli.journal.budget import Budget
+from flux_cli.journal.entry import Entry, SavedFile, State
+from flux_cli.journal.journal import Journal
+from flux_cli.piapi import client, downloads
+from flux_cli.piapi.client import Answer
+from flux_cli.piapi.downloads import Download
 
 
 def written_down_after_the_answer() -> None:

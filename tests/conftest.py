@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from flux_cli import cli
-from flux_cli.entry import Entry
-from flux_cli.journal import Journal
-from flux_cli.paths import Paths
-from flux_cli.png import texts_in
+from flux_cli.journal.entry import Entry
+from flux_cli.journal.journal import Journal
+from flux_cli.pictures.png import texts_in
+from flux_cli.settings.paths import Paths
 
 from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
 from .servers import BreakingProxy, Service, breaking, miniature

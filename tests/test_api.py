@@ -14,8 +14,8 @@ from PIL import Image
 
 import flux_cli
 from flux_cli import AsyncFlux, DiskError, Event, Flux, NotSavedError, UsageError
-from flux_cli.entry import Entry, State
-from flux_cli.events import Accepted, Fetching
+from flux_cli.engine.events import Accepted, Fetching
+from flux_cli.journal.entry import Entry, State
 
 from .conftest import KEY
 from .servers import Service, miniature

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli import downloads
-from flux_cli.entry import State
+from flux_cli.journal.entry import State
+from flux_cli.piapi import downloads
 
 from .conftest import Flux
 from .raw_servers import (

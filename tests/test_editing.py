@@ -15,16 +15,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageStat
 
 from flux_cli.sandbox.drawing.poster import draw
-from flux_cli.sandbox.editing import (
-    apply_loras,
-    control,
-    image_to_image,
-    inpaint,
-    kontext,
-    outpaint,
-    preprocess,
-    redux,
-)
+from flux_cli.sandbox.editing import apply_loras, control, image_to_image, inpaint, kontext, outpaint, preprocess, redux
 from flux_cli.sandbox.editing.loras import KNOWN
 from flux_cli.sandbox.editing.pixels import as_rgb, edges, mixed
 

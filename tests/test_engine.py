@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.entry import Entry, State
-from flux_cli.errors import ExitCode
-from flux_cli.formats import whole_picture
-from flux_cli.json_value import object_at
-from flux_cli.names import OutputPlan
-from flux_cli.operations import TextToImage
-from flux_cli.options import CommonOptions
-from flux_cli.request import TaskRequest
-from flux_cli.runs import finish
+from flux_cli.buying.runs import finish
+from flux_cli.domain.errors import ExitCode
+from flux_cli.domain.json_value import object_at
+from flux_cli.domain.names import OutputPlan
+from flux_cli.domain.operations import TextToImage
+from flux_cli.domain.request import TaskRequest
+from flux_cli.journal.entry import Entry, State
+from flux_cli.options.options import CommonOptions
+from flux_cli.pictures.formats import whole_picture
 from flux_cli.session import Session
 
 from .conftest import KEY, Flux

@@ -13,10 +13,10 @@ from typer.main import get_group
 from flux_cli import __version__
 from flux_cli.cli import COMMANDS, CONFIG_COMMANDS, MAIN_VARIABLES, build
 from flux_cli.documents.tree import read
-from flux_cli.errors import ExitCode
+from flux_cli.domain.errors import ExitCode
 from flux_cli.instant import TOUR, answer
 from flux_cli.pages import ROOT, kept, written
-from flux_cli.variables import VARIABLES
+from flux_cli.settings.variables import VARIABLES
 
 from .conftest import Flux
 

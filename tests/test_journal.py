@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli import journal
-from flux_cli.entry import State
-from flux_cli.errors import ExitCode
-from flux_cli.schema import MIGRATIONS
+from flux_cli.domain.errors import ExitCode
+from flux_cli.journal import journal
+from flux_cli.journal.entry import State
+from flux_cli.journal.schema import MIGRATIONS
 
 from .conftest import Flux
 from .servers import Service

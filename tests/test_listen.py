@@ -20,9 +20,9 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from flux_cli.entry import Entry, State
-from flux_cli.formats import whole_picture
-from flux_cli.json_value import Json, JsonObject
+from flux_cli.domain.json_value import Json, JsonObject
+from flux_cli.journal.entry import Entry, State
+from flux_cli.pictures.formats import whole_picture
 
 from .conftest import KEY, Flux
 from .servers import Service, serving

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux_cli.entry import State
-from flux_cli.errors import ExitCode
-from flux_cli.json_value import object_at
-from flux_cli.options import CommonOptions
-from flux_cli.pace import ClosedError, ImpatientError, Pace, Place
-from flux_cli.runs import finish
+from flux_cli.buying.runs import finish
+from flux_cli.domain.errors import ExitCode
+from flux_cli.domain.json_value import object_at
+from flux_cli.engine.pace import ClosedError, ImpatientError, Pace, Place
+from flux_cli.journal.entry import State
+from flux_cli.options.options import CommonOptions
 from flux_cli.session import Session
 
 from .conftest import KEY, Flux

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli import client
-from flux_cli.client import Answer, PiAPIClient
-from flux_cli.entry import State
-from flux_cli.fate import RETRIES, Fate
-from flux_cli.replies import seen_task_id
+from flux_cli.journal.entry import State
+from flux_cli.piapi import client
+from flux_cli.piapi.client import Answer, PiAPIClient
+from flux_cli.piapi.fate import RETRIES, Fate
+from flux_cli.piapi.replies import seen_task_id
 
 from .conftest import KEY, Flux
 from .servers import Breaker, BreakingProxy, Service

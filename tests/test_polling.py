@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flux_cli.catalog import Catalog
-from flux_cli.polling import LONGEST, SHORTEST, PollSchedule, backoff
+from flux_cli.piapi.polling import LONGEST, SHORTEST, PollSchedule, backoff
+from flux_cli.settings.catalog import Catalog
 
 RANGES = {name: model.seconds for name, model in Catalog({}).models.items()}
 ROUND_TRIP = 0.2

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from flux_cli.events import Accepted
-from flux_cli.progress import LiveProgress
+from flux_cli.engine.events import Accepted
+from flux_cli.terminal.progress import LiveProgress
 
 UP = "\x1b[1A"
 

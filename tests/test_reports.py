@@ -19,9 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.counting import Summary
-from flux_cli.entry import Entry, SavedFile, State
-from flux_cli.errors import (
+from flux_cli.domain.errors import (
     DiskError,
     FluxError,
     InterruptError,
@@ -34,13 +32,15 @@ from flux_cli.errors import (
     UnknownChargeError,
     UsageError,
 )
-from flux_cli.json_value import object_at
-from flux_cli.names import OutputPlan
-from flux_cli.operations import TextToImage
-from flux_cli.outcome import Outcome
-from flux_cli.reports import COLUMNS, ReportRow, open_report
-from flux_cli.request import TaskRequest
-from flux_cli.telling import outcome_json
+from flux_cli.domain.json_value import object_at
+from flux_cli.domain.names import OutputPlan
+from flux_cli.domain.operations import TextToImage
+from flux_cli.domain.request import TaskRequest
+from flux_cli.engine.counting import Summary
+from flux_cli.engine.outcome import Outcome
+from flux_cli.journal.entry import Entry, SavedFile, State
+from flux_cli.reports.reports import COLUMNS, ReportRow, open_report
+from flux_cli.terminal.telling import outcome_json
 
 from .test_text import ANY_TEXT, HOSTILE
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (ROOT / "flux_cli").rglob("*.py")}
-SERVICE = ("flux_cli/sandbox/", "flux_cli/serving.py", "flux_cli/pytest_plugin.py")
+SERVICE = ("flux_cli/sandbox/", "flux_cli/calls/serving.py", "flux_cli/pytest_plugin.py")
 """The other side of the wire: these take requests and send no paid one."""
 
 Rule = Callable[[ast.AST], Iterator[ast.AST]]
@@ -134,15 +134,16 @@ def evaluations(module: ast.AST) -> Iterator[ast.AST]:
 
 ALLOWED: dict[Rule, dict[str, int]] = {
     # A task and an upload; a delivery that is passed on; and what a server takes.
-    posts: {"flux_cli/client.py": 2, "flux_cli/relaying.py": 1, "flux_cli/receiving.py": 1},
-    http_clients: {"flux_cli/client.py": 2, "flux_cli/downloads.py": 1, "flux_cli/relaying.py": 1},
-    submissions: {"flux_cli/submission.py": 1},
+    posts: {"flux_cli/piapi/client.py": 2, "flux_cli/servers/relaying.py": 1, "flux_cli/servers/receiving.py": 1},
+    http_clients: {"flux_cli/piapi/client.py": 2, "flux_cli/piapi/downloads.py": 1, "flux_cli/servers/relaying.py": 1},
+    submissions: {"flux_cli/engine/submission.py": 1},
     formatting: {},
     unverified: {},
     followed_redirects: {},
     quoted_errors: {},
     messages_of_errors: {},
-    children: {"flux_cli/viewing.py": 2, "flux_cli/relaying.py": 1},  # a viewer, for --open; the command of --exec
+    # A viewer, for --open; the command of --exec.
+    children: {"flux_cli/terminal/viewing.py": 2, "flux_cli/servers/relaying.py": 1},
     evaluations: {},
 }
 """How often each module may break a rule: it is the one place for that."""
@@ -179,7 +180,7 @@ def test_the_rule_finds_what_breaks_it(rule: Rule) -> None:
 
 
 def test_a_task_is_posted_once_and_in_no_loop() -> None:
-    module = ast.parse(SOURCES["flux_cli/client.py"])
+    module = ast.parse(SOURCES["flux_cli/piapi/client.py"])
     (create,) = [node for node in ast.walk(module) if isinstance(node, ast.AsyncFunctionDef) and node.name == "create"]
     assert len(list(posts(create))) == 1
     assert not [node for node in ast.walk(create) if isinstance(node, ast.For | ast.AsyncFor | ast.While)]

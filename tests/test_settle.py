@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.entry import State
+from flux_cli.journal.entry import State
 
 from .conftest import Flux, Result
 from .servers import Breaker, BreakingProxy, Reply, Service

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flux_cli.errors import UsageError
-from flux_cli.sources import LINE_LIMIT, SHOWN, TOML_LIMIT, Kind, Row, Rows, kind_of, read_prompts, read_rows
+from flux_cli.domain.errors import UsageError
+from flux_cli.sources.lines import LINE_LIMIT, read_prompts
+from flux_cli.sources.rows import SHOWN, Row, Rows
+from flux_cli.sources.tables import TOML_LIMIT, Kind, kind_of, read_rows
 
 BOM = b"\xef\xbb\xbf"
 FULL = b"x" * LINE_LIMIT

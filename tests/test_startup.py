@@ -32,7 +32,7 @@ def loaded(line: str) -> set[str]:
         ("gen --help", {"typer", "json", "re", "flux_cli.cli"}),
         ("history", HTTP | SHOWN),
         ("models", HTTP | SHOWN | {"sqlite3"}),
-        ("config list", HTTP | SHOWN | {"sqlite3", "flux_cli.catalog", "flux_cli.operations"}),
+        ("config list", HTTP | SHOWN | {"sqlite3", "flux_cli.settings.catalog", "flux_cli.domain.operations"}),
         ("cost", HTTP | SHOWN),
         ("cost gen fox", HTTP | SHOWN),
     ],

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.entry import State
-from flux_cli.journal import Journal
+from flux_cli.journal.entry import State
+from flux_cli.journal.journal import Journal
 
 from .conftest import Flux
 from .servers import Breaker, Service, breaking

@@ -23,7 +23,8 @@ OUT, ERR, STEPS = "out", "err", "steps"
 """Files beside the home: what a run wrote, and the durable steps that it took."""
 
 IMPORTED = (
-    *(f"flux_cli.{name}" for name in ("instant", "cli", "batches", "adopting", "runs", "progress", "slots")),
+    *(f"flux_cli.{name}" for name in ("instant", "cli", "terminal.progress", "engine.slots")),
+    *(f"flux_cli.buying.{name}" for name in ("batches", "adopting", "runs")),
     *(f"flux_cli.commands.{name}" for name in ("create", "edit", "tasks")),
     *("anyio._backends._asyncio", "certifi", "httpcore", "h11", "typer._click.decorators"),
 )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ExitCode
+from ..domain.errors import ExitCode
 from ..session import Session
 
 Purpose = Annotated[
@@ -26,7 +26,7 @@ def models(session: Session, purpose: Purpose = None) -> ExitCode:
 
     flux models --for commercial,fast
     """
-    from ..money import show_models
+    from ..calls.money import show_models
 
     return show_models(session, purpose)
 
@@ -38,13 +38,13 @@ def cost(session: Session, command: CommandLine = None, since: Since = None, by:
 
     flux cost --since 30d --by model
     """
-    from ..money import show_spent
+    from ..calls.money import show_spent
 
     return show_spent(session, command, since, by)
 
 
 def balance(session: Session) -> ExitCode:
     """Ask the service for the account's plan and balance."""
-    from ..money import show_balance
+    from ..calls.money import show_balance
 
     return show_balance(session)

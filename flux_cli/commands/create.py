@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from ..arguments import ControlnetArguments, GenArguments, LoraArguments
-from ..errors import ExitCode
-from ..options import LookOptions, ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
-from ..request_options import Given, InputOptions, SizeOptions, TaskOptions
+from ..domain.errors import ExitCode
+from ..options.arguments import ControlnetArguments, GenArguments, LoraArguments
+from ..options.options import LookOptions, ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..options.request_options import Given, InputOptions, SizeOptions, TaskOptions
 from ..session import Session
 
 Rows = Annotated[str, typer.Argument(metavar="FILE", help="JSON lines, CSV or TOML; - for stdin.", show_default=False)]
@@ -35,7 +35,7 @@ def gen(
 
     flux gen "a {red|blue} car, {style}" --vary style=woodcut,watercolour --seed 1..4
     """
-    from ..batches import create_tasks
+    from ..buying.batches import create_tasks
 
     return create_tasks(session, "gen", own, Given(task, shape), source, many, save, submit)
 
@@ -59,7 +59,7 @@ def lora(
 
     flux lora "a knight" --lora anime:0.8 --lora realism:0.3 --image knight.jpg
     """
-    from ..batches import create_tasks
+    from ..buying.batches import create_tasks
 
     return create_tasks(session, "lora", own, Given(task, shape, inputs), source, many, save, submit)
 
@@ -83,7 +83,7 @@ def controlnet(
 
     flux controlnet "a snowy street" --control depth=street.png:0.6 --lora scenery
     """
-    from ..batches import create_tasks
+    from ..buying.batches import create_tasks
 
     return create_tasks(session, "controlnet", own, Given(task, shape, inputs), source, many, save, submit)
 
@@ -110,6 +110,6 @@ def batch(
 
     echo '{"op": "edit", "image": "cup.jpg", "prompt": "on marble", "output": "cup.png"}' | flux batch -
     """
-    from ..batches import create_rows
+    from ..buying.batches import create_rows
 
     return create_rows(session, file, Given(task, shape, inputs), many, save, submit)

@@ -1,9 +1,9 @@
 """Commands that change pictures. IMG is a path, an address, - (stdin), @ID or @last."""
 
-from ..arguments import EditArguments, InpaintArguments, OutpaintArguments, ReduxArguments
-from ..errors import ExitCode
-from ..options import LookOptions, ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
-from ..request_options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
+from ..domain.errors import ExitCode
+from ..options.arguments import EditArguments, InpaintArguments, OutpaintArguments, ReduxArguments
+from ..options.options import LookOptions, ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..options.request_options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
 from ..session import Session
 
 
@@ -30,7 +30,7 @@ def edit(
 
     flux edit @last "make the door red" --kontext
     """
-    from ..batches import create_tasks
+    from ..buying.batches import create_tasks
 
     return create_tasks(session, "edit", own, Given(task, shape, inputs), source, many, save, submit)
 
@@ -52,7 +52,7 @@ def redux(
 
     flux redux portrait.png "in evening light" --strength 0.7
     """
-    from ..batches import create_tasks
+    from ..buying.batches import create_tasks
 
     return create_tasks(session, "redux", own, Given(task, shape, inputs), source, many, save, submit)
 
@@ -76,8 +76,8 @@ def inpaint(
 
     flux inpaint room.jpg "a plant" --mask mask.png --show-mask look.png
     """
-    from ..batches import create_tasks
-    from ..making import shown_region
+    from ..buying.batches import create_tasks
+    from ..buying.making import shown_region
 
     given = Given(task, inputs=inputs, region=region)
     if region.show_mask is not None:
@@ -101,6 +101,6 @@ def outpaint(
 
     flux outpaint beach.jpg "more beach and sea" --left 256 --right 25%
     """
-    from ..batches import create_tasks
+    from ..buying.batches import create_tasks
 
     return create_tasks(session, "outpaint", own, Given(task, inputs=inputs), source, many, save, submit)

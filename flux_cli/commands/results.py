@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ExitCode
-from ..options import LookOptions, Overwrite, SaveOptions, SubmitOptions, WaitOptions
-from ..request_options import SizeOptions, TaskOptions
+from ..domain.errors import ExitCode
+from ..options.options import LookOptions, Overwrite, SaveOptions, SubmitOptions, WaitOptions
+from ..options.request_options import SizeOptions, TaskOptions
 from ..session import Session
 
 Picture = Annotated[
@@ -35,7 +35,7 @@ def show(session: Session, picture: Picture, looking: LookOptions) -> ExitCode:
 
     flux show @last --preview
     """
-    from ..remaking import show_made
+    from ..calls.remaking import show_made
 
     return show_made(session, picture)
 
@@ -58,8 +58,8 @@ def again(
 
     flux again @last --seed 8
     """
-    from ..buying import create_task
-    from ..remaking import made_again
+    from ..buying.purchase import create_task
+    from ..calls.remaking import made_again
 
     return create_task(session, made_again(session, picture, prompt, task, shape), save, submit, new=new)
 
@@ -81,7 +81,7 @@ def gallery(
 
     flux gallery --sheet sheet.png --since 7d
     """
-    from ..gallery import show_gallery
+    from ..gallery.gallery import show_gallery
 
     session.output.opens = opened
     return show_gallery(session, folder, output, sheet, since, overwrite)

@@ -1,8 +1,8 @@
 """Commands that serve other programs."""
 
-from ..arguments import ListenArguments
-from ..errors import ExitCode
-from ..options import SaveOptions
+from ..domain.errors import ExitCode
+from ..options.arguments import ListenArguments
+from ..options.options import SaveOptions
 from ..sandbox.options import ServerOptions
 from ..session import Session
 
@@ -14,7 +14,7 @@ def sandbox(session: Session, options: ServerOptions) -> ExitCode:
 
     flux sandbox --fault "create:429 times=2 retry-after=1" --fault "picture:truncate rate=0.2"
     """
-    from ..serving import serve_sandbox
+    from ..calls.serving import serve_sandbox
 
     return serve_sandbox(session, options)
 
@@ -29,6 +29,6 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
 
     flux listen --exec "convert -resize 50%" --forward http://127.0.0.1:9000/done
     """
-    from ..listening import listen as receive
+    from ..calls.listening import listen as receive
 
     return receive(session, options, save)

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ExitCode, UsageError
+from ..domain.errors import ExitCode, UsageError
+from ..domain.text import clean, suggestion
 from ..instant import SCRIPTS, script
 from ..session import Session
-from ..text import clean, suggestion
 
 Name = Annotated[str, typer.Argument(metavar="SETTING", help="The setting; see: flux config list", show_default=False)]
 NewValue = Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; empty removes it.", show_default=False)]
@@ -35,28 +35,28 @@ def login(session: Session, no_check: NoCheck = False) -> ExitCode:
 
     pass show piapi | flux login --profile work
     """
-    from ..profiles import store_key
+    from ..calls.profiles import store_key
 
     return store_key(session, check=not no_check)
 
 
 def logout(session: Session) -> ExitCode:
     """Remove the stored API key of a profile."""
-    from ..profiles import remove_key
+    from ..calls.profiles import remove_key
 
     return remove_key(session)
 
 
 def config_list(session: Session) -> ExitCode:
     """Show every setting, its value, and where the value came from."""
-    from ..profiles import list_settings
+    from ..calls.profiles import list_settings
 
     return list_settings(session)
 
 
 def config_get(session: Session, name: Name) -> ExitCode:
     """Print the value of a setting; nothing when it is unset."""
-    from ..profiles import show_setting
+    from ..calls.profiles import show_setting
 
     return show_setting(session, name)
 
@@ -66,14 +66,14 @@ def config_set(session: Session, name: Name, value: NewValue) -> ExitCode:
 
     flux config set plan creator
     """
-    from ..profiles import store_setting
+    from ..calls.profiles import store_setting
 
     return store_setting(session, name, value)
 
 
 def config_path(session: Session) -> ExitCode:
     """Print where the config file is."""
-    from ..profiles import show_path
+    from ..calls.profiles import show_path
 
     return show_path(session)
 
@@ -95,7 +95,7 @@ def doctor(
 
     flux doctor --bundle report.zip
     """
-    from ..doctor import examine_all
+    from ..doctor.doctor import examine_all
 
     return examine_all(session, offline=offline, fix=fix, bundle=bundle, with_prompts=with_prompts)
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ExitCode
-from ..options import LookOptions, MaxCost, SaveOptions, WaitOptions, Yes
+from ..domain.errors import ExitCode
+from ..options.options import LookOptions, MaxCost, SaveOptions, WaitOptions, Yes
 from ..session import Session
 
 Ids = Annotated[
@@ -37,7 +37,7 @@ def status(session: Session, ids: Ids) -> ExitCode:
 
     flux history --state accepted --json | flux status -
     """
-    from ..following import show_status
+    from ..calls.following import show_status
 
     return show_status(session, ids)
 
@@ -61,14 +61,14 @@ def wait(
 
     flux wait --any $(flux gen "a fox" --seed 1..3 --no-wait)
     """
-    from ..following import wait_for
+    from ..calls.following import wait_for
 
     return wait_for(session, ids, save, first=first)
 
 
 def resume(session: Session, waiting: WaitOptions) -> ExitCode:
     """Finish what is paid for and not on disk, at no cost."""
-    from ..following import resume_all
+    from ..calls.following import resume_all
 
     return resume_all(session)
 
@@ -92,13 +92,13 @@ def settle(
 
     flux history --state unknown -q | flux settle - --forget
     """
-    from ..settling import Choice, settle_entries
+    from ..calls.settling import Choice, settle_entries
 
     return settle_entries(session, entries, Choice(adopt, force, forget, resubmit, max_cost, yes))
 
 
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> ExitCode:
     """List what was asked for and what became of it, newest first."""
-    from ..history import show_history
+    from ..calls.history import show_history
 
     return show_history(session, state, limit)

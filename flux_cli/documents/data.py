@@ -1,10 +1,10 @@
 """The command tree as JSON: what an agent reads instead of help for people."""
 
 from .. import __version__
-from ..config import SETTINGS
-from ..errors import ExitCode
-from ..json_value import Json, JsonObject
-from ..variables import VARIABLES
+from ..domain.errors import ExitCode
+from ..domain.json_value import Json, JsonObject
+from ..settings.settings import SETTINGS
+from ..settings.variables import VARIABLES
 from .tree import Argument, Command, Option
 
 

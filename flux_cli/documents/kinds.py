@@ -1,9 +1,9 @@
 """What completes a value, known by the word that help calls it: a new option or command needs nothing here."""
 
-from ..catalog import Catalog
-from ..config import SETTINGS
-from ..entry import State
-from ..operations import OPERATIONS
+from ..domain.operations import OPERATIONS
+from ..journal.entry import State
+from ..settings.catalog import Catalog
+from ..settings.settings import SETTINGS
 from .tree import Command
 
 KINDS = {

@@ -1,7 +1,7 @@
 """The reference in Markdown: every command with its arguments, options and examples."""
 
-from ..errors import ExitCode
-from ..variables import VARIABLES
+from ..domain.errors import ExitCode
+from ..settings.variables import VARIABLES
 from .tree import Command
 
 INTRODUCTION = """# The commands of flux

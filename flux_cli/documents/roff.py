@@ -1,7 +1,7 @@
 """Manual pages, for `man flux` and `man flux-gen`: roff with the man macros."""
 
-from ..errors import ExitCode
-from ..variables import VARIABLES
+from ..domain.errors import ExitCode
+from ..settings.variables import VARIABLES
 from .tree import Command
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from ..config import BY_NAME
-from ..options import CommonOptions, SaveOptions, WaitOptions
-from ..request_options import TaskOptions
+from ..options.options import CommonOptions, SaveOptions, WaitOptions
+from ..options.request_options import TaskOptions
+from ..settings.settings import BY_NAME
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group().settings()}
 """Settings that have an option, which is called like them."""

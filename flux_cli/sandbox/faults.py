@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from ..errors import UsageError
-from ..text import clean, guess
+from ..domain.errors import UsageError
+from ..domain.text import clean, guess
 
 HTTP = {
     "create": "POST /api/v1/task",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ..json_value import Json, JsonObject, number_at, object_at, text_at
-from . import editing
+from ..domain.json_value import Json, JsonObject, number_at, object_at, text_at
+from ..sandbox import editing
 from .drawing.poster import draw
 from .rules import lists, side
 

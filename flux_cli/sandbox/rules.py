@@ -2,10 +2,10 @@
 
 import math
 
-from ..catalog import Catalog, Model
-from ..config import is_picture_address
-from ..errors import UsageError
-from ..json_value import Json, JsonObject, object_at
+from ..domain.errors import UsageError
+from ..domain.json_value import Json, JsonObject, object_at
+from ..settings.addresses import is_picture_address
+from ..settings.catalog import Catalog, Model
 
 BAD_REQUEST = 400
 NUMBERS = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from ..files import private_folder, write_atomic
-from ..json_value import Json, JsonObject
+from ..domain.json_value import Json, JsonObject
+from ..system.files import private_folder, write_atomic
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (

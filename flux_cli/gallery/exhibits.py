@@ -1,0 +1,108 @@
+"""The pictures of a folder, and what each tells of how it was made.
+
+Everything a picture tells is somebody's text, of any type and length: it becomes short texts here, and nothing else.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..domain.errors import UsageError
+from ..domain.json_value import Json, JsonObject
+from ..pictures.images import MAX_SOURCE_BYTES
+from ..pictures.metadata import made_from
+from ..pictures.png import texts_in
+
+if TYPE_CHECKING:
+    pass
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SHEET = "flux-sheet"
+"""Keyword of the text in a contact sheet, which is no exhibit of the next one."""
+LONGEST_FACT = 4000
+FREE = ("prompt", "negative_prompt")
+"""What is shown by itself, and whose labels are what is special to each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """A picture file. facts: its request, field by field; empty when it does not tell.
+
+    saved: when the file was written, seconds since the epoch. cost: USD for the whole task. note: what another tool
+    says in the picture.
+    """
+
+    path: Path
+    saved: float
+    facts: Mapping[str, str]
+    task_id: str = ""
+    cost: Decimal | None = None
+    note: str = ""
+
+    @property
+    def prompt(self) -> str:
+        """The words it was made from, if they are known."""
+        return self.facts.get("prompt", "")
+
+
+def exhibits_in(folder: Path, since: float) -> list[Exhibit]:
+    """The pictures in a folder that were written after `since`, oldest first. Raises OSError."""
+    found = []
+    for path in folder.iterdir():
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
+            saved = path.stat().st_mtime
+            exhibit = _exhibit(path, saved) if saved >= since else None
+            if exhibit:
+                found.append(exhibit)
+    return sorted(found, key=lambda exhibit: (exhibit.saved, exhibit.path.name))
+
+
+def _exhibit(path: Path, saved: float) -> Exhibit | None:
+    try:
+        with path.open("rb") as file:
+            texts = texts_in(file.read(MAX_SOURCE_BYTES))
+    except OSError:
+        return Exhibit(path, saved, {})
+    if SHEET in texts:
+        return None
+    try:
+        made = made_from(texts)
+        facts = dict(_facts(made.request.to_json()))
+    except (UsageError, RecursionError):
+        return Exhibit(path, saved, {}, note=texts.get("parameters", "")[:LONGEST_FACT])
+    return Exhibit(path, saved, facts, str(made.task_id), made.cost)
+
+
+def _facts(request: JsonObject) -> Iterator[tuple[str, str]]:
+    for name, value in request.items():
+        if name == "width":
+            yield "size", f"{_text(value)}x{_text(request.get('height'))}"
+        elif name == "loras" and isinstance(value, list):
+            yield name, ", ".join(map(_strength, value))
+        elif name not in ("height", "webhook"):
+            yield name, _text(value)
+
+
+def _strength(lora: Json) -> str:
+    """`anime:0.8`, as it is typed."""
+    if not isinstance(lora, dict):
+        return _text(lora)
+    strength = lora.get("strength")
+    return _text(lora.get("name")) + ("" if strength is None else f":{_text(strength)}")
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, str):
+        return value[:LONGEST_FACT]
+    if isinstance(value, float):
+        return f"{value:g}"
+    return json.dumps(value, ensure_ascii=False)[:LONGEST_FACT]
+
+
+def total_cost(exhibits: Iterable[Exhibit]) -> Decimal:
+    """What the tasks of these pictures cost, USD: each task once, however many pictures it made."""
+    costs = {exhibit.task_id or str(exhibit.path): exhibit.cost for exhibit in exhibits}
+    return sum((cost for cost in costs.values() if cost is not None), Decimal(0))

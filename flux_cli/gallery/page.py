@@ -1,0 +1,184 @@
+"""A gallery as one HTML page that needs nothing else: small pictures inside, the full ones linked.
+
+Everything that comes from pictures is hostile: it is escaped, no address but that of a file beside the page is
+written, and the page's own policy lets no script run but the one that is in it.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from ..domain.errors import UsageError
+from ..domain.text import counted, hides, usd
+from ..pictures.thumbnails import Thumbnail, thumbnail
+from .exhibits import Exhibit, total_cost
+from .grids import Grid
+
+WEB = Path(__file__).parent / "web"
+SIDE = 320
+"""Pixels of a small picture, at most."""
+# Controls, lone surrogates, and what turns the direction of all text that follows.
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Writes the cards of one page. folder: where the page stands. broken: hears of a file that is no whole picture."""
+
+    folder: Path
+    broken: Callable[[str], None]
+
+    def write(self, file: BinaryIO, title: str, exhibits: Sequence[Exhibit], grid: Grid | None) -> None:
+        """Write the page, card by card: no more than one picture is in memory."""
+        for part in self._parts(title, exhibits, grid):
+            file.write(part.encode())
+
+    def _parts(self, title: str, exhibits: Sequence[Exhibit], grid: Grid | None) -> Iterator[str]:
+        style, script = (WEB.joinpath(name).read_text("utf-8") for name in ("gallery.css", "gallery.js"))
+        cost = total_cost(exhibits)
+        about = counted(len(exhibits), "picture") + (f", {usd(cost)}" if cost else "")
+        yield (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            '<meta name="referrer" content="no-referrer">\n'
+            f"<title>{_inert(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+            f"<header><h1>{_inert(title)}</h1><p>{about}</p>"
+            '<input id="filter" type="search" placeholder="filter" aria-label="filter"></header>\n<main>\n'
+        )
+        if grid is None:
+            yield from self._flow((exhibit, "") for exhibit in reversed(exhibits))
+        else:
+            yield from self._table(grid, grid.rows.labels) if grid.rows else self._line(grid)
+            if grid.rest:
+                yield "<h2>others</h2>\n"
+                yield from self._flow((exhibit, "") for exhibit in grid.rest)
+        yield '</main>\n<dialog aria-label="picture"><img alt=""><p></p></dialog>\n'
+        yield f"<script>{script}</script>\n</body>\n</html>\n"
+
+    def _flow(self, labelled: Iterable[tuple[Exhibit, str]]) -> Iterator[str]:
+        yield '<div class="flow">\n'
+        for exhibit, label in labelled:
+            yield self._card(exhibit, label)
+        yield "</div>\n"
+
+    def _line(self, grid: Grid) -> Iterator[str]:
+        cells = zip(grid.columns.labels, grid.row(""), strict=True)
+        title, told = grid.columns.title, grid.columns.name == "prompt"  # which stands on every card
+        return self._flow((exhibit, "" if told else f"{title}: {label}") for label, cell in cells for exhibit in cell)
+
+    def _table(self, grid: Grid, labels: Sequence[str]) -> Iterator[str]:
+        assert grid.rows
+        axes = f"{_inert(grid.rows.title)} ↓ {_inert(grid.columns.title)} →"
+        heads = "".join(f'<th scope="col">{_inert(label)}</th>' for label in grid.columns.labels)
+        yield f'<div class="table"><table>\n<thead><tr><th class="axis">{axes}</th>{heads}</tr></thead>\n<tbody>\n'
+        for value, label in zip(grid.rows.values, labels, strict=True):
+            yield f'<tr><th scope="row">{_inert(label)}</th>\n'
+            for cell in grid.row(value):
+                yield "<td>"
+                for exhibit in cell:
+                    yield self._card(exhibit, "")
+                yield "</td>\n"
+            yield "</tr>\n"
+        yield "</tbody>\n</table></div>\n"
+
+    def _card(self, exhibit: Exhibit, label: str) -> str:
+        beside = _relative(exhibit.path, self.folder)
+        try:
+            small = thumbnail(exhibit.path, SIDE)
+        except UsageError as error:
+            self.broken(error.message)
+            inside, size = f"<span>{_inert(error.message)}</span>", ""
+        else:
+            inside, size = _image(small, exhibit.prompt or exhibit.path.name), f"{small.width}x{small.height}"
+        words = "".join(
+            f'<p class="{kind}">{_inert(text)}</p>'
+            for kind, text in (("label", label), ("prompt", exhibit.prompt or exhibit.note), ("about", _about(exhibit)))
+            if text
+        )
+        return (
+            f'<figure class="card"><a class="picture" href="{quote(os.fsencode(beside))}">{inside}</a>\n'
+            f"<figcaption>{words}<details><summary>{_inert(exhibit.path.name)}</summary><dl>{_rows(exhibit, size)}</dl>"
+            f"</details>{_button(exhibit, beside)}</figcaption></figure>\n"
+        )
+
+
+def _about(exhibit: Exhibit) -> str:
+    """What is looked for first, on one line."""
+    model, seed = exhibit.facts.get("model", "").rpartition("/")[2], exhibit.facts.get("seed")
+    return ", ".join(part for part in (model, f"seed {seed}" if seed else "", _cost(exhibit)) if part)
+
+
+def _cost(exhibit: Exhibit) -> str:
+    """What the task cost, and for how many pictures."""
+    if exhibit.cost is None:
+        return ""
+    number = exhibit.facts.get("batch_size", "1")
+    return usd(exhibit.cost) + (f" for {number}" if number != "1" else "")
+
+
+def _rows(exhibit: Exhibit, size: str) -> str:
+    rows = {name: value for name, value in exhibit.facts.items() if name != "prompt"}
+    rows |= {"picture": size, "task": exhibit.task_id, "cost": _cost(exhibit), "saved": _moment(exhibit.saved)}
+    return "".join(
+        f"<dt>{_inert(name.replace('_', ' '))}</dt><dd>{_inert(value)}</dd>" for name, value in rows.items() if value
+    )
+
+
+def _moment(seconds: float) -> str:
+    """Minutes suffice; nothing for a time that no calendar has, which a file can say all the same."""
+    try:
+        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _button(exhibit: Exhibit, beside: str) -> str:
+    """What makes the picture anew: the file's name alone, for a prompt could hold what ends a paste into a terminal."""
+    if not exhibit.facts or hides(beside) or _ODD.search(beside):
+        return ""
+    name = f"./{beside}" if beside.startswith(("-", "@", "~")) else beside
+    command = _inert(f"flux again {shlex.quote(name)}")
+    title = f"in the folder of this page: {command}"
+    return f'<button type="button" data-command="{command}" title="{title}">copy command</button>'
+
+
+def _image(small: Thumbnail, words: str) -> str:
+    from PIL import features
+
+    kind = "WEBP" if features.check("webp") else "JPEG"
+    written = io.BytesIO()
+    image = small.image if kind == "WEBP" else small.image.convert("RGB")
+    image.save(written, kind, quality=80)
+    data = base64.b64encode(written.getvalue()).decode()
+    width, height = image.size
+    return (
+        f'<img width="{width}" height="{height}" alt="{_inert(words)}" src="data:image/{kind.lower()};base64,{data}">'
+    )
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _policy(style: str, script: str) -> str:
+    """No address but those of pictures beside the page, and no style or script but its own."""
+    sums = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    return (
+        f"default-src 'none'; img-src 'self' file: data:; style-src 'sha256-{sums[0]}'; "
+        f"script-src 'sha256-{sums[1]}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _inert(text: str) -> str:
+    return html.escape(_ODD.sub("\ufffd", text))

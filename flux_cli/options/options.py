@@ -1,0 +1,201 @@
+"""The options that commands share: written once, meaning the same everywhere.
+
+Each group is a dataclass whose fields are options. `expand` lets a command take whole groups, so that no command
+repeats an option; Typer sees the flat list.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ..domain.errors import UsageError
+from ..domain.names import DEFAULT_TEMPLATE, OutputPlan, is_template, picture_paths, unique
+from ..domain.text import clean
+
+MaxCost = Annotated[str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
+
+
+@dataclass(frozen=True, slots=True)
+class CommonOptions:
+    """Options of every command."""
+
+    profile: Annotated[str | None, typer.Option("--profile", metavar="PROFILE", help="Profile in the config file.")] = (
+        None
+    )
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Use the built-in service: free, offline, no key.")] = False
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per result.")] = False
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only paths or ids, and errors.")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell every step.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="HTTP trace on stderr, without secrets.")] = False
+
+    def settings(self) -> dict[str, str | None]:
+        """The settings that these options give."""
+        return {"profile": self.profile, "sandbox": "true" if self.sandbox else None}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """Where many prompts come from."""
+
+    prompts: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="Prompts from a file, one a line; - for stdin.")
+    ] = None
+    vary: Annotated[
+        list[str] | None,
+        typer.Option("--vary", metavar="NAME=A,B", help="Values for {NAME} in the prompt; or NAME=@FILE. Repeatable."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ManyOptions:
+    """Many pictures from one command."""
+
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit nothing more after a failure.")] = False
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Buy again what failed before.")] = False
+    new: Annotated[bool, typer.Option("--new", help="Buy all of it, also what was bought before.")] = False
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Take what was made before of the same words, whatever its seed.")
+    ] = False
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="K/N", help="Only share K of N of the tasks, for several machines.")
+    ] = None
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="What became of each: .json, .csv or .xml (JUnit).")
+    ] = None
+    max_cost: MaxCost = None
+    yes: Yes = False
+
+
+@dataclass(frozen=True, slots=True)
+class SaveOptions:
+    """Where pictures go."""
+
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="File, template such as '{slug}-{seed}.png', or - for stdout."
+        ),
+    ] = None
+    output_dir: Annotated[
+        Path | None, typer.Option("-d", "--output-dir", metavar="DIR", help="Folder for the pictures. [.]")
+    ] = None
+    overwrite: Overwrite = False
+    no_metadata: Annotated[bool, typer.Option("--no-metadata", help="Leave the request out of the picture.")] = False
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Buy nothing when the file exists.")] = False
+
+    def settings(self) -> dict[str, str | None]:
+        """The settings that these options give."""
+        return {"output_dir": None if self.output_dir is None else str(self.output_dir)}
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the picture's bytes are the result."""
+        return self.output == "-"
+
+    @property
+    def given(self) -> bool:
+        """Whether the user said anything about the place."""
+        return self.output is not None or self.output_dir is not None
+
+    def plan(
+        self, values: Mapping[str, str], count: int, folder: Path, *, template: str = DEFAULT_TEMPLATE
+    ) -> OutputPlan:
+        """Where the `count` pictures of one task go, with collisions settled.
+
+        A name of our making, or from a template, gets a number when it is taken; a name that the user wrote out is
+        kept as it is. Raises UsageError.
+        """
+        if self.overwrite and self.skip_existing:
+            raise UsageError("give only one of --overwrite, --skip-existing")
+        if self.output is not None and (self.output.endswith("/") or Path(self.output).is_dir()):
+            raise UsageError(f"-o {clean(self.output, 80)} is a folder", hint=f"name the folder with: -d {self.output}")
+        paths = picture_paths(self.output or template, values, count, folder)
+        if not self.overwrite and not self.skip_existing and (self.output is None or is_template(self.output)):
+            paths = _all_free(paths)
+        return OutputPlan(tuple(paths), self.overwrite, not self.no_metadata)
+
+
+def _all_free(paths: list[Path]) -> list[Path]:
+    free: list[Path] = []
+    for path in paths:
+        free.append(unique(path, lambda candidate: candidate in free or candidate.exists() or candidate.is_symlink()))
+    return free
+
+
+@dataclass(frozen=True, slots=True)
+class LookOptions:
+    """How pictures are looked at."""
+
+    preview: Annotated[bool, typer.Option("--preview", help="Draw the picture on the terminal.")] = False
+    open: Annotated[bool, typer.Option("--open", help="Open it in the system's viewer.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class WaitOptions:
+    """How long and how to wait."""
+
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", help="Stop waiting, not paying. [900]")
+    ] = None
+    concurrency: Annotated[
+        int | None, typer.Option("-j", "--concurrency", metavar="N", help="Tasks at once. [what the plan allows]")
+    ] = None
+
+    def settings(self) -> dict[str, str | None]:
+        """The settings that these options give."""
+        return {
+            "timeout": None if self.timeout is None else f"{self.timeout:g}",
+            "concurrency": None if self.concurrency is None else str(self.concurrency),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    """What to do with the request."""
+
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit, print the task id, and leave.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the request and its price; send nothing.")] = False
+    price_only: Annotated[bool, typer.Option("--price-only", hidden=True)] = False
+
+
+def expand(
+    function: Callable[..., Any], *extra: type[CommonOptions]
+) -> tuple[inspect.Signature, Callable[[dict[str, Any]], dict[str, Any]]]:
+    """The flat signature of a command that takes groups, and a function that gathers flat values into groups.
+
+    extra: groups that the command line has beside the function's own.
+    """
+    flat: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+    own = [(parameter.name, parameter.annotation, parameter.default) for parameter in _parameters(function)]
+    own.sort(key=lambda row: is_dataclass(row[1]))  # help shows what is special to a command first
+    for name, annotation, default in own + [(group.__name__, group, inspect.Parameter.empty) for group in extra]:
+        if not is_dataclass(annotation):
+            flat.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+            continue
+        assert isinstance(annotation, type)
+        groups[name] = annotation
+        hints = get_type_hints(annotation, include_extras=True)
+        for field in fields(annotation):
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            kind = inspect.Parameter.KEYWORD_ONLY
+            flat.append(inspect.Parameter(field.name, kind, default=default, annotation=hints[field.name]))
+
+    def gather(values: dict[str, Any]) -> dict[str, Any]:
+        gathered = dict(values)
+        for name, group in groups.items():
+            gathered[name] = group(**{field.name: gathered.pop(field.name) for field in fields(group)})
+        return gathered
+
+    return inspect.Signature(flat), gather
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The function's parameters but the first, which is the session."""
+    return list(inspect.signature(function, eval_str=True).parameters.values())[1:]

@@ -1,0 +1,331 @@
+"""PiAPI's endpoints, one method each. The only module that can POST a task, and it never repeats one by itself:
+it says what became of the one it sent (`fate`), and the engine decides.
+"""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from .. import __version__
+from ..domain.errors import CreditsError, KeyRefusedError, NetworkError, RefusedError
+from ..domain.json_value import JsonObject, number_at, object_at, text_at
+from ..domain.task import Task
+from ..domain.text import clean
+from ..settings.addresses import is_local, is_picture_address
+from .fate import Evidence, Fate, fate_of
+from .replies import Reply, read_reply, seen_task_id, told, without_secrets
+from .transport import Response, environment_settings, in_time, is_untrusted, plain_words, retry_after, server_clock
+
+USER_AGENT = f"piapi-flux/{__version__}"
+REPLY_BYTES = 32 * 2**20
+"""No reply of the API is larger; inline pictures are base64."""
+POST_SECONDS = 120.0
+GET_SECONDS = 60.0
+SECRET_LENGTH = 12
+SLOWEST_UPLINK = 25_000.0
+"""Bytes a second that an upload may be as slow as."""
+JSON = {"Content-Type": "application/json"}
+RETRIED_STATUSES = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one POST.
+
+    retry_after: what the server asked for, in seconds, 0 to 300.
+    evidence: what came back, in plain words, for the journal.
+    seen_id: a task id in an answer that cannot be read as a whole.
+    """
+
+    fate: Fate
+    task: Task | None
+    message: str
+    retry_after: float | None = None
+    evidence: str = ""
+    seen_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the service says of the key's account; None where it says nothing.
+
+    clock: the time it gave its answer by its own clock, seconds since the epoch.
+    """
+
+    plan: str | None
+    balance: Decimal | None
+    concurrency: int | None
+    clock: float | None = None
+
+
+class PassingTroubleError(Exception):
+    """A free request failed in a way that is worth another try."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class NoSuchTaskError(Exception):
+    """The service does not know the task; the message holds its words."""
+
+
+class PiAPIClient:
+    """Talks to one base URL with one key.
+
+    secrets: what must not leave this object in a reply, the key among them: a server may echo it.
+    transport: None for the network, or the in-process sandbox.
+    trace: called with a line for every request and response (`--debug`).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        *,
+        secrets: AbstractSet[str] = frozenset(),
+        transport: httpx.AsyncBaseTransport | None = None,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
+        self._base = base_url
+        # A short one is no real key, and may be a part of a word in an honest reply.
+        self._secrets = [secret for secret in {key, *secrets} if len(secret) >= SECRET_LENGTH]
+        self._in_process = transport is not None
+        parts = urlsplit(base_url)
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._trace = trace
+        self._options: dict[str, Any] = {
+            "headers": {"X-API-Key": key, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            "transport": transport,
+            "timeout": httpx.Timeout(30.0, connect=10.0),
+            "follow_redirects": False,
+        }  # fmt: skip
+        if transport is None:
+            self._options["verify"] = httpx.create_ssl_context()
+        # A reused connection may be stale, and its reset cannot be told from a lost answer: one POST a connection.
+        self._posts = httpx.AsyncClient(
+            **{**self._options, "timeout": httpx.Timeout(30.0, connect=10.0, read=None)},  # `create` has its own
+            trust_env=not is_local(base_url),
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
+        self._gets: dict[bool, httpx.AsyncClient] = {}
+        self._free_client(base_url)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._posts.aclose()
+        for client in self._gets.values():
+            await client.aclose()
+
+    def _free_client(self, url: str) -> httpx.AsyncClient:
+        """The client for requests that cost nothing: one for this machine, one for the rest of the world.
+
+        A proxy cannot reach the loopback of this machine, and must not see what is said there.
+        """
+        local = is_local(url)
+        if local not in self._gets:
+            # Keep-alive must outlive the time between two looks.
+            limits = httpx.Limits(max_connections=16, keepalive_expiry=60.0)
+            with environment_settings():
+                self._gets[local] = httpx.AsyncClient(**self._options, trust_env=not local, limits=limits)
+        return self._gets[local]
+
+    async def create(self, body: bytes) -> Answer:
+        """`POST /task`, once (specification: Create Image Task). Never raises for what the server or network does."""
+        departed, arrived = False, bytearray()
+
+        async def watch(event: str, info: dict[str, Any]) -> None:
+            nonlocal departed
+            request = info.get("request")
+            # A proxy's CONNECT passes the same trace, and carries nothing of ours.
+            if event.endswith("send_request_headers.started") and getattr(request, "method", b"") != b"CONNECT":
+                departed = True
+
+        try:
+            url, options = f"{self._base}/task", {"content": body, "headers": JSON, "extensions": {"trace": watch}}
+            response = await in_time(self._exchange(self._posts, "POST", url, arrived, **options), POST_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            # In-process there is no trace to tell, and nothing that fails before it is sent.
+            seen_id = seen_task_id(without_secrets(arrived, self._secrets))
+            return _lost(error, sent=departed or self._in_process, seen_id=seen_id)
+        return _answered(response)
+
+    async def look(self, task_id: str) -> Task:
+        """`GET /task/{id}`: the task now.
+
+        Raises PassingTroubleError, NoSuchTaskError, KeyRefusedError.
+        """
+        response = await self._get(f"{self._base}/task/{task_id}")
+        reply = read_reply(response.content)
+        if reply.task is not None:
+            if reply.task.id == task_id:
+                return reply.task
+            raise PassingTroubleError("the service answered about another task")
+        missing = response.status in (400, 404, 410, 422) or (response.status < 300 and reply.code in (400, 404))
+        if missing and reply.well_formed:  # a gateway's page says nothing about the task
+            raise NoSuchTaskError(reply.message or "task not found")
+        raise PassingTroubleError(_words(response.status, reply), retry_after(response.headers))
+
+    async def account(self) -> Account:
+        """`GET /account/info` at the origin (docs/service.md, section 4).
+
+        Raises KeyRefusedError, and NetworkError when there is no usable answer.
+        """
+        try:
+            response = await self._get(f"{self._origin}/account/info")
+        except PassingTroubleError as trouble:
+            raise NetworkError(f"the service could not be asked: {trouble.message}") from trouble
+        reply = read_reply(response.content)
+        if response.status != 200 or not reply.well_formed:
+            raise NetworkError(f"the service could not be asked: {_words(response.status, reply)}")
+        return Account(
+            plan=clean(text_at(reply.data, "plan"), 40).casefold() or None,
+            balance=_amount(reply.data),
+            concurrency=number_at(reply.data, "max_concurrent_task_count"),
+            clock=server_clock(response.headers),
+        )
+
+    async def upload(self, service: str, name: str, content: bytes) -> str:
+        """The address of a picture that was uploaded (docs/service.md, section 4). It costs nothing.
+
+        service: the upload service's origin; name: a file name with its extension.
+        Raises PassingTroubleError, KeyRefusedError, RefusedError.
+        """
+        data = base64.b64encode(content).decode("ascii")
+        body = json.dumps({"file_name": name[-128:], "file_data": data}).encode()
+        seconds = GET_SECONDS + len(body) / SLOWEST_UPLINK
+        patience = httpx.Timeout(GET_SECONDS, connect=10.0, write=seconds)
+        url = f"{service}/api/ephemeral_resource"
+        response = await self._free("POST", url, seconds, content=body, headers=JSON, timeout=patience)
+        reply = read_reply(response.content)
+        address = text_at(reply.data, "url")
+        if response.status == 200 and is_picture_address(address):
+            return address
+        if 400 <= response.status < 500 and response.status not in RETRIED_STATUSES:
+            raise _upload_refused(response.status, reply)
+        raise PassingTroubleError(_words(response.status, reply), retry_after(response.headers))
+
+    async def _get(self, url: str) -> Response:
+        response = await self._free("GET", url, GET_SECONDS)
+        reply = read_reply(response.content)
+        refused = response.status == 401 or (response.status == 403 and reply.well_formed) or reply.code == 1200
+        if refused and reply.task is None:
+            raise key_refused(_words(response.status, reply), money="")
+        return response
+
+    async def _free(self, method: str, url: str, seconds: float, **options: Any) -> Response:
+        """A request that costs nothing and may be repeated; it may take so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange(self._free_client(url), method, url, bytearray(), **options)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            raise PassingTroubleError(plain_words(error)) from error
+
+    async def _exchange(
+        self, client: httpx.AsyncClient, method: str, url: str, arrived: bytearray, **options: Any
+    ) -> Response:
+        """A request and its response. `arrived` is filled with the body, and keeps what came when this is cut off."""
+        started = time.monotonic()
+        self._say(f"> {method} {url}")
+        if self._trace and "content" in options:
+            self._say(f"> {told(options['content'], 2000)}")
+        async with client.stream(method, url, **options) as response:
+            complete = True
+            try:
+                async for chunk in response.aiter_bytes():
+                    arrived += chunk
+                    if len(arrived) > REPLY_BYTES:
+                        complete = False
+                        break
+            except httpx.HTTPError as error:
+                # A head without its body still tells something: 429 is 429.
+                self._say(f"< the body ended early: {plain_words(error)}")
+                complete = False
+        self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(arrived)} bytes")
+        body = without_secrets(arrived, self._secrets)
+        self._say(f"< {told(body, 2000)}")
+        return Response(response.status_code, response.headers, body, complete)
+
+    def _say(self, line: str) -> None:
+        if self._trace:
+            self._trace(line)
+
+
+def _answered(response: Response) -> Answer:
+    reply = read_reply(response.content)
+    seen_id = None if reply.task else seen_task_id(response.content)
+    evidence = Evidence(
+        sent=True,
+        status=response.status,
+        complete=response.complete,
+        well_formed=reply.well_formed,
+        code=reply.code,
+        message=reply.message,
+        task_id=reply.task.id if reply.task else None,
+        seen_id=seen_id,
+    )
+    cut = "" if response.complete else ", cut short"
+    came = f"the answer was HTTP {response.status}{cut}; its text: {told(response.content) or 'none'}"
+    words = _words(response.status, reply) if response.complete else f"HTTP {response.status}, cut short"
+    return Answer(fate_of(evidence), reply.task, words, retry_after(response.headers), came, seen_id)
+
+
+def _lost(error: Exception, *, sent: bool, seen_id: str | None) -> Answer:
+    fate = fate_of(Evidence(sent=sent, untrusted=is_untrusted(error), seen_id=seen_id))
+    words = plain_words(error)
+    return Answer(fate, None, words, None, f"{words} ({type(error).__name__})", seen_id)
+
+
+def _words(status: int, reply: Reply) -> str:
+    code = f" (code {reply.code})" if reply.code and reply.code != status and reply.code >= 1000 else ""
+    return f"{reply.message}{code}" if reply.message else f"HTTP {status}{code}"
+
+
+def refusal(answer: Answer) -> RefusedError | CreditsError | KeyRefusedError:
+    """The error for a POST that was refused for good."""
+    if answer.fate is Fate.NO_CREDITS:
+        return CreditsError(
+            f"out of credits: {answer.message}", hint="top up in the PiAPI workspace, then run it again"
+        )
+    if answer.fate is Fate.NO_KEY:
+        return key_refused(answer.message)
+    return RefusedError(f"the service refused the request: {answer.message}")
+
+
+def _upload_refused(status: int, reply: Reply) -> RefusedError | CreditsError | KeyRefusedError:
+    words = _words(status, reply)
+    if status == 401 or reply.code == 1200:
+        return key_refused(words)
+    if status == 402 or reply.code == 1300:
+        return CreditsError(f"the picture could not be uploaded: {words}")
+    return RefusedError(f"the picture could not be uploaded: {words}")
+
+
+def key_refused(message: str, *, money: str | None = None) -> KeyRefusedError:
+    """The error for a key that the service does not accept."""
+    hint = "give another one with: flux login"
+    return KeyRefusedError(f"the service refused the key: {message}", hint=hint, money=money)
+
+
+def _amount(data: JsonObject) -> Decimal | None:
+    value = object_at(data).get("equivalent_in_usd")
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() else None
