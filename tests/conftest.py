@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,11 +236,11 @@ class Started(subprocess.Popen[str]):
 
 @pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
-    """Starts the program as a process of its own."""
+    """Starts the program as a process of its own; `program`: how Python is told to, if not as usual."""
 
-    def run(line: str, **options: object) -> subprocess.Popen[str]:
+    def run(line: str, program: Sequence[str] = ("-m", "flux_cli"), **options: object) -> subprocess.Popen[str]:
         no_secret(line, "a command line, which every user of a machine can read")
-        command = [sys.executable, "-m", "flux_cli", *shlex.split(line)]
+        command = [sys.executable, *program, *shlex.split(line)]
         settings: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
         return Started(command, **settings)  # type: ignore[call-overload,no-any-return]
 
