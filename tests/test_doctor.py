@@ -333,6 +333,40 @@ def test_a_log_beside_a_damaged_journal_is_read_too(flux: Flux, service: Service
     assert kept["-wal"].read_bytes() == logged
 
 
+@pytest.mark.parametrize("size", [0, 1, 99, None])
+@pytest.mark.parametrize("logged", [True, False])
+def test_a_journal_that_is_cut_to_nothing_is_not_taken_for_a_new_one(
+    flux: Flux, service: Service, home: Path, size: int | None, logged: bool
+) -> None:
+    """SQLite would, and remove the log beside it, which has the entries here when one was killed (`logged`)."""
+    flux("history")
+    path, log = home / "journal.db", home / "journal.db-wal"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT * FROM entries").fetchall()
+        flux(GEN)
+        before, content, logs = flux("history").out, path.read_bytes(), log.read_bytes()
+    if logged:
+        log.write_bytes(logs)
+    path.unlink() if size is None else path.write_bytes(content[:size])
+    if size is None and not logged:
+        assert flux("history").code == 0  # nothing tells that there was one
+        return
+
+    for line in (GEN, "resume", "history"):
+        result = flux(line)
+        assert (result.code, result.out) == (12, "")
+        told = "is gone, and its log is there" if size is None else f"was cut to {size} byte"
+        assert f"flux: the journal {path} {told}" in result.err
+        assert result.err.endswith("begin a new one: flux doctor --fix\n")
+    assert checks(flux("doctor --json"))["journal"]["level"] == "problem"
+    fixed = flux("doctor --fix")
+    assert (fixed.code, f"{int(logged)} of {int(logged)} entries were read" in fixed.err) == (0, True)
+    assert ("nothing is left of what it knew" in fixed.err) is not logged
+    assert flux("history").out == (before if logged else "")
+    assert [kept.read_bytes() for kept in home.glob("*.damaged-*-wal")] == [logs] * logged
+    assert service.posts() == 1
+
+
 def test_a_journal_that_was_cut_is_rebuilt(flux: Flux, service: Service, home: Path) -> None:
     filled(flux, home)
     path = home / "journal.db"

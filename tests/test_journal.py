@@ -65,13 +65,16 @@ def test_a_journal_cut_anywhere_is_told_and_sends_nothing(flux: Flux, service: S
     filled(flux, service)
     path = home / "journal.db"
     whole, posts = path.read_bytes(), service.posts()
-    for length in (99, 100, 4095, 4096, 8192, len(whole) // 2, len(whole) - 4096):
+    for length in (0, 1, 99, 100, 4095, 4096, 8192, len(whole) // 2, len(whole) - 4096):
         path.write_bytes(whole[:length])
         for line in ("history", GEN + " --new", "resume"):
             result = flux(line)
             assert (result.code, result.out) == (12, ""), (length, line)
-            assert result.err.startswith(f"flux: cannot use the journal {path}: ")
-            assert "find out what is wrong with it: flux doctor" in result.err
+            begins, hint = f"cannot use the journal {path}: ", "find out what is wrong with it: flux doctor"
+            if length < 100:  # no header is whole
+                begins, hint = f"the journal {path} was cut to {length} byte", "begin a new one: flux doctor --fix"
+            assert result.err.startswith(f"flux: {begins}")
+            assert hint in result.err
         assert path.read_bytes()[:length] == whole[:length]
     assert service.posts() == posts
 

@@ -57,7 +57,12 @@ def _journal(session: Session) -> None:
 
     done = rebuild(path, stamp)
     session.output.note(f"     {done.read} of {done.known} entries were read; the damaged file is {done.kept}")
-    if lost := done.known - done.read:
+    if not done.read:
+        session.output.warn(
+            "nothing is left of what it knew, and a new journal begins: tasks may be paid for;"
+            " look for them in the PiAPI workspace, and fetch them with: flux wait TASK_ID"
+        )
+    elif lost := done.known - done.read:
         session.output.warn(
             f"{counted(lost, 'entry', 'entries')} could not be read: their tasks may be paid"
             " for; look for them in the PiAPI workspace, and fetch them with: flux wait TASK_ID"

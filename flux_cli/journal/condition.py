@@ -7,9 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..domain.text import counted
 from .entry import from_row
 from .schema import MIGRATIONS
 
+HEADER_BYTES = 100
+"""Of every SQLite database (SQLite: Database File Format, 1.3)."""
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -31,6 +34,8 @@ def examine(path: Path) -> Condition | None:
     """How the journal at `path` is; None when there is none yet."""
     version = wal_bytes = 0
     try:
+        if left := cut_off(path):
+            return Condition(trouble=left, damaged=True)
         if not path.exists():
             return None
         wal = beside(path, "-wal")
@@ -54,6 +59,16 @@ def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
     if version == len(MIGRATIONS):
         return dict(Counter(from_row(row).state.value for row in db.execute("SELECT * FROM entries")))
     return dict(db.execute("SELECT state, COUNT(*) FROM entries GROUP BY state").fetchall()) if version else {}
+
+
+def cut_off(path: Path) -> str | None:
+    """What is left of a journal that cannot be opened without losing the rest: too few bytes, or the log alone."""
+    wal = beside(path, "-wal")
+    logged = wal.exists() and wal.stat().st_size > 0  # looked at first: whoever makes a journal makes its log last
+    if not path.exists():
+        return "is gone, and its log is there" if logged else None
+    size = path.stat().st_size
+    return None if size >= HEADER_BYTES else f"was cut to {counted(size, 'byte')}"
 
 
 def beside(path: Path, suffix: str) -> Path:

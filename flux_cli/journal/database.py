@@ -1,7 +1,6 @@
 """The journal's file: an SQLite database that many processes read and write at once."""
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import TypeVar
 from ..domain.errors import JournalError
 from ..domain.json_value import Json
 from ..system.files import private_folder
+from .birth import make_unless_there
 from .schema import MIGRATIONS
 
 BUSY_SECONDS = 10.0
@@ -29,8 +29,7 @@ class Database:
         self._survives: bool | None = None
         with self.errors():
             private_folder(path.parent)
-            # Prompts are private: the file is its owner's alone, whatever the umask.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            make_unless_there(path)
             self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self.connection.row_factory = sqlite3.Row
         try:

@@ -13,7 +13,8 @@ from pathlib import Path
 from ..domain.errors import JournalError
 from ..domain.json_value import Json
 from ..system.files import sync_folder
-from .condition import beside
+from .birth import blank
+from .condition import beside, cut_off
 from .entry import from_row
 from .journal import Journal
 
@@ -40,11 +41,14 @@ def rebuild(path: Path, stamp: str) -> Salvaged:
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as folder:
             old, new = Path(folder, "old.db"), Path(folder, "new.db")
+            cut = cut_off(path) is not None
             _copy(path, old)  # SQLite writes a log that was left into the file: not into the damaged one
+            if cut:  # SQLite would remove the log beside it; on what a journal begins with, the log can be read
+                old.write_bytes(blank())
             _lengthen(old)
             Journal(new, Path(folder)).close()
             read, known = _carried_over(old, new)
-            if not read:
+            if not read and not cut:  # of one that was cut there is nothing to lose
                 raise JournalError(
                     f"no entry in {path} could be read; it was left as it is",
                     hint=f"for a new, empty journal: mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}",
