@@ -54,12 +54,12 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     told = flux(f"settle {entry.id}")
     assert (told.code, told.err) == (7, "")
     assert told.out.splitlines() == [
-        f"entry {entry.id}: the answer to this submission was lost; it is not sent again by itself",
+        f"entry {entry.id}: the answer to this submission was lost; at most $0.015 was charged, "
+        "and it is not sent again by itself",
         '  prompt     "a boat"',
         "  model      Qubico/flux1-dev",
         "  seed       1",
         f"  sent       {datetime.fromtimestamp(entry.submitted or 0):%Y-%m-%d %H:%M:%S}",
-        "  at risk    $0.015, not more",
         "  known      the connection broke (RemoteProtocolError)",
         "Look for a task with this prompt and time in the PiAPI workspace. Then:",
         f"  flux settle {entry.id} --adopt TASK_ID  it is there: fetch it, at no cost",
@@ -165,7 +165,11 @@ def test_a_task_that_cannot_be_looked_at_is_not_adopted(
 ) -> None:
     lose(flux, proxy)
     service.answer(*LOOK, reply)
-    assert flux(f"settle {entries()[0].id} --adopt {service.charges[0].id} --force").code == code
+    result = flux(f"settle {entries()[0].id} --adopt {service.charges[0].id} --force")
+    assert result.code == code
+    assert ("; nothing was changed\n      copy the id from the task in the PiAPI workspace" in result.err) is (
+        code == 5
+    )
     assert [entry.state for entry in entries()] == [State.UNKNOWN]
 
 

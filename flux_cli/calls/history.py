@@ -42,7 +42,7 @@ def _warn_of_unknowns(session: Session) -> None:
         risk = sum(entry.price for entry in unknown if entry.price is not None)
         number = counted(len(unknown), "submission")
         risked = f"at most {usd(risk)} was charged" if risk else "they may have been charged"
-        session.output.note(f"{number} with a lost answer: {risked}; go on with: flux settle ENTRY")
+        session.output.note(f"{number} with a lost answer: {risked}; see what to do: flux settle {unknown[-1].id}")
 
 
 def _history_json(entry: Entry) -> JsonObject:

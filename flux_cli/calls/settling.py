@@ -9,7 +9,7 @@ from decimal import Decimal
 from ..buying.adopting import adopt
 from ..buying.purchase import check_budgets, confirm_price, probe_folder
 from ..buying.runs import finish, pictures_sent
-from ..domain.errors import ExitCode, UnknownChargeError, UsageError
+from ..domain.errors import ExitCode, RefusedError, UnknownChargeError, UsageError
 from ..domain.operations import LOCAL
 from ..domain.task import Task, is_task_id
 from ..domain.text import clean, counted, usd
@@ -101,24 +101,23 @@ def _explain(session: Session, entry: Entry) -> UnknownChargeError | None:
         return None
     error = lost_answer(entry)
     if session.output.mode is Mode.TEXT:
-        for line in [*_known(entry), *_ways_on(session, entry)]:
+        for line in [*_known(entry, error), *_ways_on(session, entry)]:
             session.output.result(line)
     else:
         tell_outcome(session.output, Outcome(entry, error, 0.0))
     return error
 
 
-def _known(entry: Entry) -> list[str]:
+def _known(entry: Entry, error: UnknownChargeError) -> list[str]:
     rows: dict[str, str | None] = {}
     if request := entry.request:
         rows = {"prompt": f'"{request.operation.prompt}"', "model": request.model, "seed": str(request.seed)}
     rows |= {
         "sent": moment(entry.submitted) if entry.submitted is not None else None,
-        "at risk": f"{usd(entry.price)}, not more" if entry.price is not None else None,
         "known": entry.evidence,
         "task seen": entry.seen_id,
     }
-    head = f"entry {entry.id}: the answer to this submission was lost; it is not sent again by itself"
+    head = f"entry {entry.id}: the answer to this submission was lost; {error.money}"
     return [head, *(f"  {name:<9}  {clean(value, 400)}" for name, value in rows.items() if value)]
 
 
@@ -174,8 +173,12 @@ def _to_wait_for(session: Session, entry: Entry) -> Entry | Outcome:
 
 
 async def _looked_at(session: Session, task_id: str) -> Task:
-    async with session.client() as client:
-        return await look_at(client, task_id)
+    try:
+        async with session.client() as client:
+            return await look_at(client, task_id)
+    except RefusedError as error:
+        hint = "copy the id from the task in the PiAPI workspace; without one: --forget or --resubmit"
+        raise RefusedError(error.message, code=error.code, hint=hint, money="nothing was changed") from error
 
 
 def _forget(session: Session, entries: Sequence[Entry]) -> ExitCode:
@@ -188,9 +191,9 @@ def _forget(session: Session, entries: Sequence[Entry]) -> ExitCode:
         tell_outcome(session.output, Outcome(entry, None, 0.0))
     risk = sum((entry.price for entry in entries if entry.state is State.UNKNOWN and entry.price), Decimal(0))
     number = counted(len(entries), "submission")
-    session.output.note(
-        f"{number} forgotten, {usd(risk)} less at risk; if a task turns up after all: flux settle ENTRY --adopt TASK_ID"
-    )
+    name = entries[0].id if len(entries) == 1 else "ENTRY"
+    after_all = f"if a task turns up after all: flux settle {name} --adopt TASK_ID"
+    session.output.note(f"{number} forgotten, {usd(risk)} less at risk; {after_all}")
     return ExitCode.OK
 
 
