@@ -1,5 +1,7 @@
 """Signals at every stage, as users, shells and closing terminals send them: what is paid for is never lost."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -93,6 +95,27 @@ def test_a_signal_before_and_after_all_stages(here: World, runners: Runners, whe
     assert here.faults == []
 
 
+@pytest.mark.parametrize("moment", [("look", "arrived"), ("picture", "half")])
+def test_a_second_signal_while_the_first_is_heeded(here: World, runners: Runners, moment: Moment) -> None:
+    """What was in order stays so: the task is named, and nothing falls apart."""
+    for milliseconds in (1, 5, 20, 60):
+
+        async def twice(life: Life, gap: float = milliseconds / 1000) -> None:
+            os.kill(await life.victim(), signal.SIGINT)
+            await asyncio.sleep(gap)
+            with contextlib.suppress(ProcessLookupError):  # it was faster
+                os.kill(life.process, signal.SIGINT)
+            await holds(life)
+
+        life = Life(moment, twice)
+        words = said(here, runners[0], here.batch([f"boat {milliseconds}"]), life, signal.SIGINT)
+        life.over = True
+        assert "is paid for and runs on" in words, words
+        assert "Traceback" not in words
+    here.finish(runners[0])
+    assert here.faults == []
+
+
 def test_a_signal_while_a_busy_service_is_waited_for(here: World, runners: Runners) -> None:
     here.service.answer(*POST, refusal(429, 1400, **{"retry-after": "60"}))
     life = Life(("create", "answered"), gets(signal.SIGTERM, 0.2))
@@ -136,6 +159,20 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(here: World, runners: Ru
         life.process = int(sh.stdout.readline())
         assert sh.wait(60) == 0, (here.root / "out").read_text()
     assert life.happened
+    here.finish(runners[0])
+    assert here.faults == []
+
+
+def test_a_background_job_that_ignores_ctrl_c_still_ends_when_it_is_told_to(here: World, runners: Runners) -> None:
+    life = here.led_by(Life(("look", "arrived"), gets(signal.SIGTERM)))
+    line = f"{' '.join([FLUX, *here.batch(['boat'])])} >../out 2>&1 & echo $!; wait $!"
+    with subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, text=True) as sh:
+        assert sh.stdout is not None
+        life.process = int(sh.stdout.readline())
+        code = sh.wait(60)
+    life.over = True
+    words = (here.root / "out").read_text()
+    assert (code, "is paid for and runs on" in words) == (143, True), words
     here.finish(runners[0])
     assert here.faults == []
 
