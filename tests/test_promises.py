@@ -174,6 +174,12 @@ def task_reply(service: Service, **changes: object) -> Reply:
     return 200, {}, json.dumps({"code": 200, "data": data}).encode()
 
 
+def until_drawn(service: Service) -> None:
+    """Return when the pictures of all tasks exist."""
+    while time.time() < max(charge.ended for charge in service.charges):
+        time.sleep(0.005)
+
+
 def test_a_failed_task(flux: Flux, service: Service, entries: Entries) -> None:
     flux(GEN + " --no-wait")
     error = {"code": 1800, "raw_message": "", "message": "LoRA\x1b[31m load failed"}
@@ -306,6 +312,7 @@ def test_other_formats_keep_their_true_extension(flux: Flux, service: Service, e
 def test_fewer_pictures_than_ordered_are_saved_and_told(flux: Flux, service: Service) -> None:
     flux('gen "a boat" -m schnell -b 3 --seed 1 --size 256x256 --no-wait')
     url = f"{service.origin}/pictures/{service.charges[0].id}/1.png"
+    until_drawn(service)
     service.answer(*LOOK, *[task_reply(service, output={"image_url": url})] * 9)
     result = flux("resume")
 
@@ -317,7 +324,7 @@ def test_more_pictures_than_ordered_are_all_saved(flux: Flux, service: Service) 
     flux(GEN + " --no-wait")
     flux('gen "two" -m schnell -b 2 --seed 1 --size 256x256 --no-wait')
     urls = [f"{service.origin}/pictures/{service.charges[1].id}/{number}.png" for number in (1, 2)]
-    time.sleep(0.2)  # until the pictures of the second task exist
+    until_drawn(service)
     service.answer("GET", f"/api/v1/task/{service.charges[0].id}", task_reply(service, output={"image_urls": urls}))
     result = flux(f"wait {service.charges[0].id}")
 
