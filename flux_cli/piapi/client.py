@@ -170,8 +170,7 @@ class PiAPIClient:
 
         Raises PassingTroubleError, NoSuchTaskError, KeyRefusedError.
         """
-        response = await self._get(f"{self._base}/task/{task_id}")
-        reply = read_reply(response.content)
+        response, reply = await self._get(f"{self._base}/task/{task_id}")
         if reply.task is not None:
             if reply.task.id == task_id:
                 return reply.task
@@ -187,10 +186,9 @@ class PiAPIClient:
         Raises KeyRefusedError, and NetworkError when there is no usable answer.
         """
         try:
-            response = await self._get(f"{self._origin}/account/info")
+            response, reply = await self._get(f"{self._origin}/account/info")
         except PassingTroubleError as trouble:
             raise NetworkError(f"the service could not be asked: {trouble.message}") from trouble
-        reply = read_reply(response.content)
         if response.status != 200 or not reply.well_formed:
             raise NetworkError(f"the service could not be asked: {_words(response.status, reply)}")
         return Account(
@@ -220,13 +218,13 @@ class PiAPIClient:
             raise _upload_refused(response.status, reply)
         raise PassingTroubleError(_words(response.status, reply), retry_after(response.headers))
 
-    async def _get(self, url: str) -> Response:
+    async def _get(self, url: str) -> tuple[Response, Reply]:
         response = await self._free("GET", url, GET_SECONDS)
         reply = read_reply(response.content)
         refused = response.status == 401 or (response.status == 403 and reply.well_formed) or reply.code == 1200
         if refused and reply.task is None:
             raise key_refused(_words(response.status, reply), money="")
-        return response
+        return response, reply
 
     async def _free(self, method: str, url: str, seconds: float, **options: Any) -> Response:
         """A request that costs nothing and may be repeated; it may take so many seconds."""
@@ -256,9 +254,10 @@ class PiAPIClient:
                 # A head without its body still tells something: 429 is 429.
                 self._say(f"< the body ended early: {plain_words(error)}")
                 complete = False
-        self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(arrived)} bytes")
         body = without_secrets(arrived, self._secrets)
-        self._say(f"< {told(body, 2000)}")
+        if self._trace:
+            self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(arrived)} bytes")
+            self._say(f"< {told(body, 2000)}")
         return Response(response.status_code, response.headers, body, complete)
 
     def _say(self, line: str) -> None:
