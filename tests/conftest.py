@@ -19,6 +19,7 @@ import pytest
 from flux_cli import cli
 from flux_cli.journal.entry import Entry
 from flux_cli.journal.journal import Journal
+from flux_cli.piapi.network import trusted
 from flux_cli.pictures.png import texts_in
 from flux_cli.settings.paths import Paths
 
@@ -87,6 +88,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(work)
     monkeypatch.setenv("FLUX_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FLUX_TIME_SCALE", "0.02")
+    trusted.cache_clear()
     yield tmp_path / "home"
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.name != "config.toml":
@@ -154,11 +156,11 @@ PUBLIC_HOSTS = ("api.piapi.ai", "upload.theapi.app", "img.theapi.app", "elsewher
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate and its key, in one file, that stands for every public host when it is trusted."""
+    """A certificate and its key, in one file, that stands for this machine and every public host when it is trusted."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: no certificate can be made")
     folder = tmp_path_factory.mktemp("certificate")
-    names = ",".join(f"DNS:{host}" for host in PUBLIC_HOSTS)
+    names = ",".join(f"DNS:{host}" for host in (*PUBLIC_HOSTS, "localhost"))
     making = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=flux-test"
     command = [*making.split(), "-addext", f"subjectAltName={names}", "-keyout", "key.pem", "-out", "certificate.pem"]
     subprocess.run(command, cwd=folder, capture_output=True, check=True)

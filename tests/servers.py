@@ -22,17 +22,19 @@ from flux_cli.sandbox.store import Store, StoredTask
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """The app on a free loopback port; gives its origin."""
+def serving(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
+    """The app on a free loopback port, over TLS if it has a certificate; gives its origin."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=1))
+        config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=1, ssl_certfile=certificate)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:
             thread.join(0.005)
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            port = listener.getsockname()[1]
+            yield f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
         finally:
             server.should_exit = True
             thread.join()
@@ -101,7 +103,12 @@ class Service:
 
 @contextmanager
 def miniature(
-    path: Path, *, speed: float = 200.0, plan: str = "pro", credit: Decimal | None = None
+    path: Path,
+    *,
+    speed: float = 200.0,
+    plan: str = "pro",
+    credit: Decimal | None = None,
+    certificate: Path | None = None,
 ) -> Iterator[Service]:
     """The miniature service on loopback, with its memory at `path`."""
     keys = frozenset({"test-key-0123456789abcdef"})
@@ -109,7 +116,7 @@ def miniature(
     with closing(Store(path)) as store, closing(Store(path)) as view:
         app = create_app(Rules(store, speed=speed, plan=plan, credit=credit, keys=keys))
         service = Service(view)
-        with serving(service.wrap(app)) as origin:
+        with serving(service.wrap(app), certificate) as origin:
             service.origin = origin
             yield service
 

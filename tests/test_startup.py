@@ -41,5 +41,5 @@ def test_a_command_loads_only_what_it_uses(line: str, without: set[str]) -> None
     assert loaded(line) & without == set()
 
 
-def test_a_picture_needs_neither_a_live_view_nor_pillow(service: Service) -> None:
-    assert loaded("gen fox --size 64x64 -m schnell") & SHOWN == set()
+def test_a_picture_needs_neither_a_live_view_nor_pillow_nor_certificates(service: Service) -> None:
+    assert loaded("gen fox --size 64x64 -m schnell") & (SHOWN | {"httpcore", "anyio", "certifi"}) == set()

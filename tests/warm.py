@@ -26,7 +26,7 @@ IMPORTED = (
     *(f"flux_cli.{name}" for name in ("instant", "cli", "terminal.progress", "engine.slots")),
     *(f"flux_cli.buying.{name}" for name in ("batches", "adopting", "runs")),
     *(f"flux_cli.commands.{name}" for name in ("create", "edit", "tasks")),
-    *("anyio._backends._asyncio", "certifi", "httpcore", "h11", "typer._click.decorators"),
+    *("certifi", "h11", "typer._click.decorators"),
 )
 """What a run imports, some of it in the midst of a request."""
 

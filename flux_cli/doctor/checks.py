@@ -27,7 +27,7 @@ from .finding import Finding, Level, fine, warning
 if TYPE_CHECKING:
     from ..piapi.client import Account
 
-LIBRARIES = ("httpx", "typer", "rich", "pillow", "starlette", "uvicorn")
+LIBRARIES = ("httpx", "h11", "typer", "rich", "pillow", "starlette", "uvicorn")
 SKEW_SECONDS = 60.0
 LARGE_LOG = 64 * 2**20
 """Bytes. SQLite empties the log at 4 MiB, unless somebody reads all the time."""

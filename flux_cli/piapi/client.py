@@ -5,6 +5,7 @@ it says what became of the one it sent (`fate`), and the engine decides.
 import asyncio
 import base64
 import json
+import sys
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -23,6 +24,7 @@ from ..domain.task import Task
 from ..domain.text import clean
 from ..settings.addresses import is_local, is_picture_address
 from .fate import Evidence, Fate, fate_of
+from .network import reaching
 from .replies import Reply, read_reply, seen_task_id, told, without_secrets
 from .transport import Response, environment_settings, in_time, is_untrusted, plain_words, retry_after, server_clock
 
@@ -105,22 +107,20 @@ class PiAPIClient:
         parts = urlsplit(base_url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._trace = trace
-        self._options: dict[str, Any] = {
-            "headers": {"X-API-Key": key, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            "transport": transport,
-            "timeout": httpx.Timeout(30.0, connect=10.0),
-            "follow_redirects": False,
-        }  # fmt: skip
-        if transport is None:
-            self._options["verify"] = httpx.create_ssl_context()
-        # A reused connection may be stale, and its reset cannot be told from a lost answer: one POST a connection.
-        self._posts = httpx.AsyncClient(
-            **{**self._options, "timeout": httpx.Timeout(30.0, connect=10.0, read=None)},  # `create` has its own
-            trust_env=not is_local(base_url),
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )
+        self._transport = transport
+        self._headers = {"X-API-Key": key, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        # `create` has a time-out of its own. One POST a connection: see `network.Connections`.
+        self._posts = self._client(is_local(base_url), most=sys.maxsize, idle_seconds=0.0, read=None)
         self._gets: dict[bool, httpx.AsyncClient] = {}
         self._free_client(base_url)
+
+    def _client(self, local: bool, *, most: int, idle_seconds: float, read: float | None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            headers=self._headers,
+            timeout=httpx.Timeout(30.0, connect=10.0, read=read),
+            follow_redirects=False,
+            **reaching(self._transport, local=local, most=most, idle_seconds=idle_seconds),
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,10 +139,9 @@ class PiAPIClient:
         """
         local = is_local(url)
         if local not in self._gets:
-            # Keep-alive must outlive the time between two looks.
-            limits = httpx.Limits(max_connections=16, keepalive_expiry=60.0)
             with environment_settings():
-                self._gets[local] = httpx.AsyncClient(**self._options, trust_env=not local, limits=limits)
+                # Keep-alive must outlive the time between two looks.
+                self._gets[local] = self._client(local, most=16, idle_seconds=60.0, read=30.0)
         return self._gets[local]
 
     async def create(self, body: bytes) -> Answer:

@@ -23,6 +23,7 @@ from ..pictures.formats import BrokenPictureError, Picture, whole_picture
 from ..settings.addresses import is_loopback
 from ..system.files import create, temporary_beside
 from .client import USER_AGENT
+from .network import reaching
 
 PICTURE_BYTES = 64 * 2**20
 REDIRECTS = 5
@@ -73,15 +74,11 @@ class Downloader:
         self._private = private
         self._resolve = transport is None
         self._trace = trace
-        options: dict[str, Any] = {"transport": transport, "trust_env": not private}
-        if transport is None:
-            options["verify"] = httpx.create_ssl_context()
         self._http = httpx.AsyncClient(
             headers={"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(30.0, connect=10.0),
-            limits=httpx.Limits(max_connections=8, keepalive_expiry=30.0),
             follow_redirects=False,
-            **options,
+            **reaching(transport, local=private, most=8, idle_seconds=30.0),
         )
 
     async def __aenter__(self) -> Self:
