@@ -525,6 +525,37 @@ async def test_a_refusal_is_read_though_the_server_did_not_read_the_request(end:
         assert (answer.status_code, answer.content) == (413, b"big")
 
 
+@looped
+async def test_an_upload_has_its_own_time_though_the_server_says_continue_at_once() -> None:
+    size = 2**25
+
+    async def talk(line: Line) -> None:
+        await line.reader.readuntil(b"\r\n\r\n")
+        await line.say(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await asyncio.sleep(1.0)
+        await line.reader.readexactly(size)
+        await line.say(OK)
+
+    async with serving(talk) as peer, http(read=0.5) as client:
+        assert (await client.post(peer.origin, content=bytes(size))).content == b"hello"
+
+
+@looped
+async def test_a_large_head_that_comes_in_pieces_is_read() -> None:
+    """An answer to a paid POST is not lost for a gateway's long headers."""
+
+    async def talk(line: Line) -> None:
+        await line.request()
+        await line.say(b"HTTP/1.1 200 OK\r\n")
+        for number in range(60):
+            await line.say(b"X-%d: %b\r\n" % (number, b"y" * 1000))
+            await asyncio.sleep(0.001)
+        await line.say(OK.partition(b"\r\n")[2])
+
+    async with serving(talk) as peer, http() as client:
+        assert (await client.post(peer.origin)).content == b"hello"
+
+
 GARBAGE = [
     b"\r\n\r\n",
     b"\0\xff\xfe" * 100,

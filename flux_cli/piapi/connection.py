@@ -12,6 +12,8 @@ import h11
 import httpx
 
 _T = TypeVar("_T")
+HEAD_BYTES = 100 * 2**10
+"""How large the head of a response may be, as with httpx by itself: gateways add much. h11 says 16 KiB."""
 AHEAD = 2**18
 """Bytes that may have come and not been read, before the server is made to wait."""
 NEXT_ADDRESS = 0.25
@@ -51,7 +53,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.answered = False
         self.idle_since: float | None = 0.0  # before its first request
-        self._http = h11.Connection(h11.CLIENT)
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
         self._news = asyncio.Event()
         self._ahead = 0
         self._full = self._ended = False
@@ -94,19 +96,17 @@ class Connection(asyncio.Protocol):
         # Before the first byte: where this was not told, nothing has left.
         await tell(request, "http11.send_request_headers.started", {"request": request})
         self._transport.write(data)
-        # A server may answer, or hang up, before it has read everything. What it said is read all the same.
-        while self._full and not self.answered and not self._ended:
-            await self._wait(request, "write")
 
     async def event(self, request: httpx.Request) -> h11.Event:
-        """The next piece of the response. Raises httpx.ReadTimeout, ReadError, RemoteProtocolError."""
+        """The next piece of the response. Raises httpx.WriteTimeout, ReadTimeout, ReadError, RemoteProtocolError."""
         try:
             while not isinstance(event := self._http.next_event(), h11.Event):
                 if self._error is not None:
                     raise httpx.ReadError(str(self._error)) from self._error
                 self._ahead = 0
                 self._transport.resume_reading()
-                await self._wait(request, "read")
+                # A server may answer, or hang up, before it has read everything: what it says is read meanwhile.
+                await self._wait(request, "write" if self._full else "read")
         except h11.RemoteProtocolError as error:
             raise httpx.RemoteProtocolError(str(error)) from error
         return event
