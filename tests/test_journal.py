@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flux_cli.domain.errors import ExitCode
-from flux_cli.journal import journal
+from flux_cli.journal import database
 from flux_cli.journal.entry import State
 from flux_cli.journal.schema import MIGRATIONS
 
@@ -31,7 +31,7 @@ def locked(path: Path) -> Iterator[None]:
 def test_a_locked_journal_can_be_read_and_sends_nothing(
     flux: Flux, service: Service, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     flux(GEN + " --no-wait")
     task = service.charges[0].id
     with locked(home / "journal.db"):

@@ -160,6 +160,38 @@ async def test_a_stale_connection_is_replaced(end: str) -> None:
 
 
 @looped
+async def test_what_nobody_asked_for_is_noticed_behind_a_body_that_came_too_fast() -> None:
+    """Reading pauses then, and must go on at the body's end: what lies there would be the next request's answer."""
+    body = bytes(400 * 1024)
+
+    async def talk(line: Line) -> None:
+        await line.request()
+        await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        while read < line.number:
+            await asyncio.sleep(0.01)
+        await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        await line.reader.read()
+
+    read = 0
+    async with serving(talk) as peer, http() as client:
+        for _ in range(2):
+            async with client.stream("GET", peer.origin) as response:
+                await asyncio.sleep(0.1)  # until all of it lies here
+                assert await response.aread() == body
+            read += 1
+            await peer.empty()
+
+
+@looped
+async def test_a_response_that_outlives_its_client_leaves_no_connection() -> None:
+    async with serving(polite) as peer:
+        async with http() as client:
+            response = await client.send(client.build_request("GET", peer.origin), stream=True)
+        await response.aread()
+        await peer.empty()
+
+
+@looped
 async def test_it_is_replaced_once_and_only_before_the_first_byte_of_the_answer() -> None:
     async def talk(line: Line) -> None:
         await line.request()

@@ -360,8 +360,8 @@ def test_what_was_closed_with_a_summary_is_not_written_again() -> None:
 CHILD = """
     import resource, signal, sys
     from pathlib import Path
-    from flux_cli.errors import DiskError
-    from flux_cli.reports import ReportRow, open_report
+    from flux_cli.domain.errors import DiskError
+    from flux_cli.reports.reports import ReportRow, open_report
 
     name, rows, action = sys.argv[1], int(sys.argv[2]), signal.Handlers(int(sys.argv[3]))
     report = open_report(Path(name), "flux gen", ())

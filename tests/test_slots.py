@@ -23,7 +23,7 @@ Start = Callable[..., Process]
 PREAMBLE = """
 import asyncio, os, sys
 from pathlib import Path
-from flux_cli.slots import Slots
+from flux_cli.engine.slots import Slots
 
 slots = Slots(Path(sys.argv[1]), int(sys.argv[2]))
 log = os.open(sys.argv[3], os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -121,6 +121,7 @@ class Connection(asyncio.Protocol):
         if self.closed or not over or self._http.trailing_data[0]:
             return False
         self._http.start_next_cycle()
+        self._transport.resume_reading()  # what comes now was not asked for, and has to be noticed
         self.idle_since = asyncio.get_running_loop().time()
         return True
 

@@ -154,7 +154,8 @@ class Downloader:
                 direct = info["host"] == host
             elif event == "connection.connect_tcp.complete" and direct and not self._private:
                 stream = info["return_value"]
-                if not _is_public(stream.get_extra_info("server_addr")[0]):
+                there = stream.get_extra_info("server_addr")  # None when it has been reset already
+                if not there or not _is_public(there[0]):
                     await stream.aclose()  # nobody else knows of it yet
                     raise ForbiddenError("the picture's address is in a private network")
 

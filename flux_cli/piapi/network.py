@@ -94,18 +94,24 @@ class Connections(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close what is idle. A connection in use is closed with its response."""
         for origin in self._origins.values():
+            origin.over = True
             origin.kept(0.0)
 
 
 @dataclass
 class _Origin:
-    """A server. seats: one for each request that may be on its way; idle: connections, the last used at the end."""
+    """A server.
+
+    seats: one for each request that may be on its way. idle: connections, the last used at the end. over: no
+    connection is kept any more.
+    """
 
     scheme: str
     host: str
     port: int
     seats: asyncio.Semaphore
     idle: list[Connection] = field(default_factory=list)
+    over: bool = False
 
     def kept(self, idle_seconds: float) -> Connection | None:
         """An idle connection, taken out, if there is a usable one."""
@@ -140,7 +146,7 @@ class _Origin:
 
     def done(self, connection: Connection, *, keep: bool) -> None:
         """The response has been read, or given up."""
-        if keep and connection.rest():
+        if keep and not self.over and connection.rest():
             self.idle.append(connection)
         else:
             connection.close()
