@@ -167,18 +167,17 @@ async def test_what_nobody_asked_for_is_noticed_behind_a_body_that_came_too_fast
     async def talk(line: Line) -> None:
         await line.request()
         await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        while read < line.number:
-            await asyncio.sleep(0.01)
+        await read[line.number - 1].wait()
         await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
         await line.reader.read()
 
-    read = 0
+    read = [asyncio.Event(), asyncio.Event()]
     async with serving(talk) as peer, http() as client:
-        for _ in range(2):
+        for over in read:
             async with client.stream("GET", peer.origin) as response:
                 await asyncio.sleep(0.1)  # until all of it lies here
                 assert await response.aread() == body
-            read += 1
+            over.set()
             await peer.empty()
 
 
