@@ -10,6 +10,7 @@ import pytest
 
 from .conftest import Flux
 from .servers import Service
+from .test_promises import POST
 
 fcntl = pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX's")
 Start = Callable[..., subprocess.Popen[str]]
@@ -69,3 +70,19 @@ def test_errors_are_broken_between_words_and_hints_are_not(start: Start) -> None
     ]
     hint = "      store one with: flux login; or try without one: add --sandbox"
     assert lines_at(start, "gen x", 60, "stderr")[-1] == hint
+
+
+def test_a_command_at_the_end_of_a_remark_stays_whole(flux: Flux, start: Start, service: Service) -> None:
+    """Somebody copies it: a line break in it would run a part of it."""
+    service.answer(*POST, (500, {}, b""))
+    flux("gen fox -m schnell --size 64x64")
+    entry = flux("history --state unknown -q").out.strip()
+    assert lines_at(start, "history", 80, "stderr") == [
+        "1 submission with a lost answer: at most $0.002 was charged; see what to do:",
+        f"  flux settle {entry}",
+    ]
+    assert lines_at(start, f"settle {entry}", 80)[:3] == [
+        f"entry {entry}: the answer to this submission was lost; at most $0.002 was",
+        "  charged, and it is not sent again by itself",
+        '  prompt     "fox"',
+    ]

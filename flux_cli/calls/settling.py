@@ -101,14 +101,17 @@ def _explain(session: Session, entry: Entry) -> UnknownChargeError | None:
         return None
     error = lost_answer(entry)
     if session.output.mode is Mode.TEXT:
-        for line in [*_known(entry, error), *_ways_on(session, entry)]:
+        session.output.row(f"entry {entry.id}: the answer to this submission was lost; {error.money}", 2)
+        for line in _known(entry):
+            session.output.row(line, 13)
+        for line in _ways_on(session, entry):
             session.output.result(line)
     else:
         tell_outcome(session.output, Outcome(entry, error, 0.0))
     return error
 
 
-def _known(entry: Entry, error: UnknownChargeError) -> list[str]:
+def _known(entry: Entry) -> list[str]:
     rows: dict[str, str | None] = {}
     if request := entry.request:
         rows = {"prompt": f'"{request.operation.prompt}"', "model": request.model, "seed": str(request.seed)}
@@ -117,8 +120,7 @@ def _known(entry: Entry, error: UnknownChargeError) -> list[str]:
         "known": entry.evidence,
         "task seen": entry.seen_id,
     }
-    head = f"entry {entry.id}: the answer to this submission was lost; {error.money}"
-    return [head, *(f"  {name:<9}  {clean(value, 400)}" for name, value in rows.items() if value)]
+    return [f"  {name:<9}  {clean(value, 400)}" for name, value in rows.items() if value]
 
 
 def _ways_on(session: Session, entry: Entry) -> list[str]:

@@ -27,6 +27,8 @@ ANNOTATIONS = 8
 runner's own, with the exit code."""
 NARROWEST = 20
 """Columns beside an indent that are worth to be filled with words."""
+_GLUE = "\0"
+"""Stands for a space where a line must not be broken."""
 
 
 class Mode(Enum):
@@ -76,8 +78,7 @@ class Output:
 
     def row(self, line: str, indent: int) -> None:
         """A line of a table, as the result; what a terminal is too narrow for goes on below, so many columns in."""
-        for part in self._folded(self._stdout, line, indent):
-            self.result(part)
+        self._fold(self._stdout, line, indent)
 
     def lines(self, text: str) -> None:
         """Several lines of the result, written in one piece."""
@@ -113,11 +114,11 @@ class Output:
     def note(self, line: str) -> None:
         """Something worth knowing; silent with `-q`."""
         if self.mode is not Mode.QUIET:
-            self._write(self._stderr, line)
+            self._fold(self._stderr, line, 2)
 
     def warn(self, line: str) -> None:
         """Something that needs attention."""
-        self._write(self._stderr, f"flux: warning: {line}")
+        self._fold(self._stderr, f"flux: warning: {line}", 6)
 
     def debug(self, line: str) -> None:
         """A line of the HTTP trace."""
@@ -152,11 +153,9 @@ class Output:
 
     def error(self, error: FluxError, about: str = "") -> None:
         """What went wrong, what it means for the user's money, and what to do next. `about`: which task it befell."""
-        told = [(f"flux: {clean(error.sentence, 1000)}", 6)]
-        told += [(f"      - {clean(detail, 1000)}", 8) for detail in error.details]
-        for line, indent in told:
-            for part in self._folded(self._stderr, line, indent):
-                self._write(self._stderr, part)
+        self._fold(self._stderr, f"flux: {clean(error.sentence, 1000)}", 6)
+        for detail in error.details:
+            self._fold(self._stderr, f"      - {clean(detail, 1000)}", 8)
         if error.hint:
             self._write(self._stderr, f"      {clean(error.hint, 1000)}")
         if self._on_actions:
@@ -218,19 +217,25 @@ class Output:
             self._progress = None
             progress.pause()
 
-    def _folded(self, stream: TextIO, line: str, indent: int) -> list[str]:
-        """The lines that a line takes on a terminal, broken between words. A hint never is: somebody will copy it."""
+    def _fold(self, stream: TextIO, line: str, indent: int) -> None:
+        """Write a line, on a terminal broken between words. A command at its end stays whole: somebody will copy it."""
         line = redact(line, self.secrets)  # before a secret of several words is broken
         try:
             columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
         except OSError:  # the terminal was closed
             columns = 0
-        if columns < indent + NARROWEST or len(line) <= columns:
-            return [line]
-        import textwrap  # only for a terminal
+        parts = [line]
+        if len(line) > columns >= indent + NARROWEST:
+            import textwrap  # only for a terminal
 
-        margin = " " * indent
-        return textwrap.wrap(line, columns, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
+            words, colon, command = line.partition(": flux ")
+            line = words + colon.replace(" flux ", f" flux{_GLUE}") + command.replace(" ", _GLUE)
+            wrapper = textwrap.TextWrapper(
+                columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+            )
+            parts = [part.replace(_GLUE, " ") for part in wrapper.wrap(line)]
+        for part in parts:
+            self._write(stream, part)
 
     def _write(self, stream: TextIO, line: str, *, exact: bool = False) -> None:
         # Made harmless here too, for it is easily forgotten where a line is made.
