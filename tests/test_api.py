@@ -18,6 +18,7 @@ from flux_cli.engine.events import Accepted, Fetching
 from flux_cli.journal.entry import Entry, State
 
 from .conftest import KEY
+from .readme import section
 from .servers import Service, miniature
 
 Entries = Callable[[], list[Entry]]
@@ -60,8 +61,7 @@ def test_every_operation(service: Service, photo: Path) -> None:
 
 def test_the_readme_s_examples(service: Service, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo.rename("pose.jpg")
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    blocks = re.findall(r"```python\n(.+?)```", readme.partition("## From Python")[2].partition("\n## ")[0], re.DOTALL)
+    blocks = re.findall(r"```python\n(.+?)```", section("From Python"), re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
         exec(block, {})

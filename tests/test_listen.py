@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import os
 import re
 import shlex
 import signal
@@ -24,6 +23,7 @@ from flux_cli.domain.json_value import Json, JsonObject
 from flux_cli.journal.entry import Entry, State
 from flux_cli.pictures.formats import whole_picture
 
+from . import readme
 from .conftest import KEY, Flux
 from .servers import Service, serving
 
@@ -386,21 +386,11 @@ def test_what_cannot_be_is_told_at_the_start(flux: Flux, service: Service, optio
 
 
 def test_the_readmes_three_programs(tmp_path: Path) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    example = readme.partition("## Receive webhooks")[2].partition("```sh\n")[2].partition("```")[0]
+    example = readme.examples("Receive webhooks")[0]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     example = example.replace("flux listen", f"flux listen --port {port}").replace(":8518", f":{port}")
-    program = tmp_path / "bin" / "flux"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m flux_cli "$@"\n')
-    program.chmod(0o755)
-    environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-c", f"set -eo pipefail\n{example}\nwait"],
-        env=environ, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = readme.run(example, tmp_path)
     names = [f"pictures/a-fox-{seed}.png" for seed in (1, 2, 3)]
     assert sorted(re.findall(r"^pictures/\S+$", done.stdout, re.M)) == names
     assert all(whole_picture(Path(name).read_bytes()).extension == "png" for name in names)

@@ -25,6 +25,7 @@ from flux_cli.sandbox.breaking import Faults
 from flux_cli.sandbox.drawing.poster import draw
 from flux_cli.sandbox.faults import EXAMPLES, KINDS, PARAMETERS, TARGETS, documented, parse
 
+from . import readme
 from .conftest import Flux
 from .servers import serving
 
@@ -627,20 +628,7 @@ def test_chances_are_repeatable_and_independent() -> None:
 
 
 def test_the_readmes_example(tmp_path: Path) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    example = readme.partition("## Test your scripts")[2].partition("```sh\n")[2].partition("```")[0]
-    program = tmp_path / "bin" / "flux"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m flux_cli "$@"\n')
-    program.chmod(0o755)
-    environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
-
-    done = subprocess.run(
-        ["bash", "-c", f"set -eo pipefail\n{example}\nwait"],
-        env=environ, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
+    done = readme.run(readme.examples("Test your scripts")[0], tmp_path)
     assert "fox.png\n" in done.stdout
     assert "exit code 7\n" in done.stdout
     assert whole_picture(Path("fox.png").read_bytes()).extension == "png"
