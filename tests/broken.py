@@ -18,7 +18,7 @@ from flux_cli.journal.budget import Budget
 from flux_cli.journal.entry import Entry, SavedFile, State
 from flux_cli.journal.journal import Journal
 from flux_cli.piapi import client, downloads
-from flux_cli.piapi.client import Answer
+from flux_cli.piapi.answers import Answer
 from flux_cli.piapi.downloads import Download
 
 

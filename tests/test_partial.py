@@ -9,7 +9,8 @@ import pytest
 
 from flux_cli.journal.entry import State
 from flux_cli.piapi import client
-from flux_cli.piapi.client import Answer, PiAPIClient
+from flux_cli.piapi.answers import Answer
+from flux_cli.piapi.client import PiAPIClient
 from flux_cli.piapi.fate import RETRIES, Fate
 from flux_cli.piapi.replies import seen_task_id
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ..domain.errors import JournalError, UsageError
 from ..domain.task import Task
 from ..journal.entry import Entry, State
-from ..piapi.client import NoSuchTaskError, PassingTroubleError
+from ..piapi.answers import NoSuchTaskError, PassingTroubleError
 from ..piapi.recognition import Likeness, likeness
 from ..session import Session
 

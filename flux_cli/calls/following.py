@@ -22,7 +22,8 @@ from ..journal.entry import UNFINISHED, Entry, State
 from ..journal.verdicts import busy, past_error
 from ..options.compose import name_values
 from ..options.options import SaveOptions
-from ..piapi.client import NoSuchTaskError, PassingTroubleError, PiAPIClient
+from ..piapi.answers import NoSuchTaskError, PassingTroubleError
+from ..piapi.client import PiAPIClient
 from ..session import Session
 from ..sources.ids import read_ids
 from ..system.interrupts import DetachedExecutor

@@ -13,7 +13,8 @@ from ..domain.text import counted
 from ..journal.entry import Entry, SavedFile, State
 from ..journal.journal import Journal
 from ..journal.verdicts import problem_of
-from ..piapi.client import NoSuchTaskError, PassingTroubleError, PiAPIClient
+from ..piapi.answers import NoSuchTaskError, PassingTroubleError
+from ..piapi.client import PiAPIClient
 from ..piapi.downloads import Download, Downloader, DownloadError, ForbiddenError, GoneError, rewritten, unpack
 from ..piapi.polling import backoff
 from ..pictures.metadata import texts_for

@@ -17,7 +17,8 @@ from ..journal.budget import Budget
 from ..journal.entry import Entry, State
 from ..journal.journal import Journal
 from ..journal.verdicts import lost_answer, problem_of
-from ..piapi.client import Answer, PiAPIClient, refusal
+from ..piapi.answers import Answer, refusal
+from ..piapi.client import PiAPIClient
 from ..piapi.fate import RETRIES, Fate
 from ..piapi.polling import backoff
 from ..system.interrupts import Sleep, Stop, StoppedError

@@ -9,7 +9,8 @@ from ..domain.errors import NetworkError, RefusedError
 from ..domain.operations import LOCAL
 from ..journal.entry import Entry
 from ..journal.journal import Journal
-from ..piapi.client import PassingTroubleError, PiAPIClient
+from ..piapi.answers import PassingTroubleError
+from ..piapi.client import PiAPIClient
 from ..piapi.polling import backoff
 from ..pictures.images import InputImage
 from ..system.interrupts import Sleep

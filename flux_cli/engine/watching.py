@@ -10,7 +10,8 @@ from ..domain.text import seconds
 from ..journal.entry import Entry, State
 from ..journal.journal import Journal
 from ..journal.verdicts import problem_of
-from ..piapi.client import NoSuchTaskError, PassingTroubleError, PiAPIClient
+from ..piapi.answers import NoSuchTaskError, PassingTroubleError
+from ..piapi.client import PiAPIClient
 from ..piapi.polling import backoff
 from ..system.interrupts import Sleep
 from .durations import Durations

@@ -17,18 +17,25 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from .. import __version__
-from ..domain.errors import CreditsError, KeyRefusedError, NetworkError, RefusedError
+from ..domain.errors import NetworkError
 from ..domain.json_value import JsonObject, number_at, object_at, text_at
 from ..domain.task import Task
 from ..domain.text import clean
 from ..settings.addresses import is_local, is_picture_address
-from .fate import Evidence, Fate, fate_of
-from .network import reaching
+from .answers import (
+    Answer,
+    NoSuchTaskError,
+    PassingTroubleError,
+    answered,
+    key_refused,
+    lost,
+    upload_refused,
+    words_of,
+)
+from .network import USER_AGENT, reaching
 from .replies import Reply, read_reply, seen_task_id, told, without_secrets
-from .transport import Response, environment_settings, in_time, is_untrusted, plain_words, retry_after, server_clock
+from .transport import Response, environment_settings, in_time, plain_words, retry_after, server_clock
 
-USER_AGENT = f"piapi-flux/{__version__}"
 REPLY_BYTES = 32 * 2**20
 """No reply of the API is larger; inline pictures are base64."""
 POST_SECONDS = 120.0
@@ -38,23 +45,6 @@ SLOWEST_UPLINK = 25_000.0
 """Bytes a second that an upload may be as slow as."""
 JSON = {"Content-Type": "application/json"}
 RETRIED_STATUSES = frozenset({408, 425, 429})
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one POST.
-
-    retry_after: what the server asked for, in seconds, 0 to 300.
-    evidence: what came back, in plain words, for the journal.
-    seen_id: a task id in an answer that cannot be read as a whole.
-    """
-
-    fate: Fate
-    task: Task | None
-    message: str
-    retry_after: float | None = None
-    evidence: str = ""
-    seen_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +58,6 @@ class Account:
     balance: Decimal | None
     concurrency: int | None
     clock: float | None = None
-
-
-class PassingTroubleError(Exception):
-    """A free request failed in a way that is worth another try."""
-
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.retry_after = retry_after
-
-
-class NoSuchTaskError(Exception):
-    """The service does not know the task; the message holds its words."""
 
 
 class PiAPIClient:
@@ -161,8 +138,8 @@ class PiAPIClient:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             # In-process there is no trace to tell, and nothing that fails before it is sent.
             seen_id = seen_task_id(without_secrets(arrived, self._secrets))
-            return _lost(error, sent=departed or self._in_process, seen_id=seen_id)
-        return _answered(response)
+            return lost(error, sent=departed or self._in_process, seen_id=seen_id)
+        return answered(response)
 
     async def look(self, task_id: str) -> Task:
         """`GET /task/{id}`: the task now.
@@ -177,7 +154,7 @@ class PiAPIClient:
         missing = response.status in (400, 404, 410, 422) or (response.status < 300 and reply.code in (400, 404))
         if missing and reply.well_formed:  # a gateway's page says nothing about the task
             raise NoSuchTaskError(reply.message or "task not found")
-        raise PassingTroubleError(_words(response.status, reply), retry_after(response.headers))
+        raise PassingTroubleError(words_of(response.status, reply), retry_after(response.headers))
 
     async def account(self) -> Account:
         """`GET /account/info` at the origin (docs/service.md, section 4).
@@ -189,7 +166,7 @@ class PiAPIClient:
         except PassingTroubleError as trouble:
             raise NetworkError(f"the service could not be asked: {trouble.message}") from trouble
         if response.status != 200 or not reply.well_formed:
-            raise NetworkError(f"the service could not be asked: {_words(response.status, reply)}")
+            raise NetworkError(f"the service could not be asked: {words_of(response.status, reply)}")
         return Account(
             plan=clean(text_at(reply.data, "plan"), 40).casefold() or None,
             balance=_amount(reply.data),
@@ -214,15 +191,15 @@ class PiAPIClient:
         if response.status == 200 and is_picture_address(address):
             return address
         if 400 <= response.status < 500 and response.status not in RETRIED_STATUSES:
-            raise _upload_refused(response.status, reply)
-        raise PassingTroubleError(_words(response.status, reply), retry_after(response.headers))
+            raise upload_refused(response.status, reply)
+        raise PassingTroubleError(words_of(response.status, reply), retry_after(response.headers))
 
     async def _get(self, url: str) -> tuple[Response, Reply]:
         response = await self._free("GET", url, GET_SECONDS)
         reply = read_reply(response.content)
         refused = response.status == 401 or (response.status == 403 and reply.well_formed) or reply.code == 1200
         if refused and reply.task is None:
-            raise key_refused(_words(response.status, reply), money="")
+            raise key_refused(words_of(response.status, reply), money="")
         return response, reply
 
     async def _free(self, method: str, url: str, seconds: float, **options: Any) -> Response:
@@ -262,62 +239,6 @@ class PiAPIClient:
     def _say(self, line: str) -> None:
         if self._trace:
             self._trace(line)
-
-
-def _answered(response: Response) -> Answer:
-    reply = read_reply(response.content)
-    seen_id = None if reply.task else seen_task_id(response.content)
-    evidence = Evidence(
-        sent=True,
-        status=response.status,
-        complete=response.complete,
-        well_formed=reply.well_formed,
-        code=reply.code,
-        message=reply.message,
-        task_id=reply.task.id if reply.task else None,
-        seen_id=seen_id,
-    )
-    cut = "" if response.complete else ", cut short"
-    came = f"the answer was HTTP {response.status}{cut}; its text: {told(response.content) or 'none'}"
-    words = _words(response.status, reply) if response.complete else f"HTTP {response.status}, cut short"
-    return Answer(fate_of(evidence), reply.task, words, retry_after(response.headers), came, seen_id)
-
-
-def _lost(error: Exception, *, sent: bool, seen_id: str | None) -> Answer:
-    fate = fate_of(Evidence(sent=sent, untrusted=is_untrusted(error), seen_id=seen_id))
-    words = plain_words(error)
-    return Answer(fate, None, words, None, f"{words} ({type(error).__name__})", seen_id)
-
-
-def _words(status: int, reply: Reply) -> str:
-    code = f" (code {reply.code})" if reply.code and reply.code != status and reply.code >= 1000 else ""
-    return f"{reply.message}{code}" if reply.message else f"HTTP {status}{code}"
-
-
-def refusal(answer: Answer) -> RefusedError | CreditsError | KeyRefusedError:
-    """The error for a POST that was refused for good."""
-    if answer.fate is Fate.NO_CREDITS:
-        return CreditsError(
-            f"out of credits: {answer.message}", hint="top up in the PiAPI workspace, then run it again"
-        )
-    if answer.fate is Fate.NO_KEY:
-        return key_refused(answer.message)
-    return RefusedError(f"the service refused the request: {answer.message}")
-
-
-def _upload_refused(status: int, reply: Reply) -> RefusedError | CreditsError | KeyRefusedError:
-    words = _words(status, reply)
-    if status == 401 or reply.code == 1200:
-        return key_refused(words)
-    if status == 402 or reply.code == 1300:
-        return CreditsError(f"the picture could not be uploaded: {words}")
-    return RefusedError(f"the picture could not be uploaded: {words}")
-
-
-def key_refused(message: str, *, money: str | None = None) -> KeyRefusedError:
-    """The error for a key that the service does not accept."""
-    hint = "give another one with: flux login"
-    return KeyRefusedError(f"the service refused the key: {message}", hint=hint, money=money)
 
 
 def _amount(data: JsonObject) -> Decimal | None:

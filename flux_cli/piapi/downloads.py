@@ -22,8 +22,7 @@ import httpx
 from ..pictures.formats import BrokenPictureError, Picture, whole_picture
 from ..settings.addresses import is_loopback
 from ..system.files import create, temporary_beside
-from .client import USER_AGENT
-from .network import reaching
+from .network import USER_AGENT, reaching
 
 PICTURE_BYTES = 64 * 2**20
 REDIRECTS = 5

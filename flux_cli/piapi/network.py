@@ -15,8 +15,10 @@ from urllib.request import getproxies
 import h11
 import httpx
 
+from .. import __version__
 from .connection import Connection, opened, tell, within
 
+USER_AGENT = f"piapi-flux/{__version__}"
 PORTS = {"http": 80, "https": 443}
 
 
