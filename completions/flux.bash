@@ -49,7 +49,7 @@ _flux_command() {
         arguments='id...'
         ;;
     resume)
-        options='--timeout=text -j=text --concurrency=text --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--expiring --timeout=text -j=text --concurrency=text --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     settle)
         options='--adopt=text --force --forget --resubmit --max-cost=text -y --yes --timeout=text -j=text --concurrency=text --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
@@ -67,7 +67,7 @@ _flux_command() {
         arguments='picture'
         ;;
     gallery)
-        options='-o=file --output=file --sheet=file --since=text --overwrite --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--batch=file -o=file --output=file --sheet=file --since=text --overwrite --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='folder'
         ;;
     models)

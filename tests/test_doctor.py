@@ -211,9 +211,12 @@ def test_results_that_are_about_to_expire(flux: Flux, service: Service, home: Pa
 
     said = "1 paid result is not fetched and may be gone within a day, the first in 5 h"
     assert checks(flux("doctor --json"))["expiring"]["message"] == said
-    assert flux("history").err == f"{said}; fetch them, at no cost, with: flux resume\n"
-    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert flux("history").err == f"{said}; fetch them, at no cost, with: flux resume --expiring\n"
+    flux(f"{GEN} --no-wait --new -o later.png")
+    assert flux("resume --expiring -q").out == "a-boat-1.png\n"
     assert flux("history").err == ""
+    assert flux("resume --expiring").err == "nothing is about to expire\n"
+    assert flux("resume -q").out == "later.png\n"
 
 
 def test_a_picture_that_is_gone_can_be_had_again(flux: Flux, service: Service, home: Path) -> None:

@@ -183,6 +183,27 @@ def test_a_page_elsewhere_links_back(flux: Flux) -> None:
     assert read("page.html").all("button", "data-command") == ["flux again shots/fox.png"]
 
 
+def test_the_pictures_of_a_batch_wherever_they_are(flux: Flux, service: Service) -> None:
+    rows = [{"prompt": word, "output": f"{word}.png", "model": "schnell", "size": "64x64"} for word in ("fox", "cat")]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    picture("another.png")
+    Path("reports").mkdir()
+    assert flux("batch rows.jsonl -d shots --report reports/shots.json").code == 0
+    made = flux("gallery --batch reports/shots.json -o page.html")
+    assert (made.code, made.out, made.err) == (0, "page.html\n", "2 pictures, by prompt\n")
+    assert sorted(read("page.html").all("a", "href")) == ["shots/cat.png", "shots/fox.png"]
+
+    Path("shots/cat.png").unlink()
+    assert flux("gallery --batch reports/shots.json --sheet sheet.png").err == "1 picture, by time\n"
+    for line in (
+        "gallery shots --batch reports/shots.json",
+        "gallery --batch rows.jsonl",
+        "gallery --batch shots/fox.png",
+    ):
+        assert flux(line).code == 2, line
+    assert flux("gallery --batch gone.json").code == 11
+
+
 def test_a_contact_sheet_has_the_grid_and_is_no_picture_of_the_next(flux: Flux) -> None:
     for steps in (2, 10):
         for guidance in (2.0, 3.0, 4.0):

@@ -6,10 +6,14 @@ from ..session import Session
 SOON = 86400.0
 
 
+def ends_soon(entry: Entry, now: float) -> bool:
+    """Whether a result that was not fetched may be gone within a day."""
+    return entry.expires is not None and entry.expires - now < SOON
+
+
 def expiring(session: Session, now: float) -> str | None:
     """What to say of results that were never fetched and may be gone within a day; None when there are none."""
-    ends = sorted(entry.expires for entry in session.entries(*UNFINISHED) if entry.expires is not None)
-    soon = [moment for moment in ends if moment - now < SOON]
+    soon = sorted(entry.expires or now for entry in session.entries(*UNFINISHED) if ends_soon(entry, now))
     if not soon:
         return None
     hours = (soon[0] - now) / 3600

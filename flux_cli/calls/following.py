@@ -1,6 +1,7 @@
 """Tasks that exist already: looking at them, waiting for them, finishing what is left."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -29,6 +30,7 @@ from ..sources.ids import read_ids
 from ..system.interrupts import DetachedExecutor
 from ..terminal.output import Mode
 from ..terminal.telling import tell_outcome, tell_summary
+from .expiry import ends_soon
 
 TEMPLATE_HINT = "use a template: -o '{task}.png'"
 
@@ -197,19 +199,24 @@ def _adopted(session: Session, task_id: str, save: SaveOptions) -> Entry:
     return session.journal.adopt(task_id, probed(plan, save), service=session.service, profile=session.settings.profile)
 
 
-def resume_all(session: Session) -> ExitCode:
-    """Finish every accepted or ready entry of this service and profile; exit 7 while an unknown is left."""
+def resume_all(session: Session, *, expiring: bool) -> ExitCode:
+    """Finish every accepted or ready entry of this service and profile; exit 7 while an unknown is left.
+
+    expiring: only those whose pictures the service may drop within a day.
+    """
     session.journal.settle_dead()
     adopt_seen(session)
     mine: list[Entry] = []
     ended: list[FluxError | None] = []
-    for entry in session.entries(*UNFINISHED):
+    now = time.time()
+    left = session.entries(*UNFINISHED)
+    for entry in [entry for entry in left if ends_soon(entry, now)] if expiring else left:
         if claimed := session.journal.claim(entry):
             mine.append(claimed)
         else:
             ended.append(_tell(session, Outcome(entry, busy(entry), 0.0)))
     if not mine and not ended:
-        session.output.note("nothing is left to fetch")
+        session.output.note("nothing is about to expire" if expiring else "nothing is left to fetch")
     code = finish(session, mine) if mine else ExitCode.OK
     for entry in session.entries(State.UNKNOWN):
         ended.append(_tell(session, Outcome(entry, past_error(entry), 0.0)))

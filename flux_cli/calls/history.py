@@ -32,7 +32,7 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
         session.output.note("no entries")
     _warn_of_unknowns(session)
     if going := expiring(session, time.time()):
-        session.output.note(f"{going}; fetch them, at no cost, with: flux resume")
+        session.output.note(f"{going}; fetch them, at no cost, with: flux resume --expiring")
     return ExitCode.OK
 
 

@@ -22,6 +22,9 @@ PageFile = Annotated[
 SheetFile = Annotated[
     Path | None, typer.Option("--sheet", metavar="FILE", help="A contact sheet instead: .png, .jpg or .webp.")
 ]
+BatchOption = Annotated[
+    Path | None, typer.Option("--batch", metavar="REPORT", help="The pictures of a batch: its --report FILE.json.")
+]
 SinceOption = Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only what is newer: 7d, 2026-11-01.")]
 OpenOption = Annotated[bool, typer.Option("--open", help="Open it when it is written.")]
 
@@ -67,21 +70,24 @@ def again(
 def gallery(
     session: Session,
     folder: Folder = None,
+    batch: BatchOption = None,
     output: PageFile = None,
     sheet: SheetFile = None,
     since: SinceOption = None,
     overwrite: Overwrite = False,
     opened: OpenOption = False,
 ) -> ExitCode:
-    """Show the pictures of a folder in one page.
+    """Show the pictures of a folder, or of a batch, in one page.
 
     Those of a sweep stand in a grid. The page works offline, and links to the full pictures beside it.
 
     flux gallery shots --open
 
     flux gallery --sheet sheet.png --since 7d
+
+    flux gallery --batch shots.json -o shots.html
     """
-    from ..gallery.gallery import show_gallery
+    from ..gallery.gallery import Choice, show_gallery
 
     session.output.opens = opened
-    return show_gallery(session, folder, output, sheet, since, overwrite)
+    return show_gallery(session, Choice(folder, batch, since), output, sheet, overwrite=overwrite)

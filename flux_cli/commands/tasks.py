@@ -27,6 +27,9 @@ StateOption = Annotated[
     typer.Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
 ]
 AnyOption = Annotated[bool, typer.Option("--any", help="Until the first picture is saved; the others run on.")]
+ExpiringOption = Annotated[
+    bool, typer.Option("--expiring", help="Only what the service may drop within a day: it keeps pictures for seven.")
+]
 LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many entries.")]
 
 
@@ -66,11 +69,16 @@ def wait(
     return wait_for(session, ids, save, first=first)
 
 
-def resume(session: Session, waiting: WaitOptions) -> ExitCode:
-    """Finish what is paid for and not on disk, at no cost."""
+def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = False) -> ExitCode:
+    """Finish what is paid for and not on disk, at no cost.
+
+    flux resume
+
+    flux resume --expiring --timeout 60
+    """
     from ..calls.following import resume_all
 
-    return resume_all(session)
+    return resume_all(session, expiring=expiring)
 
 
 def settle(

@@ -246,7 +246,7 @@ def pictures(session: Session) -> Iterator[Finding]:
     """Pictures that are paid for, not on disk, and still at the service."""
     now = time.time()
     if going := expiring(session, now):
-        yield warning("expiring", going, "fetch them, at no cost, with: flux resume")
+        yield warning("expiring", going, "fetch them, at no cost, with: flux resume --expiring")
     if gone := missing(session, now):
         message = f"the pictures of {counted(len(gone), 'task')} are no longer where they were saved ({named(gone)})"
         last = min((entry.expires or now) - now for entry in gone) / 3600

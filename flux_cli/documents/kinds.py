@@ -19,6 +19,7 @@ KINDS = {
     "PRESET": "preset",
     "PROFILE": "profile",
     "PURPOSE": "purpose",
+    "REPORT": "file",
     "SETTING": "setting",
     "STATE": "state",
     "TYPE=IMG[:STRENGTH]": "control",

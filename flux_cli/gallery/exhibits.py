@@ -1,4 +1,4 @@
-"""The pictures of a folder, and what each tells of how it was made.
+"""The pictures of a folder or of a batch, and what each tells of how it was made.
 
 Everything a picture tells is somebody's text, of any type and length: it becomes short texts here, and nothing else.
 """
@@ -8,16 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..domain.errors import UsageError
 from ..domain.json_value import Json, JsonObject
 from ..pictures.images import MAX_SOURCE_BYTES
 from ..pictures.metadata import made_from
 from ..pictures.png import texts_in
-
-if TYPE_CHECKING:
-    pass
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SHEET = "flux-sheet"
@@ -48,10 +44,10 @@ class Exhibit:
         return self.facts.get("prompt", "")
 
 
-def exhibits_in(folder: Path, since: float) -> list[Exhibit]:
-    """The pictures in a folder that were written after `since`, oldest first. Raises OSError."""
+def exhibits_of(paths: Iterable[Path], since: float) -> list[Exhibit]:
+    """The pictures among these files that were written after `since`, oldest first. Raises OSError."""
     found = []
-    for path in folder.iterdir():
+    for path in paths:
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
             saved = path.stat().st_mtime
             exhibit = _exhibit(path, saved) if saved >= since else None

@@ -1,20 +1,22 @@
-"""`flux gallery`: the pictures of a folder in one page, or on one contact sheet."""
+"""`flux gallery`: the pictures of a folder, or of a batch, in one page, or on one contact sheet."""
 
+import json
 import os
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..buying.inputs import local_path
 from ..calls.money import moment_of
 from ..domain.errors import DiskError, ExitCode, UsageError
-from ..domain.json_value import JsonObject
+from ..domain.json_value import JsonObject, object_at, strings_in
 from ..domain.text import clean, counted
 from ..session import Session
 from ..system.files import replacing
 from ..terminal.output import Mode, shown
 from ..terminal.viewing import look
 from .contact_sheet import FORMATS, write_sheet
-from .exhibits import Exhibit, exhibits_in, total_cost
+from .exhibits import Exhibit, exhibits_of, total_cost
 from .grids import Grid, grid_of
 from .page import Page
 
@@ -22,15 +24,33 @@ PAGE = "gallery.html"
 PAGES = (".html", ".htm")
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which pictures. folder: None for the one where pictures go. batch: a report; its pictures alone, in any folder.
+
+    since: a day, or a duration before now; only what is newer.
+    """
+
+    folder: Path | None = None
+    batch: Path | None = None
+    since: str | None = None
+
+
 def show_gallery(
-    session: Session, folder: Path | None, output: Path | None, sheet: Path | None, since: str | None, overwrite: bool
+    session: Session, choice: Choice, output: Path | None, sheet: Path | None, *, overwrite: bool
 ) -> ExitCode:
-    """Write a page, or a contact sheet, of the pictures in a folder. Raises UsageError, DiskError."""
+    """Write a page, or a contact sheet, of the pictures chosen. Raises UsageError, DiskError."""
     if output and sheet:
         raise UsageError("give only one of -o, --sheet", money="")
-    place = _absolute(folder) if folder else session.folder
+    if choice.batch and choice.folder:
+        raise UsageError("give only one of DIR, --batch", money="")
+    report = _absolute(choice.batch) if choice.batch else None
+    place = report.parent if report else _absolute(choice.folder) if choice.folder else session.folder
     target = _target(_absolute(sheet or output or place / PAGE), FORMATS if sheet else PAGES, overwrite=overwrite)
-    exhibits = _exhibits(place, moment_of(since) if since else 0.0, target)
+    if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # no path leads from one to the other
+        raise UsageError("the page must be on the drive of the pictures", money="")
+    since = moment_of(choice.since) if choice.since else 0.0
+    exhibits = _of_report(report, since) if report else _of_folder(place, since, target)
     grid = grid_of(exhibits)
     broken: list[str] = []
     try:
@@ -63,15 +83,31 @@ def _target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path
     return target
 
 
-def _exhibits(place: Path, since: float, target: Path) -> list[Exhibit]:
-    if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # no path leads from one to the other
-        raise UsageError("the page must be on the drive of the pictures", money="")
+def _of_folder(place: Path, since: float, target: Path) -> list[Exhibit]:
     if not place.is_dir():
         raise UsageError(f"no such folder: {clean(shown(place), 120)}", money="")
     try:
-        exhibits = [exhibit for exhibit in exhibits_in(place, since) if exhibit.path != target]
+        return _some(exhibits_of((path for path in place.iterdir() if path != target), since), since, place)
     except OSError as error:
         raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
+
+
+def _of_report(report: Path, since: float) -> list[Exhibit]:
+    """The pictures that a report in JSON names, and that are still there."""
+    try:
+        rows = object_at(json.loads(report.read_bytes())).get("rows")
+        if not isinstance(rows, list):
+            raise ValueError
+        names = [name for row in rows for name in strings_in(object_at(row).get("files"))]
+        return _some(exhibits_of(map(Path, names), since), since, report)
+    except OSError as error:
+        raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
+    except (ValueError, RecursionError):
+        hint = "write one with: flux batch FILE --report FILE.json"
+        raise UsageError(f"{clean(shown(report), 120)} is no report in JSON", hint=hint, money="") from None
+
+
+def _some(exhibits: list[Exhibit], since: float, place: Path) -> list[Exhibit]:
     if not exhibits:
         newer = " of that time" if since else ""
         raise UsageError(f"there is no picture{newer} in {clean(shown(place), 120)}", money="")
