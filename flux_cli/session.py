@@ -65,6 +65,8 @@ class Session:
         self.stdin = stdin or sys.stdin
         mode = Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT
         self.output = Output(stdout or sys.stdout, stderr or sys.stderr, mode=mode, verbose=common.verbose)
+        profile = f" --profile {common.profile}" if common.profile else ""
+        self.output.place = profile + (" --sandbox" if common.sandbox else "")
         for name in ("PIAPI_API_KEY", "FLUX_WEBHOOK_SECRET"):
             self.output.secrets.add(environ.get(name, "").strip())
 

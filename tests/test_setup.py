@@ -175,3 +175,11 @@ def test_login_on_a_terminal_does_not_show_the_key(no_key: Service, start: Start
     assert process.wait(20) == 0, shown
     assert KEY.encode() not in shown
     assert KEY in (home / "config.toml").read_text()
+
+
+def test_the_next_command_finds_the_same_profile_and_service(flux: Flux) -> None:
+    """Whoever copies it must not end up among the tasks of another account."""
+    assert flux("show gone --sandbox").err.splitlines()[-1] == "      see: flux history --sandbox"
+    hint = "      store one with: flux login --profile work; or try without one: add --sandbox"
+    assert flux("gen fox --profile work").err.splitlines()[-1] == hint
+    assert flux("gen fox --profile '\\1'").code == 2

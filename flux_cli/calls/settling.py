@@ -124,7 +124,7 @@ def _known(entry: Entry) -> list[str]:
 
 
 def _ways_on(session: Session, entry: Entry) -> list[str]:
-    place = _same_place(session)
+    place = session.output.place
     line = f"flux settle {entry.id}{place}"
     ways = [(f"flux resume{place}", "look at the task seen, and fetch it if it is this one")] if entry.seen_id else []
     ways += [
@@ -136,12 +136,6 @@ def _ways_on(session: Session, entry: Entry) -> list[str]:
     width = max(len(command) for command, _ in ways)
     where = "Look for a task with this prompt and time in the PiAPI workspace. Then:"
     return [where, *(f"  {command:<{width}}  {meaning}" for command, meaning in ways)]
-
-
-def _same_place(session: Session) -> str:
-    """The options by which a command line finds this journal, service and profile again."""
-    profile = f" --profile {session.common.profile}" if session.common.profile else ""
-    return profile + (" --sandbox" if session.common.sandbox else "")
 
 
 def _nothing_to_settle(entry: Entry) -> UsageError:

@@ -4,6 +4,7 @@ import codecs
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ ANNOTATIONS = 8
 runner's own, with the exit code."""
 NARROWEST = 20
 """Columns beside an indent that are worth to be filled with words."""
+_NEXT = re.compile(r"(?<=: )flux (?:config|doctor|history|login|resume|settle|status|wait)\b[^;,]*")
 _GLUE = "\0"
 """Stands for a space where a line must not be broken."""
 
@@ -58,6 +60,7 @@ class Output:
         self.mode, self.verbose = mode, verbose
         self._stdout, self._stderr = stdout, stderr
         self.secrets: set[str] = set()
+        self.place = ""  # options by which the next command finds this profile and service, such as ` --profile work`
         self.pipes_pictures = False  # stdout gets the pictures' bytes instead of their paths
         self.names_tasks = False  # stdout gets the tasks' ids, also of those whose pictures are on disk
         self.previews = self.opens = False  # saved pictures are drawn on the terminal, opened in a viewer
@@ -114,11 +117,11 @@ class Output:
     def note(self, line: str) -> None:
         """Something worth knowing; silent with `-q`."""
         if self.mode is not Mode.QUIET:
-            self._fold(self._stderr, line, 2)
+            self._fold(self._stderr, self._here(line), 2)
 
     def warn(self, line: str) -> None:
         """Something that needs attention."""
-        self._fold(self._stderr, f"flux: warning: {line}", 6)
+        self._fold(self._stderr, f"flux: warning: {self._here(line)}", 6)
 
     def debug(self, line: str) -> None:
         """A line of the HTTP trace."""
@@ -156,12 +159,13 @@ class Output:
         self._fold(self._stderr, f"flux: {clean(error.sentence, 1000)}", 6)
         for detail in error.details:
             self._fold(self._stderr, f"      - {clean(detail, 1000)}", 8)
-        if error.hint:
-            self._write(self._stderr, f"      {clean(error.hint, 1000)}")
+        hint = self._here(error.hint or "")
+        if hint:
+            self._write(self._stderr, f"      {clean(hint, 1000)}")
         if self._on_actions:
             self._annotations += 1
             if self._annotations <= ANNOTATIONS:
-                lines = (error.sentence, *error.details, error.hint or "")
+                lines = (error.sentence, *error.details, hint)
                 self._annotate(about, "\n".join(clean(redact(line, self.secrets), 1000) for line in lines if line))
 
     def end_annotations(self) -> None:
@@ -216,6 +220,10 @@ class Output:
         finally:
             self._progress = None
             progress.pause()
+
+    def _here(self, line: str) -> str:
+        """`line`, whose commands to type next find what this one was about."""
+        return _NEXT.sub(lambda command: command[0] + self.place, line) if self.place else line
 
     def _fold(self, stream: TextIO, line: str, indent: int) -> None:
         """Write a line, on a terminal broken between words. A command at its end stays whole: somebody will copy it."""
