@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -266,7 +267,7 @@ def test_loopback_bypasses_proxies(flux: Flux, service: Service, monkeypatch: py
 def test_a_journal_that_is_locked_newer_or_broken(flux: Flux, service: Service, home: Path) -> None:
     flux("history")
     journal = home / "journal.db"
-    with sqlite3.connect(journal) as newer:
+    with closing(sqlite3.connect(journal)) as newer, newer:
         newer.execute("PRAGMA user_version=99")
     newer.close()
     result = flux(GEN)
@@ -291,7 +292,7 @@ def test_several_make_the_journal_at_once(tmp_path: Path) -> None:
 
 def test_an_entry_of_a_newer_version_is_fetched_all_the_same(flux: Flux, service: Service, home: Path) -> None:
     flux(GEN + " --no-wait")
-    with sqlite3.connect(home / "journal.db") as db:
+    with closing(sqlite3.connect(home / "journal.db")) as db, db:
         db.execute("UPDATE entries SET request = json_set(request, '$.op', 'hologram')")
     db.close()
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -411,7 +412,7 @@ def test_nothing_is_forgotten_when_the_new_entry_cannot_be_written(
 ) -> None:
     lose(flux, proxy)
     (lost,) = entries()
-    with sqlite3.connect(home / "journal.db") as db:
+    with closing(sqlite3.connect(home / "journal.db")) as db, db:
         db.execute("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     db.close()
 
@@ -427,7 +428,7 @@ def test_a_picture_that_went_in_must_still_be_there(flux: Flux, service: Service
         assert flux("edit photo.png night --seed 1").code == 7
     first, second = (entry.id for entry in entries())
     assert flux(f"settle {first} --resubmit -q").out == "night-1.png\n"
-    with sqlite3.connect(home / "journal.db") as db:
+    with closing(sqlite3.connect(home / "journal.db")) as db, db:
         db.execute("DELETE FROM uploads")
     db.close()
     result = flux(f"settle {second} --resubmit")
