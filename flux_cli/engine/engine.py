@@ -153,7 +153,7 @@ class Engine:
         # slot and keep a place that the other needs.
         slot = self.slots.try_acquire()
         if slot is None:
-            self.listener(Queued(entry.id, entry.label))
+            self.listener(Queued(entry.id, entry.label, entry.seed))
             slot = await self.stop.guard(self.slots.acquire())
         try:
             return await self.stop.guard(self.pace.enter(slot.release))
@@ -202,7 +202,7 @@ class Engine:
     def _tell_accepted(self, entry: Entry) -> None:
         assert entry.task_id is not None
         expected = self.schedule(entry).expected if entry.request else None
-        self.listener(Accepted(entry.id, entry.label, entry.task_id, expected, entry.price))
+        self.listener(Accepted(entry.id, entry.label, entry.seed, entry.task_id, expected, entry.price))
 
     def _reread(self, entry: Entry) -> Entry:
         """The entry as the journal knows it: events are for looking, the journal is for knowing."""

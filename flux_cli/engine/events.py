@@ -14,6 +14,7 @@ class Queued:
 
     entry: str
     label: str
+    seed: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Submitting:
 
     entry: str
     label: str
+    seed: int | None
     model: str | None
 
 
@@ -31,6 +33,7 @@ class Accepted:
 
     entry: str
     label: str
+    seed: int | None
     task_id: str
     expected: tuple[float, float] | None
     cost: Decimal | None

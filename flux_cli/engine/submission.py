@@ -62,7 +62,7 @@ class Submitter:
         UnknownChargeError, JournalError, StoppedError, ClosedError (the run has halted; the entry stays planned).
         """
         assert entry.request is not None
-        self.listener(Submitting(entry.id, entry.label, entry.request.model))
+        self.listener(Submitting(entry.id, entry.label, entry.seed, entry.request.model))
         body = await self.stop.guard(self.body(entry))
         deadline = self.clock() + self.timeout
         tries: Counter[Fate] = Counter()

@@ -125,6 +125,11 @@ class Entry:
         return self.request.operation.prompt if self.request else self.task_id or self.id
 
     @property
+    def seed(self) -> int | None:
+        """The seed that was sent; None for a task from elsewhere."""
+        return self.request.seed if self.request else None
+
+    @property
     def expires(self) -> float | None:
         """When the service no longer has its pictures; of a task that may still run: the earliest moment."""
         ended = self.ended or self.accepted

@@ -30,12 +30,39 @@ def expectation(expected: tuple[float, float] | None) -> str:
     return f"usually {seconds(low).removesuffix(' s')}-{seconds(high)}"
 
 
+class _Labels:
+    """What entries are called while they run: by their prompt, and by the seed too when another has the same prompt."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._prompts: dict[str, str] = {}
+        self._labels: dict[str, str] = {}
+
+    def give(self, event: Queued | Submitting | Accepted) -> str:
+        """The label of the event's entry, the same as long as that runs."""
+        if event.entry not in self._labels:
+            alike = event.label in self._prompts.values()
+            seed = f", seed {event.seed}" if alike and event.seed is not None else ""
+            self._prompts[event.entry] = event.label
+            self._labels[event.entry] = clean(event.label, self._limit - len(seed)) + seed
+        return self._labels[event.entry]
+
+    def get(self, entry: str) -> str:
+        """The label of an entry, or its id when it has none."""
+        return self._labels.get(entry, entry)
+
+    def drop(self, entry: str) -> None:
+        """Forget it."""
+        self._prompts.pop(entry, None)
+        self._labels.pop(entry, None)
+
+
 class PlainProgress:
     """One line for each change, for logs and pipes. `say` writes a line; `verbose` tells every look too."""
 
     def __init__(self, say: Callable[[str], None], *, verbose: bool) -> None:
         self._say, self._verbose = say, verbose
-        self._labels: dict[str, str] = {}
+        self._labels = _Labels(LABEL)
         self._status: dict[str, str] = {}
         self._slowest: int | None = None
 
@@ -43,12 +70,12 @@ class PlainProgress:
         """Tell one event, if it is news."""
         match event:
             case Queued():
-                self._labels[event.entry] = clean(event.label, LABEL)
+                self._labels.give(event)
                 self._tell(event.entry, "waiting: as many tasks run as the plan or -j allows")
             case Submitting():
-                self._labels[event.entry] = clean(event.label, LABEL)
+                self._labels.give(event)
             case Accepted():
-                self._labels[event.entry] = clean(event.label, LABEL)
+                self._labels.give(event)
                 facts = [usd(event.cost)] if event.cost is not None else []
                 facts += [expectation(event.expected)] if event.expected else []
                 self._tell(event.entry, f"task {event.task_id}" + (f" ({', '.join(facts)})" if facts else ""))
@@ -67,7 +94,7 @@ class PlainProgress:
                 if self._verbose:
                     self._tell(event.entry, f"downloading {counted(event.pictures, 'picture')}")
             case Ended():
-                self._labels.pop(event.entry, None)
+                self._labels.drop(event.entry)
                 self._status.pop(event.entry, None)
 
     def _tell_slowed(self, event: Slowed) -> None:
@@ -80,7 +107,7 @@ class PlainProgress:
             self._tell(event.entry, f"{event.message}; waiting for its turn")
 
     def _tell(self, entry: str, what: str) -> None:
-        self._say(f"{self._labels.get(entry, entry)}: {what}")
+        self._say(f"{self._labels.get(entry)}: {what}")
 
     def pause(self) -> None:
         """Nothing to take away."""
@@ -106,23 +133,25 @@ class LiveProgress:
         self._rows: dict[str, _Row] = {}
         self._total, self._done, self._cost, self._clock = total, 0, Decimal(0), clock
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
-        self._label = max(LABEL, self._console.width - BESIDE)
+        self._width = max(LABEL, self._console.width - BESIDE)
+        self._labels = _Labels(self._width)
         self._live: Live | None = None
 
     def __call__(self, event: Event) -> None:
         """Take one event into the view."""
         if isinstance(event, Ended):
             self._rows.pop(event.entry, None)
+            self._labels.drop(event.entry)
             self._done += 1
             return
         row = self._rows.setdefault(event.entry, _Row(event.entry, since=self._clock()))
         match event:
             case Queued():
-                row.label, row.state = clean(event.label, self._label), "waiting for a place"
+                row.label, row.state = self._labels.give(event), "waiting for a place"
             case Submitting():
-                row.label, row.state = clean(event.label, self._label), "submitting"
+                row.label, row.state = self._labels.give(event), "submitting"
             case Accepted():
-                row.label, row.state, row.since = clean(event.label, self._label), "accepted", self._clock()
+                row.label, row.state, row.since = self._labels.give(event), "accepted", self._clock()
                 row.expected = expectation(event.expected)
                 self._cost += event.cost or 0
             case Looked():
@@ -145,7 +174,7 @@ class LiveProgress:
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
         # The one column that may wrap is the one that Rich narrows; its cells do not wrap all the same.
-        table.add_column(max_width=self._label)
+        table.add_column(max_width=self._width)
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # seen on white and on black
         table.add_column(no_wrap=True, min_width=26)
         for row in list(self._rows.values())[:ROWS]:
