@@ -2,14 +2,15 @@
 
 import itertools
 import random
-from collections.abc import Iterator
-from math import prod
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flux_cli.piapi.polling import LONGEST, SHORTEST, PollSchedule, backoff
+from benchmarks import waiting
+from benchmarks.waiting import Cost, cost, every
+from flux_cli.piapi.polling import LONGEST, SHORTEST, PollSchedule, Uniform, backoff
 from flux_cli.settings.catalog import Catalog
 
 RANGES = {name: model.seconds for name, model in Catalog({}).models.items()}
@@ -17,27 +18,17 @@ ROUND_TRIP = 0.2
 SCALES = st.floats(0.001, 1000)
 
 
-def looks(schedule: PollSchedule, round_trip: float = 0.0) -> Iterator[float]:
-    """The times of the looks, seconds after the task was accepted."""
+def looks(schedule: PollSchedule) -> Iterator[float]:
+    """The times of the looks, seconds after the task was accepted, when answers take no time."""
     now = 0.0
     while True:
         now += schedule.step(now)
         yield now
-        now += round_trip
 
 
-def fixed(step: float) -> Iterator[float]:
-    """The specification's loop: look, then sleep."""
-    return itertools.count(0.0, step)
-
-
-def simulated(times: list[float], seconds: tuple[float, float], tasks: int = 2000) -> tuple[float, float]:
-    """Mean wasted seconds and mean number of looks over tasks of uniform duration, always the same ones."""
-    chance = random.Random(7)
-    durations = [chance.uniform(*seconds) for _ in range(tasks)]
-    found = [next((count, time) for count, time in enumerate(times, 1) if time >= duration) for duration in durations]
-    waste = sum(time - duration for (_, time), duration in zip(found, durations, strict=True)) / tasks
-    return waste, sum(count for count, _ in found) / tasks
+def costs_of(step: Callable[[float], float], low: float, high: float) -> Cost:
+    """Waste and looks for tasks of any duration from `low` to `high`."""
+    return cost(waiting.looks(step, step(0.0)), [(1.0, Uniform(low, high))])
 
 
 def test_the_ranges_are_the_documented_ones() -> None:
@@ -47,10 +38,11 @@ def test_the_ranges_are_the_documented_ones() -> None:
 @pytest.mark.parametrize("model", RANGES)
 def test_under_a_third_of_the_specifications_waste_for_no_more_looks(model: str) -> None:
     seconds = RANGES[model]
-    waste, count = simulated(list(itertools.islice(looks(PollSchedule(seconds), ROUND_TRIP), 60)), seconds)
-    fixed_waste, fixed_count = simulated(list(itertools.islice(fixed(5.0 + ROUND_TRIP), 60)), seconds)
-    assert waste < fixed_waste / 3
-    assert count <= fixed_count
+    ours = costs_of(PollSchedule(seconds).step, *seconds)
+    specification = cost(waiting.looks(every(5.0), 0.0), [(1.0, Uniform(*seconds))])  # it looks first, then sleeps
+    assert ours.waste < specification.waste * 0.3
+    assert ours.looks <= specification.looks
+    assert ours.bound < 1.5
 
 
 @pytest.mark.parametrize("model", RANGES)
@@ -89,12 +81,9 @@ def test_a_service_that_is_not_as_documented_is_learnt_within_a_few_tasks(model:
     past: list[float] = []
     costs = []
     for _ in range(12):
-        times = list(
-            itertools.takewhile(lambda time: time < 900, looks(PollSchedule((low, high), 1.0, past), ROUND_TRIP))
-        )
-        costs.append(prod(simulated(times, real, 400)))
+        costs.append(costs_of(PollSchedule((low, high), 1.0, past).step, *real).bound)
         past.append(chance.uniform(*real))
-    every_5_s = prod(simulated(list(itertools.islice(fixed(5.0 + ROUND_TRIP), 200)), real, 400))
+    every_5_s = costs_of(every(5.0), *real).bound
     assert max(costs[3:]) < 0.9 * every_5_s
     assert costs[0] > 1.5 * max(costs[3:])
     low_seen, high_seen = PollSchedule((low, high), 1.0, past).expected
@@ -103,9 +92,9 @@ def test_a_service_that_is_not_as_documented_is_learnt_within_a_few_tasks(model:
 
 def test_a_straggler_among_many_changes_little() -> None:
     past = [15.0, 16.0, 17.0, 18.0, 19.0] * 4
-    usual = simulated(list(itertools.islice(looks(PollSchedule((15, 20), 1.0, past)), 80)), (15, 20))
-    odd = simulated(list(itertools.islice(looks(PollSchedule((15, 20), 1.0, [*past, 600.0])), 80)), (15, 20))
-    assert odd == pytest.approx(usual, rel=0.2)
+    usual = costs_of(PollSchedule((15, 20), 1.0, past).step, 15, 20)
+    odd = costs_of(PollSchedule((15, 20), 1.0, [*past, 600.0]).step, 15, 20)
+    assert (odd.waste, odd.looks) == pytest.approx((usual.waste, usual.looks), rel=0.2)
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 5, 6, 100, 5000])

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Protocol
 
-LOOK_COST = 0.075
-"""c: one look is worth this many seconds of waiting. As many looks as one every 5 s, and a fourth of the waste."""
-SHORTEST, LONGEST = 0.25, 15.0
+LOOK_COST = 0.085
+"""c: one look is worth this many seconds of waiting. As many looks as one every 5 s, and a fifth of the waste."""
+HALF_TRIP = 0.1
+"""Seconds from here to the service: an answer tells how things stood so long ago, and a look arrives so much later."""
+SHORTEST, LONGEST = 0.1, 15.0
 """Bounds of a step, seconds."""
 GRAIN, FINENESS, HORIZON = 0.05, 0.005, 3600.0
 """Points at which the density is added up: so many seconds apart, or this part of their time, up to an hour."""
-TAIL = 0.03
+TAIL = 0.01
 """The belief that a task is not at all like the others."""
 PRIOR = 2.0
 """The documented range counts as so many tasks that were seen."""
@@ -134,10 +136,11 @@ class PollSchedule:
 
     def step(self, elapsed: float) -> float:
         """Seconds to the next look, `elapsed` seconds after the task was accepted."""
-        start = elapsed / self._scale
-        looks = _at(start, self._times, self._looks) + 1
-        end = _at(looks, self._looks, self._times) if looks < self._looks[-1] else start + LONGEST
-        return min(max(end - start, SHORTEST), LONGEST) * self._scale
+        now = elapsed / self._scale
+        seen = max(0.0, now - HALF_TRIP)
+        looks = _at(seen, self._times, self._looks) + 1
+        arrives = _at(looks, self._looks, self._times) if looks < self._looks[-1] else seen + LONGEST
+        return min(max(arrives - HALF_TRIP - now, SHORTEST), LONGEST) * self._scale
 
 
 def _table(durations: Duration) -> tuple[list[float], list[float]]:
