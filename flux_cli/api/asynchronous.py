@@ -13,7 +13,7 @@ import io
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from ..buying.purchase import begin, confirm_price
 from ..buying.runs import new_engine, new_pace
 from ..calls.following import to_wait_for
 from ..domain.errors import NotSavedError, UsageError
+from ..domain.frozen import frozen
 from ..domain.task import is_task_id
 from ..domain.text import clean
 from ..engine.engine import Engine
@@ -42,7 +43,7 @@ T = TypeVar("T")
 Setting = str | int | float | Decimal | os.PathLike[str] | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """A task and its pictures: one, or as many as `batch_size` ordered.
 

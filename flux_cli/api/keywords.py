@@ -4,12 +4,12 @@ What has a type there may have it here: `steps=8` and `steps="8"` are the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any, TypedDict
 
 from ..buying.making import KINDS
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.request import TaskRequest
 from ..domain.text import clean, with_guess
 from ..options.columns import columns, filled
@@ -115,7 +115,7 @@ class OutpaintKeywords(TaskKeywords, total=False):
     no_fit: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """A request, and what is to be done with it."""
 

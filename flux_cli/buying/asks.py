@@ -5,11 +5,12 @@ options of the command that reads it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import PurePath
 from typing import Any
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.text import clean, with_guess
 from ..options.columns import columns, filled
 from ..options.options import CommonOptions, ManyOptions, SaveOptions, SubmitOptions, WaitOptions
@@ -25,7 +26,7 @@ SECRET = "webhook-secret-file"  # noqa: S105 - the name of an option
 """One secret for all: it is read when a request is sent, and kept nowhere."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ask:
     """What one row asks for; several tasks when its prompt or its numbers are a sweep.
 

@@ -6,10 +6,10 @@ made, and that the service still has, is passed by its address, without an uploa
 
 import hashlib
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.operations import LOCAL
 from ..domain.text import clean
 from ..journal.entry import RESULT_SECONDS, Entry, State
@@ -20,7 +20,7 @@ from ..settings.addresses import is_picture_address
 MARGIN_SECONDS = 6 * 3600
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Input:
     """A picture that goes into a request.
 

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..domain.errors import ExitCode, UsageError
+from ..domain.frozen import frozen
 from ..domain.operations import (
     Control,
     Controlled,
@@ -108,7 +108,7 @@ def outpainted(session: Session, own: OutpaintArguments, given: Given) -> Maker:
     return lambda wanted: compose(wanted).request(Outpaint, prompt=wanted.prompt, image=source.reference, **pixels)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """A command that makes pictures.
 

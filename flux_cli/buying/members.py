@@ -9,11 +9,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.names import LATE, is_template, picture_paths
 from ..domain.request import TaskRequest
 from ..domain.text import clean, counted
@@ -32,7 +32,7 @@ SWEEP_LIMIT = 100_000
 _GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """One task of a source.
 
@@ -59,7 +59,7 @@ class Member:
         return values | {"index": index, "id": self.id or index, **self.variables}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shard:
     """Share `part` of `of`: every `of`-th task, so that all shares are equally large."""
 
@@ -79,7 +79,7 @@ class Shard:
         return (member.index - 1) % self.of == self.part - 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """Where tasks come from.
 
@@ -92,7 +92,7 @@ class Source:
     ask: Callable[[Row], Ask]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Totals:
     """What a source comes to.
 

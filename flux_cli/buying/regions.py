@@ -1,11 +1,11 @@
 """The region that `inpaint` paints: from a mask, a box, a colour or transparency, checked before any money is spent."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..domain.errors import DiskError, ExitCode, UsageError
+from ..domain.frozen import frozen
 from ..options.request_options import MaskOptions
 from ..pictures.images import InputImage
 from ..session import Session
@@ -20,7 +20,7 @@ COLOR_TOLERANCE = 24
 """Steps of a colour channel that still count as the colour: enough for a JPEG's noise."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Region:
     """References for a request: the mask, and the picture with a hole where it is white (when both are local)."""
 

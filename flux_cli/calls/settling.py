@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from ..buying.adopting import adopt
 from ..buying.purchase import check_budgets, confirm_price, probe_folder
 from ..buying.runs import finish, pictures_sent
 from ..domain.errors import ExitCode, RefusedError, UnknownChargeError, UsageError
+from ..domain.frozen import frozen
 from ..domain.operations import LOCAL
 from ..domain.task import Task, is_task_id
 from ..domain.text import clean, counted, usd
@@ -32,7 +32,7 @@ SLACK_SECONDS = 600.0
 """An uploaded picture must still be there when the request has waited for its place."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """What the user says became of entries.
 

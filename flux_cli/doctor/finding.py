@@ -1,9 +1,9 @@
 """What a check of `flux doctor` found."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ..domain.errors import ExitCode, FluxError
+from ..domain.frozen import frozen
 from ..domain.json_value import JsonObject
 from ..domain.text import clean
 
@@ -16,7 +16,7 @@ class Level(StrEnum):
     PROBLEM = "problem"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One line of the doctor's. hint: what to type next. exit_code: of a problem, as commands would end with it."""
 

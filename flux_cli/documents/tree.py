@@ -1,11 +1,11 @@
 """The commands as data, read once from the program that Typer builds: what every document is made from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from ..domain.frozen import frozen
 from ..options.options import CommonOptions, SaveOptions, WaitOptions
 from ..options.request_options import TaskOptions
 from ..settings.settings import BY_NAME
@@ -14,7 +14,7 @@ SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptio
 """Settings that have an option, which is called like them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Option:
     """value: what help calls its value (`FILE`), None for a switch. variable: the environment's, when it has one."""
 
@@ -37,7 +37,7 @@ class Option:
         return self.about if known else f"{self.about} [{self.default}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Argument:
     """What stands behind a command without a name: `value` is what help calls it."""
 
@@ -53,7 +53,7 @@ class Argument:
         return shown if self.required else f"[{shown}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """One command. name: all its words (`config get`), empty for the program itself.
 

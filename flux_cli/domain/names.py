@@ -6,10 +6,10 @@ attributes of our objects.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UsageError
+from .frozen import frozen
 from .text import clean, cut, hides, in_word, slug
 
 DEFAULT_TEMPLATE = "{slug}-{seed}"
@@ -38,7 +38,7 @@ _IMPOSSIBLE = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]')
 VALUE_BYTES, NAME_BYTES, TASK_ID_BYTES = 80, 240, 128
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputPlan:
     """Where the pictures of one task go, settled before it is paid for.
 

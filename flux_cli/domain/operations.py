@@ -9,8 +9,9 @@ request is sent.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
+
+from .frozen import frozen
 
 LONGEST_MARGIN = 2048
 """Pixels: no picture of the service is larger (specification: Output Resolution)."""
@@ -18,7 +19,7 @@ LOCAL = "sha256:"
 """Begins a reference to a local picture."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What a model takes (specification: Parameter Reference; docs/service.md, section 1)."""
 
@@ -31,7 +32,7 @@ class Limits:
     batch_size: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoRA:
     """A style to apply: a name that the service knows, or the address of a file. strength is 0 to 1."""
 
@@ -44,7 +45,7 @@ class LoRA:
         return self.name.startswith(("http://", "https://"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Control:
     """A picture whose structure is followed. kind is `openpose`, `depth`, `canny`, ...; strength is 0 to 1."""
 
@@ -53,7 +54,7 @@ class Control:
     strength: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Operation:
     """What all operations have. None means: leave it to the service."""
 
@@ -82,7 +83,7 @@ class Operation:
         yield from batch_problems(self.batch_size, limits.batch_size)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sized(Operation):
     """An operation that makes a picture of a given size, in pixels."""
 
@@ -95,7 +96,7 @@ class Sized(Operation):
         yield from size_problems(self.width, self.height, limits.pixels)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TextToImage(Sized):
     """A picture from words."""
 
@@ -107,7 +108,7 @@ class TextToImage(Sized):
         return "txt2img"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ImageToImage(Operation):
     """A picture redrawn after words; it keeps its size."""
 
@@ -120,7 +121,7 @@ class ImageToImage(Operation):
         return "img2img"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Kontext(Sized):
     """A picture changed as an instruction says."""
 
@@ -133,7 +134,7 @@ class Kontext(Sized):
         return "kontext"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Styled(Sized):
     """A picture in one or more styles, from words or from a picture, which then gives the size."""
 
@@ -154,7 +155,7 @@ class Styled(Sized):
         yield from lora_problems(self.loras)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Controlled(Sized):
     """A picture that follows the structure of others. keep_control: also return what was read from them."""
 
@@ -178,7 +179,7 @@ class Controlled(Sized):
             yield from range_problems(f"the strength of --control {control.kind}", control.strength, 0, 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Redux(Sized):
     """A variation of a picture. strength is 0 to 1."""
 
@@ -197,7 +198,7 @@ class Redux(Sized):
         yield from range_problems("strength", self.strength, 0, 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Inpaint(Operation):
     """A region of a picture painted anew. mask is white where; cut_out is the picture with a hole there, which the
     live service reads instead of a mask."""
@@ -213,7 +214,7 @@ class Inpaint(Operation):
         return "fill-inpaint"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Outpaint(Operation):
     """A picture continued beyond its edges, by so many pixels."""
 

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, field, fields, replace
 from typing import Any, Self
 
 from .errors import UsageError
+from .frozen import frozen
 from .json_value import Json, JsonObject
 from .operations import LOCAL, OPERATIONS, Control, LoRA, Operation
 
@@ -14,7 +15,7 @@ SEED_LIMIT = 2**32
 _ABOUT = ("model", "seed", "service_mode", "webhook")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskRequest:
     """An operation, the model that does it, and how it is to be run.
 

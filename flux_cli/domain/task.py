@@ -1,9 +1,10 @@
 """A task as the service tells of it."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+
+from .frozen import frozen
 
 SUCCESS_WORDS = frozenset({"completed", "success", "succeeded"})
 FAILURE_WORDS = frozenset({"failed", "failure", "error", "cancelled", "canceled"})
@@ -25,7 +26,7 @@ class Phase(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskStatus:
     """The service's status word, lowercase, and what it means.
 
@@ -49,7 +50,7 @@ class TaskStatus:
         return Phase.FAILED if self.word in FAILURE_WORDS else Phase.RUNNING
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskError:
     """Why the service says a task failed. `code` is 0 when it gave none."""
 
@@ -57,7 +58,7 @@ class TaskError:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Task:
     """One look at a task.
 

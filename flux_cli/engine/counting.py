@@ -4,16 +4,16 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
+from ..domain.frozen import frozen
 from ..journal.entry import CHARGED, State
 from .outcome import Outcome
 
 FAILURES = (State.FAILED, State.REJECTED, State.EXPIRED, State.FORGOTTEN)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Summary:
     """How a batch went: how many ended how, what this run paid (USD), how long it took (seconds)."""
 

@@ -4,11 +4,12 @@ Every event names its entry; texts from outside are already one clean line.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 
+from ..domain.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Queued:
     """As many tasks run as the plan or the user allows: this one waits for a place."""
 
@@ -17,7 +18,7 @@ class Queued:
     seed: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Submitting:
     """A paid submission is about to leave. `label` is the prompt or the task id."""
 
@@ -27,7 +28,7 @@ class Submitting:
     model: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Accepted:
     """The service took the task, or a task of earlier is being followed. `expected` is a range in seconds."""
 
@@ -39,7 +40,7 @@ class Accepted:
     cost: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Looked:
     """The service's word on the task, `elapsed` seconds after it was accepted."""
 
@@ -48,7 +49,7 @@ class Looked:
     elapsed: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trouble:
     """Something passing: it is tried again in `wait` seconds."""
 
@@ -57,7 +58,7 @@ class Trouble:
     wait: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slowed:
     """The service takes no more for now: the run goes on with `at_once` tasks, in `wait` seconds or later."""
 
@@ -67,7 +68,7 @@ class Slowed:
     wait: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fetching:
     """The task is done and its pictures are being downloaded."""
 
@@ -75,7 +76,7 @@ class Fetching:
     pictures: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Noted:
     """Something the user should know that is no failure."""
 
@@ -83,7 +84,7 @@ class Noted:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ended:
     """The engine is done with the entry; `state` is the journal's word."""
 

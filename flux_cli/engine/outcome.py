@@ -1,13 +1,13 @@
 """What became of an entry in this run, and what that means for the exit code."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..domain.errors import ExitCode, FluxError
+from ..domain.frozen import frozen
 from ..journal.entry import Entry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """The end of one entry. `error` is None when everything asked for was done; `seconds` is the time it took."""
 

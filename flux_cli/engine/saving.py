@@ -3,10 +3,10 @@
 import asyncio
 import errno
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..domain.errors import DiskError, NotSavedError
+from ..domain.frozen import frozen
 from ..domain.names import unique
 from ..domain.task import Task
 from ..domain.text import counted
@@ -26,7 +26,7 @@ from .events import Fetching, Listener, Noted, Trouble
 TRIES = 5
 
 
-@dataclass(frozen=True)
+@frozen
 class Saver:
     """Turns ready entries into files."""
 

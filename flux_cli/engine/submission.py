@@ -8,10 +8,11 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..domain.errors import JournalError, NetworkError
+from ..domain.frozen import frozen
 from ..domain.task import Task
 from ..journal.budget import Budget
 from ..journal.entry import Entry, State
@@ -31,7 +32,7 @@ GRACE_SECONDS = 10.0
 """How long a POST in flight may still answer after the user asked to stop: its charge must not be lost."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Submitter:
     """Sends planned entries.
 

@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..domain.errors import NetworkError, RefusedError
+from ..domain.frozen import frozen
 from ..domain.operations import LOCAL
 from ..journal.entry import Entry
 from ..journal.journal import Journal
@@ -23,7 +24,7 @@ MARGIN_SECONDS = 2 * 3600
 TRIES = 5
 
 
-@dataclass(frozen=True)
+@frozen
 class Uploader:
     """Uploads the local pictures of requests. `inputs` are they, by reference; `service` is the upload origin."""
 

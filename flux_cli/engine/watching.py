@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..domain.errors import KeyRefusedError, NotSavedError, RefusedError, StillRunningError, TaskFailedError
+from ..domain.frozen import frozen
 from ..domain.task import Phase, Task
 from ..domain.text import seconds
 from ..journal.entry import Entry, State
@@ -35,7 +36,7 @@ class _Streaks:
     empty: int = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Watcher:
     """Follows accepted entries. `timeout` is in seconds, per entry."""
 

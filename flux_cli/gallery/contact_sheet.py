@@ -1,10 +1,10 @@
 """A contact sheet: the pictures of a folder small and labelled in one picture."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.text import clean
 from ..pictures.thumbnails import thumbnail
 from .exhibits import SHEET, Exhibit
@@ -24,7 +24,7 @@ GROUND, INK, FAINT = "#ffffff", "#1d1d1b", "#8a8a85"
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cell:
     """A picture's place: column and row, and what is written below it."""
 
@@ -34,7 +34,7 @@ class Cell:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """Where everything goes. left and top: what is written beside rows and above columns, in their order."""
 

@@ -5,11 +5,11 @@ Everything a picture tells is somebody's text, of any type and length: it become
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject
 from ..pictures.images import MAX_SOURCE_BYTES
 from ..pictures.metadata import made_from
@@ -23,7 +23,7 @@ FREE = ("prompt", "negative_prompt")
 """What is shown by itself, and whose labels are what is special to each."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exhibit:
     """A picture file. facts: its request, field by field; empty when it does not tell.
 

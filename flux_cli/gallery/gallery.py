@@ -3,12 +3,12 @@
 import json
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..buying.inputs import local_path
 from ..calls.money import moment_of
 from ..domain.errors import DiskError, ExitCode, UsageError
+from ..domain.frozen import frozen
 from ..domain.json_value import JsonObject, object_at, strings_in
 from ..domain.text import clean, counted
 from ..session import Session
@@ -24,7 +24,7 @@ PAGE = "gallery.html"
 PAGES = (".html", ".htm")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """Which pictures. folder: None for the one where pictures go. batch: a report; its pictures alone, in any folder.
 

@@ -3,13 +3,13 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
+from ..domain.frozen import frozen
 from .exhibits import FREE, Exhibit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Axis:
     """What varies, and its values in order, each with a label."""
 
@@ -27,7 +27,7 @@ class Axis:
         return _special(self.values) if self.name in FREE else tuple(value or "-" for value in self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grid:
     """Pictures by the values of one thing (`rows` is None) or of two. rest: those that do not tell."""
 

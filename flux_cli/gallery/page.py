@@ -12,13 +12,13 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.text import counted, hides, usd
 from ..pictures.thumbnails import Thumbnail, thumbnail
 from .exhibits import Exhibit, total_cost
@@ -31,7 +31,7 @@ SIDE = 320
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """Writes the cards of one page. folder: where the page stands. broken: hears of a file that is no whole picture."""
 

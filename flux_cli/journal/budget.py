@@ -3,12 +3,12 @@
 What was spent is summed up from the journal's entries; nothing else is written down that could disagree with them.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
 from ..domain.errors import BudgetError
+from ..domain.frozen import frozen
 from ..domain.text import usd
 
 Period = Literal["day", "month"]
@@ -16,7 +16,7 @@ PERIODS: tuple[Period, ...] = ("month", "day")
 """The longer first: when both are spent, it is no use to wait for tomorrow."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """A limit, USD, on what a period may cost. It is set by the setting `budget.` + period."""
 
@@ -36,7 +36,7 @@ class Budget:
         return first.timestamp(), last.timestamp()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Allowance:
     """What is left of a budget: `spent` of it, USD, is gone until `ends`, seconds since the epoch."""
 

@@ -4,9 +4,10 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from ..domain.frozen import frozen
 from ..domain.text import counted
 from .entry import from_row
 from .schema import MIGRATIONS
@@ -16,7 +17,7 @@ HEADER_BYTES = 100
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Condition:
     """version: of the schema. trouble: why the file cannot be used, None when it can; damaged: its content is wrong.
 

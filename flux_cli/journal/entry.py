@@ -8,7 +8,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..domain.errors import ExitCode, UsageError
+from ..domain.frozen import frozen
 from ..domain.json_value import Json
 from ..domain.names import OutputPlan
 from ..domain.request import TaskRequest
@@ -62,7 +63,7 @@ RESULT_SECONDS = 7 * 86400
 """The service keeps results for seven days (specification: Output Images)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SavedFile:
     """A picture on disk. `sha256` is of the whole file, hex."""
 
@@ -77,7 +78,7 @@ class SavedFile:
             return False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """Why an entry ended as it did: a stable word, a sentence, and the exit code."""
 
@@ -86,7 +87,7 @@ class Problem:
     exit_code: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One paid task.
 
@@ -151,7 +152,7 @@ def new_id() -> str:
 
 def to_row(entry: Entry, changed: Iterable[str] | None = None) -> dict[str, Json]:
     """An entry as the journal's columns hold it (see `schema`): all of it, or only the fields that `changed`."""
-    names = set(Entry.__slots__ if changed is None else changed)
+    names = {field.name for field in fields(Entry)} if changed is None else set(changed)
     if "request" in names:
         names.add("digest")
     return {name: _WRITTEN[name](entry) if name in _WRITTEN else getattr(entry, name) for name in names}

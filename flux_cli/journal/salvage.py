@@ -7,10 +7,10 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..domain.errors import JournalError
+from ..domain.frozen import frozen
 from ..domain.json_value import Json
 from ..system.files import sync_folder
 from .birth import blank
@@ -22,7 +22,7 @@ LONGEST = 2**33
 """Bytes. A header that claims more is damaged itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Salvaged:
     """read: entries that are in the new journal. known: how many there were. kept: the damaged file, as it was."""
 

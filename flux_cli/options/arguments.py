@@ -3,11 +3,12 @@
 The options that commands share are in `options`.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ..domain.frozen import frozen
 
 VARIATION, BEYOND = "a variation of this picture", "the picture continued naturally"
 _MARGIN = "pixels or N% of the side"
@@ -32,14 +33,14 @@ def _prompt(what: str, metavar: str = "PROMPT") -> object:
 NewPrompt = Annotated[str | None, _prompt("What to paint, 1 to 1500 characters.")]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GenArguments:
     """Of `flux gen`."""
 
     prompt: NewPrompt = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoraArguments:
     """Of `flux lora`."""
 
@@ -50,7 +51,7 @@ class LoraArguments:
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ControlnetArguments:
     """Of `flux controlnet`."""
 
@@ -69,7 +70,7 @@ class ControlnetArguments:
     ] = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EditArguments:
     """Of `flux edit`."""
 
@@ -80,7 +81,7 @@ class EditArguments:
     ] = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReduxArguments:
     """Of `flux redux`."""
 
@@ -89,7 +90,7 @@ class ReduxArguments:
     strength: Annotated[float | None, typer.Option("--strength", metavar="X", help="How much to vary, 0 to 1.")] = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InpaintArguments:
     """Of `flux inpaint`."""
 
@@ -97,7 +98,7 @@ class InpaintArguments:
     prompt: Annotated[str | None, _prompt("What is to be there, 1 to 1500 characters.")] = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutpaintArguments:
     """Of `flux outpaint`."""
 
@@ -113,7 +114,7 @@ class OutpaintArguments:
     ] = "0"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListenArguments:
     """Of `flux listen`."""
 

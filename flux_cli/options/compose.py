@@ -4,11 +4,11 @@ import math
 import re
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.names import prompt_slug
 from ..domain.operations import LoRA, Operation
 from ..domain.request import SEED_LIMIT, TaskRequest
@@ -26,7 +26,7 @@ Size = tuple[int, int]
 """Width and height in pixels."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choices:
     """The numeric options of one picture; None leaves it to the service, or, for the seed, to chance."""
 
@@ -40,7 +40,7 @@ AXES: dict[str, type[int] | type[float]] = {"guidance": float, "denoise": float,
 """The numeric options, which may be lists: in this order they are nested, the last fastest."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """What one picture is to be: a prompt, and the numbers chosen for it."""
 
@@ -70,7 +70,7 @@ def single_choice(task: TaskOptions) -> Choices:
     return Choices(**chosen)
 
 
-@dataclass(frozen=True)
+@frozen
 class Composer:
     """Makes requests from options. `settings` are resolved, the options among them."""
 

@@ -6,13 +6,14 @@ repeats an option; Typer sees the flat list.
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.names import DEFAULT_TEMPLATE, OutputPlan, is_template, picture_paths, unique
 from ..domain.text import clean
 
@@ -21,7 +22,7 @@ Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cos
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommonOptions:
     """Options of every command."""
 
@@ -39,7 +40,7 @@ class CommonOptions:
         return {"profile": self.profile, "sandbox": "true" if self.sandbox else None}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourceOptions:
     """Where many prompts come from."""
 
@@ -52,7 +53,7 @@ class SourceOptions:
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ManyOptions:
     """Many pictures from one command."""
 
@@ -72,7 +73,7 @@ class ManyOptions:
     yes: Yes = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SaveOptions:
     """Where pictures go."""
 
@@ -128,7 +129,7 @@ def _all_free(paths: list[Path]) -> list[Path]:
     return free
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LookOptions:
     """How pictures are looked at."""
 
@@ -136,7 +137,7 @@ class LookOptions:
     open: Annotated[bool, typer.Option("--open", help="Open it in the system's viewer.")] = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WaitOptions:
     """How long and how to wait."""
 
@@ -155,7 +156,7 @@ class WaitOptions:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SubmitOptions:
     """What to do with the request."""
 

@@ -1,11 +1,11 @@
 """Fields of a request that are set by hand: `--set PATH=VALUE` and `--input FILE`."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject, object_at
 from ..domain.text import clean
 from ..piapi.wire import merged
@@ -30,7 +30,7 @@ def overrides_of(task: TaskOptions, problems: list[str]) -> JsonObject:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lifted:
     """What `--set` and `--input` say of things that flux itself must know: they decide the price and the name."""
 

@@ -1,13 +1,14 @@
 """The options that say what a request is to be: written once, meaning the same in every command that makes pictures."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..domain.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class TaskOptions:
     """How the task is to be done."""
 
@@ -60,7 +61,7 @@ class TaskOptions:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SizeOptions:
     """How large the picture is to be."""
 
@@ -80,7 +81,7 @@ class SizeOptions:
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InputOptions:
     """How pictures that go in are treated."""
 
@@ -89,7 +90,7 @@ class InputOptions:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MaskOptions:
     """Where to paint: one of a mask, a box, a colour, or the picture's own transparency."""
 
@@ -110,7 +111,7 @@ class MaskOptions:
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Given:
     """The groups of options that a request is made from; which of them a command takes is up to its operation."""
 

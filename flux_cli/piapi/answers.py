@@ -1,15 +1,14 @@
 """What the service's answers mean: what became of a POST, and which errors its refusals are."""
 
-from dataclasses import dataclass
-
 from ..domain.errors import CreditsError, KeyRefusedError, RefusedError
+from ..domain.frozen import frozen
 from ..domain.task import Task
 from .fate import Evidence, Fate, fate_of
 from .replies import Reply, read_reply, seen_task_id, told
 from .transport import Response, is_untrusted, plain_words, retry_after
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What became of one POST.
 

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from ..domain.errors import NetworkError
+from ..domain.frozen import frozen
 from ..domain.json_value import JsonObject, number_at, object_at, text_at
 from ..domain.task import Task
 from ..domain.text import clean
@@ -47,7 +47,7 @@ JSON = {"Content-Type": "application/json"}
 RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Account:
     """What the service says of the key's account; None where it says nothing.
 

@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 import socket
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from ..domain.frozen import frozen
 from ..pictures.formats import BrokenPictureError, Picture, whole_picture
 from ..settings.addresses import is_loopback
 from ..system.files import create, temporary_beside
@@ -47,7 +48,7 @@ class ForbiddenError(DownloadError):
     """The address must not be fetched; another try would not help."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Download:
     """A whole picture in a temporary file, synced, beside the place it is meant for."""
 

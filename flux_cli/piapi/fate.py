@@ -5,9 +5,9 @@ else, once sending has begun, is unknown, and an unknown is never sent again by 
 docs/promises.md, in this order.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 
+from ..domain.frozen import frozen
 from ..domain.task import is_task_id
 
 
@@ -30,7 +30,7 @@ RETRIES: dict[Fate, int | None] = {Fate.NOT_SENT: 3, Fate.LATER: None, Fate.BUSY
 """How often a POST with this fate is repeated; None: until the deadline; a fate that is not here: never."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """What is known after a POST.
 

@@ -9,9 +9,10 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import quantiles
 from typing import Protocol
+
+from ..domain.frozen import frozen
 
 LOOK_COST = 0.085
 """c: one look is worth this many seconds of waiting. As many looks as one every 5 s, and a fifth of the waste."""
@@ -43,7 +44,7 @@ class Duration(Protocol):
         """The probability density at t, 1/s."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Uniform:
     """Any duration from `low` to `high` seconds is as likely as any other."""
 
@@ -59,7 +60,7 @@ class Uniform:
         return 1 / (self.high - self.low) if self.low <= t < self.high else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogNormal:
     """A duration whose logarithm is normal. `median` in seconds, `sigma` the spread of the logarithm."""
 

@@ -5,9 +5,9 @@ and by when it was created.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
+from ..domain.frozen import frozen
 from ..domain.json_value import number_at, text_at
 from ..domain.task import Task
 from ..domain.text import clean
@@ -19,7 +19,7 @@ WINDOW_SECONDS = 600.0
 SHOWN = 60
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Likeness:
     """What a task has in common with what was asked for.
 

@@ -8,16 +8,16 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject, number_at, object_at, strings_in, text_at
 from ..domain.task import Task, TaskError, TaskStatus, is_task_id
 from ..domain.text import clean
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """What a reply of the API says.
 

@@ -5,7 +5,6 @@ import ssl
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from ..domain.errors import ConfigError
+from ..domain.frozen import frozen
 
 T = TypeVar("T")
 LONGEST_RETRY_AFTER = 300.0
@@ -20,7 +20,7 @@ WAKING_SECONDS = 1.0
 """What a process that was suspended has to read what came meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Response:
     """A response that was read to its end; `complete` is False when its body was cut."""
 

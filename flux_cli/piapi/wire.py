@@ -6,10 +6,11 @@ know it tolerates, so that both can be told.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import singledispatch
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject
 from ..domain.operations import (
     Control,
@@ -34,7 +35,7 @@ POSES = {"openpose": "pose", "soft_edge": "soft-edge"}
 """What the specification calls a control type that the live service calls otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Writer:
     """Writes operations in a dialect. `addresses` are those of the local pictures, by reference."""
 
@@ -51,8 +52,12 @@ class Writer:
         return _present(chosen)
 
 
+BOTH = Writer()
+"""Every fact in the specification's words and in the live service's."""
+
+
 def create_body(
-    request: TaskRequest, *, writer: Writer = Writer(), webhook_secret: str | None = None, debug: bool = False
+    request: TaskRequest, *, writer: Writer = BOTH, webhook_secret: str | None = None, debug: bool = False
 ) -> JsonObject:
     """The body of `POST /task`. What the user did not give is omitted, never null (docs/service.md, section 1)."""
     operation = request.operation

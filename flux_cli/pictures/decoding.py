@@ -6,10 +6,10 @@ Pillow is imported where it is used: most commands have no picture to read, and 
 import io
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from .formats import BrokenPictureError, whole_picture
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ END_MARKERS = 32
 """How many are tried. A JPEG has two or three, and a file made of nothing else must not take minutes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opened:
     """A picture file that is whole. `content` ends where the picture does, in `cut` files before the file does."""
 

@@ -7,7 +7,8 @@ Pillow opens a PNG that is cut by four bytes without a word.
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from ..domain.frozen import frozen
 
 EXTENSIONS = ("png", "jpg", "webp")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -15,7 +16,7 @@ LARGEST_SIDE = 1048576
 """Pixels; the service's limit is on width times height, so one side can be all of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Picture:
     """What a whole picture's bytes say about it. width and height are in pixels."""
 
@@ -24,7 +25,7 @@ class Picture:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PngChunk:
     """One chunk of a PNG. raw: its length, kind, data and CRC, as they stand in the file."""
 

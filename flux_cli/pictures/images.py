@@ -5,10 +5,10 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.text import clean
 from .decoding import FORMATS, opened, plain, upright
 
@@ -33,7 +33,7 @@ Size = tuple[int, int]
 """Width and height in pixels."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InputImage:
     """A picture as it will be uploaded.
 
@@ -110,7 +110,7 @@ def _problems(weight: int, size: Size, name: str) -> Iterator[str]:
         yield f"{name} has {_megabytes(weight)}, an upload takes up to {_megabytes(MAX_UPLOAD_BYTES)}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Encoding:
     """One way to send a picture."""
 

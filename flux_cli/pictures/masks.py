@@ -5,11 +5,11 @@ Pillow is imported where it is used: most commands have no mask, and it is slow 
 
 import io
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.text import clean
 from .decoding import opened, plain, upright
 
@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?%|-?[0-9]{1,9})\s*")
 _HEX = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
 
 
-@dataclass(frozen=True)
+@frozen
 class Box:
     """A rectangle inside a picture, in pixels from its left upper corner."""
 

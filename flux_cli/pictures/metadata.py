@@ -5,11 +5,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 from .. import __version__
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, object_at, text_at
 from ..domain.request import TaskRequest
 from .png import parameters_text
@@ -17,7 +17,7 @@ from .png import parameters_text
 KEYWORD = "flux"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Made:
     """How a picture was made. `cost` is USD for the whole task, which may have made several pictures."""
 

@@ -1,10 +1,10 @@
 """Small copies of pictures that are to be looked at."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from .decoding import ALLOWED, opened, plain, upright
 from .images import MAX_SOURCE_BYTES
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Thumbnail:
     """A small copy of a picture: RGB or RGBA pixels. width and height are those of the original."""
 

@@ -14,12 +14,12 @@ import shlex
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
 from ..domain.errors import DiskError, UsageError
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject, object_at
 from ..domain.text import clean, redact
 from ..engine.counting import Summary
@@ -42,7 +42,7 @@ CELL_LIMIT = 8000
 _FORMULA = re.compile('(^|;)(["\\s]*)(?=[=+\\-@\uff1d\uff0b\uff0d\uff20])')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReportRow:
     """A row of a batch at its end.
 

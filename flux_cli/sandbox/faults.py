@@ -7,10 +7,11 @@ grammar, the parser and the documentation (`flux sandbox --list-faults`).
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.text import clean, guess
 
 HTTP = {
@@ -29,7 +30,7 @@ TARGETS = HTTP | {
 """Where a fault can strike."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """Something that goes wrong.
 
@@ -55,7 +56,7 @@ class Fault:
     keep: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """What can happen: where, whether the work is done by then, and which parameters it has beside the common ones."""
 
@@ -65,7 +66,7 @@ class Kind:
     when: str = "after"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parameter:
     """A `NAME=VALUE`. `given` is the fault with it; it raises ValueError that says what would be right."""
 

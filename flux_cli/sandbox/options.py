@@ -1,15 +1,16 @@
 """The options of the miniature when it is served. Light: the command line reads this at every start."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..domain.frozen import frozen
+
 PORT = 8517
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServerOptions:
     """What the sandbox is like."""
 

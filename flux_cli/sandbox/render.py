@@ -2,10 +2,10 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from PIL import Image
 
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject, number_at, object_at, text_at
 from ..sandbox import editing
 from .drawing.poster import draw
@@ -15,7 +15,7 @@ Load = Callable[[str], Image.Image]
 """Fetches the picture at an address."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Renderer:
     """Renders one picture of a task. `body` is the create request, `number` the picture's number from 1."""
 

@@ -7,10 +7,10 @@ import hashlib
 import json
 import math
 import sqlite3
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject
 from ..system.files import private_folder, write_atomic
 
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS failures (  -- tasks that end without a picture
 FOUND = "SELECT tasks.*, word, code, message FROM tasks LEFT JOIN failures USING (id)"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """How a task ends that has no picture: the status, PiAPI's error code and its words."""
 
@@ -44,7 +44,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredTask:
     """A task of the miniature service. `cost` is USD; times are seconds since the epoch."""
 

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from ..domain.frozen import frozen
 from ..domain.text import clean
 from ..piapi.replies import read_reply
 from .exchange import Exchange
@@ -36,7 +37,7 @@ ANSWERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delivery:
     """What came, unchanged, and the id of the task that it is about."""
 

@@ -8,13 +8,14 @@ from importlib.resources import files
 from typing import Any
 
 from ..domain.errors import ConfigError, UsageError
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject, object_at
 from ..domain.operations import Limits
 from ..domain.request import TaskRequest
 from ..domain.text import clean, suggestion
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Model:
     """One model. `price` is USD a picture; `seconds` the documented range of a task's duration."""
 
@@ -28,7 +29,7 @@ class Model:
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preset:
     """A picture shape with the settings that suit it. width and height are in pixels."""
 

@@ -5,10 +5,10 @@ import re
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..domain.errors import ConfigError, UsageError
+from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject, object_at
 from .settings import BY_NAME, GROUPS, SETTINGS, Setting
 
@@ -16,7 +16,7 @@ DEFAULT_PROFILE = "default"
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Value:
     """A setting's value, as text, and where it came from."""
 
@@ -24,7 +24,7 @@ class Value:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """What holds for this invocation: values checked, sources known."""
 

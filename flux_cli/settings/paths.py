@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..domain.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Paths:
     """The folders of one user. None of them is made before something is written.
 

@@ -1,8 +1,8 @@
 """The settings there are, and what each may be."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from ..domain.frozen import frozen
 from ..domain.text import hides
 from .addresses import address, web_address
 
@@ -51,7 +51,7 @@ def any_text(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setting:
     """One thing that can be set. Its environment variable is `FLUX_` + its name; `a.b` is `b` in the table `a`."""
 

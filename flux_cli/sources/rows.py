@@ -5,10 +5,10 @@ else, and what cannot be read for certain is a problem with a line number, never
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.text import clean
 
 SHOWN = 50
@@ -18,7 +18,7 @@ Scalar: TypeAlias = str | int | float | bool
 Value: TypeAlias = Scalar | list[Scalar]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """What is asked for on one line; `line` is where it begins, from 1."""
 

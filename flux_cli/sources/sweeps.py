@@ -8,11 +8,11 @@ import csv
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias, TypeVar
 
 from ..domain.errors import UsageError
+from ..domain.frozen import frozen
 from ..domain.names import PLACEHOLDERS
 from ..domain.text import clean
 from .lines import read_prompts
@@ -30,7 +30,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Variant:
     """One member of a sweep: the finished prompt, and what was chosen for it."""
 
@@ -39,7 +39,7 @@ class Variant:
     options: Mapping[str, int | float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Reference:
     name: str
 

@@ -1,10 +1,10 @@
 """The styles that a LoRA's name stands for: a texture, and colours that the picture is drawn towards."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from PIL import Image
 
+from ...domain.frozen import frozen
 from ..drawing.colors import Color, rgb
 from ..drawing.palettes import PALETTES
 from ..drawing.randomness import between, seeded
@@ -26,7 +26,7 @@ CHOICE: list[Texture] = [
 ]
 
 
-@dataclass(frozen=True)
+@frozen
 class Style:
     """A texture; colours from dark to light; and the share of these colours, 0..1."""
 

@@ -1,0 +1,82 @@
+"""`@frozen`: what `@dataclass(frozen=True, slots=True)` makes, in a tenth of the time.
+
+`dataclasses` writes and compiles six methods for a frozen class: 0.43 ms, each time Python starts. `flux gen` needs a
+hundred such classes, which took 53 ms of its 220. Here the methods are shared, and nothing is compiled; to make a value
+takes no longer.
+"""
+
+from collections.abc import Callable
+from dataclasses import MISSING, FrozenInstanceError, dataclass, fields
+from operator import attrgetter
+from typing import Any, TypeVar, dataclass_transform, overload
+
+T = TypeVar("T")
+_put = object.__setattr__
+
+
+@overload
+def frozen(cls: type[T], /) -> type[T]: ...
+@overload
+def frozen(*, kw_only: bool) -> Callable[[type[T]], type[T]]: ...
+@dataclass_transform(frozen_default=True)
+def frozen(cls: type[T] | None = None, /, *, kw_only: bool = False) -> Any:
+    """The class as a dataclass with slots, whose values are equal when their fields are, and never change."""
+
+    def make(cls: type[T]) -> Any:
+        cls.__doc__ = cls.__doc__ or cls.__qualname__  # or the signature would be worked out for one, in a millisecond
+        made = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(cls)
+        for name, method in {**_SHARED, "__init__": _init(made), **_comparison(made)}.items():
+            if name not in vars(cls):
+                setattr(made, name, method)
+        return made
+
+    return make if cls is None else make(cls)
+
+
+def _init(made: Any) -> Callable[..., None]:
+    assert not hasattr(made, "__post_init__"), "nobody would call it"
+    own = fields(made)
+    names = {field.name for field in own}
+    places = [field.name for field in own if not field.kw_only]
+    defaults = {field.name: field.default for field in own if field.default is not MISSING}
+    factories = [(field.name, field.default_factory) for field in own if field.default_factory is not MISSING]
+
+    def init(self: object, /, *given: object, **named: object) -> None:
+        values = {**defaults, **dict(zip(places, given, strict=False)), **named}
+        for name, factory in factories:
+            if name not in values:
+                values[name] = factory()
+        if values.keys() != names or len(given) > len(places) or not named.keys().isdisjoint(places[: len(given)]):
+            wrong = ", ".join(sorted(values.keys() ^ names)) or "given twice, or too many"
+            raise TypeError(f"arguments of {made.__qualname__}: {wrong}")
+        for name, value in values.items():
+            _put(self, name, value)
+
+    return init
+
+
+def _comparison(made: Any) -> dict[str, Callable[..., Any]]:
+    content = attrgetter("__class__", *[field.name for field in fields(made) if field.compare])
+
+    def equal(self: object, other: object) -> bool:
+        return content(self) == content(other) if type(other) is type(self) else NotImplemented
+
+    return {"__eq__": equal, "__hash__": lambda self: hash(content(self))}
+
+
+def _shown(self: Any) -> str:
+    content = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
+    return f"{type(self).__qualname__}({', '.join(content)})"
+
+
+def _refuse(self: object, name: str, value: object = None) -> None:
+    raise FrozenInstanceError(f"cannot assign to or delete field {name!r}")
+
+
+def _restore(self: object, state: tuple[None, dict[str, object]]) -> None:
+    """How a copy gets its fields, and what was pickled."""
+    for name, value in state[1].items():
+        _put(self, name, value)
+
+
+_SHARED = {"__repr__": _shown, "__setattr__": _refuse, "__delattr__": _refuse, "__setstate__": _restore}
