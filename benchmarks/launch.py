@@ -12,7 +12,7 @@ def launch(command: list[str]) -> int:
     """Print wall seconds, CPU seconds (user and system) and peak resident bytes; return the exit code."""
     silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     started = time.perf_counter()
-    child = os.posix_spawn(command[0], command, os.environ, file_actions=silent)
+    child = os.posix_spawnp(command[0], command, os.environ, file_actions=silent)
     _, status, usage = os.wait4(child, 0)
     seconds = time.perf_counter() - started
     unit = 1 if sys.platform == "darwin" else 1024
