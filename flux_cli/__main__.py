@@ -20,6 +20,7 @@ def run() -> None:
         from .cli import main
 
         gc.freeze()
+        gc.set_threshold(50_000)  # more than a short command makes; after every 700, nothing would be found
         gc.enable()
         code = main()
     except KeyboardInterrupt:

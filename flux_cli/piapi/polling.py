@@ -9,7 +9,6 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Sequence
-from statistics import quantiles
 from typing import Protocol
 
 from ..domain.frozen import frozen
@@ -116,7 +115,8 @@ def _center(past: Sequence[float]) -> tuple[float, float]:
     """The median, and the spread of the logarithm that the middle half has: a few stragglers change neither."""
     if len(past) == 1:
         return past[0], LONE_SPREAD
-    quarter, median, three_quarters = quantiles(past, n=4, method="inclusive")
+    ordered, last = sorted(past), len(past) - 1
+    quarter, median, three_quarters = (_at(part * last, range(last + 1), ordered) for part in (0.25, 0.5, 0.75))
     spread = math.log(three_quarters / quarter) / QUARTILES_APART
     # Few look more alike than all are.
     return median, max(spread, LONE_SPREAD / len(past), NARROWEST)
@@ -131,7 +131,7 @@ class PollSchedule:
 
     def __init__(self, seconds: tuple[float, float], scale: float = 1.0, past: Sequence[float] = ()) -> None:
         self._scale = scale
-        self._times, self._looks = _table(believed(seconds, past))
+        self._table = _Table(believed(seconds, past))
         low, high = seconds if len(past) < ENOUGH else (quantile(past, EDGE), quantile(past, 1 - EDGE))
         self.expected = (low * scale, high * scale)
 
@@ -139,22 +139,45 @@ class PollSchedule:
         """Seconds to the next look, `elapsed` seconds after the task was accepted."""
         now = elapsed / self._scale
         seen = max(0.0, now - HALF_TRIP)
-        looks = _at(seen, self._times, self._looks) + 1
-        arrives = _at(looks, self._looks, self._times) if looks < self._looks[-1] else seen + LONGEST
+        arrives = self._table.time(self._table.looks(seen) + 1)
         return min(max(arrives - HALF_TRIP - now, SHORTEST), LONGEST) * self._scale
 
 
-def _table(durations: Duration) -> tuple[list[float], list[float]]:
-    """Times in seconds, and how many looks are worth their while until then."""
-    times, looks = [0.0], [0.0]
-    while times[-1] < HORIZON:
-        grain = max(GRAIN, times[-1] * FINENESS)
-        middle = times[-1] + grain / 2
-        survival = durations.survival(middle)
-        density = math.sqrt(durations.density(middle) / survival / (2 * LOOK_COST)) if survival > 0 else 0.0
-        times.append(times[-1] + grain)
-        looks.append(looks[-1] + density * grain)
-    return times, looks
+class _Table:
+    """Times in seconds, and how many looks are worth their while until then.
+
+    It grows as far as it is asked for: all of it takes as long as Python to start, and most tasks end early.
+    """
+
+    def __init__(self, durations: Duration) -> None:
+        self._durations = durations
+        self._times, self._looks = [0.0], [0.0]
+
+    def looks(self, time: float) -> float:
+        """How many until then."""
+        while self._times[-1] <= time and self._grow():
+            pass
+        return _at(time, self._times, self._looks)
+
+    def time(self, looks: float) -> float:
+        """When there have been so many; infinite when there never are."""
+        while self._looks[-1] <= looks:
+            if not self._grow():
+                return math.inf
+        return _at(looks, self._looks, self._times)
+
+    def _grow(self) -> bool:
+        """By one time, up to an hour."""
+        last = self._times[-1]
+        if last >= HORIZON:
+            return False
+        grain = max(GRAIN, last * FINENESS)
+        middle = last + grain / 2
+        survival = self._durations.survival(middle)
+        density = math.sqrt(self._durations.density(middle) / survival / (2 * LOOK_COST)) if survival > 0 else 0.0
+        self._times.append(last + grain)
+        self._looks.append(self._looks[-1] + density * grain)
+        return True
 
 
 def _at(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
