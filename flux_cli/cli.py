@@ -14,7 +14,8 @@ from typer.core import TyperGroup
 from . import __version__
 from .domain.errors import ExitCode, FluxError, InterruptError, UsageError
 from .instant import TOUR
-from .options.options import CommonOptions, LookOptions, expand
+from .options.common import CommonOptions, LookOptions
+from .options.expand import expand
 from .session import Session
 from .terminal.actions import on_actions
 from .terminal.output import Mode, Output

@@ -3,7 +3,6 @@
 Heavy imports (httpx, asyncio, sqlite3, Pillow) wait inside the methods that need them.
 """
 
-import hashlib
 import os
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from .domain.errors import ConfigError, UsageError
 from .domain.json_value import JsonObject, object_at
-from .options.options import CommonOptions
+from .options.common import CommonOptions
 from .settings.addresses import is_local
 from .settings.config import Settings, checked_key, permissions_warning, read_file, resolve
 from .settings.paths import Paths
@@ -272,6 +271,8 @@ class Session:
     @property
     def slots(self) -> "Slots":
         """The limit on tasks at once, shared by all processes that use the same service and profile."""
+        import hashlib
+
         from .engine.slots import Slots
 
         account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]

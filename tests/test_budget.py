@@ -20,7 +20,7 @@ from flux_cli.domain.request import TaskRequest
 from flux_cli.journal.budget import Budget, Period
 from flux_cli.journal.entry import Entry
 from flux_cli.journal.journal import Journal
-from flux_cli.options.options import CommonOptions
+from flux_cli.options.common import CommonOptions
 from flux_cli.session import Session
 from flux_cli.settings.config import resolve
 

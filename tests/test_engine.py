@@ -15,7 +15,7 @@ from flux_cli.domain.names import OutputPlan
 from flux_cli.domain.operations import TextToImage
 from flux_cli.domain.request import TaskRequest
 from flux_cli.journal.entry import Entry, State
-from flux_cli.options.options import CommonOptions
+from flux_cli.options.common import CommonOptions
 from flux_cli.pictures.formats import whole_picture
 from flux_cli.session import Session
 

@@ -18,7 +18,7 @@ from flux_cli.domain.errors import ExitCode
 from flux_cli.domain.json_value import object_at
 from flux_cli.engine.pace import ClosedError, ImpatientError, Pace, Place
 from flux_cli.journal.entry import State
-from flux_cli.options.options import CommonOptions
+from flux_cli.options.common import CommonOptions
 from flux_cli.session import Session
 
 from .conftest import KEY, Flux

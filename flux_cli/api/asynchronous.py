@@ -32,7 +32,8 @@ from ..engine.events import Event, Listener
 from ..engine.outcome import Outcome
 from ..journal.entry import UNFINISHED, Entry, State
 from ..journal.verdicts import past_error
-from ..options.options import CommonOptions, SubmitOptions
+from ..options.common import CommonOptions
+from ..options.options import SubmitOptions
 from ..session import Session
 from ..settings.settings import BY_NAME
 from ..system.interrupts import Stop

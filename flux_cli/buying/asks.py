@@ -13,7 +13,8 @@ from ..domain.errors import UsageError
 from ..domain.frozen import frozen
 from ..domain.text import clean, with_guess
 from ..options.columns import columns, filled
-from ..options.options import CommonOptions, ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+from ..options.common import CommonOptions
+from ..options.options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..options.request_options import Given, SizeOptions, TaskOptions
 from ..session import Session
 from ..sources.rows import Row, Value

@@ -26,7 +26,7 @@ def models(session: Session, purpose: Purpose = None) -> ExitCode:
 
     flux models --for commercial,fast
     """
-    from ..calls.money import show_models
+    from ..calls.models import show_models
 
     return show_models(session, purpose)
 

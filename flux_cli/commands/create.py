@@ -6,7 +6,8 @@ import typer
 
 from ..domain.errors import ExitCode
 from ..options.arguments import ControlnetArguments, GenArguments, LoraArguments
-from ..options.options import LookOptions, ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..options.common import LookOptions
+from ..options.options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
 from ..options.request_options import Given, InputOptions, SizeOptions, TaskOptions
 from ..session import Session
 

@@ -2,7 +2,8 @@
 
 from ..domain.errors import ExitCode
 from ..options.arguments import EditArguments, InpaintArguments, OutpaintArguments, ReduxArguments
-from ..options.options import LookOptions, ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..options.common import LookOptions
+from ..options.options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
 from ..options.request_options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
 from ..session import Session
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from ..domain.errors import ExitCode
-from ..options.options import LookOptions, Overwrite, SaveOptions, SubmitOptions, WaitOptions
+from ..options.common import LookOptions
+from ..options.options import Overwrite, SaveOptions, SubmitOptions, WaitOptions
 from ..options.request_options import SizeOptions, TaskOptions
 from ..session import Session
 

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from ..domain.errors import ExitCode
-from ..options.options import LookOptions, MaxCost, SaveOptions, WaitOptions, Yes
+from ..options.common import LookOptions
+from ..options.options import MaxCost, SaveOptions, WaitOptions, Yes
 from ..session import Session
 
 Ids = Annotated[

@@ -6,7 +6,8 @@ from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from ..domain.frozen import frozen
-from ..options.options import CommonOptions, SaveOptions, WaitOptions
+from ..options.common import CommonOptions
+from ..options.options import SaveOptions, WaitOptions
 from ..options.request_options import TaskOptions
 from ..settings.settings import BY_NAME
 

@@ -30,11 +30,12 @@ LATE = "\ue000"
 so that no folder has it by chance."""
 
 OTHER_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".svg", ".heic", ".jxl")
-_BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
+# Patterns in words: `re` makes them when they are first used.
+_BRACES = r"\{([^{}]*)\}|[{}]"
 # Windows refuses these whatever the extension.
-_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
+_DEVICES = r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?"
 # The last two ranges are surrogates that stand for no byte of a file name.
-_IMPOSSIBLE = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]')
+_IMPOSSIBLE = r'[<>:"|?*\\\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]'
 VALUE_BYTES, NAME_BYTES, TASK_ID_BYTES = 80, 240, 128
 
 
@@ -60,7 +61,7 @@ class OutputPlan:
 
 def is_template(text: str) -> bool:
     """Whether a name makes different files for different tasks."""
-    return _BRACES.search(text) is not None
+    return re.search(_BRACES, text) is not None
 
 
 def safe_value(value: str) -> str:
@@ -81,13 +82,14 @@ def render(template: str, values: Mapping[str, str]) -> str:
             )
         return LATE if name == "task" else safe_value(values[name])
 
-    return _BRACES.sub(value, template)
+    return re.sub(_BRACES, value, template)
 
 
 def check_name(name: str) -> None:
     """Raises UsageError for a file name that some system cannot hold, or that would not show as what it is."""
     bare, shown = name.replace(LATE, "x"), clean(name.replace(LATE, "{task}"), 80)
-    if not bare or bare != bare.rstrip(". ") or _DEVICES.fullmatch(bare) or _IMPOSSIBLE.search(bare) or hides(bare):
+    impossible = re.fullmatch(_DEVICES, bare) or re.search(_IMPOSSIBLE, bare)
+    if not bare or bare != bare.rstrip(". ") or impossible or hides(bare):
         raise UsageError(f"the output name {shown!r} would not work on every system")
     if len(name.replace(LATE, "x" * TASK_ID_BYTES).encode("utf-8", "surrogateescape")) > NAME_BYTES:
         raise UsageError(f"the output name is longer than {NAME_BYTES} bytes: {shown}")

@@ -12,24 +12,12 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from .frozen import frozen
+from .limits import Limits
 
 LONGEST_MARGIN = 2048
 """Pixels: no picture of the service is larger (specification: Output Resolution)."""
 LOCAL = "sha256:"
 """Begins a reference to a local picture."""
-
-
-@frozen
-class Limits:
-    """What a model takes (specification: Parameter Reference; docs/service.md, section 1)."""
-
-    prompt_characters: int
-    pixels: int
-    guidance: tuple[float, float]
-    denoise: tuple[float, float]
-    """Above the first, up to and with the second."""
-    steps: int
-    batch_size: int
 
 
 @frozen

@@ -1,6 +1,5 @@
 """A request: one paid task that has no id yet."""
 
-import hashlib
 import json
 from dataclasses import asdict, field, fields, replace
 from typing import Any, Self
@@ -61,6 +60,8 @@ class TaskRequest:
     @property
     def digest(self) -> str:
         """SHA-256 of what is asked for, hex: equal requests have equal digests. The webhook does not count."""
+        import hashlib  # not for those who list entries
+
         canonical = json.dumps(replace(self, webhook=None).to_json(), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

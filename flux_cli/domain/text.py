@@ -1,6 +1,5 @@
 """Text for people: foreign text made harmless, secrets kept out, numbers in plain words."""
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -15,7 +14,8 @@ SHORTEST_SECRET = 4
 
 # Besides the control characters (C0, DEL, C1): bidi overrides and isolates, the line and paragraph separators,
 # zero-width characters, blank letters and the tag block can hide or reorder what a person reads.
-_UNSAFE = re.compile(
+# A pattern in words: `re` makes it when it is first used, which most commands never do.
+_UNSAFE = (
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\ud800-\udfff]"
@@ -35,13 +35,17 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def harmless(text: str) -> str:
     """`text`, its unsafe characters made visible (`\\x1b`); line breaks are among them."""
-    return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+    if text.isascii() and text.isprintable():
+        return text
+    return re.sub(_UNSAFE, lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def readable_json(value: Json) -> str:
     """JSON for people: indented, letters of every script as they are, unsafe characters escaped as JSON has them."""
+    import json
+
     lines = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
-    return "\n".join(_UNSAFE.sub(lambda match: json.dumps(match.group())[1:-1], line) for line in lines)
+    return "\n".join(re.sub(_UNSAFE, lambda match: json.dumps(match.group())[1:-1], line) for line in lines)
 
 
 def hides(text: str) -> bool:
@@ -49,15 +53,25 @@ def hides(text: str) -> bool:
 
     Lone surrogates do not count: in a file name they stand for bytes that are no UTF-8.
     """
-    return any(not "\ud800" <= match.group() <= "\udfff" for match in _UNSAFE.finditer(text))
+    if text.isascii() and text.isprintable():
+        return False
+    return any(not "\ud800" <= match.group() <= "\udfff" for match in re.finditer(_UNSAFE, text))
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """`text` without any of the secrets, as they are or as JSON has them (see `SHORTEST_SECRET`)."""
     for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
         if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, _HIDDEN).replace(json.dumps(secret)[1:-1], _HIDDEN)
+            text = text.replace(secret, _HIDDEN).replace(_in_json(secret), _HIDDEN)
     return text
+
+
+def _in_json(text: str) -> str:
+    if text.isascii() and text.isprintable() and not {'"', "\\"} & set(text):
+        return text  # as keys are: without the import, which takes a tenth of what Python takes to start
+    import json
+
+    return json.dumps(text)[1:-1]
 
 
 def masked(key: str) -> str:
@@ -123,10 +137,12 @@ def slug(text: str, limit: int = 48) -> str:
 
 def in_word(character: str) -> bool:
     """A visible letter or digit, or a mark that belongs to one, as vowel signs do in many scripts."""
+    if character.isascii():
+        return character.isalnum()
     if character.isalnum():
-        return not _UNSAFE.match(character)
+        return not re.match(_UNSAFE, character)
     selector = "\ufe00" <= character <= "\ufe0f"
-    return unicodedata.category(character) in ("Mn", "Mc") and not selector and not _UNSAFE.match(character)
+    return unicodedata.category(character) in ("Mn", "Mc") and not selector and not re.match(_UNSAFE, character)
 
 
 def cut(text: str, limit: int) -> str:

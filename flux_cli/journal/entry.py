@@ -4,9 +4,7 @@ planned -> sending -> accepted -> ready -> saved
 side exits: rejected, unknown, forgotten, failed, expired
 """
 
-import hashlib
 import json
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from datetime import datetime
@@ -72,6 +70,8 @@ class SavedFile:
 
     def is_whole(self) -> bool:
         """Whether the file is still there, byte for byte."""
+        import hashlib
+
         try:
             return hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256
         except OSError:
@@ -147,6 +147,8 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 def new_id() -> str:
     """A fresh entry id: eight characters that are easy to read and to type (40 bits)."""
+    import secrets
+
     return "".join(secrets.choice(_ALPHABET) for _ in range(8))
 
 

@@ -6,7 +6,6 @@ that the kernel frees when its process dies.
 """
 
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -50,6 +49,8 @@ class Journal:
     def owner(self) -> str:
         """This process's name in the journal, held by a lock that dies with it."""
         if self._owner is None:
+            import secrets
+
             name = secrets.token_hex(8)
             with self._db.errors():
                 lock = Lock.take(self._lock_path(name))

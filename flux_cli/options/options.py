@@ -1,14 +1,12 @@
 """The options that commands share: written once, meaning the same everywhere.
 
-Each group is a dataclass whose fields are options. `expand` lets a command take whole groups, so that no command
-repeats an option; Typer sees the flat list.
+Each group is a dataclass whose fields are options; `expand` lets a command take whole groups. Those of every command
+are in `common`.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
@@ -20,24 +18,6 @@ from ..domain.text import clean
 MaxCost = Annotated[str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
-
-
-@frozen
-class CommonOptions:
-    """Options of every command."""
-
-    profile: Annotated[str | None, typer.Option("--profile", metavar="PROFILE", help="Profile in the config file.")] = (
-        None
-    )
-    sandbox: Annotated[bool, typer.Option("--sandbox", help="Use the built-in service: free, offline, no key.")] = False
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per result.")] = False
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only paths or ids, and errors.")] = False
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell every step.")] = False
-    debug: Annotated[bool, typer.Option("--debug", help="HTTP trace on stderr, without secrets.")] = False
-
-    def settings(self) -> dict[str, str | None]:
-        """The settings that these options give."""
-        return {"profile": self.profile, "sandbox": "true" if self.sandbox else None}
 
 
 @frozen
@@ -130,14 +110,6 @@ def _all_free(paths: list[Path]) -> list[Path]:
 
 
 @frozen
-class LookOptions:
-    """How pictures are looked at."""
-
-    preview: Annotated[bool, typer.Option("--preview", help="Draw the picture on the terminal.")] = False
-    open: Annotated[bool, typer.Option("--open", help="Open it in the system's viewer.")] = False
-
-
-@frozen
 class WaitOptions:
     """How long and how to wait."""
 
@@ -163,40 +135,3 @@ class SubmitOptions:
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit, print the task id, and leave.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the request and its price; send nothing.")] = False
     price_only: Annotated[bool, typer.Option("--price-only", hidden=True)] = False
-
-
-def expand(
-    function: Callable[..., Any], *extra: type[CommonOptions]
-) -> tuple[inspect.Signature, Callable[[dict[str, Any]], dict[str, Any]]]:
-    """The flat signature of a command that takes groups, and a function that gathers flat values into groups.
-
-    extra: groups that the command line has beside the function's own.
-    """
-    flat: list[inspect.Parameter] = []
-    groups: dict[str, type[Any]] = {}
-    own = [(parameter.name, parameter.annotation, parameter.default) for parameter in _parameters(function)]
-    own.sort(key=lambda row: is_dataclass(row[1]))  # help shows what is special to a command first
-    for name, annotation, default in own + [(group.__name__, group, inspect.Parameter.empty) for group in extra]:
-        if not is_dataclass(annotation):
-            flat.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
-            continue
-        assert isinstance(annotation, type)
-        groups[name] = annotation
-        hints = get_type_hints(annotation, include_extras=True)
-        for field in fields(annotation):
-            default = inspect.Parameter.empty if field.default is MISSING else field.default
-            kind = inspect.Parameter.KEYWORD_ONLY
-            flat.append(inspect.Parameter(field.name, kind, default=default, annotation=hints[field.name]))
-
-    def gather(values: dict[str, Any]) -> dict[str, Any]:
-        gathered = dict(values)
-        for name, group in groups.items():
-            gathered[name] = group(**{field.name: gathered.pop(field.name) for field in fields(group)})
-        return gathered
-
-    return inspect.Signature(flat), gather
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The function's parameters but the first, which is the session."""
-    return list(inspect.signature(function, eval_str=True).parameters.values())[1:]

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-_NETLOC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]*)?")
+_NETLOC = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]*)?"
 
 
 def is_loopback(host: str) -> bool:
@@ -41,7 +41,7 @@ def web_address(text: str) -> str:
     if parts.username is not None:
         raise ValueError("an address here has no user name")
     # urlsplit forgives what the HTTP client would read otherwise, or not at all.
-    if not _NETLOC.fullmatch(parts.netloc) or re.search(r"[\x00-\x20\x7f]", text.strip()):
+    if not re.fullmatch(_NETLOC, parts.netloc) or re.search(r"[\x00-\x20\x7f]", text.strip()):
         raise ValueError("not an address")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("http:// is accepted for this machine only; use https://")

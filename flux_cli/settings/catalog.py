@@ -1,18 +1,18 @@
 """What the service offers: models, prices, limits, presets. The facts are in `catalog.toml`."""
 
-import tomllib
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from importlib.resources import files
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..domain.errors import ConfigError, UsageError
 from ..domain.frozen import frozen
 from ..domain.json_value import Json, JsonObject, object_at
-from ..domain.operations import Limits
-from ..domain.request import TaskRequest
+from ..domain.limits import Limits
 from ..domain.text import clean, suggestion
+
+if TYPE_CHECKING:
+    from ..domain.request import TaskRequest
 
 
 @frozen
@@ -25,7 +25,7 @@ class Model:
     commercial: bool
     speed: str
     seconds: tuple[float, float]
-    operations: frozenset[str]
+    operations: tuple[str, ...]
     limits: Limits
 
 
@@ -39,21 +39,25 @@ class Preset:
     denoise: float
 
 
-@dataclass(frozen=True)
 class Catalog:
-    """The catalog file's content, read when it is first asked for."""
+    """The catalog file's content, read when it is first asked for.
 
-    prices: JsonObject
-    """Overrides from the config: a model's name or id, and USD a picture."""
+    prices: overrides from the config: a model's name or id, and USD a picture.
+    """
+
+    def __init__(self, prices: JsonObject) -> None:
+        self._prices = prices
 
     @cached_property
     def _data(self) -> dict[str, Any]:
-        return tomllib.loads(files(__package__).joinpath("catalog.toml").read_text("utf-8"))
+        import tomllib
+
+        return tomllib.loads(Path(__file__).with_name("catalog.toml").read_text("utf-8"))
 
     @cached_property
     def models(self) -> dict[str, Model]:
         """Every model, by its short name. Raises ConfigError for a price in the config that is none."""
-        if unknown := set(self.prices) - {
+        if unknown := set(self._prices) - {
             word for name, row in self._data["models"].items() for word in (name, row["id"])
         }:
             raise ConfigError(f"[prices] in the config: no model is called {min(unknown)}")
@@ -69,7 +73,7 @@ class Catalog:
             steps=row["steps"],
             batch_size=row["batch_size"],
         )
-        override = self.prices.get(name, self.prices.get(row["id"]))
+        override = self._prices.get(name, self._prices.get(row["id"]))
         return Model(
             name=name,
             id=row["id"],
@@ -77,7 +81,7 @@ class Catalog:
             commercial=row["commercial"],
             speed=row["speed"],
             seconds=(row["seconds"][0], row["seconds"][1]),
-            operations=frozenset(row["operations"]),
+            operations=tuple(row["operations"]),
             limits=limits,
         )
 
@@ -111,7 +115,7 @@ class Catalog:
         fitting = [
             model
             for model in self.models.values()
-            if model.operations >= set(operations) and (model.commercial or not commercial)
+            if set(operations) <= set(model.operations) and (model.commercial or not commercial)
         ]
         if not fitting:
             licence = " with pictures for commercial use" if commercial else ""
@@ -133,7 +137,7 @@ class Catalog:
         names: list[str] = self._data["loras"]["names"]
         return names
 
-    def problems(self, request: TaskRequest) -> list[str]:
+    def problems(self, request: "TaskRequest") -> list[str]:
         """Everything about a request that its model cannot do."""
         model, operation = self.model(request.model), request.operation
         found = list(operation.problems(model.limits))
@@ -142,7 +146,7 @@ class Catalog:
             found.insert(0, f"{model.name} cannot do {operation.name}; {able} can")
         return found
 
-    def price(self, request: TaskRequest) -> Decimal:
+    def price(self, request: "TaskRequest") -> Decimal:
         """What a task is expected to cost, USD: the model's price for each picture (docs/service.md, section 1)."""
         return self.model(request.model).price * request.operation.batch_size
 

@@ -2,8 +2,6 @@
 
 import os
 import re
-import shlex
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,6 +69,8 @@ def read_file(path: Path) -> JsonObject:
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     try:
+        import tomllib  # only for those who have one
+
         return tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1  # `object` is without the mark, and so is `start`
@@ -198,6 +198,8 @@ def permissions_warning(path: Path) -> str | None:
         return None
     if os.name == "nt" or not mode & 0o077:
         return None
+    import shlex
+
     return f"{path} can be read by other users; close it with: chmod 600 {shlex.quote(str(path))}"
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +10,8 @@ from typing import BinaryIO
 
 def temporary_beside(target: Path) -> Path:
     """A name in the same folder that nobody uses; hidden, so that a glob for pictures passes it by."""
+    import secrets  # with OpenSSL: not for those who only read
+
     return target.with_name(f".flux-{secrets.token_hex(8)}.part")
 
 

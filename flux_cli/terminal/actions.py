@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 # Variation selectors are no white space, and still nothing to a comparison of strings that heeds a language.
 _IGNORED = "[\ufe00-\ufe0f]*"
-_FIRST = re.compile(rf"(?m)((?:^|\r)[^!-~\w\r\n]*:{_IGNORED})(?=:)")
-_ANYWHERE = re.compile(rf"(#{_IGNORED})(?=#{_IGNORED}\[)")
+# In words, for `re` to make on GitHub Actions only.
+_FIRST = rf"(?m)((?:^|\r)[^!-~\w\r\n]*:{_IGNORED})(?=:)"
+_ANYWHERE = rf"(#{_IGNORED})(?=#{_IGNORED}\[)"
 
 
 def on_actions(environ: Mapping[str, str]) -> bool:
@@ -20,7 +21,7 @@ def on_actions(environ: Mapping[str, str]) -> bool:
 
 def inert(text: str) -> str:
     """`text` without a workflow command in any of its lines: a space parts what would begin one."""
-    return _FIRST.sub(r"\1 ", _ANYWHERE.sub(r"\1 ", text))
+    return re.sub(_FIRST, r"\1 ", re.sub(_ANYWHERE, r"\1 ", text))
 
 
 def inert_json(text: str) -> str:
@@ -39,4 +40,4 @@ def annotation(title: str, text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _ANYWHERE.sub(r"\1 ", text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return re.sub(_ANYWHERE, r"\1 ", text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -2,7 +2,6 @@
 
 import codecs
 import errno
-import json
 import os
 import re
 import shutil
@@ -28,7 +27,7 @@ ANNOTATIONS = 8
 runner's own, with the exit code."""
 NARROWEST = 20
 """Columns beside an indent that are worth to be filled with words."""
-_NEXT = re.compile(r"(?<=: )flux (?:config|doctor|history|login|resume|settle|status|wait)\b[^;,]*")
+_NEXT = r"(?<=: )flux (?:config|doctor|history|login|resume|settle|status|wait)\b[^;,]*"
 _GLUE = "\0"
 """Stands for a space where a line must not be broken."""
 
@@ -98,6 +97,8 @@ class Output:
 
     def record(self, kind: str, content: JsonObject) -> None:
         """A JSON object of the result, on one line."""
+        import json
+
         line = json.dumps({"schema": SCHEMA, "type": kind, **content}, ensure_ascii=True)
         self._write(self._stdout, inert_json(line) if self._on_actions else line)
 
@@ -223,7 +224,7 @@ class Output:
 
     def _here(self, line: str) -> str:
         """`line`, whose commands to type next find what this one was about."""
-        return _NEXT.sub(lambda command: command[0] + self.place, line) if self.place else line
+        return re.sub(_NEXT, lambda command: command[0] + self.place, line) if self.place else line
 
     def _fold(self, stream: TextIO, line: str, indent: int) -> None:
         """Write a line, on a terminal broken between words. A command at its end stays whole: somebody will copy it."""
