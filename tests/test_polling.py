@@ -65,6 +65,16 @@ def test_a_step_is_positive_and_bounded_at_any_time(seconds: tuple[float, float]
     assert 0 < SHORTEST * scale * 0.999 <= step <= LONGEST * scale * 1.001
 
 
+@pytest.mark.parametrize("model", RANGES)
+def test_tasks_that_were_accepted_together_are_not_looked_at_together(model: str) -> None:
+    random.seed(3)
+    schedule, known = PollSchedule(RANGES[model], spread=0.2), PollSchedule((9, 11), 1.0, [10.0, 10.2] * 20, spread=0.2)
+    steps = [schedule.step(0.0) for _ in range(200)]
+    assert max(steps) - min(steps) > 2
+    assert len({round(step, 3) for step in steps}) > 100
+    assert all(9 < known.step(0.0) < 10.3 for _ in range(200)), "a task whose end is known is looked at then"
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(list(RANGES.values())), st.floats(0, 300))
 def test_a_scale_shrinks_every_step_alike(seconds: tuple[float, float], elapsed: float) -> None:

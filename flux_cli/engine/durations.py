@@ -10,6 +10,8 @@ from ..settings.catalog import Catalog
 
 REMEMBERED = 50
 """Past tasks of a kind that count: enough to be sure, few enough to forget how the service once was."""
+SPREAD = 0.2
+"""Costs 1 % of the waiting, and no look; a batch's looks come over seconds, and meet no limit on requests."""
 Kind = tuple[str, str]
 """The model's id and the operation's name."""
 
@@ -30,12 +32,14 @@ class Durations:
         """When to look at an entry's task."""
         if entry.request is None:
             spans = [model.seconds for model in self._catalog.models.values()]
-            return PollSchedule((min(low for low, _ in spans), max(high for _, high in spans)), self._scale)
+            span = min(low for low, _ in spans), max(high for _, high in spans)
+            return PollSchedule(span, self._scale, spread=SPREAD)
         kind = entry.request.model, entry.request.operation.name
         past = self._seen(kind)
         # Working one out takes as long as a request: half as many tasks again have to speak for it.
         if kind not in self._schedules or self._news[kind] > len(past) // 3:
-            self._schedules[kind] = PollSchedule(self._catalog.model(kind[0]).seconds, self._scale, list(past))
+            documented = self._catalog.model(kind[0]).seconds
+            self._schedules[kind] = PollSchedule(documented, self._scale, list(past), spread=SPREAD)
             self._news[kind] = 0
         return self._schedules[kind]
 

@@ -126,11 +126,14 @@ class PollSchedule:
     """Looks timed to how long a task is believed to take.
 
     seconds: the documented range; past: what such tasks took, in the same seconds; scale: what multiplies them, and
-    everything else here.
+    everything else here. spread: the part of a step by which chance makes it shorter or longer, measured in looks, so
+    that tasks which were accepted together are not looked at together, and a task whose end is known is not missed.
     """
 
-    def __init__(self, seconds: tuple[float, float], scale: float = 1.0, past: Sequence[float] = ()) -> None:
-        self._scale = scale
+    def __init__(
+        self, seconds: tuple[float, float], scale: float = 1.0, past: Sequence[float] = (), *, spread: float = 0.0
+    ) -> None:
+        self._scale, self._spread = scale, spread
         self._table = _Table(believed(seconds, past))
         low, high = seconds if len(past) < ENOUGH else (quantile(past, EDGE), quantile(past, 1 - EDGE))
         self.expected = (low * scale, high * scale)
@@ -139,8 +142,9 @@ class PollSchedule:
         """Seconds to the next look, `elapsed` seconds after the task was accepted."""
         now = elapsed / self._scale
         seen = max(0.0, now - HALF_TRIP)
-        arrives = self._table.time(self._table.looks(seen) + 1)
-        return min(max(arrives - HALF_TRIP - now, SHORTEST), LONGEST) * self._scale
+        one = random.uniform(1 - self._spread, 1 + self._spread)
+        arrives = self._table.time(self._table.looks(seen) + one)
+        return min(max(arrives - HALF_TRIP - now, SHORTEST), LONGEST * one) * self._scale
 
 
 class _Table:
