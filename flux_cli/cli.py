@@ -15,7 +15,7 @@ from . import __version__
 from .domain.errors import ExitCode, FluxError, InterruptError, UsageError
 from .instant import TOUR
 from .options.common import CommonOptions, LookOptions
-from .options.expand import expand
+from .options.expand import expand, groups_in
 from .session import Session
 from .terminal.actions import on_actions
 from .terminal.output import Mode, Output
@@ -99,11 +99,11 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
         gathered = gather(values)
         common: CommonOptions = gathered.pop("CommonOptions")
         given: dict[str, str | None] = {}
-        for group in gathered.values():
+        for group in groups_in(gathered.values()):
             if hasattr(group, "settings"):
                 given |= group.settings()
         with Session(common, given) as session, _summed_up(session.output):
-            if looks := next((group for group in gathered.values() if isinstance(group, LookOptions)), None):
+            if looks := next((group for group in groups_in(gathered.values()) if isinstance(group, LookOptions)), None):
                 _looks(session, looks)
             try:
                 return function(session, **gathered)

@@ -11,7 +11,7 @@ from ..domain.errors import ExitCode, UsageError
 from ..domain.text import counted
 from ..engine.outcome import Outcome, worse
 from ..journal.entry import Entry
-from ..options.options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions
+from ..options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
 from ..options.request_options import Given
 from ..piapi.wire import encoded
 from ..session import Session
@@ -45,39 +45,30 @@ TEMPLATE = "{index}-{slug}-{seed}"
 """The name of a batch's pictures when none is asked for: in the order of the source."""
 
 
-def create_tasks(
-    session: Session,
-    op: str,
-    own: Any,
-    given: Given,
-    options: SourceOptions,
-    many: ManyOptions,
-    save: SaveOptions,
-    submit: SubmitOptions,
-) -> ExitCode:
+def create_tasks(session: Session, op: str, own: Any, given: Given, buy: BuyOptions) -> ExitCode:
     """Buy every picture that a command line asks for: one, or as many as its prompts and sweeps multiply to.
 
     own: the command's own arguments, as `making.KINDS` has them for `op`.
     """
-    kind, prompt, prompts = KINDS[op], own.prompt, options.prompts
+    kind, prompt, prompts = KINDS[op], own.prompt, buy.source.prompts
     if prompt is None and prompts is None:
         prompt = kind.prompt
     if prompt is None and prompts is None:
         raise UsageError("a prompt is missing", hint="give one, or a file with one a line: --from FILE")
     if prompt is not None and prompts is not None:
         raise UsageError("give a prompt or --from, not both", hint="to put the same words around each: --vary")
-    if save.output == "-" and (prompts is not None or options.vary):
+    if buy.save.output == "-" and (prompts is not None or buy.source.vary):
         raise UsageError("-o - is for a command that makes one picture")
     make = kind.make(session, own, given)
     session.inputs.keep(list(session.inputs))  # all tasks have the same
-    ask = ask_words(make, given.task, save, dict(parse_vary(text) for text in options.vary or []))
+    ask = ask_words(make, given.task, buy.save, dict(parse_vary(text) for text in buy.source.vary or []))
     if prompts is None:
         assert prompt is not None
-        return _create(session, Source(None, lambda: OnePrompt(prompt), ask), many, save, submit)
+        return _create(session, Source(None, lambda: OnePrompt(prompt), ask), buy.many, buy.save, buy.submit)
     with copied(session, prompts, "--from") as copy:
         name = _name(prompts)
         source = Source(name, lambda: read_prompts(from_start(copy), name), ask)
-        return _create(session, source, many, save, submit)
+        return _create(session, source, buy.many, buy.save, buy.submit)
 
 
 def create_rows(

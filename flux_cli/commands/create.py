@@ -7,7 +7,7 @@ import typer
 from ..domain.errors import ExitCode
 from ..options.arguments import ControlnetArguments, GenArguments, LoraArguments
 from ..options.common import LookOptions
-from ..options.options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..options.request_options import Given, InputOptions, SizeOptions, TaskOptions
 from ..session import Session
 
@@ -19,12 +19,7 @@ def gen(
     own: GenArguments,
     task: TaskOptions,
     shape: SizeOptions,
-    save: SaveOptions,
-    wait: WaitOptions,
-    submit: SubmitOptions,
-    source: SourceOptions,
-    many: ManyOptions,
-    looking: LookOptions,
+    buy: BuyOptions,
 ) -> ExitCode:
     """Make a picture from words.
 
@@ -38,7 +33,7 @@ def gen(
     """
     from ..buying.batches import create_tasks
 
-    return create_tasks(session, "gen", own, Given(task, shape), source, many, save, submit)
+    return create_tasks(session, "gen", own, Given(task, shape), buy)
 
 
 def lora(
@@ -47,12 +42,7 @@ def lora(
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
-    save: SaveOptions,
-    wait: WaitOptions,
-    submit: SubmitOptions,
-    source: SourceOptions,
-    many: ManyOptions,
-    looking: LookOptions,
+    buy: BuyOptions,
 ) -> ExitCode:
     """Make a picture in a style, from words or from a picture.
 
@@ -62,7 +52,7 @@ def lora(
     """
     from ..buying.batches import create_tasks
 
-    return create_tasks(session, "lora", own, Given(task, shape, inputs), source, many, save, submit)
+    return create_tasks(session, "lora", own, Given(task, shape, inputs), buy)
 
 
 def controlnet(
@@ -71,12 +61,7 @@ def controlnet(
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
-    save: SaveOptions,
-    wait: WaitOptions,
-    submit: SubmitOptions,
-    source: SourceOptions,
-    many: ManyOptions,
-    looking: LookOptions,
+    buy: BuyOptions,
 ) -> ExitCode:
     """Make a picture with the pose, depth or edges of another.
 
@@ -86,7 +71,7 @@ def controlnet(
     """
     from ..buying.batches import create_tasks
 
-    return create_tasks(session, "controlnet", own, Given(task, shape, inputs), source, many, save, submit)
+    return create_tasks(session, "controlnet", own, Given(task, shape, inputs), buy)
 
 
 def batch(

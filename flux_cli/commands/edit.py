@@ -2,8 +2,7 @@
 
 from ..domain.errors import ExitCode
 from ..options.arguments import EditArguments, InpaintArguments, OutpaintArguments, ReduxArguments
-from ..options.common import LookOptions
-from ..options.options import ManyOptions, SaveOptions, SourceOptions, SubmitOptions, WaitOptions
+from ..options.options import BuyOptions
 from ..options.request_options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
 from ..session import Session
 
@@ -14,12 +13,7 @@ def edit(
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
-    save: SaveOptions,
-    wait: WaitOptions,
-    submit: SubmitOptions,
-    source: SourceOptions,
-    many: ManyOptions,
-    looking: LookOptions,
+    buy: BuyOptions,
 ) -> ExitCode:
     """Redraw a picture after words.
 
@@ -33,7 +27,7 @@ def edit(
     """
     from ..buying.batches import create_tasks
 
-    return create_tasks(session, "edit", own, Given(task, shape, inputs), source, many, save, submit)
+    return create_tasks(session, "edit", own, Given(task, shape, inputs), buy)
 
 
 def redux(
@@ -42,12 +36,7 @@ def redux(
     task: TaskOptions,
     shape: SizeOptions,
     inputs: InputOptions,
-    save: SaveOptions,
-    wait: WaitOptions,
-    submit: SubmitOptions,
-    source: SourceOptions,
-    many: ManyOptions,
-    looking: LookOptions,
+    buy: BuyOptions,
 ) -> ExitCode:
     """Make a variation of a picture.
 
@@ -55,7 +44,7 @@ def redux(
     """
     from ..buying.batches import create_tasks
 
-    return create_tasks(session, "redux", own, Given(task, shape, inputs), source, many, save, submit)
+    return create_tasks(session, "redux", own, Given(task, shape, inputs), buy)
 
 
 def inpaint(
@@ -64,12 +53,7 @@ def inpaint(
     region: MaskOptions,
     task: TaskOptions,
     inputs: InputOptions,
-    save: SaveOptions,
-    wait: WaitOptions,
-    submit: SubmitOptions,
-    source: SourceOptions,
-    many: ManyOptions,
-    looking: LookOptions,
+    buy: BuyOptions,
 ) -> ExitCode:
     """Paint a region of a picture anew.
 
@@ -82,8 +66,8 @@ def inpaint(
 
     given = Given(task, inputs=inputs, region=region)
     if region.show_mask is not None:
-        return shown_region(session, own.image, given, overwrite=save.overwrite)
-    return create_tasks(session, "inpaint", own, given, source, many, save, submit)
+        return shown_region(session, own.image, given, overwrite=buy.save.overwrite)
+    return create_tasks(session, "inpaint", own, given, buy)
 
 
 def outpaint(
@@ -91,12 +75,7 @@ def outpaint(
     own: OutpaintArguments,
     task: TaskOptions,
     inputs: InputOptions,
-    save: SaveOptions,
-    wait: WaitOptions,
-    submit: SubmitOptions,
-    source: SourceOptions,
-    many: ManyOptions,
-    looking: LookOptions,
+    buy: BuyOptions,
 ) -> ExitCode:
     """Continue a picture beyond its edges.
 
@@ -104,4 +83,4 @@ def outpaint(
     """
     from ..buying.batches import create_tasks
 
-    return create_tasks(session, "outpaint", own, Given(task, inputs=inputs), source, many, save, submit)
+    return create_tasks(session, "outpaint", own, Given(task, inputs=inputs), buy)

@@ -14,6 +14,7 @@ from ..domain.errors import UsageError
 from ..domain.frozen import frozen
 from ..domain.names import DEFAULT_TEMPLATE, OutputPlan, is_template, picture_paths, unique
 from ..domain.text import clean
+from .common import LookOptions
 
 MaxCost = Annotated[str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")]
@@ -135,3 +136,15 @@ class SubmitOptions:
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit, print the task id, and leave.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the request and its price; send nothing.")] = False
     price_only: Annotated[bool, typer.Option("--price-only", hidden=True)] = False
+
+
+@frozen
+class BuyOptions:
+    """How a command that buys goes about it, whatever it buys."""
+
+    save: SaveOptions
+    wait: WaitOptions
+    submit: SubmitOptions
+    source: SourceOptions
+    many: ManyOptions
+    looking: LookOptions
