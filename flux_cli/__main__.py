@@ -7,13 +7,24 @@ import sys
 
 def run() -> None:
     """Run the command line and exit with its code."""
+    code: int | None = None
+    while True:
+        try:
+            if code is None:
+                code = _run()
+            _leave(code)
+        except KeyboardInterrupt:  # once there is a code, everything was told: Ctrl-C comes too late to change it
+            code = 130 if code is None else code
+
+
+def _run() -> int:
     try:
         from .instant import answer  # inside, so that Ctrl-C while Python is still importing shows no traceback
 
         text = answer(sys.argv[1:])
         if text is not None and sys.stdout is not None:
             sys.stdout.buffer.write(text)
-            _leave(0)
+            return 0
         # httpx brings a command line of its own, and with it rich and pygments: more than half of its import.
         sys.modules["httpx._main"] = None  # type: ignore[assignment]  # how an import is refused
         gc.disable()  # what is imported stays: looking for garbage in it takes a tenth of the start
@@ -22,12 +33,9 @@ def run() -> None:
         gc.freeze()
         gc.set_threshold(50_000)  # more than a short command makes; after every 700, nothing would be found
         gc.enable()
-        code = main()
-    except KeyboardInterrupt:
-        code = 130
+        return main()
     except BrokenPipeError:
-        code = 141
-    _leave(code)
+        return 141
 
 
 def _leave(code: int) -> None:

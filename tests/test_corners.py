@@ -51,6 +51,27 @@ def test_nothing_is_submitted_after_a_signal(service: Service, start: Start, ent
     assert [entry.state for entry in entries()] == [State.PLANNED]
 
 
+def test_a_signal_after_the_last_word_changes_nothing() -> None:
+    script = """
+import os, signal
+from flux_cli import __main__ as program
+leave = program._leave
+
+def interrupted(code):
+    program._leave = leave
+    os.kill(os.getpid(), signal.SIGINT)
+
+program._leave = interrupted
+program.run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, "show", "nothing"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("flux: no file, entry or task is called nothing")
+    assert "Traceback" not in done.stderr
+
+
 SIGNALLED = """
 import os, signal, sys
 

@@ -152,5 +152,5 @@ def test_following_a_task_needs_no_slot(
     holder = start("gen slow --size 64x64 -j 1")
     while len(entries()) < 2:
         pass
-    assert flux("resume -q -j 1").out == "boat-1.png\n"
+    assert flux("resume -q -j 1").out.splitlines()[-1] == "boat-1.png"  # before it, maybe, what the other follows
     holder.communicate(timeout=30)
