@@ -83,9 +83,13 @@ class Store:
         self._uploads = path.with_name(f"{path.name}.uploads")
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(SCHEMA)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(SCHEMA)
+        except sqlite3.Error:  # it is no database, or is locked
+            self._db.close()
+            raise
 
     def add(self, task: StoredTask, *, limit: int, credit: Decimal | None) -> None:
         """Take a task in and charge it, in one transaction.
