@@ -1,15 +1,19 @@
 """Journals that are locked, cut, damaged, older or newer: nothing is sent that cannot be written down."""
 
+import os
 import random
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from flux_cli.domain.errors import ExitCode
 from flux_cli.journal import database
+from flux_cli.journal.birth import make_unless_there
 from flux_cli.journal.entry import State
 from flux_cli.journal.schema import MIGRATIONS
 
@@ -178,3 +182,34 @@ def test_a_newer_journal_is_left_as_it_is(flux: Flux, service: Service, home: Pa
     with closing(sqlite3.connect(home / "journal.db")) as left:
         assert left.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
         assert left.execute("SELECT count(mood) FROM entries").fetchone() == (0,)
+
+
+def test_a_journal_in_use_is_not_replaced_by_another_new_one_where_there_are_no_hard_links(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, placed = threading.Barrier(2), list[str]()
+    lexists, rename = os.path.lexists, os.rename
+
+    def no_link(source: Path, target: Path, **_: bool) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    def looked_for(path: Path) -> bool:
+        found = lexists(path)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(timeout=0.5)  # neither gives a name before the other has looked, if it may
+        return found
+
+    def renamed(source: Path, target: Path) -> None:
+        placed.append(str(target))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr(os.path, "lexists", looked_for)
+    monkeypatch.setattr(os, "rename", renamed)
+    home.mkdir()
+    journal = home / "journal.db"
+    with ThreadPoolExecutor(2) as threads:
+        for made in [threads.submit(make_unless_there, journal) for _ in range(2)]:
+            made.result()
+    assert placed == [str(journal)]
+    assert list(home.iterdir()) == [journal]

@@ -5,14 +5,21 @@ without a word.
 """
 
 import contextlib
+import os
 import sqlite3
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ..domain.errors import JournalError
 from ..system.files import create, place, temporary_beside
-from .condition import cut_off
+from ..system.locks import UnsupportedError, hold
+from .condition import beside, cut_off
 from .schema import MIGRATIONS
+
+PATIENCE = 10.0
+"""Seconds that another process may take to make the file."""
 
 
 def make_unless_there(path: Path) -> None:
@@ -24,6 +31,34 @@ def make_unless_there(path: Path) -> None:
         )
     if path.exists():
         return
+    with _alone(beside(path, ".birth")):
+        if not path.exists():
+            _make(path)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """While inside, no other process is.
+
+    Where there are no hard links, a name is looked for and then given: a second journal would take the place of a
+    first one that is in use. Raises OSError.
+    """
+    ends, descriptor = time.monotonic() + PATIENCE, None
+    with contextlib.suppress(UnsupportedError):
+        while (descriptor := hold(lock)) is None:
+            if time.monotonic() > ends:
+                raise TimeoutError(f"the journal is locked: another process has been making it for {PATIENCE:.0f} s")
+            time.sleep(0.01)
+    try:
+        yield
+        with contextlib.suppress(OSError):  # Windows keeps what is open
+            lock.unlink()  # only now that there is a journal: whoever still waits will see it
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _make(path: Path) -> None:
     temporary = temporary_beside(path)
     try:
         # Prompts are private: the file is its owner's alone, whatever the umask.
