@@ -272,3 +272,17 @@ def test_two_processes_with_one_name(service: Service, start: Start, option: str
     assert sorted(result.out.strip() for result in results) == expected
     assert sorted(path.name for path in Path().iterdir()) == sorted(set(expected))
     assert all(path.read_bytes().endswith(b"IEND\xaeB`\x82") for path in Path().iterdir())
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="every file name is a text there")
+def test_a_file_name_may_have_bytes_that_are_no_text(
+    flux: Flux, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in ("boat.png", os.fsdecode(b"b\xf6t.png")):
+        result = flux(f"{GEN} --new -o '{name}'")
+        assert (result.code, result.out_bytes) == (0, os.fsencode(name) + b"\n"), result.err
+        assert (folder / name).is_file()
+    assert len(service.charges) == 2

@@ -59,13 +59,13 @@ class Occurrences:
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)  # a private file that vanishes with the connection
         self._db.execute("PRAGMA synchronous=OFF")
-        self._db.execute("CREATE TABLE seen (content TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE seen (content BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
         self._db.execute("BEGIN")
 
     def count(self, content: str) -> int:
-        """How often this content has come, this time included."""
+        """How often this content has come, this time included. A path may have bytes in it that are no UTF-8."""
         sql = "INSERT INTO seen VALUES (?, 1) ON CONFLICT (content) DO UPDATE SET times = times + 1 RETURNING times"
-        times: int = self._db.execute(sql, (content,)).fetchone()[0]
+        times: int = self._db.execute(sql, (content.encode("utf-8", "surrogatepass"),)).fetchone()[0]
         return times
 
     def close(self) -> None:
