@@ -2,6 +2,7 @@
 (conftest): in outputs, files, pictures' texts, command lines and requests to others.
 """
 
+import io
 import json
 import os
 import stat
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from flux_cli.domain.errors import UsageError
+from flux_cli.terminal.output import Output
 
 from .conftest import KEY, WEBHOOK_SECRET, Flux
 from .raw_servers import PublicNetwork, RawServer, redirect
@@ -254,3 +258,12 @@ def test_a_terminal_sees_no_secret(start: Start, service: Service) -> None:
     code, shown = on_terminal(start, [*GEN.split()[:1], "a boat", "--size", "64x64", "--seed", "1"])
     assert code == 0
     assert KEY.encode() not in OURS.sub(b"", shown)
+
+
+def test_a_secret_where_a_long_error_is_cut_leaves_no_part_behind() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    output = Output(out, err)
+    output.secrets = {"abcdefghijklmnopqrstuvwxyz"}
+    output.debug("." * 1985 + "abcdefghijklmnopqrstuvwxyz")
+    output.error(UsageError("." * 985 + "abcdefghijklmnopqrstuvwxyz"))
+    assert "abcd" not in err.getvalue()

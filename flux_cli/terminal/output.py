@@ -126,7 +126,7 @@ class Output:
 
     def debug(self, line: str) -> None:
         """A line of the HTTP trace."""
-        self._write(self._stderr, f"debug: {clean(line, 2000)}")
+        self._write(self._stderr, f"debug: {self._clean(line, 2000)}")
 
     def picture(self, drawing: str) -> None:
         """A picture, drawn on the terminal that stderr is; secrets cannot be in it, and it is not searched for them."""
@@ -157,17 +157,17 @@ class Output:
 
     def error(self, error: FluxError, about: str = "") -> None:
         """What went wrong, what it means for the user's money, and what to do next. `about`: which task it befell."""
-        self._fold(self._stderr, f"flux: {clean(error.sentence, 1000)}", 6)
+        self._fold(self._stderr, f"flux: {self._clean(error.sentence)}", 6)
         for detail in error.details:
-            self._fold(self._stderr, f"      - {clean(detail, 1000)}", 8)
+            self._fold(self._stderr, f"      - {self._clean(detail)}", 8)
         hint = self._here(error.hint or "")
         if hint:
-            self._write(self._stderr, f"      {clean(hint, 1000)}")
+            self._write(self._stderr, f"      {self._clean(hint)}")
         if self._on_actions:
             self._annotations += 1
             if self._annotations <= ANNOTATIONS:
                 lines = (error.sentence, *error.details, hint)
-                self._annotate(about, "\n".join(clean(redact(line, self.secrets), 1000) for line in lines if line))
+                self._annotate(about, "\n".join(self._clean(line) for line in lines if line))
 
     def end_annotations(self) -> None:
         """On GitHub Actions: count the errors that found no place among the annotations."""
@@ -221,6 +221,10 @@ class Output:
         finally:
             self._progress = None
             progress.pause()
+
+    def _clean(self, text: str, limit: int = 1000) -> str:
+        """`text` on one line; a secret in it goes before it could be cut in two, and not be recognised any more."""
+        return clean(redact(text, self.secrets), limit)
 
     def _here(self, line: str) -> str:
         """`line`, whose commands to type next find what this one was about."""
