@@ -56,7 +56,7 @@ def test_the_services_figures_count_within_what_was_seen(tmp_path: Path) -> None
         plan = OutputPlan((tmp_path / "x.png",))
         entry = journal.plan(request, plan, service="s", profile="p", price=Catalog({}).price(request))
 
-        def took(seconds: float | None, running: float, ended: float) -> float:
+        def took(seconds: float | None, running: float, ended: float) -> float | None:
             created = datetime(2026, 1, 1, tzinfo=UTC)
             over = None if seconds is None else created + timedelta(seconds=seconds)
             task = Task("t", TaskStatus.parse("completed"), created=created, ended=over)
@@ -66,6 +66,7 @@ def test_the_services_figures_count_within_what_was_seen(tmp_path: Path) -> None
         assert took(10, 10.2, 10.4) == 20.4
         assert took(-3, 0, 10.4) == 0
         assert took(None, 10, 11) == 21
+        assert took(None, 0, 86400) is None, "resumed a day later"
         first = durations.schedule(entry)
         for _ in range(60):
             took(3, 2.9, 3.1)

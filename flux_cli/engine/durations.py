@@ -5,11 +5,13 @@ from collections import deque
 from ..domain.task import Task
 from ..journal.entry import Entry
 from ..journal.journal import Journal
-from ..piapi.polling import PollSchedule
+from ..piapi.polling import LONGEST, PollSchedule
 from ..settings.catalog import Catalog
 
 REMEMBERED = 50
 """Past tasks of a kind that count: enough to be sure, few enough to forget how the service once was."""
+WATCHED = 2 * LONGEST
+"""Seconds between two looks, at a scale of 1, within which a task's end is known well enough."""
 SPREAD = 0.2
 """Costs 1 % of the waiting, and no look; a batch's looks come over seconds, and meet no limit on requests."""
 Kind = tuple[str, str]
@@ -43,14 +45,19 @@ class Durations:
             self._news[kind] = 0
         return self._schedules[kind]
 
-    def measured(self, entry: Entry, task: Task, running: float, ended: float) -> float:
-        """What a task that has ended took, in seconds at a scale of 1.
+    def measured(self, entry: Entry, task: Task, running: float, ended: float) -> float | None:
+        """What a task that has ended took, in seconds at a scale of 1; None when nobody knows.
 
         running, ended: seconds from its acceptance to the last look at which it ran (0: to none), and to the first at
         which it had ended. The service's own figures are believed between these: they may be whole seconds.
         It is kept for the schedules to come.
         """
-        told = (task.ended - task.created).total_seconds() if task.ended and task.created else (running + ended) / 2
+        if task.ended and task.created:
+            told = (task.ended - task.created).total_seconds()
+        elif ended - running < WATCHED * self._scale:
+            told = (running + ended) / 2
+        else:  # it may have been resumed days later
+            return None
         seconds = min(max(told, running), ended) / self._scale
         if entry.request and seconds > 0:
             kind = entry.request.model, entry.request.operation.name

@@ -118,7 +118,7 @@ class Watcher:
             raise error
         if task.urls or task.inline:
             took = self.durations.measured(entry, task, streaks.running, elapsed)
-            ended = _ended_at(entry, task, took * self.scale)
+            ended = _ended_at(entry, task, None if took is None else took * self.scale)
             return self.journal.move(entry, state=State.READY, status=word, urls=task.urls, ended=ended, seconds=took)
         streaks.empty += 1
         if streaks.empty <= EMPTY_LOOKS:
@@ -130,14 +130,16 @@ class Watcher:
         )
 
 
-def _ended_at(entry: Entry, task: Task, took: float) -> float | None:
+def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
     """When the task ended, by this machine's clock where it was accepted here; None when nobody knows.
 
     took: seconds, more exact than the service's times of day, which may be whole seconds.
     """
-    if entry.submitted is not None and entry.accepted is not None:
+    if took is not None and entry.submitted is not None and entry.accepted is not None:
         return min(entry.accepted + took, time.time())
-    return min(task.ended.timestamp(), time.time()) if task.ended else None
+    if task.ended is not None:
+        return min(task.ended.timestamp(), time.time())
+    return time.time() if entry.submitted is not None else None
 
 
 def still_running(entry: Entry, timeout: float) -> StillRunningError:
