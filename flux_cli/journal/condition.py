@@ -39,8 +39,7 @@ def examine(path: Path) -> Condition | None:
             return Condition(trouble=left, damaged=True)
         if not path.exists():
             return None
-        wal = beside(path, "-wal")
-        wal_bytes = wal.stat().st_size if wal.exists() else 0
+        wal_bytes = _size(beside(path, "-wal")) or 0
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             said = "; ".join(str(row[0]) for row in db.execute("PRAGMA quick_check(3)"))
@@ -64,12 +63,19 @@ def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
 
 def cut_off(path: Path) -> str | None:
     """What is left of a journal that cannot be opened without losing the rest: too few bytes, or the log alone."""
-    wal = beside(path, "-wal")
-    logged = wal.exists() and wal.stat().st_size > 0  # looked at first: whoever makes a journal makes its log last
-    if not path.exists():
+    logged = _size(beside(path, "-wal"))  # looked at first: whoever makes a journal makes its log last
+    size = _size(path)
+    if size is None:
         return "is gone, and its log is there" if logged else None
-    size = path.stat().st_size
     return None if size >= HEADER_BYTES else f"was cut to {counted(size, 'byte')}"
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None when there is none, which for a log may be from one moment to the next."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def beside(path: Path, suffix: str) -> Path:
