@@ -25,11 +25,7 @@ SCHEMA = 1
 ANNOTATIONS = 8
 """Errors that are annotations on GitHub Actions, which shows ten of a step: one more counts the others, and one is the
 runner's own, with the exit code."""
-NARROWEST = 20
-"""Columns beside an indent that are worth to be filled with words."""
 _NEXT = r"(?<=: )flux (?:config|doctor|history|login|resume|settle|status|wait)\b[^;,]*"
-_GLUE = "\0"
-"""Stands for a space where a line must not be broken."""
 
 
 class Mode(Enum):
@@ -231,22 +227,17 @@ class Output:
         return re.sub(_NEXT, lambda command: command[0] + self.place, line) if self.place else line
 
     def _fold(self, stream: TextIO, line: str, indent: int) -> None:
-        """Write a line, on a terminal broken between words. A command at its end stays whole: somebody will copy it."""
+        """Write a line, which a terminal that is too narrow for it gets in pieces."""
         line = redact(line, self.secrets)  # before a secret of several words is broken
         try:
             columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
         except OSError:  # the terminal was closed
             columns = 0
         parts = [line]
-        if len(line) > columns >= indent + NARROWEST:
-            import textwrap  # only for a terminal
+        if len(line) > columns > 0:
+            from .folding import folded  # only for a terminal
 
-            words, colon, command = line.partition(": flux ")
-            line = words + colon.replace(" flux ", f" flux{_GLUE}") + command.replace(" ", _GLUE)
-            wrapper = textwrap.TextWrapper(
-                columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-            )
-            parts = [part.replace(_GLUE, " ") for part in wrapper.wrap(line)]
+            parts = folded(line, columns, indent)
         for part in parts:
             self._write(stream, part)
 
