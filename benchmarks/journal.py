@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from flux_cli.domain.names import OutputPlan
-from flux_cli.domain.operations import TextToImage
-from flux_cli.domain.request import TaskRequest
-from flux_cli.journal.entry import Entry, SavedFile, State
+from flux_cli.images.output_names import OutputPlan
+from flux_cli.journal.entries import Entry, SavedFile, State
 from flux_cli.journal.journal import Journal
+from flux_cli.operations.operations import TextToImage
+from flux_cli.operations.request import TaskRequest
 
 from .figures import Figure, Section
 from .installed import Installed

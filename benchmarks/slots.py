@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from flux_cli.engine.slots import Slots
-from flux_cli.system import locks
+from flux_cli.system import file_locks as locks
 
 from .figures import Figure, Section
 from .installed import Installed

@@ -5,9 +5,9 @@ from pathlib import Path
 from shutil import which
 from statistics import median, quantiles
 
-from flux_cli.cli import COMMANDS, CONFIG_COMMANDS
-from flux_cli.piapi.polling import PollSchedule
-from flux_cli.settings.catalog import Catalog
+from flux_cli.cli.main import COMMANDS, CONFIG_COMMANDS
+from flux_cli.config.catalog import Catalog
+from flux_cli.engine.poll_schedule import PollSchedule
 
 from .figures import Figure, Section
 from .installed import Installed

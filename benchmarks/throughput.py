@@ -5,8 +5,8 @@ from pathlib import Path
 from shutil import which
 from statistics import median
 
-from flux_cli.piapi.polling import PollSchedule
-from flux_cli.settings.catalog import Catalog
+from flux_cli.config.catalog import Catalog
+from flux_cli.engine.poll_schedule import PollSchedule
 
 from .figures import Figure, Section
 from .installed import Installed

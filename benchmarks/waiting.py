@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
-from flux_cli.piapi.polling import PollSchedule, Uniform
-from flux_cli.settings.catalog import Catalog
+from flux_cli.config.catalog import Catalog
+from flux_cli.engine.poll_schedule import PollSchedule, Uniform
 
 from .figures import Figure, Section
 from .installed import Installed
 from .runner import Say
 
 ABOUT = """
-`flux_cli/piapi/polling.py` as it is, simulated over the documented durations of each model and over others, with a
-round trip of 0.2 s. Waste is the time from the moment when the service is done to the moment when flux knows. For any
+`flux_cli/engine/poll_schedule.py` as it is, simulated over the documented durations of each model and over others,
+with a round trip of 0.2 s. Waste is the time from the moment when the service is done to the moment when flux knows. For any
 schedule (waste - round trip / 2) x looks is at least (integral of sqrt(f (1 - F)))^2 / 2, where f is the density of
 the durations and F their distribution; "x bound" tells how far above that a schedule is. Beside it: a look every 5 s,
 as the specification has it, and every second.

@@ -4,9 +4,8 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # `typing` is more than `flux --version` needs; type checkers know the name
 if TYPE_CHECKING:
-    from .api.asynchronous import AsyncFlux, Result
-    from .api.synchronous import Flux
-    from .domain.errors import (
+    from .engine.events import Event
+    from .errors import (
         BudgetError,
         ConfigError,
         CreditsError,
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
         UnknownChargeError,
         UsageError,
     )
-    from .engine.events import Event
+    from .sdk.async_flux import AsyncFlux, Result
+    from .sdk.flux import Flux
 
 __all__ = [
     "AsyncFlux",
@@ -54,6 +54,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    homes = {"Flux": "api.synchronous", "Event": "engine.events"}
-    home = "domain.errors" if name.endswith("Error") else homes.get(name, "api.asynchronous")
+    homes = {"Flux": "sdk.flux", "Event": "engine.events"}
+    home = "errors" if name.endswith("Error") else homes.get(name, "sdk.async_flux")
     return getattr(import_module(f".{home}", __name__), name)

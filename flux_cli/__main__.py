@@ -19,7 +19,7 @@ def run() -> None:
 
 def _run() -> int:
     try:
-        from .instant import answer  # inside, so that Ctrl-C while Python is still importing shows no traceback
+        from .cli.fast_path import answer  # inside, so that Ctrl-C while Python is still importing shows no traceback
 
         text = answer(sys.argv[1:])
         if text is not None and sys.stdout is not None:
@@ -28,7 +28,7 @@ def _run() -> int:
         # httpx brings a command line of its own, and with it rich and pygments: more than half of its import.
         sys.modules["httpx._main"] = None  # type: ignore[assignment]  # how an import is refused
         gc.disable()  # what is imported stays: looking for garbage in it takes a tenth of the start
-        from .cli import main
+        from .cli.main import main
 
         gc.freeze()
         gc.set_threshold(50_000)  # more than a short command makes; after every 700, nothing would be found

@@ -8,18 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from flux_cli.buying import batches
-from flux_cli.domain.task import Task
-from flux_cli.engine import saving
-from flux_cli.engine.saving import Saver
-from flux_cli.engine.submission import Submitter
-from flux_cli.engine.watching import Watcher
-from flux_cli.journal.budget import Budget
-from flux_cli.journal.entry import Entry, SavedFile, State
+from flux_cli.cli.buying import batches
+from flux_cli.engine import saver as saving
+from flux_cli.engine.poller import Watcher
+from flux_cli.engine.saver import Saver
+from flux_cli.engine.submitter import Submitter
+from flux_cli.journal.budgets import Budget
+from flux_cli.journal.entries import Entry, SavedFile, State
 from flux_cli.journal.journal import Journal
-from flux_cli.piapi import client, downloads
-from flux_cli.piapi.answers import Answer
-from flux_cli.piapi.downloads import Download
+from flux_cli.piapi import client
+from flux_cli.piapi import image_download as downloads
+from flux_cli.piapi.errors import Answer
+from flux_cli.piapi.image_download import Download
+from flux_cli.piapi.task import Task
 
 
 def written_down_after_the_answer() -> None:

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from flux_cli import cli
-from flux_cli.journal.entry import Entry
+from flux_cli.cli.main import main
+from flux_cli.config.paths import Paths
+from flux_cli.images.png import texts_in
+from flux_cli.journal.entries import Entry
 from flux_cli.journal.journal import Journal
 from flux_cli.piapi.network import trusted
-from flux_cli.pictures.png import texts_in
-from flux_cli.settings.paths import Paths
 
 from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
 from .servers import BreakingProxy, Service, breaking, miniature
@@ -116,7 +116,7 @@ def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
-        code = cli.main(shlex.split(line))
+        code = main(shlex.split(line))
         written = out.bytes.getvalue()
         result = Result(code, written.decode("utf-8", "replace"), err.bytes.getvalue().decode(), written)
         no_secret(result.out + result.err, f"the output of flux {line}")

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from flux_cli.domain.json_value import object_at
-from flux_cli.journal.entry import Entry, State
+from flux_cli.config.paths import Paths
+from flux_cli.images.formats import BrokenPictureError, whole_picture
+from flux_cli.journal.entries import Entry, State
 from flux_cli.journal.journal import Journal
-from flux_cli.pictures.formats import BrokenPictureError, whole_picture
+from flux_cli.json_value import object_at
 from flux_cli.sandbox.app import Service as Rules
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store
-from flux_cli.settings.paths import Paths
 
 from .conftest import KEY
 from .moments import Life, taken_apart

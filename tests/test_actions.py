@@ -15,11 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flux_cli.domain.errors import TaskFailedError
-from flux_cli.journal.entry import State
-from flux_cli.reports.step_summary import ROOM, step_summary
-from flux_cli.terminal.actions import annotation, inert, inert_json, inert_path
-from flux_cli.terminal.output import Output
+from flux_cli.cli.output.github_actions import annotation, inert, inert_json, inert_path
+from flux_cli.cli.output.output import Output
+from flux_cli.cli.output.step_summary import ROOM, step_summary
+from flux_cli.errors import TaskFailedError
+from flux_cli.journal.entries import State
 
 from .conftest import KEY, Flux, Piped
 from .servers import Reply, Service

@@ -15,7 +15,7 @@ from PIL import Image
 import flux_cli
 from flux_cli import AsyncFlux, DiskError, Event, Flux, NotSavedError, UsageError
 from flux_cli.engine.events import Accepted, Fetching
-from flux_cli.journal.entry import Entry, State
+from flux_cli.journal.entries import Entry, State
 
 from .conftest import KEY
 from .readme import section

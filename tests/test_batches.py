@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from flux_cli.domain.json_value import object_at
-from flux_cli.journal.entry import Entry, State
+from flux_cli.journal.entries import Entry, State
+from flux_cli.json_value import object_at
 
 from .conftest import Flux
 from .servers import Service
@@ -85,7 +85,7 @@ def test_a_row_is_not_known_by_what_changes_by_itself(
     assert flux("edit house.png --from prompts.txt -q --webhook https://example.com/a").code == 0
     later = time.time() + 8 * 86400
     with monkeypatch.context() as patched:
-        patched.setattr("flux_cli.buying.inputs.time.time", lambda: later)
+        patched.setattr("flux_cli.cli.buying.inputs.time.time", lambda: later)
         assert flux("edit house.png --from prompts.txt -q --webhook https://example.com/b").code == 0
     assert len(service.charges) == 3
 
@@ -316,7 +316,7 @@ def test_killed_and_run_again_until_it_is_done(flux: Flux, service: Service, sta
 def peak_memory(words: list[str], printed: str | None = None) -> int:
     """The most memory that a command ever had, in KiB: of its own, for `ru_maxrss` begins with its parent's."""
     script = (
-        "import re, sys; from flux_cli.cli import main; code = main(sys.argv[1:]);"
+        "import re, sys; from flux_cli.cli.main import main; code = main(sys.argv[1:]);"
         "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1], file=sys.stderr); sys.exit(code)"
     )
     command = [sys.executable, "-c", script, *words]

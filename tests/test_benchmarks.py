@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import report, waiting
-from flux_cli.piapi.polling import Uniform
+from flux_cli.engine.poll_schedule import Uniform
 
 ROOT = Path(__file__).parent.parent
 

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.domain.errors import BudgetError, ConfigError
-from flux_cli.domain.json_value import JsonObject
-from flux_cli.domain.names import OutputPlan
-from flux_cli.domain.operations import TextToImage
-from flux_cli.domain.request import TaskRequest
-from flux_cli.journal.budget import Budget, Period
-from flux_cli.journal.entry import Entry
+from flux_cli.cli.context import Session
+from flux_cli.cli.options.common import CommonOptions
+from flux_cli.config.resolve import resolve
+from flux_cli.errors import BudgetError, ConfigError
+from flux_cli.images.output_names import OutputPlan
+from flux_cli.journal.budgets import Budget, Period
+from flux_cli.journal.entries import Entry
 from flux_cli.journal.journal import Journal
-from flux_cli.options.common import CommonOptions
-from flux_cli.session import Session
-from flux_cli.settings.config import resolve
+from flux_cli.json_value import JsonObject
+from flux_cli.operations.operations import TextToImage
+from flux_cli.operations.request import TaskRequest
 
 from .conftest import Flux
 from .servers import Service

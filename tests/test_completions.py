@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_group
 
-from flux_cli.cli import build
-from flux_cli.documents.tree import read
-from flux_cli.instant import SCRIPTS as SCRIPT_NAMES
+from flux_cli.cli.docs.tree import read
+from flux_cli.cli.fast_path import SCRIPTS as SCRIPT_NAMES
+from flux_cli.cli.main import build
 
 from .conftest import Flux
 from .terminal import SCRIPTS, typed

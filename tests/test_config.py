@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.domain.errors import ConfigError, FluxError, UsageError
-from flux_cli.domain.json_value import Json, JsonObject
-from flux_cli.settings.addresses import address, is_loopback
-from flux_cli.settings.config import checked_key, permissions_warning, read_file, resolve, write_file
-from flux_cli.settings.settings import BY_NAME, SETTINGS
+from flux_cli.config.resolve import checked_key, permissions_warning, read_file, resolve, write_file
+from flux_cli.config.settings import BY_NAME, SETTINGS
+from flux_cli.config.urls import address, is_loopback
+from flux_cli.errors import ConfigError, FluxError, UsageError
+from flux_cli.json_value import Json, JsonObject
 
 PATH = Path("/home/u/config.toml")
 SECRET = "sk-Secret-0123456789"

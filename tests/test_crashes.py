@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from flux_cli.journal.entry import State
-from flux_cli.system.locks import is_held
+from flux_cli.journal.entries import State
+from flux_cli.system.file_locks import is_held
 
 from .crashing import World, world
 from .moments import Life, Moment, dies, holds, kill

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.journal.entry import State
+from flux_cli.journal.entries import State
 
 from .conftest import Flux, Result
 from .servers import Service

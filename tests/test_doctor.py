@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.domain.errors import ExitCode
-from flux_cli.journal.entry import Entry, State
-from flux_cli.system.locks import Lock
+from flux_cli.errors import ExitCode
+from flux_cli.journal.entries import Entry, State
+from flux_cli.system.file_locks import Lock
 
 from .conftest import KEY, Flux, Result
 from .servers import Breaker, BreakingProxy, Service

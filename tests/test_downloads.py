@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.journal.entry import State
-from flux_cli.piapi import downloads
+from flux_cli.journal.entries import State
+from flux_cli.piapi import image_download as downloads
 
 from .conftest import Flux
 from .raw_servers import (

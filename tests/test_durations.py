@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.domain.names import OutputPlan
-from flux_cli.domain.operations import TextToImage
-from flux_cli.domain.request import TaskRequest
-from flux_cli.domain.task import Task, TaskStatus
+from flux_cli.config.catalog import Catalog
 from flux_cli.engine.durations import Durations
+from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.journal import Journal
-from flux_cli.settings.catalog import Catalog
+from flux_cli.operations.operations import TextToImage
+from flux_cli.operations.request import TaskRequest
+from flux_cli.piapi.task import Task, TaskStatus
 
 from .conftest import Flux
 from .servers import Service

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.piapi.fate import RETRIES, Evidence, Fate, fate_of
+from flux_cli.piapi.submission import RETRIES, Evidence, Fate, fate_of
 
 LOST = Evidence(sent=True)
 

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from flux_cli.pytest_plugin import Sandbox
+from flux_cli.sandbox.pytest_plugin import Sandbox
 
 PICTURE = "https://example.com/photo.jpg"
 NEGATIVE = "chaos, bad photo, low quality, low resolution"

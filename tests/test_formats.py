@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from flux_cli.pictures.formats import PNG_SIGNATURE, BrokenPictureError, Picture, whole_picture
+from flux_cli.images.formats import PNG_SIGNATURE, BrokenPictureError, Picture, whole_picture
 
 
 def drawn(mode: str, width: int = 24, height: int = 13) -> Image.Image:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from flux_cli.domain.frozen import frozen
+from flux_cli.frozen import frozen
 
 
 @frozen

@@ -219,7 +219,7 @@ def test_a_contact_sheet_has_the_grid_and_is_no_picture_of_the_next(flux: Flux) 
 
 
 def test_many_pictures_make_a_sheet_of_bounded_size() -> None:
-    from flux_cli.domain.errors import UsageError
+    from flux_cli.errors import UsageError
     from flux_cli.gallery.contact_sheet import LARGEST, _fitting
     from flux_cli.gallery.exhibits import Exhibit
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.journal.entry import Entry, State
+from flux_cli.journal.entries import Entry, State
 
 from .conftest import KEY, Flux
 from .servers import Service, miniature

@@ -11,12 +11,12 @@ import pytest
 from typer.main import get_group
 
 from flux_cli import __version__
-from flux_cli.cli import COMMANDS, CONFIG_COMMANDS, MAIN_VARIABLES, build
-from flux_cli.documents.tree import read
-from flux_cli.domain.errors import ExitCode
-from flux_cli.instant import TOUR, answer
-from flux_cli.pages import ROOT, kept, written
-from flux_cli.settings.variables import VARIABLES
+from flux_cli.cli.docs.__main__ import ROOT, kept, written
+from flux_cli.cli.docs.tree import read
+from flux_cli.cli.fast_path import TOUR, answer
+from flux_cli.cli.main import COMMANDS, CONFIG_COMMANDS, MAIN_VARIABLES, build
+from flux_cli.config.variables import VARIABLES
+from flux_cli.errors import ExitCode
 
 from .conftest import Flux
 
@@ -27,7 +27,7 @@ LINES = [*COMMANDS, *(f"config {name}" for name in CONFIG_COMMANDS)]
 
 
 def test_the_pages_are_what_the_program_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m flux_cli.pages` writes help, completions, the manual and docs/cli.md anew."""
+    """`python -m flux_cli.cli.docs` writes help, completions, the manual and docs/cli.md anew."""
     monkeypatch.setenv("COLUMNS", "80")
     assert kept() == written()
 

@@ -19,13 +19,13 @@ import typer.main
 from PIL import Image, PngImagePlugin
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flux_cli.cli import COMMANDS, CONFIG_COMMANDS, build
-from flux_cli.domain.errors import ExitCode
-from flux_cli.domain.json_value import Json
+from flux_cli.cli.main import COMMANDS, CONFIG_COMMANDS, build
+from flux_cli.config.settings import SETTINGS
+from flux_cli.errors import ExitCode
+from flux_cli.json_value import Json
 from flux_cli.sandbox.app import Service as Rules
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store
-from flux_cli.settings.settings import SETTINGS
 
 from .conftest import KEY, Flux, Result
 from .servers import serving

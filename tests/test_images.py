@@ -15,10 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw
 
-from flux_cli.domain.errors import UsageError
-from flux_cli.pictures import images
-from flux_cli.pictures.decoding import plain
-from flux_cli.pictures.images import MAX_PIXELS, MAX_SOURCE_BYTES, MAX_UPLOAD_BYTES, InputImage, prepared
+from flux_cli.errors import UsageError
+from flux_cli.images import load as images
+from flux_cli.images.decode import plain
+from flux_cli.images.load import MAX_PIXELS, MAX_SOURCE_BYTES, MAX_UPLOAD_BYTES, InputImage, prepared
 
 KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -477,7 +477,7 @@ def test_random_bytes_are_refused(start: bytes, rest: bytes) -> None:
 
 
 def test_pillow_is_not_loaded_before_there_is_a_picture() -> None:
-    program = "import sys, flux_cli.pictures.images, flux_cli.pictures.masks; sys.exit('PIL' in sys.modules)"
+    program = "import sys, flux_cli.images.load, flux_cli.images.masks; sys.exit('PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

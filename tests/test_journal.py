@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.domain.errors import ExitCode
+from flux_cli.errors import ExitCode
 from flux_cli.journal import database
-from flux_cli.journal.birth import make_unless_there
-from flux_cli.journal.entry import State
-from flux_cli.journal.schema import MIGRATIONS
+from flux_cli.journal.create import make_unless_there
+from flux_cli.journal.entries import State
+from flux_cli.journal.migrations import MIGRATIONS
 
 from .conftest import Flux
 from .servers import Service

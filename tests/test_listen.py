@@ -19,9 +19,9 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from flux_cli.domain.json_value import Json, JsonObject
-from flux_cli.journal.entry import Entry, State
-from flux_cli.pictures.formats import whole_picture
+from flux_cli.images.formats import whole_picture
+from flux_cli.journal.entries import Entry, State
+from flux_cli.json_value import Json, JsonObject
 
 from . import readme
 from .conftest import KEY, Flux

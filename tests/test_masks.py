@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw
 
-from flux_cli.domain.errors import UsageError
-from flux_cli.pictures.masks import (
+from flux_cli.errors import UsageError
+from flux_cli.images.masks import (
     Box,
     cut_out,
     finished,

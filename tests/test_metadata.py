@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
-from flux_cli.domain.json_value import object_at
-from flux_cli.pictures.formats import whole_picture
+from flux_cli.images.formats import whole_picture
+from flux_cli.json_value import object_at
 
 from .conftest import Flux
 from .servers import Service

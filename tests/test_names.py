@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.domain.errors import UsageError
-from flux_cli.domain.names import DEFAULT_TEMPLATE, LATE, OutputPlan, picture_paths, prompt_slug, unique
+from flux_cli.errors import UsageError
+from flux_cli.images.output_names import DEFAULT_TEMPLATE, LATE, OutputPlan, picture_paths, prompt_slug, unique
 
 FOLDER = Path("/pictures/today")
 VALUES = {"slug": "red-fox", "seed": "7", "model": "dev", "op": "gen", "task": "", "n": "1"}

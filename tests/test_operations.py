@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from flux_cli.journal.entry import Entry, State
+from flux_cli.journal.entries import Entry, State
 from flux_cli.sandbox.drawing.poster import draw
 
 from .conftest import KEY, Flux

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux_cli.buying.runs import finish
-from flux_cli.domain.errors import ExitCode
-from flux_cli.domain.json_value import object_at
-from flux_cli.engine.pace import ClosedError, ImpatientError, Pace, Place
-from flux_cli.journal.entry import State
-from flux_cli.options.common import CommonOptions
-from flux_cli.session import Session
+from flux_cli.cli.buying.runs import finish
+from flux_cli.cli.context import Session
+from flux_cli.cli.options.common import CommonOptions
+from flux_cli.engine.rate_limiter import ClosedError, ImpatientError, Pace, Place
+from flux_cli.errors import ExitCode
+from flux_cli.journal.entries import State
+from flux_cli.json_value import object_at
 
 from .conftest import KEY, Flux
 from .servers import Service, miniature

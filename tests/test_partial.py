@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.journal.entry import State
+from flux_cli.journal.entries import State
 from flux_cli.piapi import client
-from flux_cli.piapi.answers import Answer
 from flux_cli.piapi.client import PiAPIClient
-from flux_cli.piapi.fate import RETRIES, Fate
-from flux_cli.piapi.replies import seen_task_id
+from flux_cli.piapi.errors import Answer
+from flux_cli.piapi.responses import seen_task_id
+from flux_cli.piapi.submission import RETRIES, Fate
 
 from .conftest import KEY, Flux
 from .servers import Breaker, BreakingProxy, Service

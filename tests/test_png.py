@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from flux_cli.pictures.formats import PNG_SIGNATURE, BrokenPictureError, png_chunks, whole_picture
-from flux_cli.pictures.png import CHUNK_LIMIT, DECOMPRESSED_LIMIT, TOTAL_LIMIT, parameters_text, texts_in, with_texts
+from flux_cli.images.formats import PNG_SIGNATURE, BrokenPictureError, png_chunks, whole_picture
+from flux_cli.images.png import CHUNK_LIMIT, DECOMPRESSED_LIMIT, TOTAL_LIMIT, parameters_text, texts_in, with_texts
 
 TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from benchmarks import waiting
 from benchmarks.waiting import Cost, cost, every
-from flux_cli.piapi.polling import LONGEST, SHORTEST, PollSchedule, Uniform, backoff
-from flux_cli.settings.catalog import Catalog
+from flux_cli.config.catalog import Catalog
+from flux_cli.engine.poll_schedule import LONGEST, SHORTEST, PollSchedule, Uniform, backoff
 
 RANGES = {name: model.seconds for name, model in Catalog({}).models.items()}
 ROUND_TRIP = 0.2

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
+from flux_cli.cli.output.progress import LABEL, LiveProgress, PlainProgress
 from flux_cli.engine.events import Accepted, Ended, Noted, Submitting
-from flux_cli.terminal.progress import LABEL, LiveProgress, PlainProgress
 
 UP = "\x1b[1A"
 

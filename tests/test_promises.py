@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.journal.entry import Entry, State
+from flux_cli.journal.entries import Entry, State
 
 from .conftest import KEY, Flux, Result
 from .servers import Breaker, BreakingProxy, Reply, Service, miniature

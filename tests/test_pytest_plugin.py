@@ -50,8 +50,8 @@ def test_nothing_is_loaded_before_it_is_used():
 def test_a_suite_that_uses_the_fixture() -> None:
     Path("test_suite.py").write_text(SUITE)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", "-q", "test_suite.py"]
-    if "flux_cli.pytest_plugin" not in sys.modules:  # installed before the entry point was made
-        command += ["-p", "flux_cli.pytest_plugin"]
+    if "flux_cli.sandbox.pytest_plugin" not in sys.modules:  # installed before the entry point was made
+        command += ["-p", "flux_cli.sandbox.pytest_plugin"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert "4 passed, 1 error" in done.stdout, done.stdout
     assert "the sandbox did not start: flux: --plan: one of free, creator, pro" in done.stdout

@@ -19,7 +19,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.domain.errors import (
+from flux_cli.cli.output.render import outcome_json
+from flux_cli.cli.output.reports import COLUMNS, ReportRow, open_report
+from flux_cli.engine.counting import Summary
+from flux_cli.engine.outcome import Outcome
+from flux_cli.errors import (
     DiskError,
     FluxError,
     InterruptError,
@@ -32,15 +36,11 @@ from flux_cli.domain.errors import (
     UnknownChargeError,
     UsageError,
 )
-from flux_cli.domain.json_value import object_at
-from flux_cli.domain.names import OutputPlan
-from flux_cli.domain.operations import TextToImage
-from flux_cli.domain.request import TaskRequest
-from flux_cli.engine.counting import Summary
-from flux_cli.engine.outcome import Outcome
-from flux_cli.journal.entry import Entry, SavedFile, State
-from flux_cli.reports.reports import COLUMNS, ReportRow, open_report
-from flux_cli.terminal.telling import outcome_json
+from flux_cli.images.output_names import OutputPlan
+from flux_cli.journal.entries import Entry, SavedFile, State
+from flux_cli.json_value import object_at
+from flux_cli.operations.operations import TextToImage
+from flux_cli.operations.request import TaskRequest
 
 from .test_text import ANY_TEXT, HOSTILE
 
@@ -360,8 +360,8 @@ def test_what_was_closed_with_a_summary_is_not_written_again() -> None:
 CHILD = """
     import resource, signal, sys
     from pathlib import Path
-    from flux_cli.domain.errors import DiskError
-    from flux_cli.reports.reports import ReportRow, open_report
+    from flux_cli.errors import DiskError
+    from flux_cli.cli.output.reports import ReportRow, open_report
 
     name, rows, action = sys.argv[1], int(sys.argv[2]), signal.Handlers(int(sys.argv[3]))
     report = open_report(Path(name), "flux gen", ())

@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from flux_cli.buying.making import KINDS
-from flux_cli.domain.json_value import object_at
-from flux_cli.options.arguments import GenArguments
-from flux_cli.options.columns import columns
-from flux_cli.options.request_options import Given
+from flux_cli.cli.buying.making import KINDS
+from flux_cli.cli.options.arguments import GenArguments
+from flux_cli.cli.options.columns import columns
+from flux_cli.cli.options.request_options import Given
+from flux_cli.json_value import object_at
 
 from .conftest import Flux
 from .servers import Service
@@ -140,7 +140,7 @@ def test_a_picture_that_vanished_meanwhile_does_not_stop_the_others(
     Path("rows.jsonl").write_text(
         '{"prompt": "one"}\n{"op": "edit", "image": "cup.png", "prompt": "two"}\n{"prompt": "three"}\n'
     )
-    monkeypatch.setattr("flux_cli.buying.batches.probe_folder", lambda folder: Path("cup.png").unlink())
+    monkeypatch.setattr("flux_cli.cli.buying.batches.probe_folder", lambda folder: Path("cup.png").unlink())
     result = flux("batch rows.jsonl -m schnell")
 
     assert result.code == 3

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flux_cli.domain.json_value import JsonObject
+from flux_cli.json_value import JsonObject
 from flux_cli.sandbox.app import Service as Rules
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store

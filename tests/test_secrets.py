@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.domain.errors import UsageError
-from flux_cli.terminal.output import Output
+from flux_cli.cli.output.output import Output
+from flux_cli.errors import UsageError
 
 from .conftest import KEY, WEBHOOK_SECRET, Flux
 from .raw_servers import PublicNetwork, RawServer, redirect

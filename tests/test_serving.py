@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 from starlette.types import Receive, Scope, Send
 
-from flux_cli.domain.errors import UsageError
-from flux_cli.domain.json_value import JsonObject
-from flux_cli.pictures.formats import whole_picture
+from flux_cli.errors import UsageError
+from flux_cli.images.formats import whole_picture
+from flux_cli.json_value import JsonObject
 from flux_cli.sandbox.breaking import Faults
 from flux_cli.sandbox.drawing.poster import draw
 from flux_cli.sandbox.faults import EXAMPLES, KINDS, PARAMETERS, TARGETS, documented, parse

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.journal.entry import State
+from flux_cli.journal.entries import State
 
 from .conftest import Flux, Result
 from .servers import Breaker, BreakingProxy, Reply, Service

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.domain.errors import DiskError
 from flux_cli.engine.slots import PATIENCE, Slot, Slots
-from flux_cli.system import locks
+from flux_cli.errors import DiskError
+from flux_cli.system import file_locks as locks
 
 Process = subprocess.Popen[str]
 Start = Callable[..., Process]

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flux_cli.domain.errors import UsageError
-from flux_cli.sources.lines import LINE_LIMIT, read_prompts
-from flux_cli.sources.rows import SHOWN, Row, Rows
-from flux_cli.sources.tables import TOML_LIMIT, Kind, kind_of, read_rows
+from flux_cli.batch.prompts import LINE_LIMIT, read_prompts
+from flux_cli.batch.rows import SHOWN, Row, Rows
+from flux_cli.batch.tables import TOML_LIMIT, Kind, kind_of, read_rows
+from flux_cli.errors import UsageError
 
 BOM = b"\xef\xbb\xbf"
 FULL = b"x" * LINE_LIMIT

@@ -13,7 +13,12 @@ SLOW = {"zipfile", "importlib.resources", "tempfile", "hashlib", "random", "emai
 """Of the standard library: each takes a tenth to a third of what Python takes to start."""
 CHANCE = {"hashlib", "random"}
 """What a new journal is named with."""
-BUYING = {"flux_cli.domain.operations", "flux_cli.domain.request", "flux_cli.options.options", "flux_cli.journal.entry"}
+BUYING = {
+    "flux_cli.operations.operations",
+    "flux_cli.operations.request",
+    "flux_cli.cli.options.options",
+    "flux_cli.journal.entries",
+}
 SHOWN = {"rich", "pygments", "click", "PIL", "xml.etree.ElementTree", "uvicorn"}
 """A live view, pictures, reports, a server: whoever needs one loads it."""
 
@@ -33,12 +38,12 @@ def loaded(line: str) -> set[str]:
 @pytest.mark.parametrize(
     ("line", "without"),
     [
-        ("--version", {"typer", "json", "re", "flux_cli.cli"}),
-        ("gen --help", {"typer", "json", "re", "flux_cli.cli"}),
+        ("--version", {"typer", "json", "re", "flux_cli.cli.main"}),
+        ("gen --help", {"typer", "json", "re", "flux_cli.cli.main"}),
         ("history", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib"}),
         ("models", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json"}),
-        ("config list", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json", "tomllib", "flux_cli.settings.catalog"}),
-        ("cost", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib", "flux_cli.options.options"}),
+        ("config list", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json", "tomllib", "flux_cli.config.catalog"}),
+        ("cost", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib", "flux_cli.cli.options.options"}),
         ("cost gen fox", HTTP | SHOWN),
     ],
 )

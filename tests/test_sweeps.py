@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.domain.errors import UsageError
-from flux_cli.domain.names import PLACEHOLDERS
-from flux_cli.sources.sweeps import Variant, count, expand, parse_numbers, parse_vary
+from flux_cli.batch.sweeps import Variant, count, expand, parse_numbers, parse_vary
+from flux_cli.errors import UsageError
+from flux_cli.images.output_names import PLACEHOLDERS
 
 
 def braces(prompt: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.domain.text import clean, counted, cut, in_word, masked, redact, seconds, slug, usd
+from flux_cli.text import clean, counted, cut, in_word, masked, redact, seconds, slug, usd
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)  # lone surrogates too
 HOSTILE = st.text(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.journal.entry import State
+from flux_cli.journal.entries import State
 from flux_cli.journal.journal import Journal
 
 from .conftest import Flux

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.journal.entry import State
-from flux_cli.sources.ids import read_ids
-from flux_cli.system.interrupts import DetachedExecutor
+from flux_cli.batch.task_ids import read_ids
+from flux_cli.journal.entries import State
+from flux_cli.system.signals import DetachedExecutor
 
 from .conftest import Flux, Result
 from .servers import Breaker, BreakingProxy, Service, breaking

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flux_cli.domain.json_value import Json
-from flux_cli.domain.operations import TextToImage
-from flux_cli.domain.request import TaskRequest
-from flux_cli.domain.task import Phase, TaskError
-from flux_cli.domain.text import clean
-from flux_cli.piapi.replies import read_reply, read_task, redacted
-from flux_cli.piapi.wire import create_body
+from flux_cli.json_value import Json
+from flux_cli.operations.operations import TextToImage
+from flux_cli.operations.request import TaskRequest
+from flux_cli.piapi.requests import create_body
+from flux_cli.piapi.responses import read_reply, read_task, redacted
+from flux_cli.piapi.task import Phase, TaskError
+from flux_cli.text import clean
 
 DEV, SCHNELL = "Qubico/flux1-dev", "Qubico/flux1-schnell"
 DRAGON = (

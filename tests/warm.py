@@ -23,9 +23,9 @@ OUT, ERR, STEPS = "out", "err", "steps"
 """Files beside the home: what a run wrote, and the durable steps that it took."""
 
 IMPORTED = (
-    *(f"flux_cli.{name}" for name in ("instant", "cli", "terminal.progress", "engine.slots")),
-    *(f"flux_cli.buying.{name}" for name in ("batches", "adopting", "runs")),
-    *(f"flux_cli.commands.{name}" for name in ("create", "edit", "tasks")),
+    *(f"flux_cli.{name}" for name in ("cli.fast_path", "cli.main", "cli.output.progress", "engine.slots")),
+    *(f"flux_cli.cli.buying.{name}" for name in ("batches", "adopting", "runs")),
+    *(f"flux_cli.cli.commands.{name}" for name in ("create", "edit", "tasks")),
     *("certifi", "h11", "typer._click.decorators"),
 )
 """What a run imports, some of it in the midst of a request."""

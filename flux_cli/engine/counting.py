@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 
-from ..domain.frozen import frozen
-from ..journal.entry import CHARGED, State
+from ..frozen import frozen
+from ..journal.entries import CHARGED, State
 from .outcome import Outcome
 
 FAILURES = (State.FAILED, State.REJECTED, State.EXPIRED, State.FORGOTTEN)

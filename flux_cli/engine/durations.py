@@ -2,11 +2,11 @@
 
 from collections import deque
 
-from ..domain.task import Task
-from ..journal.entry import Entry
+from ..config.catalog import Catalog
+from ..journal.entries import Entry
 from ..journal.journal import Journal
-from ..piapi.polling import LONGEST, PollSchedule
-from ..settings.catalog import Catalog
+from ..piapi.task import Task
+from .poll_schedule import LONGEST, PollSchedule
 
 REMEMBERED = 50
 """Past tasks of a kind that count: enough to be sure, few enough to forget how the service once was."""

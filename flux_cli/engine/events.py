@@ -6,7 +6,7 @@ Every event names its entry; texts from outside are already one clean line.
 from collections.abc import Callable
 from decimal import Decimal
 
-from ..domain.frozen import frozen
+from ..frozen import frozen
 
 
 @frozen

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from ..domain.errors import ExitCode, FluxError
-from ..domain.frozen import frozen
-from ..journal.entry import Entry
+from ..errors import ExitCode, FluxError
+from ..frozen import frozen
+from ..journal.entries import Entry
 
 
 @frozen

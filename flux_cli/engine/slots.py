@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..domain.errors import DiskError
-from ..system import locks
-from ..system.files import private_folder
-from ..system.interrupts import Sleep
+from ..errors import DiskError
+from ..system import file_locks as locks
+from ..system.atomic_files import private_folder
+from ..system.signals import Sleep
 
 SHORTEST, LONGEST = 0.005, 0.1
 """Seconds between two looks: short after the queue has moved, longer the longer it stands still."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..domain.errors import UsageError
-from ..domain.frozen import frozen
-from ..domain.text import clean
-from ..pictures.thumbnails import thumbnail
+from ..errors import UsageError
+from ..frozen import frozen
+from ..images.thumbnails import thumbnail
+from ..text import clean
 from .exhibits import SHEET, Exhibit
 from .grids import Grid
 

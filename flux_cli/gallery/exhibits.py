@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from ..domain.errors import UsageError
-from ..domain.frozen import frozen
-from ..domain.json_value import Json, JsonObject
-from ..pictures.images import MAX_SOURCE_BYTES
-from ..pictures.metadata import made_from
-from ..pictures.png import texts_in
+from ..errors import UsageError
+from ..frozen import frozen
+from ..images.load import MAX_SOURCE_BYTES
+from ..images.metadata import made_from
+from ..images.png import texts_in
+from ..json_value import Json, JsonObject
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SHEET = "flux-sheet"

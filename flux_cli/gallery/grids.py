@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from ..domain.frozen import frozen
+from ..frozen import frozen
 from .exhibits import FREE, Exhibit
 
 

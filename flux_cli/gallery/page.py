@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from ..domain.errors import UsageError
-from ..domain.frozen import frozen
-from ..domain.text import counted, hides, usd
-from ..pictures.thumbnails import Thumbnail, thumbnail
+from ..errors import UsageError
+from ..frozen import frozen
+from ..images.thumbnails import Thumbnail, thumbnail
+from ..text import counted, hides, usd
 from .exhibits import Exhibit, total_cost
 from .grids import Grid
 

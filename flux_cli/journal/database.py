@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..domain.errors import JournalError
-from ..domain.json_value import Json
-from ..system.files import private_folder
-from .birth import make_unless_there
-from .schema import MIGRATIONS
+from ..errors import JournalError
+from ..json_value import Json
+from ..system.atomic_files import private_folder
+from .create import make_unless_there
+from .migrations import MIGRATIONS
 
 BUSY_SECONDS = 10.0
 

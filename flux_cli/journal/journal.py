@@ -12,16 +12,16 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-from ..domain.errors import JournalError
-from ..domain.json_value import Json
-from ..domain.names import OutputPlan
-from ..domain.request import TaskRequest
-from ..system.locks import Lock, is_held
-from .budget import Allowance, Budget
+from ..errors import JournalError
+from ..images.output_names import OutputPlan
+from ..json_value import Json
+from ..operations.request import TaskRequest
+from ..system.file_locks import Lock, is_held
+from .budgets import Allowance, Budget
 from .database import Database
-from .entry import NEXT, Entry, State, from_row, given_up, new_id, to_row
+from .duplicates import seed_of, twin_of
+from .entries import NEXT, Entry, State, from_row, given_up, new_id, to_row
 from .spending import spent
-from .twins import seed_of, twin_of
 
 DURABLE = frozenset(State) - {State.PLANNED, State.READY, State.SAVED}
 """States that a power cut must not take back."""

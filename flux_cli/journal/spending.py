@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from .entry import SPENT
+from .entries import SPENT
 
 if TYPE_CHECKING:
     import sqlite3

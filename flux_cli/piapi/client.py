@@ -16,25 +16,16 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ..domain.errors import NetworkError
-from ..domain.frozen import frozen
-from ..domain.json_value import JsonObject, number_at, object_at, text_at
-from ..domain.task import Task
-from ..domain.text import clean
-from ..settings.addresses import is_local, is_picture_address
-from .answers import (
-    Answer,
-    NoSuchTaskError,
-    PassingTroubleError,
-    answered,
-    key_refused,
-    lost,
-    upload_refused,
-    words_of,
-)
+from ..config.urls import is_local, is_picture_address
+from ..errors import NetworkError
+from ..frozen import frozen
+from ..json_value import JsonObject, number_at, object_at, text_at
+from ..text import clean
+from .errors import Answer, NoSuchTaskError, PassingTroubleError, answered, key_refused, lost, upload_refused, words_of
+from .http_errors import Response, environment_settings, in_time, plain_words, retry_after, server_clock
 from .network import USER_AGENT, reaching
-from .replies import Reply, read_reply, seen_task_id, told, without_secrets
-from .transport import Response, environment_settings, in_time, plain_words, retry_after, server_clock
+from .responses import Reply, read_reply, seen_task_id, told, without_secrets
+from .task import Task
 
 REPLY_BYTES = 32 * 2**20
 """No reply of the API is larger; inline pictures are base64."""

@@ -22,10 +22,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ..domain.json_value import Json, JsonObject, object_at, text_at
-from ..piapi.replies import redacted
-from ..pictures.formats import BrokenPictureError, whole_picture
-from ..settings.catalog import Catalog
+from ..config.catalog import Catalog
+from ..images.formats import BrokenPictureError, whole_picture
+from ..json_value import Json, JsonObject, object_at, text_at
+from ..piapi.responses import redacted
 from .breaking import FAULT, Breaking, Faults
 from .faults import Fault
 from .pictures import Pictures

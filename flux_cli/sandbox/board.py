@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ..domain.errors import UsageError
-from ..domain.json_value import Json, JsonObject, object_at, text_at
+from ..errors import UsageError
+from ..json_value import Json, JsonObject, object_at, text_at
 from .app import Service, whole
 from .rules import RefusalError
 from .shapes import success

@@ -9,8 +9,8 @@ from http import HTTPStatus
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..domain.json_value import JsonObject
-from ..servers.exchange import CUT
+from ..json_value import JsonObject
+from ..webhooks.exchange import CUT
 from .faults import Fault, parse
 from .rules import CODES, RefusalError
 from .shapes import refusal

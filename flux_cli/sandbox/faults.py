@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from ..domain.errors import UsageError
-from ..domain.frozen import frozen
-from ..domain.text import clean, guess
+from ..errors import UsageError
+from ..frozen import frozen
+from ..text import clean, guess
 
 HTTP = {
     "create": "POST /api/v1/task",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..domain.text import clean, masked
-from ..servers.exchange import Exchange
+from ..text import clean, masked
+from ..webhooks.exchange import Exchange
 from .app import TASK
 from .breaking import FAULT
 from .faults import Fault

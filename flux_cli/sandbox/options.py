@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..domain.frozen import frozen
+from ..frozen import frozen
 
 PORT = 8517
 

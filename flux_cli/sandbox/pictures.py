@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from ..domain.json_value import object_at
+from ..json_value import object_at
 from .drawing.poster import draw
 from .render import Renderer, png, preprocessed
 from .rules import count, lists

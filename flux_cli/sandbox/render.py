@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from ..domain.frozen import frozen
-from ..domain.json_value import Json, JsonObject, number_at, object_at, text_at
-from ..sandbox import editing
+from ..frozen import frozen
+from ..json_value import Json, JsonObject, number_at, object_at, text_at
+from . import editing
 from .drawing.poster import draw
 from .rules import lists, side
 

@@ -2,10 +2,10 @@
 
 import math
 
-from ..domain.errors import UsageError
-from ..domain.json_value import Json, JsonObject, object_at
-from ..settings.addresses import is_picture_address
-from ..settings.catalog import Catalog, Model
+from ..config.catalog import Catalog, Model
+from ..config.urls import is_picture_address
+from ..errors import UsageError
+from ..json_value import Json, JsonObject, object_at
 
 BAD_REQUEST = 400
 NUMBERS = {

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from starlette.responses import Response
 
-from ..domain.json_value import Json, JsonObject, number_at, object_at, text_at
+from ..json_value import Json, JsonObject, number_at, object_at, text_at
 from .rules import RefusalError, side
 from .store import StoredTask
 

@@ -10,9 +10,9 @@ import sqlite3
 from decimal import Decimal
 from pathlib import Path
 
-from ..domain.frozen import frozen
-from ..domain.json_value import Json, JsonObject
-from ..system.files import private_folder, write_atomic
+from ..frozen import frozen
+from ..json_value import Json, JsonObject
+from ..system.atomic_files import private_folder, write_atomic
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (

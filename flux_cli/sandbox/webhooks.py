@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ..domain.json_value import JsonObject
-from ..domain.text import clean
+from ..json_value import JsonObject
+from ..text import clean
 from .breaking import Faults
 
 TRIES = 3

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ...domain.frozen import frozen
+from ...frozen import frozen
 from ..drawing.colors import Color, rgb
 from ..drawing.palettes import PALETTES
 from ..drawing.randomness import between, seeded

@@ -1,0 +1,103 @@
+"""Where many prompts come from: a file of prompts, or rows of options as JSON lines, CSV or TOML.
+
+Every picture costs money, so a source is never cut where its author did not cut it: lines end at "\\n" and nowhere
+else, and what cannot be read for certain is a problem with a line number, never a guess.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import BinaryIO, TypeAlias
+
+from ..errors import UsageError
+from ..frozen import frozen
+from ..text import clean
+
+SHOWN = 50
+"""Problems of one source that are told one by one."""
+
+Scalar: TypeAlias = str | int | float | bool
+Value: TypeAlias = Scalar | list[Scalar]
+
+
+@frozen
+class Row:
+    """What is asked for on one line; `line` is where it begins, from 1."""
+
+    line: int
+    fields: Mapping[str, Value]
+
+
+class Rows(Iterator[Row]):
+    """The rows of a source, read as they are taken, each at most once.
+
+    A row that is wrong is not among them. After the last row, UsageError tells everything that was wrong, also what
+    the caller added with `problem` or `refuse` on the way; so nothing may be sent before the last row was taken.
+
+    blank: the blank lines so far.
+    """
+
+    def __init__(self, name: str, stream: BinaryIO, read: Callable[["Rows", BinaryIO], Iterator[Row]]) -> None:
+        self.name = clean(name, 80)
+        self.blank = 0
+        self._rows = read(self, stream)
+        self._any = False
+        self._problems: list[str] = []
+        self._problem_count = 0
+
+    def __next__(self) -> Row:
+        try:
+            row = next(self._rows)
+        except StopIteration:
+            self._settle()
+            raise
+        except UnreadableError as end:
+            self.problem(end.line, end.what)
+            raise self._error() from None
+        self._any = True
+        return row
+
+    def problem(self, line: int, what: str) -> None:
+        """Remember what is wrong on a line. Only the first ones keep their words: a source may be endless."""
+        self._problem_count += 1
+        if len(self._problems) < SHOWN:
+            self._problems.append(f"{self.name}, line {line}: {what}")
+
+    def refuse(self, line: int, error: UsageError) -> None:
+        """Remember why the row on a line cannot be done."""
+        for what in error.details or (error.message,):
+            self.problem(line, what)
+
+    def _settle(self) -> None:
+        if self._problem_count:
+            raise self._error() from None
+        if not self._any:
+            raise UsageError(f"{self.name} is empty") from None
+
+    def _error(self) -> UsageError:
+        more = self._problem_count - len(self._problems)
+        if not more:
+            return UsageError.of(self._problems)
+        return UsageError(f"{self._problem_count} things are wrong", details=[*self._problems, f"and {more} more"])
+
+
+class OnePrompt(Iterator[Row]):
+    """A prompt from the command line as a source of one row, on no line; what is wrong with it is raised at once."""
+
+    blank = 0
+
+    def __init__(self, prompt: str) -> None:
+        self._rows = iter([Row(0, {"prompt": prompt})])
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def refuse(self, line: int, error: UsageError) -> None:
+        """Raise it."""
+        raise error
+
+
+class UnreadableError(Exception):
+    """A line that cannot be read. Where it is not caught, what comes after it cannot be read either."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line, self.what = line, what

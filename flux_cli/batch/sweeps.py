@@ -1,0 +1,188 @@
+"""The product of variations: `{red|blue} car`, variables, and numeric options given as lists.
+
+A prompt is taken apart once. What is put into it - an alternative, a value - is text and is never read as a template
+again, so that no value can multiply what is bought.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import TypeAlias, TypeVar
+
+from ..errors import UsageError
+from ..frozen import frozen
+from ..images.output_names import PLACEHOLDERS
+from ..text import clean
+from .prompts import read_prompts
+
+VALUES_LIMIT = 10_000
+"""Values of one numeric option."""
+
+Number = TypeVar("Number", int, float)
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# The first alternative wins, as in str.format: "{{{a|b}}}" is a brace, a group, and a brace.
+_BRACES = re.compile(r"\{\{|\}\}|\{(?P<group>[^{}]*)\}|[{}]")
+_RANGE = re.compile(r"([+-]?[0-9]{1,20})\.\.([+-]?[0-9]{1,20})(?:\.\.([0-9]{1,20}))?")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+@frozen
+class Variant:
+    """One member of a sweep: the finished prompt, and what was chosen for it."""
+
+    prompt: str
+    variables: Mapping[str, str]
+    options: Mapping[str, int | float]
+
+
+@frozen
+class _Reference:
+    name: str
+
+
+_Piece: TypeAlias = tuple[str, ...] | _Reference
+"""A part of a prompt: the alternatives of a group (plain text is a single one), or a variable."""
+
+
+def expand(
+    prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]
+) -> Iterator[Variant]:
+    """Every variant, one at a time: the groups of the prompt slowest, then the variables, then the numeric options.
+
+    Raises UsageError at once for a prompt that does not fit the variables.
+    """
+    return _variants(_checked(prompt, variables, axes), variables, axes)
+
+
+def count(prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]) -> int:
+    """How many variants `expand` gives, without making them. Raises as it does."""
+    groups = [piece for piece in _checked(prompt, variables, axes) if isinstance(piece, tuple)]
+    return math.prod(map(len, [*groups, *variables.values(), *axes.values()]))
+
+
+def parse_vary(text: str) -> tuple[str, list[str]]:
+    """`name=a,"b, c"` or `name=@file` (one value a line): the variable's name and its values."""
+    name, equals, written = text.partition("=")
+    if not equals or not _NAME.fullmatch(name):
+        raise UsageError(f"not a variable: {clean(text, 80)!r}", hint="write name=a,b,c or name=@file")
+    if name in PLACEHOLDERS:
+        raise UsageError(f"a variable cannot be called {name}: in output names, {{{name}}} is {PLACEHOLDERS[name]}")
+    if written.startswith("@"):
+        return name, _values_of_file(name, written[1:])
+    try:
+        values = next(csv.reader([written], strict=True, skipinitialspace=True), [])
+    except csv.Error as error:
+        reason = str(error).partition(" - ")[0]
+        raise UsageError(f"the values of {name} are not a list: {clean(reason)}") from None
+    if not all(map(str.strip, values or [""])):
+        raise UsageError(f"{name} has an empty value", hint=f'write {name}=a,b,c, and "a, b" for a value with a comma')
+    return name, values
+
+
+def parse_numbers(text: str, kind: type[Number]) -> list[Number]:
+    """`3,3.5,4`, `1..4`, `4..1`, `0..10..5`: the numbers in their order, each once."""
+    numbers: dict[Number, None] = {}
+    for item in text.split(","):
+        numbers.update(dict.fromkeys(_numbers_of(item.strip(), kind)))
+        if len(numbers) > VALUES_LIMIT:
+            raise _too_many(text)
+    return list(numbers)
+
+
+def _numbers_of(item: str, kind: type[Number]) -> list[Number]:
+    if match := _RANGE.fullmatch(item):
+        first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
+        if step == 0:
+            raise UsageError(f"a step of 0 leads nowhere: {item}")
+        if abs(last - first) // step >= VALUES_LIMIT:
+            raise _too_many(item)
+        steps = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
+        return [kind(number) for number in steps]
+    pattern = _WHOLE if kind is int else _DECIMAL
+    if not pattern.fullmatch(item) or not math.isfinite(number := kind(item)):
+        what = "a whole number" if kind is int else "a number"
+        raise UsageError(f"not {what}: {clean(item, 40)!r}", hint="write a list, 1,2,5, or a range, 1..4 or 0..10..5")
+    return [number]
+
+
+def _too_many(text: str) -> UsageError:
+    return UsageError(f"more than {VALUES_LIMIT} values: {clean(text, 40)}")
+
+
+def _values_of_file(name: str, path: str) -> list[str]:
+    try:
+        with open(path, "rb") as stream:
+            return [str(row.fields["prompt"]) for row in read_prompts(stream, path)]
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"cannot read the values of {name} from {clean(path, 80)!r}: {clean(reason)}") from None
+
+
+def _pieces(prompt: str) -> list[_Piece]:
+    pieces: list[_Piece] = []
+    end = 0
+    for match in _BRACES.finditer(prompt):
+        pieces.append((prompt[end : match.start()],))
+        pieces.append(_piece(match))
+        end = match.end()
+    return [*pieces, (prompt[end:],)]
+
+
+def _piece(match: re.Match[str]) -> _Piece:
+    group, found = match["group"], match.group()
+    if found in ("{{", "}}"):
+        return (found[0],)
+    if group is None:
+        raise _stray(match)
+    if "|" in group:
+        return tuple(group.split("|"))
+    if not _NAME.fullmatch(group):
+        raise UsageError(
+            f"{clean(found, 40)} is neither a choice nor a variable",
+            hint="write {red|blue} for a choice, {name} for a variable, {{ and }} for braces",
+        )
+    return _Reference(group)
+
+
+def _stray(match: re.Match[str]) -> UsageError:
+    brace, following = match.group(), _BRACES.search(match.string, match.end())
+    if brace == "{" and following and following.group().startswith("{"):
+        what = "braces cannot stand inside braces"
+    else:
+        what = f"a {brace} without its {'}' if brace == '{' else '{'}"
+    around = match.string[max(0, match.start() - 20) : match.start() + 40]
+    return UsageError(f"{what}: {clean(around)!r}", hint="write {{ and }} for braces that are text")
+
+
+def _checked(
+    prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]
+) -> list[_Piece]:
+    """The prompt's pieces. Raises UsageError where prompt, variables and options do not fit each other."""
+    pieces = _pieces(prompt)
+    used = {piece.name: None for piece in pieces if isinstance(piece, _Reference)}
+    known = f"the variables are: {', '.join(variables)}" if variables else "there are no variables"
+    problems = [f"no variable is called {name}; {known}" for name in used if name not in variables]
+    # Each value of an unused variable would buy the same picture again.
+    problems += [f"the variable {name} is not used: {{{name}}}" for name in variables if name not in used]
+    problems += [f"{name} has no values" for name, values in {**variables, **axes}.items() if not values]
+    if problems:
+        raise UsageError.of(problems)
+    return pieces
+
+
+def _variants(
+    pieces: list[_Piece], variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]
+) -> Iterator[Variant]:
+    written: list[tuple[str | _Reference, ...]] = [
+        (piece,) if isinstance(piece, _Reference) else piece for piece in pieces
+    ]
+    for parts in product(*written):
+        for values in product(*variables.values()):
+            chosen = dict(zip(variables, values, strict=True))
+            finished = "".join(part if isinstance(part, str) else chosen[part.name] for part in parts)
+            for numbers in product(*axes.values()):
+                yield Variant(finished, chosen, dict(zip(axes, numbers, strict=True)))

@@ -1,0 +1,193 @@
+"""Rows of options: JSON lines, CSV, TOML."""
+
+import csv
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import PurePath
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+from ..text import clean
+from .prompts import BOM, decoded, good_lines, numbered, without_bom
+from .rows import Row, Rows, UnreadableError
+
+TOML_LIMIT = 16 * 1024 * 1024
+"""Bytes of a TOML source, the one kind that has to be held whole."""
+
+Kind: TypeAlias = Literal["jsonl", "csv", "toml"]
+
+_SUFFIXES: dict[str, Kind] = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".toml": "toml",
+}  # fmt: skip
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_TABLE = re.compile(r"\[\[[ \t]*rows?[ \t]*\]\]")
+_ROW_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*rows?[ \t]*\]\]", re.MULTILINE)
+
+
+def read_rows(stream: BinaryIO, name: str, kind: Kind) -> Rows:
+    """The rows of a stream. The values of CSV are text; those of JSON and TOML keep their types."""
+    readers: dict[Kind, Callable[[Rows, BinaryIO], Iterator[Row]]] = {
+        "jsonl": _json_lines, "csv": _csv_rows, "toml": _toml_rows,
+    }  # fmt: skip
+    return Rows(name, stream, readers[kind])
+
+
+def kind_of(name: str, first_bytes: bytes) -> Kind:
+    """What a source of rows is written in: by its extension, or else by how it begins."""
+    if kind := _SUFFIXES.get(PurePath(name).suffix.lower()):
+        return kind
+    lines = first_bytes.removeprefix(BOM).decode("utf-8", "replace").split("\n")
+    first = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), "")
+    if _TABLE.match(first):
+        return "toml"
+    return "jsonl" if first.startswith(("{", "[")) else "csv"
+
+
+def _json_lines(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
+    for number, text in good_lines(rows, stream):
+        try:
+            value = json.loads(text, object_pairs_hook=_object)
+        except json.JSONDecodeError as error:
+            rows.problem(number, f"not JSON: {error.msg} (character {error.pos + 1})")
+        except RecursionError:
+            rows.problem(number, "nested too deeply")
+        except ValueError as error:  # a repeated key, or an integer of thousands of digits
+            rows.problem(number, clean(str(error), 120))
+        else:
+            yield from _row(rows, number, value)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{_shown(name)} is given twice")
+        found[name] = value
+    return found
+
+
+def _row(rows: Rows, line: int, values: object) -> Iterator[Row]:
+    """The row, or nothing and what is wrong with it."""
+    if not isinstance(values, dict):
+        whole = "a JSON array, not a row: write one object on each line, as jq -c '.[]' does"
+        rows.problem(
+            line, whole if isinstance(values, list) else 'not an object: a row is written as {"prompt": "..."}'
+        )
+        return
+    wrong = [what for name, value in values.items() for what in _value_problems(name, value)]
+    for what in wrong:
+        rows.problem(line, what)
+    if not wrong:
+        yield Row(line, {name: value for name, value in values.items() if value is not None})
+
+
+def _value_problems(name: str, value: object) -> Iterator[str]:
+    for item in [name, *value] if isinstance(value, list) else [name, value]:
+        if isinstance(item, str):
+            if "\0" in item or any("\ud800" <= character <= "\udfff" for character in item):
+                yield f"{_shown(name)} has a NUL or half a character"
+        elif isinstance(item, float) and not math.isfinite(item):
+            yield f"{_shown(name)} is not a finite number"
+        elif not isinstance(item, int | float) and (item is not None or isinstance(value, list)):
+            yield f"{_shown(name)} is not text, a number, true, false, or a list of these"
+
+
+def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
+    texts = (decoded(number, raw) for number, raw in numbered(stream))
+    for header in texts:
+        if header.strip():
+            break
+        rows.blank += 1
+    else:
+        return
+    # Only the header decides: prompts are full of commas, names of columns have none.
+    delimiter = max(",;\t", key=header.count)
+    records = _records(chain([header], texts), delimiter, rows.blank)
+    names = _column_names(*next(records))
+    for line, cells in records:
+        if not any(map(str.strip, cells)):
+            rows.blank += 1
+        elif len(cells) != len(names):
+            rows.problem(line, f"{len(cells)} cells, but the header has {len(names)}")
+        elif any(cell[0].isspace() and cell.lstrip().startswith('"') for cell in cells if cell):
+            # CSV takes such a quote as text and cuts at the commas behind it.
+            rows.problem(line, "a space before an opening quote")
+        else:
+            yield Row(line, {name: cell for name, cell in zip(names, cells, strict=True) if cell.strip()})
+
+
+def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
+    """The records, each with the line on which it begins. After a slip of quotes there is no telling what is a row."""
+    reader = csv.reader(texts, delimiter=delimiter, strict=True)
+    while True:
+        line = lines_before + reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            reason = str(error).partition(" - ")[0]  # the rest is advice to programmers
+            raise UnreadableError(line, f"not CSV: {clean(reason, 120)}") from None
+        yield line, cells
+
+
+def _column_names(line: int, cells: list[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    for name in names:
+        if not _COLUMN.fullmatch(name):  # most likely a row: a forgotten header would cost the first one
+            raise UnreadableError(line, f"{_shown(name)} is no name of a column; the first line names the columns")
+        if names.count(name) > 1:
+            raise UnreadableError(line, f"two columns are called {_shown(name)}")
+    return names
+
+
+def _toml_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
+    raw = stream.read(TOML_LIMIT + 1)
+    if len(raw) > TOML_LIMIT:
+        raise UnreadableError(1, f"longer than {TOML_LIMIT // 1024**2} MiB; JSON lines can be of any length")
+    text = decoded(1, without_bom(raw))
+    document = _toml(text)
+    tables = document.pop("row", None) or document.pop("rows", [])
+    if document:
+        raise UnreadableError(1, f"{_shown(next(iter(document)))} does not belong here; rows begin with [[row]]")
+    lines = _table_lines(text)
+    if not isinstance(tables, list) or len(lines) != len(tables):
+        raise UnreadableError(1, "write each row as a table that begins with [[row]]")
+    for line, table in zip(lines, tables, strict=True):
+        yield from _row(rows, line, table)
+
+
+def _toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = re.search(r" \(at line (\d+), column \d+\)", str(error))
+        what = str(error).replace(place.group(), "") if place else str(error)
+        line = int(place.group(1)) if place else text.count("\n") + 1
+        raise UnreadableError(line, f"not TOML: {clean(what, 120)}") from None
+
+
+def _table_lines(text: str) -> list[int]:
+    """The lines on which the rows begin, which tomllib does not tell.
+
+    A `[[row]]` inside of a text of several lines is none: what stands before it is then not TOML by itself.
+    """
+    lines: list[int] = []
+    start = seen = 0
+    line = 1
+    for match in _ROW_TABLE.finditer(text):
+        line, seen = line + text.count("\n", seen, match.start()), match.start()
+        try:
+            tomllib.loads(text[start : match.start()])
+        except tomllib.TOMLDecodeError:
+            continue
+        lines.append(line)
+        start = match.start()
+    return lines
+
+
+def _shown(name: str) -> str:
+    return repr(clean(name, 40))

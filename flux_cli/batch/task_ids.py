@@ -1,0 +1,101 @@
+"""Task ids as they come: from the command line, and from a pipe whose other end is still at work."""
+
+import asyncio
+import json
+import select
+from collections.abc import AsyncIterator, Sequence
+from typing import BinaryIO, TextIO
+
+from ..errors import UsageError
+from ..json_value import text_at
+from ..piapi.task import is_task_id
+from ..system.signals import DetachedExecutor
+from ..text import clean
+
+CHUNK = LINE_LIMIT = 64 * 1024
+"""Bytes that are read at once, and those of a line that are kept: an id is short, one of our JSON objects longer."""
+
+
+def read_ids(words: Sequence[str], stdin: TextIO) -> AsyncIterator[str | UsageError]:
+    """Ids of tasks or entries: those named in `words`, then, when `-` is among them, those on stdin, one a line.
+
+    What is no id on stdin comes as an error, and does not end it: whoever writes there may be in the midst of buying.
+    So does an error after the last one when there were none at all. Raises UsageError for a word that is none.
+    """
+    named = dict.fromkeys(found for word in words if word != "-" and (found := id_in(word)))
+    piped = "-" in words
+    if piped and stdin.isatty():
+        raise UsageError("- reads task ids from stdin, and stdin is a terminal", hint="pipe them in, or name them")
+    return _named_then_piped(list(named), stdin if piped else None)
+
+
+async def _named_then_piped(named: Sequence[str], stdin: TextIO | None) -> AsyncIterator[str | UsageError]:
+    came = False
+    for found in named:
+        came = True
+        yield found
+    if stdin:
+        async for item in _piped(stdin):
+            came = True
+            yield item
+    if not came:
+        yield UsageError("no task ids came")
+
+
+async def _piped(stdin: TextIO) -> AsyncIterator[str | UsageError]:
+    number = 0
+    try:
+        async for line in _lines(stdin.buffer):
+            number += 1
+            try:
+                if found := id_in(line.decode("utf-8-sig", "replace")):
+                    yield found
+            except UsageError as error:
+                yield UsageError(f"stdin, line {number}: {error.message}", money="")
+    except OSError as error:
+        yield UsageError(f"cannot read stdin: {error.strerror}", money="")
+
+
+def id_in(text: str) -> str:
+    """The id in a line, alone or in a JSON object of `--json`; empty for a blank line or an object about no task.
+
+    Raises UsageError for anything else.
+    """
+    found = text.strip()
+    if found.startswith("{"):
+        found = _id_in_json(found)
+    if found and not is_task_id(found):
+        raise UsageError(f"{clean(found, 60)!r} is not a task id")
+    return found
+
+
+def _id_in_json(text: str) -> str:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    # Without a task there is still an entry, which tells why: it was refused, or its answer was lost.
+    return text_at(content, "task_id") or text_at(content, "entry") or ("" if "schema" in content else text)
+
+
+async def _lines(stream: BinaryIO) -> AsyncIterator[bytes]:
+    """The lines of a stream as they come, without their ends. A line beyond all measure is cut."""
+    rest = b""
+    while chunk := await asyncio.get_running_loop().run_in_executor(DetachedExecutor(), _read, stream):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+        rest = rest[:LINE_LIMIT]
+    if rest:
+        yield rest
+
+
+def _read(stream: BinaryIO) -> bytes:
+    """What is there, as soon as there is something; nothing at the end.
+
+    Read past the buffer: a thread that sits in it holds its lock, and Python would abort when it ends meanwhile.
+    """
+    raw = getattr(stream, "raw", stream)
+    while (chunk := raw.read(CHUNK)) is None:  # a parent has left its end non-blocking
+        select.select([raw], [], [])
+    return bytes(chunk)

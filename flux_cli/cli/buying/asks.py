@@ -1,0 +1,136 @@
+"""What one row of a source asks for: its words, and how its tasks are made, named and known.
+
+A line of a prompt file has only words; a row of a batch file is a command line of its own, whose defaults are the
+options of the command that reads it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import PurePath
+from typing import Any
+
+from ...batch.rows import Row, Value
+from ...errors import UsageError
+from ...frozen import frozen
+from ...text import clean, with_guess
+from ..context import Session
+from ..options.columns import columns, filled
+from ..options.common import CommonOptions
+from ..options.options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+from ..options.request_options import Given, SizeOptions, TaskOptions
+from .making import KINDS, Kind, Maker
+
+OF_A_ROW = ("output", "no-metadata")
+"""Options about saving that a row may have; where pictures go is a matter of the whole command."""
+OF_THE_COMMAND = (CommonOptions, SaveOptions, WaitOptions, SubmitOptions, ManyOptions)
+SECRET = "webhook-secret-file"  # noqa: S105 - the name of an option
+"""One secret for all: it is read when a request is sent, and kept nowhere."""
+
+
+@frozen
+class Ask:
+    """What one row asks for; several tasks when its prompt or its numbers are a sweep.
+
+    variables: the values of `{name}` in the prompt.
+    id: what the row calls itself.
+    """
+
+    prompt: str
+    make: Maker
+    task: TaskOptions
+    save: SaveOptions
+    variables: Mapping[str, Sequence[str]]
+    id: str | None = None
+
+
+def ask_words(
+    make: Maker, task: TaskOptions, save: SaveOptions, variables: Mapping[str, Sequence[str]]
+) -> Callable[[Row], Ask]:
+    """Asks for the prompts of a source, all made in one way."""
+    return lambda row: Ask(str(row.fields["prompt"]), make, task, save, variables)
+
+
+def ask_rows(session: Session, given: Given, save: SaveOptions) -> Callable[[Row], Ask]:
+    """Asks for the rows of a batch file. `given` and `save` hold for those that do not say otherwise."""
+
+    def ask(row: Row) -> Ask:
+        values = {name.replace("_", "-").casefold(): value for name, value in row.fields.items()}
+        op = _word("op", values.pop("op", "gen"))
+        name = values.pop("id", None)
+        kind = KINDS.get(op)
+        if kind is None:
+            raise UsageError(f"no op is called {clean(op, 40)!r}; there are {', '.join(KINDS)}")
+        problems = list(_unknown(kind, values))
+        own = _own(kind, values, problems)
+        # The size that the command gives is for the rows whose pictures can have one.
+        fitting = given if own is None or kind.sized(own) else replace(given, shape=SizeOptions())
+        groups = _groups(kind, fitting, values, problems)
+        own_save = replace(save, **filled(SaveOptions, _only(values, OF_A_ROW), problems))
+        _check_output(values, own_save, problems)
+        if problems or own is None:
+            raise UsageError.of(problems)
+        prompt = own.prompt if own.prompt is not None else kind.prompt
+        if prompt is None:
+            raise UsageError("a prompt is missing")
+        make = kind.make(session, own, groups)
+        return Ask(prompt, make, groups.task, own_save, {}, None if name is None else _word("id", name))
+
+    return ask
+
+
+def _own(kind: Kind, values: Mapping[str, Value], problems: list[str]) -> Any:
+    found = filled(kind.arguments, values, problems)
+    needed = {field.name for field in fields(kind.arguments)} - set(found)
+    try:
+        return kind.arguments(**found)
+    except TypeError:  # a field without a default
+        problems += [f"an {name} is missing" for name in ("image",) if name in needed]
+        return None
+
+
+def _groups(kind: Kind, given: Given, values: Mapping[str, Value], problems: list[str]) -> Given:
+    """The options that the command gave, and in front of them those of the row."""
+    # A model for all rows is for those that it can do, as the setting is.
+    given = replace(given, task=replace(given.task, model=None))
+    changed: dict[str, Any] = {}
+    for name in kind.groups:
+        group = getattr(given, name)
+        found = filled(type(group), values, problems)
+        # A size of the row's own stands in for whatever says the size of the others.
+        changed[name] = SizeOptions(**found) if name == "shape" and found else replace(group, **found)
+    return Given(**changed)
+
+
+def _unknown(kind: Kind, values: Mapping[str, Value]) -> Sequence[str]:
+    """What is wrong with the names of a row's values."""
+    known = [*columns(kind.arguments), *OF_A_ROW]
+    known += [name for group in kind.groups for name in columns(type(getattr(Given(), group))) if name != SECRET]
+    of_the_command = {name for group in OF_THE_COMMAND for name in columns(group)} | {SECRET}
+    problems = []
+    for name in values:
+        if name in known:
+            continue
+        if name in of_the_command:
+            problems.append(f"{name} is an option of the command, not of a row")
+            continue
+        problem = f"no option of this op is called {clean(name, 40)!r}"
+        problems.append(with_guess(problem, name, [*known, "op", "id"]))
+    return problems
+
+
+def _check_output(values: Mapping[str, Value], save: SaveOptions, problems: list[str]) -> None:
+    if "output" not in values or save.output is None:
+        return
+    path = PurePath(save.output)
+    if save.output == "-" or path.is_absolute() or ".." in path.parts:
+        problems.append(f"output {clean(save.output, 80)!r} is not a name inside the output folder")
+
+
+def _word(name: str, value: Value) -> str:
+    if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
+        return str(value).strip()
+    raise UsageError(f"{name} is not a word")
+
+
+def _only(values: Mapping[str, Value], names: Sequence[str]) -> dict[str, Value]:
+    return {name: value for name, value in values.items() if name in names}

@@ -1,0 +1,126 @@
+"""`flux gallery`: the pictures of a folder, or of a batch, in one page, or on one contact sheet."""
+
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from ...errors import DiskError, ExitCode, UsageError
+from ...frozen import frozen
+from ...gallery.contact_sheet import FORMATS, write_sheet
+from ...gallery.exhibits import Exhibit, exhibits_of, total_cost
+from ...gallery.grids import Grid, grid_of
+from ...gallery.page import Page
+from ...json_value import JsonObject, object_at, strings_in
+from ...system.atomic_files import replacing
+from ...text import clean, counted
+from ..buying.inputs import local_path
+from ..context import Session
+from ..output.output import Mode, shown
+from ..output.viewer import look
+from .money import moment_of
+
+PAGE = "gallery.html"
+PAGES = (".html", ".htm")
+
+
+@frozen
+class Choice:
+    """Which pictures. folder: None for the one where pictures go. batch: a report; its pictures alone, in any folder.
+
+    since: a day, or a duration before now; only what is newer.
+    """
+
+    folder: Path | None = None
+    batch: Path | None = None
+    since: str | None = None
+
+
+def show_gallery(
+    session: Session, choice: Choice, output: Path | None, sheet: Path | None, *, overwrite: bool
+) -> ExitCode:
+    """Write a page, or a contact sheet, of the pictures chosen. Raises UsageError, DiskError."""
+    if output and sheet:
+        raise UsageError("give only one of -o, --sheet", money="")
+    if choice.batch and choice.folder:
+        raise UsageError("give only one of DIR, --batch", money="")
+    report = _absolute(choice.batch) if choice.batch else None
+    place = report.parent if report else _absolute(choice.folder) if choice.folder else session.folder
+    target = _target(_absolute(sheet or output or place / PAGE), FORMATS if sheet else PAGES, overwrite=overwrite)
+    if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # no path leads from one to the other
+        raise UsageError("the page must be on the drive of the pictures", money="")
+    since = moment_of(choice.since) if choice.since else 0.0
+    exhibits = _of_report(report, since) if report else _of_folder(place, since, target)
+    grid = grid_of(exhibits)
+    broken: list[str] = []
+    try:
+        with replacing(target) as file:
+            if sheet:
+                write_sheet(file, target.suffix.lower(), exhibits, grid, broken.append)
+            else:
+                Page(target.parent, broken.append).write(file, place.name or str(place), exhibits, grid)
+    except OSError as error:
+        raise DiskError(f"cannot write {shown(target)}: {error.strerror or error}") from error
+    for problem in broken:
+        session.output.warn(clean(problem))
+    _tell(session, target, exhibits, grid)
+    return ExitCode.OK
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(local_path(str(path))))
+
+
+def _target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path:
+    if target.suffix.lower() not in suffixes:  # also so that a page never takes the place of a picture
+        hint = "a page is written with -o, a contact sheet with --sheet"
+        raise UsageError(f"{clean(target.name, 80)} does not end in {' or '.join(suffixes)}", hint=hint, money="")
+    if target.is_dir():
+        raise UsageError(f"{shown(target)} is a folder: name a file in it", money="")
+    if os.path.lexists(target) and not overwrite:
+        hint = "replace it with --overwrite, or give another name"
+        raise DiskError(f"{shown(target)} exists", hint=hint, code="exists")
+    return target
+
+
+def _of_folder(place: Path, since: float, target: Path) -> list[Exhibit]:
+    if not place.is_dir():
+        raise UsageError(f"no such folder: {clean(shown(place), 120)}", money="")
+    try:
+        return _some(exhibits_of((path for path in place.iterdir() if path != target), since), since, place)
+    except OSError as error:
+        raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
+
+
+def _of_report(report: Path, since: float) -> list[Exhibit]:
+    """The pictures that a report in JSON names, and that are still there."""
+    try:
+        rows = object_at(json.loads(report.read_bytes())).get("rows")
+        if not isinstance(rows, list):
+            raise ValueError
+        names = [name for row in rows for name in strings_in(object_at(row).get("files"))]
+        return _some(exhibits_of(map(Path, names), since), since, report)
+    except OSError as error:
+        raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
+    except (ValueError, RecursionError):
+        hint = "write one with: flux batch FILE --report FILE.json"
+        raise UsageError(f"{clean(shown(report), 120)} is no report in JSON", hint=hint, money="") from None
+
+
+def _some(exhibits: list[Exhibit], since: float, place: Path) -> list[Exhibit]:
+    if not exhibits:
+        newer = " of that time" if since else ""
+        raise UsageError(f"there is no picture{newer} in {clean(shown(place), 120)}", money="")
+    return exhibits
+
+
+def _tell(session: Session, target: Path, exhibits: list[Exhibit], grid: Grid | None) -> None:
+    axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
+    if session.output.mode is Mode.JSON:
+        about: JsonObject = {"file": str(target), "pictures": len(exhibits), "axes": list(axes)}
+        session.output.record("gallery", {**about, "cost_usd": str(total_cost(exhibits))})
+    else:
+        session.output.path(shown(target))
+        by = " by ".join(axes) or "time"
+        session.output.note(f"{counted(len(exhibits), 'picture')}, by {by}")
+    look(session.output, [target])

@@ -1,0 +1,65 @@
+"""The journal, listed."""
+
+import time
+from datetime import datetime
+
+from ...errors import ExitCode, UsageError
+from ...journal.entries import Entry, State
+from ...json_value import JsonObject
+from ...text import clean, counted, suggestion, usd
+from ..context import Session
+from ..output.output import Mode, shown
+from ..output.render import entry_json
+from .expiry import expiring
+
+
+def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
+    """The newest entries, a line each."""
+    if state is not None and state not in [known.value for known in State]:
+        raise UsageError(f"no state is called {clean(state, 40)!r}", hint=suggestion(state, State))
+    session.journal.settle_dead()
+    states = (State(state),) if state else ()
+    profile = session.settings.profile
+    entries = session.journal.entries(states=states, profile=profile, newest_first=True, limit=limit)
+    for entry in entries:
+        if session.output.mode is Mode.JSON:
+            session.output.record("entry", _history_json(entry))
+        elif session.output.mode is Mode.QUIET:
+            session.output.result(entry.id)
+        else:
+            session.output.row(_history_line(entry), 10)
+    if not entries:
+        session.output.note("no entries")
+    _warn_of_unknowns(session)
+    if going := expiring(session, time.time()):
+        session.output.note(f"{going}; fetch them, at no cost, with: flux resume --expiring")
+    return ExitCode.OK
+
+
+def _warn_of_unknowns(session: Session) -> None:
+    unknown = session.journal.entries(states=(State.UNKNOWN,), profile=session.settings.profile)
+    if unknown:
+        risk = sum(entry.price for entry in unknown if entry.price is not None)
+        number = counted(len(unknown), "submission")
+        risked = f"at most {usd(risk)} was charged" if risk else "they may have been charged"
+        session.output.note(f"{number} with a lost answer: {risked}; see what to do: flux settle {unknown[-1].id}")
+
+
+def _history_json(entry: Entry) -> JsonObject:
+    problem: JsonObject | None = None
+    if entry.problem:
+        code, message = entry.problem.code, entry.problem.message
+        problem = {"code": code, "message": message, "exit_code": entry.problem.exit_code}
+    created = datetime.fromtimestamp(entry.created).astimezone().isoformat(timespec="seconds")
+    stored: JsonObject = {
+        name: getattr(entry, name) for name in ("service", "profile", "evidence", "seen_id", "replaces")
+    }
+    return {**entry_json(entry), "created_at": created, **stored, "error": problem}
+
+
+def _history_line(entry: Entry) -> str:
+    when = datetime.fromtimestamp(entry.created).strftime("%Y-%m-%d %H:%M")
+    cost = usd(entry.price) if entry.price is not None else "-"
+    what = ", ".join(shown(file.path) for file in entry.files) or (entry.task_id if entry.request else "") or ""
+    label = clean(entry.label, 50)
+    return f"{entry.id}  {when}  {entry.state:<9}  {cost:>7}  {label}" + (f"  {what}" if what else "")

@@ -1,0 +1,119 @@
+"""Commands that set flux up: the key, the configuration, the shell."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...errors import ExitCode, UsageError
+from ...text import clean, suggestion
+from ..context import Session
+from ..fast_path import SCRIPTS, script
+
+Name = Annotated[str, typer.Argument(metavar="SETTING", help="The setting; see: flux config list", show_default=False)]
+NewValue = Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; empty removes it.", show_default=False)]
+Shell = Annotated[
+    str, typer.Argument(metavar="bash|zsh|fish|powershell", help="The shell that is to complete.", show_default=False)
+]
+NoCheck = Annotated[bool, typer.Option("--no-check", help="Store the key without asking the service about it.")]
+
+Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the service.")]
+Fix = Annotated[bool, typer.Option("--fix", help="Mend what can be mended; each thing is said before.")]
+Bundle = Annotated[
+    Path | None,
+    typer.Option("--bundle", metavar="FILE", help="Write a zip for a bug report, without keys and prompts."),
+]
+WithPrompts = Annotated[bool, typer.Option("--with-prompts", help="The bundle may show prompts and answers.")]
+
+
+def login(session: Session, no_check: NoCheck = False) -> ExitCode:
+    """Store an API key, once the service has accepted it.
+
+    It is asked for without being shown, or read from a pipe.
+
+    flux login
+
+    pass show piapi | flux login --profile work
+    """
+    from ..calls.profiles import store_key
+
+    return store_key(session, check=not no_check)
+
+
+def logout(session: Session) -> ExitCode:
+    """Remove the stored API key of a profile."""
+    from ..calls.profiles import remove_key
+
+    return remove_key(session)
+
+
+def config_list(session: Session) -> ExitCode:
+    """Show every setting, its value, and where the value came from."""
+    from ..calls.profiles import list_settings
+
+    return list_settings(session)
+
+
+def config_get(session: Session, name: Name) -> ExitCode:
+    """Print the value of a setting; nothing when it is unset."""
+    from ..calls.profiles import show_setting
+
+    return show_setting(session, name)
+
+
+def config_set(session: Session, name: Name, value: NewValue) -> ExitCode:
+    """Set a setting in the config file.
+
+    flux config set plan creator
+    """
+    from ..calls.profiles import store_setting
+
+    return store_setting(session, name, value)
+
+
+def config_path(session: Session) -> ExitCode:
+    """Print where the config file is."""
+    from ..calls.profiles import show_path
+
+    return show_path(session)
+
+
+def doctor(
+    session: Session,
+    offline: Offline = False,
+    fix: Fix = False,
+    bundle: Bundle = None,
+    with_prompts: WithPrompts = False,
+) -> ExitCode:
+    """Check key, service, journal and pictures; say what to type.
+
+    A line a check: ok, warning or problem. The exit code is that of the first problem, 0 when there is none.
+
+    flux doctor --fix
+
+    flux doctor --offline --json
+
+    flux doctor --bundle report.zip
+    """
+    from ..doctor.doctor import examine_all
+
+    return examine_all(session, offline=offline, fix=fix, bundle=bundle, with_prompts=with_prompts)
+
+
+def completions(session: Session, shell: Shell) -> ExitCode:
+    """Print the completion script of a shell.
+
+    It goes into ~/.bashrc, ~/.zshrc (after compinit), ~/.config/fish/config.fish or $PROFILE.
+
+    eval "$(flux completions bash)"
+
+    eval "$(flux completions zsh)"
+
+    flux completions fish | source
+
+    flux completions powershell | Out-String | Invoke-Expression
+    """
+    if shell not in SCRIPTS:
+        raise UsageError(f"no completion for {clean(shell, 40)!r}", hint=suggestion(shell, SCRIPTS))
+    session.output.lines(script(shell).decode().rstrip("\n"))
+    return ExitCode.OK

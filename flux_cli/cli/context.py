@@ -1,0 +1,306 @@
+"""What one invocation needs, each thing made when it is first asked for.
+
+Heavy imports (httpx, asyncio, sqlite3, Pillow) wait inside the methods that need them.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+from ..config.paths import Paths
+from ..config.resolve import Settings, checked_key, permissions_warning, read_file, resolve
+from ..config.urls import is_local
+from ..errors import ConfigError, UsageError
+from ..json_value import JsonObject, object_at
+from .options.common import CommonOptions
+from .output.output import Mode, Output
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    import httpx
+
+    from ..config.catalog import Catalog
+    from ..engine.slots import Slots
+    from ..images.load import LocalPictures
+    from ..journal.budgets import Allowance, Budget
+    from ..journal.entries import Entry, State
+    from ..journal.journal import Journal
+    from ..operations.request import TaskRequest
+    from ..piapi.client import Account, PiAPIClient
+    from ..piapi.image_download import Downloader
+
+SANDBOX_URL = "http://sandbox.localhost/api/v1"
+SANDBOX_KEY = "sandbox"
+SANDBOX_SPEED = 15.0
+"""The in-process sandbox works this many times faster than the documented durations: a second or two a task."""
+
+
+class Session:
+    """One invocation: its settings, its journal, its output. `given` are settings from the command's options."""
+
+    def __init__(
+        self,
+        common: CommonOptions,
+        given: Mapping[str, str | None],
+        *,
+        environ: Mapping[str, str] = os.environ,
+        stdin: TextIO | None = None,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+    ) -> None:
+        self.common, self.environ = common, environ
+        self._open = ExitStack()
+        self.stdin_read = False
+        self.begun = False  # tasks are under way, or were
+        self.passed: dict[str, str] = {}  # addresses that stand for local pictures, and their references
+        self._given = {**given, **common.settings()}
+        self.stdin = stdin or sys.stdin
+        mode = Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT
+        self.output = Output(stdout or sys.stdout, stderr or sys.stderr, mode=mode, verbose=common.verbose)
+        profile = f" --profile {common.profile}" if common.profile else ""
+        self.output.place = profile + (" --sandbox" if common.sandbox else "")
+        for name in ("PIAPI_API_KEY", "FLUX_WEBHOOK_SECRET"):
+            self.output.secrets.add(environ.get(name, "").strip())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    # --- settings --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def home(self) -> Paths:
+        """The user's folders, whether or not the sandbox is used."""
+        return Paths.find(self.environ)
+
+    @cached_property
+    def paths(self) -> Paths:
+        """The folders for this invocation: the sandbox has its own journal."""
+        return self.home.sandbox if self.sandbox else self.home
+
+    @cached_property
+    def config_file(self) -> JsonObject:
+        """The config file's content. A file that others can read draws a warning."""
+        content = read_file(self.home.config_file)
+        if content and (warning := permissions_warning(self.home.config_file)):
+            self.output.warn(warning)
+        return content
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Every setting, resolved."""
+        settings = resolve(self.config_file, self.environ, self._given, path=self.home.config_file)
+        self.output.secrets.add((settings.key or "").strip())
+        return settings
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the built-in service is used."""
+        return self.settings.flag("sandbox")
+
+    @cached_property
+    def catalog(self) -> "Catalog":
+        """Models, prices, limits, presets."""
+        from ..config.catalog import Catalog, prices_in
+
+        return Catalog(prices_in(self.config_file))
+
+    @property
+    def service(self) -> str:
+        """The base URL of the service that this invocation talks to."""
+        return SANDBOX_URL if self.sandbox else self.settings.text("base_url")
+
+    @property
+    def upload_service(self) -> str:
+        """The origin of the upload service that belongs to the service."""
+        return SANDBOX_URL.removesuffix("/api/v1") if self.sandbox else self.settings.text("upload_url")
+
+    @cached_property
+    def key(self) -> str:
+        """The key. Raises ConfigError that names the places that were looked in."""
+        if self.sandbox:
+            return SANDBOX_KEY
+        if self.settings.key is None:
+            profiles = ", ".join(sorted(object_at(self.config_file, "profiles"))) or "none"
+            place = f"{self.home.config_file} [profiles.{self.settings.profile}] (profiles there: {profiles})"
+            raise ConfigError(
+                f"no PiAPI key: looked in PIAPI_API_KEY and {place}; nothing was sent",
+                hint="store one with: flux login; or try without one: add --sandbox",
+                code="no_key",
+            )
+        return checked_key(self.settings.key, self.settings.key_source)
+
+    @property
+    def scale(self) -> float:
+        """What multiplies expected durations and backoffs."""
+        scale = float(self.settings.text("time_scale"))
+        return scale / SANDBOX_SPEED if self.sandbox else scale
+
+    @property
+    def concurrency(self) -> int:
+        """How many tasks may be unfinished at once."""
+        if chosen := self.settings.get("concurrency"):
+            return int(chosen)
+        plan = "pro" if self.sandbox else self.settings.text("plan")
+        return self.catalog.concurrency(plan, self.settings.get("service_mode"))
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where pictures go, absolute."""
+        return Path(os.path.abspath(Path(self.settings.text("output_dir")).expanduser()))
+
+    def price(self, request: "TaskRequest") -> "Decimal":
+        """What the request is expected to cost, USD."""
+        return self.catalog.price(request)
+
+    @cached_property
+    def budgets(self) -> "tuple[Budget, ...]":
+        """What the profile may spend in a day and in a month. The sandbox costs nothing."""
+        from decimal import Decimal
+
+        from ..journal.budgets import PERIODS, Budget
+
+        limits = {period: self.settings.get(f"budget.{period}") for period in PERIODS if not self.sandbox}
+        return tuple(Budget(period, Decimal(limit)) for period, limit in limits.items() if limit is not None)
+
+    @property
+    def cache_seconds(self) -> float:
+        """For how long an identical request is not bought again."""
+        return float(self.settings.text("cache_hours")) * 3600
+
+    def allowances(self) -> "list[Allowance]":
+        """What is left of each budget now."""
+        if not self.budgets:
+            return []
+        return self.journal.allowances(self.budgets, time.time(), service=self.service, profile=self.settings.profile)
+
+    def confirmed(self, question: str) -> bool:
+        """Ask a person on a terminal; a script is never asked, and has said nothing."""
+        if self.stdin_read or not self.stdin.isatty():
+            return False
+        self.output.ask(f"{question} [y/N] ")
+        return self.stdin.readline().strip().casefold() in ("y", "yes")
+
+    @cached_property
+    def inputs(self) -> "LocalPictures":
+        """The local pictures of this invocation's requests, by reference."""
+        from ..images.load import LocalPictures
+
+        return LocalPictures()
+
+    # --- the wire --------------------------------------------------------------------------------------------
+
+    def body(self, request: "TaskRequest", addresses: Mapping[str, str]) -> JsonObject:
+        """The exact JSON that is sent for a request; `addresses` are those of its local pictures, by reference."""
+        from ..piapi.requests import Writer, create_body
+
+        secret = self.webhook_secret() if request.webhook else None
+        writer = Writer(self.settings.text("dialect"), addresses)
+        return create_body(request, writer=writer, webhook_secret=secret, debug=self.common.debug)
+
+    def webhook_secret(self) -> str | None:
+        """What PiAPI sends along to the webhook; None when it is unset. Raises UsageError."""
+        secret = self.environ.get("FLUX_WEBHOOK_SECRET")
+        if path := self.settings.get("webhook_secret_file"):
+            try:
+                secret = Path(path).expanduser().read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"cannot read the webhook secret from {path}: {error}") from error
+        secret = secret.rstrip("\r\n") if secret else None
+        if secret:
+            self.output.secrets.add(secret)
+        return secret
+
+    @cached_property
+    def _transport(self) -> "httpx.AsyncBaseTransport | None":
+        if not self.sandbox:
+            return None
+        import httpx
+
+        from ..sandbox.app import Service, create_app
+        from ..sandbox.store import Store
+
+        store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
+        return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED)))
+
+    def client(self, key: str | None = None) -> "PiAPIClient":
+        """A client for the service, with the session's key or another."""
+        from ..piapi.client import PiAPIClient
+        from ..piapi.http_errors import environment_settings
+
+        trace = self.output.debug if self.common.debug else None
+        used = key or self.key
+        with environment_settings():
+            return PiAPIClient(self.service, used, secrets=self.output.secrets, transport=self._transport, trace=trace)
+
+    async def account(self, key: str | None = None) -> "Account":
+        """What the service says of the account of the session's key, or of another."""
+        async with self.client(key) as client:
+            return await client.account()
+
+    def downloader(self) -> "Downloader":
+        """A downloader for the service's pictures."""
+        from ..piapi.http_errors import environment_settings
+        from ..piapi.image_download import Downloader
+
+        trace = self.output.debug if self.common.debug else None
+        private = is_local(self.service)
+        with environment_settings():
+            return Downloader(private=private, transport=self._transport, trace=trace)
+
+    # --- memory ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def journal(self) -> "Journal":
+        """The journal, opened (and made, the first time)."""
+        from ..journal.journal import Journal
+
+        return self._open.enter_context(closing(Journal(self.paths.journal, self.paths.locks)))
+
+    @property
+    def slots(self) -> "Slots":
+        """The limit on tasks at once, shared by all processes that use the same service and profile."""
+        import hashlib
+
+        from ..engine.slots import Slots
+
+        account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
+        return Slots(self.paths.slots / account, self.concurrency, warn=self.output.warn)
+
+    def entries(self, *states: "State", task_id: str | None = None) -> "list[Entry]":
+        """The journal's entries of this service and profile that are in one of `states`, or of one task."""
+        profile = self.settings.profile
+        return self.journal.entries(states=states, service=self.service, profile=profile, task_id=task_id)
+
+    def find(self, word: str) -> "Entry | None":
+        """The newest entry of this service and profile with this id or this task id."""
+        return self.journal.find(word, service=self.service, profile=self.settings.profile)
+
+    def find_row(self, row: str) -> "Entry | None":
+        """The newest entry of this service and profile that a batch made for a row."""
+        return self.journal.find_row(row, service=self.service, profile=self.settings.profile)
+
+    def twin(self, request: "TaskRequest") -> "Entry | None":
+        """The newest entry of this service and profile with this very request, while that counts as the same."""
+        since = time.time() - self.cache_seconds
+        return self.journal.twin(request, service=self.service, profile=self.settings.profile, since=since)
+
+    def seed_of(self, request: "TaskRequest") -> int | None:
+        """The seed of the newest one that is identical but for its seed, while that counts as the same."""
+        since = time.time() - self.cache_seconds
+        return self.journal.seed_of(request, service=self.service, profile=self.settings.profile, since=since)
+
+    def last_saved(self) -> "Entry | None":
+        """The newest entry of this service and profile whose pictures are on disk."""
+        return self.journal.last_saved(service=self.service, profile=self.settings.profile)

@@ -1,0 +1,59 @@
+"""Everything that is written from the program and kept: help, completion scripts, the manual, docs/cli.md.
+
+`python -m flux_cli.cli.docs` writes all of it anew; a test compares.
+"""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+
+from typer.main import get_group
+
+from ..fast_path import SCRIPTS
+from ..main import build, main
+from . import bash, fish, markdown, powershell, roff, tree, zsh
+
+ROOT = Path(__file__).parents[3]
+FOLDERS = ("flux_cli/help", "completions", "docs/man")
+"""They hold nothing else."""
+SHELLS = {"bash": bash, "zsh": zsh, "fish": fish, "powershell": powershell}
+
+
+def written() -> dict[str, str]:
+    """The text of each file, by its place in the repository."""
+    os.environ["COLUMNS"] = "80"
+    program = tree.read(get_group(build()))
+    return {
+        **{f"flux_cli/help/{command.line}.txt": _help(command) for command in program.walk()},
+        **{f"completions/{name}": SHELLS[shell].script(program) for shell, name in SCRIPTS.items()},
+        **{f"docs/man/{name}": text for name, text in roff.manual(program).items()},
+        "docs/cli.md": markdown.reference(program),
+    }
+
+
+def kept() -> dict[str, str]:
+    """The same, as it is in the repository now."""
+    paths = [path for folder in FOLDERS for path in (ROOT / folder).glob("*")] + [ROOT / "docs/cli.md"]
+    return {path.relative_to(ROOT).as_posix(): path.read_text("ascii") for path in paths if path.is_file()}
+
+
+def _help(command: tree.Command) -> str:
+    """As it stands at 80 columns."""
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        main([*command.name.split(), "--help"])
+    return text.getvalue()
+
+
+def write() -> None:
+    """Write every file, and remove those of commands that are no more."""
+    new = written()
+    for name in kept().keys() - new.keys():
+        (ROOT / name).unlink()
+    for name, text in new.items():
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(text, encoding="ascii")
+
+
+if __name__ == "__main__":
+    write()

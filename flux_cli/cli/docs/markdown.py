@@ -1,0 +1,54 @@
+"""The reference in Markdown: every command with its arguments, options and examples."""
+
+from ...config.variables import VARIABLES
+from ...errors import ExitCode
+from .tree import Command
+
+INTRODUCTION = """# The commands of flux
+
+Written from the program by `python -m flux_cli.cli.docs`. The same is told by `flux COMMAND --help`, by
+`man flux-COMMAND`, and as data by `flux --help --json`. [README.md](../README.md) shows how flux is used.
+"""
+
+
+def reference(program: Command) -> str:
+    """The whole of docs/cli.md."""
+    commands = [command for command in program.walk() if command is not program]
+    index = [(f"[`{command.line}`](#{command.line.replace(' ', '-')})", command.summary) for command in commands]
+    parts = [
+        INTRODUCTION,
+        _table(("command", "what it does"), index),
+        *(_section(command) for command in commands),
+        "## Environment\n",
+        _table(("variable", "what it sets"), [(_code(name), _text(about)) for name, about in VARIABLES.items()]),
+        "## Exit codes\n",
+        _table(("code", "meaning"), [(str(code.value), code.meaning) for code in ExitCode]),
+    ]
+    return "\n".join(parts)
+
+
+def _section(command: Command) -> str:
+    parts = [f"## {command.line}\n", _text(command.summary) + "\n", f"```text\n{command.usage}\n```\n"]
+    parts += [_text(paragraph) + "\n" for paragraph in command.about]
+    if command.examples:
+        parts.append("\n".join(["```sh", *command.examples, "```\n"]))
+    if command.arguments:
+        rows = [(_code(argument.usage), _text(argument.about)) for argument in command.arguments]
+        parts.append(_table(("argument", "meaning"), rows))
+    if not command.commands:
+        rows = [(_code(option.usage), _text(option.told)) for option in command.options]
+        parts.append(_table(("option", "meaning"), rows))
+    return "\n".join(parts)
+
+
+def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    return "".join(f"| {name} | {about} |\n" for name, about in [head, ("---", "---"), *rows])
+
+
+def _code(text: str) -> str:
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+def _text(text: str) -> str:
+    """Prose in which no character means anything to Markdown."""
+    return "".join(f"\\{character}" if character in "\\`*<|" else character for character in text)

@@ -1,0 +1,148 @@
+"""The commands as data, read once from the program that Typer builds: what every document is made from."""
+
+from collections.abc import Iterator
+
+from typer import Context
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from ...config.settings import BY_NAME
+from ...frozen import frozen
+from ..options.common import CommonOptions
+from ..options.options import SaveOptions, WaitOptions
+from ..options.request_options import TaskOptions
+
+SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group().settings()}
+"""Settings that have an option, which is called like them."""
+
+
+@frozen
+class Option:
+    """value: what help calls its value (`FILE`), None for a switch. variable: the environment's, when it has one."""
+
+    names: tuple[str, ...]
+    value: str | None
+    about: str
+    default: str | None
+    variable: str | None
+    repeatable: bool
+
+    @property
+    def usage(self) -> str:
+        """As help shows it: `-o, --output FILE`."""
+        return " ".join([", ".join(self.names), *([self.value] if self.value else [])])
+
+    @property
+    def told(self) -> str:
+        """What it is for, and what holds without it."""
+        known = self.default is None or f"[{self.default}]" in self.about
+        return self.about if known else f"{self.about} [{self.default}]"
+
+
+@frozen
+class Argument:
+    """What stands behind a command without a name: `value` is what help calls it."""
+
+    value: str
+    about: str
+    required: bool
+    repeatable: bool
+
+    @property
+    def usage(self) -> str:
+        """As a line of usage shows it: `IMG`, `[PROMPT]`, `ID...`."""
+        shown = f"{self.value}..." if self.repeatable else self.value
+        return shown if self.required else f"[{shown}]"
+
+
+@frozen
+class Command:
+    """One command. name: all its words (`config get`), empty for the program itself.
+
+    about: the paragraphs after the summary. examples: command lines. priced: whether `flux cost` takes it.
+    """
+
+    name: str
+    summary: str
+    about: tuple[str, ...]
+    examples: tuple[str, ...]
+    arguments: tuple[Argument, ...]
+    options: tuple[Option, ...]
+    commands: tuple["Command", ...]
+    priced: bool
+
+    @property
+    def line(self) -> str:
+        """As a user types it: `flux config get`."""
+        return f"flux {self.name}".strip()
+
+    @property
+    def word(self) -> str:
+        """Its last word: `get`."""
+        return self.name.rpartition(" ")[2]
+
+    @property
+    def usage(self) -> str:
+        """What may follow: `flux edit [OPTIONS] IMG [PROMPT]`."""
+        rest = ["COMMAND ..."] if self.commands else [argument.usage for argument in self.arguments]
+        return " ".join([self.line, "[OPTIONS]", *rest])
+
+    def walk(self) -> Iterator["Command"]:
+        """This command and all below it."""
+        yield self
+        for command in self.commands:
+            yield from command.walk()
+
+
+def shared(program: Command) -> dict[tuple[str, ...], list[Option]]:
+    """Every option once, below the names of all commands that take just this one."""
+    takers: dict[Option, list[str]] = {}
+    for command in program.walk():
+        for option in command.options:
+            takers.setdefault(option, []).append(command.name)
+    found: dict[tuple[str, ...], list[Option]] = {}
+    for option, names in takers.items():
+        found.setdefault(tuple(names), []).append(option)
+    return found
+
+
+def read(command: TyperCommand | TyperGroup, parent: Context | None = None) -> Command:
+    """The tree from `command` down."""
+    name = "flux" if parent is None else command.name
+    context = Context(command, info_name=name, parent=parent, **command.context_settings)
+    summary, *paragraphs = (_joined(text) for text in (command.help or "").split("\n\n"))
+    params = [param for param in command.get_params(context) if not getattr(param, "hidden", False)]
+    below = command.commands.values() if isinstance(command, TyperGroup) else ()
+    return Command(
+        name=context.command_path.partition(" ")[2],
+        summary=summary,
+        # Prose ends in a full stop; a command line does not.
+        about=tuple(text for text in paragraphs if text.endswith(".")),
+        examples=tuple(text for text in paragraphs if not text.endswith(".")),
+        arguments=tuple(_argument(param) for param in params if isinstance(param, TyperArgument)),
+        options=tuple(_option(param, context) for param in params if isinstance(param, TyperOption)),
+        commands=tuple(read(inner, context) for inner in below if isinstance(inner, TyperCommand | TyperGroup)),
+        priced=any(param.name == "price_only" for param in command.params),
+    )
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _argument(param: TyperArgument) -> Argument:
+    assert param.metavar is not None, f"{param.name} has no name for people"
+    value = param.metavar.strip("[]. ")
+    return Argument(value, about=param.help or "", required=param.required, repeatable=param.nargs == -1)
+
+
+def _option(param: TyperOption, context: Context) -> Option:
+    name = param.name or ""
+    default = BY_NAME[name].default if name in SETTERS & set(BY_NAME) else param.default
+    return Option(
+        names=tuple(sorted(param.opts, key=len)),
+        value=None if param.is_flag else param.make_metavar(context),
+        about=param.help or "",
+        default=None if default is None or param.is_flag else str(default),
+        variable=f"FLUX_{name.upper()}" if name in SETTERS else None,
+        repeatable=param.multiple,
+    )

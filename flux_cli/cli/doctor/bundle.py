@@ -1,0 +1,151 @@
+"""A file for a bug report: what is known of this installation, without keys, and without prompts unless asked."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from ...errors import DiskError, FluxError
+from ...journal.entries import Entry
+from ...journal.integrity import examine
+from ...journal.migrations import MIGRATIONS
+from ...json_value import Json, JsonObject, object_at, text_at
+from ...system.atomic_files import write_atomic
+from ...text import SHORTEST_SECRET, redact
+from ..context import Session
+from .checks import version_numbers
+from .finding import Finding
+
+NEWEST = 20
+PRIVATE_SETTINGS = ("webhook", "webhook_secret_file")
+"""Their values may hold a secret, or name one."""
+
+
+def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with_prompts: bool) -> None:
+    """Write the zip. Raises DiskError; and FluxError, with nothing written, when a secret is in it all the same."""
+    content: dict[str, Json] = {
+        "checks.json": [finding.as_json for finding in found],
+        "versions.json": dict(version_numbers()),
+        "config.json": _attempt(lambda: _config(session)),
+        "journal.json": _attempt(lambda: _journal(session)),
+        "entries.json": _attempt(lambda: _entries(session, with_prompts=with_prompts)),
+    }
+    secrets = _secrets(session)
+    hidden = [*secrets, *(value for value in _private(session) if len(value) >= SHORTEST_SECRET)]
+    texts = {name: _dumped(value, hidden) for name, value in content.items()}
+    for name, text in texts.items():
+        if any(
+            form in text for secret in secrets for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))
+        ):
+            raise FluxError(f"a secret would stand in {name} of the bundle; it was not written", code="secret")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, text in texts.items():
+            bundle.writestr(name, text)
+    try:
+        write_atomic(path, packed.getvalue())
+    except OSError as error:
+        raise DiskError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _attempt(section: Callable[[], JsonObject | list[Json]]) -> Json:
+    """A section, or why there is none: a bundle is asked for when something is broken."""
+    try:
+        return section()
+    except FluxError as error:
+        return {"error": error.message}
+
+
+def _config(session: Session) -> JsonObject:
+    settings = session.settings
+    values: JsonObject = {
+        name: {"value": "set" if name in PRIVATE_SETTINGS and value.text else value.text, "source": value.source}
+        for name, value in settings.values.items()
+    }
+    key: JsonObject = {"value": "set" if settings.key else None, "source": settings.key_source}
+    return {"profile": {"value": settings.profile, "source": settings.profile_source}, "api_key": key, **values}
+
+
+def _journal(session: Session) -> JsonObject:
+    state = examine(session.paths.journal)
+    if state is None:
+        return {"there": False}
+    return {
+        "there": True,
+        "schema": state.version,
+        "schema_of_program": len(MIGRATIONS),
+        "trouble": state.trouble,
+        "wal_bytes": state.wal_bytes,
+        "entries": dict(state.counts),
+    }
+
+
+def _entries(session: Session, *, with_prompts: bool) -> list[Json]:
+    if not session.paths.journal.exists():
+        return []
+    newest = session.journal.entries(newest_first=True, limit=NEWEST)
+    return [_entry(entry) | (_words(entry) if with_prompts else {}) for entry in newest]
+
+
+def _entry(entry: Entry) -> JsonObject:
+    """An entry in numbers and in words of our own: names of files, addresses and the service's words may tell much."""
+    request = entry.request
+    return {
+        "id": entry.id,
+        "state": str(entry.state),
+        "service": entry.service,
+        "task_id": entry.task_id,
+        "op": request.operation.name if request else None,
+        "model": request.model if request else None,
+        "price": str(entry.price) if entry.price is not None else None,
+        "problem": entry.problem.code if entry.problem else None,
+        "urls": len(entry.urls),
+        "files": len(entry.files),
+        **{name: getattr(entry, name) for name in ("created", "submitted", "accepted", "ended", "seconds")},
+    }
+
+
+def _words(entry: Entry) -> JsonObject:
+    """What was asked for, and what was answered."""
+    problem = entry.problem.message if entry.problem else None
+    prompt = entry.request.operation.prompt if entry.request else None
+    return {"prompt": prompt, "message": problem, "evidence": entry.evidence}
+
+
+def _secrets(session: Session) -> set[str]:
+    """Everything that must not be in the bundle: the keys of all profiles, not only of the one in use."""
+    found = set(session.output.secrets)
+    with suppress(FluxError):
+        profiles = object_at(session.config_file, "profiles")
+        found |= {text_at(profiles, name, "api_key") for name in profiles}
+        if file := session.settings.get("webhook_secret_file"):
+            with suppress(OSError, UnicodeError):
+                found.add(Path(file).expanduser().read_text("utf-8").strip())
+    return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
+
+
+def _private(session: Session) -> list[str]:
+    """Values of settings that are not told."""
+    with suppress(FluxError):
+        return [value for name in PRIVATE_SETTINGS if (value := session.settings.get(name))]
+    return []
+
+
+def _dumped(value: Json, hidden: Iterable[str]) -> str:
+    return json.dumps(_without(value, list(hidden)), indent=1)
+
+
+def _without(value: Json, hidden: list[str]) -> Json:
+    """A value with nothing of `hidden` in its texts, and the user's home folder as `~`."""
+    if isinstance(value, str):
+        home = str(Path.home())
+        text = redact(value, hidden)
+        return text.replace(home, "~") if len(home) > 1 else text
+    if isinstance(value, list):
+        return [_without(item, hidden) for item in value]
+    if isinstance(value, dict):
+        return {name: _without(item, hidden) for name, item in value.items()}
+    return value

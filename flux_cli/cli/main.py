@@ -1,0 +1,257 @@
+"""The command line: the one list of commands, and the only place where errors become words and exit codes."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .. import __version__
+from ..errors import ExitCode, FluxError, InterruptError, UsageError
+from .context import Session
+from .fast_path import TOUR
+from .options.common import CommonOptions, LookOptions
+from .options.expand import expand, groups_in
+from .output.github_actions import on_actions
+from .output.output import Mode, Output
+
+GROUPS: dict[str, dict[str, str]] = {
+    "Make pictures": {"gen": "create", "lora": "create", "controlnet": "create", "redux": "edit"},
+    "Change pictures": {"edit": "edit", "inpaint": "edit", "outpaint": "edit"},
+    "Make many": {"batch": "create"},
+    "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "settle": "tasks", "history": "tasks"},
+    "Look at results": {"show": "results", "again": "results", "gallery": "results"},
+    "Money": {"models": "choose", "cost": "choose", "balance": "choose"},
+    "Set up": {"login": "setup", "logout": "setup", "config": "config", "doctor": "setup", "completions": "setup"},
+    "Build on it": {"sandbox": "serve", "listen": "serve"},
+}
+"""What a user may want to do, and the commands for it, each with its module in `commands`."""
+CONFIG_COMMANDS = ("get", "set", "list", "path")
+COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
+PRICED = ("again", "batch", "gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
+"""Commands whose command lines `flux cost` prices."""
+MAIN_VARIABLES = ("PIAPI_API_KEY", "FLUX_PROFILE", "FLUX_HOME", "FLUX_MODEL", "FLUX_OUTPUT_DIR", "FLUX_SANDBOX")
+"""Those that help names."""
+
+
+class _Grouped(TyperGroup):
+    """Help with the commands under what a user wants to do, then the environment and the exit codes."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
+        width = max(map(len, self.commands))
+        for title, names in GROUPS.items():
+            rows = [(name.ljust(width), self.commands[name].get_short_help_str(60)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
+        from ..config.variables import VARIABLES
+
+        with formatter.section("Environment (all of it: man flux)"):
+            formatter.write_dl([(name, VARIABLES[name]) for name in MAIN_VARIABLES])
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(f"{code.value:>3}", code.meaning) for code in ExitCode])
+
+
+def build(named: str | None = None) -> typer.Typer:
+    """The program, with all its commands, or only with the one that is named: each of them costs time to build."""
+    app = typer.Typer(
+        name="flux",
+        cls=_Grouped,
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(flux)
+    for name, module in COMMANDS.items():
+        if named not in (None, name):
+            continue
+        if name == "config":
+            app.add_typer(_config(), name=name)
+        else:
+            app.command(name)(command(_function(module, name)))
+    return app
+
+
+def _config() -> typer.Typer:
+    config = typer.Typer(help="Show and change settings.", rich_markup_mode=None)
+    for name in CONFIG_COMMANDS:
+        config.command(name)(command(_function("setup", f"config_{name}")))
+    return config
+
+
+def _function(module: str, name: str) -> Callable[..., ExitCode]:
+    function: Callable[..., ExitCode] = getattr(import_module(f".commands.{module}", __package__), name)
+    return function
+
+
+def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
+    """A command as Typer takes it: groups of options flat, the session made, errors told."""
+    signature, gather = expand(function, CommonOptions)
+
+    def run_command(**values: Any) -> int:
+        gathered = gather(values)
+        common: CommonOptions = gathered.pop("CommonOptions")
+        given: dict[str, str | None] = {}
+        for group in groups_in(gathered.values()):
+            if hasattr(group, "settings"):
+                given |= group.settings()
+        with Session(common, given) as session, _summed_up(session.output):
+            if looks := next((group for group in groups_in(gathered.values()) if isinstance(group, LookOptions)), None):
+                _looks(session, looks)
+            try:
+                return function(session, **gathered)
+            except FluxError as error:
+                session.output.failure(error)
+                return error.exit_code
+            except KeyboardInterrupt:
+                # Here, for Typer would end it without a word.
+                failure = _interrupted(session)
+                session.output.failure(failure)
+                return failure.exit_code
+            except BrokenPipeError:
+                # Here, for Typer would turn it into exit code 1.
+                _silence_stdout()
+                return ExitCode.PIPE
+
+    run_command.__signature__ = signature  # type: ignore[attr-defined]  # inspect's documented hook
+    run_command.__annotations__ = {}
+    run_command.__doc__ = function.__doc__
+    return run_command
+
+
+def _summed_up(output: Output) -> AbstractContextManager[None]:
+    """While inside, a run on GitHub Actions is summed up for its page."""
+    if not on_actions(os.environ):
+        return nullcontext()
+    from .output.step_summary import step_summary  # nobody else waits for what comes with it
+
+    return step_summary(output, os.environ)
+
+
+def _looks(session: Session, looks: LookOptions) -> None:
+    session.output.previews, session.output.opens = looks.preview, looks.open
+    if looks.preview and session.output.mode is Mode.TEXT:
+        from .output.viewer import sixel_cell
+
+        session.output.cell = sixel_cell(session.output, session.environ)
+
+
+def _interrupted(session: Session) -> InterruptError:
+    if session.begun:  # and ended but for the last words, for until then a signal is heeded in order
+        return InterruptError("interrupted", signal_number=2, hint="see what is paid for: flux history")
+    return InterruptError("interrupted; nothing was sent", signal_number=2)
+
+
+def _priced(arguments: list[str]) -> list[str]:
+    """`flux cost gen ...` is `flux gen ...` that stops at the price: no option has to be written twice."""
+    words = (place for place, word in enumerate(arguments) if place and not word.startswith("-"))
+    place = next(words, 0)
+    if arguments[0] != "cost" or arguments[place] not in PRICED:
+        return arguments
+    return [arguments[place], "--price-only", *arguments[1:place], *arguments[place + 1 :]]
+
+
+def _named(arguments: list[str]) -> str | None:
+    """The command that a command line names, when that is its first word; None to be safe."""
+    return arguments[0] if arguments[0] in COMMANDS else None
+
+
+def _asked_as_data(arguments: list[str]) -> list[str] | None:
+    """The command whose help is asked for as data (`gen --help --json`), empty for the program, or None."""
+    words = [word for word in arguments if not word.startswith("-")]
+    if "--json" in arguments and {"-h", "--help"} & set(arguments) and (not words or words[0] in COMMANDS):
+        return words
+    return None
+
+
+def _tell_as_data(words: list[str], output: Output) -> ExitCode:
+    from typer.main import get_group
+
+    from .docs import data, tree
+
+    output.record("help", data.help_of(tree.read(get_group(build())), words))
+    return ExitCode.OK
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"flux {__version__}")
+        raise typer.Exit
+
+
+def _only_with_help(asked: bool) -> None:
+    if asked:
+        raise UsageError("--json stands behind the command, or beside --help", hint="such as: flux history --json")
+
+
+def flux(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", callback=_only_with_help, help="With --help, also a command's: all of it as data.")
+    ] = False,
+) -> None:
+    """Pictures from PiAPI's Flux service. They cost money; with --sandbox nothing does."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (without the program's name) and return its exit code."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: `flux ... >&-`
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
+    output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
+    if not arguments:
+        for line in TOUR.splitlines():
+            output.result(line)
+        return ExitCode.OK
+    arguments = _priced(arguments)
+    try:
+        if (words := _asked_as_data(arguments)) is not None:
+            return _tell_as_data(words, output)
+        app = build(_named(arguments))
+        return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
+    except FluxError as error:
+        failure = error
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else f"flux {_named(arguments) or ''}".strip()
+        failure = _usage_error(error, where)
+    except (typer.Abort, KeyboardInterrupt):
+        failure = InterruptError("interrupted", signal_number=2)
+    except (SystemExit, BrokenPipeError):  # the first is Typer's answer to a closed pipe while it prints help
+        return ExitCode.PIPE
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        failure = FluxError(
+            f"a bug in flux: {type(error).__name__}: {error}; the journal is intact",
+            hint="see what is paid for with: flux history; tell us what --debug prints",
+            code="bug",
+        )
+    output.failure(failure)
+    return failure.exit_code
+
+
+def _usage_error(error: typer.TyperException, where: str) -> UsageError:
+    """Typer's words in the style of ours: no capital at the start, no full stop at the end, its guess as the hint."""
+    text, _, guess = error.format_message().partition(" Did you mean ")
+    if possible := getattr(error, "possibilities", None):  # of an option; the best first
+        text, guess = error.message, f"{' or '.join(possible)}?"
+    hint = f"did you mean {guess} ".replace("'", "") if guess else ""
+    return UsageError((text[:1].lower() + text[1:]).rstrip("."), hint=f"{hint}see: {where} --help")
+
+
+def _silence_stdout() -> None:
+    """Nobody reads stdout any more: what is still buffered must not fail once more at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,297 @@
+"""The one writer to stdout and stderr. stdout carries results only; everything else goes to stderr."""
+
+import codecs
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from ...errors import DiskError, FluxError
+from ...json_value import Json, JsonObject
+from ...text import clean, counted, harmless, readable_json, redact, usd
+from .github_actions import annotation, inert, inert_json, inert_path, on_actions
+
+if TYPE_CHECKING:
+    from ...engine.outcome import Outcome
+    from .progress import Progress
+
+SCHEMA = 1
+ANNOTATIONS = 8
+"""Errors that are annotations on GitHub Actions, which shows ten of a step: one more counts the others, and one is the
+runner's own, with the exit code."""
+_NEXT = r"(?<=: )flux (?:config|doctor|history|login|resume|settle|status|wait)\b[^;,]*"
+
+
+class Mode(Enum):
+    """How results look."""
+
+    TEXT = "text"
+    JSON = "json"
+    QUIET = "quiet"
+
+
+def _encodable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """File names come back byte for byte; what the terminal's encoding lacks becomes a visible escape."""
+    assert isinstance(error, UnicodeEncodeError)
+    wrong = error.object[error.start : error.end]
+    if all("\udc80" <= character <= "\udcff" for character in wrong):
+        return bytes(ord(character) - 0xDC00 for character in wrong), error.end
+    return wrong.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error("flux", _encodable)
+
+
+class Output:
+    """Says what happened. `secrets` never appear in anything it writes."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, mode: Mode = Mode.TEXT, verbose: bool = False) -> None:
+        self.mode, self.verbose = mode, verbose
+        self._stdout, self._stderr = stdout, stderr
+        self.secrets: set[str] = set()
+        self.place = ""  # options by which the next command finds this profile and service, such as ` --profile work`
+        self.pipes_pictures = False  # stdout gets the pictures' bytes instead of their paths
+        self.names_tasks = False  # stdout gets the tasks' ids, also of those whose pictures are on disk
+        self.previews = self.opens = False  # saved pictures are drawn on the terminal, opened in a viewer
+        self.cell: tuple[int, int] | None = None  # in pixels, of a terminal that draws sixel
+        self.opened = 0
+        self.listener: Callable[[Outcome], None] | None = None  # hears each outcome that is told
+        self._on_actions, self._annotations = on_actions(os.environ), 0
+        self._progress: Progress | None = None
+        for stream in (stdout, stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="flux")
+
+    # --- stdout ----------------------------------------------------------------------------------------------
+
+    def result(self, line: str) -> None:
+        """A line of the result."""
+        self._write(self._stdout, line)
+
+    def row(self, line: str, indent: int) -> None:
+        """A line of a table, as the result; what a terminal is too narrow for goes on below, so many columns in."""
+        self._fold(self._stdout, line, indent)
+
+    def lines(self, text: str) -> None:
+        """Several lines of the result, written in one piece."""
+        self._write(self._stdout, "\n".join(map(harmless, text.split("\n"))), exact=True)
+
+    def document(self, content: Json) -> None:
+        """JSON for people, on several lines."""
+        text = readable_json(content)
+        self.lines(inert_json(text) if self._on_actions else text)
+
+    def path(self, name: str) -> None:
+        """The name of a file, as the result: what reads it from a pipe gets it exactly, whatever is in it."""
+        self._write(self._stdout, inert_path(name) if self._on_actions else name, exact=not self.to_terminal)
+
+    def record(self, kind: str, content: JsonObject) -> None:
+        """A JSON object of the result, on one line."""
+        import json
+
+        line = json.dumps({"schema": SCHEMA, "type": kind, **content}, ensure_ascii=True)
+        self._write(self._stdout, inert_json(line) if self._on_actions else line)
+
+    def content(self, path: Path) -> None:
+        """The bytes of a file."""
+        with self._aside(), self._told_errors(self._stdout), path.open("rb") as file:
+            shutil.copyfileobj(file, self._stdout.buffer)
+            self._stdout.buffer.flush()
+
+    @property
+    def to_terminal(self) -> bool:
+        """Whether stdout is a terminal."""
+        return self._stdout.isatty()
+
+    # --- stderr ----------------------------------------------------------------------------------------------
+
+    def note(self, line: str) -> None:
+        """Something worth knowing; silent with `-q`."""
+        if self.mode is not Mode.QUIET:
+            self._fold(self._stderr, self._here(line), 2)
+
+    def warn(self, line: str) -> None:
+        """Something that needs attention."""
+        self._fold(self._stderr, f"flux: warning: {self._here(line)}", 6)
+
+    def debug(self, line: str) -> None:
+        """A line of the HTTP trace."""
+        self._write(self._stderr, f"debug: {self._clean(line, 2000)}")
+
+    def picture(self, drawing: str) -> None:
+        """A picture, drawn on the terminal that stderr is; secrets cannot be in it, and it is not searched for them."""
+        with self._aside(), self._told_errors(self._stderr):
+            self._stderr.write(drawing)
+            self._stderr.flush()
+
+    @property
+    def terminal(self) -> int | None:
+        """The descriptor of the terminal that stderr is; None when it is none."""
+        return self._stderr.fileno() if self._stderr.isatty() else None
+
+    @property
+    def canvas(self) -> os.terminal_size | None:
+        """The columns and lines of the terminal that stderr is; None when it is none."""
+        if self.terminal is None:
+            return None
+        size = os.get_terminal_size(self.terminal)
+        return size if size.columns and size.lines else os.terminal_size((80, 24))
+
+    def speaks(self, text: str) -> bool:
+        """Whether stderr's encoding has these characters."""
+        try:
+            text.encode(self._stderr.encoding or "ascii")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def error(self, error: FluxError, about: str = "") -> None:
+        """What went wrong, what it means for the user's money, and what to do next. `about`: which task it befell."""
+        self._fold(self._stderr, f"flux: {self._clean(error.sentence)}", 6)
+        for detail in error.details:
+            self._fold(self._stderr, f"      - {self._clean(detail)}", 8)
+        hint = self._here(error.hint or "")
+        if hint:
+            self._write(self._stderr, f"      {self._clean(hint)}")
+        if self._on_actions:
+            self._annotations += 1
+            if self._annotations <= ANNOTATIONS:
+                lines = (error.sentence, *error.details, hint)
+                self._annotate(about, "\n".join(self._clean(line) for line in lines if line))
+
+    def end_annotations(self) -> None:
+        """On GitHub Actions: count the errors that found no place among the annotations."""
+        if (more := self._annotations - ANNOTATIONS) > 0:
+            self._annotate("", f"{counted(more, 'more error')}: see the log of this step")
+
+    def _annotate(self, about: str, text: str) -> None:
+        title = f"flux: {clean(redact(about, self.secrets), 60)}" if about else "flux"
+        with self._told_errors(self._stderr):
+            self._stderr.write(harmless(annotation(title, text)) + "\n")
+            self._stderr.flush()
+
+    def failure(self, error: FluxError) -> None:
+        """An error that belongs to no entry."""
+        if self.mode is Mode.JSON:
+            self.record("error", {"error": error_json(error)})
+        self.error(error)
+
+    def ask(self, question: str) -> None:
+        """A question, on stderr, without a line break."""
+        with self._told_errors(self._stderr):
+            self._stderr.write(question)
+            self._stderr.flush()
+
+    def price(self, price: Decimal, pictures: int, *, price_only: bool) -> None:
+        """What something would cost: the result, or a remark beside it."""
+        about = f"{usd(price)} for {counted(pictures, 'picture')}"
+        if price_only and self.mode is Mode.JSON:
+            self.record("price", {"pictures": pictures, "cost_usd": str(price)})
+        elif price_only:
+            self.result(f"{price:f}")
+        self.note(f"{about}; nothing was sent" if price_only else f"would cost {about}; nothing was sent")
+
+    # --- progress --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def progress(self, total: int) -> "Iterator[Progress]":
+        """A listener for the engine's events, shown while inside the block."""
+        from .progress import LiveProgress, PlainProgress  # with its events, only for those who wait
+
+        live = self.mode is not Mode.QUIET and not self.verbose and self._stderr.isatty() and not self._on_actions
+        progress: Progress
+        if live and os.environ.get("TERM") != "dumb":
+            progress = LiveProgress(self._stderr, total=total)
+        else:
+            progress = PlainProgress(self.note, verbose=self.verbose)
+        self._progress = progress
+        progress.resume()
+        try:
+            yield progress
+        finally:
+            self._progress = None
+            progress.pause()
+
+    def _clean(self, text: str, limit: int = 1000) -> str:
+        """`text` on one line; a secret in it goes before it could be cut in two, and not be recognised any more."""
+        return clean(redact(text, self.secrets), limit)
+
+    def _here(self, line: str) -> str:
+        """`line`, whose commands to type next find what this one was about."""
+        return re.sub(_NEXT, lambda command: command[0] + self.place, line) if self.place else line
+
+    def _fold(self, stream: TextIO, line: str, indent: int) -> None:
+        """Write a line, which a terminal that is too narrow for it gets in pieces."""
+        line = redact(line, self.secrets)  # before a secret of several words is broken
+        try:
+            columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+        except OSError:  # the terminal was closed
+            columns = 0
+        parts = [line]
+        if len(line) > columns > 0:
+            from .wrap import folded  # only for a terminal
+
+            parts = folded(line, columns, indent)
+        for part in parts:
+            self._write(stream, part)
+
+    def _write(self, stream: TextIO, line: str, *, exact: bool = False) -> None:
+        # Made harmless here too, for it is easily forgotten where a line is made.
+        told = redact(line, self.secrets) if exact else harmless(redact(line, self.secrets))
+        if self._on_actions:
+            told = inert(told)
+        with self._aside(), self._told_errors(stream):
+            stream.write(told + "\n")
+            stream.flush()
+
+    @contextmanager
+    def _told_errors(self, stream: TextIO) -> Iterator[None]:
+        """A result that cannot be written is an error; a remark must never break what is under way."""
+        try:
+            yield
+        except BrokenPipeError:
+            if stream is self._stdout:
+                raise
+        except (OSError, ValueError) as error:
+            if stream is not self._stdout:
+                return
+            if getattr(error, "errno", None) == errno.EIO:  # a terminal that was closed: nobody reads it either
+                raise BrokenPipeError from error
+            raise DiskError(f"cannot write to stdout: {error}", hint="see what is on disk: flux history") from error
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """While inside, the live view is off the terminal."""
+        progress, self._progress = self._progress, None
+        if progress:
+            progress.pause()
+        yield
+        if progress:
+            progress.resume()
+            self._progress = progress
+
+
+def shown(path: Path) -> str:
+    """A path as a person in this folder would type it: relative when it is below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def error_json(error: FluxError) -> JsonObject:
+    """An error as `--json` shows it."""
+    details: list[Json] = list(error.details)
+    return {
+        "code": error.code,
+        "message": error.sentence,
+        "details": details,
+        "hint": error.hint,
+        "exit_code": int(error.exit_code),
+    }

@@ -1,0 +1,215 @@
+"""What a person sees while tasks run: a live view on a terminal, one plain line a change everywhere else."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, TextIO
+
+from ...engine.events import Accepted, Ended, Event, Fetching, Looked, Noted, Queued, Slowed, Submitting, Trouble
+from ...text import clean, counted, seconds, usd
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+ROWS = 10
+"""Tasks shown at once: a display of hundreds costs more than the tasks."""
+PER_SECOND = 4
+LABEL = 48
+BESIDE = 52
+"""Columns of the live view beside the labels."""
+
+
+def expectation(expected: tuple[float, float] | None) -> str:
+    """`usually 25-35 s`; empty when nothing is known."""
+    if expected is None:
+        return ""
+    low, high = expected
+    return f"usually {seconds(low).removesuffix(' s')}-{seconds(high)}"
+
+
+class _Labels:
+    """What entries are called while they run: by their prompt, and by the seed too when another has the same prompt."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._prompts: dict[str, str] = {}
+        self._labels: dict[str, str] = {}
+
+    def give(self, event: Queued | Submitting | Accepted) -> str:
+        """The label of the event's entry, the same as long as that runs."""
+        if event.entry not in self._labels:
+            alike = event.label in self._prompts.values()
+            seed = f", seed {event.seed}" if alike and event.seed is not None else ""
+            self._prompts[event.entry] = event.label
+            self._labels[event.entry] = clean(event.label, self._limit - len(seed)) + seed
+        return self._labels[event.entry]
+
+    def get(self, entry: str) -> str:
+        """The label of an entry, or its id when it has none."""
+        return self._labels.get(entry, entry)
+
+    def drop(self, entry: str) -> None:
+        """Forget it."""
+        self._prompts.pop(entry, None)
+        self._labels.pop(entry, None)
+
+
+class PlainProgress:
+    """One line for each change, for logs and pipes. `say` writes a line; `verbose` tells every look too."""
+
+    def __init__(self, say: Callable[[str], None], *, verbose: bool) -> None:
+        self._say, self._verbose = say, verbose
+        self._labels = _Labels(LABEL)
+        self._status: dict[str, str] = {}
+        self._slowest: int | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Tell one event, if it is news."""
+        match event:
+            case Queued():
+                self._labels.give(event)
+                self._tell(event.entry, "waiting: as many tasks run as the plan or -j allows")
+            case Submitting():
+                self._labels.give(event)
+            case Accepted():
+                self._labels.give(event)
+                facts = [usd(event.cost)] if event.cost is not None else []
+                facts += [expectation(event.expected)] if event.expected else []
+                self._tell(event.entry, f"task {event.task_id}" + (f" ({', '.join(facts)})" if facts else ""))
+                self._status[event.entry] = "pending"
+            case Looked():
+                if self._verbose or self._status.get(event.entry) != event.status:
+                    self._status[event.entry] = event.status
+                    self._tell(event.entry, f"{event.status} after {seconds(event.elapsed)}")
+            case Trouble():
+                self._tell(event.entry, f"{event.message}; trying again in {seconds(event.wait)}")
+            case Slowed():
+                self._tell_slowed(event)
+            case Noted():
+                self._tell(event.entry, event.message)
+            case Fetching():
+                if self._verbose:
+                    self._tell(event.entry, f"downloading {counted(event.pictures, 'picture')}")
+            case Ended():
+                self._labels.drop(event.entry)
+                self._status.pop(event.entry, None)
+
+    def _tell_slowed(self, event: Slowed) -> None:
+        # The pace goes up and down as long as the run lasts: only a pace that is slower than any before is news.
+        if self._slowest is None or event.at_once < self._slowest:
+            self._slowest = event.at_once
+            pace = f"{counted(event.at_once, 'task')} at once for now, trying again in {seconds(event.wait)}"
+            self._say(f"the service is busy: {pace} ({event.message})")
+        elif self._verbose:
+            self._tell(event.entry, f"{event.message}; waiting for its turn")
+
+    def _tell(self, entry: str, what: str) -> None:
+        self._say(f"{self._labels.get(entry)}: {what}")
+
+    def pause(self) -> None:
+        """Nothing to take away."""
+
+    def resume(self) -> None:
+        """Nothing to bring back."""
+
+
+@dataclass(slots=True)
+class _Row:
+    label: str
+    state: str = "submitting"
+    since: float = 0.0
+    expected: str = ""
+
+
+class LiveProgress:
+    """A row for each running task and a total, redrawn in place. `total` is how many tasks the run has."""
+
+    def __init__(self, stream: TextIO, *, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.console import Console
+
+        self._rows: dict[str, _Row] = {}
+        self._total, self._done, self._cost, self._clock = total, 0, Decimal(0), clock
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._width = max(LABEL, self._console.width - BESIDE)
+        self._labels = _Labels(self._width)
+        self._live: Live | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take one event into the view."""
+        if isinstance(event, Ended):
+            self._rows.pop(event.entry, None)
+            self._labels.drop(event.entry)
+            self._done += 1
+            return
+        row = self._rows.setdefault(event.entry, _Row(event.entry, since=self._clock()))
+        match event:
+            case Queued():
+                row.label, row.state = self._labels.give(event), "waiting for a place"
+            case Submitting():
+                row.label, row.state = self._labels.give(event), "submitting"
+            case Accepted():
+                row.label, row.state, row.since = self._labels.give(event), "accepted", self._clock()
+                row.expected = expectation(event.expected)
+                self._cost += event.cost or 0
+            case Looked():
+                row.state = event.status
+            case Trouble():
+                row.state = event.message
+            case Slowed():
+                row.state = "the service is busy"
+            case Fetching():
+                row.state = "downloading"
+            case Noted():
+                row.state = event.message
+
+    def _view(self) -> "RenderableType":
+        from rich.progress_bar import ProgressBar
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 1))
+        table.add_column(width=1)
+        # The one column that may wrap is the one that Rich narrows; its cells do not wrap all the same.
+        table.add_column(max_width=self._width)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # seen on white and on black
+        table.add_column(no_wrap=True, min_width=26)
+        for row in list(self._rows.values())[:ROWS]:
+            elapsed = self._clock() - row.since
+            about = seconds(elapsed) + (f", {row.expected}" if row.expected else "")
+            spinner = Spinner("dots")
+            spinner.start_time = 0.0
+            label = Text(row.label, no_wrap=True, overflow="ellipsis")
+            table.add_row(spinner, label, Text(row.state), Text(about, style="dim"))
+        if self._total > 1:
+            bar = ProgressBar(total=self._total, completed=self._done, width=24)
+            table.add_row("", bar, Text(f"{self._done} of {self._total}"), Text(usd(self._cost), style="dim"))
+        return table
+
+    def pause(self) -> None:
+        """Take the view off the terminal."""
+        if self._live:
+            with contextlib.suppress(OSError):  # a terminal that was closed must not break what is under way
+                self._live.stop()
+
+    def resume(self) -> None:
+        """Bring the view back, below what was written meanwhile."""
+        from rich.live import Live
+
+        # A new one each time: started again, the old one would clear as many lines as it had, now somebody else's.
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._view,
+            refresh_per_second=PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with contextlib.suppress(OSError):
+            self._live.start()
+
+
+Progress = PlainProgress | LiveProgress

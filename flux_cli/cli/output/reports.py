@@ -1,0 +1,220 @@
+"""What became of each row of a batch, in a file for whatever runs next: JSON, CSV, or JUnit XML for CI.
+
+Rows come as they end, and the file has them in the order of the batch. A batch may be longer than memory: its rows
+wait on disk, without the secrets, and the file is written at the end, whole or not at all.
+"""
+
+import csv
+import errno
+import io
+import json
+import os
+import re
+import shlex
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from ...engine.counting import Summary
+from ...engine.outcome import Outcome
+from ...errors import DiskError, UsageError
+from ...frozen import frozen
+from ...json_value import Json, JsonObject, object_at
+from ...system.atomic_files import probe, replacing
+from ...text import clean, redact
+from .junit import write_junit
+from .output import SCHEMA, shown
+from .render import outcome_json, summary_json
+
+COLUMNS = (
+    *("index", "id", "source", "reason", "state", "entry", "task_id", "status", "op", "model", "prompt", "seed"),
+    *("files", "urls", "cost_usd", "at_risk_usd", "seconds"),
+    *("error_code", "error_message", "error_details", "error_hint", "error_exit_code"),
+)
+"""Of a CSV: the fields of a JSON row, flat. Several files, addresses or details are joined by `;`: a row is a line."""
+CELL_LIMIT = 8000
+"""Characters of one text in a CSV; spreadsheets cut a cell at 32,767."""
+# A cell that begins with one of these, or with its wide form, is a formula to a spreadsheet; where `;` parts the
+# columns, as in half of Europe, so is what comes after it.
+_FORMULA = re.compile('(^|;)(["\\s]*)(?=[=+\\-@\uff1d\uff0b\uff0d\uff20])')
+
+
+@frozen
+class ReportRow:
+    """A row of a batch at its end.
+
+    index: its place in the batch, from 1.
+    id: what its author calls it.
+    source: where it stands ("prompts.txt, line 7").
+    outcome: None when it was not begun, or not needed; `reason` then says which ("not begun", "exists").
+    """
+
+    index: int
+    id: str | None
+    source: str | None
+    outcome: Outcome | None
+    reason: str = ""
+
+
+def row_json(row: ReportRow) -> JsonObject:
+    """A row as the report shows it: with the fields of `--json` when there is an outcome. Fields are only added."""
+    about: JsonObject = {"index": row.index, "id": row.id, "source": row.source, "reason": row.reason or None}
+    return about | outcome_json(row.outcome) if row.outcome else about
+
+
+class Report:
+    """Takes rows in any order and writes them when it is closed. Made by `open_report`.
+
+    Left by an error, a `with` block writes what is known by then, without a summary; an earlier report stands when
+    nothing is.
+    """
+
+    def __init__(self, target: Path, write: "Writer", title: str, secrets: Collection[str]) -> None:
+        self._target, self._write, self._title, self._secrets = target, write, title, secrets
+        self._rows = _Rows()
+        self._lost: sqlite3.Error | None = None
+        self._begun = self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        with closing(self._rows), suppress(DiskError):  # the error on its way is what the user has to hear
+            if self._begun:
+                self.close()
+
+    def add(self, row: ReportRow) -> None:
+        """Take in what became of a row; the last word on a row counts.
+
+        Never raises for want of space: a report is no reason to stop paid work. `close` tells.
+        """
+        self._begun = True
+        if self._lost is None:
+            try:
+                self._rows.keep(row.index, _redacted(row_json(row), self._secrets))
+            except sqlite3.Error as error:
+                self._lost = error
+
+    def close(self, summary: Summary | None = None) -> None:
+        """Write the file, and forget the rows; a second call does nothing.
+
+        Raises DiskError; then what stood in its place still stands.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with closing(self._rows):
+            try:
+                if self._lost:
+                    raise self._lost
+                self._replace(summary)
+            except (OSError, sqlite3.Error) as error:
+                raise DiskError(
+                    f"cannot write the report {shown(self._target)}: {_what(error)}",
+                    hint="run the same command again: it pays for nothing twice, and writes the report",
+                    money="what was paid for is in the journal",
+                ) from error
+
+    def _replace(self, summary: Summary | None) -> None:
+        with replacing(self._target) as file:
+            text = io.TextIOWrapper(file, "utf-8", newline="")
+            self._write(text, redact(self._title, self._secrets), summary, self._rows)
+            text.detach()  # flushed, and left open for `replacing`
+
+
+def open_report(path: Path, title: str, secrets: Collection[str]) -> Report:
+    """A report that goes to `path`, told by the end of its name. Nothing is written there before it is closed.
+
+    secrets: kept out of the report, also those that are added to the collection later.
+    Raises UsageError for another kind of file, DiskError when the place cannot be written.
+    """
+    write = WRITERS.get(path.suffix.lower())
+    if write is None:
+        name = clean(path.name, 80)
+        raise UsageError(f"a report's name ends in .json, .csv or .xml (JUnit, for CI), and {name!r} does not")
+    target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        probe(target.parent)
+    except OSError as error:
+        folder = shlex.quote(shown(target.parent))
+        hint = None if target.parent.exists() else f"make its folder first: mkdir -p {folder}"
+        message = f"cannot write the report {shown(path)}: {_what(error)}"
+        raise DiskError(message, hint=hint, money="nothing was sent") from error
+    return Report(target, write, title, secrets)
+
+
+class _Rows:
+    """The rows so far, on disk; read in order, as often as asked."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)  # a private file that vanishes with the connection
+        self._db.execute("PRAGMA synchronous=OFF")
+        self._db.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, content TEXT NOT NULL)")
+        self._db.execute("BEGIN")
+
+    def keep(self, number: int, content: Json) -> None:
+        """Raises sqlite3.Error, and may have lost every row then."""
+        self._db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (number, json.dumps(content)))
+
+    def __iter__(self) -> Iterator[JsonObject]:
+        for (content,) in self._db.execute("SELECT content FROM rows ORDER BY number"):
+            yield json.loads(content)
+
+    def close(self) -> None:
+        """Forget them."""
+        self._db.close()
+
+
+def _redacted(value: Json, secrets: Collection[str]) -> Json:
+    if isinstance(value, str):
+        return redact(value, secrets)
+    if isinstance(value, list):
+        return [_redacted(item, secrets) for item in value]
+    return {name: _redacted(item, secrets) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _what(error: OSError | sqlite3.Error) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _write_json(file: TextIO, title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> None:
+    """One document, a row on each line."""
+    told = summary_json(summary) if summary else None
+    head = json.dumps({"schema": SCHEMA, "type": "report", "title": title, "summary": told})
+    file.write(head.removesuffix("}") + ', "rows": [')
+    for number, row in enumerate(rows):
+        file.write((",\n" if number else "\n") + json.dumps(row))
+    file.write("\n]}\n")
+
+
+def _write_csv(file: TextIO, title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> None:
+    """A header and the rows, without title and summary."""
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for row in rows:
+        fields = row | {f"error_{name}": value for name, value in object_at(row, "error").items()}
+        table.writerow(_cell(fields.get(name)) for name in COLUMNS)
+
+
+def _cell(value: Json) -> str | int | float:
+    """A value as a spreadsheet may read it: numbers are numbers, and text stays text."""
+    if isinstance(value, int | float):
+        return value
+    if not value:
+        return ""
+    texts = value if isinstance(value, list) else [value]
+    return _FORMULA.sub(r"\1\2'", ";".join(clean(str(text), CELL_LIMIT) for text in texts))
+
+
+Writer = Callable[[TextIO, str, Summary | None, Iterable[JsonObject]], None]
+WRITERS: dict[str, Writer] = {".json": _write_json, ".csv": _write_csv, ".xml": write_junit}

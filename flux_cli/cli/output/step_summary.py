@@ -1,0 +1,148 @@
+"""The page of a run on GitHub Actions: a table of outcomes, written for people into the summary of its step."""
+
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from html import escape
+
+from ...engine.outcome import Outcome
+from ...journal.entries import CHARGED, State
+from ...text import clean, counted, redact, seconds, usd
+from .output import Output, shown
+
+ROWS = 100
+"""Rows that went well, and as many that did not: the rest is counted only, so that memory does not grow."""
+THUMBNAILS = 20
+ROOM = 1024 * 1024
+"""Bytes that GitHub takes for all summaries of one step; of a longer file it shows nothing."""
+TAIL = 2048
+"""Bytes kept for what stands below the rows."""
+HEAD = "<tr><th></th><th>prompt</th><th>model</th><th>outcome</th><th>cost</th><th>time</th><th>file</th></tr>\n"
+WORDS = {
+    State.PLANNED: "not sent",
+    State.REJECTED: "refused",
+    State.ACCEPTED: "running",
+    State.READY: "paid, not saved",
+    State.UNKNOWN: "unknown: may have been charged",
+    State.SENDING: "unknown: may have been charged",
+}
+"""States that need other words than the journal's."""
+
+
+@contextmanager
+def step_summary(output: Output, environ: Mapping[str, str]) -> Iterator[None]:
+    """While inside, outcomes are heard; at the end they are added to the file that `GITHUB_STEP_SUMMARY` names.
+
+    Nothing is written without outcomes, or when there is no such file. A summary that cannot be written is told, and
+    changes nothing else.
+    """
+    table = _Table(output.secrets)
+    place = environ.get("GITHUB_STEP_SUMMARY", "")
+    if os.path.isfile(place):  # unlike Path.is_file, it is False for a folder that may not be looked into
+        output.listener = table.hear
+    try:
+        yield
+    finally:
+        output.end_annotations()
+        try:
+            if table.outcomes:
+                _append(place, table)
+        except OSError as error:
+            output.warn(f"cannot write the step's summary: {error.strerror or error}")
+
+
+def _append(place: str, table: "_Table") -> None:
+    with open(place, "ab") as file:
+        file.write(table.written(ROOM - os.fstat(file.fileno()).st_size))
+
+
+class _Table:
+    """An HTML table: Markdown means nothing inside of one, as long as no line is empty.
+
+    Foreign text stands in `<code>`, where GitHub makes no links of addresses, mentions and issues.
+    """
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        self.outcomes = 0
+        self._secrets = secrets
+        self._good: list[str] = []
+        self._bad: list[str] = []
+        self._thumbnails = 0
+        self._spent = self._at_risk = Decimal(0)
+        self._begun = time.time()
+
+    def hear(self, outcome: Outcome) -> None:
+        """Take an outcome in."""
+        self.outcomes += 1
+        entry = outcome.entry
+        if self._pays(outcome):
+            self._spent += entry.price or 0
+        if entry.state in (State.UNKNOWN, State.SENDING):
+            self._at_risk += entry.price or 0
+        rows = self._bad if outcome.error else self._good
+        if len(rows) < ROWS:
+            rows.append(self._row(outcome))
+
+    def _pays(self, outcome: Outcome) -> bool:
+        entry = outcome.entry
+        return entry.state in CHARGED and entry.submitted is not None and entry.submitted >= self._begun
+
+    def _row(self, outcome: Outcome) -> str:
+        entry = outcome.entry
+        cost = ""
+        if entry.price is not None and entry.state in CHARGED:
+            cost = usd(entry.price) if self._pays(outcome) else "paid before"
+        elif entry.price is not None and entry.state in (State.UNKNOWN, State.SENDING):
+            cost = f"{usd(entry.price)} at risk"
+        cells = (
+            self._picture(outcome),
+            self._code(entry.label, 80),
+            self._code(entry.request.model, 40) if entry.request else "",
+            self._ending(outcome),
+            cost,
+            seconds(outcome.seconds),
+            "<br>".join(self._code(shown(file.path), 200) for file in entry.files),
+        )
+        return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
+
+    def _ending(self, outcome: Outcome) -> str:
+        told = WORDS.get(outcome.entry.state, str(outcome.entry.state))
+        if error := outcome.error:
+            told += f"<br>{self._code(error.sentence, 300)}"
+            if error.hint:
+                told += f"<br>next: {self._code(error.hint, 300)}"
+        return told
+
+    def _picture(self, outcome: Outcome) -> str:
+        """The service's own link: GitHub shows no picture that stands in the summary itself."""
+        urls = outcome.entry.urls
+        if self._thumbnails == THUMBNAILS or not urls or len(urls[0]) > 1000 or not urls[0].startswith("https://"):
+            return ""
+        self._thumbnails += 1
+        return f'<img src="{escape(redact(clean(urls[0], 2000), self._secrets))}" width="96" alt="">'
+
+    def _code(self, text: str, limit: int) -> str:
+        return f"<code>{escape(clean(redact(text, self._secrets), limit))}</code>" if text else ""
+
+    def written(self, room: int) -> bytes:
+        """The summary in UTF-8, at most `room` bytes; empty when there is no room for a table."""
+        told = [f"{usd(self._spent)} spent"]
+        if self._at_risk:
+            told.append(f"{usd(self._at_risk)} may have been charged as well")
+        head = f"\n\n**flux**: {counted(self.outcomes, 'task')}, {', '.join(told)}\n\n<table>\n{HEAD}"
+        room -= len(head.encode()) + TAIL
+        if room < 0:
+            return b""
+        rows = []
+        for row in [*self._bad, *self._good]:
+            if (room := room - len(row.encode())) < 0:
+                break
+            rows.append(row)
+        tail = "</table>\n"
+        if left := self.outcomes - len(rows):
+            tail += f"\n{counted(left, 'more task')} not shown; all of them: `flux history`, or `--report FILE`\n"
+        if self._thumbnails:
+            tail += "\nThe service keeps its pictures for seven days; then the small ones here vanish.\n"
+        return f"{head}{''.join(rows)}{tail}\n".encode()

@@ -1,0 +1,151 @@
+"""Which picture format some bytes are, and whether the picture is whole.
+
+The bytes decide, never a name or a content type: an expired link answers with a page named `.png`, and
+Pillow opens a PNG that is cut by four bytes without a word.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from ..frozen import frozen
+
+EXTENSIONS = ("png", "jpg", "webp")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST_SIDE = 1048576
+"""Pixels; the service's limit is on width times height, so one side can be all of it."""
+
+
+@frozen
+class Picture:
+    """What a whole picture's bytes say about it. width and height are in pixels."""
+
+    extension: str
+    width: int
+    height: int
+
+
+@frozen
+class PngChunk:
+    """One chunk of a PNG. raw: its length, kind, data and CRC, as they stand in the file."""
+
+    raw: memoryview
+
+    @property
+    def kind(self) -> bytes:
+        """`IHDR`, `IDAT`, ..."""
+        return bytes(self.raw[4:8])
+
+    @property
+    def data(self) -> memoryview:
+        """What the chunk carries."""
+        return self.raw[8:-4]
+
+    @property
+    def intact(self) -> bool:
+        """Whether the CRC is that of the kind and the data."""
+        return zlib.crc32(self.raw[4:-4]) == int.from_bytes(self.raw[-4:], "big")
+
+
+class BrokenPictureError(Exception):
+    """The bytes are not a whole picture; the message says what they are instead."""
+
+
+def whole_picture(content: bytes) -> Picture:
+    """The picture that `content` is, from its first byte to its last. Raises BrokenPictureError."""
+    if content.startswith(PNG_SIGNATURE):
+        return _png(content)
+    if content.startswith(b"\xff\xd8\xff"):
+        return _jpeg(content)
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return _webp(content)
+    if not content:
+        raise BrokenPictureError("nothing came")
+    start = content[:256].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+        raise BrokenPictureError("a web page came instead of a picture")
+    raise BrokenPictureError("what came is not a picture (PNG, JPEG or WebP)")
+
+
+def _png(content: bytes) -> Picture:
+    """Every chunk's length and CRC, IHDR first, picture data, IEND last (PNG, third edition, section 5)."""
+    kinds: list[bytes] = []
+    for chunk in png_chunks(content):
+        if not chunk.intact:
+            raise BrokenPictureError("the PNG is damaged")
+        kinds.append(chunk.kind)
+    if kinds[:1] != [b"IHDR"] or b"IDAT" not in kinds:
+        raise BrokenPictureError("the PNG has no picture in it")
+    if kinds[-1] != b"IEND":
+        raise BrokenPictureError("the PNG is cut short")
+    width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
+    return _picture("png", width, height)
+
+
+def png_chunks(content: bytes) -> Iterator[PngChunk]:
+    """The chunks after the signature, up to IEND. Raises BrokenPictureError where the bytes end within one."""
+    position, kind = len(PNG_SIGNATURE), b""
+    while position < len(content) and kind != b"IEND":
+        if position + 12 > len(content):
+            raise BrokenPictureError("the PNG is cut short")
+        (length,) = struct.unpack_from(">I", content, position)
+        end = position + 12 + length
+        if end > len(content):
+            raise BrokenPictureError("the PNG is cut short")
+        chunk = PngChunk(memoryview(content)[position:end])
+        yield chunk
+        position, kind = end, chunk.kind
+
+
+def _jpeg(content: bytes) -> Picture:
+    """The frame header's size, a scan, and the end marker at the end (ITU T.81, annex B)."""
+    if not content.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise BrokenPictureError("the JPEG is cut short")
+    position, size = 2, None
+    while position + 4 <= len(content):
+        if content[position] != 0xFF:
+            raise BrokenPictureError("the JPEG is damaged")
+        marker = content[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        (length,) = struct.unpack_from(">H", content, position + 2)
+        # SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 9 <= len(content):
+            height, width = struct.unpack_from(">HH", content, position + 5)
+            size = (width, height)
+        if marker == 0xDA:
+            break
+        position += 2 + length
+    else:
+        raise BrokenPictureError("the JPEG is cut short")
+    if size is None:
+        raise BrokenPictureError("the JPEG has no picture in it")
+    return _picture("jpg", *size)
+
+
+def _webp(content: bytes) -> Picture:
+    """The RIFF length against the bytes that came, and the size from the first chunk (WebP container)."""
+    if len(content) < 30:
+        raise BrokenPictureError("the WebP is cut short")
+    (length,) = struct.unpack_from("<I", content, 4)
+    if length + 8 > len(content):
+        raise BrokenPictureError("the WebP is cut short")
+    kind = content[12:16]
+    if kind == b"VP8X":
+        width = int.from_bytes(content[24:27], "little") + 1
+        height = int.from_bytes(content[27:30], "little") + 1
+    elif kind == b"VP8L":
+        bits = int.from_bytes(content[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, 26))
+    else:
+        raise BrokenPictureError("the WebP is damaged")
+    return _picture("webp", width, height)
+
+
+def _picture(extension: str, width: int, height: int) -> Picture:
+    if not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE:
+        raise BrokenPictureError("the picture's size makes no sense")
+    return Picture(extension, width, height)

@@ -1,0 +1,83 @@
+"""The condition of a journal's file, looked at without changing it: no migration, no repair, no file made."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import field
+from pathlib import Path
+
+from ..frozen import frozen
+from ..text import counted
+from .entries import from_row
+from .migrations import MIGRATIONS
+
+HEADER_BYTES = 100
+"""Of every SQLite database (SQLite: Database File Format, 1.3)."""
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@frozen
+class Condition:
+    """version: of the schema. trouble: why the file cannot be used, None when it can; damaged: its content is wrong.
+
+    counts: entries by state. wal_bytes: what waits beside the file to be written into it.
+    """
+
+    version: int = 0
+    trouble: str | None = None
+    damaged: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+    wal_bytes: int = 0
+
+
+def examine(path: Path) -> Condition | None:
+    """How the journal at `path` is; None when there is none yet."""
+    version = wal_bytes = 0
+    try:
+        if left := cut_off(path):
+            return Condition(trouble=left, damaged=True)
+        if not path.exists():
+            return None
+        wal_bytes = _size(beside(path, "-wal")) or 0
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            said = "; ".join(str(row[0]) for row in db.execute("PRAGMA quick_check(3)"))
+            if said != "ok":
+                return Condition(version, said, damaged=True, wal_bytes=wal_bytes)
+            return Condition(version, counts=_counts(db, version), wal_bytes=wal_bytes)
+    except OSError as error:
+        return Condition(trouble=str(error.strerror))
+    except (sqlite3.Error, UnicodeError) as error:  # a damaged schema may be no text
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the rest tells more of the same
+        return Condition(version, str(error), damaged=code in DAMAGE, wal_bytes=wal_bytes)
+
+
+def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
+    """Entries by state. Raises sqlite3.DataError for a row that is no entry: every command would stumble over it."""
+    db.row_factory = sqlite3.Row
+    if version == len(MIGRATIONS):
+        return dict(Counter(from_row(row).state.value for row in db.execute("SELECT * FROM entries")))
+    return dict(db.execute("SELECT state, COUNT(*) FROM entries GROUP BY state").fetchall()) if version else {}
+
+
+def cut_off(path: Path) -> str | None:
+    """What is left of a journal that cannot be opened without losing the rest: too few bytes, or the log alone."""
+    logged = _size(beside(path, "-wal"))  # looked at first: whoever makes a journal makes its log last
+    size = _size(path)
+    if size is None:
+        return "is gone, and its log is there" if logged else None
+    return None if size >= HEADER_BYTES else f"was cut to {counted(size, 'byte')}"
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None when there is none, which for a log may be from one moment to the next."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A file that SQLite keeps beside a database."""
+    return path.with_name(path.name + suffix)

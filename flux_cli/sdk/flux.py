@@ -1,0 +1,106 @@
+"""The interface for Python without `await`."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from ..engine.events import Event
+from ..system.signals import DetachedExecutor
+from . import keywords as kw
+from .async_flux import AsyncFlux, Result, Setting
+from .keywords import Image, Many
+
+T = TypeVar("T")
+
+
+class Flux:
+    """`AsyncFlux` without `await`, for programs that wait: its loop runs in a thread of its own.
+
+    May be used from several threads, and where a loop runs already, as in a notebook. Takes what `AsyncFlux` takes.
+    `close`, or the end of `with` or of the program, ends the thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str | None = None,
+        sandbox: bool = False,
+        key: str | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        **settings: Setting,
+    ) -> None:
+        self._flux = AsyncFlux(profile=profile, sandbox=sandbox, key=key, on_event=on_event, **settings)
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(DetachedExecutor())
+        thread = threading.Thread(target=self._loop.run_forever, name="flux", daemon=True)
+        thread.start()
+        self.close = weakref.finalize(self, _shut, self._flux, self._loop, thread)
+        """Ends the thread; what is under way is left in order. Further calls do nothing."""
+        try:
+            self._call(self._flux.__aenter__())
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def generate(self, prompt: str, **options: Unpack[kw.SizedKeywords]) -> Result:
+        """A picture from words. This and the other calls raise FluxError; see `AsyncFlux`."""
+        return self._call(self._flux.generate(prompt, **options))
+
+    def edit(self, image: Image, prompt: str, **options: Unpack[kw.EditKeywords]) -> Result:
+        """A picture redrawn, or changed by an instruction with `kontext=True`."""
+        return self._call(self._flux.edit(image, prompt, **options))
+
+    def lora(self, prompt: str, lora: Many, **options: Unpack[kw.LoraKeywords]) -> Result:
+        """A picture in one or more styles."""
+        return self._call(self._flux.lora(prompt, lora, **options))
+
+    def controlnet(self, prompt: str, control: Many, **options: Unpack[kw.ControlnetKeywords]) -> Result:
+        """A picture with the structure of others."""
+        return self._call(self._flux.controlnet(prompt, control, **options))
+
+    def redux(self, image: Image, prompt: str | None = None, **options: Unpack[kw.ReduxKeywords]) -> Result:
+        """A variation of a picture."""
+        return self._call(self._flux.redux(image, prompt, **options))
+
+    def inpaint(self, image: Image, prompt: str, **options: Unpack[kw.InpaintKeywords]) -> Result:
+        """A picture with a part painted anew."""
+        return self._call(self._flux.inpaint(image, prompt, **options))
+
+    def outpaint(self, image: Image, prompt: str | None = None, **options: Unpack[kw.OutpaintKeywords]) -> Result:
+        """A picture continued beyond its edges."""
+        return self._call(self._flux.outpaint(image, prompt, **options))
+
+    def wait(self, task_id: str, *, output: Image | None = None, overwrite: bool = False) -> Result:
+        """The pictures of a task that exists already, at no cost."""
+        return self._call(self._flux.wait(task_id, output=output, overwrite=overwrite))
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        if not self.close.alive:
+            work.close()
+            raise RuntimeError("this Flux is closed")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # Ctrl-C came: nothing happens to one that is done
+
+
+def _shut(flux: AsyncFlux, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    if threading.current_thread() is thread:  # the last reference went in the loop itself, which cannot wait
+        loop.create_task(flux.close()).add_done_callback(lambda _: loop.stop())
+        return
+    asyncio.run_coroutine_threadsafe(flux.close(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

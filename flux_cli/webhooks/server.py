@@ -1,0 +1,144 @@
+"""Applications of ours over TCP, by uvicorn, in the running event loop."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ..errors import UsageError
+from ..system.signals import DetachedExecutor, Stop
+from ..text import clean
+from .exchange import CUT
+
+BACKLOG = 128
+"""Connections that may wait to be taken. asyncio tries as often in a row, also when no file is left to be opened."""
+REPEAT_SECONDS = 10.0
+"""What the server has to say is said once in so many seconds."""
+GOODBYE_SECONDS = 1
+"""How long requests under way may take when the server stops."""
+
+
+class Protocol(H11Protocol):
+    """uvicorn's, with a way to cut the connection, and with the service's own words for what is no HTTP."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """As uvicorn has it; the application's scope gets what cuts this connection."""
+        super().connection_made(transport)
+        # uvicorn's own timer begins after a first answer: who connects and says nothing must not stay for ever.
+        patience = self.timeout_keep_alive
+        self.timeout_keep_alive_task = self.loop.call_later(patience, self.timeout_keep_alive_handler)
+        app = self.app
+
+        async def with_cut(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {})[CUT] = transport.abort
+            await app(scope, receive, send)
+
+        self.app = with_cut
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP in the shape of any other refusal."""
+        body = json.dumps({"code": 400, "message": "invalid HTTP request"}).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
+        try:
+            head = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+            for event in (head, h11.Data(body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        except h11.LocalProtocolError:
+            self.transport.abort()  # in the midst of another answer
+        else:
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Ends when `stop` is requested; the signals are handled there."""
+
+    def __init__(self, config: uvicorn.Config, stop: Stop) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing to capture."""
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end."""
+        return await super().on_tick(counter) or self._stop.requested
+
+
+class _Told(logging.Handler):
+    """Hands what uvicorn and asyncio log to `note`, one line each, without tracebacks."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._note, self._last, self._at = note, "", 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line, if it is a new one."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, asyncio.CancelledError):  # a request that the end cut off
+            return
+        words = record.getMessage().partition("\n")[0] + (f": {type(error).__name__}: {error}" if error else "")
+        if words != self._last or record.created > self._at + REPEAT_SECONDS:
+            self._last, self._at = words, record.created
+            self._note(f"server: {clean(words, 300)}")
+
+
+def listening_socket(host: str, port: int, *, usual: str) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one. Raises UsageError; `usual` is who else takes the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        where = f"port {port} of {clean(host, 60)}"
+        if error.errno == errno.EADDRINUSE:
+            hint = f"another {usual}? --port 0 takes a free one"
+            raise UsageError(f"{where} is taken", hint=hint, money="") from None
+        words = str(error.strerror or error).partition(" (")[0]  # Python adds the address in brackets
+        raise UsageError(f"cannot listen at {where}: {words}", money="") from None
+
+
+def origin_of(host: str, listener: socket.socket) -> str:
+    """The origin under which this machine reaches what listens at `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a word, not bound
+    port = listener.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve(app: ASGIApp, listener: socket.socket, stop: Stop, note: Callable[[str], None]) -> None:
+    """Serve the app on a listening socket until `stop` is requested. `note` hears what goes wrong with the server."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(DetachedExecutor())  # a picture that is being drawn must not hold the exit
+    told, loggers = _Told(note), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    settings: dict[str, Any] = {
+        "http": Protocol,
+        "ws": "none",
+        "lifespan": "off",
+        "proxy_headers": False,
+        "server_header": False,
+        "access_log": False,
+        "log_config": None,
+        "backlog": BACKLOG,
+        "timeout_keep_alive": 60,  # longer than the time between two looks
+        "timeout_graceful_shutdown": GOODBYE_SECONDS,
+    }
+    for logger in loggers:
+        logger.addHandler(told)
+        logger.propagate = False
+    try:
+        server = Server(uvicorn.Config(app, **settings), stop)
+        await server.serve([listener])
+        if left := server.server_state.tasks:  # cancelled, but not yet gone
+            await asyncio.wait(left, timeout=GOODBYE_SECONDS)
+    finally:
+        for logger in loggers:
+            logger.removeHandler(told)
