@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from flux_cli.journal.entries import Entry, State
-from flux_cli.sandbox.drawing.poster import draw
+from flux_cli.sandbox.drawing import draw
 
 from .conftest import KEY, Flux
 from .servers import Reply, Service, miniature

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.sandbox.drawing.poster import draw
+from flux_cli.sandbox.drawing import draw
 
 from . import readme
 from .servers import Service

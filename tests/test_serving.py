@@ -21,9 +21,8 @@ from starlette.types import Receive, Scope, Send
 from flux_cli.errors import UsageError
 from flux_cli.images.formats import whole_picture
 from flux_cli.json_value import JsonObject
-from flux_cli.sandbox.breaking import Faults
-from flux_cli.sandbox.drawing.poster import draw
-from flux_cli.sandbox.faults import EXAMPLES, KINDS, PARAMETERS, TARGETS, documented, parse
+from flux_cli.sandbox.drawing import draw
+from flux_cli.sandbox.faults import EXAMPLES, KINDS, PARAMETERS, TARGETS, Faults, describe_faults, parse_fault
 
 from . import readme
 from .conftest import Flux
@@ -163,13 +162,13 @@ def test_what_it_prints_is_all_that_a_client_needs(flux: Flux, sandbox: Callable
     ("get:stuck", 9, 1),
     ("task:stuck", 9, 1),
     ("task:fail code=1800", 8, 1),
-    ("picture:truncate times=1", 0, 1),
-    ("picture:truncate keep=0.999", 10, 1),
-    ("picture:cut times=1", 0, 1),
-    ("picture:drop times=1", 0, 1),
-    ("picture:html times=1", 0, 1),
-    ("picture:403 times=1", 0, 1),
-    ("picture:403", 10, 1),
+    ("image:truncate times=1", 0, 1),
+    ("image:truncate keep=0.999", 10, 1),
+    ("image:cut times=1", 0, 1),
+    ("image:drop times=1", 0, 1),
+    ("image:html times=1", 0, 1),
+    ("image:403 times=1", 0, 1),
+    ("image:403", 10, 1),
 ])  # fmt: skip
 def test_each_fault_is_what_flux_promises_to_survive(
     flux: Flux, shared: Sandbox, monkeypatch: pytest.MonkeyPatch, fault: str, code: int, made: int
@@ -528,7 +527,7 @@ def test_deliveries_go_only_where_they_may(
 
 
 def test_the_page_takes_foreign_text_as_text(shared: Sandbox) -> None:
-    shared.faults("get:502 times=1", "picture:403")
+    shared.faults("get:502 times=1", "image:403")
     evil = "<img src=x onerror=alert(1)>"
     with shared.client() as http:
         task = http.post("/api/v1/task", json={**TASK, "input": {**TASK["input"], "prompt": evil}})  # type: ignore[dict-item]
@@ -546,7 +545,7 @@ def test_the_page_takes_foreign_text_as_text(shared: Sandbox) -> None:
     assert "<script>" not in page.text
     assert "innerHTML" not in script.text
     assert whole_picture(picture.content).extension == "png", "the page stands aside of faults"
-    assert told == [{"fault": text, "met": 0, "struck": 0} for text in ("get:502 times=1", "picture:403")]
+    assert told == [{"fault": text, "met": 0, "struck": 0} for text in ("get:502 times=1", "image:403")]
     assert foreign.status_code == 403
 
 
@@ -601,11 +600,11 @@ def test_a_real_key_is_not_printed(flux: Flux, start: Callable[..., subprocess.P
 
 def test_the_list_of_faults_tells_all_of_them(flux: Flux) -> None:
     told = flux("sandbox --list-faults").out
-    assert told.splitlines() == list(documented())
+    assert told.splitlines() == list(describe_faults())
     assert max(map(len, told.splitlines())) <= 80
     words = set(re.findall(r"[a-z-]+", told))
     assert {*TARGETS, *KINDS, *PARAMETERS} - {"status"} <= words
-    assert [parse(text).text for text in EXAMPLES] == list(EXAMPLES)
+    assert [parse_fault(text).text for text in EXAMPLES] == list(EXAMPLES)
 
 
 def test_chances_are_repeatable_and_independent() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from ..config.paths import Paths
 from ..config.resolve import Settings, checked_key, permissions_warning, read_file, resolve
 from ..config.urls import is_local
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError
 from ..json_value import JsonObject, object_at
 from .options.common import CommonOptions
 from .output.output import Mode, Output
@@ -204,20 +204,17 @@ class Session:
     def body(self, request: "TaskRequest", addresses: Mapping[str, str]) -> JsonObject:
         """The exact JSON that is sent for a request; `addresses` are those of its local pictures, by reference."""
         from ..piapi.requests import Writer, create_body
+        from ..webhooks.secret import add_secret
 
-        secret = self.webhook_secret() if request.webhook else None
         writer = Writer(self.settings.text("dialect"), addresses)
-        return create_body(request, writer=writer, webhook_secret=secret, debug=self.common.debug)
+        body = create_body(request, writer=writer, debug=self.common.debug)
+        return add_secret(body, self.settings.get("webhook"), self.webhook_secret)
 
     def webhook_secret(self) -> str | None:
-        """What PiAPI sends along to the webhook; None when it is unset. Raises UsageError."""
-        secret = self.environ.get("FLUX_WEBHOOK_SECRET")
-        if path := self.settings.get("webhook_secret_file"):
-            try:
-                secret = Path(path).expanduser().read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(f"cannot read the webhook secret from {path}: {error}") from error
-        secret = secret.rstrip("\r\n") if secret else None
+        """Return the secret of the command's own webhook; None if it has none. Raise UsageError."""
+        from ..webhooks.secret import read_secret
+
+        secret = read_secret(self.environ, self.settings.get("webhook_secret_file"))
         if secret:
             self.output.secrets.add(secret)
         return secret
@@ -232,7 +229,7 @@ class Session:
         from ..sandbox.store import Store
 
         store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
-        return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED)))
+        return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED, catalog=self.catalog)))
 
     def client(self, key: str | None = None) -> "PiAPIClient":
         """A client for the service, with the session's key or another."""

@@ -57,6 +57,8 @@ SPENT = CHARGED | {State.SENDING, State.UNKNOWN}
 """The price is gone, or may be: what counts against a budget."""
 UNFINISHED = (State.ACCEPTED, State.READY)
 """Paid for, with a task id: `resume` finishes these at no cost."""
+REPORTED = "reported by a webhook; PiAPI has not been asked about it"
+"""The evidence of an accepted entry that a webhook made."""
 RESULT_SECONDS = 7 * 86400
 """The service keeps results for seven days (specification: Output Images)."""
 

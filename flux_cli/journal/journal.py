@@ -120,11 +120,22 @@ class Journal:
         profile: str,
         request: TaskRequest | None = None,
         row: str | None = None,
+        evidence: str | None = None,
     ) -> Entry:
         """A new entry, durable, for a task that was submitted elsewhere, or whose pictures are to come once more."""
         now = self._now()
         entry = Entry(new_id(), State.ACCEPTED, service, profile, output, now, self.owner, request, row=row)
-        return self._insert(replace(entry, task_id=task_id, accepted=now))
+        return self._insert(replace(entry, task_id=task_id, accepted=now, evidence=evidence))
+
+    def note_seen(self, entry: Entry, task_id: str) -> bool:
+        """Note durably that `task_id` may be the task of an entry, whoever owns it. Return False if it has moved on."""
+        self._db.survive_power_cuts(True)
+        return self._swap(entry, {"seen_id": task_id})
+
+    def discard(self, entry: Entry) -> None:
+        """Delete an entry of this process that was made for a reported task, and is not needed any more."""
+        where = "id = ? AND state = ? AND owner IS ? AND submitted IS NULL"
+        self._db.write(f"DELETE FROM entries WHERE {where}", [entry.id, entry.state, entry.owner])
 
     def _insert(self, entry: Entry) -> Entry:
         row = to_row(entry)

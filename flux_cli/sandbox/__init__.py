@@ -1,1 +1,1 @@
-"""PiAPI in miniature: the service's endpoints and rules, free, offline, with pictures drawn on the spot."""
+"""A mock of PiAPI: its endpoints, rules and failures, free and offline, with placeholder images."""

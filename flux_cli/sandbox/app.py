@@ -1,4 +1,4 @@
-"""The miniature service as an ASGI application: used in-process through httpx, and over TCP by a server."""
+"""PiAPI's endpoints as an ASGI application: called in-process by `--sandbox`, served over TCP by `flux sandbox`."""
 
 import asyncio
 import base64
@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from math import inf
@@ -18,6 +18,7 @@ from math import inf
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -26,32 +27,36 @@ from ..config.catalog import Catalog
 from ..images.formats import BrokenPictureError, whole_picture
 from ..json_value import Json, JsonObject, object_at, text_at
 from ..piapi.responses import redacted
-from .breaking import FAULT, Breaking, Faults
-from .faults import Fault
-from .pictures import Pictures
-from .rules import CODES, RefusalError, checked_model, count, without_nulls
-from .shapes import capitalised, live_task, refusal, reply, sop_task, success
+from . import responses
+from .faults import Fault, Faults
+from .images import IMAGES_PATH, Images
+from .middleware import FAULT, TASK, FaultInjection
+from .responses import image_response, json_response, refusal, success
+from .rules import CODES, RefusalError, check_request, count, without_nulls
 from .store import CreditsEndedError, Failure, LimitReachedError, Store, StoredTask
-from .webhooks import Delivery, Webhooks
+from .webhook_sender import Delivery, WebhookSender
 
 RESULT_SECONDS = 7 * 86400.0
-"""Links expire after seven days (specification: Output Images)."""
+"""URLs expire after seven days (specification: Output Images)."""
 UPLOAD_BYTES = 10 * 10**6
-TASK = "flux.task"
-"""Where the scope of a request holds the id of the task that it made."""
+UPLOAD_PIXELS = 64 * 10**6
+"""More would take too much memory to be decoded."""
+EXTENSIONS = ("png", "jpg", "jpeg", "webp")
 HISTORY_PAGE = 100
+LOCAL_PAGES = r"https?://(localhost|([a-z0-9-]+\.)+localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
+"""Origins whose pages may call the API from a browser: those that are on this machine too."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """The rules of one running miniature.
+    """The rules of one running sandbox.
 
     speed: how many times faster than documented tasks run.
-    plan: decides how many may be unfinished at once.
-    credit: USD that the account ever had; None for no end.
+    plan: decides how many tasks may be unfinished, and which operations are allowed.
+    credit: USD that the account ever had; None for an endless balance.
     keys: those that are accepted; None accepts any.
-    shape: of the replies, one of `shapes.SHAPES`.
-    result_seconds: how long the links of a finished task live.
+    replies: the form of the responses, one of `responses.REPLIES`.
+    result_seconds: how long the URLs of a finished task work.
     webhooks: None delivers nothing.
     """
 
@@ -62,24 +67,24 @@ class Service:
     keys: frozenset[str] | None = None
     catalog: Catalog = field(default_factory=lambda: Catalog({}))
     clock: Callable[[], float] = time.time
-    shape: str = "sop"
+    replies: str = "spec"
     result_seconds: float = RESULT_SECONDS
     faults: Faults = field(default_factory=Faults)
-    webhooks: Webhooks | None = None
+    webhooks: WebhookSender | None = None
     _secrets: dict[str, str] = field(
         default_factory=dict, init=False, repr=False
     )  # of webhooks, by task; in memory only
 
     @cached_property
-    def pictures(self) -> Pictures:
-        """The pictures of the tasks."""
-        return Pictures(self.store, self.clock)
+    def images(self) -> Images:
+        """The images of the tasks."""
+        return Images(self.store, self.clock)
 
     def check_key(self, request: Request) -> None:
-        """Raises RefusalError (1200) for a missing or unknown key."""
+        """Raise RefusalError (1200) for a missing or unknown key."""
         key = request.headers.get("x-api-key", "")
         if not key or (self.keys is not None and key not in self.keys):
-            raise RefusalError(401, 1200, "Authentication failed", "Verify API key is correct")
+            raise RefusalError(401, 1200, CODES[1200], "Verify API key is correct")
 
     # --- tasks -----------------------------------------------------------------------------------------------
 
@@ -87,11 +92,11 @@ class Service:
         """`POST /api/v1/task`."""
         self.check_key(request)
         body = without_nulls(_json(await request.body()))
-        model = checked_model(body, self.catalog, self.plan)
+        model = check_request(body, self.catalog, self.plan, live=self.replies == "live")
         stored = redacted(body)
         assert isinstance(stored, dict)
         cost = model.price * count(object_at(stored, "input"))
-        task = self._fated(self._planned(stored, cost, model.seconds))
+        task = self._with_fault(self._planned(stored, cost, model.seconds))
         mode = text_at(stored, "config", "service_mode") or None
         try:
             self.store.add(task, limit=self.catalog.concurrency(self.plan, mode), credit=self.credit)
@@ -100,19 +105,18 @@ class Service:
         except CreditsEndedError:
             raise RefusalError(402, 1300, CODES[1300], "Top up account balance") from None
         request.scope[TASK] = task.id
-        self._promise_delivery(task, object_at(body, "config", "webhook_config"), request)
+        self._plan_delivery(task, object_at(body, "config", "webhook_config"), request)
         return success(self.view(task, task.created, request))
 
     def _planned(self, body: JsonObject, cost: Decimal, seconds: tuple[float, float]) -> StoredTask:
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
         duration = random.Random(digest).uniform(*seconds) / self.speed
         now, name = self.clock(), str(uuid.uuid4())
-        return StoredTask(
-            name if self.shape == "live" else f"flux_{name}", body, cost, now, now + duration * 0.15, now + duration
-        )
+        task_id = name if self.replies == "live" else f"flux_{name}"
+        return StoredTask(task_id, body, cost, now, now + duration * 0.15, now + duration)
 
-    def _fated(self, task: StoredTask) -> StoredTask:
-        """The task with what a fault has in store for it."""
+    def _with_fault(self, task: StoredTask) -> StoredTask:
+        """Return the task as a fault wants it to end."""
         fault = self.faults.draw("task")
         if fault is None:
             return task
@@ -121,7 +125,7 @@ class Service:
         failure = Failure("failed", code, fault.message or CODES.get(code, "task failed"))
         return replace(task, ended=ended, failure=failure if fault.kind == "fail" else None)
 
-    def _promise_delivery(self, task: StoredTask, webhook: JsonObject, request: Request) -> None:
+    def _plan_delivery(self, task: StoredTask, webhook: JsonObject, request: Request) -> None:
         endpoint, secret = text_at(webhook, "endpoint"), text_at(webhook, "secret")
         if not endpoint or self.webhooks is None:
             return
@@ -130,40 +134,37 @@ class Service:
             delivery = Delivery(
                 task.id, endpoint, secret, lambda: self.view(self.store.find(task.id) or task, self.clock(), request)
             )
-            self.webhooks.after(task.ended - self.clock(), delivery)
+            self.webhooks.send_after(task.ended - self.clock(), delivery)
 
-    async def look(self, request: Request) -> Response:
+    async def get(self, request: Request) -> Response:
         """`GET /api/v1/task/{id}`."""
         self.check_key(request)
-        task, fault = self._task(request), request.scope.get(FAULT)
-        now = self.clock()
-        if isinstance(fault, Fault) and fault.kind == "stuck":
-            now = min(now, task.started)
+        task, fault, now = self._task(request), request.scope.get(FAULT), self.clock()
         kind = fault.kind if isinstance(fault, Fault) else ""
-        view = self.view(task, now, request, pictures=kind != "empty")
-        return success(capitalised(view) if kind == "capitals" else view)
+        view = self.view(task, min(now, task.started) if kind == "stuck" else now, request, images=kind != "empty")
+        return success(responses.capitalized(view) if kind == "capitals" else view)
 
     async def cancel(self, request: Request) -> Response:
-        """`DELETE /api/v1/task/{id}`: for tasks that are pending (docs/service.md, section 4)."""
+        """`DELETE /api/v1/task/{id}`, for tasks that are pending (docs/service.md, section 4)."""
         self.check_key(request)
         task = self._task(request)
         if not self.store.cancel(task.id, self.clock()):
             status = task.status(self.clock())
-            raise RefusalError(400, 400, f"task is {status}", f"only a pending task can be cancelled; it is {status}")
-        return reply({"code": 200, "message": f"task {task.id} canceled"})
+            raise RefusalError(400, 400, f"task is {status}", "only a pending task can be canceled")
+        return json_response({"code": 200, "message": f"task {task.id} canceled"})
 
     async def history(self, request: Request) -> Response:
-        """`GET /api/open/tasks/histories`, newest first; the shape of its reply is documented nowhere."""
+        """`GET /api/open/tasks/histories`, newest first; the form of PiAPI's response is not documented."""
         self.check_key(request)
-        asked = request.query_params
-        page, size = whole(asked.get("page", "1")), whole(asked.get("page_size", "10"))
+        query = request.query_params
+        page, size = whole_number(query.get("page", "1")), whole_number(query.get("page_size", "10"))
         if not 1 <= size <= HISTORY_PAGE or page < 1:
             raise RefusalError(400, 400, "invalid page", f"page from 1, page_size 1-{HISTORY_PAGE}")
-        since, until = _moment(asked.get("start_time") or "0"), _moment(asked.get("end_time") or "9999-12-31")
+        since, until = _time(query.get("start_time"), -inf), _time(query.get("end_time"), inf)
         tasks, total = self.store.newest(size, skip=(page - 1) * size, since=since, until=until)
         now = self.clock()
-        told: list[Json] = [self.view(task, now, request) for task in tasks]
-        return success({"tasks": told, "total": total, "page": page, "page_size": size})
+        views: list[Json] = [self.view(task, now, request) for task in tasks]
+        return success({"tasks": views, "total": total, "page": page, "page_size": size})
 
     def _task(self, request: Request) -> StoredTask:
         task = self.store.find(request.path_params["task_id"])
@@ -171,118 +172,131 @@ class Service:
             raise RefusalError(404, 404, "task not found")
         return task
 
-    def view(self, task: StoredTask, now: float, request: Request, *, pictures: bool = True) -> JsonObject:
-        """A task as a reply shows it at `now`; without its pictures when they are not to be listed yet."""
+    def view(self, task: StoredTask, now: float, request: Request, *, images: bool = True) -> JsonObject:
+        """Return a task as a response shows it at `now`; without its images if they are not to be listed yet."""
         root = str(request.base_url).rstrip("/")
-        urls = [f"{root}/pictures/{name}" for name in self.pictures.names(task)] if pictures else []
-        if self.shape == "live":
-            return live_task(task, now, urls, secret=self._secrets.get(task.id, ""))
-        return sop_task(task, now, urls)
+        urls = [f"{root}{IMAGES_PATH}/{name}" for name in self.images.names(task)] if images else []
+        if self.replies == "live":
+            return responses.live_task(task, now, urls, secret=self._secrets.get(task.id, ""))
+        return responses.spec_task(task, now, urls)
 
     # --- account and files -----------------------------------------------------------------------------------
 
     async def account(self, request: Request) -> Response:
-        """`GET /account/info` (docs/service.md, section 4)."""
+        """`GET /account/info`."""
         self.check_key(request)
-        left = None if self.credit is None else self.credit - self.store.spent()
-        return success(
-            {
-                "id": 1,
-                "name": "sandbox",
-                "plan": self.plan,
-                "is_enable": True,
-                "max_concurrent_task_count": self.catalog.concurrency(self.plan, None),
-                "equivalent_in_usd": 1000.0 if left is None else float(left),
-            }
-        )
+        balance = None if self.credit is None else self.credit - self.store.spent()
+        return success(responses.account_info(self.plan, self.catalog.concurrency(self.plan, None), balance))
 
-    async def picture(self, request: Request) -> Response:
-        """`GET /pictures/{id}/{number}.png`."""
-        task, number = self._task(request), whole(request.path_params["number"])
-        if not self.pictures.has(task, number):
+    async def active(self, request: Request) -> Response:
+        """`GET /account/active_tasks`."""
+        self.check_key(request)
+        now = self.clock()
+        return success(responses.active_tasks(self.store.active(now), now))
+
+    async def image(self, request: Request) -> Response:
+        """`GET` of an image that a task made."""
+        task, number = self._task(request), whole_number(request.path_params["number"])
+        if not self.images.has(task, number):
             return PlainTextResponse("not found", 404)
         if self.clock() >= task.ended + self.result_seconds:
             return PlainTextResponse("expired", 403)
-        # In a thread: a large one takes seconds, in which others must be answered.
-        content = await asyncio.to_thread(self.pictures.content, task, number)
-        return Response(content, media_type="image/png")
+        # In a thread: a large one takes a second, in which other requests must get their responses.
+        content = await asyncio.to_thread(self.images.content, task, number)
+        return image_response(content, "image/png", request.headers.get("range"))
 
     async def upload(self, request: Request) -> Response:
         """`POST /api/ephemeral_resource` (docs/service.md, section 4)."""
         self.check_key(request)
         if self.plan == "free":
-            return reply({"code": 403, "message": "Insufficient plan level"}, 403)
+            return json_response({"code": 403, "message": "Insufficient plan level"}, 403)
         body = _json(await request.body())
         name, data = text_at(body, "file_name"), text_at(body, "file_data")
-        try:
-            content = base64.b64decode(data, validate=True)
-            whole_picture(content)
-        except (ValueError, BrokenPictureError):
-            return reply({"code": 400, "message": "invalid file_data"}, 400)
         extension = name.rpartition(".")[2].lower()
-        if not 1 <= len(name) <= 128 or extension not in ("png", "jpg", "jpeg", "webp") or len(content) > UPLOAD_BYTES:
-            return reply({"code": 400, "message": "invalid file"}, 400)
-        stored = self.store.keep_upload(content, extension)
+        try:
+            # A data URI, and base64 in lines, are accepted too.
+            content = base64.b64decode("".join(re.sub(r"^data:[^,]*;base64,", "", data).split()), validate=True)
+            image = whole_picture(content)
+        except (ValueError, BrokenPictureError):
+            return json_response({"code": 400, "message": "invalid file_data"}, 400)
+        too_large = len(content) > UPLOAD_BYTES or image.width * image.height > UPLOAD_PIXELS
+        if not 1 <= len(name) <= 128 or extension not in EXTENSIONS or too_large:
+            return json_response({"code": 400, "message": "invalid file"}, 400)
         root = str(request.base_url).rstrip("/")
-        return success({"url": f"{root}/uploads/{stored}"})
+        return success({"url": f"{root}/uploads/{self.store.keep_upload(content, extension)}"})
 
     async def uploaded(self, request: Request) -> Response:
-        """`GET /uploads/{name}`."""
+        """`GET` of an uploaded image."""
         name = str(request.path_params["name"])
         content = self.store.upload(name) if re.fullmatch(r"[0-9a-f]+\.[a-z]+", name, re.ASCII) else None
-        return Response(content, media_type="image/*") if content else PlainTextResponse("not found", 404)
+        if content is None:
+            return PlainTextResponse("not found", 404)
+        kind = name.rpartition(".")[2].replace("jpg", "jpeg")
+        return image_response(content, f"image/{kind}", request.headers.get("range"))
 
 
 def create_app(service: Service, more: Sequence[BaseRoute] = ()) -> Starlette:
-    """The application that serves `service`, with `more` beside PiAPI's own endpoints."""
+    """Return the application that serves `service`, with `more` endpoints beside PiAPI's own."""
 
     def route(path: str, method: str, target: str, endpoint: Callable[[Request], object]) -> Route:
-        breaking = Middleware(Breaking, faults=service.faults, target=target, shape=service.shape)
-        return Route(path, endpoint, methods=[method], middleware=[breaking])
+        injection = Middleware(FaultInjection, faults=service.faults, target=target, replies=service.replies)
+        return Route(path, endpoint, methods=[method], middleware=[injection])
 
-    async def refused(_: Request, error: Exception) -> Response:
+    async def refuse(_: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
-            words = error.detail.lower()
-            return refusal(RefusalError(error.status_code, error.status_code, words), service.shape, error.headers)
+            message = error.detail.lower()
+            return refusal(RefusalError(error.status_code, error.status_code, message), service.replies, error.headers)
         if isinstance(error, ClientDisconnect):
             error = RefusalError(400, 400, "request cut short")
         if not isinstance(error, RefusalError):
             error = RefusalError(500, 500, "internal error", "a bug in the sandbox")
-        return refusal(error, service.shape)
+        return refusal(error, service.replies)
 
     routes: list[BaseRoute] = [
         route("/api/v1/task", "POST", "create", service.create),
-        route("/api/v1/task/{task_id}", "GET", "get", service.look),
+        route("/api/v1/task/{task_id}", "GET", "get", service.get),
         route("/api/v1/task/{task_id}", "DELETE", "cancel", service.cancel),
         route("/api/open/tasks/histories", "GET", "history", service.history),
         route("/api/ephemeral_resource", "POST", "upload", service.upload),
         route("/account/info", "GET", "account", service.account),
-        route("/pictures/{task_id}/{number}.png", "GET", "picture", service.picture),
+        route("/account/active_tasks", "GET", "account", service.active),
+        route(f"{IMAGES_PATH}/{{task_id}}/{{number}}.png", "GET", "image", service.image),
         Route("/uploads/{name}", service.uploaded, methods=["GET"]),
     ]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origin_regex=LOCAL_PAGES,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["*"],
+    )
     known = (RefusalError, HTTPException, ClientDisconnect, Exception)
-    return Starlette(routes=[*routes, *more], exception_handlers=dict.fromkeys(known, refused))
+    return Starlette(routes=[*routes, *more], middleware=[cors], exception_handlers=dict.fromkeys(known, refuse))
 
 
 def _json(content: bytes) -> Json:
     try:
         parsed: Json = json.loads(content)
-        json.dumps(parsed, allow_nan=False)  # 1e999 and NaN are read, but are no JSON
+        json.dumps(parsed, allow_nan=False)  # Python reads 1e999 and NaN, which are not JSON
     except (ValueError, RecursionError):
         raise RefusalError(400, 400, "invalid JSON") from None
     return parsed
 
 
-def whole(text: str) -> int:
-    """A number from 0; -1 for what is none."""
+def whole_number(text: str) -> int:
+    """Return a number from 0; -1 for any other text."""
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) else -1
 
 
-def _moment(text: str) -> float:
-    """Seconds since the epoch, from a number of them or a date. Raises RefusalError."""
+def _time(text: str | None, default: float) -> float:
+    """Return seconds since the epoch, from a number of them or a date (UTC if it has no zone). Raise RefusalError."""
+    if not text:
+        return default
     if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
         return float(text)
     try:
-        return datetime.fromisoformat(text).timestamp()
+        moment = datetime.fromisoformat(text)
+        # With a zone the result is calculated here: the operating system's own calendar may end before the date.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise RefusalError(400, 400, "invalid time", "seconds since the epoch, or 2025-01-31T12:00:00Z") from None

@@ -1,17 +1,19 @@
-"""What the miniature service can be told to get wrong: `create:429 times=2 retry-after=1`.
+"""Failures that the sandbox can simulate: `create:429 times=2 retry-after=1`.
 
-A fault names where it strikes, what happens, and when: `TARGET:KIND [NAME=VALUE]...`. The tables below are the
+A fault says where it strikes, what happens, and when: `TARGET:KIND [NAME=VALUE]...`. The tables below are the
 grammar, the parser and the documentation (`flux sandbox --list-faults`).
 """
 
+import random
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from ..errors import UsageError
 from ..frozen import frozen
+from ..json_value import JsonObject
 from ..text import clean, guess
 
 HTTP = {
@@ -19,26 +21,26 @@ HTTP = {
     "get": "GET /api/v1/task/ID",
     "cancel": "DELETE /api/v1/task/ID",
     "upload": "POST /api/ephemeral_resource",
-    "account": "GET /account/info",
+    "account": "GET /account/info and /account/active_tasks",
     "history": "GET /api/open/tasks/histories",
-    "picture": "GET of a picture",
+    "image": "GET of an image",
 }
 TARGETS = HTTP | {
-    "task": "the work on a task; settled when it is created",
-    "webhook": "the delivery to a task's webhook",
+    "task": "the work on a task; decided when the task is created",
+    "webhook": "the delivery of a task's webhook",
 }
 """Where a fault can strike."""
 
 
 @frozen
 class Fault:
-    """Something that goes wrong.
+    """A failure to simulate.
 
-    text: as it was given; kind: a name in KINDS; status: the HTTP status of kind `status`.
-    times: how often, None for always; skip: how often not, before; rate: how likely each time, 0 to 1.
-    delay: seconds by which the answer is late; when: `before` or `after` the work that the answer tells of.
-    retry_after: seconds, None for no header; code, message: of the error, None and empty for the usual ones.
-    keep: the share of the answer that gets through.
+    text: as it was written. kind: a name in KINDS. status: the HTTP status of kind `status`.
+    times: how often, None for always. skip: how many requests to spare first. rate: how likely each time, 0 to 1.
+    delay: seconds by which the response is late. when: `before` or `after` the work that the response is about.
+    retry_after: seconds, None for no header. code, message: of the error, None and empty for the usual ones.
+    keep: the share of the response that is sent.
     """
 
     text: str
@@ -58,7 +60,7 @@ class Fault:
 
 @frozen
 class Kind:
-    """What can happen: where, whether the work is done by then, and which parameters it has beside the common ones."""
+    """What can happen: where, whether the work is done by then, and the parameters it has beside the common ones."""
 
     targets: tuple[str, ...]
     about: str
@@ -68,32 +70,32 @@ class Kind:
 
 @frozen
 class Parameter:
-    """A `NAME=VALUE`. `given` is the fault with it; it raises ValueError that says what would be right."""
+    """A `NAME=VALUE`. `set` returns the fault with it, and raises ValueError that says what is expected."""
 
     value: str
     about: str
-    given: Callable[[Fault, str], Fault]
+    set: Callable[[Fault, str], Fault]
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "status": Kind(
             tuple(HTTP),
-            "that HTTP status, 400 to 599, with the documented error",
+            "this HTTP status, 400 to 599, with the documented error",
             ("when", "retry-after", "code", "message"),
             when="before",
         ),
         "html": Kind(tuple(HTTP), "a web page with status 200", ("when",), when="before"),
-        "drop": Kind(tuple(HTTP), "the connection is cut without an answer", ("when",)),
-        "cut": Kind(tuple(HTTP), "the connection is cut in the midst of the answer", ("keep",)),
-        "truncate": Kind(tuple(HTTP), "the answer is cut short, and only its content tells", ("keep",)),
-        "delay": Kind(tuple(TARGETS), "late, and nothing else; write delay=SECONDS", ("when",)),
-        "stuck": Kind(("get", "task"), "still processing: at this look; for ever, if a task is"),
-        "empty": Kind(("get",), "completed, but no picture is listed"),
-        "capitals": Kind(("get",), "the status as the live service's documentation writes it: Completed"),
+        "drop": Kind(tuple(HTTP), "the connection closes without a response", ("when",)),
+        "cut": Kind(tuple(HTTP), "the connection closes partway through the response", ("keep",)),
+        "truncate": Kind(tuple(HTTP), "the response is shortened, and its length fits", ("keep",)),
+        "delay": Kind(tuple(TARGETS), "late, nothing else; write delay=SECONDS", ("when",)),
+        "stuck": Kind(("get", "task"), "still processing: in this poll, or forever for a task"),
+        "empty": Kind(("get",), "completed, but no image is listed"),
+        "capitals": Kind(("get",), "the status as PiAPI's documentation writes it: Completed"),
         "fail": Kind(("task",), "the task fails when its time is over", ("code", "message")),
-        "duplicate": Kind(("webhook",), "the delivery comes twice"),
-        "lose": Kind(("webhook",), "the delivery never comes"),
+        "duplicate": Kind(("webhook",), "the webhook is delivered twice"),
+        "lose": Kind(("webhook",), "the webhook is never delivered"),
     }
 )
 COMMON = ("times", "skip", "rate", "delay")
@@ -101,53 +103,51 @@ COMMON = ("times", "skip", "rate", "delay")
 
 
 def duration(text: str) -> float:
-    """Seconds, from `1.5`, `30s`, `10m`, `2h` or `7d`. Raises ValueError."""
+    """Return seconds from `1.5`, `30s`, `10m`, `2h` or `7d`. Raise ValueError."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", text.strip(), re.ASCII)
     if not match:
-        raise ValueError("a duration such as 1.5, 30s, 10m, 2h, 7d")
+        raise ValueError("expected a duration such as 1.5, 30s, 10m, 2h or 7d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def _whole(text: str, low: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) < low:
-        raise ValueError(f"a whole number from {low}")
+        raise ValueError(f"expected a whole number from {low}")
     return int(text)
 
 
 def _share(text: str) -> float:
     if not re.fullmatch(r"[0-9]?\.?[0-9]{1,9}", text, re.ASCII) or not 0 <= float(text) <= 1:
-        raise ValueError("a number from 0 to 1")
+        raise ValueError("expected a number from 0 to 1")
     return float(text)
 
 
 def _when(text: str) -> str:
     if text not in ("before", "after"):
-        raise ValueError("before or after")
+        raise ValueError("expected before or after")
     return text
 
 
 PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
     {
-        "times": Parameter(
-            "N", "how often; then it is over", lambda fault, text: replace(fault, times=_whole(text, 1))
-        ),
-        "skip": Parameter("N", "how often not, before it", lambda fault, text: replace(fault, skip=_whole(text, 0))),
+        "times": Parameter("N", "stop after N times", lambda fault, text: replace(fault, times=_whole(text, 1))),
+        "skip": Parameter("N", "spare the first N requests", lambda fault, text: replace(fault, skip=_whole(text, 0))),
         "rate": Parameter("P", "how likely each time, 0 to 1", lambda fault, text: replace(fault, rate=_share(text))),
         "delay": Parameter(
-            "SECONDS", "how late the answer is", lambda fault, text: replace(fault, delay=duration(text))
+            "SECONDS", "how late the response is", lambda fault, text: replace(fault, delay=duration(text))
         ),
         "when": Parameter(
             "before|after",
-            "the work, and the charge, that the answer is about",
+            "relative to the work (and the charge)",
             lambda fault, text: replace(fault, when=_when(text)),
         ),
         "retry-after": Parameter(
-            "SECONDS", "the header", lambda fault, text: replace(fault, retry_after=_whole(text, 0))
+            "SECONDS", "the response header", lambda fault, text: replace(fault, retry_after=_whole(text, 0))
         ),
         "code": Parameter("N", "PiAPI's error code", lambda fault, text: replace(fault, code=_whole(text, 0))),
-        "message": Parameter("TEXT", "its words", lambda fault, text: replace(fault, message=text)),
+        "message": Parameter("TEXT", "the error message", lambda fault, text: replace(fault, message=text)),
         "keep": Parameter(
-            "SHARE", "what gets through of the answer", lambda fault, text: replace(fault, keep=_share(text))
+            "SHARE", "how much of the response is sent", lambda fault, text: replace(fault, keep=_share(text))
         ),
     }
 )
@@ -158,22 +158,22 @@ EXAMPLES = (
     "create:502 when=after skip=3 times=1",
     "get:stuck",
     "get:delay=5",
-    "picture:truncate times=1",
+    "image:truncate times=1",
     "task:fail code=1800 rate=0.1",
     "webhook:duplicate",
 )
 
 
-def parse(text: str) -> Fault:
-    """The fault that a text describes. Raises UsageError that says what is wrong with it, and what would be right."""
+def parse_fault(text: str) -> Fault:
+    """Return the fault that a text describes. Raise UsageError."""
     try:
         words = shlex.split(text)
     except ValueError:
-        raise _problem(text, "a quote is not closed") from None
+        raise _error(text, "a quote is not closed") from None
     target, colon, first = words[0].partition(":") if words else ("", "", "")
     if not colon:
-        raise _problem(text, "a fault is TARGET:KIND", hint=f"such as: {EXAMPLES[0]}")
-    _known(text, "target", target, TARGETS)
+        raise _error(text, "expected TARGET:KIND", hint=f"for example: {EXAMPLES[0]}")
+    _check_known(text, "target", target, TARGETS)
     kinds: list[str] = []
     pairs: list[tuple[str, str]] = []
     for word in [first, *words[1:]] if first else words[1:]:
@@ -183,38 +183,38 @@ def parse(text: str) -> Fault:
         else:
             kinds.append(name)
     if len(kinds) > 1:
-        raise _problem(text, f"{kinds[0]} and {kinds[1]} are two kinds", hint="give each its own --fault")
+        raise _error(text, f"{kinds[0]} and {kinds[1]} are two kinds", hint="use a --fault for each")
     fault = _with_kind(Fault(text, target), kinds[0] if kinds else "delay")
     for name, value in pairs:
         fault = _with_parameter(fault, name, value)
     if fault.kind == "delay" and not fault.delay:
-        raise _problem(text, "nothing is to go wrong", hint=f"{target}: {', '.join(_kinds_of(target))}, or delay=5")
+        raise _error(text, "no kind", hint=f"kinds for {target}: {', '.join(_kinds_of(target))}, or delay=5")
     return fault
 
 
 def _with_kind(fault: Fault, word: str) -> Fault:
     status = int(word) if re.fullmatch(r"[0-9]{1,9}", word, re.ASCII) else 0
     if status and not 400 <= status <= 599:
-        raise _problem(fault.text, f"{status} is no HTTP status from 400 to 599")
+        raise _error(fault.text, f"{status} is not an HTTP status from 400 to 599")
     name = "status" if status else word
-    _known(fault.text, "kind", name, KINDS)
+    _check_known(fault.text, "kind", name, KINDS)
     kind = KINDS[name]
     if fault.target not in kind.targets:
-        hint = f"{fault.target}: {', '.join(_kinds_of(fault.target))}"
-        raise _problem(fault.text, f"{word} is nothing that can happen to {fault.target}", hint=hint)
+        hint = f"kinds for {fault.target}: {', '.join(_kinds_of(fault.target))}"
+        raise _error(fault.text, f"{word} cannot happen to {fault.target}", hint=hint)
     return replace(fault, kind=name, status=status, when=kind.when)
 
 
 def _with_parameter(fault: Fault, name: str, value: str) -> Fault:
-    _known(fault.text, "parameter", name, PARAMETERS)
-    # Only an answer can come before or after its work.
+    _check_known(fault.text, "parameter", name, PARAMETERS)
+    # Only a response can come before or after its work.
     own = tuple(word for word in KINDS[fault.kind].parameters if word != "when" or fault.target in HTTP)
     if name not in COMMON and name not in own:
-        raise _problem(fault.text, f"{name} means nothing here", hint=f"parameters: {', '.join((*COMMON, *own))}")
+        raise _error(fault.text, f"{name} does not apply here", hint=f"parameters: {', '.join((*COMMON, *own))}")
     try:
-        return PARAMETERS[name].given(fault, value)
+        return PARAMETERS[name].set(fault, value)
     except ValueError as problem:
-        raise _problem(fault.text, f"{name}: {problem}") from None
+        raise _error(fault.text, f"{name}: {problem}") from None
 
 
 def _kinds_of(target: str) -> list[str]:
@@ -222,32 +222,89 @@ def _kinds_of(target: str) -> list[str]:
     return ["429" if name == "status" else name for name in names]
 
 
-def _known(text: str, what: str, word: str, table: Mapping[str, object]) -> None:
+def _check_known(text: str, what: str, word: str, table: Mapping[str, object]) -> None:
     if word not in table:
-        hint = guess(word, table) or "all that can go wrong: flux sandbox --list-faults"
-        raise _problem(text, f"no {what} is called {clean(word, 40)!r}", hint=hint)
+        hint = guess(word, table) or "list all of them with: flux sandbox --list-faults"
+        raise _error(text, f"unknown {what} {clean(word, 40)!r}", hint=hint)
 
 
-def _problem(text: str, message: str, *, hint: str | None = None) -> UsageError:
-    return UsageError(f"fault {clean(text, 80)!r}: {message}", hint=hint, money="")
+def _error(text: str, message: str, *, hint: str | None = None) -> UsageError:
+    return UsageError(f"fault {clean(text, 80)!r}: {message}", hint=hint)
 
 
-def documented() -> Iterator[str]:
-    """The lines of `flux sandbox --list-faults`."""
-    yield "A fault is TARGET:KIND [NAME=VALUE]... The first that strikes wins."
+def describe_faults() -> Iterator[str]:
+    """Yield the lines of `flux sandbox --list-faults`."""
+    yield "A fault is TARGET:KIND [NAME=VALUE]... If several strike, the first one wins."
     yield from ("", "TARGET")
     yield from (f"  {name:<11}{about}" for name, about in TARGETS.items())
     yield from ("", "KIND")
     for name, kind in KINDS.items():
         own = [f"when={kind.when}" if parameter == "when" else parameter for parameter in kind.parameters]
         yield f"  {'429' if name == 'status' else name:<11}{kind.about}"
-        yield f"  {'':<11}for {_told(kind.targets)}" + (f"; {', '.join(own)}" if own else "")
-    yield from ("", f"NAME: {', '.join(COMMON)} for every kind, the others where they stand above")
+        yield f"  {'':<11}for {_scope_of(kind)}" + (f"; {', '.join(own)}" if own else "")
+    yield from ("", f"NAME: {', '.join(COMMON)} for every kind, the others as shown above")
     yield from (f"  {f'{name}={item.value}':<21}{item.about}" for name, item in PARAMETERS.items())
     yield from ("", "Examples")
     yield from (f"  {text}" for text in EXAMPLES)
 
 
-def _told(targets: tuple[str, ...]) -> str:
+def _scope_of(kind: Kind) -> str:
     named = {tuple(TARGETS): "everything", tuple(HTTP): "every request"}
-    return named.get(targets) or ", ".join(targets)
+    return named.get(kind.targets) or ", ".join(kind.targets)
+
+
+@dataclass
+class _Active:
+    """A fault, how often it could have struck, and how often it did."""
+
+    fault: Fault
+    chance: random.Random
+    met: int = 0
+    struck: int = 0
+
+    def meet(self) -> bool:
+        """Count one request. Return whether the fault could strike it."""
+        self.met += 1
+        lucky = self.chance.random() < self.fault.rate
+        over = self.fault.times is not None and self.struck >= self.fault.times
+        return lucky and not over and self.met > self.fault.skip
+
+
+@dataclass
+class Faults:
+    """The active faults. The same seed and the same requests give the same failures."""
+
+    seed: int = 0
+    _active: list[_Active] = field(default_factory=list)
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Activate faults, all or none. Raise UsageError."""
+        faults = [parse_fault(text) for text in texts]
+        # Each has random numbers of its own: requests to one target change nothing at another.
+        first = len(self._active)
+        self._active += [
+            _Active(fault, random.Random(f"{self.seed}/{number}/{fault.text}"))
+            for number, fault in enumerate(faults, first)
+        ]
+
+    def clear(self) -> None:
+        """Deactivate all faults."""
+        self._active.clear()
+
+    def draw(self, target: str) -> Fault | None:
+        """Return the first fault that strikes this time, later by the delays that came before it."""
+        # Every fault counts the request, even if another one strikes: none changes when another is due.
+        ready = [active for active in self._active if active.fault.target == target and active.meet()]
+        struck: Fault | None = None
+        delay = 0.0
+        for active in ready:
+            active.struck += 1
+            delay += active.fault.delay
+            struck = replace(active.fault, delay=delay)
+            if struck.kind != "delay":
+                break
+        return struck
+
+    def counts(self) -> list[JsonObject]:
+        """Return each fault, how often it could have struck and how often it did."""
+        return [{"fault": active.fault.text, "met": active.met, "struck": active.struck} for active in self._active]

@@ -1,7 +1,7 @@
-"""A fixture for the test suites of programs that speak PiAPI's API: `piapi_sandbox`, the service in miniature.
+"""A fixture for the test suites of programs that use PiAPI's API: `piapi_sandbox`, a mock server.
 
-pytest loads this module in every run where flux is installed: nothing but the standard library is imported here, and
-the service is a process of its own that starts when a test asks for it.
+pytest loads this module in every run where flux is installed. So it imports nothing but the standard library, and the
+server is a process of its own that starts when a test requests it.
 """
 
 import json
@@ -17,12 +17,14 @@ import pytest
 
 MARKER = "piapi_sandbox(**options): options of `flux sandbox` for the fixture of this name: plan='free', fault=[...]"
 SPEED = 200.0
-"""Times faster than documented, when a test does not say: a tenth of a second a task."""
+"""Times faster than documented, unless a test chooses: a tenth of a second per task."""
 
 
 class Sandbox:
-    """A running miniature. `environ` are the variables that point a client at it: flux itself, or the program under
-    test, which may call them something else."""
+    """A running mock server.
+
+    environ: the variables that make flux use it; the program under test may have other names for them.
+    """
 
     def __init__(self, environ: dict[str, str]) -> None:
         self.environ = environ
@@ -32,76 +34,76 @@ class Sandbox:
         self._open = build_opener(ProxyHandler({})).open  # a proxy cannot reach this machine's loopback
 
     def tasks(self) -> list[dict[str, Any]]:
-        """The tasks so far, newest first, at most 60: id, status, model, prompt, cost_usd, ..."""
-        tasks: list[dict[str, Any]] = self._asked("GET", "/sandbox/tasks")["tasks"]
+        """Return the tasks so far, newest first, at most 60: id, status, model, prompt, cost_usd, images, ..."""
+        tasks: list[dict[str, Any]] = self._request("GET", "/sandbox/tasks")["tasks"]
         return tasks
 
     def task(self, task_id: str) -> dict[str, Any]:
-        """A task as the service's own API tells of it, with what was asked for."""
-        return self._asked("GET", f"/api/v1/task/{task_id}")
+        """Return a task as PiAPI's API shows it, with its input."""
+        return self._request("GET", f"/api/v1/task/{task_id}")
 
     @property
     def cost_usd(self) -> str:
-        """What all tasks would have cost."""
-        cost: str = self._asked("GET", "/sandbox/tasks")["cost_usd"]
+        """What all tasks cost together (simulated), USD."""
+        cost: str = self._request("GET", "/sandbox/tasks")["cost_usd"]
         return cost
 
     def fault(self, *texts: str) -> None:
-        """Switch faults on: `create:429 times=2` (all of them: flux sandbox --list-faults)."""
-        self._asked("POST", "/sandbox/faults", "\n".join(texts))
+        """Simulate failures: `create:429 times=2` (list them with: flux sandbox --list-faults)."""
+        self._request("POST", "/sandbox/faults", "\n".join(texts))
 
     def clear_faults(self) -> None:
-        """Switch all faults off."""
-        self._asked("DELETE", "/sandbox/faults")
+        """Simulate no failure any more."""
+        self._request("DELETE", "/sandbox/faults")
 
-    def _asked(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
-        request = Request(  # noqa: S310 - the miniature's own address
+    def _request(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
+        request = Request(  # noqa: S310 - the mock server's own URL
             f"{self.origin}{path}",
             data=None if body is None else body.encode(),
             method=method,
             headers={"X-API-Key": self.key},
         )
-        with self._open(request, timeout=10) as answer:
-            data: dict[str, Any] = json.load(answer)["data"]
+        with self._open(request, timeout=10) as response:
+            data: dict[str, Any] = json.load(response)["data"]
             return data
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", MARKER)
 
 
 @pytest.fixture
 def piapi_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """PiAPI in miniature, on this machine, new for each test; ends with it."""
+    """A mock of PiAPI on this machine, a new one for each test."""
     marker = request.node.get_closest_marker("piapi_sandbox")
     options = {"speed": SPEED, **(marker.kwargs if marker else {})}
     with tempfile.TemporaryFile("w+") as log:
-        # Without the variables of a user's own: they must not decide what a test meets.
+        # Without the user's own variables: they must not change the result of a test.
         environ = {name: text for name, text in os.environ.items() if not name.startswith(("FLUX_", "PIAPI_"))}
-        command = [sys.executable, "-m", "flux_cli", "sandbox", "--port", "0", "--json", *_words(options)]
-        # The words are those of the test itself.
+        command = [sys.executable, "-m", "flux_cli", "sandbox", "--port", "0", "--json", *_arguments(options)]
+        # The arguments come from the test itself.
         with subprocess.Popen(  # noqa: S603
             command, stdout=subprocess.PIPE, stderr=log, text=True, env=environ
         ) as process:
             assert process.stdout is not None
             line = process.stdout.readline()
             try:
-                told = json.loads(line) if line else {}
-                if "variables" not in told:
+                announced = json.loads(line) if line else {}
+                if "variables" not in announced:
                     process.wait()
                     log.seek(0)
                     pytest.fail(f"the sandbox did not start: {log.read().strip()}", pytrace=False)
-                yield Sandbox(told["variables"])
+                yield Sandbox(announced["variables"])
             finally:
                 process.terminate()
 
 
-def _words(options: dict[str, Any]) -> list[str]:
-    """Keyword arguments as options of the command line; a list stands for an option that is repeated."""
-    words: list[str] = []
+def _arguments(options: dict[str, Any]) -> list[str]:
+    """Return keyword arguments as command-line options; a list repeats its option."""
+    arguments: list[str] = []
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
         for item in value if isinstance(value, list | tuple) else [value]:
-            words += [option, str(item)]
-    return words
+            arguments += [option, str(item)]
+    return arguments

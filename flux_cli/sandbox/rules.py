@@ -1,23 +1,27 @@
-"""What the miniature service refuses, with the specification's codes (Error Handling, Parameter Reference)."""
+"""What the sandbox refuses, as PiAPI does: wrong types, values out of range, and what an operation cannot do without.
 
-import math
+Sources: the specification (Parameter Reference, Error Handling) and docs/service.md, sections 1 and 3.
+"""
+
+from collections.abc import Iterator, Mapping
 
 from ..config.catalog import Catalog, Model
 from ..config.urls import is_picture_address
-from ..errors import UsageError
-from ..json_value import Json, JsonObject, object_at
+from ..frozen import frozen
+from ..json_value import Json, JsonObject, object_at, text_at
 
 BAD_REQUEST = 400
-NUMBERS = {
-    "width": int,
-    "height": int,
-    "steps": int,
-    "seed": int,
-    "batch_size": int,
-    "guidance_scale": float,
-    "denoise": float,
+CODES = {
+    1100: "Invalid prompt length",
+    1200: "Authentication failed",
+    1300: "Insufficient credits",
+    1400: "Rate limit exceeded",
+    1500: "Service temporarily unavailable",
+    1600: "Invalid image URL",
+    1700: "Invalid image dimensions",
+    1800: "LoRA/ControlNet load failed",
 }
-TEXTS = ("prompt", "negative_prompt")
+"""PiAPI's error codes and their messages (specification: Common Error Codes)."""
 TASK_TYPES = {
     "txt2img": "gen",
     "img2img": "edit",
@@ -29,141 +33,203 @@ TASK_TYPES = {
     "fill-outpaint": "outpaint",
     "kontext": "kontext",
 }
-"""The service's task types, and the operation that each is."""
-CODES = {
-    1100: "Invalid prompt length",
-    1200: "Authentication failed",
-    1300: "Insufficient credits",
-    1400: "Rate limit exceeded",
-    1500: "Service temporarily unavailable",
-    1600: "Invalid image URL",
-    1700: "Invalid image dimensions",
-    1800: "LoRA/ControlNet load failed",
+"""PiAPI's task types, and the operation that each is."""
+WITH_IMAGE = {"img2img", "img2img-lora", "redux-variation", "fill-inpaint", "fill-outpaint", "kontext"}
+"""Task types that need `input.image`."""
+NOT_LIVE = {"Qubico/flux1-pro"}
+"""Models of the specification that are in no list of the live API (docs/service.md, section 1)."""
+FREE_PLAN = ("gen", "edit")
+"""Operations that need no paid plan."""
+LONGEST_MARGIN = 2048
+"""Pixels that an outpaint may add on a side: an image has up to 2048x2048 (specification: Technical Specifications)."""
+
+Schema = str | list["Schema"] | dict[str, "Schema"]
+"""A Go type by name, a list of one kind of item, or an object; fields that it does not name are tolerated."""
+BODY: Schema = {
+    "model": "string",
+    "task_type": "string",
+    "input": {
+        **dict.fromkeys(("prompt", "negative_prompt", "image", "mask"), "string"),
+        **dict.fromkeys(("width", "height", "steps", "seed", "batch_size"), "int"),
+        **dict.fromkeys(("guidance_scale", "denoise", "variation_strength"), "float64"),
+        "lora_settings": [
+            {
+                **dict.fromkeys(("lora_type", "lora_image", "path"), "string"),
+                **dict.fromkeys(("lora_strength", "scale"), "float64"),
+            }
+        ],
+        "control_net_settings": [
+            {
+                **dict.fromkeys(("control_type", "control_image", "path", "control_image_url"), "string"),
+                **dict.fromkeys(("control_strength", "conditioning_scale"), "float64"),
+                "return_preprocessed_image": "bool",
+            }
+        ],
+        "custom_settings": [
+            {
+                "setting_type": "string",
+                **dict.fromkeys((f"outpaint_{name}" for name in ("left", "right", "top", "bottom")), "int"),
+            }
+        ],
+    },
+    "config": {"service_mode": "string", "webhook_config": {"endpoint": "string", "secret": "string"}},
 }
-"""PiAPI's error codes, and the words that go with them."""
+"""The types of a create request's fields (docs/service.md, section 1)."""
+GO_TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "bool": (bool,), "int": (int,), "float64": (int, float)}
+JSON_NAMES = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 
 
 class RefusalError(Exception):
-    """A refused request: the HTTP status, PiAPI's error code, and its words."""
+    """A refused request: the HTTP status, PiAPI's error code, its message and the detail."""
 
     def __init__(self, status: int, code: int, message: str, detail: str = "") -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.detail = status, code, message, detail
 
 
-def checked_model(body: Json, catalog: Catalog, plan: str) -> Model:
-    """The model that a create request names, when the whole request keeps the rules. Raises RefusalError."""
+@frozen
+class Range:
+    """The values that a field may have: from `low` (or above it, if `above`) to `high`."""
+
+    low: float
+    high: float
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low < value if self.above else self.low <= value) and value <= self.high
+
+    def __str__(self) -> str:
+        return f"{'above ' if self.above else ''}{self.low:g}-{self.high:g}"
+
+
+def check_request(body: Json, catalog: Catalog, plan: str, *, live: bool = False) -> Model:
+    """Return the model that a create request names. Raise RefusalError if PiAPI would refuse the request.
+
+    live: as the live API does, where the specification says otherwise.
+    """
     if not isinstance(body, dict) or not isinstance(body.get("input"), dict):
         raise RefusalError(400, BAD_REQUEST, "invalid request", "the body is {model, task_type, input}")
-    try:
-        model = catalog.model(str(body.get("model")))
-    except UsageError:
-        raise RefusalError(400, BAD_REQUEST, "unknown model", f"{body.get('model')}") from None
-    operation = TASK_TYPES.get(str(body.get("task_type")))
+    _check_types(body, BODY, "")
+    fields, task_type = object_at(body, "input"), text_at(body, "task_type")
+    model, operation = _check_model(body, catalog, live=live), TASK_TYPES.get(task_type)
     if operation is None or operation not in model.operations:
-        raise RefusalError(400, BAD_REQUEST, "unknown task_type", f"{body.get('task_type')} for {body.get('model')}")
-    if plan == "free" and operation not in ("gen", "edit"):
-        raise RefusalError(403, 403, "Insufficient plan level", "this needs the Creator plan or higher")
-    fields = object_at(body, "input")
-    _check_types(fields)
+        raise RefusalError(400, BAD_REQUEST, "unknown task_type", f"{task_type} for {model.id}")
+    if plan == "free" and operation not in FREE_PLAN:
+        raise RefusalError(403, 403, "Insufficient plan level")
+    if (mode := text_at(body, "config", "service_mode")) not in ("", "public", "private"):
+        raise RefusalError(400, BAD_REQUEST, "invalid service_mode", f"public or private, got {mode}")
     _check_prompt(fields, model)
     _check_size(fields, model)
-    _check_ranges(fields, model)
-    _check_pictures(fields, operation)
+    for name, value, allowed in _ranged(fields, model, live=live):
+        if value not in allowed:
+            raise RefusalError(400, BAD_REQUEST, f"Invalid {name}", f"{name} must be {allowed}, got {value}")
+    _check_images(fields, task_type)
+    _check_settings(fields, operation)
     return model
 
 
-def without_nulls(body: Json) -> Json:
-    """A request in which a field that is null is absent: the specification's own client sends `"seed": null`."""
-    if not isinstance(body, dict):
-        return body
-    fields = body.get("input")
-    kept: Json = (
-        {name: value for name, value in fields.items() if value is not None} if isinstance(fields, dict) else fields
-    )
-    return {**body, "input": kept}
-
-
-def _check_pictures(fields: JsonObject, operation: str) -> None:
-    """What an operation cannot do without (specification: Advanced Features)."""
-    needed = {"edit": ["image"], "kontext": ["image"], "redux": ["image"], "inpaint": ["image"], "outpaint": ["image"]}
-    for name in needed.get(operation, []):
-        if not is_address(fields.get(name)):
-            raise RefusalError(400, 1600, "Invalid image URL", f"input.{name} must be an accessible address")
-    if operation == "lora" and not lists(fields, "lora_settings"):
-        raise RefusalError(400, 1800, "LoRA/ControlNet load failed", "lora_settings is empty")
-    if operation == "controlnet":
-        controls = lists(fields, "control_net_settings")
-        if not controls:
-            raise RefusalError(400, 1800, "LoRA/ControlNet load failed", "control_net_settings is empty")
-        for control in controls:
-            if not is_address(control.get("control_image_url") or control.get("control_image")):
-                raise RefusalError(400, 1600, "Invalid image URL", "a control picture has no accessible address")
-    if operation == "outpaint" and not lists(fields, "custom_settings"):
-        raise RefusalError(400, BAD_REQUEST, "invalid request", "custom_settings has no outpaint margins")
-
-
-def is_address(value: Json) -> bool:
-    """Whether a value is an http(s) address."""
-    return isinstance(value, str) and is_picture_address(value)
+def without_nulls(value: Json) -> Json:
+    """Return a request without null fields, which Go reads as absent: the specification's client sends some."""
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    if isinstance(value, dict):
+        return {name: without_nulls(item) for name, item in value.items() if item is not None}
+    return value
 
 
 def lists(fields: JsonObject, name: str) -> list[JsonObject]:
-    """The objects in a list of objects."""
+    """Return the objects in a list of objects."""
     value = fields.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _check_types(fields: JsonObject) -> None:
-    """The live service is type-strict: a number sent as a string is refused (docs/service.md, section 1)."""
-    for name, kind in NUMBERS.items():
-        value = fields.get(name, 0)
-        right = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-        if not right or not math.isfinite(value):  # type: ignore[arg-type]  # a number, as just checked
-            raise RefusalError(400, BAD_REQUEST, f"cannot unmarshal {type(value).__name__} into input.{name}")
-    for name in TEXTS:
-        if not isinstance(fields.get(name, ""), str):
-            raise RefusalError(400, BAD_REQUEST, f"cannot unmarshal {type(fields[name]).__name__} into input.{name}")
-
-
-def _check_prompt(fields: JsonObject, model: Model) -> None:
-    prompt, limit = str(fields.get("prompt", "")), model.limits.prompt_characters
-    if not 1 <= len(prompt) <= limit:
-        raise RefusalError(
-            400, 1100, "Invalid prompt length", f"Prompt must be 1-{limit} characters, got {len(prompt)}"
-        )
-
-
-def _check_size(fields: JsonObject, model: Model) -> None:
-    width, height = side(fields, "width"), side(fields, "height")
-    if width < 1 or height < 1 or width * height > model.limits.pixels:
-        raise RefusalError(
-            400, 1700, "Invalid image dimensions", f"Width * height cannot exceed {model.limits.pixels} pixels"
-        )
-
-
-def _check_ranges(fields: JsonObject, model: Model) -> None:
-    limits = model.limits
-    _in_range(fields, "guidance_scale", *limits.guidance)
-    _in_range(fields, "denoise", *limits.denoise)
-    _in_range(fields, "steps", 0, limits.steps)
-    if "batch_size" in fields:
-        _in_range(fields, "batch_size", 1, limits.batch_size)
-
-
-def _in_range(fields: JsonObject, name: str, low: float, high: float) -> None:
-    value = fields.get(name)
-    if isinstance(value, int | float) and not low <= value <= high:
-        raise RefusalError(400, BAD_REQUEST, f"Invalid {name}", f"{name} must be {low:g}-{high:g}, got {value:g}")
-
-
 def side(fields: JsonObject, name: str) -> int:
-    """A side of the picture in pixels; absent or 0 means 1024."""
+    """Return a side of the image in pixels; absent or 0 means 1024."""
     value = fields.get(name)
     return value if isinstance(value, int) and value else 1024
 
 
 def count(fields: JsonObject) -> int:
-    """How many pictures are ordered."""
+    """Return how many images are ordered."""
     value = fields.get("batch_size")
     return value if isinstance(value, int) else 1
+
+
+def _check_types(value: Json, schema: Schema, path: str) -> None:
+    """The live API is type-strict: a number sent as a string is refused (docs/service.md, section 1)."""
+    if isinstance(schema, dict) and isinstance(value, dict):
+        for name, inner in schema.items():
+            if name in value:
+                _check_types(value[name], inner, f"{path}.{name}".lstrip("."))
+    elif isinstance(schema, list) and isinstance(value, list):
+        for item in value:
+            _check_types(item, schema[0], path)
+    else:
+        kind = schema if isinstance(schema, str) else "array" if isinstance(schema, list) else "object"
+        fits = isinstance(value, GO_TYPES.get(kind, ())) and (kind == "bool" or not isinstance(value, bool))
+        if not fits or (isinstance(value, int) and abs(value) >= 2**63):
+            found = JSON_NAMES[type(value)]
+            raise RefusalError(400, BAD_REQUEST, f"cannot unmarshal {found} into {path} of type {kind}")
+
+
+def _check_model(body: JsonObject, catalog: Catalog, *, live: bool) -> Model:
+    """PiAPI compares IDs letter by letter: it has no short names."""
+    for model in catalog.models.values():
+        if body.get("model") == model.id and not (live and model.id in NOT_LIVE):
+            return model
+    raise RefusalError(400, BAD_REQUEST, "unknown model", str(body.get("model") or "none given"))
+
+
+def _check_prompt(fields: JsonObject, model: Model) -> None:
+    length, most = len(str(fields.get("prompt", ""))), model.limits.prompt_characters
+    if not 1 <= length <= most:
+        raise RefusalError(400, 1100, CODES[1100], f"Prompt must be 1-{most} characters, got {length}")
+
+
+def _check_size(fields: JsonObject, model: Model) -> None:
+    width, height = side(fields, "width"), side(fields, "height")
+    if width < 1 or height < 1 or width * height > model.limits.pixels:
+        raise RefusalError(400, 1700, CODES[1700], f"Width * height cannot exceed {model.limits.pixels} pixels")
+
+
+def _ranged(fields: JsonObject, model: Model, *, live: bool) -> Iterator[tuple[str, float, Range]]:
+    """Yield each field that has a range, its value and its range."""
+    limits, share = model.limits, Range(0, 1)
+    ranges = {
+        "guidance_scale": Range(*limits.guidance),
+        "denoise": Range(*limits.denoise, above=live),
+        "steps": Range(0, limits.steps),
+        "seed": Range(-1, 2**63 - 1),  # -1 stands for a random one
+        "batch_size": Range(1, limits.batch_size),
+        **dict.fromkeys(("variation_strength", "lora_strength", "scale"), share),
+        **dict.fromkeys(("control_strength", "conditioning_scale"), share),
+        **{f"outpaint_{name}": Range(0, LONGEST_MARGIN) for name in ("left", "right", "top", "bottom")},
+    }
+    settings = ("lora_settings", "control_net_settings", "custom_settings")
+    for item in (fields, *(item for name in settings for item in lists(fields, name))):
+        for name, allowed in ranges.items():
+            value = item.get(name)
+            if isinstance(value, int | float):
+                yield name, value, allowed
+
+
+def _check_images(fields: JsonObject, task_type: str) -> None:
+    """Check what must be the URL of an image. Whether an image is there, the sandbox does not look."""
+    urls = [("image", fields.get("image"))] if task_type in WITH_IMAGE else []
+    if task_type == "fill-inpaint" and "mask" in fields:
+        urls.append(("mask", fields["mask"]))
+    if task_type == "controlnet-lora":
+        controls = lists(fields, "control_net_settings")
+        urls += [("control_image", item.get("control_image_url") or item.get("control_image")) for item in controls]
+    for name, url in urls:
+        if not isinstance(url, str) or not is_picture_address(url):
+            raise RefusalError(400, 1600, CODES[1600], f"{name} must be an accessible URL")
+
+
+def _check_settings(fields: JsonObject, operation: str) -> None:
+    if operation == "lora" and not lists(fields, "lora_settings"):
+        raise RefusalError(400, 1800, CODES[1800], "lora_settings is empty")
+    if operation == "controlnet" and not lists(fields, "control_net_settings"):
+        raise RefusalError(400, 1800, CODES[1800], "control_net_settings is empty")
+    if operation == "outpaint" and not lists(fields, "custom_settings"):
+        raise RefusalError(400, BAD_REQUEST, "invalid request", "custom_settings has no outpaint margins")

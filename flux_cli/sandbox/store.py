@@ -1,6 +1,6 @@
-"""The miniature service's memory: tasks and credits in a SQLite file, uploads beside it; it outlives a process.
+"""The sandbox's tasks and credits in a SQLite file, and uploads beside it; both can outlive a process.
 
-A task's progress is not stored: it follows from the times that were settled when it was created.
+A task's progress is not stored: it follows from the times that were set when it was created.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ CREATE TABLE IF NOT EXISTS tasks (
     cost TEXT NOT NULL,       -- USD
     created REAL NOT NULL,    -- seconds since the epoch, as all times here
     started REAL NOT NULL,
-    ended REAL NOT NULL       -- infinite when it never ends
+    ended REAL NOT NULL       -- infinite for a task that never ends
 ) STRICT;
 CREATE INDEX IF NOT EXISTS tasks_ended ON tasks (ended);
-CREATE TABLE IF NOT EXISTS failures (  -- tasks that end without a picture
+CREATE TABLE IF NOT EXISTS failures (  -- of tasks that end without an image
     id TEXT PRIMARY KEY,
     word TEXT NOT NULL,       -- the status
     code INTEGER NOT NULL,
@@ -37,7 +37,7 @@ FOUND = "SELECT tasks.*, word, code, message FROM tasks LEFT JOIN failures USING
 
 @frozen
 class Failure:
-    """How a task ends that has no picture: the status, PiAPI's error code and its words."""
+    """How a task ends that has no image: the status, PiAPI's error code and its message."""
 
     word: str
     code: int
@@ -46,7 +46,7 @@ class Failure:
 
 @frozen
 class StoredTask:
-    """A task of the miniature service. `cost` is USD; times are seconds since the epoch."""
+    """A task of the sandbox. `cost` is in USD; times are seconds since the epoch."""
 
     id: str
     body: JsonObject
@@ -57,13 +57,13 @@ class StoredTask:
     failure: Failure | None = None
 
     def status(self, now: float) -> str:
-        """The specification's word for where the task is at `now`."""
+        """Return the specification's word for the task's status at `now`."""
         if now >= self.ended:
             return self.failure.word if self.failure else "completed"
         return "processing" if self.begun(now) else "pending"
 
     def begun(self, now: float) -> bool:
-        """Whether the work has begun at `now`; for a task that was cancelled, it never does."""
+        """Return whether the work has begun at `now`; that of a cancelled task never does."""
         return self.started <= min(now, self.ended)
 
 
@@ -76,7 +76,7 @@ class CreditsEndedError(Exception):
 
 
 class Store:
-    """Tasks in a SQLite file, which is made when there is none."""
+    """Tasks in a SQLite file, which is made if it does not exist."""
 
     def __init__(self, path: Path) -> None:
         private_folder(path.parent)
@@ -87,20 +87,23 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(SCHEMA)
-        except sqlite3.Error:  # it is no database, or is locked
+        except sqlite3.Error:  # not a database, or locked
             self._db.close()
             raise
 
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
     def add(self, task: StoredTask, *, limit: int, credit: Decimal | None) -> None:
-        """Take a task in and charge it, in one transaction.
+        """Add a task and charge it, in one transaction.
 
         limit: unfinished tasks the plan allows; credit: USD the account ever had, None for no end.
-        Raises LimitReachedError, CreditsEndedError; then nothing is charged.
+        Raise LimitReachedError or CreditsEndedError without charging anything.
         """
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            (unfinished,) = self._db.execute("SELECT count(*) FROM tasks WHERE ended > ?", (task.created,)).fetchone()
-            if unfinished >= limit:
+            if len(self.active(task.created)) >= limit:
                 raise LimitReachedError
             if credit is not None and self.spent() + task.cost > credit:
                 raise CreditsEndedError
@@ -109,68 +112,69 @@ class Store:
                 "INSERT INTO tasks (id, body, cost, created, started, ended) VALUES (?, ?, ?, ?, ?, ?)", values
             )
             if task.failure:
-                self._fail(task.id, task.failure)
+                self._add_failure(task.id, task.failure)
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
     def cancel(self, task_id: str, now: float) -> bool:
-        """End a task that has not started; it costs nothing then. Gives whether it was in time."""
+        """End a task that has not started, at no cost. Return whether it was in time."""
         self._db.execute("BEGIN IMMEDIATE")
         found = self._db.execute(
             "UPDATE tasks SET ended = ?, cost = '0' WHERE id = ? AND started > ? AND ended > ?",
             (now, task_id, now, now),
         )
         if found.rowcount:
-            self._fail(task_id, Failure("cancelled", 0, "task canceled"))
+            self._add_failure(task_id, Failure("cancelled", 0, "task canceled"))
         self._db.execute("COMMIT")
         return found.rowcount > 0
 
-    def _fail(self, task_id: str, failure: Failure) -> None:
+    def _add_failure(self, task_id: str, failure: Failure) -> None:
         values = (task_id, failure.word, failure.code, failure.message)
         self._db.execute("INSERT OR REPLACE INTO failures (id, word, code, message) VALUES (?, ?, ?, ?)", values)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
-
     def find(self, task_id: str) -> StoredTask | None:
-        """The task with this id."""
-        row = self._db.execute(f"{FOUND} WHERE tasks.id = ?", (task_id,)).fetchone()
-        return None if row is None else _task(row)
+        """Return the task with this ID."""
+        return next(iter(self._tasks("WHERE tasks.id = ?", task_id)), None)
+
+    def tasks(self) -> list[StoredTask]:
+        """Return every task, oldest first."""
+        return self._tasks("ORDER BY number")
+
+    def active(self, now: float) -> list[StoredTask]:
+        """Return the tasks that are not finished at `now`, oldest first."""
+        return self._tasks("WHERE ended > ? ORDER BY number", now)
+
+    def newest(
+        self, count: int, *, skip: int = 0, since: float = -math.inf, until: float = math.inf
+    ) -> tuple[list[StoredTask], int]:
+        """Return `count` tasks, newest first, after the first `skip`, and the number of all of them.
+
+        since, until: when they were created, seconds since the epoch.
+        """
+        span = "created BETWEEN ? AND ?"
+        (total,) = self._db.execute(f"SELECT count(*) FROM tasks WHERE {span}", (since, until)).fetchone()
+        return self._tasks(f"WHERE {span} ORDER BY number DESC LIMIT ? OFFSET ?", since, until, count, skip), total
+
+    def _tasks(self, condition: str, *values: str | float) -> list[StoredTask]:
+        return [_task(row) for row in self._db.execute(f"{FOUND} {condition}", values)]
+
+    def spent(self) -> Decimal:
+        """Return what all tasks cost together, USD."""
+        return sum((Decimal(row["cost"]) for row in self._db.execute("SELECT cost FROM tasks")), Decimal(0))
 
     def keep_upload(self, content: bytes, extension: str) -> str:
-        """Keep an uploaded picture; gives its name."""
+        """Keep an uploaded image. Return its name."""
         name = f"{hashlib.sha256(content).hexdigest()}.{extension}"
         private_folder(self._uploads)
         write_atomic(self._uploads / name, content)
         return name
 
     def upload(self, name: str) -> bytes | None:
-        """An uploaded picture's content."""
+        """Return an uploaded image's content."""
         path = self._uploads / name
         return path.read_bytes() if path.is_file() else None
-
-    def tasks(self) -> list[StoredTask]:
-        """Every task, in the order they came."""
-        return [_task(row) for row in self._db.execute(f"{FOUND} ORDER BY number")]
-
-    def newest(
-        self, count: int, *, skip: int = 0, since: float = 0.0, until: float = math.inf
-    ) -> tuple[list[StoredTask], int]:
-        """`count` tasks, newest first, after the first `skip`, and how many there are in all.
-
-        since, until: when they were created, seconds since the epoch.
-        """
-        span = "created BETWEEN ? AND ?"
-        (total,) = self._db.execute(f"SELECT count(*) FROM tasks WHERE {span}", (since, until)).fetchone()
-        query = f"{FOUND} WHERE {span} ORDER BY number DESC LIMIT ? OFFSET ?"
-        return [_task(row) for row in self._db.execute(query, (since, until, count, skip))], total
-
-    def spent(self) -> Decimal:
-        """What all tasks cost together, USD."""
-        return sum((Decimal(row["cost"]) for row in self._db.execute("SELECT cost FROM tasks")), Decimal(0))
 
 
 def _task(row: sqlite3.Row) -> StoredTask:

@@ -1,4 +1,4 @@
-"""One request to a server of ours and its answer: how large the request may be, and how the connection can be cut."""
+"""One request to a server of ours and its response: how large the request may be, and how its connection is cut."""
 
 import asyncio
 import contextlib
@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from starlette.types import Message, Receive, Scope, Send
 
 CUT = "flux.cut"
-"""The extension of the scope that cuts the connection without an answer; ASGI itself has no way to do that."""
+"""The extension of the scope that closes the connection without a response, for which ASGI itself has no way."""
 LINGER_SECONDS = 2.0
-"""How long the rest of a request that is too large is thrown away: closed at once, the answer would be lost."""
+"""How long the rest of a request that is too large is read and dropped: closed immediately, the socket would be reset,
+and the response lost."""
 
 
 @dataclass
 class Exchange:
-    """One request and its answer, watched.
+    """Watches one request and its response.
 
-    limit: bytes that the request may have; refusal: what is raised where it is read when it has more.
+    limit: bytes that the request may have; refusal: raised where the request is read when it has more.
     """
 
     scope: Scope
@@ -34,7 +35,7 @@ class Exchange:
         self.headers = dict(self.scope["headers"])
 
     async def receive(self) -> Message:
-        """The next part of the request. Raises the refusal as soon as it is known to be too large."""
+        """Return the next part of the request. Raise the refusal as soon as it is known to be too large."""
         announced = self.headers.get(b"content-length", b"0")
         if self.too_large or (announced.isdigit() and int(announced[:19]) > self.limit):
             self._refuse()
@@ -49,7 +50,7 @@ class Exchange:
         raise self.refusal
 
     async def send(self, message: Message) -> None:
-        """A part of the answer."""
+        """Send a part of the response."""
         if message["type"] == "http.response.start":
             self.status = str(message["status"])
             if self.too_large:

@@ -1,10 +1,11 @@
-"""What happens after a delivery: it is passed on to another address, and a command is run for each picture."""
+"""What follows on a delivery: it is forwarded to another URL, and a command runs for each saved image."""
 
 import asyncio
 import contextlib
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,40 +23,53 @@ from ..text import clean
 
 TRIES = 3
 PATIENCE = 10.0
-"""Seconds that the other address has to answer."""
+"""Seconds that the other server has to respond."""
 STDERR = 2
-"""What a command prints is no result of ours."""
+"""What a command prints is not a result of ours."""
 
 
-def forward_address(text: str) -> str:
-    """An address to pass deliveries on to. Raises UsageError."""
+def forward_url(text: str) -> str:
+    """Return a URL to forward deliveries to. Raise UsageError."""
     try:
         return web_address(text)
     except ValueError as problem:
-        raise UsageError(f"--forward: {problem}", money="") from None
+        raise UsageError(f"--forward: {problem}") from None
 
 
-def command_words(text: str) -> tuple[str, ...]:
-    """The words of a command, as a shell would take them apart; no shell ever sees it. Raises UsageError."""
+def split_command(text: str, platform: str = sys.platform) -> tuple[str, ...]:
+    """Return the words of a command, as a POSIX shell splits them; no shell ever sees it. Raise UsageError.
+
+    On Windows a backslash is part of a path, and only double quotes quote.
+    """
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    if platform == "win32":
+        lexer.escape, lexer.quotes = "", '"'
     try:
-        words = tuple(shlex.split(text))
+        words = tuple(lexer)
     except ValueError as problem:
-        raise UsageError(f"--exec: {str(problem).lower()}", money="") from None
+        raise UsageError(f"--exec: {str(problem).lower()}") from None
     if not words:
-        raise UsageError("--exec: no command", money="")
+        raise UsageError("--exec: no command")
+    return words
+
+
+def find_command(text: str) -> tuple[str, ...]:
+    """Return the words of a command whose program is installed. Raise UsageError."""
+    words = split_command(text)
     if shutil.which(words[0]) is None:
-        raise UsageError(f"--exec: there is no program {clean(words[0], 80)}", money="")
+        raise UsageError(f"--exec: program {clean(words[0], 80)!r} not found")
     return words
 
 
 @dataclass(frozen=True)
-class Relay:
-    """Passes deliveries on to `address`, and runs `command` with the name of each picture. What fails is warned of.
+class Forwarder:
+    """Forwards deliveries to `url`, and runs `command` with the path of each image. Warns of failures.
 
-    environ: what the command's environment is made from.
+    environ: the command's environment, without the variables that describe the image.
     """
 
-    address: str | None
+    url: str | None
     command: Sequence[str]
     environ: Mapping[str, str]
     warn: Callable[[str], None]
@@ -64,51 +78,51 @@ class Relay:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def forward(self, task_id: str, body: bytes) -> None:
-        """POST what came about a task, unchanged, without its secret; TRIES times at most."""
-        if self.address is None:
+        """POST the body of a delivery, unchanged, without the secret's header; at most TRIES times."""
+        if self.url is None:
             return
-        parts = urlsplit(self.address)
-        told = ""
+        parts = urlsplit(self.url)
+        failure = ""
         try:
             with environment_settings():
-                client = httpx.AsyncClient(trust_env=not is_local(self.address), timeout=PATIENCE)
+                client = httpx.AsyncClient(trust_env=not is_local(self.url), timeout=PATIENCE)
         except ConfigError as error:
-            self.warn(f"the delivery of task {task_id} could not be passed on: {error.message}")
+            self.warn(f"cannot forward the webhook of task {task_id}: {error.message}")
             return
         async with client:
             for attempt in range(1, TRIES + 1):
-                told = await self._posted(client, self.address, body)
-                if not told:
+                failure = await self._post(client, self.url, body)
+                if not failure:
                     return
                 if attempt < TRIES:
                     await self.sleep(backoff(attempt, self.scale))
-        # Without the query, which may hold a secret of the user's.
+        # Without the query, which may contain a secret of the user's.
         where = clean(f"{parts.scheme}://{parts.netloc}{parts.path}", 120)
-        self.warn(f"the delivery of task {task_id} could not be passed on to {where}: {told}, {TRIES} times")
+        self.warn(f"cannot forward the webhook of task {task_id} to {where}: {failure} ({TRIES} tries)")
 
-    async def _posted(self, client: httpx.AsyncClient, address: str, body: bytes) -> str:
-        """One try; gives what went wrong, or nothing."""
+    async def _post(self, client: httpx.AsyncClient, url: str, body: bytes) -> str:
+        """Try once. Return what went wrong, or nothing."""
         headers = {"Content-Type": "application/json"}
         try:
             async with (
                 asyncio.timeout(PATIENCE),
-                client.stream("POST", address, content=body, headers=headers) as response,
+                client.stream("POST", url, content=body, headers=headers) as response,
             ):
                 return "" if response.is_success else f"HTTP {response.status_code}"
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             return plain_words(error)
 
     async def run(self, entry: Entry) -> None:
-        """Run the command for each picture of an entry: one at a time, in the order in which they were saved."""
+        """Run the command for each image of an entry: one at a time, in the order in which they were saved."""
         if not self.command:
             return
         async with self._turn:
             for file in entry.files:
-                if wrong := await self._ran(entry, file.path):
-                    self.warn(f"--exec {clean(self.command[0], 80)}: {wrong}, for {clean(str(file.path), 200)}")
+                if failure := await self._run_one(entry, file.path):
+                    self.warn(f"--exec {clean(self.command[0], 80)} {failure} for {clean(str(file.path), 200)}")
 
-    async def _ran(self, entry: Entry, path: Path) -> str:
-        """The command with one picture; gives what went wrong, or nothing."""
+    async def _run_one(self, entry: Entry, path: Path) -> str:
+        """Run the command for one image. Return what went wrong, or nothing."""
         about = {"FLUX_TASK_ID": entry.task_id or "", "FLUX_ENTRY": entry.id}
         about["FLUX_PROMPT"] = entry.request.operation.prompt or "" if entry.request else ""
         try:
@@ -118,7 +132,7 @@ class Relay:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=STDERR,
                 env={**self.environ, **about},
-                start_new_session=True,  # Ctrl-C is for us: what has begun may end
+                start_new_session=True,  # Ctrl-C is for flux: a command that has begun may end
             )
         except (OSError, ValueError) as error:
             return f"cannot be run ({getattr(error, 'strerror', None) or error})"

@@ -1,6 +1,6 @@
-"""Deliveries to a webhook as they arrive: an application that judges their sender and takes the ids of their tasks.
+"""Receives webhooks: an ASGI application that checks the sender, and records a delivery before it says 200.
 
-Anybody can write a delivery, so it is a hint only: nothing in it is believed, and nothing but the id is used.
+Nothing in a delivery is believed but the secret: everything else is asked again at PiAPI.
 """
 
 import asyncio
@@ -15,31 +15,33 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from ..errors import FluxError
 from ..frozen import frozen
 from ..piapi.responses import read_reply
+from ..piapi.task import Task
 from ..text import clean
 from .exchange import Exchange
 
 DELIVERY_BYTES = 2**20
-"""A task is told in a few kilobytes."""
+"""A task takes a few kilobytes."""
 DELIVERY_SECONDS = 20.0
 """How long a delivery may take to arrive."""
-ROOM = 200
-"""Deliveries that may be in work. What comes on top is refused, and PiAPI delivers it again."""
-ANSWERS = {
-    200: "taken",
-    400: "no task's delivery",
+MOST = 200
+"""Deliveries that may be in progress. PiAPI repeats those that are refused."""
+REASONS = {
+    200: "accepted",
+    400: "not a task's webhook",
     401: "wrong secret",
-    405: "deliveries are POSTed",
+    405: "webhooks are POSTed",
     408: "too slow",
     413: "too large",
-    503: "too many at once",
+    503: "cannot be recorded now",
 }
 
 
 @frozen
 class Delivery:
-    """What came, unchanged, and the id of the task that it is about."""
+    """A delivery, unchanged, and the ID of its task."""
 
     task_id: str
     body: bytes = field(repr=False)
@@ -47,40 +49,42 @@ class Delivery:
 
 @dataclass
 class Receiver:
-    """Takes deliveries, as ASGI has it.
+    """Receives deliveries, as an ASGI application.
 
-    secret: what a delivery must bring along; None takes all.
-    note: hears of what is refused. closed: whether nothing is taken any more.
-    arrived: what nobody has looked at yet. in_work: the tasks whose deliveries are not `done` with.
+    secret: what a delivery must carry; None accepts all.
+    record: writes down durably that a task was delivered, or raises FluxError.
+    note: gets a line per refused delivery. closed: returns whether deliveries are refused from now on.
+    arrived: deliveries to work on. in_progress: tasks whose deliveries are not `done` with.
     """
 
     secret: str | None = field(repr=False)
+    record: Callable[[Task], None]
     note: Callable[[str], None]
     closed: Callable[[], bool] = lambda: False
     arrived: asyncio.Queue[Delivery] = field(default_factory=asyncio.Queue)
-    in_work: set[str] = field(default_factory=set)
+    in_progress: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._app = Starlette(routes=[Route("/{path:path}", self._take, methods=["POST"])])
+        self._app = Starlette(routes=[Route("/{path:path}", self._receive, methods=["POST"])])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
-        exchange = Exchange(scope, receive, send, DELIVERY_BYTES, HTTPException(413, ANSWERS[413]))
+        """Handle one request, as ASGI defines it."""
+        exchange = Exchange(scope, receive, send, DELIVERY_BYTES, HTTPException(413, REASONS[413]))
         await self._app(scope, exchange.receive, exchange.send)
-        if exchange.status != "200":  # the path stays untold: it may be what the user has for a secret
-            why = ANSWERS.get(int(exchange.status), "") if exchange.status.isdigit() else ""
-            self.note(f"{clean(scope['method'], 20)} refused: {exchange.status} {why}".rstrip())
+        if exchange.status != "200":  # the path is not logged: it may be the user's secret
+            reason = REASONS.get(int(exchange.status), "") if exchange.status.isdigit() else ""
+            self.note(f"{clean(scope['method'], 20)} refused: {exchange.status} {reason}".rstrip())
 
     def done(self, delivery: Delivery) -> None:
         """Forget a delivery that was dealt with."""
-        self.in_work.discard(delivery.task_id)
+        self.in_progress.discard(delivery.task_id)
 
-    async def _take(self, request: Request) -> Response:
-        status = await self._judged(request)
-        return PlainTextResponse(f"{ANSWERS[status]}\n", status)
+    async def _receive(self, request: Request) -> Response:
+        status = await self._status(request)
+        return PlainTextResponse(f"{REASONS[status]}\n", status)
 
-    async def _judged(self, request: Request) -> int:
-        """The status to answer with, at once: whoever waits for an answer delivers again."""
+    async def _status(self, request: Request) -> int:
+        """Return the status to respond with. 200 is a promise: the delivery is on disk."""
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
                 body = await request.body()
@@ -88,22 +92,27 @@ class Receiver:
             return 408
         except ClientDisconnect:
             return 400
-        if not self._genuine(request):
+        if not self._is_genuine(request):
             return 401
         task = read_reply(body).task
         if task is None:
             return 400
-        if task.id in self.in_work:
+        if task.id in self.in_progress:
             return 200
-        if self.closed() or len(self.in_work) >= ROOM:
+        if self.closed() or len(self.in_progress) >= MOST:
             return 503
-        self.in_work.add(task.id)
+        try:
+            self.record(task)
+        except FluxError as error:
+            self.note(f"task {task.id}: {error.message}")
+            return 503
+        self.in_progress.add(task.id)
         self.arrived.put_nowait(Delivery(task.id, body))
         return 200
 
-    def _genuine(self, request: Request) -> bool:
-        """Whether it has the secret: compared byte for byte, in a time that tells nothing about it."""
+    def _is_genuine(self, request: Request) -> bool:
+        """Return whether the secret is right, in a time that shows nothing about it."""
         if self.secret is None:
             return True
-        brought = dict(request.scope["headers"]).get(b"x-webhook-secret", b"")
-        return hmac.compare_digest(brought.strip(), self.secret.strip().encode())
+        sent = dict(request.scope["headers"]).get(b"x-webhook-secret", b"")
+        return hmac.compare_digest(sent.strip(), self.secret.encode())

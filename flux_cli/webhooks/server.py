@@ -1,4 +1,4 @@
-"""Applications of ours over TCP, by uvicorn, in the running event loop."""
+"""ASGI applications served over TCP by uvicorn, in the running event loop."""
 
 import asyncio
 import contextlib
@@ -20,20 +20,20 @@ from ..text import clean
 from .exchange import CUT
 
 BACKLOG = 128
-"""Connections that may wait to be taken. asyncio tries as often in a row, also when no file is left to be opened."""
+"""Connections that may wait to be accepted. asyncio tries as often in a row, even if no file descriptor is left."""
 REPEAT_SECONDS = 10.0
-"""What the server has to say is said once in so many seconds."""
+"""The server repeats a message no sooner than after so many seconds."""
 GOODBYE_SECONDS = 1
-"""How long requests under way may take when the server stops."""
+"""How long requests in progress may take when the server stops."""
 
 
 class Protocol(H11Protocol):
-    """uvicorn's, with a way to cut the connection, and with the service's own words for what is no HTTP."""
+    """uvicorn's protocol, with a way to cut the connection and a response of our own to invalid HTTP."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """As uvicorn has it; the application's scope gets what cuts this connection."""
+        """Extend uvicorn's method: put the function that cuts this connection into the application's scope."""
         super().connection_made(transport)
-        # uvicorn's own timer begins after a first answer: who connects and says nothing must not stay for ever.
+        # uvicorn's own timer begins after a first response: a silent connection must not stay open indefinitely.
         patience = self.timeout_keep_alive
         self.timeout_keep_alive_task = self.loop.call_later(patience, self.timeout_keep_alive_handler)
         app = self.app
@@ -45,7 +45,7 @@ class Protocol(H11Protocol):
         self.app = with_cut
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP in the shape of any other refusal."""
+        """Respond to invalid HTTP in the form of any other refusal."""
         body = json.dumps({"code": 400, "message": "invalid HTTP request"}).encode()
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
         try:
@@ -53,13 +53,13 @@ class Protocol(H11Protocol):
             for event in (head, h11.Data(body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         except h11.LocalProtocolError:
-            self.transport.abort()  # in the midst of another answer
+            self.transport.abort()  # partway through another response
         else:
             self.transport.close()
 
 
 class Server(uvicorn.Server):
-    """Ends when `stop` is requested; the signals are handled there."""
+    """Stops when `stop` is requested; signals are handled there."""
 
     def __init__(self, config: uvicorn.Config, stop: Stop) -> None:
         super().__init__(config)
@@ -67,25 +67,25 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing to capture."""
+        """Capture nothing."""
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to end."""
+        """Return whether to stop."""
         return await super().on_tick(counter) or self._stop.requested
 
 
-class _Told(logging.Handler):
-    """Hands what uvicorn and asyncio log to `note`, one line each, without tracebacks."""
+class _LogHandler(logging.Handler):
+    """Passes what uvicorn and asyncio log to `note`, one line each, without tracebacks."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._note, self._last, self._at = note, "", 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line, if it is a new one."""
+        """Pass on a record, unless it repeats the last one."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, asyncio.CancelledError):  # a request that the end cut off
+        if isinstance(error, asyncio.CancelledError):  # a request that the shutdown cut off
             return
         words = record.getMessage().partition("\n")[0] + (f": {type(error).__name__}: {error}" if error else "")
         if words != self._last or record.created > self._at + REPEAT_SECONDS:
@@ -93,32 +93,35 @@ class _Told(logging.Handler):
             self._note(f"server: {clean(words, 300)}")
 
 
-def listening_socket(host: str, port: int, *, usual: str) -> socket.socket:
-    """A socket that listens there; port 0 takes a free one. Raises UsageError; `usual` is who else takes the port."""
+def listening_socket(host: str, port: int, *, command: str) -> socket.socket:
+    """Return a socket that listens there; port 0 picks a free one. Raise UsageError.
+
+    command: which probably uses the port already, if it is in use.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        where = f"port {port} of {clean(host, 60)}"
+        where = f"{clean(host, 60)}:{port}"
         if error.errno == errno.EADDRINUSE:
-            hint = f"another {usual}? --port 0 takes a free one"
-            raise UsageError(f"{where} is taken", hint=hint, money="") from None
-        words = str(error.strerror or error).partition(" (")[0]  # Python adds the address in brackets
-        raise UsageError(f"cannot listen at {where}: {words}", money="") from None
+            hint = f"another {command} may be running; --port 0 picks a free port"
+            raise UsageError(f"{where} is already in use", hint=hint) from None
+        reason = str(error.strerror or error).partition(" (")[0]  # Python adds the address in parentheses
+        raise UsageError(f"cannot listen on {where}: {reason}") from None
 
 
 def origin_of(host: str, listener: socket.socket) -> str:
-    """The origin under which this machine reaches what listens at `host`."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a word, not bound
+    """Return the origin under which this machine reaches a server that listens on `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a name, not bound
     port = listener.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def serve(app: ASGIApp, listener: socket.socket, stop: Stop, note: Callable[[str], None]) -> None:
-    """Serve the app on a listening socket until `stop` is requested. `note` hears what goes wrong with the server."""
+    """Serve the app on a listening socket until `stop` is requested. `note` gets the server's errors."""
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(DetachedExecutor())  # a picture that is being drawn must not hold the exit
-    told, loggers = _Told(note), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    loop.set_default_executor(DetachedExecutor())  # an image that is being drawn must not delay the exit
+    handler, loggers = _LogHandler(note), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
     settings: dict[str, Any] = {
         "http": Protocol,
         "ws": "none",
@@ -128,11 +131,11 @@ async def serve(app: ASGIApp, listener: socket.socket, stop: Stop, note: Callabl
         "access_log": False,
         "log_config": None,
         "backlog": BACKLOG,
-        "timeout_keep_alive": 60,  # longer than the time between two looks
+        "timeout_keep_alive": 60,  # longer than the time between two polls
         "timeout_graceful_shutdown": GOODBYE_SECONDS,
     }
     for logger in loggers:
-        logger.addHandler(told)
+        logger.addHandler(handler)
         logger.propagate = False
     try:
         server = Server(uvicorn.Config(app, **settings), stop)
@@ -141,4 +144,4 @@ async def serve(app: ASGIApp, listener: socket.socket, stop: Stop, note: Callabl
             await asyncio.wait(left, timeout=GOODBYE_SECONDS)
     finally:
         for logger in loggers:
-            logger.removeHandler(told)
+            logger.removeHandler(handler)

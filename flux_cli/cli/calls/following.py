@@ -204,8 +204,11 @@ def resume_all(session: Session, *, expiring: bool) -> ExitCode:
 
     expiring: only those whose pictures the service may drop within a day.
     """
+    from .deliveries import resolve_reported
+
     session.journal.settle_dead()
     adopt_seen(session)
+    resolve_reported(session)
     mine: list[Entry] = []
     ended: list[FluxError | None] = []
     now = time.time()

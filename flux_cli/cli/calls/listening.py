@@ -1,4 +1,4 @@
-"""`flux listen`: webhooks received, and the pictures of their tasks saved as `flux wait` would save them."""
+"""`flux listen`: receives webhooks, and saves the images of their tasks as `flux wait` does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -9,57 +9,56 @@ from socket import socket
 from ...config.urls import is_loopback
 from ...engine.counting import Occurrences
 from ...engine.outcome import Outcome
-from ...engine.poll_schedule import backoff
 from ...engine.scheduler import Engine
-from ...errors import ExitCode, FluxError, InterruptError, NetworkError, RefusedError, UsageError
+from ...errors import ExitCode, FluxError, InterruptError, NetworkError, UsageError
 from ...images.output_names import is_template
 from ...journal.entries import UNFINISHED, Entry, State
 from ...piapi.client import PiAPIClient
-from ...text import clean
-from ...webhooks.forwarder import Relay, command_words, forward_address
+from ...text import clean, counted
+from ...webhooks.forwarder import Forwarder, find_command, forward_url
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
-from ..buying.adopting import recognised
 from ..buying.runs import Run
 from ..context import Session
 from ..options.arguments import ListenArguments
 from ..options.options import SaveOptions
 from ..output.output import Mode
 from ..output.render import tell_outcome
-from .following import TEMPLATE_HINT, look_at, to_wait_for
+from .deliveries import record, resolve
+from .following import TEMPLATE_HINT, to_wait_for
 from .serving import log_of
-
-LOOKS = 3
-"""How often the service is asked about a task that this machine knows nothing of."""
 
 
 def listen(session: Session, options: ListenArguments, save: SaveOptions) -> ExitCode:
-    """Receive deliveries until a signal comes or enough tasks are saved, which is how it ends well.
+    """Receive webhooks until a signal comes or `--count` tasks are saved, neither of which is an error.
 
-    Raises UsageError, ConfigError, JournalError.
+    Raise UsageError, ConfigError or JournalError.
     """
     if session.sandbox:
         hint = "flux sandbox serves one that does; and unset FLUX_SANDBOX"
-        raise UsageError("the service inside the program delivers nothing", hint=hint, money="")
+        raise UsageError("the in-process sandbox sends no webhooks", hint=hint)
     if save.output is not None and not is_template(save.output):
-        raise UsageError("-o names one file, and any number of pictures may come", hint=TEMPLATE_HINT, money="")
-    relay = Relay(
-        forward_address(options.forward) if options.forward else None,
-        command_words(options.command) if options.command is not None else (),
+        raise UsageError(f"-o {clean(save.output, 60)} names one file, for any number of images", hint=TEMPLATE_HINT)
+    forwarder = Forwarder(
+        forward_url(options.forward) if options.forward else None,
+        find_command(options.command) if options.command is not None else (),
         session.environ,
         session.output.warn,
         scale=session.scale,
     )
-    session.key  # noqa: B018 - a missing key is told before anything is received
-    receiver = Receiver(session.webhook_secret(), log_of(session))
+    session.key  # noqa: B018 - a missing key is an error before anything is received
+    receiver = Receiver(session.webhook_secret(), lambda task: record(session, task, save), log_of(session))
     session.journal.settle_dead()
     with (
         closing(Occurrences()) as seen,
-        closing(listening_socket(options.host, options.port, usual="flux listen")) as at,
+        closing(listening_socket(options.host, options.port, command="flux listen")) as at,
     ):
-        listening = _Listening(session, options, save, receiver, relay, at, seen)
-        code = Run(session, listening.feed, 0, tell=listening.tell, beside=listening.served).to_its_end()
-    listening.tell_left()
+        listening = _Listening(session, options, save, receiver, forwarder, at, seen)
+        code = Run(session, listening.feed, 0, tell=listening.report, beside=listening.serve).to_its_end()
+    if left := len(receiver.in_progress - {delivery.task_id for delivery in listening.followed.values()}):
+        session.output.note(
+            f"{counted(left, 'webhook')} recorded and not worked on; fetch the images with: flux resume"
+        )
     return ExitCode.OK if listening.enough else code
 
 
@@ -67,14 +66,14 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
 class _Listening:
     """One `flux listen`.
 
-    seen: tasks whose deliveries were believed in this run. followed: the deliveries of entries in the engine's hands.
+    seen: tasks whose deliveries were genuine in this run. followed: the deliveries of entries that the engine has.
     """
 
     session: Session
     options: ListenArguments
     save: SaveOptions
     receiver: Receiver
-    relay: Relay
+    forwarder: Forwarder
     at: socket
     seen: Occurrences
     followed: dict[str, Delivery] = field(default_factory=dict)
@@ -84,23 +83,23 @@ class _Listening:
 
     @property
     def enough(self) -> bool:
-        """Whether as many tasks are saved as were asked for."""
+        """Whether `--count` tasks are saved."""
         return self.options.count is not None and self.saved >= self.options.count
 
     @asynccontextmanager
-    async def served(self, engine: Engine) -> AsyncIterator[None]:
-        """While inside, deliveries are received. At the end, what follows on them is brought to its end too."""
+    async def serve(self, engine: Engine) -> AsyncIterator[None]:
+        """Receive deliveries while inside. At the end, let forwarding and commands end too."""
         self.engine = engine
         self.receiver.closed = lambda: engine.stop.requested
         server = asyncio.create_task(serve(self.receiver, self.at, engine.stop, log_of(self.session)))
-        server.add_done_callback(lambda _: engine.stop.request())  # without a server there is nothing to wait for
+        server.add_done_callback(lambda _: engine.stop.request())  # without a server nothing can come
         try:
             self._announce()
             yield
             engine.stop.request()
             await server
             if self.after:
-                self.session.output.note("what follows on the last deliveries is under way; Ctrl-C once more stops it")
+                self.session.output.note("waiting for --exec and --forward to end; press Ctrl-C again to stop them")
             while self.after:
                 await asyncio.wait(self.after)
         finally:
@@ -113,28 +112,28 @@ class _Listening:
         origin = origin_of(host, self.at)
         if output.mode is Mode.JSON:
             output.record("listening", {"url": f"{origin}/"})
-        output.note(f"listening at {origin}/ ; Ctrl-C stops it")
+        output.note(f"Listening on {origin}/ (Ctrl-C stops it)")
         if self.receiver.secret is None:
             output.warn(
-                "no webhook secret: whoever reaches this port can have flux ask the service about tasks; "
-                "set FLUX_WEBHOOK_SECRET, or give --webhook-secret-file"
+                "no webhook secret: anyone who can reach this port can make flux ask PiAPI about tasks. "
+                "Set FLUX_WEBHOOK_SECRET, or pass --webhook-secret-file."
             )
         if not is_loopback(host):
             output.warn(
-                f"{clean(host, 60)} can be reached by other machines, without TLS: the secret passes the network as it "
-                "is; better listen on this machine only, behind a proxy or tunnel that speaks https"
+                f"{clean(host, 60)} can be reached from other machines without TLS: the secret crosses the network "
+                "unencrypted. Better listen on localhost, behind a proxy or tunnel that speaks HTTPS."
             )
 
     async def feed(self, engine: Engine) -> AsyncIterator[Entry | Outcome]:
-        """Entries to bring to their end, as deliveries arrive. What is wrong with one is told, and ends nothing."""
+        """Yield entries to work on, as deliveries arrive. An error of one is printed, and ends nothing."""
         while True:
             delivery = await self.receiver.arrived.get()
             try:
                 entry = await self._entry(engine.watcher.client, delivery)
             except FluxError as error:
                 self.session.output.failure(error)
-                if not isinstance(error, RefusedError):
-                    self.session.output.note(f"fetch it at no cost, later: flux wait {delivery.task_id}")
+                if isinstance(error, NetworkError):
+                    self.session.output.note(f"task {delivery.task_id} is recorded; fetch it later with: flux resume")
                 self.receiver.done(delivery)
                 continue
             if entry:
@@ -142,17 +141,14 @@ class _Listening:
                 yield entry
 
     async def _entry(self, client: PiAPIClient, delivery: Delivery) -> Entry | None:
-        """The entry to follow; None when nothing is left to be saved.
+        """Return the entry to work on; None if nothing is left to be saved.
 
-        Raises RefusedError for a task that is not this account's, NetworkError, ConfigError, DiskError, JournalError.
+        Raise RefusedError for a task of another account, NetworkError, ConfigError, DiskError or JournalError.
         """
         session, task_id = self.session, delivery.task_id
-        known = session.find(task_id)
-        if known is None:
-            await self._believe(client, task_id)
-            known = await recognised(session, task_id)
+        known = await resolve(session, client, task_id)
         if self.seen.count(task_id) > 1:
-            session.output.note(f"task {task_id}: delivered once more")
+            session.output.note(f"task {task_id}: delivered again")
             self.receiver.done(delivery)
             return None
         if known and known.state not in (*UNFINISHED, State.EXPIRED):
@@ -161,29 +157,18 @@ class _Listening:
             item = to_wait_for(session, task_id, known, self.save)
             if isinstance(item, Entry):
                 return item
-            if item.error:  # not an error here: whoever waits for it saves it
+            if item.error:  # not an error here: the process that waits for it saves it
                 session.output.note(f"task {task_id}: {item.error.message}")
         self._follow_up(delivery, None)
         return None
 
-    async def _believe(self, client: PiAPIClient, task_id: str) -> None:
-        """Ask the service whether there is such a task. Raises RefusedError, NetworkError, ConfigError."""
-        for attempt in range(1, LOOKS + 1):
-            try:
-                await look_at(client, task_id)
-                return
-            except NetworkError:
-                if attempt == LOOKS:
-                    raise
-                await asyncio.sleep(backoff(attempt, self.session.scale))
-
-    def tell(self, outcome: Outcome) -> None:
-        """Say how an entry ended, and have follow what is to follow."""
+    def report(self, outcome: Outcome) -> None:
+        """Print how an entry ended, and start what follows."""
         tell_outcome(self.session.output, outcome)
         delivery = self.followed.pop(outcome.entry.id, None)
         if delivery is None:
             return
-        if isinstance(outcome.error, InterruptError):  # the loop may be no more
+        if isinstance(outcome.error, InterruptError):  # the loop may have ended
             self.receiver.done(delivery)
             return
         saved = outcome.entry.state is State.SAVED
@@ -193,22 +178,17 @@ class _Listening:
             self.engine.stop.request()
 
     def _follow_up(self, delivery: Delivery, saved: Entry | None) -> None:
-        self._begin(self._pass_on(delivery))
+        self._start(self._forward(delivery))
         if saved:
-            self._begin(self.relay.run(saved))
+            self._start(self.forwarder.run(saved))
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self.after.add(task)
         task.add_done_callback(self.after.discard)
 
-    async def _pass_on(self, delivery: Delivery) -> None:
+    async def _forward(self, delivery: Delivery) -> None:
         try:
-            await self.relay.forward(delivery.task_id, delivery.body)
+            await self.forwarder.forward(delivery.task_id, delivery.body)
         finally:
             self.receiver.done(delivery)
-
-    def tell_left(self) -> None:
-        """Name the tasks whose deliveries were taken, and which nobody has got round to."""
-        if ids := sorted(self.receiver.in_work - {delivery.task_id for delivery in self.followed.values()}):
-            self.session.output.note(f"not looked at; fetch at no cost: flux wait {' '.join(ids)}")

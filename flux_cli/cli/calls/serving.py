@@ -1,8 +1,9 @@
-"""`flux sandbox`: the miniature service for other programs, with the failures that they will meet."""
+"""`flux sandbox`: the mock server for other programs, with the failures that they must survive."""
 
 import shlex
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 from ...config.settings import number, one_of
 from ...config.urls import is_loopback
 from ...errors import DiskError, ExitCode, UsageError
-from ...sandbox.options import ServerOptions
 from ...text import clean, counted, usd
 from ..buying.purchase import amount
 from ..context import SANDBOX_SPEED, Session
+from ..options.sandbox import SandboxOptions
 from ..output.output import Mode
 
 if TYPE_CHECKING:
@@ -25,18 +26,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KEY = "flux-sandbox-key"
-"""Stands for a key when any is accepted. Nothing that could be part of a file's name: keys are hidden in output."""
+"""Printed as the API key if any key is accepted. It cannot be part of a file name: keys are hidden in output."""
 
 
-def serve_sandbox(session: Session, options: ServerOptions) -> ExitCode:
-    """Serve the miniature until a signal comes, which is how it ends well.
+def serve_sandbox(session: Session, options: SandboxOptions) -> ExitCode:
+    """Serve the mock until a signal comes, which is not an error.
 
-    Raises UsageError, ConfigError, DiskError.
+    Raise UsageError, ConfigError or DiskError.
     """
     if options.list_faults:
-        from ...sandbox.faults import documented
+        from ...sandbox.faults import describe_faults
 
-        for line in documented():
+        for line in describe_faults():
             session.output.result(line)
         return ExitCode.OK
     from ...system.signals import Stop
@@ -44,41 +45,35 @@ def serve_sandbox(session: Session, options: ServerOptions) -> ExitCode:
 
     with ExitStack() as kept:
         service = _service(session, options, kept)
-        listener = kept.enter_context(listening_socket(options.host, options.port, usual="flux sandbox"))
+        listener = kept.enter_context(listening_socket(options.host, options.port, command="flux sandbox"))
         stop = Stop()
-        stop.run(_serve(session, options, service, listener, stop))  # at once: whoever reads the addresses may stop it
+        stop.run(_serve(session, options, service, listener, stop))
         tasks, cost = len(service.store.tasks()), service.store.spent()
-    session.output.note(f"stopped: {counted(tasks, 'task')}, {usd(cost)} that nobody paid")
+    session.output.note(f"Stopped. Served {counted(tasks, 'task')} ({usd(cost)} simulated).")
     return ExitCode.OK
 
 
-def _service(session: Session, options: ServerOptions, kept: ExitStack) -> "Service":
-    """The service that the options describe."""
+def _service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Service":
+    """Return the service that the options describe."""
     from ...sandbox.app import Service
-    from ...sandbox.breaking import Faults
-    from ...sandbox.faults import duration
-    from ...sandbox.shapes import SHAPES
-    from ...sandbox.webhooks import Webhooks
+    from ...sandbox.faults import Faults, duration
+    from ...sandbox.responses import REPLIES
+    from ...sandbox.webhook_sender import WebhookSender
 
     speed = float(_checked("--speed", number(0.001, 1000), options.speed or f"{SANDBOX_SPEED:g}"))
-    shape = _checked("--replies", one_of(*SHAPES), options.replies)
-    plan = _checked("--plan", one_of("free", "creator", "pro"), options.plan)
-    expire = _checked("--expire", duration, options.expire)
-    credit = None if options.credits is None else amount(options.credits, "--credits")
-    keys = frozenset(_checked("--key", _key, key) for key in options.keys or [])
     faults = Faults(options.seed)
     faults.add(options.faults or [])
     return Service(
         _store(options.state, kept),
         speed=speed,
-        plan=plan,
-        credit=credit,
-        keys=keys or None,
+        plan=_checked("--plan", one_of("free", "creator", "pro"), options.plan),
+        credit=None if options.credits is None else amount(options.credits, "--credits"),
+        keys=frozenset(_checked("--key", _key, key) for key in options.keys or []) or None,
         catalog=session.catalog,
-        shape=shape,
-        result_seconds=expire,
+        replies=_checked("--replies", one_of(*REPLIES), options.replies),
+        result_seconds=_checked("--expire", duration, options.expire),
         faults=faults,
-        webhooks=Webhooks(_deliverable(options), faults, log_of(session), pause=min(5.0, 15.0 / speed)),
+        webhooks=WebhookSender(_allowed_hosts(options), faults, log_of(session), pause=min(5.0, 15.0 / speed)),
     )
 
 
@@ -86,17 +81,17 @@ def _checked(name: str, check: Callable[[str], T], text: str) -> T:
     try:
         return check(text)
     except ValueError as problem:
-        raise UsageError(f"{name}: {problem}", money="") from None
+        raise UsageError(f"{name} {clean(text, 40)!r}: {problem}") from None
 
 
 def _key(text: str) -> str:
     if not text or not all("!" <= character <= "~" for character in text):
-        raise ValueError("printable ASCII without spaces")
+        raise ValueError("expected printable ASCII without spaces")
     return text
 
 
 def _store(state: Path | None, kept: ExitStack) -> "Store":
-    """The tasks' file: the user's, or one that goes with this process. Raises DiskError."""
+    """Open the tasks' file: the user's, or a temporary one. Raise DiskError."""
     import sqlite3
     import tempfile
 
@@ -108,13 +103,14 @@ def _store(state: Path | None, kept: ExitStack) -> "Store":
             return kept.enter_context(closing(Store(Path(kept.enter_context(folder)) / "service.db")))
         return kept.enter_context(closing(Store(state)))
     except (sqlite3.Error, OSError) as error:
-        raise DiskError(f"cannot keep the tasks in {clean(str(state or tempfile.gettempdir()))}: {error}") from error
+        raise DiskError(f"cannot keep tasks in {clean(str(state or tempfile.gettempdir()))}: {error}") from error
 
 
-def _deliverable(options: ServerOptions) -> Callable[[str], bool]:
-    """Where deliveries to webhooks may go.
+def _allowed_hosts(options: SandboxOptions) -> Callable[[str], bool]:
+    """Return a test of whether webhooks may go to a host.
 
-    Whoever can reach the sandbox can have it send a request: those from other machines must not reach this one so.
+    Anyone who can reach the sandbox can make it send a request: a request from another machine must not reach this
+    one that way.
     """
     named = {host.casefold() for host in options.webhook_hosts or []}
     own = is_loopback(options.host)
@@ -122,26 +118,42 @@ def _deliverable(options: ServerOptions) -> Callable[[str], bool]:
 
 
 async def _serve(
-    session: Session, options: ServerOptions, service: "Service", listener: "socket", stop: "Stop"
+    session: Session, options: SandboxOptions, service: "Service", listener: "socket", stop: "Stop"
 ) -> None:
     from ...sandbox.app import create_app
-    from ...sandbox.board import Board
-    from ...sandbox.front import Front
+    from ...sandbox.middleware import AccessLog
+    from ...sandbox.page import Page
     from ...webhooks.server import origin_of, serve
 
     note = log_of(session)
-    app = Front(create_app(service, Board(service).routes()), note)
+    app = AccessLog(create_app(service, Page(service).routes()), note)
     _announce(session, options, service, origin_of(options.host, listener))
     await serve(app, listener, stop, note)
 
 
 def log_of(session: Session) -> Callable[[str], None]:
-    """What takes a line of the log."""
+    """Return a function that writes one line of the log."""
     return lambda line: session.output.note(f"{time.strftime('%H:%M:%S')} {line}")
 
 
-def _announce(session: Session, options: ServerOptions, service: "Service", origin: str) -> None:
-    """How to reach it: variables ready to copy on stdout, remarks on stderr."""
+def variable_lines(variables: Mapping[str, str], environ: Mapping[str, str], platform: str = sys.platform) -> list[str]:
+    """Return the commands that set environment variables in the user's shell.
+
+    On Windows they are PowerShell's, then those of cmd.exe; a POSIX shell there, such as Git Bash, sets SHELL.
+    """
+    if platform != "win32" or "SHELL" in environ:
+        return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    quoted = {name: value.replace("'", "''") for name, value in variables.items()}
+    return [
+        "# PowerShell",
+        *(f"$env:{name} = '{value}'" for name, value in quoted.items()),
+        "rem cmd.exe",
+        *(f'set "{name}={value}"' for name, value in variables.items()),
+    ]
+
+
+def _announce(session: Session, options: SandboxOptions, service: "Service", origin: str) -> None:
+    """Print how to reach it: variables ready to copy on stdout, remarks on stderr."""
     output = session.output
     key = next(iter(options.keys or []), KEY)
     variables = {"FLUX_BASE_URL": f"{origin}/api/v1", "FLUX_UPLOAD_URL": origin, "PIAPI_API_KEY": key}
@@ -151,17 +163,17 @@ def _announce(session: Session, options: ServerOptions, service: "Service", orig
         output.secrets.discard(key)
     elif key in output.secrets:  # it may be a real one
         del variables["PIAPI_API_KEY"]
-        output.note("PIAPI_API_KEY: the one that is set here already, which is not printed")
+        output.note("PIAPI_API_KEY is set already; its value is not printed")
     if output.mode is Mode.JSON:
         output.record("sandbox", {"page": f"{origin}/", "variables": {**variables}})
     else:
         # In one piece: a script that waits for the first line has all of them.
-        output.lines("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
-    output.note(f"tasks and pictures: {origin}/ ; Ctrl-C stops it")
+        output.lines("\n".join(variable_lines(variables, session.environ)))
+    output.note(f"Mock of PiAPI: {origin}/ shows its tasks and images; prices are simulated. Ctrl-C stops it.")
     if not is_loopback(options.host):
         output.warn(
-            f"{clean(options.host, 60)} can be reached by other machines: whoever does can use this sandbox, see what "
-            "it draws, and change its faults; flux itself takes plain http from this machine only"
+            f"{clean(options.host, 60)} can be reached from other machines: anyone there can use this sandbox, see its "
+            "images and change its faults. flux itself accepts plain HTTP from localhost only."
         )
     if session.sandbox:
-        output.warn("the setting sandbox is on: flux would use the one inside the program; unset FLUX_SANDBOX")
+        output.warn("the setting sandbox is on: flux would use its in-process sandbox instead; unset FLUX_SANDBOX")

@@ -1,18 +1,20 @@
 """Commands that serve other programs."""
 
 from ...errors import ExitCode
-from ...sandbox.options import ServerOptions
 from ..context import Session
 from ..options.arguments import ListenArguments
 from ..options.options import SaveOptions
+from ..options.sandbox import SandboxOptions
 
 
-def sandbox(session: Session, options: ServerOptions) -> ExitCode:
-    """Serve a miniature of PiAPI, to test scripts at no cost.
+def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
+    """Serve a mock of PiAPI on localhost, to test scripts at no cost.
+
+    It simulates prices, limits and failures, and shows tasks and images on a page. Ctrl-C stops it.
 
     flux sandbox
 
-    flux sandbox --fault "create:429 times=2 retry-after=1" --fault "picture:truncate rate=0.2"
+    flux sandbox --fault "create:429 times=2 retry-after=1" --fault "image:truncate rate=0.2"
     """
     from ..calls.serving import serve_sandbox
 
@@ -20,12 +22,12 @@ def sandbox(session: Session, options: ServerOptions) -> ExitCode:
 
 
 def listen(session: Session, options: ListenArguments, save: SaveOptions) -> ExitCode:
-    """Receive PiAPI's webhooks, and save the pictures.
+    """Receive PiAPI's webhooks, and save the images.
 
-    A delivery is a hint: the service is asked before anything is believed, and pictures are saved as by flux wait. For
-    --exec there are FLUX_TASK_ID, FLUX_ENTRY and FLUX_PROMPT, and no shell.
+    A webhook is only a trigger: PiAPI is asked about the task, and its images are saved as by flux wait. The --exec
+    command runs without a shell, with FLUX_TASK_ID, FLUX_ENTRY and FLUX_PROMPT in its environment.
 
-    flux listen -d pictures --webhook-secret-file secret
+    flux listen -d images --webhook-secret-file secret
 
     flux listen --exec "convert -resize 50%" --forward http://127.0.0.1:9000/done
     """

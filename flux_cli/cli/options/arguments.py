@@ -118,21 +118,32 @@ class OutpaintArguments:
 class ListenArguments:
     """Of `flux listen`."""
 
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8518
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Another address to listen at.")] = "127.0.0.1"
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free port.")
+    ] = 8518
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
     webhook_secret_file: Annotated[
         Path | None,
-        typer.Option("--webhook-secret-file", metavar="FILE", help="What deliveries bring; or FLUX_WEBHOOK_SECRET."),
+        typer.Option(
+            "--webhook-secret-file",
+            metavar="FILE",
+            help="File with the secret that every webhook must carry. [env: FLUX_WEBHOOK_SECRET]",
+        ),
     ] = None
     forward: Annotated[
-        str | None, typer.Option("--forward", metavar="URL", help="Pass each delivery on, as it came.")
+        str | None, typer.Option("--forward", metavar="URL", help="Forward each webhook, unchanged, to URL.")
     ] = None
     command: Annotated[
-        str | None, typer.Option("--exec", metavar="CMD", help="Run it for each picture, whose name comes last.")
+        str | None,
+        typer.Option(
+            "--exec",
+            metavar="CMD",
+            help="Run CMD for each saved image, with the image's path as the last argument. No shell is used.",
+        ),
     ] = None
-    count: Annotated[
-        int | None, typer.Option("--count", metavar="N", min=1, help="Stop after so many tasks are saved.")
-    ] = None
+    count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="Exit after N tasks are saved.")] = (
+        None
+    )
 
     def settings(self) -> dict[str, str | None]:
         """The settings that these options give."""

@@ -1,7 +1,7 @@
-"""Deliveries to the webhooks of tasks that end (docs/service.md, section 4).
+"""Sends the webhooks of tasks that end (docs/service.md, section 4).
 
-The miniature must not be a way to send requests to strangers: it delivers to the hosts that it was told only, follows
-no redirect, and reads no answer.
+The sandbox must not become a way to send requests to strangers: it sends to allowed hosts only, follows no redirect,
+and reads no response.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ import httpx
 
 from ..json_value import JsonObject
 from ..text import clean
-from .breaking import Faults
+from .faults import Faults
 
 TRIES = 3
 PATIENCE = 10.0
-"""Seconds that a receiver has to answer."""
+"""Seconds that a receiver has to respond."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What is sent when a task ends. `task` gives the task as it is then; the secret goes along as it is."""
+    """What is sent when a task ends. `task` returns the task as it is then; the secret is sent as it is."""
 
     task_id: str
     endpoint: str
@@ -32,10 +32,10 @@ class Delivery:
 
 
 @dataclass
-class Webhooks:
-    """Delivers, in the background of the running event loop.
+class WebhookSender:
+    """Sends deliveries in the background of the running event loop.
 
-    allowed: says of a host whether deliveries may go there; pause: seconds between tries; note: hears of each one.
+    allowed: returns whether deliveries may go to a host. pause: seconds between tries. note: gets a line per try.
     """
 
     allowed: Callable[[str], bool]
@@ -44,13 +44,13 @@ class Webhooks:
     pause: float = 1.0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def after(self, seconds: float, delivery: Delivery) -> None:
-        """Deliver in so many seconds."""
-        task = asyncio.get_running_loop().create_task(self._deliver(seconds, delivery))
+    def send_after(self, seconds: float, delivery: Delivery) -> None:
+        """Send a delivery in so many seconds."""
+        task = asyncio.get_running_loop().create_task(self._send(seconds, delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, seconds: float, delivery: Delivery) -> None:
+    async def _send(self, seconds: float, delivery: Delivery) -> None:
         await asyncio.sleep(seconds)
         try:
             parts = urlsplit(delivery.endpoint)
@@ -59,7 +59,7 @@ class Webhooks:
             host, where = "", delivery.endpoint
         about = f"webhook {delivery.task_id} {clean(where, 120)}"
         if not self.allowed(host):
-            self.note(f"{about} not delivered: the sandbox sends nothing there; allow it with --webhook-host")
+            self.note(f"{about} not delivered: the host is not allowed; allow it with --webhook-host")
             return
         fault = self.faults.draw("webhook")
         if fault:
@@ -73,15 +73,15 @@ class Webhooks:
 
     async def _try(self, delivery: Delivery, about: str) -> None:
         for attempt in range(1, TRIES + 1):
-            told = await self._post(delivery)
-            self.note(f"{about} {told}")
-            if told.startswith("2"):
+            outcome = await self._post(delivery)
+            self.note(f"{about} {outcome}")
+            if outcome.startswith("2"):
                 return
             if attempt < TRIES:
                 await asyncio.sleep(self.pause)
 
     async def _post(self, delivery: Delivery) -> str:
-        """One try; gives the status, or what went wrong."""
+        """Try once. Return the status, or what went wrong."""
         body: JsonObject = {"timestamp": int(time.time()), "data": delivery.task()}
         headers = {"x-webhook-secret": delivery.secret} if delivery.secret else {}
         try:

@@ -1,0 +1,116 @@
+"""Webhook deliveries and the journal: each delivery is recorded first, then linked to the submission it belongs to.
+
+A delivery can come from anybody, and before the response to the very submission that it is about. What it says only
+decides which entry notes its task ID; PiAPI is asked before anything else happens.
+"""
+
+import asyncio
+import time
+
+from ...engine.poll_schedule import backoff
+from ...errors import FluxError, NetworkError, RefusedError
+from ...journal.entries import REPORTED, Entry, State
+from ...piapi.client import PiAPIClient
+from ...piapi.task import Task
+from ...piapi.task_matching import likeness
+from ..buying.adopting import adopt
+from ..context import Session
+from ..options.options import SaveOptions
+from .following import look_at
+
+POLLS = 3
+"""How often PiAPI is asked about a task that this machine did not submit."""
+JOIN_SECONDS = 0.5
+"""Between two checks whether the response to a submission in flight has come."""
+
+
+def record(session: Session, task: Task, save: SaveOptions) -> None:
+    """Make sure that the journal has the task of a delivery, durably. Raise JournalError or UsageError.
+
+    An entry whose submission this was without doubt notes the task ID; otherwise a new entry is made.
+    """
+    journal = session.journal
+    if session.find(task.id):
+        return
+    for entry in session.entries(State.SENDING, State.UNKNOWN):
+        if (
+            entry.seen_id in (None, task.id)
+            and likeness(entry, task).proves_alone
+            and journal.note_seen(entry, task.id)
+        ):
+            return
+    plan = save.plan({"task": "", "n": "1"}, 1, session.folder, template="{task}")
+    profile = session.settings.profile
+    journal.adopt(task.id, plan, service=session.service, profile=profile, evidence=REPORTED)
+
+
+async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry | None:
+    """Return the entry of a task that was delivered: that of its submission, if there was one on this machine.
+
+    Without one it is the entry that `record` made, or None. Raise RefusedError if PiAPI has no such task (the entry is
+    deleted), NetworkError if it cannot be asked (the entry stays, for `flux resume`), ConfigError or JournalError.
+    """
+    received, journal = time.time(), session.journal
+    task: Task | None = None
+    while True:
+        known = session.entries(task_id=task_id)
+        reported = next((entry for entry in known if entry.evidence == REPORTED), None)
+        if reported and (reported := journal.claim(reported)) is None:
+            return known[-1]  # another process is working on it
+        if submitted := [entry for entry in known if entry.evidence != REPORTED]:
+            if reported:
+                journal.discard(reported)
+            return submitted[-1]
+        task = task or await _ask(session, client, task_id, reported)
+        journal.settle_dead()
+        entries = session.entries(State.SENDING, State.UNKNOWN)
+        # A submission that began after the delivery had come is of another task.
+        able = [entry for entry in entries if (entry.submitted or 0.0) <= received and not likeness(entry, task).unlike]
+        if not any(entry.state is State.SENDING for entry in able):
+            break
+        await asyncio.sleep(JOIN_SECONDS * session.scale)
+    for entry in sorted(able, key=lambda entry: entry.seen_id != task_id):
+        found = likeness(entry, task)
+        if found.proves_alone or (entry.seen_id == task_id and found.proves):
+            journal.note_seen(entry, task_id)  # on the disk before the other entry goes
+            if reported:
+                journal.discard(reported)
+            return adopt(session, journal.get(entry.id) or entry, task, found)
+    return journal.move(reported, evidence=None) if reported else None
+
+
+async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: Entry | None) -> Task:
+    """Return the task as PiAPI shows it, after POLLS tries at most."""
+    for attempt in range(1, POLLS):
+        try:
+            return await look_at(client, task_id)
+        except (NetworkError, RefusedError):
+            await asyncio.sleep(backoff(attempt, session.scale))
+    try:
+        return await look_at(client, task_id)
+    except RefusedError:
+        if reported:
+            session.journal.discard(reported)
+        raise
+    except NetworkError:
+        if reported:
+            session.journal.move(reported, owner=None)
+        raise
+
+
+def resolve_reported(session: Session) -> None:
+    """Resolve the entries of deliveries that no process has got round to. What fails is printed."""
+    ids = [entry.task_id for entry in session.entries(State.ACCEPTED) if entry.evidence == REPORTED]
+    if ids:
+        asyncio.run(_resolve_all(session, [task_id for task_id in ids if task_id]))
+
+
+async def _resolve_all(session: Session, ids: list[str]) -> None:
+    async with session.client() as client:
+        for task_id in ids:
+            try:
+                await resolve(session, client, task_id)
+            except NetworkError:
+                continue  # it will be polled like the others
+            except FluxError as error:
+                session.output.failure(error)

@@ -1,1 +1,0 @@
-"""Pictures drawn on the spot: a flat travel poster of what a prompt says."""

@@ -1,0 +1,311 @@
+"""The images of the sandbox's tasks: each operation done as far as Pillow can, when an image is requested."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+
+from ..frozen import frozen
+from ..json_value import Json, JsonObject, number_at, object_at, text_at
+from .drawing import Color, Size, add_caption, add_mark, draw, lightness, palette, scene
+from .rules import count, lists, side
+from .store import Store, StoredTask
+
+Load = Callable[[str], Image.Image]
+"""Return the image at a URL."""
+IMAGES_PATH = "/pictures"
+"""Where the images of tasks are served."""
+KEPT = 32
+"""Rendered images that stay in memory, for ranges, repeated downloads and edits of edits."""
+THUMBNAIL = (480, 416)
+"""Pixels that a thumbnail may have: twice what the page shows, for screens with small pixels."""
+
+
+class Images:
+    """Renders what the tasks in a store ordered."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store, self._clock = store, clock
+        self._png = lru_cache(KEPT)(self._render)
+        self._jpeg = lru_cache(4 * KEPT)(self._render_thumbnail)
+
+    def names(self, task: StoredTask) -> list[str]:
+        """Return the names of a task's images: those that were ordered, then preprocessed control images."""
+        fields = object_at(task.body, "input")
+        extra = sum(item.get("return_preprocessed_image") is True for item in lists(fields, "control_net_settings"))
+        return [f"{task.id}/{number}.png" for number in range(1, count(fields) + extra + 1)]
+
+    def has(self, task: StoredTask, number: int) -> bool:
+        """Return whether a task has an image of this number (from 1) now."""
+        return task.status(self._clock()) == "completed" and 1 <= number <= len(self.names(task))
+
+    def content(self, task: StoredTask, number: int) -> bytes:
+        """Return an image that the task has, as PNG."""
+        return self._png(task.id, number)
+
+    def thumbnail(self, task: StoredTask, number: int) -> bytes:
+        """Return a small copy of an image that the task has, as JPEG."""
+        return self._jpeg(task.id, number)
+
+    def _render(self, task_id: str, number: int) -> bytes:
+        task = self._store.find(task_id)
+        assert task is not None
+        ordered = count(object_at(task.body, "input"))
+        if number > ordered:
+            return _encoded(preprocessed(task.body, self._load)[number - ordered - 1], "PNG")
+        return _encoded(Renderer(task.body, number, self._load).render(), "PNG")
+
+    def _render_thumbnail(self, task_id: str, number: int) -> bytes:
+        image = Image.open(io.BytesIO(self._png(task_id, number)))
+        return _encoded(ImageOps.contain(image.convert("RGB"), THUMBNAIL), "JPEG")
+
+    def _load(self, url: str) -> Image.Image:
+        """Return one of our own images, or a placeholder: the sandbox fetches nothing from anywhere."""
+        path = urlsplit(url).path
+        if match := re.fullmatch(rf"{IMAGES_PATH}/([A-Za-z0-9_-]+)/([0-9]{{1,4}})\.png", path, re.ASCII):
+            task, number = self._store.find(match[1]), int(match[2])
+            if task is not None and self.has(task, number):
+                return Image.open(io.BytesIO(self._png(task.id, number)))
+        if (match := re.fullmatch(r"/uploads/([0-9a-f]+\.[a-z]+)", path, re.ASCII)) and (
+            content := self._store.upload(match[1])
+        ):
+            return Image.open(io.BytesIO(content))
+        return draw(path.rpartition("/")[2] or url, seed=0, width=1024, height=1024, model="not fetched")
+
+
+@frozen
+class Renderer:
+    """Renders one image of a task. `body` is the create request, `number` the image's number from 1."""
+
+    body: JsonObject
+    number: int
+    load: Load
+
+    def render(self) -> Image.Image:
+        """Return the image, RGB."""
+        task_type = text_at(self.body, "task_type")
+        if task_type == "fill-inpaint":
+            return self._inpainted()
+        if task_type == "fill-outpaint":
+            return self._outpainted()
+        operations = {
+            "img2img": self._edited,
+            "img2img-lora": self._edited,
+            "kontext": self._instructed,
+            "controlnet-lora": self._controlled,
+            "redux-variation": self._varied,
+        }
+        image = operations.get(task_type, self._generated)()
+        for item in lists(self._fields, "lora_settings"):
+            name, strength = text_at(item, "lora_type") or text_at(item, "path"), item.get("lora_strength")
+            image = styled(image, name, _share(item.get("scale") if strength is None else strength, 1.0))
+        model = text_at(self.body, "model").rpartition("/")[2]
+        note = [task_type] if task_type != "txt2img" else []
+        add_caption(image, self._prompt, " · ".join([*note, model, str(self._seed)]))
+        return image
+
+    @property
+    def _fields(self) -> JsonObject:
+        return object_at(self.body, "input")
+
+    @property
+    def _prompt(self) -> str:
+        return str(self._fields.get("prompt"))
+
+    @property
+    def _seed(self) -> int:
+        """Each image of a task has a seed of its own."""
+        return (number_at(self._fields, "seed") or 0) + self.number - 1
+
+    @property
+    def _size(self) -> Size:
+        return side(self._fields, "width"), side(self._fields, "height")
+
+    def _source(self) -> Image.Image:
+        return as_rgb(self.load(text_at(self._fields, "image")))
+
+    def _scene(self, size: Size) -> Image.Image:
+        return scene(
+            self._prompt, seed=self._seed, size=size, key=f"{self.body.get('model')} {self.body.get('task_type')}"
+        )
+
+    def _generated(self) -> Image.Image:
+        return self._scene(self._size)
+
+    def _edited(self) -> Image.Image:
+        """The source in the prompt's colors, and the prompt's scene showing through it, as `denoise` grows."""
+        source, denoise = self._source(), _share(self._fields.get("denoise"), 0.7)
+        restyled = recolored(source, palette(self._prompt, self._seed))
+        both = ImageChops.overlay(restyled, self._scene(source.size))
+        return mixed(mixed(source, restyled, denoise), both, denoise**2)
+
+    def _instructed(self) -> Image.Image:
+        source = self._source().resize(self._size, Image.Resampling.BICUBIC)
+        return mixed(source, recolored(source, palette(self._prompt, self._seed)), 0.6)
+
+    def _varied(self) -> Image.Image:
+        """The source mirrored and seen from nearer, the prompt's scene showing through it as the variation grows."""
+        strength, source = _share(self._fields.get("variation_strength"), 0.5), self._source()
+        part = 0.04 + 0.02 * (self._seed % 5)
+        wide, tall = source.width * part, source.height * part
+        near = source.crop((round(wide), round(tall), round(source.width - wide), round(source.height - tall)))
+        varied = ImageOps.mirror(near.resize(self._size, Image.Resampling.BICUBIC))
+        return mixed(varied, ImageChops.overlay(varied, self._scene(self._size)), strength)
+
+    def _inpainted(self) -> Image.Image:
+        """The source, and the prompt's scene where the mask is white: every other pixel stays as it is."""
+        loaded, mask = self.load(text_at(self._fields, "image")), text_at(self._fields, "mask")
+        region = self.load(mask).convert("L") if mask else ImageOps.invert(loaded.convert("RGBA").getchannel("A"))
+        region = region if region.size == loaded.size else region.resize(loaded.size)
+        source = as_rgb(loaded)
+        if box := region.getbbox():
+            painted = self._scene((box[2] - box[0], box[3] - box[1]))
+            add_mark(painted, (0, 0, *painted.size))
+            source.paste(painted, box[:2], region.crop(box))
+        return source
+
+    def _outpainted(self) -> Image.Image:
+        """The prompt's scene with the source in it: every pixel of the source stays as it is."""
+        settings, source = lists(self._fields, "custom_settings")[0], self._source()
+        left, right, top, bottom = (
+            number_at(settings, f"outpaint_{name}") or 0 for name in ("left", "right", "top", "bottom")
+        )
+        width, height = source.width + left + right, source.height + top + bottom
+        wide = mixed(source.resize((width, height)).filter(ImageFilter.BoxBlur(24)), self._scene((width, height)), 0.6)
+        margins = (
+            (0, 0, left, height),
+            (width - right, 0, width, height),
+            (0, 0, width, top),
+            (0, height - bottom, width, height),
+        )
+        add_mark(wide, max(margins, key=lambda box: (box[2] - box[0]) * (box[3] - box[1])))
+        wide.paste(source, (left, top))
+        return wide
+
+    def _controlled(self) -> Image.Image:
+        """The prompt's scene drawn along what is read from the control images."""
+        image, colors = self._scene(self._size), palette(self._prompt, self._seed)
+        for item in lists(self._fields, "control_net_settings"):
+            kind, url = _control(item)
+            guide = preprocess(kind, as_rgb(self.load(url)).resize(self._size, Image.Resampling.BICUBIC))
+            if kind == "depth":
+                guided = mixed(recolored(guide, colors), image, 0.25)
+            else:
+                pale = mixed(image, Image.new("RGB", image.size, (255, 255, 255)), 0.45)
+                lines = guide.convert("L").point(lambda value: min(255, value * 3))
+                ink = guide if kind == "openpose" else Image.new("RGB", image.size, min(colors, key=lightness))
+                guided = Image.composite(ink, pale, lines)
+            strength = item.get("control_strength")
+            image = mixed(image, guided, _share(item.get("conditioning_scale") if strength is None else strength, 1.0))
+        return image
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return a copy as RGB with 8 bits per channel; transparency is ignored."""
+    if image.mode.startswith("I;16"):
+        image = image.convert("I").point(lambda value: value * (1 / 256) + 0)
+    return image.convert("L" if image.mode == "I" else image.mode).convert("RGB").copy()
+
+
+def recolored(image: Image.Image, colors: Sequence[Color]) -> Image.Image:
+    """Return the image in these colors: its dark parts in the darkest, its light parts in the lightest."""
+    dark, *_, middle, _, light = sorted(colors, key=lightness)
+    return ImageOps.colorize(ImageOps.autocontrast(image.convert("L")), dark, light, middle)
+
+
+def mixed(one: Image.Image, other: Image.Image, share: float) -> Image.Image:
+    """Return an image between `one` (share 0, exactly) and `other` (share 1, exactly)."""
+    return Image.composite(other, one, Image.new("L", one.size, round(255 * share)))
+
+
+STYLES: Sequence[Callable[[Image.Image], Image.Image]] = (
+    lambda light: ImageOps.posterize(light, 2),
+    lambda light: light.reduce(max(1, min(light.size) // 64)).resize(light.size, Image.Resampling.NEAREST),
+    lambda light: ImageChops.multiply(light, ImageOps.invert(edges(light))),
+)
+"""Textures that a LoRA can give to an L image: flat colors, a mosaic, outlines."""
+
+
+def styled(image: Image.Image, name: str, strength: float) -> Image.Image:
+    """Return the image in the style of a LoRA. The same name always means the same colors and texture."""
+    texture = STYLES[sum(name.encode()) % len(STYLES)]
+    return mixed(image, recolored(texture(image.convert("L")), palette(name, 0)), 0.85 * strength)
+
+
+def preprocessed(body: JsonObject, load: Load) -> list[Image.Image]:
+    """Return what is read from the control images whose settings ask for it."""
+    items = lists(object_at(body, "input"), "control_net_settings")
+    chosen = [_control(item) for item in items if item.get("return_preprocessed_image") is True]
+    return [preprocess(kind, as_rgb(load(url))) for kind, url in chosen]
+
+
+def preprocess(kind: str, image: Image.Image) -> Image.Image:
+    """Return what a control of this type reads from an RGB image, in the image's size.
+
+    depth gives smooth grays, openpose a figure of colored lines, hed and soft_edge soft lines, any other type thin
+    ones. An image that is mostly black is such a map already, and is kept.
+    """
+    light = image.convert("L")
+    if sum(light.histogram()[:16]) > 0.75 * image.width * image.height:
+        return image
+    unit = min(image.size)
+    if kind == "depth":
+        return ImageOps.autocontrast(light.filter(ImageFilter.BoxBlur(unit // 40))).convert("RGB")
+    if kind == "openpose":
+        return _pose(image)
+    lines = edges(image)
+    if kind in ("hed", "soft_edge"):
+        return ImageOps.autocontrast(lines.filter(ImageFilter.BoxBlur(unit / 200))).convert("RGB")
+    return lines.point(lambda value: 255 if value > 40 else 0).convert("RGB")
+
+
+def edges(image: Image.Image) -> Image.Image:
+    """Return an L image of where the image changes from pixel to pixel."""
+    found = image.convert("L").filter(ImageFilter.FIND_EDGES)
+    found.paste(0, mask=ImageOps.expand(Image.new("L", [max(0, length - 2) for length in image.size]), 1, 255))
+    return ImageOps.autocontrast(found, cutoff=(0, 1))
+
+
+LIMBS = {
+    (0.5, 0.16, 0.5, 0.5): "#ff3c28", (0.5, 0.22, 0.32, 0.36): "#ffbe00", (0.32, 0.36, 0.24, 0.54): "#c8e600",
+    (0.5, 0.22, 0.68, 0.36): "#5ae628", (0.68, 0.36, 0.76, 0.54): "#00dcc8", (0.5, 0.5, 0.42, 0.74): "#286eff",
+    (0.42, 0.74, 0.4, 0.98): "#2828ff", (0.5, 0.5, 0.58, 0.74): "#8c3cff", (0.58, 0.74, 0.6, 0.98): "#ff3cff",
+}  # fmt: skip
+"""A standing figure: the ends of its limbs as shares of its box, and the colors that pose maps give them."""
+
+
+def _pose(image: Image.Image) -> Image.Image:
+    """Return a figure that stands where the image has its contours; to find a real body takes more than Pillow."""
+    left, top, right, bottom = edges(image).point(lambda value: 255 if value > 96 else 0).getbbox() or (
+        0,
+        0,
+        *image.size,
+    )
+    tall = bottom - top
+    wide = tall * 0.8
+    start = (left + right - wide) / 2
+    drawn = Image.new("RGB", image.size)
+    pen, thick = ImageDraw.Draw(drawn), max(1, tall // 50)
+    for (x1, y1, x2, y2), color in LIMBS.items():
+        pen.line((start + x1 * wide, top + y1 * tall, start + x2 * wide, top + y2 * tall), color, thick)
+    pen.circle((start + wide / 2, top + tall * 0.08), tall * 0.06, outline="#ff3c78", width=thick)
+    return drawn
+
+
+def _encoded(image: Image.Image, kind: str) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind)
+    return content.getvalue()
+
+
+def _control(item: JsonObject) -> tuple[str, str]:
+    kind = text_at(item, "control_type") or text_at(item, "path").removeprefix("controlnet-")
+    names = {"pose": "openpose", "soft-edge": "soft_edge"}
+    return names.get(kind, kind), text_at(item, "control_image") or text_at(item, "control_image_url")
+
+
+def _share(value: Json, default: float) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default

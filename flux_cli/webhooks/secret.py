@@ -1,0 +1,51 @@
+"""The webhook secret: PiAPI sends it along with each webhook, which shows that the webhook comes from PiAPI."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..errors import UsageError
+from ..json_value import JsonObject, object_at
+from ..text import clean
+
+VARIABLE = "FLUX_WEBHOOK_SECRET"
+
+
+def read_secret(environ: Mapping[str, str], path: str | None) -> str | None:
+    """Return the secret in the file at `path`, else that in the environment; None if neither is given.
+
+    Raise UsageError for a file that cannot be read, and for a secret that is empty or cannot be an HTTP header: an
+    empty one would make every webhook look genuine.
+    """
+    if path is None:
+        secret, source = environ.get(VARIABLE), VARIABLE
+        if not secret:
+            return None
+    else:
+        source = clean(path, 120)
+        try:
+            secret = Path(path).expanduser().read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the webhook secret from {source}: {error}") from error
+    secret = secret.strip()
+    if not secret:
+        raise UsageError(f"the webhook secret in {source} is empty")
+    if not (secret.isascii() and secret.isprintable()):
+        raise UsageError(f"the webhook secret in {source} is not one line of printable ASCII")
+    return secret
+
+
+def add_secret(body: JsonObject, own: str | None, secret: Callable[[], str | None]) -> JsonObject:
+    """Return the body of a create request, with the command's secret if its webhook is the command's `own`.
+
+    own: the webhook that the command itself names, by option, variable or setting. Any other one, from a row of a
+    batch file, an override or a stored request, may belong to somebody else, and gets no secret.
+    """
+    webhook = object_at(body, "config", "webhook_config")
+    if own is None or webhook.get("endpoint") != own:
+        return body
+    text = secret()
+    return (
+        {**body, "config": {**object_at(body, "config"), "webhook_config": {**webhook, "secret": text}}}
+        if text
+        else body
+    )
