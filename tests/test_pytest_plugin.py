@@ -54,4 +54,4 @@ def test_a_suite_that_uses_the_fixture() -> None:
         command += ["-p", "flux_cli.sandbox.pytest_plugin"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert "4 passed, 1 error" in done.stdout, done.stdout
-    assert "the sandbox did not start: flux: --plan: one of free, creator, pro" in done.stdout
+    assert "the sandbox did not start: flux: --plan 'gold': " in done.stdout

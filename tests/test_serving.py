@@ -1,5 +1,7 @@
-"""`flux sandbox`: the miniature as a server of its own, met over a real connection as scripts meet it."""
+"""`flux sandbox`: the mock server, called over a real connection as scripts call it."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -11,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from decimal import Decimal
+from math import inf
 from pathlib import Path
 
 import httpx
@@ -18,11 +22,15 @@ import pytest
 from PIL import Image
 from starlette.types import Receive, Scope, Send
 
+from flux_cli.cli.calls.serving import variable_lines
 from flux_cli.errors import UsageError
 from flux_cli.images.formats import whole_picture
 from flux_cli.json_value import JsonObject
+from flux_cli.sandbox.app import Service, create_app
 from flux_cli.sandbox.drawing import draw
 from flux_cli.sandbox.faults import EXAMPLES, KINDS, PARAMETERS, TARGETS, Faults, describe_faults, parse_fault
+from flux_cli.sandbox.page import Page
+from flux_cli.sandbox.store import Failure, Store, StoredTask
 
 from . import readme
 from .conftest import Flux
@@ -133,7 +141,10 @@ def test_what_it_prints_is_all_that_a_client_needs(flux: Flux, sandbox: Callable
         "FLUX_TIME_SCALE": "0.0025",
     }
     lines = running.log.splitlines()
-    assert lines[0] == f"tasks and pictures: {running.origin}/ ; Ctrl-C stops it"
+    assert (
+        lines[0]
+        == f"Mock of PiAPI: {running.origin}/ shows its tasks and images; prices are simulated. Ctrl-C stops it."
+    )
     assert re.fullmatch(r"\d\d:\d\d:\d\d POST /api/v1/task 200 flux_[0-9a-f-]{36} key …cdef", lines[1])
     assert re.fullmatch(r"\d\d:\d\d:\d\d GET /pictures/flux_[0-9a-f-]{36}/1.png 200 no key", lines[-1])
     assert any("POST /api/ephemeral_resource 200 key …cdef" in line for line in lines)
@@ -219,7 +230,7 @@ def test_being_stopped_is_how_it_ends_well(sandbox: Callable[..., Sandbox], numb
 
         assert running.stop(number) == 0
 
-    assert running.log.splitlines()[-1] == "stopped: 1 task, $0.015 that nobody paid"
+    assert running.log.splitlines()[-1] == "Stopped. Served 1 task ($0.015 simulated)."
 
 
 def test_links_expire(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
@@ -278,7 +289,7 @@ def test_replies_as_the_live_service_writes_them(flux: Flux, sandbox: Callable[.
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", created["task_id"])
     assert (created["status"], created["output"]) == ("pending", None)
     assert created["config"] == {"webhook_config": hook}, "the live service echoes the secret"
-    assert refused.json() == {"code": 400, "message": "Prompt must be 1-1500 characters, got 0"}
+    assert refused.json()["message"] == "Invalid prompt length: Prompt must be 1-1500 characters, got 0"
     assert (poor.status_code, poor.json()) == (402, {"code": 402, "message": "failed to freeze point"})
     assert flux(GEN).code == 6
 
@@ -405,7 +416,7 @@ def test_what_is_no_http_gets_an_answer_all_the_same(shared: Sandbox, content: b
     ("GET", "/nowhere", b"", 404),
     ("GET", f"/pictures/x/{'9' * 5000}.png", b"", 404),
     ("GET", f"/sandbox/pictures/x/{'9' * 5000}.png", b"", 404),
-    ("GET", "/sandbox/board.py", b"", 404),
+    ("GET", "/sandbox/page.py", b"", 404),
     ("GET", "/%00%ff/../../etc/passwd", b"", 404),
     ("PATCH", "/api/v1/task", b"", 405),
     ("BREW", "/api/v1/task", b"", 405),
@@ -522,68 +533,125 @@ def test_deliveries_go_only_where_they_may(
         http.post("/api/v1/task", json={**TASK, "config": config})
     assert running.said("webhook flux_")
     assert ("failed (ConnectError)" in running.log) is sent
-    assert ("not delivered: the sandbox sends nothing there" in running.log) is not sent
-    assert ("flux: warning: 0.0.0.0 can be reached by other machines" in running.log) is ("--host" in options.split())
+    assert ("not delivered: the host is not allowed" in running.log) is not sent
+    assert ("flux: warning: 0.0.0.0 can be reached from other machines" in running.log) is ("--host" in options.split())
 
 
-def test_the_page_takes_foreign_text_as_text(shared: Sandbox) -> None:
+def test_the_page_shows_everything_in_its_first_response(shared: Sandbox) -> None:
+    """Without a script, a fetch or a second request: the tasks, their images, the faults."""
     shared.faults("get:502 times=1", "image:403")
     evil = "<img src=x onerror=alert(1)>"
     with shared.client() as http:
-        task = http.post("/api/v1/task", json={**TASK, "input": {**TASK["input"], "prompt": evil}})  # type: ignore[dict-item]
-        page, script = http.get("/"), http.get("/sandbox/board.js")
+        body = {**TASK, "model": "Qubico/flux1-schnell", "input": {**TASK["input"], "prompt": evil, "batch_size": 2}}  # type: ignore[dict-item]
+        task = http.post("/api/v1/task", json=body).json()["data"]["task_id"]
         deadline = time.monotonic() + 10
         while (shown := shared.tasks[0])["status"] != "completed":
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        picture = http.get(str(shown["pictures"][0]))  # type: ignore[index]
-        told = http.get("/sandbox/faults").json()["data"]["faults"]
-        foreign = http.post("/sandbox/faults", content="create:502", headers={"Origin": "https://example.com"})
+        page, later, script = http.get("/"), http.get("/sandbox/cards"), http.get("/sandbox/page.js")
+        images = [http.get(str(url)) for url in shown["images"]]  # type: ignore[union-attr]
 
-    assert (shown["id"], shown["prompt"]) == (task.json()["data"]["task_id"], evil)
+    assert (shown["id"], shown["prompt"]) == (task, evil)
+    card = page.text[page.text.index(f'<article id="task-{task}" class="completed"') :].partition("</article>")[0]
+    assert '<p class="prompt">&lt;img src=x onerror=alert(1)&gt;</p>' in card
+    small = [base64.b64decode(text) for text in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', card)]
+    assert [Image.open(io.BytesIO(content)).size for content in small] == [(416, 416)] * 2
+    assert [whole_picture(image.content).width for image in images] == [256] * 2, "expiry and faults do not apply"
+    assert "<li>image:403 &times;0</li>" in page.text
+    assert "no tasks yet" not in page.text
+    assert f'src="{shown["images"][0]}"' in later.text  # type: ignore[index]
+    assert "data:image" not in later.text.partition("<main")[2], "what is fetched every second is small"
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
     assert "<script>" not in page.text
     assert "innerHTML" not in script.text
-    assert whole_picture(picture.content).extension == "png", "the page stands aside of faults"
-    assert told == [{"fault": text, "met": 0, "struck": 0} for text in ("get:502 times=1", "image:403")]
-    assert foreign.status_code == 403
+
+
+def test_the_page_has_many_tasks_and_tells_what_they_wait_for(tmp_path: Path) -> None:
+    clock = [1_000_000.0]
+    body: JsonObject = {**TASK, "input": {"prompt": "x\ud800", "width": 64, "height": 64}}  # type: ignore[dict-item]
+    with closing(Store(tmp_path / "many.db")) as store:
+        service = Service(store, clock=lambda: clock[0])
+        for number in range(70):
+            ended = inf if number == 69 else clock[0] + number
+            failure = Failure("failed", 1800, "no <luck>") if number == 58 else None
+            task = StoredTask(f"t{number}", body, Decimal("0.015"), clock[0] - 1, clock[0], ended, failure)
+            store.add(task, limit=100, credit=None)
+        clock[0] += 60
+        with serving(create_app(service, Page(service).routes())) as origin:
+            text = httpx.get(origin, trust_env=False).text
+    assert re.findall(r'<p id="totals"[^>]*>([^<]*)<', text) == ["70 tasks, 9 running · $1.05 simulated"]
+    assert text.count("<article") == 60
+    waiting = re.findall(r'class="waiting">([^<]*)<', text)
+    assert waiting == ["never ends", *(f"{left} s left" for left in range(8, 0, -1)), "no &lt;luck&gt;"]
+    assert text.count("data:image/jpeg") == 2, "of the newest twelve tasks, nine run and one failed"
+    assert text.count('src="/sandbox/pictures/') == 48
+
+
+def test_only_the_page_itself_may_change_the_faults(shared: Sandbox) -> None:
+    shared.faults("get:502 times=1")
+    with shared.client() as http:
+        refused = [
+            http.post("/sandbox/faults", content="create:502", headers={"Origin": origin})
+            for origin in ("https://example.com", "http://localhost:3000", "null")
+        ]
+        own = http.post("/sandbox/faults", content="create:502 times=1", headers={"Origin": shared.origin})
+        active = http.get("/sandbox/faults").json()["data"]["faults"]
+        http.delete("/sandbox/faults")
+    assert [answer.status_code for answer in (*refused, own)] == [403, 403, 403, 200]
+    assert active == [{"fault": text, "met": 0, "struck": 0} for text in ("get:502 times=1", "create:502 times=1")]
 
 
 @pytest.mark.parametrize(("options", "error"), [
-    ("--fault create", "fault 'create': a fault is TARGET:KIND"),
-    ("--fault creat:429", "fault 'creat:429': no target is called 'creat'\n      did you mean create?"),
-    ("--fault create:dorp", "fault 'create:dorp': no kind is called 'dorp'\n      did you mean drop?"),
-    ("--fault 'create:429 tims=2'", "fault 'create:429 tims=2': no parameter is called 'tims'\n      did you mean times?"),
-    ("--fault create:stuck", "fault 'create:stuck': stuck is nothing that can happen to create"),
-    ("--fault create:200", "fault 'create:200': 200 is no HTTP status from 400 to 599"),
-    ("--fault 'create:drop keep=1'", "fault 'create:drop keep=1': keep means nothing here"),
-    ("--fault 'create:429 times=0'", "fault 'create:429 times=0': times: a whole number from 1"),
-    ("--fault 'task:delay=1 when=before'", "fault 'task:delay=1 when=before': when means nothing here"),
-    ("--fault create:", "fault 'create:': nothing is to go wrong"),
+    ("--fault create", "fault 'create': expected TARGET:KIND"),
+    ("--fault creat:429", "fault 'creat:429': unknown target 'creat'"),
+    ("--fault picture:403", "fault 'picture:403': unknown target 'picture'"),
+    ("--fault create:dorp", "fault 'create:dorp': unknown kind 'dorp'"),
+    ("--fault 'create:429 tims=2'", "fault 'create:429 tims=2': unknown parameter 'tims'"),
+    ("--fault create:stuck", "fault 'create:stuck': stuck cannot happen to create"),
+    ("--fault create:200", "fault 'create:200': 200 is not an HTTP status from 400 to 599"),
+    ("--fault 'create:drop keep=1'", "fault 'create:drop keep=1': keep does not apply here"),
+    ("--fault 'create:429 times=0'", "fault 'create:429 times=0': times: expected a whole number from 1"),
+    ("--fault 'task:delay=1 when=before'", "fault 'task:delay=1 when=before': when does not apply here"),
+    ("--fault create:", "fault 'create:': no kind"),
     ("--fault 'create:429 drop'", "fault 'create:429 drop': 429 and drop are two kinds"),
-    ("--speed 0", "--speed: a number from 0.001 to 1000"),
-    ("--expire soon", "--expire: a duration such as 1.5, 30s, 10m, 2h, 7d"),
-    ("--replies xml", "--replies: one of sop, live"),
-    ("--plan gold", "--plan: one of free, creator, pro"),
-    ("--key 'a b'", "--key: printable ASCII without spaces"),
+    ("--speed 0", "--speed '0': "),
+    ("--expire soon", "--expire 'soon': expected a duration such as 1.5, 30s, 10m, 2h or 7d"),
+    ("--replies xml", "--replies 'xml': "),
+    ("--plan gold", "--plan 'gold': "),
+    ("--key 'a b'", "--key 'a b': expected printable ASCII without spaces"),
 ])  # fmt: skip
-def test_what_cannot_be_served_is_told(flux: Flux, options: str, error: str) -> None:
+def test_what_cannot_be_served_is_an_error(flux: Flux, options: str, error: str) -> None:
     result = flux(f"sandbox --port 0 {options}")
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"flux: {error}")
 
 
-def test_a_port_that_is_taken_and_a_file_that_is_none(flux: Flux, tmp_path: Path) -> None:
+def test_a_port_in_use_and_a_file_that_is_no_database(flux: Flux, tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         result = flux(f"sandbox --port {port}")
-    assert (result.code, result.err) == (
-        2, f"flux: port {port} of 127.0.0.1 is taken\n      another flux sandbox? --port 0 takes a free one\n"
-    )  # fmt: skip
+    assert result.code == 2
+    assert result.err.startswith(f"flux: 127.0.0.1:{port} is already in use")
+    assert "another flux sandbox may be running; --port 0 picks a free port" in result.err
     Path("note.txt").write_text("no database, and not to be harmed")
     result = flux("sandbox --port 0 --state note.txt")
-    assert (result.code, result.err) == (11, "flux: cannot keep the tasks in note.txt: file is not a database\n")
+    assert (result.code, result.err) == (11, "flux: cannot keep tasks in note.txt: file is not a database\n")
     assert Path("note.txt").read_text() == "no database, and not to be harmed"
+
+
+def test_variables_are_printed_for_the_shell_at_hand() -> None:
+    variables = {"FLUX_BASE_URL": "http://127.0.0.1:8517/api/v1", "PIAPI_API_KEY": "it's"}
+    posix = ["export FLUX_BASE_URL=http://127.0.0.1:8517/api/v1", "export PIAPI_API_KEY='it'\"'\"'s'"]
+    assert variable_lines(variables, {}, "linux") == posix
+    assert variable_lines(variables, {"SHELL": "/usr/bin/bash"}, "win32") == posix, "Git Bash"
+    assert variable_lines(variables, {}, "win32") == [
+        "# PowerShell",
+        "$env:FLUX_BASE_URL = 'http://127.0.0.1:8517/api/v1'",
+        "$env:PIAPI_API_KEY = 'it''s'",
+        "rem cmd.exe",
+        'set "FLUX_BASE_URL=http://127.0.0.1:8517/api/v1"',
+        'set "PIAPI_API_KEY=it\'s"',
+    ]
 
 
 def test_a_real_key_is_not_printed(flux: Flux, start: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
@@ -595,10 +663,10 @@ def test_a_real_key_is_not_printed(flux: Flux, start: Callable[..., subprocess.P
     _, errors = process.communicate(timeout=10)
     assert sorted(told["variables"]) == ["FLUX_BASE_URL", "FLUX_TIME_SCALE", "FLUX_UPLOAD_URL"]
     assert KEY not in errors
-    assert "PIAPI_API_KEY: the one that is set here already, which is not printed" in errors
+    assert "PIAPI_API_KEY is set already; its value is not printed" in errors
 
 
-def test_the_list_of_faults_tells_all_of_them(flux: Flux) -> None:
+def test_the_list_of_faults_has_all_of_them(flux: Flux) -> None:
     told = flux("sandbox --list-faults").out
     assert told.splitlines() == list(describe_faults())
     assert max(map(len, told.splitlines())) <= 80
@@ -623,7 +691,7 @@ def test_chances_are_repeatable_and_independent() -> None:
     assert [fault and (fault.kind, fault.delay) for fault in drawn] == [None, ("delay", 2), ("status", 3), ("drop", 2)]
     with pytest.raises(UsageError):
         faults.add(["create:502", "create:oops"])
-    assert len(faults.told()) == 3, "all or none"
+    assert len(faults.counts()) == 3, "all or none"
 
 
 def test_the_readmes_example(tmp_path: Path) -> None:
@@ -632,4 +700,4 @@ def test_the_readmes_example(tmp_path: Path) -> None:
     assert "exit code 7\n" in done.stdout
     assert whole_picture(Path("fox.png").read_bytes()).extension == "png"
     assert not Path("lost.png").exists()
-    assert "stopped: 2 tasks, $0.03 that nobody paid" in Path("sandbox.log").read_text()
+    assert "Stopped. Served 2 tasks ($0.03 simulated)." in Path("sandbox.log").read_text()

@@ -64,7 +64,8 @@ class Page:
         content = _asset("html").decode()
         for name, part in parts.items():
             content = content.replace(f"<!-- {name} -->", part)  # none of them can contain such a mark: it is escaped
-        return HTMLResponse(content, headers=SAFE)
+        # A prompt may contain half of a surrogate pair, which UTF-8 cannot hold.
+        return HTMLResponse(content.encode("utf-8", "replace"), headers=SAFE)
 
     def _totals(self, tasks: Sequence[StoredTask], total: int) -> str:
         if not total:

@@ -4,6 +4,7 @@ Sources: the specification (Parameter Reference, Error Handling) and docs/servic
 """
 
 from collections.abc import Iterator, Mapping
+from math import inf
 
 from ..config.catalog import Catalog, Model
 from ..config.urls import is_picture_address
@@ -99,7 +100,9 @@ class Range:
         return (self.low < value if self.above else self.low <= value) and value <= self.high
 
     def __str__(self) -> str:
-        return f"{'above ' if self.above else ''}{self.low:g}-{self.high:g}"
+        if self.high == inf:
+            return f"at least {self.low:g}"
+        return f"above {self.low:g}, up to {self.high:g}" if self.above else f"{self.low:g}-{self.high:g}"
 
 
 def check_request(body: Json, catalog: Catalog, plan: str, *, live: bool = False) -> Model:
@@ -199,7 +202,7 @@ def _ranged(fields: JsonObject, model: Model, *, live: bool) -> Iterator[tuple[s
         "guidance_scale": Range(*limits.guidance),
         "denoise": Range(*limits.denoise, above=live),
         "steps": Range(0, limits.steps),
-        "seed": Range(-1, 2**63 - 1),  # -1 stands for a random one
+        "seed": Range(-1, inf),  # -1 stands for a random one
         "batch_size": Range(1, limits.batch_size),
         **dict.fromkeys(("variation_strength", "lora_strength", "scale"), share),
         **dict.fromkeys(("control_strength", "conditioning_scale"), share),
