@@ -1,4 +1,4 @@
-"""`flux listen`: deliveries to webhooks as PiAPI sends them, and as nobody should."""
+"""`flux listen`: webhooks as PiAPI sends them, forged ones, and what a crash must not lose."""
 
 import contextlib
 import fcntl
@@ -7,10 +7,12 @@ import re
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,10 +24,11 @@ from starlette.types import Receive, Scope, Send
 from flux_cli.images.formats import whole_picture
 from flux_cli.journal.entries import Entry, State
 from flux_cli.json_value import Json, JsonObject
+from flux_cli.webhooks.forwarder import split_command
 
 from . import readme
 from .conftest import KEY, Flux
-from .servers import Service, serving
+from .servers import Breaker, BreakingProxy, Service, serving
 
 SECRET = "hush-hush-hush"
 TASK = {"model": "Qubico/flux1-dev", "task_type": "txt2img", "input": {"prompt": "a cat", "width": 256, "height": 256}}
@@ -129,7 +132,7 @@ def test_a_picture_is_saved_as_wait_saves_it_and_once(
     assert listener.deliver(hint(task)) == 200
     told = listener.told()
     assert listener.deliver(hint(task)) == 200
-    assert listener.says("delivered once more")
+    assert listener.says("delivered again")
 
     assert (told["type"], told["state"], told["task_id"]) == ("outcome", "saved", task)
     assert told["files"] == [str(Path("a-boat-1.png").absolute())]
@@ -189,7 +192,7 @@ def test_a_hint_outlives_a_service_that_is_down_for_a_moment(service: Service, l
     service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 3)
     assert listener.deliver(hint("unheard-of")) == 200
     assert listener.told()["error"]["code"] == "network"
-    assert listener.says("fetch it at no cost, later: flux wait unheard-of")
+    assert listener.says("task unheard-of is recorded; fetch it later with: flux resume")
 
 
 JUNK = {
@@ -244,7 +247,7 @@ def test_a_command_gets_hostile_names_as_they_are_and_no_shell(flux: Flux, liste
 
     assert listener.deliver(hint(task)) == 200
     picture = listener.told()["files"][0]
-    assert listener.says("ended with exit code 3, for ")
+    assert listener.says("ended with exit code 3 for ")
 
     arguments, environ = json.loads(Path("ran.txt").read_text())
     assert arguments == ["two words", "$HOME", picture]
@@ -286,7 +289,7 @@ def test_deliveries_are_passed_on_as_they_came(flux: Flux, listen: Callable[...,
         recipient.statuses += [500, 500, 503]
         assert listener.deliver(hint(tasks[1])) == 200
         assert listener.told()["state"] == "saved"
-        assert listener.says(f"could not be passed on to {origin}/done: HTTP 503, 3 times")
+        assert listener.says(f"cannot forward the webhook of task {tasks[1]} to {origin}/done: HTTP 503 (3 tries)")
     assert [content for content, _ in recipient.taken[:3]] == [body] * 3
     assert all(json.loads(content)["data"]["task_id"] == tasks[1] for content, _ in recipient.taken[3:])
     assert not any(b"x-webhook-secret" in headers or b"x-api-key" in headers for _, headers in recipient.taken)
@@ -314,6 +317,128 @@ def test_a_signal_leaves_what_is_in_flight_to_resume(
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
+def tasks_from_elsewhere(service: Service, count: int, prompt: str = "a cat") -> list[str]:
+    """The IDs of tasks that another client of the account created."""
+    created = []
+    for seed in range(1, count + 1):
+        body: JsonObject = {**TASK, "input": {**TASK["input"], "prompt": prompt, "seed": seed}}  # type: ignore[dict-item]
+        made = httpx.post(f"{service.origin}/api/v1/task", json=body, headers={"X-API-Key": KEY}, trust_env=False)
+        created.append(str(made.json()["data"]["task_id"]))
+    return created
+
+
+def full(service: Service, task_id: str) -> JsonObject:
+    """A delivery as PiAPI sends it: the whole task."""
+    task = httpx.get(f"{service.origin}/api/v1/task/{task_id}", headers={"X-API-Key": KEY}, trust_env=False).json()
+    return {"timestamp": 1, "data": task["data"]}
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
+def test_what_was_accepted_is_in_the_history_whatever_happens_next(
+    flux: Flux, service: Service, listen: Callable[..., Listener], end: int | None
+) -> None:
+    """PiAPI cannot be reached; the listener dies, is stopped, or gives up after three polls."""
+    tasks, listener = tasks_from_elsewhere(service, 5), listen()
+    service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 1000)
+    assert [listener.deliver(hint(task)) for task in tasks] == [200] * 5
+    if end is None:
+        assert all(listener.says(f"task {task} is recorded; fetch it later with: flux resume") for task in tasks)
+    else:
+        assert [listener.deliver(hint(task)) for task in tasks] == [200] * 5, "PiAPI repeats itself"
+        assert listener.stop(end) in (0, -end, 128 + end)
+    assert all(task in flux("history").out for task in tasks)
+
+    service.scripted.clear()
+    done = flux("resume -q")
+    assert (done.code, sorted(done.out.split())) == (0, sorted(f"{task}.png" for task in tasks))
+    if end is None:
+        assert listener.stop() == 0
+
+
+def test_a_delivery_that_cannot_be_recorded_is_refused(service: Service, listen: Callable[..., Listener], home: Path) -> None:  # fmt: skip
+    [task], listener = tasks_from_elsewhere(service, 1), listen()
+    with closing(sqlite3.connect(home / "journal.db")) as db:
+        db.execute("ALTER TABLE entries RENAME TO hidden")
+        assert listener.deliver(hint(task)) == 503
+        db.execute("ALTER TABLE hidden RENAME TO entries")
+    assert listener.deliver(hint(task)) == 200
+    assert listener.told()["state"] == "saved"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_delivery_before_the_submissions_response_joins_its_entry(
+    flux: Flux, service: Service, proxy: BreakingProxy, listen: Callable[..., Listener], start: Start,
+    entries: Callable[[], list[Entry]], whole: bool,
+) -> None:  # fmt: skip
+    """The task's end overtakes the response that names the task: `gen` saves the image, where it was told to."""
+    listener = listen()
+    proxy.breakers.append(Breaker(b"POST /api/v1/task", late=1.0))
+    gen = start("gen 'a boat' --seed 1 --size 256x256 -o boat.png -q")
+    assert eventually(lambda: bool(service.charges))
+    task = service.charges[0].id
+    assert entries()[0].state is State.SENDING
+    assert listener.deliver(full(service, task) if whole else hint(task)) == 200
+    out, _ = gen.communicate(timeout=30)
+
+    assert (gen.returncode, out) == (0, "boat.png\n")
+    assert eventually(lambda: [(entry.task_id, entry.state) for entry in entries()] == [(task, State.SAVED)])
+    assert listener.stop() == 0
+    assert [path.name for path in Path().glob("*.png")] == ["boat.png"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_delivery_for_a_submission_that_died_is_linked_by_resume(
+    flux: Flux, service: Service, proxy: BreakingProxy, listen: Callable[..., Listener], start: Start,
+    entries: Callable[[], list[Entry]], whole: bool,
+) -> None:  # fmt: skip
+    listener = listen()
+    proxy.breakers.append(Breaker(b"POST /api/v1/task", hold=True))
+    gen = start("gen 'a boat' --seed 1 --size 256x256 -o boat.png -q")
+    assert eventually(lambda: bool(service.charges))
+    task = service.charges[0].id
+    content = full(service, task) if whole else hint(task)
+    assert listener.deliver(content) == 200
+    for process in (listener.process, gen):
+        process.kill()
+        process.wait(20)
+    gen.communicate()
+
+    done = flux("resume -q")
+    assert (done.code, done.out) == (0, "boat.png\n")
+    assert [(entry.task_id, entry.state) for entry in entries()] == [(task, State.SAVED)]
+    assert service.posts() == 1
+
+
+def test_a_lost_submission_takes_the_task_that_is_delivered(
+    flux: Flux,
+    service: Service,
+    proxy: BreakingProxy,
+    listen: Callable[..., Listener],
+    entries: Callable[[], list[Entry]],
+) -> None:
+    proxy.breakers.append(Breaker(b"POST /api/v1/task"))
+    assert flux("gen 'a boat' --seed 1 --size 256x256 -o boat.png").code == 7
+    other, listener = tasks_from_elsewhere(service, 1, "a boat, and another one")[0], listen()
+    for task in (other, service.charges[0].id):
+        assert listener.deliver(hint(task)) == 200
+        assert listener.told()["files"] == [str(Path(f"{other}.png" if task == other else "boat.png").absolute())]
+    assert sorted(entry.state for entry in entries()) == [State.SAVED, State.SAVED]
+
+
+def test_only_the_commands_own_webhook_gets_its_secret(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX_WEBHOOK_SECRET", SECRET)
+    own, other = "https://example.com/own", "https://example.com/other"
+    rows = [{"prompt": "a"}, {"prompt": "b", "webhook": other}, {"prompt": "c", "webhook": own}]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert flux(f"batch rows.jsonl --webhook {own} -q").code == 0
+    assert flux(f"gen d --set config.webhook_config.endpoint={other} --webhook {own} -q").code == 0
+    sent = {str(task.body["input"]["prompt"]): task.body["config"]["webhook_config"] for task in service.charges}  # type: ignore[index, call-overload]
+    with_secret = {"endpoint": own, "secret": "[secret]"}  # as the sandbox keeps it
+    assert sent == {"a": with_secret, "b": {"endpoint": other}, "c": with_secret, "d": {"endpoint": other}}
+
+
 HANG = """
 import fcntl, time
 held = open("held", "w")
@@ -337,7 +462,7 @@ def test_a_second_signal_ends_a_command_that_hangs(flux: Flux, listen: Callable[
     assert listener.deliver(hint(submitted(flux))) == 200
     assert listener.says("begun")
     listener.process.send_signal(signal.SIGINT)
-    assert listener.says("Ctrl-C once more stops it")
+    assert listener.says("press Ctrl-C again to stop them")
     assert listener.stop(signal.SIGINT) == 0
     with Path("held").open() as held:
         assert eventually(lambda: lockable(held)), "the command outlived the listener"
@@ -359,7 +484,7 @@ def test_without_a_secret_or_in_the_open_it_warns(
     monkeypatch.delenv("FLUX_WEBHOOK_SECRET")
     listener = listen("--host 0.0.0.0")
     assert listener.says("flux: warning: no webhook secret: ")
-    assert listener.says("flux: warning: 0.0.0.0 can be reached by other machines, without TLS")
+    assert listener.says("flux: warning: 0.0.0.0 can be reached from other machines without TLS")
     assert listener.deliver(hint(submitted(flux)), "") == 200
     assert listener.told()["state"] == "saved"
 
@@ -370,19 +495,44 @@ def test_without_a_secret_or_in_the_open_it_warns(
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ("--exec no-such-program", "--exec: there is no program no-such-program\n"),
-    ("--exec \"sh 'x\"", "--exec: no closing quotation\n"),
-    ("--exec ''", "--exec: no command\n"),
-    ("--forward http://example.com/", "--forward: http:// is accepted for this machine only; use https://\n"),
-    ("-o fox.png", "-o names one file, and any number of pictures may come\n"),
-    ("--host 203.0.113.7", "cannot listen at port 8518 of 203.0.113.7: "),
+    ("--exec no-such-program", "--exec: program 'no-such-program' not found"),
+    ("--exec \"sh 'x\"", "--exec: no closing quotation"),
+    ("--exec ''", "--exec: no command"),
+    ("--forward http://example.com/", "--forward: "),
+    ("-o fox.png", "-o fox.png names one file, for any number of images"),
+    ("--host 203.0.113.7", "cannot listen on 203.0.113.7:8518: "),
     ("--webhook-secret-file nowhere", "cannot read the webhook secret from nowhere: "),
-    ("--sandbox", "the service inside the program delivers nothing\n"),
+    ("--webhook-secret-file empty", "the webhook secret in empty is empty"),
+    ("--webhook-secret-file blank", "the webhook secret in blank is empty"),
+    ("--webhook-secret-file two-lines", "the webhook secret in two-lines is not one line of printable ASCII"),
+    ("--sandbox", "the in-process sandbox sends no webhooks"),
 ])  # fmt: skip
-def test_what_cannot_be_is_told_at_the_start(flux: Flux, service: Service, options: str, words: str) -> None:
+def test_what_cannot_work_is_an_error_at_the_start(flux: Flux, service: Service, options: str, words: str) -> None:
+    for name, content in (("empty", ""), ("blank", "\ufeff \r\n"), ("two-lines", "one\ntwo\n")):
+        Path(name).write_text(content)
     result = flux(f"listen {options}")
     assert result.code == 2
     assert result.err.startswith(f"flux: {words}")
+
+
+def test_an_empty_secret_is_an_error_before_anything_is_sent(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    Path("empty").write_text("\n")
+    line = 'gen "a boat" --webhook https://example.com/hook'
+    assert "the webhook secret in empty is empty" in flux(f"{line} --webhook-secret-file empty").err
+    monkeypatch.setenv("FLUX_WEBHOOK_SECRET", "  ")
+    assert flux(line).code == 2
+    assert service.posts() == 0
+
+
+@pytest.mark.parametrize(("text", "platform", "words"), [
+    (r"C:\tools\x.exe", "win32", (r"C:\tools\x.exe",)),
+    (r'"C:\Program Files\x.exe" -a "two words" \\server\share', "win32", (r"C:\Program Files\x.exe", "-a", "two words", r"\\server\share")),
+    ("convert -comment it's", "win32", ("convert", "-comment", "it's")),
+    (r"convert 'two words' one\ word", "linux", ("convert", "two words", "one word")),
+    ("convert # $HOME *", "linux", ("convert", "#", "$HOME", "*")),
+])  # fmt: skip
+def test_a_command_is_split_as_its_system_does(text: str, platform: str, words: tuple[str, ...]) -> None:
+    assert split_command(text, platform) == words
 
 
 def test_the_readmes_three_programs(tmp_path: Path) -> None:

@@ -127,11 +127,6 @@ class Journal:
         entry = Entry(new_id(), State.ACCEPTED, service, profile, output, now, self.owner, request, row=row)
         return self._insert(replace(entry, task_id=task_id, accepted=now, evidence=evidence))
 
-    def note_seen(self, entry: Entry, task_id: str) -> bool:
-        """Note durably that `task_id` may be the task of an entry, whoever owns it. Return False if it has moved on."""
-        self._db.survive_power_cuts(True)
-        return self._swap(entry, {"seen_id": task_id})
-
     def discard(self, entry: Entry) -> None:
         """Delete an entry of this process that was made for a reported task, and is not needed any more."""
         where = "id = ? AND state = ? AND owner IS ? AND submitted IS NULL"

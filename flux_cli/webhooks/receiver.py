@@ -18,7 +18,6 @@ from starlette.types import Receive, Scope, Send
 from ..errors import FluxError
 from ..frozen import frozen
 from ..piapi.responses import read_reply
-from ..piapi.task import Task
 from ..text import clean
 from .exchange import Exchange
 
@@ -52,13 +51,13 @@ class Receiver:
     """Receives deliveries, as an ASGI application.
 
     secret: what a delivery must carry; None accepts all.
-    record: writes down durably that a task was delivered, or raises FluxError.
+    record: writes down durably that a task with this ID was delivered, or raises FluxError.
     note: gets a line per refused delivery. closed: returns whether deliveries are refused from now on.
     arrived: deliveries to work on. in_progress: tasks whose deliveries are not `done` with.
     """
 
     secret: str | None = field(repr=False)
-    record: Callable[[Task], None]
+    record: Callable[[str], None]
     note: Callable[[str], None]
     closed: Callable[[], bool] = lambda: False
     arrived: asyncio.Queue[Delivery] = field(default_factory=asyncio.Queue)
@@ -102,7 +101,7 @@ class Receiver:
         if self.closed() or len(self.in_progress) >= MOST:
             return 503
         try:
-            self.record(task)
+            self.record(task.id)
         except FluxError as error:
             self.note(f"task {task.id}: {error.message}")
             return 503

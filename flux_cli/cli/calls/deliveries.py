@@ -1,7 +1,7 @@
 """Webhook deliveries and the journal: each delivery is recorded first, then linked to the submission it belongs to.
 
-A delivery can come from anybody, and before the response to the very submission that it is about. What it says only
-decides which entry notes its task ID; PiAPI is asked before anything else happens.
+A delivery can come from anybody, and before the response to the very submission that it is about. So PiAPI is asked
+about the task before anything else happens to it.
 """
 
 import asyncio
@@ -22,26 +22,16 @@ POLLS = 3
 """How often PiAPI is asked about a task that this machine did not submit."""
 JOIN_SECONDS = 0.5
 """Between two checks whether the response to a submission in flight has come."""
+JOIN_LONGEST = 120.0
+"""Seconds to wait for it: its process may be suspended."""
 
 
-def record(session: Session, task: Task, save: SaveOptions) -> None:
-    """Make sure that the journal has the task of a delivery, durably. Raise JournalError or UsageError.
-
-    An entry whose submission this was without doubt notes the task ID; otherwise a new entry is made.
-    """
-    journal = session.journal
-    if session.find(task.id):
-        return
-    for entry in session.entries(State.SENDING, State.UNKNOWN):
-        if (
-            entry.seen_id in (None, task.id)
-            and likeness(entry, task).proves_alone
-            and journal.note_seen(entry, task.id)
-        ):
-            return
-    plan = save.plan({"task": "", "n": "1"}, 1, session.folder, template="{task}")
-    profile = session.settings.profile
-    journal.adopt(task.id, plan, service=session.service, profile=profile, evidence=REPORTED)
+def record(session: Session, task_id: str, save: SaveOptions) -> None:
+    """Make sure that the journal has the task of a delivery, durably. Raise JournalError or UsageError."""
+    if session.find(task_id) is None:
+        plan = save.plan({"task": "", "n": "1"}, 1, session.folder, template="{task}")
+        profile = session.settings.profile
+        session.journal.adopt(task_id, plan, service=session.service, profile=profile, evidence=REPORTED)
 
 
 async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry | None:
@@ -52,6 +42,7 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
     """
     received, journal = time.time(), session.journal
     task: Task | None = None
+    deadline = time.monotonic() + JOIN_LONGEST
     while True:
         known = session.entries(task_id=task_id)
         reported = next((entry for entry in known if entry.evidence == REPORTED), None)
@@ -66,16 +57,17 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
         entries = session.entries(State.SENDING, State.UNKNOWN)
         # A submission that began after the delivery had come is of another task.
         able = [entry for entry in entries if (entry.submitted or 0.0) <= received and not likeness(entry, task).unlike]
-        if not any(entry.state is State.SENDING for entry in able):
+        in_flight = any(entry.state is State.SENDING for entry in able)
+        if not in_flight or time.monotonic() > deadline:
             break
         await asyncio.sleep(JOIN_SECONDS * session.scale)
-    for entry in sorted(able, key=lambda entry: entry.seen_id != task_id):
+    for entry in [entry for entry in able if entry.state is State.UNKNOWN]:
         found = likeness(entry, task)
         if found.proves_alone or (entry.seen_id == task_id and found.proves):
-            journal.note_seen(entry, task_id)  # on the disk before the other entry goes
+            linked = adopt(session, entry, task, found)
             if reported:
                 journal.discard(reported)
-            return adopt(session, journal.get(entry.id) or entry, task, found)
+            return linked
     return journal.move(reported, evidence=None) if reported else None
 
 

@@ -47,7 +47,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
         scale=session.scale,
     )
     session.key  # noqa: B018 - a missing key is an error before anything is received
-    receiver = Receiver(session.webhook_secret(), lambda task: record(session, task, save), log_of(session))
+    receiver = Receiver(session.webhook_secret(), lambda task_id: record(session, task_id, save), log_of(session))
     session.journal.settle_dead()
     with (
         closing(Occurrences()) as seen,
