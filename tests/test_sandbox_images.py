@@ -80,7 +80,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
 
 
-def picture_of(image: Image.Image) -> Image.Image:
+def above_caption(image: Image.Image) -> Image.Image:
     """The part of an image that is above any caption."""
     return image.crop((0, 0, image.width, image.height * 3 // 4))
 
@@ -104,9 +104,9 @@ def test_another_process_makes_the_same_pixels(name: str, elsewhere: list[str]) 
 
 @operations
 def test_prompt_and_seed_change_the_image(name: str) -> None:
-    plain = picture_of(run(name))
-    assert difference(plain, picture_of(run(name, "cyberpunk city at night"))) > 1.5
-    assert difference(plain, picture_of(run(name, seed=2))) > 0.1
+    plain = above_caption(run(name))
+    assert difference(plain, above_caption(run(name, "cyberpunk city at night"))) > 1.5
+    assert difference(plain, above_caption(run(name, seed=2))) > 0.1
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in ("txt2img", "lora")])
@@ -116,7 +116,7 @@ def test_the_input_image_changes_the_image(name: str) -> None:
 
 def test_every_scene_and_every_color_looks_different() -> None:
     prompts = [words.split()[0] for words in SCENE_WORDS] + ["a red thing", "a blue thing", "a green thing"]
-    images = [picture_of(draw(prompt, seed=3, width=96, height=96)) for prompt in prompts]
+    images = [above_caption(draw(prompt, seed=3, width=96, height=96)) for prompt in prompts]
     for i, one in enumerate(images):
         assert all(difference(one, other) > 3 for other in images[:i]), prompts[i]
     red = ImageStat.Stat(images[-3]).mean
@@ -160,11 +160,12 @@ def test_hostile_prompts(name: str, prompt: str) -> None:
 
 def test_an_edit_leaves_its_input_by_degrees() -> None:
     changes = [
-        difference(picture_of(source()), picture_of(render("img2img", denoise=share))) for share in (0, 0.3, 0.7, 1)
+        difference(above_caption(source()), above_caption(render("img2img", denoise=share)))
+        for share in (0, 0.3, 0.7, 1)
     ]
     assert changes[0] == 0
     assert changes == sorted(set(changes))
-    assert difference(picture_of(source()), picture_of(render("kontext"))) > 8
+    assert difference(above_caption(source()), above_caption(render("kontext"))) > 8
 
 
 def test_inpaint_changes_the_masked_pixels_and_no_others() -> None:
@@ -192,8 +193,8 @@ def test_a_control_shows_its_map_in_the_image(kind: str) -> None:
     assert (found.size, found.mode) == ((SIDE, SIDE), "RGB")
     assert len(found.getcolors(2**24) or []) > 1
     assert preprocess(kind, Image.new("RGB", (9, 9), "white")).size == (9, 9)
-    steps = [picture_of(render("controlnet-lora", **controlled(kind, strength))) for strength in (0, 0.5, 1)]
-    assert steps[0].tobytes() == picture_of(render("controlnet-lora")).tobytes()
+    steps = [above_caption(render("controlnet-lora", **controlled(kind, strength))) for strength in (0, 0.5, 1)]
+    assert steps[0].tobytes() == above_caption(render("controlnet-lora")).tobytes()
     assert 0 < difference(steps[0], steps[1]) < difference(steps[0], steps[2])
 
 
@@ -205,10 +206,10 @@ def test_a_control_map_is_taken_as_it_is() -> None:
 
 def test_a_lora_has_a_style_of_its_own_by_degrees() -> None:
     def styled(name: str, strength: float) -> Image.Image:
-        return picture_of(render("txt2img-lora", lora_settings=[{"lora_type": name, "lora_strength": strength}]))
+        return above_caption(render("txt2img-lora", lora_settings=[{"lora_type": name, "lora_strength": strength}]))
 
     plain = styled("anime", 0)
-    assert plain.tobytes() == picture_of(render("txt2img-lora")).tobytes()
+    assert plain.tobytes() == above_caption(render("txt2img-lora")).tobytes()
     assert 0 < difference(plain, styled("anime", 0.4)) < difference(plain, styled("anime", 1))
     assert difference(styled("anime", 1), styled("disney", 1)) > 2
 
