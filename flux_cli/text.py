@@ -93,6 +93,13 @@ def seconds(duration: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 
+def byte_count(size: int) -> str:
+    """Return a size in bytes as people write it: `812 bytes`, `3 kB`, `2.8 MB`."""
+    if size < 1000:
+        return counted(size, "byte")
+    return f"{size / 1000:.0f} kB" if size < 999_500 else f"{size / 1e6:.1f} MB"
+
+
 def guess(word: str, known: Iterable[str]) -> str | None:
     """`did you mean fox?`, when one of the known words is near."""
     import difflib  # for mistakes only
