@@ -257,6 +257,15 @@ class Journal:
         newest = self._db.read(lambda row: float(row["seconds"]), sql, (service, model, operation, limit))
         return newest[::-1]
 
+    def measured_seconds(self, *, service: str, limit: int) -> dict[str, list[float]]:
+        """Return what the newest tasks took in seconds, at most `limit` in all, by the ID of their model."""
+        columns = "json_extract(request, '$.model') AS model, seconds"
+        sql = f"SELECT {columns} FROM entries WHERE seconds > 0 AND service = ? ORDER BY number DESC LIMIT ?"
+        found: dict[str, list[float]] = {}
+        for model, seconds in self._db.read(lambda row: (row["model"], float(row["seconds"])), sql, (service, limit)):
+            found.setdefault(str(model), []).append(seconds)
+        return found
+
     # --- identical requests ----------------------------------------------------------------------------------
 
     def twin(self, request: TaskRequest, *, service: str, profile: str, since: float) -> Entry | None:

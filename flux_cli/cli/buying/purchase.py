@@ -190,6 +190,9 @@ def probe_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe(folder)
     except OSError as error:
+        if not folder.is_absolute():
+            hint = "change to another directory, or pass an absolute path with -o or -d"
+            raise DiskError("the working directory was deleted; nothing was sent", hint=hint) from error
         raise DiskError(f"cannot write into {shown(folder)}: {error.strerror}; nothing was sent") from error
     return None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...batch.sweeps import parse_numbers
 from ...config.catalog import Catalog, Model, Preset
+from ...config.settings import listed
 from ...config.urls import is_picture_address
 from ...errors import UsageError
 from ...frozen import frozen
@@ -90,8 +91,9 @@ class Composer:
         problems: list[str] = []
         lifted, overrides = lift(overrides_of(self.task, problems), problems)
         preset = self._preset(problems)
+        model = self._model(kind.name, lifted.model, problems)
         if self.shape is not None:
-            fields["width"], fields["height"] = self._size(self.shape, preset, problems)
+            fields["width"], fields["height"] = self._size(self.shape, preset, model.limits.pixels, problems)
         task, choices = self.task, self.choices
         operation = kind(
             negative_prompt=task.negative,
@@ -103,7 +105,7 @@ class Composer:
         )
         request = TaskRequest(
             operation,
-            model=self._model(kind.name, lifted.model, problems).id,
+            model=model.id,
             seed=self._seed(choices.seed if lifted.seed is None else lifted.seed, problems),
             service_mode=self.settings["service_mode"],
             webhook=self.settings["webhook"],
@@ -117,7 +119,7 @@ class Composer:
 
     def _model(self, operation: str, override: str | None, problems: list[str]) -> Model:
         """The one that was asked for; without `-m`, the usual one or the first that is able."""
-        word, commercial = override or self.settings["model"] or "dev", self.task.commercial
+        word, commercial = override or self.settings["model"] or self.catalog.default_model, self.task.commercial
         if word == "auto":
             return self.catalog.choose(operation, commercial=commercial)
         asked = override is not None or self.task.model is not None
@@ -128,8 +130,8 @@ class Composer:
                 for other in self.catalog.models.values()
                 if other.commercial and operation in other.operations
             ]
-            instead = f"; those of {', '.join(able)} may" if able else f", and no other model can do {operation}"
-            problems.append(f"pictures of {model.name} may not be used commercially{instead}")
+            instead = f"use {listed(able)}" if able else f"no model that supports {operation} is"
+            problems.append(f"{model.name} is not licensed for commercial use; {instead}")
         return model
 
     def _preset(self, problems: list[str]) -> Preset | None:
@@ -141,7 +143,7 @@ class Composer:
             problems.append(f"no preset is called {clean(self.shape.preset, 40)!r}; {meant}")
         return known.get(self.shape.preset)
 
-    def _size(self, shape: SizeOptions, preset: Preset | None, problems: list[str]) -> Size:
+    def _size(self, shape: SizeOptions, preset: Preset | None, pixels: int, problems: list[str]) -> Size:
         natural = self.natural_size or (1024, 1024)
         sides = "--width and --height" if shape.width is not None or shape.height is not None else None
         ways = {"--size": shape.size, "--aspect": shape.aspect, "--preset": shape.preset, "sides": sides}
@@ -151,7 +153,7 @@ class Composer:
         elif shape.size is not None:
             return parse_size(shape.size, problems)
         elif shape.aspect is not None:
-            return aspect_size(shape.aspect, self.catalog.model("dev").limits.pixels, problems)
+            return aspect_size(shape.aspect, pixels, problems)
         elif preset is not None:
             return preset.width, preset.height
         width, height = shape.width, shape.height
