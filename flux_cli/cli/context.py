@@ -18,7 +18,7 @@ from ..config.config_file import permissions_warning, read_file
 from ..config.paths import Paths, expand_user
 from ..config.resolve import Settings, resolve
 from ..config.urls import is_local
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError, JournalError, UsageError
 from ..json_value import JsonObject, object_at
 from .options.common import CommonOptions
 from .output.output import Mode, Output
@@ -239,12 +239,18 @@ class Session:
     def _transport(self) -> "httpx.AsyncBaseTransport | None":
         if not self.sandbox:
             return None
+        import sqlite3
+
         import httpx
 
         from ..sandbox.app import Service, create_app
         from ..sandbox.store import Store
 
-        store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
+        try:
+            store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
+        except (sqlite3.Error, OSError) as error:
+            hint = "set FLUX_HOME to a directory that you can write to"
+            raise JournalError(f"cannot use {self.paths.sandbox_service}: {error}", hint=hint) from error
         return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED, catalog=self.catalog)))
 
     def client(self, key: str | None = None) -> "PiAPIClient":

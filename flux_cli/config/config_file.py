@@ -28,7 +28,7 @@ def read_file(path: Path) -> JsonObject:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error

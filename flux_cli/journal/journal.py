@@ -186,7 +186,9 @@ class Journal:
         return replace(entry, owner=self.owner) if self._swap(entry, {"owner": self.owner}) else None
 
     def settle_dead(self) -> list[Entry]:
-        """Mark as unknown what was being sent by processes that have died, and return it."""
+        """Mark as unknown what was being sent by processes that have died, and return it, if it can be written."""
+        if self._db.read_only:
+            return []
         settled = []
         for entry in self.dead():
             if claimed := self.claim(entry):

@@ -84,7 +84,7 @@ def service(session: Session) -> Iterator[Finding]:
         yield Finding.of("key", KeyRefusedError(f"{shown_key}: {error.message}", hint=error.hint))
         yield ok("service", f"{session.service} responds")
         return
-    except ConfigError as error:  # of the proxy or the certificates
+    except (ConfigError, JournalError) as error:  # of the proxy or the certificates; of the sandbox's tasks
         yield ok("key", f"{shown_key}; not checked")
         yield Finding.of("service", error)
         return
@@ -128,10 +128,10 @@ def output_directory(session: Session) -> Iterator[Finding]:
     """Check that images can be written; report what interrupted runs have left behind."""
     folder = session.folder
     if reason := _write_error(folder):
-        hint = "choose another directory: flux config set output_dir DIR"
-        yield Finding.of("output folder", DiskError(f"cannot write to {shown(folder)}: {reason}", hint=hint))
+        hint = "use another one: flux config set output_dir DIR"
+        yield Finding.of("output dir", DiskError(f"cannot write to {shown(folder)}: {reason}", hint=hint))
     else:
-        yield ok("output folder", f"{folder}{'' if folder.exists() else ' (will be created)'}: writable")
+        yield ok("output dir", f"{folder}{'' if folder.exists() else ' (will be created)'}: writable")
     if parts := stale(folder, ".flux-*.part"):
         message = f"{counted(len(parts), 'unfinished file')} of interrupted runs in {shown(folder)}"
         yield warning("left over", message, "remove with: flux doctor --fix")
@@ -145,10 +145,11 @@ def data_directory(session: Session) -> Iterator[Finding]:
     paths = session.paths
     for folder in (paths.state, paths.locks, paths.slots):
         if reason := _write_error(folder):
+            message = f"cannot write to {folder}: {reason}; tasks can be listed, but not submitted"
             hint = "set FLUX_HOME to a directory that you can write to"
-            raise JournalError(f"cannot write to {folder}: {reason}; tasks can be listed, but not submitted", hint=hint)
-    created = "" if paths.state.exists() else " (will be created)"
-    yield ok("data folder", f"{paths.state}{created}: writable")
+            yield Finding.of("data dir", JournalError(message, hint=hint))
+            return
+    yield ok("data dir", f"{paths.state}{'' if paths.state.exists() else ' (will be created)'}: writable")
 
 
 def _write_error(folder: Path) -> str | None:

@@ -61,7 +61,7 @@ def _run(check: Check, session: Session, name: str | None = None) -> list[Findin
     try:
         found.extend(check(session))
     except FluxError as error:
-        found.append(Finding.of(name or check.__name__.replace("_", " "), error))
+        found.append(Finding.of(name or check.__name__, error))
     return found
 
 
