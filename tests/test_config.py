@@ -283,7 +283,7 @@ def test_every_spelling_of_a_base_url_is_one_service(spelling: str) -> None:
      "http://localhost/\x7f"],
 )  # fmt: skip
 def test_what_is_not_a_plain_url_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"expected a.* URL"):
+    with pytest.raises(ValueError, match=r"^an? .*URL"):
         base_url(text)
 
 

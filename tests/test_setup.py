@@ -114,7 +114,7 @@ def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monke
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("config set plan gold", "Invalid plan 'gold': expected free, creator or pro"),
+        ("config set plan gold", "Invalid plan 'gold': expected one of free, creator, pro"),
         ("config set timeout ten", "Invalid timeout 'ten': expected a number from 0 to 86400"),
         ("config set confirm_above x", "Invalid confirm_above 'x': expected a number from 0 to 1000000"),
         ("config set model foo", "unknown model 'foo'"),

@@ -41,13 +41,11 @@ def key_from_command(command: str, source: str) -> str:
     Its stderr and its terminal are the user's: it may ask for a passphrase. Raise ConfigError, which shows neither
     the output nor the arguments, if it fails, takes longer than a minute, or prints something that is not a key.
     """
-    import shlex
     import subprocess
 
     hint = "run the command in your shell to see why, or store a key with: flux login"
     try:
-        # Windows programs split their command line themselves; shlex would remove the backslashes.
-        words = command if os.name == "nt" else shlex.split(command)
+        words = _words(command)
         if not words:
             raise ConfigError(f"the command from {source} is empty", hint=hint)
         done = subprocess.run(  # noqa: S603 - the user's own command, from the user's own settings
@@ -58,10 +56,21 @@ def key_from_command(command: str, source: str) -> str:
         raise ConfigError(f"the command from {source} ran longer than {COMMAND_SECONDS:.0f} s", hint=hint) from None
     except UnicodeDecodeError:
         raise ConfigError(f"the command from {source} printed something that is not text", hint=hint) from None
-    except ValueError:  # of shlex: its message would quote the command
+    except ValueError:  # of shlex
         raise ConfigError(f"the command from {source} has an unclosed quotation mark", hint=hint) from None
     except OSError as error:
         raise ConfigError(f"the command from {source} cannot be started: {error.strerror}", hint=hint) from None
     if done.returncode:
         raise ConfigError(f"the command from {source} failed with exit status {done.returncode}", hint=hint)
     return checked_key(output.strip(), f"the command from {source}")
+
+
+def _words(command: str) -> list[str]:
+    """Return the words of a command, as a shell splits it. On Windows, backslashes are a part of paths."""
+    import shlex
+
+    lexer = shlex.shlex(command, posix=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    if os.name == "nt":
+        lexer.escape = ""
+    return list(lexer)

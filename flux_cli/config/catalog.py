@@ -28,9 +28,8 @@ from ..errors import ConfigError, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
 from ..operations.limits import Limits
-from ..text import clean, counted, suggestion
+from ..text import clean, counted, listed, suggestion
 from .config_file import place_of
-from .settings import listed
 
 if TYPE_CHECKING:
     from ..operations.request import TaskRequest

@@ -150,16 +150,18 @@ def _checked_option(setting: Setting, text: str) -> str:
     try:
         return setting.check(text)
     except ValueError as problem:
-        raise UsageError(f"Invalid {name} {_shown(text, setting)}".rstrip() + f": {problem}") from None
+        raise UsageError(f"Invalid {name} {_shown(text, setting)}".rstrip() + f": expected {problem}") from None
 
 
 def _invalid(setting: Setting, name: str, value: Json, problem: ValueError, place: str = "") -> ConfigError:
-    return ConfigError(f"Invalid {name} {_shown(value, setting)}".rstrip() + f"{place}: {problem}")
+    return ConfigError(f"Invalid {name} {_shown(value, setting)}".rstrip() + f"{place}: expected {problem}")
 
 
 def _shown(value: Json, setting: Setting | None = None) -> str:
-    """Return a value in quotation marks; nothing if it may contain a secret."""
-    return "" if setting and setting.private else f"'{clean(str(value), 40)}'"
+    """Return a value in quotation marks; nothing if it may contain a secret, is a list or a table."""
+    if isinstance(value, list | dict) or (setting and setting.private):
+        return ""
+    return f"'{clean(str(value).lower() if isinstance(value, bool) else str(value), 40)}'"
 
 
 def _place(path: Path, profile: str, name: str) -> str:
@@ -171,23 +173,12 @@ def _as_text(setting: Setting, stored: Json) -> str:
     if isinstance(stored, bool):
         return "true" if stored else "false"
     if isinstance(stored, list) and setting.name == "api_key_command" and all(isinstance(word, str) for word in stored):
-        return _command_line([str(word) for word in stored])
+        import shlex
+
+        return shlex.join(str(word) for word in stored)
     if isinstance(stored, list | dict):
-        raise ValueError("expected a single value")
+        raise ValueError("a single value")
     return str(stored)
-
-
-def _command_line(words: list[str]) -> str:
-    """Return the words of a command as one line, which `key_from_command` or Windows splits again."""
-    import os
-
-    if os.name == "nt":
-        import subprocess
-
-        return subprocess.list2cmdline(words)
-    import shlex
-
-    return shlex.join(words)
 
 
 def _of_account(account: JsonObject, values: Mapping[str, Value]) -> dict[str, Value]:

@@ -1,6 +1,6 @@
 """The settings: the name, meaning, allowed values and default of each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..frozen import frozen
 from ..json_value import Json
@@ -9,13 +9,13 @@ from .urls import base_url, web_address
 
 
 def yes_or_no(text: str) -> str:
-    """Return `true` or `false` for the words that people use. Raise ValueError for others."""
+    """Return `true` or `false` for the words that people use. Raise ValueError that says what is expected."""
     word = text.strip().casefold()
     if word in ("1", "true", "yes", "on"):
         return "true"
     if word in ("0", "false", "no", "off", ""):
         return "false"
-    raise ValueError("expected true or false")
+    raise ValueError("true or false")
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -23,15 +23,10 @@ def one_of(*words: str) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         if text not in words:
-            raise ValueError(f"expected {listed(words)}")
+            raise ValueError(f"one of {', '.join(words)}")
         return text
 
     return check
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return `free, creator or pro`."""
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def number(low: float, high: float, kind: type[int] | type[float] = float) -> Callable[[str], str]:
@@ -44,7 +39,7 @@ def number(low: float, high: float, kind: type[int] | type[float] = float) -> Ca
             value = high + 1
         if not low <= value <= high:
             whole = "a whole number" if kind is int else "a number"
-            raise ValueError(f"expected {whole} from {low:.10g} to {high:.10g}")
+            raise ValueError(f"{whole} from {low:.10g} to {high:.10g}")
         return text.strip()
 
     return check
@@ -53,7 +48,7 @@ def number(low: float, high: float, kind: type[int] | type[float] = float) -> Ca
 def any_text(text: str) -> str:
     """Accept one line of text without characters that control a terminal or are invisible."""
     if not text or hides(text):
-        raise ValueError("expected one line of text without control characters")
+        raise ValueError("one line of text without control characters")
     return text
 
 
@@ -70,7 +65,7 @@ class Setting:
     """One setting.
 
     name: `a.b` is `b` in the table `a` of a profile. Its environment variable is `FLUX_` and the name: `FLUX_A_B`.
-    check: returns the value in its normal form, or raises ValueError with what was expected.
+    check: returns the value in its normal form, or raises ValueError with what is expected: `a number`.
     in_file: whether the config file may contain it.
     private: whether its value may contain a secret, so that messages do not show it.
     in_toml: returns a checked value as the config file has it.

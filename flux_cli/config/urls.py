@@ -22,10 +22,10 @@ def is_local(url: str) -> bool:
 def base_url(text: str) -> str:
     """Return an http(s) base URL in one spelling: scheme and host in lower case, no default port, no trailing slash.
 
-    Plain http is for loopback only. Raise ValueError with what was expected.
+    Plain http is for loopback only. Raise ValueError that says what is expected.
     """
     if set("?#") & set(text):
-        raise ValueError("expected a URL without query and fragment")
+        raise ValueError("a URL without query and fragment")
     parts = urlsplit(web_address(text))
     host, port = parts.netloc.lower(), parts.port
     if port in (None, 443 if parts.scheme == "https" else 80):
@@ -36,22 +36,22 @@ def base_url(text: str) -> str:
 def web_address(text: str) -> str:
     """Return an http(s) URL; a query is allowed. Plain http is for loopback only.
 
-    Raise ValueError with what was expected.
+    Raise ValueError that says what is expected.
     """
     try:
         parts = urlsplit(text.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("expected a URL") from None
+        raise ValueError("a URL") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise ValueError("expected an http(s) URL")
+        raise ValueError("an http(s) URL")
     if parts.username is not None:
-        raise ValueError("expected a URL without a user name")
+        raise ValueError("a URL without a user name")
     # urlsplit accepts what an HTTP client would read differently, or not at all.
     if not re.fullmatch(_NETLOC, parts.netloc) or re.search(r"[\x00-\x20\x7f]", text.strip()):
-        raise ValueError("expected a URL")
+        raise ValueError("a URL")
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("expected an https URL; http is accepted for this machine only")
+        raise ValueError("an https URL; http is accepted for this machine only")
     return text.strip()
 
 

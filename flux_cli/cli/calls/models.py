@@ -18,10 +18,10 @@ def show_models(session: Session, purpose: str | None) -> ExitCode:
     """Print the models, one per line, or only the one for a purpose."""
     chosen = [_for_purpose(session, purpose)] if purpose else list(session.catalog.models.values())
     measured = _measured_seconds(session)
-    width = max(len("model"), *(len(model.name) for model in chosen))
     if session.output.mode is Mode.TEXT:
-        titles = f"{'model':<{width}} {'price':>7}  {'commercial use':<14}  {'seconds':<8} {'measured':<9}"
-        session.output.note(f"{titles} operations")
+        session.output.note(
+            _columns("model", "price", "license", "seconds", "measured" if measured else None) + "operations"
+        )
     for model in chosen:
         seconds = measured.get(model.id, ())
         if session.output.mode is Mode.JSON:
@@ -29,7 +29,8 @@ def show_models(session: Session, purpose: str | None) -> ExitCode:
         elif session.output.mode is Mode.QUIET:
             session.output.result(model.name)
         else:
-            session.output.row(_model_line(model, seconds, width), width + 47)
+            columns = _model_columns(model, seconds if measured else None)
+            session.output.row(columns + " ".join(model.operations), len(columns))
     return ExitCode.OK
 
 
@@ -58,13 +59,18 @@ def _median(seconds: Sequence[float]) -> float | None:
     return sorted(seconds)[len(seconds) // 2] if seconds else None  # `statistics` takes long to import
 
 
-def _model_line(model: Model, seconds: Sequence[float], width: int) -> str:
-    commercial = "licensed" if model.commercial else "not licensed"
+def _model_columns(model: Model, measured: Sequence[float] | None) -> str:
+    license_ = "commercial" if model.commercial else "non-commercial"
     documented = f"{model.seconds[0]:g}-{model.seconds[1]:g}"
-    median = _median(seconds)
-    measured = "-" if median is None else f"{median:.0f}"
-    columns = f"{model.name:<{width}} {usd(model.price):>7}  {commercial:<14}  {documented:<8} {measured:<9}"
-    return f"{columns} {' '.join(model.operations)}"
+    median = _median(measured or ())
+    here = None if measured is None else "-" if median is None else f"{median:.0f}"
+    return _columns(model.name, usd(model.price), license_, documented, here)
+
+
+def _columns(name: str, price: str, license_: str, seconds: str, measured: str | None) -> str:
+    """Return the columns before the operations; `measured` has one if there is a measurement."""
+    last = "" if measured is None else f"{measured:<9} "
+    return f"{name:<13} {price:>7}  {license_:<15} {seconds:<8} {last}"
 
 
 def _model_json(model: Model, seconds: Sequence[float]) -> JsonObject:

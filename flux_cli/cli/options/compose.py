@@ -9,7 +9,6 @@ from typing import Any
 
 from ...batch.sweeps import parse_numbers
 from ...config.catalog import Catalog, Model, Preset
-from ...config.settings import listed
 from ...config.urls import is_picture_address
 from ...errors import UsageError
 from ...frozen import frozen
@@ -17,7 +16,7 @@ from ...images.output_names import prompt_slug
 from ...operations.operations import LoRA, Operation
 from ...operations.request import SEED_LIMIT, TaskRequest
 from ...piapi.requests import dialect_problems
-from ...text import clean, suggestion, with_guess
+from ...text import clean, listed, suggestion, with_guess
 from .overrides import lift, overrides_of
 from .request_options import SizeOptions, TaskOptions
 
