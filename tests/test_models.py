@@ -57,7 +57,7 @@ def test_a_model_in_the_config_file_works_from_end_to_end(flux: Flux, configure:
     measured = models(flux, "--sandbox")["turbo"]
     assert (measured["measured_tasks"], measured["measured_seconds"] > 0) == (1, True)
 
-    assert "turbo          $0.01  commercial      1-2" in flux("models").out
+    assert "turbo           $0.01  commercial      1-2      gen kontext" in flux("models").out
     assert flux("models --for commercial,kontext -q").out == "turbo\n"
     assert flux("config set model turbo").code == 0
     assert flux("cost gen x").out == "0.01\n"

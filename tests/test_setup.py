@@ -250,13 +250,13 @@ def limits(flux: Flux) -> list[tuple[str, str]]:
 def test_as_many_tasks_run_as_the_account_allows(
     flux: Flux, service: Service, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert limits(flux) == [("free", "default"), (None, "default")]
+    assert limits(flux) == [("free", "default"), ("2", "plan")]
     assert flux(line, stdin=f"{KEY}\n").code == 0
     assert limits(flux) == [("pro", "account"), ("15", "account")]
 
     monkeypatch.setenv("FLUX_UPLOAD_URL", "https://upload.example")
     monkeypatch.setenv("FLUX_BASE_URL", "https://other.example/api/v1")
-    assert limits(flux) == [("free", "default"), (None, "default")]
+    assert limits(flux) == [("free", "default"), ("2", "plan")]
 
 
 def test_more_tasks_than_the_free_plan_allows_run_in_parallel_after_login(
@@ -294,7 +294,7 @@ def test_a_plan_that_the_user_set_wins_and_the_difference_is_reported(
 def test_the_account_of_an_unchecked_key_is_not_known(flux: Flux, service: Service, home: Path) -> None:
     flux("login", stdin=f"{KEY}\n")
     flux("login --no-check", stdin="another-key-0123456789\n")
-    assert limits(flux) == [("free", "default"), (None, "default")]
+    assert limits(flux) == [("free", "default"), ("2", "plan")]
     flux("balance")
     flux("logout")
     assert "account" not in (home / "config.toml").read_text()

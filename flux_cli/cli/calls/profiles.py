@@ -143,8 +143,13 @@ def show_setting(session: Session, name: str) -> ExitCode:
 
 
 def _effective(session: Session, name: str) -> Value:
+    """Return a setting's value; for an unset one with a default in the catalog, that default."""
     value = session.settings.values[name]
-    return Value(session.catalog.default_model, value.source) if name == "model" and value.text is None else value
+    if value.text is None and name == "model":
+        return Value(session.catalog.default_model, value.source)
+    if value.text is None and name == "concurrency":
+        return Value(str(session.concurrency), "plan")
+    return value
 
 
 def _masked_key(session: Session) -> Value:
