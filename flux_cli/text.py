@@ -113,6 +113,16 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return guess(word.casefold(), words) or f"one of: {', '.join(words)}"
 
 
+def yes_or_no(text: str) -> str:
+    """Return `true` or `false` for the words people use. Raises ValueError."""
+    word = text.strip().casefold()
+    if word in ("1", "true", "yes", "on"):
+        return "true"
+    if word in ("0", "false", "no", "off", ""):
+        return "false"
+    raise ValueError("true or false")
+
+
 def listed(words: Sequence[str]) -> str:
     """Return `free, creator or pro`."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -194,7 +194,7 @@ BAD = {
     "gen x --denoise 0": "denoise 0 is out of range: above 0 and up to 1; nothing was sent",
     "gen x --steps 41": "steps 41 is out of range: 1 to 40; nothing was sent",
     "gen x -b 2": "batch size 2 needs schnell: dev makes 1 image per task; nothing was sent",
-    "gen x -m schnell -b 5": "batch size 5 is out of range for schnell: 1 to 4; nothing was sent",
+    "gen x -m schnell -b 5": "batch size 5 is out of range: 1 to 4; nothing was sent",
     "gen x --seed -1": "seed -1 is out of range: 0 to 4294967295; nothing was sent",
     "gen x -m schnel": "unknown model 'schnel'; nothing was sent",
     "gen x --webhook http://example.com": "Invalid --webhook: expected an https URL; http is accepted for this machine only; nothing was sent",

@@ -62,7 +62,7 @@ def test_a_model_in_the_config_file_works_from_end_to_end(flux: Flux, configure:
     assert flux("config set model turbo").code == 0
     assert flux("cost gen x").out == "0.01\n"
     assert "batch size 4 needs schnell: turbo makes 2 images per task" in flux("gen x -b 4 --sandbox").err
-    assert "turbo does not support lora; use dev-advanced" in flux("lora x --lora anime -m turbo --sandbox").err
+    assert "turbo cannot do lora; dev-advanced can" in flux("lora x --lora anime -m turbo --sandbox").err
 
 
 def test_a_task_outlives_its_model(flux: Flux, configure: Callable[[str], None], home: Path) -> None:

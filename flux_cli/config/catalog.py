@@ -13,7 +13,8 @@
 
 Optional fields: `commercial` (licensed for commercial use), `speed` (a word for `flux models`), `quality` (a rank for
 `--for quality`), `seconds` (usual duration of a task, `[shortest, longest]`), and the limits `steps`, `batch_size`,
-`prompt_characters`, `pixels` (width * height), `guidance` and `denoise` (`[lowest, highest]`).
+`prompt_characters`, `pixels` (width * height), `margin` (pixels per side), `guidance`, `denoise` and `strength`
+(`[lowest, highest]`).
 """
 
 import re
@@ -214,8 +215,8 @@ class Catalog:
         model, operation = self.model(request.model), request.operation
         found = []
         if operation.name not in model.operations:
-            others = [other.name for other in self.models.values() if operation.name in other.operations]
-            found.append(f"{model.name} does not support {operation.name}; use {listed(others)}")
+            others = ", ".join(other.name for other in self.models.values() if operation.name in other.operations)
+            found.append(f"{model.name} cannot do {operation.name}; {others} can")
         found += operation.problems(model.limits)
         if not 1 <= operation.batch_size <= model.limits.batch_size:
             found.append(self._batch_problem(model, operation.name, operation.batch_size))
@@ -229,7 +230,7 @@ class Catalog:
         if larger:
             most = counted(model.limits.batch_size, "image")
             return f"batch size {size} needs {listed(larger)}: {model.name} makes {most} per task"
-        return f"batch size {size} is out of range for {model.name}: 1 to {model.limits.batch_size}"
+        return f"batch size {size} is out of range: 1 to {model.limits.batch_size}"
 
     def price(self, request: "TaskRequest") -> Decimal:
         """Return what a task is expected to cost in USD: the model's price per image (docs/service.md, section 1)."""
@@ -289,6 +290,8 @@ _FIELDS: dict[str, tuple[Callable[[Json], Any], str]] = {
     "batch_size": (_count, "a whole number above 0"),
     "prompt_characters": (_count, "a whole number above 0"),
     "pixels": (_count, "a whole number above 0"),
+    "margin": (_count, "a whole number above 0"),
     "guidance": (_range, "[lowest, highest]"),
     "denoise": (_range, "[lowest, highest]"),
+    "strength": (_range, "[lowest, highest]"),
 }

@@ -4,18 +4,8 @@ from collections.abc import Callable
 
 from ..frozen import frozen
 from ..json_value import Json
-from ..text import hides
+from ..text import hides, yes_or_no
 from .urls import base_url, web_address
-
-
-def yes_or_no(text: str) -> str:
-    """Return `true` or `false` for the words that people use. Raise ValueError that says what is expected."""
-    word = text.strip().casefold()
-    if word in ("1", "true", "yes", "on"):
-        return "true"
-    if word in ("0", "false", "no", "off", ""):
-        return "false"
-    raise ValueError("true or false")
 
 
 def one_of(*words: str) -> Callable[[str], str]:
