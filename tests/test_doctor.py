@@ -40,7 +40,7 @@ def change(home: Path, sql: str, *values: object) -> None:
 
 
 def old(path: Path) -> Path:
-    """The file, as if nobody had touched it for two days."""
+    """The file, not modified for two days."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     os.utime(path, (time.time() - 2 * DAY,) * 2)
@@ -464,7 +464,7 @@ OTHER_KEY = "other-key-fedcba9876543210"
 
 @pytest.fixture
 def private(flux: Flux, service: Service, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installation with two keys, a webhook with a secret in its address, a prompt, and home in `FLUX_HOME`."""
+    """An installation with two keys, a webhook with a secret in its URL, a prompt, and the home in `FLUX_HOME`."""
     monkeypatch.setenv("HOME", str(home.parent))
     assert flux("login --no-check --profile client", stdin=OTHER_KEY).code == 0
     monkeypatch.setenv("FLUX_WEBHOOK", "https://hooks.example/?token=hook-secret")

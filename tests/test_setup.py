@@ -74,7 +74,9 @@ def test_a_service_that_cannot_be_asked_stores_nothing_unless_told(
     flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
-    assert flux("login", stdin=f"{KEY}\n").code == 13
+    refused = flux("login", stdin=f"{KEY}\n")
+    assert (refused.code, "the key was not stored" in refused.err) == (13, True)
+    assert refused.err.endswith("store it unchecked with: flux login --no-check\n")
     assert not (home / "config.toml").exists()
     assert flux("login --no-check", stdin=f"{KEY}\n").code == 0
     assert (home / "config.toml").exists()

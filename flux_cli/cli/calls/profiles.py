@@ -7,7 +7,7 @@ from ...config.api_key import checked_key
 from ...config.config_file import edit_file
 from ...config.resolve import ACCOUNT, Value, find_profile
 from ...config.settings import BY_NAME, SETTINGS, Setting
-from ...errors import ConfigError, ExitCode, UsageError
+from ...errors import ConfigError, ExitCode, NetworkError, UsageError
 from ...json_value import Json, JsonObject, object_at
 from ...text import clean, counted, guess, masked, usd
 from ..context import Session
@@ -56,7 +56,11 @@ def _read_key(session: Session) -> str:
 def _check(session: Session, key: str) -> "Account":
     import asyncio
 
-    account = asyncio.run(session.account(key))
+    try:
+        account = asyncio.run(session.account(key))
+    except NetworkError as error:
+        hint = "store it unchecked with: flux login --no-check"
+        raise NetworkError(f"{error.message}; the key was not stored", hint=hint, code=error.code) from error
     facts = [f"plan {account.plan}"] if account.plan else []
     facts += [f"{counted(account.concurrency, 'task')} in parallel"] if account.concurrency else []
     facts += [f"balance {usd(account.balance)}"] if account.balance is not None else []
