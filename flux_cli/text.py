@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from .json_value import Json
@@ -118,6 +118,21 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """What to say after a word that is none of the known ones: the one that was meant, or all there are."""
     words = list(known)
     return guess(word.casefold(), words) or f"one of: {', '.join(words)}"
+
+
+def yes_or_no(text: str) -> str:
+    """Return `true` or `false` for the words people use. Raises ValueError."""
+    word = text.strip().casefold()
+    if word in ("1", "true", "yes", "on"):
+        return "true"
+    if word in ("0", "false", "no", "off", ""):
+        return "false"
+    raise ValueError("true or false")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return `free, creator or pro`."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

@@ -373,7 +373,7 @@ def test_without_a_secret_or_in_the_open_it_warns(
     ("--exec no-such-program", "--exec: there is no program no-such-program\n"),
     ("--exec \"sh 'x\"", "--exec: no closing quotation\n"),
     ("--exec ''", "--exec: no command\n"),
-    ("--forward http://example.com/", "--forward: http:// is accepted for this machine only; use https://\n"),
+    ("--forward http://example.com/", "--forward: an https URL; http is accepted for this machine only\n"),
     ("-o fox.png", "-o names one file, and any number of pictures may come\n"),
     ("--host 203.0.113.7", "cannot listen at port 8518 of 203.0.113.7: "),
     ("--webhook-secret-file nowhere", "cannot read the webhook secret from nowhere: "),

@@ -404,19 +404,19 @@ BAD = {
     "gen x --set 'input.q=\"\\ud800\"'": "the request cannot be written as JSON",
     "gen x --set input.batch_size=-4": "batch size -4 is out of range: 1 to 1",
     "gen x --set 'input.batch_size=\"4\"'": "batch_size in --set or --input is not a whole number",
-    "gen x --set model=Qubico/flux2": "no model is called 'Qubico/flux2'",
+    "gen x --set model=Qubico/flux2": "unknown model 'Qubico/flux2'",
     'gen x --set \'config.webhook_config={"secret":"hush"}\'': "a webhook's secret does not go into --set or --input",
     "gen x --input deep.json": "--set or --input is nested more than 32 levels deep",
     "edit '~nobody.png' x": "no such picture: ~nobody.png",
     "lora x --lora https://u:p@h/x": "--lora https://u:p@h/x is not an address that can be passed on",
-    "lora x --lora anime --commercial": "pictures of dev-advanced may not be used commercially, and no other model can do lora",
+    "lora x --lora anime --commercial": "dev-advanced is not licensed for commercial use; no model that supports lora is",
     "outpaint photo.png --left 9999": "a margin of 9999 pixels is too wide: up to 2048",
     "outpaint photo.png": "no margin is given: --left, --right, --top, --bottom",
     "outpaint photo.png --left wide": "--left 'wide' is not a number of pixels or a percentage, such as 256 or 25%",
     "outpaint https://e.com/x.png --left 25%": "--left 25%: a percentage needs a local picture",
     "gen x --set steps": "--set 'steps' is not PATH=VALUE, such as input.steps=30",
-    "gen x -m dev --commercial": "pictures of dev may not be used commercially; those of schnell, pro may",
-    "lora x --lora anime -m auto --commercial": "no model can do lora with pictures for commercial use",
+    "gen x -m dev --commercial": "dev is not licensed for commercial use; use schnell or pro",
+    "lora x --lora anime -m auto --commercial": "no model that is licensed for commercial use supports lora",
 }
 
 

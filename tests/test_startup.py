@@ -42,7 +42,7 @@ def loaded(line: str) -> set[str]:
         ("gen --help", {"typer", "json", "re", "flux_cli.cli.main"}),
         ("history", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib"}),
         ("models", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json"}),
-        ("config list", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json", "tomllib", "flux_cli.config.catalog"}),
+        ("config list", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json"}),
         ("cost", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib", "flux_cli.cli.options.options"}),
         ("cost gen fox", HTTP | SHOWN),
     ],

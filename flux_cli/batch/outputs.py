@@ -189,6 +189,9 @@ def check_writable(folders: Iterable[Path]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             probe(folder)
         except OSError as error:
+            if not folder.is_absolute():
+                hint = "Change to another directory, or use an absolute path with -o or -d"
+                raise DiskError("the working directory was deleted", hint=hint) from error
             raise DiskError(f"cannot write to {_shown(folder)}: {error.strerror}") from error
 
 

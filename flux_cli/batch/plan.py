@@ -179,6 +179,8 @@ def _hash_content(draft: Draft, place: str) -> bytes:
 def _resolve(folder: Path, output: str | None) -> str:
     """Return the path of the images, or of their template, in one spelling: without links, `.` and `..`."""
     path = folder / (output or "")
+    if not path.is_absolute():  # the working directory was deleted
+        return str(path)
     return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(folder)
 
 

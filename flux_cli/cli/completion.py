@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from itertools import pairwise
 
+from ..config.config_file import read_file
 from ..config.paths import Paths
-from ..config.resolve import read_file, resolve
+from ..config.resolve import resolve
 from ..errors import FluxError
 from ..json_value import object_at, text_at
 from ..text import clean

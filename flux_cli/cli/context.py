@@ -7,17 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from ..batch.standard_input import StandardInput
-from ..config.paths import Paths
-from ..config.resolve import Settings, checked_key, permissions_warning, read_file, resolve
+from ..config.api_key import checked_key, key_from_command
+from ..config.config_file import permissions_warning, read_file
+from ..config.paths import Paths, expand_user
+from ..config.resolve import Settings, resolve
 from ..config.urls import is_local
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError, JournalError, UsageError
 from ..json_value import JsonObject, object_at
 from .options.common import CommonOptions
 from .output.output import Mode, Output
@@ -84,12 +86,12 @@ class Session:
 
     @cached_property
     def home(self) -> Paths:
-        """The user's folders, whether or not the sandbox is used."""
+        """The user's directories, whether or not the sandbox is used."""
         return Paths.find(self.environ)
 
     @cached_property
     def paths(self) -> Paths:
-        """The folders for this invocation: the sandbox has its own journal."""
+        """The directories for this invocation: the sandbox has its own journal."""
         return self.home.sandbox if self.sandbox else self.home
 
     @cached_property
@@ -109,15 +111,15 @@ class Session:
 
     @property
     def sandbox(self) -> bool:
-        """Whether the built-in service is used."""
+        """Whether the built-in test service is used."""
         return self.settings.flag("sandbox")
 
     @cached_property
     def catalog(self) -> "Catalog":
-        """Models, prices, limits, presets."""
-        from ..config.catalog import Catalog, prices_in
+        """Models, prices, limits, presets, plans; those of the config file included."""
+        from ..config.catalog import Catalog
 
-        return Catalog(prices_in(self.config_file))
+        return Catalog(self.config_file, self.home.config_file)
 
     @property
     def service(self) -> str:
@@ -131,19 +133,27 @@ class Session:
 
     @cached_property
     def key(self) -> str:
-        """The key. Raises ConfigError that names the places that were looked in."""
+        """The API key, from the first place that has one (see `config.api_key`).
+
+        Raise ConfigError that names the places that were searched.
+        """
         if self.sandbox:
             return SANDBOX_KEY
-        if self.settings.key is None:
-            profiles = ", ".join(sorted(object_at(self.config_file, "profiles"))) or "none"
-            place = f"{self.home.config_file} [profiles.{self.settings.profile}] (profiles there: {profiles})"
-            raise ConfigError(
-                f"no API key found: looked in PIAPI_API_KEY and {place}",
-                hint="Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox. Store it with",
-                command=("login",),
-                code="no_key",
-            )
-        return checked_key(self.settings.key, self.settings.key_source)
+        settings = self.settings
+        if settings.key_command is not None:
+            key = key_from_command(settings.key_command, settings.key_source)
+            self.output.secrets.add(key)
+            return key
+        if settings.key is not None:
+            return checked_key(settings.key, settings.key_source)
+        profiles = ", ".join(sorted(object_at(self.config_file, "profiles"))) or "none"
+        raise ConfigError(
+            f"no API key: PIAPI_API_KEY is not set, and {self.home.config_file} has no key for profile"
+            f" {settings.profile} (profiles there: {profiles})",
+            hint="Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox. Store it with",
+            command=("login",),
+            code="no_key",
+        )
 
     def require_key(self) -> None:
         """Raise ConfigError when there is no key."""
@@ -151,13 +161,13 @@ class Session:
 
     @property
     def scale(self) -> float:
-        """What multiplies expected durations and backoffs."""
+        """The factor for expected durations and backoffs."""
         scale = float(self.settings.text("time_scale"))
         return scale / SANDBOX_SPEED if self.sandbox else scale
 
     @property
     def concurrency(self) -> int:
-        """How many tasks may be unfinished at once."""
+        """How many tasks may run in parallel: as the user chose, else as the account or the plan allows."""
         if chosen := self.settings.get("concurrency"):
             return int(chosen)
         plan = "pro" if self.sandbox else self.settings.text("plan")
@@ -165,8 +175,11 @@ class Session:
 
     @cached_property
     def folder(self) -> Path:
-        """Where pictures go, absolute."""
-        return Path(os.path.abspath(Path(self.settings.text("output_dir")).expanduser()))
+        """The absolute directory for images. If the working directory was deleted, it may be relative and unusable."""
+        folder = expand_user(self.settings.text("output_dir"))
+        with suppress(FileNotFoundError):
+            return Path(os.path.abspath(folder))
+        return folder
 
     def saving(self, save: "SaveOptions") -> "Saving":
         """Return how images are saved."""
@@ -285,7 +298,7 @@ class Session:
         secret = self.environ.get("FLUX_WEBHOOK_SECRET")
         if path := self.settings.get("webhook_secret_file"):
             try:
-                secret = Path(path).expanduser().read_text("utf-8")
+                secret = expand_user(path).read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise UsageError(f"cannot read the webhook secret from {path}: {error}") from error
         secret = secret.rstrip("\r\n") if secret else None
@@ -297,13 +310,19 @@ class Session:
     def _transport(self) -> "httpx.AsyncBaseTransport | None":
         if not self.sandbox:
             return None
+        import sqlite3
+
         import httpx
 
         from ..sandbox.app import Service, create_app
         from ..sandbox.store import Store
 
-        store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
-        return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED)))
+        try:
+            store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
+        except (sqlite3.Error, OSError) as error:
+            hint = "set FLUX_HOME to a directory that you can write to"
+            raise JournalError(f"cannot use {self.paths.sandbox_service}: {error}", hint=hint) from error
+        return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED, catalog=self.catalog)))
 
     def client(self, key: str | None = None) -> "PiAPIClient":
         """A client for the service, with the session's key or another."""

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
-from ..errors import ExitCode, FluxError, InterruptError, UsageError
+from ..errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
 from .context import Session
 from .fast_path import TOUR
 from .options.common import CommonOptions, LookOptions
@@ -82,7 +82,7 @@ def build(named: str | None = None) -> typer.Typer:
 
 
 def _config() -> typer.Typer:
-    config = typer.Typer(help="Show and change settings.", rich_markup_mode=None)
+    config = typer.Typer(help="Show and change settings.", rich_markup_mode=None, no_args_is_help=True)
     for name in CONFIG_COMMANDS:
         config.command(name)(command(_function("setup", f"config_{name}")))
     return config
@@ -219,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        failure = FluxError(
+        failure = _deleted_directory() or FluxError(
             f"a bug in flux: {type(error).__name__}: {error}",
             hint="The journal is intact. Please report what --debug prints; see what was paid for",
             command=("history",),
@@ -228,6 +228,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = _named(arguments) if arguments else None
     output.failure(failure, "Nothing was sent." if isinstance(failure, UsageError) and named in SUBMITTING else "")
     return failure.exit_code
+
+
+def _deleted_directory() -> DiskError | None:
+    """Return the error for a working directory that was deleted, which any relative path stumbles over."""
+    try:
+        os.getcwd()
+    except OSError:
+        return DiskError("the working directory was deleted", hint="Change to another directory")
+    return None
 
 
 def _usage_error(error: typer.TyperException, where: str) -> UsageError:

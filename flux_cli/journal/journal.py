@@ -188,7 +188,9 @@ class Journal:
         return replace(entry, owner=self.owner) if self._swap(entry, {"owner": self.owner}) else None
 
     def settle_dead(self) -> list[Entry]:
-        """Mark as unknown what was being sent by processes that have died, and return it."""
+        """Mark as unknown what was being sent by processes that have died, and return it, if it can be written."""
+        if self._db.read_only:
+            return []
         settled = []
         for entry in self.dead():
             if claimed := self.claim(entry):
@@ -262,6 +264,15 @@ class Journal:
         sql = f"SELECT seconds FROM entries WHERE seconds > 0 AND service = ? AND {kind} ORDER BY number DESC LIMIT ?"
         newest = self._db.read(lambda row: float(row["seconds"]), sql, (service, model, operation, limit))
         return newest[::-1]
+
+    def measured_seconds(self, *, service: str, limit: int) -> dict[str, list[float]]:
+        """Return what the newest tasks took in seconds, at most `limit` in all, by the ID of their model."""
+        columns = "json_extract(request, '$.model') AS model, seconds"
+        sql = f"SELECT {columns} FROM entries WHERE seconds > 0 AND service = ? ORDER BY number DESC LIMIT ?"
+        found: dict[str, list[float]] = {}
+        for model, seconds in self._db.read(lambda row: (row["model"], float(row["seconds"])), sql, (service, limit)):
+            found.setdefault(str(model), []).append(seconds)
+        return found
 
     # --- identical requests ----------------------------------------------------------------------------------
 

@@ -68,7 +68,6 @@ class Operation:
         yield from range_problems("guidance", self.guidance, *limits.guidance)
         yield from range_problems("denoise", self.denoise, *limits.denoise, above=True)
         yield from range_problems("steps", self.steps, 1, limits.steps)
-        yield from batch_problems(self.batch_size, limits.batch_size)
 
 
 @frozen(kw_only=True)
@@ -260,16 +259,6 @@ def range_problems(what: str, value: float | None, low: float, high: float, *, a
     if not inside:
         allowed = f"above {low:g} and up to {high:g}" if above else f"{low:g} to {high:g}"
         yield f"{what} {value:g} is out of range: {allowed}"
-
-
-def batch_problems(batch_size: int, limit: int) -> Iterator[str]:
-    """1 to `limit` pictures a task; a limit of 1 means that the model makes one at a time."""
-    if 1 <= batch_size <= limit:
-        return
-    if limit == 1 and batch_size > 1:
-        yield f"batch size {batch_size}: this model makes one picture a task, only schnell makes up to 4"
-    else:
-        yield f"batch size {batch_size} is out of range: 1 to {limit}"
 
 
 def lora_problems(loras: tuple[LoRA, ...]) -> Iterator[str]:

@@ -192,7 +192,7 @@ def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOpti
 def _values(session: Session, entry: Entry) -> dict[str, str]:
     if entry.request is None:
         return {"task": "", "n": "1"}
-    return name_values(entry.request, session.catalog.model(entry.request.model).name, datetime.now())
+    return name_values(entry.request, session.catalog.name_of(entry.request.model), datetime.now())
 
 
 def _track(session: Session, task_id: str, save: SaveOptions) -> Entry:

@@ -88,18 +88,23 @@ def moment_of(since: str) -> float:
 
 
 def show_balance(session: Session) -> ExitCode:
-    """The account, as the service tells of it."""
+    """Print the account's balance, plan and number of tasks in parallel, and store these limits with the profile."""
     import asyncio
 
+    from .profiles import account_difference, remember_account
+
     account = asyncio.run(session.account())
+    remember_account(session, account)
     if session.output.mode is Mode.JSON:
         balance = None if account.balance is None else str(account.balance)
         content: JsonObject = {"balance_usd": balance, "plan": account.plan, "concurrency": account.concurrency}
         session.output.record("balance", content)
-        return ExitCode.OK
-    session.output.result(usd(account.balance) if account.balance is not None else "unknown")
-    facts = [f"plan {account.plan}"] if account.plan else []
-    facts += [f"{counted(account.concurrency, 'task')} at once"] if account.concurrency else []
-    if facts:
-        session.output.note(", ".join(facts))
+    else:
+        session.output.result(usd(account.balance) if account.balance is not None else "unknown")
+        facts = [f"plan {account.plan}"] if account.plan else []
+        facts += [f"{counted(account.concurrency, 'task')} in parallel"] if account.concurrency else []
+        if facts:
+            session.output.note(", ".join(facts))
+    if difference := account_difference(session, account):
+        session.output.note(difference)
     return ExitCode.OK

@@ -8,9 +8,8 @@ from dataclasses import fields
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ...batch.rows import Scalar, Value
-from ...config.settings import yes_or_no
 from ...errors import UsageError
-from ...text import clean
+from ...text import clean, yes_or_no
 from .compose import AXES
 
 

@@ -14,7 +14,7 @@ from ...frozen import frozen
 from ...operations.operations import LoRA, Operation
 from ...operations.request import SEED_LIMIT, TaskRequest
 from ...piapi.requests import dialect_problems
-from ...text import clean, suggestion, with_guess
+from ...text import clean, listed, suggestion, with_guess
 from .overrides import lift, overrides_of
 from .request_options import SizeOptions, TaskOptions
 
@@ -89,8 +89,9 @@ class Composer:
         fields["prompt"] = fields["prompt"].strip()
         lifted, overrides = lift(overrides_of(self.task, problems), problems)
         preset = self._preset(problems)
+        model = self._model(kind.name, lifted.model, problems)
         if self.shape is not None:
-            fields["width"], fields["height"] = self._size(self.shape, preset, problems)
+            fields["width"], fields["height"] = self._size(self.shape, preset, model.limits.pixels, problems)
         task, choices = self.task, self.choices
         operation = kind(
             negative_prompt=task.negative,
@@ -102,7 +103,7 @@ class Composer:
         )
         request = TaskRequest(
             operation,
-            model=self._model(kind.name, lifted.model, problems).id,
+            model=model.id,
             seed=self._seed(choices.seed if lifted.seed is None else lifted.seed, problems),
             service_mode=self.settings["service_mode"],
             webhook=self.settings["webhook"],
@@ -116,7 +117,7 @@ class Composer:
 
     def _model(self, operation: str, override: str | None, problems: list[str]) -> Model:
         """The one that was asked for; without `-m`, the usual one or the first that is able."""
-        word, commercial = override or self.settings["model"] or "dev", self.task.commercial
+        word, commercial = override or self.settings["model"] or self.catalog.default_model, self.task.commercial
         if word == "auto":
             return self.catalog.choose(operation, commercial=commercial)
         asked = override is not None or self.task.model is not None
@@ -127,8 +128,8 @@ class Composer:
                 for other in self.catalog.models.values()
                 if other.commercial and operation in other.operations
             ]
-            instead = f"; those of {', '.join(able)} may" if able else f", and no other model can do {operation}"
-            problems.append(f"pictures of {model.name} may not be used commercially{instead}")
+            instead = f"use {listed(able)}" if able else f"no model that supports {operation} is"
+            problems.append(f"{model.name} is not licensed for commercial use; {instead}")
         return model
 
     def _preset(self, problems: list[str]) -> Preset | None:
@@ -140,7 +141,7 @@ class Composer:
             problems.append(f"no preset is called {clean(self.shape.preset, 40)!r}; {meant}")
         return known.get(self.shape.preset)
 
-    def _size(self, shape: SizeOptions, preset: Preset | None, problems: list[str]) -> Size:
+    def _size(self, shape: SizeOptions, preset: Preset | None, pixels: int, problems: list[str]) -> Size:
         natural = self.natural_size or (1024, 1024)
         sides = "--width and --height" if shape.width is not None or shape.height is not None else None
         ways = {"--size": shape.size, "--aspect": shape.aspect, "--preset": shape.preset, "sides": sides}
@@ -150,7 +151,7 @@ class Composer:
         elif shape.size is not None:
             return parse_size(shape.size, problems)
         elif shape.aspect is not None:
-            return aspect_size(shape.aspect, self.catalog.model("dev").limits.pixels, problems)
+            return aspect_size(shape.aspect, pixels, problems)
         elif preset is not None:
             return preset.width, preset.height
         width, height = shape.width, shape.height
