@@ -120,6 +120,16 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return guess(word.casefold(), words) or f"one of: {', '.join(words)}"
 
 
+def yes_or_no(text: str) -> str:
+    """Return `true` or `false` for the words people use. Raises ValueError."""
+    word = text.strip().casefold()
+    if word in ("1", "true", "yes", "on"):
+        return "true"
+    if word in ("0", "false", "no", "off", ""):
+        return "false"
+    raise ValueError("true or false")
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """`1 picture`, `3 pictures`; `3 entries`, with a plural of its own."""
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"

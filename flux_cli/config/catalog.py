@@ -70,6 +70,8 @@ class Catalog:
             pixels=shared["pixels"],
             guidance=(shared["guidance"][0], shared["guidance"][1]),
             denoise=(shared["denoise"][0], shared["denoise"][1]),
+            strength=(shared["strength"][0], shared["strength"][1]),
+            margin=shared["margin"],
             steps=row["steps"],
             batch_size=row["batch_size"],
         )
@@ -144,7 +146,20 @@ class Catalog:
         if operation.name not in model.operations:
             able = ", ".join(other.name for other in self.models.values() if operation.name in other.operations)
             found.insert(0, f"{model.name} cannot do {operation.name}; {able} can")
-        return found
+        return found + self._batch_problems(model, operation.name, operation.batch_size)
+
+    def _batch_problems(self, model: Model, operation: str, images: int) -> list[str]:
+        """Return what is wrong with the number of images per task."""
+        if 1 <= images <= model.limits.batch_size:
+            return []
+        limit = model.limits.batch_size
+        able = [other for other in self.models.values() if operation in other.operations]
+        several = [
+            f"{other.name} makes up to {other.limits.batch_size}" for other in able if other.limits.batch_size > 1
+        ]
+        if limit == 1 and images > 1 and several:
+            return [f"batch size {images}: this model makes one picture a task, only {', '.join(several)}"]
+        return [f"batch size {images} is out of range: 1 to {limit}"]
 
     def price(self, request: "TaskRequest") -> Decimal:
         """What a task is expected to cost, USD: the model's price for each picture (docs/service.md, section 1)."""

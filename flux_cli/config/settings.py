@@ -3,18 +3,8 @@
 from collections.abc import Callable
 
 from ..frozen import frozen
-from ..text import hides
+from ..text import hides, yes_or_no
 from .urls import address, web_address
-
-
-def yes_or_no(text: str) -> str:
-    """`true` or `false`, from the words people use. Raises ValueError."""
-    word = text.strip().casefold()
-    if word in ("1", "true", "yes", "on"):
-        return "true"
-    if word in ("0", "false", "no", "off", ""):
-        return "false"
-    raise ValueError("true or false")
 
 
 def one_of(*words: str) -> Callable[[str], str]:
