@@ -21,8 +21,8 @@ from flux_cli.journal.budgets import Budget, Period
 from flux_cli.journal.entries import Entry
 from flux_cli.journal.journal import Journal
 from flux_cli.json_value import JsonObject
-from flux_cli.operations.operations import TextToImage
 from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Service

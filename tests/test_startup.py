@@ -14,7 +14,7 @@ SLOW = {"zipfile", "importlib.resources", "tempfile", "hashlib", "random", "emai
 CHANCE = {"hashlib", "random"}
 """What a new journal is named with."""
 BUYING = {
-    "flux_cli.operations.operations",
+    "flux_cli.operations.base",
     "flux_cli.operations.request",
     "flux_cli.cli.options.options",
     "flux_cli.journal.entries",

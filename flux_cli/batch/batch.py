@@ -10,8 +10,8 @@ from ..engine.outcome import Outcome
 from ..engine.scheduler import Scheduler
 from ..errors import ExitCode
 from ..journal.entries import Entry, State
+from ..operations.request import encode_body
 from ..piapi.errors import NoSuchTaskError, PassingTroubleError
-from ..piapi.requests import encoded
 from .costs import Limits, check_budgets
 from .outputs import Saving, check_writable
 from .plan import Plan, PlannedTask
@@ -74,7 +74,7 @@ class Batch:
             asyncio.run(_reopen(workspace, expired))
         steps = review(self.plan, workspace, self.saving, self.policy)
         if self.plan.tasks:
-            encoded(workspace.body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
+            encode_body(workspace.body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
         price = sum((step.price for step in steps), Decimal(0))
         self.limits.check(price)
         check_budgets(workspace.allowances(), price)

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from ..frozen import frozen
 from ..images.load import InputImage
-from ..operations.operations import LOCAL
+from ..operations.base import LOCAL
 
 
 @frozen

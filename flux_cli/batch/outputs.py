@@ -107,7 +107,7 @@ class Names:
     def _values(self, task: PlannedTask) -> dict[str, str]:
         """Return the values of the placeholders; the index is as wide as that of the last task."""
         index = str(task.index).zfill(len(str(self._plan.total)))
-        model = self._catalog.model(task.request.model).name
+        model = self._catalog.name_of(task.request.model)
         return name_values(task.request, model, self._now) | {
             "index": index,
             "id": task.draft.id or index,

@@ -21,10 +21,9 @@ from ..errors import ExitCode, FluxError, InterruptError
 from ..journal.entries import Entry, State
 from ..journal.entry_errors import past_error
 from ..json_value import strings_in
-from ..operations.request import TaskRequest
+from ..operations.request import TaskRequest, encode_body
 from ..piapi.client import PiAPIClient
 from ..piapi.image_download import Downloader
-from ..piapi.requests import encoded
 from ..system.signals import DetachedExecutor, Stop
 from .plan import PlannedTask
 from .results import Reporter, Results
@@ -85,7 +84,7 @@ class Connections:
             assert entry.request is not None
             needed = images_sent(workspace, entry.request)
             urls = await self._uploader.find_urls(entry, needed, listener)
-            return encoded(workspace.body(entry.request, urls))
+            return encode_body(workspace.body(entry.request, urls))
 
         return Scheduler(
             submitter=Submitter(

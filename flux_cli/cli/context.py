@@ -287,7 +287,8 @@ class Session:
 
     def body(self, request: "TaskRequest", addresses: Mapping[str, str]) -> JsonObject:
         """The exact JSON that is sent for a request; `addresses` are those of its local pictures, by reference."""
-        from ..piapi.requests import Writer, create_body
+        from ..operations.base import Writer
+        from ..operations.request import create_body
 
         secret = self.webhook_secret() if request.webhook else None
         writer = Writer(self.settings.text("dialect"), addresses)

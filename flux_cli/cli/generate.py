@@ -2,50 +2,52 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ..batch.batch import Batch
 from ..batch.costs import Limits
 from ..batch.outputs import Saving
 from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, read_prompts
+from ..batch.request_builder import read_body
 from ..batch.resume import Policy
 from ..batch.rows import OnePrompt, Row, Rows
 from ..batch.sweeps import parse_vary
 from ..batch.tables import kind_of, read_rows
 from ..errors import ExitCode, UsageError
 from ..json_value import JsonObject
+from ..operations.base import Parameters
+from ..operations.options import Given
 from ..operations.request import TaskRequest
 from ..piapi.responses import redacted
 from ..text import byte_count, clean, counted
 from .buying.adopting import adopt_seen
 from .buying.asks import ask_rows, ask_words
 from .buying.inputs import local_path
-from .buying.making import KINDS
+from .buying.making import request_builder
 from .context import Session
 from .options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
-from .options.request_options import Given
 from .output.output import Mode
 from .output.reporter import CommandReporter
 
 
-def generate(session: Session, op: str, own: Any, given: Given, buy: BuyOptions) -> ExitCode:
+def generate(session: Session, own: Parameters, given: Given, buy: BuyOptions) -> ExitCode:
     """Generate what a command line asks for: one image, or as many as its prompts and sweeps multiply to."""
-    kind, prompt, prompts = KINDS[op], own.prompt, buy.source.prompts
+    prompt, prompts = own.prompt, buy.source.prompts
     if prompt is None and prompts is None:
-        prompt = kind.prompt
+        prompt = own.default_prompt
     if prompt is None and prompts is None:
         raise UsageError("no prompt", hint="Pass one, or a file with one prompt per line: --from FILE")
     if prompt is not None and prompts is not None:
         raise UsageError("a prompt and --from cannot be used together", hint="For text around each prompt: --vary")
     if buy.save.output == "-" and (prompts is not None or buy.source.vary):
         raise UsageError("-o - is for a command that makes one image")
-    make = kind.make(session, own, given)
+    builder = request_builder(session, own, given, read_body(given.task.body))
     variables: dict[str, list[str]] = {}
     for text in buy.source.vary or []:
         name, values = parse_vary(text)
         variables.setdefault(name, []).extend(values)
-    ask = ask_words(make, given.task, buy.save, variables)
+    ask = ask_words(builder, buy.save, variables)
     if prompts is None:
         assert prompt is not None
         return _run(session, OnePrompt(prompt), None, ask, buy.many, buy.save, buy.submit)
@@ -67,7 +69,7 @@ def generate_rows(
         kind = kind_of(file, content.read(LINE_LIMIT))
         content.seek(0)
         name = _name(file)
-        ask = ask_rows(session, given, save)
+        ask = ask_rows(session, given, read_body(given.task.body), save)
         return _run(session, read_rows(content, name, kind), name, ask, many, save, submit)
 
 

@@ -15,8 +15,8 @@ from .. import __version__
 from ..errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
 from .context import Session
 from .fast_path import TOUR
+from .option_groups import flatten, groups_in
 from .options.common import CommonOptions, LookOptions
-from .options.expand import expand, groups_in
 from .output.github_actions import on_actions
 from .output.output import Mode, Output
 
@@ -95,15 +95,14 @@ def _function(module: str, name: str) -> Callable[..., ExitCode]:
 
 def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
     """A command as Typer takes it: groups of options flat, the session made, errors told."""
-    signature, gather = expand(function, CommonOptions)
+    signature, gather = flatten(function, CommonOptions)
 
     def run_command(**values: Any) -> int:
         gathered = gather(values)
         common: CommonOptions = gathered.pop("CommonOptions")
         given: dict[str, str | None] = {}
         for group in groups_in(gathered.values()):
-            if hasattr(group, "settings"):
-                given |= group.settings()
+            given |= group.settings()
         with Session(common, given) as session, _summed_up(session.output):
             if looks := next((group for group in groups_in(gathered.values()) if isinstance(group, LookOptions)), None):
                 _looks(session, looks)

@@ -53,14 +53,3 @@ def web_address(text: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("an https URL; http is accepted for this machine only")
     return text.strip()
-
-
-def is_picture_address(text: str) -> bool:
-    """Return whether `text` is an http(s) URL that may be sent in a request: no user name, nothing unprintable."""
-    try:
-        parts = urlsplit(text)
-        host, name, _ = parts.hostname, parts.username, parts.port
-    except ValueError:
-        return False
-    plain = text.isascii() and text.isprintable() and " " not in text
-    return parts.scheme in ("http", "https") and bool(host) and name is None and plain

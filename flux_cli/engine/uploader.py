@@ -8,7 +8,7 @@ from typing import Protocol
 from ..errors import NetworkError, RefusedError
 from ..journal.entries import RESULT_SECONDS, Entry
 from ..journal.journal import Journal
-from ..operations.operations import LOCAL
+from ..operations.base import LOCAL
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import PassingTroubleError
 from ..system.signals import Sleep

@@ -3,9 +3,9 @@
 import math
 
 from ..config.catalog import Catalog, Model
-from ..config.urls import is_picture_address
 from ..errors import UsageError
 from ..json_value import Json, JsonObject, object_at
+from ..operations.base import is_request_url
 
 BAD_REQUEST = 400
 NUMBERS = {
@@ -105,7 +105,7 @@ def _check_pictures(fields: JsonObject, operation: str) -> None:
 
 def is_address(value: Json) -> bool:
     """Whether a value is an http(s) address."""
-    return isinstance(value, str) and is_picture_address(value)
+    return isinstance(value, str) and is_request_url(value)
 
 
 def lists(fields: JsonObject, name: str) -> list[JsonObject]:

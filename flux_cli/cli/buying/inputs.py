@@ -8,11 +8,11 @@ import hashlib
 import time
 from pathlib import Path
 
-from ...config.urls import is_picture_address
 from ...errors import UsageError
 from ...frozen import frozen
 from ...images.load import MAX_SOURCE_BYTES, InputImage, prepared
 from ...journal.entries import RESULT_SECONDS, Entry, State
+from ...operations.base import is_request_url
 from ...text import clean
 from ..context import Session
 
@@ -58,7 +58,7 @@ def find_input(session: Session, text: str, *, fit: bool) -> Input:
 
 def checked_address(text: str) -> str:
     """An http(s) address without a user name in it. Raises UsageError."""
-    if is_picture_address(text):
+    if is_request_url(text):
         return text
     if "@" in text.partition("://")[2].partition("/")[0]:
         raise UsageError("an address of a picture must not have a user name or password in it")

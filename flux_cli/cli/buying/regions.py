@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...images.load import InputImage
+from ...operations.options import MaskOptions
 from ...system.atomic_files import write_atomic
 from ..context import Session
-from ..options.request_options import MaskOptions
 from ..output.output import Mode, shown
 from .inputs import Input, checked_address, local_path, read_picture, read_stdin
 

@@ -2,23 +2,24 @@
 
 from typing import Annotated
 
-import typer
-
 from ...errors import ExitCode
+from ...operations.controlnet import ControlNetParameters
+from ...operations.lora import LoRAParameters
+from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
+from ...operations.parameters import Argument
+from ...operations.text_to_image import TextToImageParameters
 from ..context import Session
-from ..options.arguments import ControlnetArguments, GenArguments, LoraArguments
 from ..options.common import LookOptions
 from ..options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions, WaitOptions
-from ..options.request_options import Given, InputOptions, SizeOptions, TaskOptions
 
-Rows = Annotated[str, typer.Argument(metavar="FILE", help="JSON lines, CSV or TOML; - for stdin.", show_default=False)]
+Rows = Annotated[str, Argument("FILE", help="JSON lines, CSV or TOML; - for stdin.")]
 
 
 def gen(
     session: Session,
-    own: GenArguments,
+    own: TextToImageParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     buy: BuyOptions,
 ) -> ExitCode:
     """Make a picture from words.
@@ -33,14 +34,14 @@ def gen(
     """
     from ..generate import generate
 
-    return generate(session, "gen", own, Given(task, shape), buy)
+    return generate(session, own, Given(task, size), buy)
 
 
 def lora(
     session: Session,
-    own: LoraArguments,
+    own: LoRAParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
@@ -52,14 +53,14 @@ def lora(
     """
     from ..generate import generate
 
-    return generate(session, "lora", own, Given(task, shape, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), buy)
 
 
 def controlnet(
     session: Session,
-    own: ControlnetArguments,
+    own: ControlNetParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
@@ -71,14 +72,14 @@ def controlnet(
     """
     from ..generate import generate
 
-    return generate(session, "controlnet", own, Given(task, shape, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), buy)
 
 
 def batch(
     session: Session,
     file: Rows,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     save: SaveOptions,
     wait: WaitOptions,
@@ -98,4 +99,4 @@ def batch(
     """
     from ..generate import generate_rows
 
-    return generate_rows(session, file, Given(task, shape, inputs), many, save, submit)
+    return generate_rows(session, file, Given(task, size, inputs), many, save, submit)

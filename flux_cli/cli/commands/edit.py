@@ -1,17 +1,20 @@
 """Commands that change pictures. IMG is a path, an address, - (stdin), @ID or @last."""
 
 from ...errors import ExitCode
+from ...operations.image_to_image import ImageToImageParameters
+from ...operations.inpaint import InpaintParameters
+from ...operations.options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
+from ...operations.outpaint import OutpaintParameters
+from ...operations.redux import ReduxParameters
 from ..context import Session
-from ..options.arguments import EditArguments, InpaintArguments, OutpaintArguments, ReduxArguments
 from ..options.options import BuyOptions
-from ..options.request_options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
 
 
 def edit(
     session: Session,
-    own: EditArguments,
+    own: ImageToImageParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
@@ -27,14 +30,14 @@ def edit(
     """
     from ..generate import generate
 
-    return generate(session, "edit", own, Given(task, shape, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), buy)
 
 
 def redux(
     session: Session,
-    own: ReduxArguments,
+    own: ReduxParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
@@ -44,13 +47,13 @@ def redux(
     """
     from ..generate import generate
 
-    return generate(session, "redux", own, Given(task, shape, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), buy)
 
 
 def inpaint(
     session: Session,
-    own: InpaintArguments,
-    region: MaskOptions,
+    own: InpaintParameters,
+    mask: MaskOptions,
     task: TaskOptions,
     inputs: InputOptions,
     buy: BuyOptions,
@@ -61,18 +64,18 @@ def inpaint(
 
     flux inpaint room.jpg "a plant" --mask mask.png --show-mask look.png
     """
-    from ..buying.making import shown_region
+    from ..buying.making import show_mask
     from ..generate import generate
 
-    given = Given(task, inputs=inputs, region=region)
-    if region.show_mask is not None:
-        return shown_region(session, own.image, given, overwrite=buy.save.overwrite)
-    return generate(session, "inpaint", own, given, buy)
+    given = Given(task, inputs=inputs, mask=mask)
+    if mask.show_mask is not None:
+        return show_mask(session, own.image, given, overwrite=buy.save.overwrite)
+    return generate(session, own, given, buy)
 
 
 def outpaint(
     session: Session,
-    own: OutpaintArguments,
+    own: OutpaintParameters,
     task: TaskOptions,
     inputs: InputOptions,
     buy: BuyOptions,
@@ -83,4 +86,4 @@ def outpaint(
     """
     from ..generate import generate
 
-    return generate(session, "outpaint", own, Given(task, inputs=inputs), buy)
+    return generate(session, own, Given(task, inputs=inputs), buy)

@@ -2,35 +2,32 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import typer
-
 from ...errors import ExitCode, UsageError
+from ...operations.options import SizeOptions, TaskOptions
+from ...operations.parameters import Option
 from ..context import Session
 from ..options.common import LookOptions
 from ..options.options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
-from ..options.request_options import SizeOptions, TaskOptions
 from .show import Image, find_made
 
 if TYPE_CHECKING:
     from ...batch.plan import Draft
+    from ...batch.request_builder import Choices, Overrides
     from ...operations.request import TaskRequest
-    from ..options.compose import Choices
 
 T = TypeVar("T")
-NewPrompt = Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Another prompt.")]
-OPTIONAL = ("negative_prompt", "guidance", "denoise", "steps", "batch_size", "width", "height")
-"""Fields of an operation that options set; the rest is the operation's own."""
+NewPrompt = Annotated[str | None, Option("--prompt", metavar="TEXT", help="Another prompt.")]
 
 
 def rerun(
     session: Session,
     image: Image,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     save: SaveOptions,
     wait: WaitOptions,
     submit: SubmitOptions,
@@ -49,20 +46,22 @@ def rerun(
     before = find_made(session, image).request
     new_prompt = before.operation.prompt if prompt is None else prompt
     return generate_drafts(
-        session, new_prompt, lambda: _drafts(session, before, new_prompt, task, shape, save), save, submit, many
+        session, new_prompt, lambda: _drafts(session, before, new_prompt, task, size, save), save, submit, many
     )
 
 
 def _drafts(
-    session: Session, before: "TaskRequest", prompt: str, task: TaskOptions, shape: SizeOptions, save: SaveOptions
+    session: Session, before: "TaskRequest", prompt: str, task: TaskOptions, size: SizeOptions, save: SaveOptions
 ) -> "Iterator[Draft]":
     from ...batch.plan import Draft
-    from ..options.compose import Choices, axes_of
+    from ...batch.request_builder import Choices, Overrides, axes_of, read_body
 
     axes = axes_of(task)
+    overrides = Overrides.parse(task.overrides, read_body(task.body))
     for numbers in product(*axes.values()):
         choices = Choices(**dict(zip(axes, numbers, strict=True)))  # type: ignore[arg-type]  # `axes_of` gave the types
-        yield Draft(_change(session, before, prompt, task, shape, choices), None if save.to_stdout else save.output)
+        request = _change(session, before, prompt, task, size, overrides, choices)
+        yield Draft(request, None if save.to_stdout else save.output)
 
 
 def _change(
@@ -70,19 +69,17 @@ def _change(
     before: "TaskRequest",
     prompt: str,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
+    overrides: "Overrides",
     asked: "Choices",
 ) -> "TaskRequest":
     """Return the request of an image with what the options change. Raises UsageError."""
-    from ...operations.operations import Sized
-    from ...piapi.requests import merged
-    from ..options.compose import Choices, Composer
-    from ..options.overrides import lift
+    from ...batch.request_builder import Choices, Overrides, RequestBuilder
+    from ...operations.base import Sized
+    from ...operations.request import merge
 
-    operation, natural = before.operation, None
-    if isinstance(operation, Sized):
-        natural = (operation.width, operation.height)
-    elif shape != SizeOptions():
+    operation = before.operation
+    if size != SizeOptions() and not isinstance(operation, Sized):
         raise UsageError(f"an image made by {operation.name} has no size of its own to change")
     options = replace(
         task,
@@ -96,16 +93,12 @@ def _change(
         steps=_first(asked.steps, operation.steps),
         seed=_first(asked.seed, before.seed),
     )
-    own = {field.name: getattr(operation, field.name) for field in fields(operation) if field.name not in OPTIONAL}
     settings = {**session.settings.texts, "model": options.model}
-    composer = Composer(session.catalog, settings, options, choices, shape if natural else None, natural)
-    request = composer.request(type(operation), **(own | {"prompt": prompt}))
+    request = RequestBuilder(session.catalog, settings, options, size, overrides, operation).build(prompt, choices)
     _check_images(session, request)
     # An image comes from anywhere: fields set by hand in its request must not change price, model or webhook.
-    _, kept = lift(before.overrides, [])
-    return replace(
-        request, overrides=merged({name: kept[name] for name in ("input",) if name in kept}, request.overrides)
-    )
+    kept = Overrides.split(before.overrides).rest.get("input")
+    return replace(request, overrides=merge({} if kept is None else {"input": kept}, request.overrides))
 
 
 def _first(new: T | None, old: T) -> T:

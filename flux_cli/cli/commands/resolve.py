@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
 from ...journal.entries import Entry, State, given_up
+from ...operations.parameters import Argument, Option
 from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, usd
 from ..context import Session
@@ -20,18 +19,16 @@ if TYPE_CHECKING:
 
 Entries = Annotated[
     list[str],
-    typer.Argument(metavar="ENTRY...", help="Entry IDs; - reads them from stdin.", show_default=False),
+    Argument("ENTRY...", help="Entry IDs; - reads them from stdin."),
 ]
 TaskOption = Annotated[
-    str | None, typer.Option("--task", metavar="ID", help="The task exists: download its image (no extra charge).")
+    str | None, Option("--task", metavar="ID", help="The task exists: download its image (no extra charge).")
 ]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="With --task: link the task even if its prompt, model or seed differs.")
+    bool, Option("--force", help="With --task: link the task even if its prompt, model or seed differs.")
 ]
-DismissOption = Annotated[
-    bool, typer.Option("--dismiss", help="The task does not exist, or you do not need its image.")
-]
-ResubmitOption = Annotated[bool, typer.Option("--resubmit", help="Submit the request again, and pay for it.")]
+DismissOption = Annotated[bool, Option("--dismiss", help="The task does not exist, or you do not need its image.")]
+ResubmitOption = Annotated[bool, Option("--resubmit", help="Submit the request again, and pay for it.")]
 
 OPEN = (State.UNKNOWN, State.FORGOTTEN)
 """What can be resolved; a dismissed submission too, for its task may appear later."""
@@ -252,13 +249,13 @@ def _price(session: Session, entry: Entry) -> Decimal:
     from ...batch.outputs import check_writable
     from ...batch.runner import images_sent
     from ...engine.uploader import UPLOAD_MARGIN
-    from ...operations.operations import LOCAL
-    from ...piapi.requests import encoded
+    from ...operations.base import LOCAL
+    from ...operations.request import encode_body
 
     request = entry.request
     if request is None:
         raise UsageError(f"entry {entry.id} was written by a newer flux: this one cannot read its request")
-    encoded(session.body(request, {}))
+    encode_body(session.body(request, {}))
     check_writable(path.parent for path in entry.output.paths)
     until = time.time() + UPLOAD_MARGIN + SLACK_SECONDS
     for image in images_sent(session.workspace, request):

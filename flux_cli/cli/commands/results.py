@@ -3,31 +3,21 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ...errors import ExitCode
+from ...operations.parameters import Argument, Option
 from ..context import Session
 from ..options.options import Overwrite
 
-Picture = Annotated[
-    str, typer.Argument(metavar="FILE|ID", help="A picture, a journal entry, a task id or @last.", show_default=False)
-]
-NewPrompt = Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Another prompt.")]
-
-Folder = Annotated[Path | None, typer.Argument(metavar="DIR", help="A folder. [where pictures go]", show_default=False)]
-PageFile = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The page. [gallery.html in the folder]")
-]
+Folder = Annotated[Path | None, Argument("DIR", help="A folder. [where pictures go]")]
+PageFile = Annotated[Path | None, Option("-o, --output", metavar="FILE", help="The page. [gallery.html in the folder]")]
 SheetFile = Annotated[
-    Path | None, typer.Option("--sheet", metavar="FILE", help="A contact sheet instead: .png, .jpg or .webp.")
+    Path | None, Option("--sheet", metavar="FILE", help="A contact sheet instead: .png, .jpg or .webp.")
 ]
 BatchOption = Annotated[
-    Path | None, typer.Option("--batch", metavar="REPORT", help="The pictures of a batch: its --report FILE.json.")
+    Path | None, Option("--batch", metavar="REPORT", help="The pictures of a batch: its --report FILE.json.")
 ]
-SinceOption = Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only what is newer: 7d, 2026-11-01.")]
-OpenOption = Annotated[bool, typer.Option("--open", help="Open it when it is written.")]
-
-BuyAgain = Annotated[bool, typer.Option("--no-cache", help="Buy it also when nothing is changed.")]
+SinceOption = Annotated[str | None, Option("--since", metavar="DAY", help="Only what is newer: 7d, 2026-11-01.")]
+OpenOption = Annotated[bool, Option("--open", help="Open it when it is written.")]
 
 
 def gallery(

@@ -5,11 +5,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ... import __version__
 from ...errors import ExitCode, UsageError
 from ...json_value import JsonObject
+from ...operations.parameters import Argument
 from ...text import clean, usd
 from ..context import Session
 from ..options.common import LookOptions
@@ -17,9 +16,7 @@ from ..options.common import LookOptions
 if TYPE_CHECKING:
     from ...images.metadata import Made
 
-Image = Annotated[
-    str, typer.Argument(metavar="FILE|ID", help="An image, an entry ID, a task ID or @last.", show_default=False)
-]
+Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task ID or @last.")]
 
 
 def show(session: Session, image: Image, looking: LookOptions) -> ExitCode:

@@ -2,36 +2,25 @@
 
 from typing import Annotated
 
-import typer
-
 from ...errors import ExitCode
+from ...operations.parameters import Argument, Option
 from ..context import Session
 from ..options.common import LookOptions
 from ..options.options import SaveOptions, WaitOptions
 
 Ids = Annotated[
     list[str],
-    typer.Argument(metavar="ID...", help="Task ids or journal entries; - reads them from stdin.", show_default=False),
+    Argument("ID...", help="Task ids or journal entries; - reads them from stdin."),
 ]
-Entries = Annotated[
-    list[str],
-    typer.Argument(metavar="ENTRY...", help="Journal entries; - reads them from stdin.", show_default=False),
-]
-AdoptOption = Annotated[
-    str | None, typer.Option("--task", metavar="TASK_ID", help="It is this task: fetch it, at no further cost.")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="With --task: also when the task looks different.")]
-ForgetOption = Annotated[bool, typer.Option("--dismiss", help="There is no task, or it does not matter.")]
-ResubmitOption = Annotated[bool, typer.Option("--resubmit", help="Send the request once more, and pay for that.")]
 StateOption = Annotated[
     str | None,
-    typer.Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
+    Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
 ]
-AnyOption = Annotated[bool, typer.Option("--any", help="Until the first picture is saved; the others run on.")]
+AnyOption = Annotated[bool, Option("--any", help="Until the first picture is saved; the others run on.")]
 ExpiringOption = Annotated[
-    bool, typer.Option("--expiring", help="Only what the service may drop within a day: it keeps pictures for seven.")
+    bool, Option("--expiring", help="Only what the service may drop within a day: it keeps pictures for seven.")
 ]
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many entries.")]
+LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="How many entries.")]
 
 
 def status(session: Session, ids: Ids) -> ExitCode:

@@ -8,9 +8,9 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from ...config.catalog import Catalog
 from ...config.settings import BY_NAME
 from ...frozen import frozen
+from ...operations.options import TaskOptions
 from ..options.common import CommonOptions
 from ..options.options import SaveOptions, WaitOptions
-from ..options.request_options import TaskOptions
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group().settings()}
 """Settings that have an option, which is called like them."""
