@@ -13,8 +13,8 @@ from statistics import median
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Entry, SavedFile, State
 from flux_cli.journal.journal import Journal
-from flux_cli.operations.operations import TextToImage
 from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 from .figures import Figure, Section
 from .installed import Installed

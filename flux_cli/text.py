@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from .json_value import Json
@@ -93,6 +93,13 @@ def seconds(duration: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 
+def byte_count(size: int) -> str:
+    """Return a size in bytes as people write it: `812 bytes`, `3 kB`, `2.8 MB`."""
+    if size < 1000:
+        return counted(size, "byte")
+    return f"{size / 1000:.0f} kB" if size < 999_500 else f"{size / 1e6:.1f} MB"
+
+
 def guess(word: str, known: Iterable[str]) -> str | None:
     """`did you mean fox?`, when one of the known words is near."""
     import difflib  # for mistakes only
@@ -111,6 +118,21 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """What to say after a word that is none of the known ones: the one that was meant, or all there are."""
     words = list(known)
     return guess(word.casefold(), words) or f"one of: {', '.join(words)}"
+
+
+def yes_or_no(text: str) -> str:
+    """Return `true` or `false` for the words people use. Raises ValueError."""
+    word = text.strip().casefold()
+    if word in ("1", "true", "yes", "on"):
+        return "true"
+    if word in ("0", "false", "no", "off", ""):
+        return "false"
+    raise ValueError("true or false")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return `free, creator or pro`."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

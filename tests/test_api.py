@@ -1,6 +1,7 @@
 """The interface for Python, used as a program would, against the miniature service."""
 
 import asyncio
+import inspect
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from PIL import Image
@@ -16,6 +18,8 @@ import flux_cli
 from flux_cli import AsyncFlux, DiskError, Event, Flux, NotSavedError, UsageError
 from flux_cli.engine.events import Accepted, Fetching
 from flux_cli.journal.entries import Entry, State
+from flux_cli.operations.parameters import parameters
+from flux_cli.operations.registry import COMMANDS
 
 from .conftest import KEY
 from .readme import section
@@ -57,6 +61,17 @@ def test_every_operation(service: Service, photo: Path) -> None:
     assert [len(result.paths) for result in made] == [2, 1, 1, 1, 1, 1, 1]
     assert all(path.exists() for result in made for path in result.paths)
     assert len(service.charges) == 7
+
+
+def test_the_keywords_are_the_options_of_the_command_line() -> None:
+    of_saving_and_buying = {"output", "overwrite", "no_metadata", "wait", "no_cache", "max_cost", "yes"}
+    for op, command in COMMANDS.items():
+        for client in (AsyncFlux, Flux):
+            method = getattr(client, "generate" if op == "gen" else op)
+            [keywords] = get_args(method.__annotations__["options"])
+            accepted = {*inspect.signature(method).parameters, *get_type_hints(keywords)} - {"self", "options"}
+            options = {name.replace("-", "_") for group in (command, *command.groups) for name in parameters(group)}
+            assert accepted == of_saving_and_buying | options - {"show_mask"}
 
 
 def test_the_readme_s_examples(service: Service, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.config.resolve import checked_key, permissions_warning, read_file, resolve, write_file
+from flux_cli.config.api_key import checked_key
+from flux_cli.config.config_file import edit_file, permissions_warning, place_of, read_file
+from flux_cli.config.resolve import resolve
 from flux_cli.config.settings import BY_NAME, SETTINGS
-from flux_cli.config.urls import address, is_loopback
+from flux_cli.config.urls import base_url, is_loopback
 from flux_cli.errors import ConfigError, FluxError, UsageError
 from flux_cli.json_value import Json, JsonObject
 
@@ -112,26 +115,26 @@ BAD: list[tuple[str, str]] = [
     ("timeout", "1" * 5000), ("concurrency", "0"), ("concurrency", "2.5"), ("concurrency", "1001"), ("plan", "gold"),
     ("plan", "Pro"), ("service_mode", "PUBLIC"), ("sandbox", "maybe"), ("model", "a\nb"), ("output_dir", "a\0b"),
     ("webhook", "ftp://x"), ("base_url", "http://evil.com"), ("base_url", f"https://{SECRET}@api.piapi.ai"),
-    ("upload_url", f"https://x/?key={SECRET}"), ("base_url", SECRET),
+    ("upload_url", f"https://x/?key={SECRET}"), ("base_url", SECRET), ("api_key_command", f"echo {SECRET}\n"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "value"), BAD)
-def test_a_bad_value_is_an_error_of_its_place_that_names_the_place_and_not_the_value(name: str, value: str) -> None:
+def test_a_bad_value_is_an_error_that_names_its_source(name: str, value: str) -> None:
     environ = {"PIAPI_API_KEY": SECRET}
-    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}: ") as by_option:
+    with pytest.raises(UsageError, match=f"^Invalid --{name.replace('_', '-')}.*: expected ") as by_option:
         resolve({}, environ, {name: value}, path=PATH)
-    with pytest.raises(ConfigError, match=f"{name} from FLUX_{name.upper()}: ") as by_variable:
+    with pytest.raises(ConfigError, match=f"^Invalid FLUX_{name.upper()}.*: expected ") as by_variable:
         resolve({}, {**environ, f"FLUX_{name.upper()}": value}, {}, path=PATH)
-    with pytest.raises(ConfigError, match=rf"{name} from {PATH} \[default\]: ") as by_file:
+    with pytest.raises(ConfigError, match=rf"^Invalid {name}.* \({PATH}\): expected ") as by_file:
         resolve(profile(api_key=SECRET, **{name: value}), environ, {}, path=PATH)
     assert (by_option.value.exit_code, by_variable.value.exit_code, by_file.value.exit_code) == (2, 4, 4)
     assert all(SECRET not in said(caught.value) for caught in (by_option, by_variable, by_file))
 
 
 @pytest.mark.parametrize("setting", [setting.name for setting in SETTINGS if setting.in_file])
-@pytest.mark.parametrize("value", [[], ["dev"], {}, {"name": "dev"}])
-def test_a_list_or_a_table_is_no_value(setting: str, value: Json) -> None:
+@pytest.mark.parametrize("value", [[], [1], {}, {"name": "dev"}])
+def test_a_list_or_a_table_is_not_a_value(setting: str, value: Json) -> None:
     with pytest.raises(ConfigError, match=setting):
         resolve(profile(**{setting: value}), {}, {}, path=PATH)
 
@@ -141,24 +144,65 @@ def test_numbers_in_the_file_need_no_quotes(value: float, text: str) -> None:
     assert resolve(profile(timeout=value), {}, {}, path=PATH).text("timeout") == text
 
 
-def test_a_misspelt_setting_is_not_passed_over() -> None:
-    with pytest.raises(ConfigError, match="no setting is called webhok"):
+def test_a_misspelled_setting_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="unknown setting 'webhok'") as caught:
         resolve(profile(webhok="https://x"), {}, {}, path=PATH)
+    assert caught.value.hint == "did you mean webhook?"
 
 
 @pytest.mark.parametrize("name", ["a b", "../x", "a.b", "é", "x" * 65, "a\n", "[x]"])
-def test_a_profiles_name_is_a_plain_word_wherever_it_comes_from(name: str) -> None:
-    with pytest.raises(UsageError, match="profile's name from option"):
+def test_the_name_of_a_profile_is_checked_wherever_it_comes_from(name: str) -> None:
+    with pytest.raises(UsageError, match=r"Invalid profile '.*' from option: expected letters"):
         resolve({}, {}, {"profile": name}, path=PATH)
-    with pytest.raises(ConfigError, match="profile's name from FLUX_PROFILE"):
+    with pytest.raises(ConfigError, match=r"Invalid profile '.*' from FLUX_PROFILE: expected letters"):
         resolve({}, {"FLUX_PROFILE": name}, {}, path=PATH)
-    with pytest.raises(ConfigError, match=f"profile's name from {PATH}"):
+    with pytest.raises(ConfigError, match=f"Invalid profile '.*' from {PATH}: expected letters"):
         resolve({"profile": name}, {}, {}, path=PATH)
     with pytest.raises(ConfigError):
         resolve({"profile": [name]}, {}, {}, path=PATH)
 
 
+# --- the account ---------------------------------------------------------------------------------------------------
+
+ACCOUNT: JsonObject = {"base_url": "https://api.piapi.ai/api/v1", "plan": "creator", "concurrency": 5}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "environ", "plan_and_concurrency"),
+    [
+        ({}, {}, ("creator", "5")),
+        ({"concurrency": 3}, {}, ("creator", "3")),
+        ({"plan": "pro"}, {}, ("pro", None)),
+        ({}, {"FLUX_PLAN": "free"}, ("free", None)),
+        ({"sandbox": True}, {}, ("free", None)),
+        ({}, {"FLUX_BASE_URL": "http://127.0.0.1:8517/api/v1"}, ("free", None)),
+    ],
+)
+def test_the_limits_of_the_account_hold_for_its_service_unless_the_user_chose_others(
+    chosen: JsonObject, environ: dict[str, str], plan_and_concurrency: tuple[str, str | None]
+) -> None:
+    found = resolve(profile(account=ACCOUNT, **chosen), environ, {}, path=PATH)
+    assert (found.text("plan"), found.get("concurrency")) == plan_and_concurrency
+
+
 # --- keys ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "stored", "source"),
+    [
+        ({"PIAPI_API_KEY": SECRET, "FLUX_API_KEY_COMMAND": "e"}, {"api_key": "s", "api_key_command": "c"}, "PIAPI_API_KEY"),
+        ({"FLUX_API_KEY_COMMAND": "e"}, {"api_key": "s", "api_key_command": "c"}, "FLUX_API_KEY_COMMAND"),
+        ({}, {"api_key": "s", "api_key_command": "c"}, f"{PATH} [default]"),
+        ({}, {"api_key_command": ["c", "d e"]}, "api_key_command"),
+        ({}, {}, "unset"),
+    ],
+)  # fmt: skip
+def test_the_order_of_the_places_that_have_a_key(environ: dict[str, str], stored: JsonObject, source: str) -> None:
+    found = resolve(profile(**stored), environ, {}, path=PATH)
+    commands = {"FLUX_API_KEY_COMMAND": "e", "api_key_command": "c 'd e'"}
+    assert (found.key_source, found.key_command) == (source, commands.get(source))
+    assert (found.key is None) == (source in (*commands, "unset"))
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
@@ -178,8 +222,8 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_unseen(key: str) -> None
 
 
 @pytest.mark.parametrize("name", ["api_key", "model", "modle"])
-def test_a_setting_outside_any_profile_is_told_not_ignored(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} stands outside any profile") as caught:
+def test_a_setting_outside_any_profile_is_an_error(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' is outside any profile") as caught:
         resolve({name: SECRET}, {}, {}, path=PATH)
     assert SECRET not in said(caught.value)
 
@@ -196,7 +240,7 @@ def test_a_key_that_is_taken_can_be_sent(key: str) -> None:
     assert key.startswith(taken)
 
 
-# --- addresses -----------------------------------------------------------------------------------------------------
+# --- URLs ----------------------------------------------------------------------------------------------------------
 
 LOOPBACK = ["localhost", "LOCALHOST", "sandbox.localhost", "127.0.0.1", "127.0.0.53", "127.255.255.254", "[::1]"]
 ELSEWHERE = [
@@ -210,15 +254,22 @@ ELSEWHERE = [
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_plain_http_is_for_this_machine(host: str) -> None:
     assert is_loopback(host)
-    assert address(f" http://{host}:8080/api/v1/ ") == f"http://{host}:8080/api/v1"
+    assert base_url(f" http://{host}:8080/api/v1/ ") == f"http://{host.lower()}:8080/api/v1"
 
 
 @pytest.mark.parametrize("host", ELSEWHERE)
 def test_plain_http_is_for_no_other_machine(host: str) -> None:
     assert not is_loopback(host)
     with pytest.raises(ValueError, match="this machine only"):
-        address(f"http://{host}:8080/api/v1")
-    assert address(f"https://{host}/api/v1/") == f"https://{host}/api/v1"
+        base_url(f"http://{host}:8080/api/v1")
+    assert base_url(f"https://{host}/api/v1/") == f"https://{host}/api/v1"
+
+
+@pytest.mark.parametrize("spelling", ["HTTPS://API.PiAPI.ai:443/api/v1", "https://api.piapi.ai:/api/v1//"])
+def test_every_spelling_of_a_base_url_is_one_service(spelling: str) -> None:
+    assert resolve({}, {"FLUX_BASE_URL": spelling}, {}, path=PATH).text("base_url") == "https://api.piapi.ai/api/v1"
+    assert base_url("http://[::1]:80/API") == "http://[::1]/API"
+    assert base_url("http://localhost:443/") == "http://localhost:443"
 
 
 @pytest.mark.parametrize(
@@ -231,9 +282,9 @@ def test_plain_http_is_for_no_other_machine(host: str) -> None:
      "http://evil.com\t.localhost", "http://local\nhost", "http://localhost/a b", "http://localhost/\x00",
      "http://localhost/\x7f"],
 )  # fmt: skip
-def test_what_is_no_plain_address_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="address"):
-        address(text)
+def test_what_is_not_a_plain_url_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^an? .*URL"):
+        base_url(text)
 
 
 # --- the file ------------------------------------------------------------------------------------------------------
@@ -286,27 +337,119 @@ def test_what_is_written_is_read_again_and_is_its_owners_alone(tmp_path: Path) -
     path = tmp_path / "new" / "config.toml"
     assert read_file(path) == {}
     content: JsonObject = {"profile": "w", **profile("w", api_key=SECRET, timeout=7, output_dir='Bilder „é“ \\ "q"')}
-    write_file(path, content)
-    write_file(path, content)
+    edit_file(path, {(name,): value for name, value in content.items()})
     assert read_file(path) == content
-    assert read_file(path) == read_file_with_bom(path)
-    assert [entry.name for entry in path.parent.iterdir()] == ["config.toml"]
+    path.write_bytes(BOM + path.read_bytes().replace(b"\n", b"\r\n"))
+    path.chmod(0o644)
+    edit_file(path, {("profiles", "w", "timeout"): 8})
+    assert read_file(path) == {**content, **profile("w", api_key=SECRET, timeout=8, output_dir='Bilder „é“ \\ "q"')}
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["config.lock", "config.toml"]
     if sys.platform != "win32":
         assert path.stat().st_mode & 0o777 == 0o600
         assert permissions_warning(path) is None
 
 
-def read_file_with_bom(path: Path) -> JsonObject:
-    path.write_bytes(BOM + path.read_bytes())
-    return read_file(path)
+HAND_WRITTEN = """\
+# My settings.
+profile = "default"   # the one without --profile
+
+[profiles.default]
+# cheap and fast
+model = "schnell"  # licensed for commercial use
+budget.day = 5     # dollars
+
+[prices]
+schnell = 0.0015   # since May
+
+[profiles.work.budget]
+day = 3
+"""
 
 
-def test_a_file_that_cannot_be_read_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({("profiles", "default", "model"): "dev"}, {'model = "dev"  # licensed for commercial use'}),
+        ({("profiles", "default", "budget", "day"): 0.02}, {"budget.day = 0.02     # dollars"}),
+        ({("profiles", "default", "budget", "month"): 60, ("profiles", "default", "timeout"): 9},
+         {"budget.month = 60", "timeout = 9"}),
+        ({("profiles", "default", "model"): None}, set()),
+        ({("profiles", "work", "model"): "pro"}, {"[profiles.work]", 'model = "pro"'}),
+        ({("profiles", "new", "account"): {"plan": "pro", "concurrency": 15}},
+         {"[profiles.new.account]", 'plan = "pro"', "concurrency = 15"}),
+        ({("profiles", "gone", "model"): None}, set()),
+    ],
+)  # fmt: skip
+def test_an_edit_keeps_comments_and_order(tmp_path: Path, changes: Any, lines: set[str]) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(HAND_WRITTEN)
+    edit_file(path, changes)
+
+    before, after = ([line for line in text.splitlines() if line] for text in (HAND_WRITTEN, path.read_text()))
+    kept = [line for line in after if line in before]
+    assert {line for line in after if line not in before} == lines
+    assert kept == [line for line in before if line in kept]
+    assert len(before) - len(kept) <= len(changes)
+    content: Any = read_file(path)
+    for names, value in changes.items():
+        table = content
+        for name in names[:-1]:
+            table = table.get(name, {})
+        assert table.get(names[-1]) == value
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.permutations(HAND_WRITTEN.split("\n\n")), st.sampled_from(["default", "work", "new"]), st.booleans())
+def test_an_edit_changes_one_value_or_nothing(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str], name: str, removed: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "shuffled.toml"
+    path.write_text("\n\n".join(parts))
+    try:
+        before: Any = read_file(path)
+    except ConfigError:
+        return
+    edit_file(path, {("profiles", name, "model"): None if removed else "pro"})
+    after: Any = read_file(path)
+    changed = after["profiles"].get(name, {}).pop("model", None)
+    before["profiles"].get(name, {}).pop("model", None)
+    assert changed == (None if removed else "pro")
+    assert {**after, "profiles": {word: table for word, table in after["profiles"].items() if table}} == before
+
+
+def test_a_file_that_cannot_be_edited_safely_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("profiles = 3  # not a table\n")
+    with pytest.raises(ConfigError, match="cannot edit"):
+        edit_file(path, {("profiles", "default", "model"): "dev"})
+    assert path.read_text() == "profiles = 3  # not a table\n"
+
+
+def test_edits_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(HAND_WRITTEN)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: edit_file(path, {("profiles", f"p{number}", "timeout"): number}), range(24)))
+    content: Any = read_file(path)
+    assert {content["profiles"][f"p{number}"]["timeout"] for number in range(24)} == set(range(24))
+    assert "# cheap and fast" in path.read_text()
+
+
+def test_the_place_of_a_value_is_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(HAND_WRITTEN)
+    assert place_of(path, "profiles", "default", "budget", "day") == f"{path}, line 7"
+    assert place_of(path, "profiles", "work", "budget", "day") == f"{path}, line 13"
+    assert place_of(path, "profiles", "work", "model") == str(path)
+
+
+def test_a_file_that_cannot_be_read_or_written_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         read_file(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="cannot write"):
-        write_file(tmp_path / "file" / "config.toml", {})
+    with pytest.raises(ConfigError, match="cannot write") as caught:
+        edit_file(tmp_path / "file" / "config.toml", {("profile",): "w"})
+    assert "FLUX_HOME" in (caught.value.hint or "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
@@ -323,5 +466,5 @@ def test_a_file_that_others_can_read_draws_a_warning_with_a_command_that_works(
     warning = permissions_warning(path)
     assert (warning is not None) == warns
     if warning:
-        assert shlex.split(warning.partition("close it with: ")[2]) == ["chmod", "600", str(path)]
+        assert shlex.split(warning.partition("restrict it with: ")[2]) == ["chmod", "600", str(path)]
     assert permissions_warning(tmp_path / "missing") is None

@@ -12,8 +12,8 @@ from flux_cli.config.catalog import Catalog
 from flux_cli.engine.durations import Durations
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.journal import Journal
-from flux_cli.operations.operations import TextToImage
 from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 from flux_cli.piapi.task import Task, TaskStatus
 
 from .conftest import Flux

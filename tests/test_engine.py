@@ -7,8 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-
 from flux_cli.cli.buying.runs import finish
+
 from flux_cli.cli.context import Session
 from flux_cli.cli.options.common import CommonOptions
 from flux_cli.errors import ExitCode
@@ -16,8 +16,8 @@ from flux_cli.images.formats import whole_picture
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Entry, State
 from flux_cli.json_value import object_at
-from flux_cli.operations.operations import TextToImage
 from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import KEY, Flux
 from .servers import Service, miniature

@@ -193,11 +193,11 @@ BAD = {
     "gen x --seed 1..x": "--seed: not a whole number: '1..x'; nothing was sent",
     "gen x --denoise 0": "denoise 0 is out of range: above 0 and up to 1; nothing was sent",
     "gen x --steps 41": "steps 41 is out of range: 1 to 40; nothing was sent",
-    "gen x -b 2": "batch size 2: this model makes one picture a task, only schnell makes up to 4; nothing was sent",
+    "gen x -b 2": "batch size 2 needs schnell: dev makes 1 image per task; nothing was sent",
     "gen x -m schnell -b 5": "batch size 5 is out of range: 1 to 4; nothing was sent",
     "gen x --seed -1": "seed -1 is out of range: 0 to 4294967295; nothing was sent",
-    "gen x -m schnel": "no model is called 'schnel'; nothing was sent",
-    "gen x --webhook http://example.com": "--webhook: http:// is accepted for this machine only; use https://; nothing was sent",
+    "gen x -m schnel": "unknown model 'schnel'; nothing was sent",
+    "gen x --webhook http://example.com": "Invalid --webhook: expected an https URL; http is accepted for this machine only; nothing was sent",
     "gen x --overwrite --skip-existing": "give only one of --overwrite, --skip-existing; nothing was sent",
     "gen x -o fox.jpg": "the service makes PNG pictures, not .jpg; nothing was sent",
     "gen x -o {slug.__class__}.png": "no placeholder is called {slug.__class__} in an output name; nothing was sent",
@@ -272,9 +272,9 @@ def test_a_missing_key_names_the_places(flux: Flux, home: Path) -> None:
 
     assert (result.code, result.out) == (4, "")
     assert result.err.splitlines() == [
-        f"flux: no PiAPI key: looked in PIAPI_API_KEY and {home}/config.toml [profiles.default] (profiles there: none);"
-        " nothing was sent",
-        "      store one with: flux login; or try without one: add --sandbox",
+        f"flux: no API key: PIAPI_API_KEY is not set, and {home}/config.toml has no key for profile default"
+        " (profiles there: none)",
+        "      create one at https://piapi.ai/workspace/key, then run: flux login; or try flux free: add --sandbox",
     ]
     assert not home.exists()
 

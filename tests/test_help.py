@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from typer.core import TyperOption
 from typer.main import get_group
 
 from flux_cli import __version__
@@ -123,6 +124,30 @@ def test_the_manual_is_sound() -> None:
         ["mandoc", "-Tlint", "-Wwarning", *pages], capture_output=True, text=True, check=False
     ).stdout
     assert [line for line in found.splitlines() if "missing date" not in line] == []  # it would change each day
+
+
+def test_options_have_the_headings_of_their_groups() -> None:
+    program = get_group(build())
+    headings = {
+        (name, option.name): option.rich_help_panel
+        for name, command in program.commands.items()
+        for option in command.params
+        if isinstance(option, TyperOption)
+    }
+    for where, heading in {
+        ("gen", "model"): "Generation",
+        ("gen", "size"): "Image size",
+        ("gen", "output"): "Output",
+        ("gen", "shard"): "Batches",
+        ("edit", "no_fit"): "Input image",
+        ("inpaint", "feather"): "Mask",
+        ("outpaint", "left"): "Margins",
+        ("controlnet", "controls"): "LoRA and control",
+        ("wait", "timeout"): "Waiting",
+        ("sandbox", "host"): "Server",
+        ("history", "json"): "Global",
+    }.items():
+        assert headings[where] == heading
 
 
 def test_help_as_data_has_the_whole_program(flux: Flux) -> None:

@@ -137,6 +137,15 @@ def test_again_of_a_crafted_picture_cannot_change_price_model_or_webhook(flux: F
     assert "config" not in body
 
 
+def test_rerun_of_a_crafted_picture_with_a_negative_margin(flux: Flux) -> None:
+    request = {"op": "outpaint", "model": "dev-advanced", "seed": 1, "prompt": "x", "image": "https://e.com/x.png"}
+    info = PngImagePlugin.PngInfo()
+    info.add_text("flux", json.dumps({"request": {**request, "left": 9, "top": -9}, "task_id": "t", "version": "9"}))
+    Image.new("RGB", (8, 8)).save("crafted.png", pnginfo=info)
+    result = flux("rerun crafted.png --dry-run")
+    assert (result.code, "a margin of -9 pixels is negative" in result.err) == (2, True)
+
+
 def test_again_of_a_batch_size(flux: Flux) -> None:
     request = {"op": "gen", "model": "Qubico/flux1-schnell", "seed": 1, "prompt": "x", "batch_size": 4}
     info = PngImagePlugin.PngInfo()

@@ -65,10 +65,10 @@ def test_errors_are_broken_between_words_and_hints_are_not(start: Start) -> None
     assert lines_at(start, "gen x -b 4 --steps 99", 60, "stderr") == [
         "flux: 2 things are wrong; nothing was sent",
         "      - steps 99 is out of range: 1 to 40",
-        "      - batch size 4: this model makes one picture a task,",
-        "        only schnell makes up to 4",
+        "      - batch size 4 needs schnell: dev makes 1 image per",
+        "        task",
     ]
-    hint = "      store one with: flux login; or try without one: add --sandbox"
+    hint = "      create one at https://piapi.ai/workspace/key, then run: flux login; or try flux free: add --sandbox"
     assert lines_at(start, "gen x", 60, "stderr")[-1] == hint
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from flux_cli.config import catalog
 from flux_cli.journal.entries import Entry, State
+from flux_cli.json_value import object_at
 from flux_cli.sandbox.drawing import draw
 
 from .conftest import KEY, Flux
@@ -220,6 +223,52 @@ def test_fields_can_be_set_by_hand(flux: Flux, service: Service) -> None:
     assert sent(service)["config"] == {"service_mode": "private"}
 
 
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="a pipe has no name here")
+def test_the_body_of_input_is_read_once_for_all_requests(flux: Flux, service: Service) -> None:
+    """A pipe, as a shell's <(...) makes it, is empty when it is read again."""
+    Path("prompts.txt").write_text("one\ntwo\n")
+    Path("rows.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two", "set": ["input.b=2"]}\n')
+    for line in ("gen --from prompts.txt --seed 1..2", "batch rows.jsonl"):
+        reader, writer = os.pipe()
+        os.write(writer, b'{"input": {"a": 1}}')
+        os.close(writer)
+        result = flux(f"{line} -m schnell --size 64x64 --input /dev/fd/{reader} -q")
+        os.close(reader)
+        assert result.code == 0, result.err
+    inputs = [object_at(charge.body, "input") for charge in service.charges]
+    assert [fields["a"] for fields in inputs] == [1] * 6
+    assert [fields.get("b") for fields in inputs].count(2) == 1
+
+
+def test_ranges_and_able_models_in_messages_come_from_the_catalog(
+    flux: Flux, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = Path(catalog.__file__).with_name("catalog.toml").read_text()
+    for fact, other in {
+        "guidance = [1.5, 5.0]": "guidance = [2, 9]",
+        "strength = [0.0, 1.0]": "strength = [0, 3]",
+        "margin = 2048": "margin = 99",
+        "pixels = 1048576": "pixels = 1000000",
+        "batch_size = 4": "batch_size = 6",
+    }.items():
+        assert fact in facts
+        facts = facts.replace(fact, other)
+    (tmp_path / "catalog.toml").write_text(facts)
+    monkeypatch.setattr(catalog, "__file__", str(tmp_path / "catalog.py"))
+    for line, told in {
+        "gen x -b 2": "this model makes one picture a task, only schnell makes up to 6",
+        "gen x -m schnell -b 7": "batch size 7 is out of range: 1 to 6",
+        "redux photo.png -b 2": "batch size 2 is out of range: 1 to 1",
+        "gen x --guidance 9.5": "guidance 9.5 is out of range: 2 to 9",
+        "redux photo.png --strength 4": "strength 4 is out of range: 0 to 3",
+        "lora x --lora anime:4": "the strength of --lora anime 4 is out of range: 0 to 3",
+        "outpaint photo.png --left 100": "a margin of 100 pixels is too wide: up to 99",
+        "gen x --size 1024x1024": "the service takes up to 1000000 (1000x1000)",
+    }.items():
+        result = flux(f"{line} --dry-run")
+        assert (result.code, told in result.err) == (2, True), (line, result.err)
+
+
 # --- images ----------------------------------------------------------------------------------------------------------
 
 
@@ -403,20 +452,21 @@ BAD = {
     "gen x --set input.guidance_scale=NaN": "the request cannot be written as JSON",
     "gen x --set 'input.q=\"\\ud800\"'": "the request cannot be written as JSON",
     "gen x --set input.batch_size=-4": "batch size -4 is out of range: 1 to 1",
+    "gen x --set Input.Batch_Size=-4": "batch size -4 is out of range: 1 to 1",
     "gen x --set 'input.batch_size=\"4\"'": "batch_size in --set or --input is not a whole number",
-    "gen x --set model=Qubico/flux2": "no model is called 'Qubico/flux2'",
+    "gen x --set model=Qubico/flux2": "unknown model 'Qubico/flux2'",
     'gen x --set \'config.webhook_config={"secret":"hush"}\'': "a webhook's secret does not go into --set or --input",
     "gen x --input deep.json": "--set or --input is nested more than 32 levels deep",
     "edit '~nobody.png' x": "no such picture: ~nobody.png",
     "lora x --lora https://u:p@h/x": "--lora https://u:p@h/x is not an address that can be passed on",
-    "lora x --lora anime --commercial": "pictures of dev-advanced may not be used commercially, and no other model can do lora",
+    "lora x --lora anime --commercial": "dev-advanced is not licensed for commercial use; no model that supports lora is",
     "outpaint photo.png --left 9999": "a margin of 9999 pixels is too wide: up to 2048",
     "outpaint photo.png": "no margin is given: --left, --right, --top, --bottom",
     "outpaint photo.png --left wide": "--left 'wide' is not a number of pixels or a percentage, such as 256 or 25%",
     "outpaint https://e.com/x.png --left 25%": "--left 25%: a percentage needs a local picture",
     "gen x --set steps": "--set 'steps' is not PATH=VALUE, such as input.steps=30",
-    "gen x -m dev --commercial": "pictures of dev may not be used commercially; those of schnell, pro may",
-    "lora x --lora anime -m auto --commercial": "no model can do lora with pictures for commercial use",
+    "gen x -m dev --commercial": "dev is not licensed for commercial use; use schnell or pro",
+    "lora x --lora anime -m auto --commercial": "no model that is licensed for commercial use supports lora",
 }
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from flux_cli.cli.buying.runs import finish
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux_cli.cli.buying.runs import finish
 from flux_cli.cli.context import Session
 from flux_cli.cli.options.common import CommonOptions
 from flux_cli.engine.rate_limiter import ClosedError, ImpatientError, Pace, Place

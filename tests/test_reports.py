@@ -16,12 +16,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from flux_cli.engine.counting import Summary
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flux_cli.cli.output.render import outcome_json
 from flux_cli.cli.output.reports import COLUMNS, ReportRow, open_report
-from flux_cli.engine.counting import Summary
 from flux_cli.engine.outcome import Outcome
 from flux_cli.errors import (
     DiskError,
@@ -39,8 +39,8 @@ from flux_cli.errors import (
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Entry, SavedFile, State
 from flux_cli.json_value import object_at
-from flux_cli.operations.operations import TextToImage
 from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 from .test_text import ANY_TEXT, HOSTILE
 

@@ -9,11 +9,9 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from flux_cli.cli.buying.making import KINDS
-from flux_cli.cli.options.arguments import GenArguments
-from flux_cli.cli.options.columns import columns
-from flux_cli.cli.options.request_options import Given
 from flux_cli.json_value import object_at
+from flux_cli.operations.parameters import parameters
+from flux_cli.operations.registry import COMMANDS
 
 from .conftest import Flux
 from .servers import Service
@@ -86,6 +84,7 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "modle": "dev"}, "no option of this op is called 'modle'; did you mean model?"),
         ({"prompt": "x", "overwrite": True}, "overwrite is an option of the command, not of a row"),
         ({"prompt": "x", "webhook-secret-file": "f"}, "webhook-secret-file is an option of the command, not of a row"),
+        ({"prompt": "x", "input": "rows.jsonl"}, "input is an option of the command, not of a row"),
         ({"prompt": "x", "image": "cup.png"}, "no option of this op is called 'image'"),
         ({"op": "edit", "prompt": "x"}, "an image is missing"),
         ({"op": "edit", "prompt": "x", "image": "nosuch.png"}, "no such picture: nosuch.png"),
@@ -98,8 +97,8 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "batch-size": 1.5}, "batch-size takes a whole number, not '1.5'"),
         ({"prompt": "x", "batch_size": "two"}, "batch-size takes a whole number, not 'two'"),
         ({"prompt": "x", "guidance": 9}, "guidance 9 is out of range: 1.5 to 5"),
-        ({"prompt": "x", "service-mode": "both"}, "--service-mode: one of public, private"),
-        ({"prompt": "x", "webhook": "ftp://x"}, "--webhook: not an http(s) address"),
+        ({"prompt": "x", "service-mode": "both"}, "Invalid --service-mode 'both': expected one of public, private"),
+        ({"prompt": "x", "webhook": "ftp://x"}, "Invalid --webhook: expected an http(s) URL"),
         ({"prompt": "x", "output": "../x.png"}, "output '../x.png' is not a name inside the output folder"),
         ({"prompt": "x", "output": "/tmp/x.png"}, "output '/tmp/x.png' is not a name inside the output folder"),
         ({"prompt": "x", "output": "-"}, "output '-' is not a name inside the output folder"),
@@ -122,13 +121,9 @@ def test_a_row_that_cannot_be_is_told_with_its_line(
     assert service.seen == []
 
 
-def test_every_option_of_a_kind_has_a_long_name() -> None:
-    assert columns(GenArguments) == {"prompt": ("prompt", str | None)}
-    for kind in KINDS.values():
-        names = [
-            *columns(kind.arguments),
-            *(name for group in kind.groups for name in columns(type(getattr(Given(), group)))),
-        ]
+def test_every_option_of_a_row_has_a_long_name_of_its_own() -> None:
+    for command in COMMANDS.values():
+        names = [name for group in (command, *command.groups) for name in parameters(group)]
         assert len(names) == len(set(names))
         assert all(name == name.lower() and not name.startswith("-") for name in names)
 

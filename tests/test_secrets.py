@@ -164,7 +164,7 @@ def test_the_key_goes_over_http_to_this_machine_only(
     ):
         monkeypatch.setenv(variable, f"http://{host}:{raw.port}")
         result = flux(line)
-        assert (result.code, "http:// is accepted for this machine only" in result.err) == (4, True)
+        assert (result.code, "http is accepted for this machine only" in result.err) == (4, True)
         monkeypatch.delenv(variable)
     assert raw.heads == []
 

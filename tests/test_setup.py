@@ -1,16 +1,19 @@
 """Keys and settings, from the command line."""
 
 import json
+import shlex
 import stat
 import subprocess
+import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from .conftest import KEY, Flux
-from .servers import Service
+from .servers import Service, miniature
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -28,11 +31,16 @@ def test_login_checks_the_key_and_stores_it_for_its_owner_alone(flux: Flux, no_k
     file = home / "config.toml"
     assert (result.code, result.out) == (0, "")
     assert result.err.splitlines() == [
-        "the service accepts the key (plan pro, balance $1000.00)",
+        "PiAPI accepts the key (plan pro, 15 tasks in parallel, balance $1000.00)",
         f"key …cdef stored in {file} [profiles.default]",
     ]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert file.read_text() == f'[profiles.default]\napi_key = "{KEY}"\n'
+    assert tomllib.loads(file.read_text())["profiles"] == {
+        "default": {
+            "api_key": KEY,
+            "account": {"base_url": f"{no_key.origin}/api/v1", "plan": "pro", "concurrency": 15},
+        }
+    }
     assert [request.path for request in no_key.seen] == ["/account/info"]
     assert flux("gen x --size 256x256 -q").code == 0
 
@@ -51,14 +59,14 @@ def test_a_key_that_the_service_refuses_is_not_stored(flux: Flux, no_key: Servic
 
 
 @pytest.mark.parametrize(
-    ("stdin", "told"),
+    ("stdin", "problem"),
     [("", "is empty"), ("\n", "is empty"), ("a key\n", "has a character"), ("ключ\n", "has a character")],
 )
-def test_what_cannot_be_a_key_is_not_sent(flux: Flux, no_key: Service, stdin: str, told: str) -> None:
+def test_what_cannot_be_a_key_is_not_sent(flux: Flux, no_key: Service, stdin: str, problem: str) -> None:
     result = flux("login", stdin=stdin)
 
     assert result.code == 4
-    assert f"the key from the input {told}" in result.err
+    assert f"the key from the input {problem}" in result.err
     assert no_key.seen == []
 
 
@@ -66,7 +74,9 @@ def test_a_service_that_cannot_be_asked_stores_nothing_unless_told(
     flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
-    assert flux("login", stdin=f"{KEY}\n").code == 13
+    refused = flux("login", stdin=f"{KEY}\n")
+    assert (refused.code, "the key was not stored" in refused.err) == (13, True)
+    assert refused.err.endswith("store it unchecked with: flux login --no-check\n")
     assert not (home / "config.toml").exists()
     assert flux("login --no-check", stdin=f"{KEY}\n").code == 0
     assert (home / "config.toml").exists()
@@ -76,8 +86,8 @@ def test_profiles_keep_their_keys_apart(flux: Flux, no_key: Service, home: Path)
     assert flux("login --profile work", stdin=f"{KEY}\n").code == 0
 
     assert flux("gen x").err.splitlines()[0] == (
-        f"flux: no PiAPI key: looked in PIAPI_API_KEY and {home}/config.toml [profiles.default] (profiles there: work);"
-        " nothing was sent"
+        f"flux: no API key: PIAPI_API_KEY is not set, and {home}/config.toml has no key for profile default"
+        " (profiles there: work)"
     )
     assert flux("gen x --size 256x256 -q --profile work").code == 0
     assert flux("history").err == "no entries\n"
@@ -85,8 +95,10 @@ def test_profiles_keep_their_keys_apart(flux: Flux, no_key: Service, home: Path)
 
 
 def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert flux("config set plan creator").code == 0
+    done = flux("config set plan creator")
+    assert (done.code, done.out, done.err) == (0, "", f"plan = creator in {home}/config.toml [profiles.default]\n")
     assert flux("config get plan").out == "creator\n"
+    assert flux("config get model").out == "dev\n"
     monkeypatch.setenv("FLUX_MODEL", "schnell")
     rows = [json.loads(line) for line in flux("config list --json --profile default").out.splitlines()]
     found = {row["name"]: (row["value"], row["source"]) for row in rows}
@@ -97,27 +109,67 @@ def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monke
     assert found["api_key"] == (None, "unset")
     assert flux("config path").out == f"{home}/config.toml\n"
 
-    assert flux("config set plan ''").code == 0
+    assert flux("config set plan ''").err == f"plan removed from {home}/config.toml [profiles.default]\n"
     assert flux("config get plan").out == "free\n"
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "problem"),
     [
-        ("config set plan gold", "plan: one of free, creator, pro; nothing was sent"),
-        ("config set pln pro", "no setting is called 'pln'; nothing was sent"),
-        ("config get pln", "no setting is called 'pln'; nothing was sent"),
-        ("config set api_key x", "a key on the command line would be seen by others; nothing was sent"),
-        ("config set base_url http://evil.example", "base_url: http:// is accepted for this machine only; use https://; nothing was sent"),
-        ("config set time_scale 2", "time_scale is set by FLUX_TIME_SCALE only; nothing was sent"),
-        ("login --sandbox", "the sandbox needs no key; nothing was sent"),
+        ("config set plan gold", "Invalid plan 'gold': expected one of free, creator, pro"),
+        ("config set timeout ten", "Invalid timeout 'ten': expected a number from 0 to 86400"),
+        ("config set confirm_above x", "Invalid confirm_above 'x': expected a number from 0 to 1000000"),
+        ("config set model foo", "unknown model 'foo'"),
+        ("config set pln pro", "unknown setting 'pln'"),
+        ("config set pln ''", "unknown setting 'pln'"),
+        ("config get pln", "unknown setting 'pln'"),
+        ("config set api_key x", "a key on the command line can be seen by other users"),
+        ("config set base_url http://evil.example", "Invalid base_url 'http://evil.example': expected an https URL; http is accepted for this machine only"),
+        ("config set time_scale 2", "time_scale can be set with FLUX_TIME_SCALE only"),
+        ("login --sandbox", "the sandbox needs no key"),
     ],
 )  # fmt: skip
-def test_bad_settings_are_told(flux: Flux, home: Path, line: str, said: str) -> None:
+def test_a_bad_setting_is_refused(flux: Flux, home: Path, line: str, problem: str) -> None:
     result = flux(line)
 
-    assert (result.code, result.err.splitlines()[0]) == (2, f"flux: {said}")
+    assert (result.code, result.err.splitlines()[0].removesuffix("; nothing was sent")) == (2, f"flux: {problem}")
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "commands"),
+    [
+        ('[profiles.default]\ntimeout = "abc"  # mine\n', ["set timeout 60"]),
+        ("[profiles.default]\ntimeout = [1]\nplan = 'gold'\n", ["set timeout 60", "set plan ''"]),
+        ("[profiles.default]\ntimout = 60\n", ["set timout ''", "set timeout 60"]),
+        ('[profiles.default]\nmodel = "foo"\ntimeout = 60\n', ["set model dev"]),
+    ],
+)
+def test_config_set_repairs_a_config_file_that_stops_every_other_command(
+    flux: Flux, home: Path, config: str, commands: list[str]
+) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text(config)
+    (home / "config.toml").chmod(0o600)
+    assert flux("gen x --sandbox --dry-run").code == 4
+    assert all(flux(f"config {command}").code == 0 for command in commands)
+    assert flux("gen x --sandbox --dry-run").code == 0
+    assert flux("config get timeout").out == "60\n"
+    assert ("# mine" in (home / "config.toml").read_text()) == ("# mine" in config)
+
+
+def test_a_bad_value_names_its_variable_or_its_line(flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text('# mine\n[profiles.default]\ntimeout = "abc"\n')
+    (home / "config.toml").chmod(0o600)
+    problem = f"flux: Invalid timeout 'abc' ({home}/config.toml, line 3): expected a number from 0 to 86400"
+    assert flux("history").err.splitlines() == [problem, "      correct it with: flux config set timeout VALUE"]
+    monkeypatch.setenv("FLUX_TIMEOUT", "abc")
+    assert flux("history").err == "flux: Invalid FLUX_TIMEOUT 'abc': expected a number from 0 to 86400\n"
+    assert flux("config set timeout 60").err.splitlines() == [
+        f"timeout = 60 in {home}/config.toml [profiles.default]",
+        "flux: warning: FLUX_TIMEOUT is set and takes precedence over the config file",
+    ]
 
 
 def test_a_broken_config_names_the_line_and_never_quotes_it(flux: Flux, home: Path) -> None:
@@ -136,11 +188,9 @@ def test_a_config_that_others_can_read_draws_a_warning(flux: Flux, home: Path) -
     (home / "config.toml").write_text('[profiles.default]\nmodel = "dev"\n')
     (home / "config.toml").chmod(0o644)
 
-    said = flux("config get model").err
-    assert (
-        said
-        == f"flux: warning: {home}/config.toml can be read by other users; close it with: chmod 600 {home}/config.toml\n"
-    )
+    file = f"{home}/config.toml"
+    warning = f"flux: warning: {file} can be read by other users; restrict it with: chmod 600 {file}\n"
+    assert flux("config get model").err == warning
 
 
 def test_prices_can_be_overridden(flux: Flux, home: Path) -> None:
@@ -153,10 +203,14 @@ def test_prices_can_be_overridden(flux: Flux, home: Path) -> None:
     assert flux("gen x --dry-run -m pro").err == "would cost $0.05 for 1 picture; nothing was sent\n"
 
 
-def test_login_on_a_terminal_does_not_show_the_key(no_key: Service, start: Start, home: Path) -> None:
+def test_login_on_a_terminal_does_not_show_the_key_and_keeps_what_changed_meanwhile(
+    flux: Flux, no_key: Service, start: Start, home: Path
+) -> None:
     import os
     import pty
 
+    home.mkdir()
+    (home / "config.toml").write_text("# my own\n[profiles.default]  # the usual one\nplan = 'pro' # paid by work\n")
     terminal, side = pty.openpty()
     process = start("login", stdin=side, stdout=side, stderr=side, start_new_session=True)
     os.close(side)
@@ -169,17 +223,183 @@ def test_login_on_a_terminal_does_not_show_the_key(no_key: Service, start: Start
         except OSError:  # the other end is closed: Linux's way to say that it is over
             break
         if b"not shown" in shown and not sent:
+            assert flux("config set budget.day 0.02").code == 0
             os.write(terminal, f"{KEY}\n".encode())
             sent = True
     os.close(terminal)
     assert process.wait(20) == 0, shown
     assert KEY.encode() not in shown
-    assert KEY in (home / "config.toml").read_text()
+    assert b"flux config set api_key_command" in shown
+    assert (
+        (home / "config.toml")
+        .read_text()
+        .startswith("# my own\n[profiles.default]  # the usual one\nplan = 'pro' # paid by work\n")
+    )
+    stored = tomllib.loads((home / "config.toml").read_text())["profiles"]["default"]
+    assert (stored["api_key"], stored["budget"]) == (KEY, {"day": 0.02})
+
+
+# --- the account ------------------------------------------------------------------------------------------------------
+
+
+def limits(flux: Flux) -> list[tuple[str, str]]:
+    """Return the plan and the number of parallel tasks in use, each with its source."""
+    rows = [json.loads(line) for line in flux("config list --json").out.splitlines()]
+    return [(row["value"], row["source"]) for row in rows if row["name"] in ("plan", "concurrency")]
+
+
+@pytest.mark.parametrize("line", ["login", "balance", "doctor"])
+def test_as_many_tasks_run_as_the_account_allows(
+    flux: Flux, service: Service, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert limits(flux) == [("free", "default"), ("2", "plan")]
+    assert flux(line, stdin=f"{KEY}\n").code == 0
+    assert limits(flux) == [("pro", "account"), ("15", "account")]
+
+    monkeypatch.setenv("FLUX_UPLOAD_URL", "https://upload.example")
+    monkeypatch.setenv("FLUX_BASE_URL", "https://other.example/api/v1")
+    assert limits(flux) == [("free", "default"), ("2", "plan")]
+
+
+def test_more_tasks_than_the_free_plan_allows_run_in_parallel_after_login(
+    flux: Flux, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with miniature(tmp_path / "slow.db", speed=1e-6) as slow:  # no task ends: each is given up after its timeout
+        monkeypatch.setenv("FLUX_BASE_URL", f"{slow.origin}/api/v1")
+        Path("prompts.txt").write_text("".join(f"fox {number}\n" for number in range(4)))
+        assert flux("gen --from prompts.txt --size 64x64 --timeout 0.5").code == 9
+        created = sorted(task.created for task in slow.charges)
+        assert [moment - created[0] < 0.4 for moment in created] == [True, True, False, False]
+
+        flux("login --profile mine", stdin=f"{KEY}\n")
+        assert flux("gen --from prompts.txt --size 64x64 --timeout 0.5 --profile mine").code == 9
+        created = sorted(task.created for task in slow.charges)[4:]
+        assert sum(moment - created[0] < 0.4 for moment in created) > 2
+
+
+@pytest.mark.parametrize("line", ["login", "balance", "doctor"])
+def test_a_plan_that_the_user_set_wins_and_the_difference_is_reported(
+    flux: Flux, service: Service, home: Path, line: str
+) -> None:
+    flux("config set plan creator")
+    result = flux(line, stdin=f"{KEY}\n")
+    difference = (
+        f"plan = creator ({home}/config.toml [default]) allows 5 tasks in parallel, your account (pro) 15;"
+        " use the account's limit with: flux config set plan ''"
+    )
+    assert (result.code, result.out.count(difference) + result.err.count(difference)) == (0, 1)
+    assert flux("config get plan").out == "creator\n"
+    flux("config set plan ''")
+    assert limits(flux) == [("pro", "account"), ("15", "account")]
+
+
+def test_the_account_of_an_unchecked_key_is_not_known(flux: Flux, service: Service, home: Path) -> None:
+    flux("login", stdin=f"{KEY}\n")
+    flux("login --no-check", stdin="another-key-0123456789\n")
+    assert limits(flux) == [("free", "default"), ("2", "plan")]
+    flux("balance")
+    flux("logout")
+    assert "account" not in (home / "config.toml").read_text()
+
+
+def test_a_config_file_that_is_read_only_stops_no_balance(flux: Flux, service: Service, home: Path) -> None:
+    (home / "config.lock").mkdir(parents=True)  # as good as read-only, even for root
+    result = flux("balance")
+    assert (result.code, result.out) == (0, "$1000.00\n")
+    assert "the account's limits were not stored: cannot write" in result.err
+
+
+# --- a command that prints the key ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def printer(tmp_path: Path) -> Callable[[str], list[str]]:
+    """Return a command that runs a line of Python and counts its runs in `runs`."""
+
+    def command(code: str) -> list[str]:
+        script = tmp_path / "print key.py"
+        script.write_text(f"open({str(tmp_path / 'runs')!r}, 'a').write('.')\n{code}\n")
+        return [sys.executable, str(script)]
+
+    return command
+
+
+PRINT_KEY = "print(' test-key' + '-0123456789abcdef ')"
+
+
+@pytest.mark.parametrize("form", ["list", "text", "variable", "set"])
+def test_the_key_comes_from_a_command_that_runs_once(
+    flux: Flux,
+    no_key: Service,
+    home: Path,
+    tmp_path: Path,
+    printer: Callable[[str], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+) -> None:
+    command = printer(PRINT_KEY)
+    home.mkdir()
+    if form == "variable":
+        monkeypatch.setenv("FLUX_API_KEY_COMMAND", shlex.join(command))
+    elif form == "set":
+        assert flux(f"config set api_key_command {shlex.quote(shlex.join(command))}").code == 0
+    else:
+        value = command if form == "list" else shlex.join(command)
+        (home / "config.toml").write_text(f"[profiles.default]\napi_key_command = {json.dumps(value)}\n")
+        (home / "config.toml").chmod(0o600)
+
+    result = flux("gen x --size 64x64 --debug")
+    assert result.code == 0, result.err
+    assert no_key.seen[0].headers["x-api-key"] == KEY
+    assert flux("balance").code == 0
+    assert (tmp_path / "runs").read_text() == "."
+    assert all(KEY.encode() not in path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert flux("config get api_key").out == "\n"
+    found = json.loads(next(line for line in flux("doctor --json").out.splitlines() if '"key"' in line))
+    source = "FLUX_API_KEY_COMMAND" if form == "variable" else "api_key_command"
+    assert found["message"] == f"…cdef from {source}; accepted by PiAPI"
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("print('test-key' + '-0123456789abcdef'); raise SystemExit(3)", "failed with exit status 3"),
+        ("", "is empty"),
+        ("print('a key'); print('and more')", "has a character that cannot be part of a key"),
+        ("import sys; sys.stdout.buffer.write(b'\\xff')", "printed something that is not text"),
+    ],
+)
+def test_a_command_that_prints_no_key_is_an_error_that_shows_nothing_of_it(
+    flux: Flux, no_key: Service, printer: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch,
+    code: str, problem: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("FLUX_API_KEY_COMMAND", shlex.join(printer(code)))
+    result = flux("gen x")
+    assert (result.code, problem in result.err) == (4, True), result.err
+    assert "print key.py" not in result.err
+    assert no_key.seen == []
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [("no-such-program", "cannot be started: No such file or directory"), ("pass 'x", "an unclosed quotation mark")],
+)
+def test_a_command_that_cannot_be_started_is_an_error(
+    flux: Flux, no_key: Service, monkeypatch: pytest.MonkeyPatch, command: str, problem: str
+) -> None:
+    monkeypatch.setenv("FLUX_API_KEY_COMMAND", command)
+    result = flux("gen x")
+    assert (result.code, problem in result.err) == (4, True), result.err
+    monkeypatch.setenv("PIAPI_API_KEY", KEY)
+    assert flux("gen x --size 64x64 -q").code == 0
+
+
+# --- the next command -------------------------------------------------------------------------------------------------
 
 
 def test_the_next_command_finds_the_same_profile_and_service(flux: Flux) -> None:
-    """Whoever copies it must not end up among the tasks of another account."""
+    """A copied command must not act on the tasks of another account."""
     assert flux("show gone --sandbox").err.splitlines()[-1] == "      see: flux history --sandbox"
-    hint = "      store one with: flux login --profile work; or try without one: add --sandbox"
-    assert flux("gen fox --profile work").err.splitlines()[-1] == hint
+    hint = "then run: flux login --profile work; or try flux free: add --sandbox"
+    assert flux("gen fox --profile work").err.endswith(f"{hint}\n")
     assert flux("gen fox --profile '\\1'").code == 2

@@ -14,7 +14,7 @@ SLOW = {"zipfile", "importlib.resources", "tempfile", "hashlib", "random", "emai
 CHANCE = {"hashlib", "random"}
 """What a new journal is named with."""
 BUYING = {
-    "flux_cli.operations.operations",
+    "flux_cli.operations.base",
     "flux_cli.operations.request",
     "flux_cli.cli.options.options",
     "flux_cli.journal.entries",
@@ -42,7 +42,7 @@ def loaded(line: str) -> set[str]:
         ("gen --help", {"typer", "json", "re", "flux_cli.cli.main"}),
         ("history", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib"}),
         ("models", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json"}),
-        ("config list", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json", "tomllib", "flux_cli.config.catalog"}),
+        ("config list", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json"}),
         ("cost", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib", "flux_cli.cli.options.options"}),
         ("cost gen fox", HTTP | SHOWN),
     ],

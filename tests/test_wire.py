@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flux_cli.json_value import Json
-from flux_cli.operations.operations import TextToImage
-from flux_cli.operations.request import TaskRequest
-from flux_cli.piapi.requests import create_body
+from flux_cli.errors import UsageError
+from flux_cli.json_value import Json, JsonObject
+from flux_cli.operations.request import TaskRequest, create_body
+from flux_cli.operations.text_to_image import TextToImage
 from flux_cli.piapi.responses import read_reply, read_task, redacted
 from flux_cli.piapi.task import Phase, TaskError
 from flux_cli.text import clean
@@ -111,6 +111,37 @@ def test_a_request_comes_back_from_the_journal_and_asks_for_the_same(name: str) 
     assert again == request
     assert again.digest == request.digest
     assert not secret or secret not in json.dumps(stored)
+
+
+STORED: JsonObject = {
+    "op": "controlnet",
+    "model": DEV,
+    "seed": 1,
+    "prompt": "x",
+    "guidance": 3,
+    "batch_size": 1,
+    "width": 1024,
+    "height": 1024,
+    "controls": [{"kind": "canny", "image": "https://e.com/x.png", "strength": None}],
+    "loras": [{"name": "anime", "strength": 0.5}],
+    "keep_control": False,
+}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"op": "nosuch"}, {"op": 7}, {"prompt": 7}, {"prompt": None}, {"model": ["dev"]}, {"seed": "1"}, {"seed": True},
+        {"seed": 1.5}, {"guidance": "3"}, {"guidance": True}, {"steps": 4.0}, {"batch_size": [2]}, {"webhook": {}},
+        {"width": "64"}, {"keep_control": 1}, {"overrides": []}, {"loras": "anime"}, {"loras": ["anime"]}, {"loras": [{}]},
+        {"controls": {}}, {"controls": [{"kind": "canny", "image": 7}]}, {"controls": [{"kind": "canny"}]},
+    ],
+)  # fmt: skip
+def test_a_stored_request_of_other_types_is_refused(fields: JsonObject) -> None:
+    """The metadata of an image may come from anywhere."""
+    assert TaskRequest.from_json(STORED).to_json() == STORED
+    with pytest.raises(UsageError, match="not a request that this version of flux knows"):
+        TaskRequest.from_json({**STORED, **fields})
 
 
 # --- replies -------------------------------------------------------------------------------------------------------

@@ -5,17 +5,15 @@ else, and what cannot be read for certain is a problem with a line number, never
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO
 
 from ..errors import UsageError
 from ..frozen import frozen
+from ..operations.parameters import Value
 from ..text import clean
 
 SHOWN = 50
 """Problems of one source that are told one by one."""
-
-Scalar: TypeAlias = str | int | float | bool
-Value: TypeAlias = Scalar | list[Scalar]
 
 
 @frozen

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from contextlib import closing
 from itertools import pairwise
 
+from ..config.config_file import read_file
 from ..config.paths import Paths
-from ..config.resolve import read_file, resolve
+from ..config.resolve import resolve
 from ..errors import FluxError
 from ..json_value import object_at, text_at
 from ..text import clean
 
 NEWEST = 100
 """Entries that are worth offering."""
-STATES = {"show": ("saved",), "again": ("saved",), "settle": ("unknown",), "wait": ("accepted", "ready", "expired")}
+STATES = {"show": ("saved",), "again": ("saved",), "resolve": ("unknown",), "wait": ("accepted", "ready", "expired")}
 """What a command is for; the others take every entry."""
 
 

@@ -7,16 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from ..config.paths import Paths
-from ..config.resolve import Settings, checked_key, permissions_warning, read_file, resolve
+from ..batch.standard_input import StandardInput
+from ..config.api_key import checked_key, key_from_command
+from ..config.config_file import permissions_warning, read_file
+from ..config.paths import Paths, expand_user
+from ..config.resolve import Settings, resolve
 from ..config.urls import is_local
-from ..errors import ConfigError
+from ..errors import ConfigError, JournalError
 from ..json_value import JsonObject, object_at
 from .options.common import CommonOptions
 from .output.output import Mode, Output
@@ -26,15 +29,20 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from ..batch.costs import Limits
+    from ..batch.image_store import ImageStore
+    from ..batch.outputs import Saving
+    from ..batch.workspace import Workspace
     from ..config.catalog import Catalog
-    from ..engine.slots import Slots
-    from ..images.load import LocalPictures
     from ..journal.budgets import Allowance, Budget
     from ..journal.entries import Entry, State
     from ..journal.journal import Journal
     from ..operations.request import TaskRequest
     from ..piapi.client import Account, PiAPIClient
     from ..piapi.image_download import Downloader
+    from .options.options import SaveOptions
+    from .output.reporter import CommandReporter
+    from .output.reports import Report
 
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
 SANDBOX_KEY = "sandbox"
@@ -57,15 +65,12 @@ class Session:
     ) -> None:
         self.common, self.environ = common, environ
         self._open = ExitStack()
-        self.stdin_read = False
-        self.begun = False  # tasks are under way, or were
-        self.passed: dict[str, str] = {}  # addresses that stand for local pictures, and their references
         self._given = {**given, **common.settings()}
-        self.stdin = stdin or sys.stdin
+        self.stdin = StandardInput(stdin or sys.stdin)
         mode = Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT
         self.output = Output(stdout or sys.stdout, stderr or sys.stderr, mode=mode, verbose=common.verbose)
-        profile = f" --profile {common.profile}" if common.profile else ""
-        self.output.place = profile + (" --sandbox" if common.sandbox else "")
+        profile = ("--profile", common.profile) if common.profile else ()
+        self.output.account = (*profile, *(("--sandbox",) if common.sandbox else ()))
         for name in ("PIAPI_API_KEY", "FLUX_WEBHOOK_SECRET"):
             self.output.secrets.add(environ.get(name, "").strip())
 
@@ -81,12 +86,12 @@ class Session:
 
     @cached_property
     def home(self) -> Paths:
-        """The user's folders, whether or not the sandbox is used."""
+        """The user's directories, whether or not the sandbox is used."""
         return Paths.find(self.environ)
 
     @cached_property
     def paths(self) -> Paths:
-        """The folders for this invocation: the sandbox has its own journal."""
+        """The directories for this invocation: the sandbox has its own journal."""
         return self.home.sandbox if self.sandbox else self.home
 
     @cached_property
@@ -106,15 +111,15 @@ class Session:
 
     @property
     def sandbox(self) -> bool:
-        """Whether the built-in service is used."""
+        """Whether the built-in test service is used."""
         return self.settings.flag("sandbox")
 
     @cached_property
     def catalog(self) -> "Catalog":
-        """Models, prices, limits, presets."""
-        from ..config.catalog import Catalog, prices_in
+        """Models, prices, limits, presets, plans; those of the config file included."""
+        from ..config.catalog import Catalog
 
-        return Catalog(prices_in(self.config_file))
+        return Catalog(self.config_file, self.home.config_file)
 
     @property
     def service(self) -> str:
@@ -128,28 +133,41 @@ class Session:
 
     @cached_property
     def key(self) -> str:
-        """The key. Raises ConfigError that names the places that were looked in."""
+        """The API key, from the first place that has one (see `config.api_key`).
+
+        Raise ConfigError that names the places that were searched.
+        """
         if self.sandbox:
             return SANDBOX_KEY
-        if self.settings.key is None:
-            profiles = ", ".join(sorted(object_at(self.config_file, "profiles"))) or "none"
-            place = f"{self.home.config_file} [profiles.{self.settings.profile}] (profiles there: {profiles})"
-            raise ConfigError(
-                f"no PiAPI key: looked in PIAPI_API_KEY and {place}; nothing was sent",
-                hint="store one with: flux login; or try without one: add --sandbox",
-                code="no_key",
-            )
-        return checked_key(self.settings.key, self.settings.key_source)
+        settings = self.settings
+        if settings.key_command is not None:
+            key = key_from_command(settings.key_command, settings.key_source)
+            self.output.secrets.add(key)
+            return key
+        if settings.key is not None:
+            return checked_key(settings.key, settings.key_source)
+        profiles = ", ".join(sorted(object_at(self.config_file, "profiles"))) or "none"
+        raise ConfigError(
+            f"no API key: PIAPI_API_KEY is not set, and {self.home.config_file} has no key for profile"
+            f" {settings.profile} (profiles there: {profiles})",
+            hint="Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox. Store it with",
+            command=("login",),
+            code="no_key",
+        )
+
+    def require_key(self) -> None:
+        """Raise ConfigError when there is no key."""
+        _ = self.key
 
     @property
     def scale(self) -> float:
-        """What multiplies expected durations and backoffs."""
+        """The factor for expected durations and backoffs."""
         scale = float(self.settings.text("time_scale"))
         return scale / SANDBOX_SPEED if self.sandbox else scale
 
     @property
     def concurrency(self) -> int:
-        """How many tasks may be unfinished at once."""
+        """How many tasks may run in parallel: as the user chose, else as the account or the plan allows."""
         if chosen := self.settings.get("concurrency"):
             return int(chosen)
         plan = "pro" if self.sandbox else self.settings.text("plan")
@@ -157,8 +175,17 @@ class Session:
 
     @cached_property
     def folder(self) -> Path:
-        """Where pictures go, absolute."""
-        return Path(os.path.abspath(Path(self.settings.text("output_dir")).expanduser()))
+        """The absolute directory for images. If the working directory was deleted, it may be relative and unusable."""
+        folder = expand_user(self.settings.text("output_dir"))
+        with suppress(FileNotFoundError):
+            return Path(os.path.abspath(folder))
+        return folder
+
+    def saving(self, save: "SaveOptions") -> "Saving":
+        """Return how images are saved."""
+        from ..batch.outputs import Saving
+
+        return Saving(self.folder, save.overwrite, save.skip_existing, not save.no_metadata, save.given)
 
     def price(self, request: "TaskRequest") -> "Decimal":
         """What the request is expected to cost, USD."""
@@ -185,25 +212,83 @@ class Session:
             return []
         return self.journal.allowances(self.budgets, time.time(), service=self.service, profile=self.settings.profile)
 
-    def confirmed(self, question: str) -> bool:
-        """Ask a person on a terminal; a script is never asked, and has said nothing."""
-        if self.stdin_read or not self.stdin.isatty():
-            return False
+    def limits(self, max_cost: str | None, *, yes: bool) -> "Limits":
+        """Return what a command may cost. Nothing in the sandbox is charged, so nothing is asked there."""
+        from ..batch.costs import Limits, parse_amount
+
+        above = parse_amount(self.settings.text("confirm_above"), "confirm_above")
+        most = None if max_cost is None else parse_amount(max_cost, "--max-cost")
+        return Limits(most, above, yes or self.sandbox, self._ask if self.stdin.can_answer else None)
+
+    def _ask(self, question: str) -> bool:
+        """Ask a person on a terminal."""
         self.output.ask(f"{question} [y/N] ")
-        return self.stdin.readline().strip().casefold() in ("y", "yes")
+        return self.stdin.read_answer().strip().casefold() in ("y", "yes")
 
     @cached_property
-    def inputs(self) -> "LocalPictures":
-        """The local pictures of this invocation's requests, by reference."""
-        from ..images.load import LocalPictures
+    def images(self) -> "ImageStore":
+        """The local images of this invocation's requests, by reference."""
+        from ..batch.image_store import ImageStore
 
-        return LocalPictures()
+        return self._open.enter_context(closing(ImageStore()))
+
+    def open_report(self, path: Path | None, source: str | None) -> "Report | None":
+        """Return the report that goes to `path`. Raises UsageError, DiskError."""
+        if path is None:
+            return None
+        from .output.reports import open_report
+
+        return open_report(path.expanduser(), "flux" if source is None else f"flux: {source}", self.output)
+
+    @cached_property
+    def workspace(self) -> "Workspace":
+        """What running tasks needs, with the journal open."""
+        import hashlib
+
+        from ..batch.workspace import Workspace
+
+        account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
+        return Workspace(
+            service=self.service,
+            profile=self.settings.profile,
+            upload_service=self.upload_service,
+            sandbox=self.sandbox,
+            journal=self.journal,
+            catalog=self.catalog,
+            folder=self.folder,
+            private_folder=self.paths.pictures,
+            slots_folder=self.paths.slots / account,
+            concurrency=self.concurrency,
+            timeout=float(self.settings.text("timeout")),
+            scale=self.scale,
+            cache_seconds=self.cache_seconds,
+            budgets=self.budgets,
+            images=self.images,
+            body=self.body,
+            client=self.client,
+            downloader=self.downloader,
+            note=self.output.note,
+            warn=self.output.warn,
+        )
+
+    def reporter(self) -> "CommandReporter":
+        """Return what shows results of tasks that were submitted before."""
+        from .output.reporter import CommandReporter
+
+        return CommandReporter(self.output)
+
+    def describe_charges(self) -> str:
+        """Return what this invocation's submissions cost, as a sentence for an error that ends it."""
+        from .output.money import describe_charges
+
+        return describe_charges(self.journal.sent_here() if "journal" in vars(self) else ())
 
     # --- the wire --------------------------------------------------------------------------------------------
 
     def body(self, request: "TaskRequest", addresses: Mapping[str, str]) -> JsonObject:
         """The exact JSON that is sent for a request; `addresses` are those of its local pictures, by reference."""
-        from ..piapi.requests import Writer, create_body
+        from ..operations.base import Writer
+        from ..operations.request import create_body
         from ..webhooks.secret import add_secret
 
         writer = Writer(self.settings.text("dialect"), addresses)
@@ -223,12 +308,18 @@ class Session:
     def _transport(self) -> "httpx.AsyncBaseTransport | None":
         if not self.sandbox:
             return None
+        import sqlite3
+
         import httpx
 
         from ..sandbox.app import Service, create_app
         from ..sandbox.store import Store
 
-        store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
+        try:
+            store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
+        except (sqlite3.Error, OSError) as error:
+            hint = "set FLUX_HOME to a directory that you can write to"
+            raise JournalError(f"cannot use {self.paths.sandbox_service}: {error}", hint=hint) from error
         return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED, catalog=self.catalog)))
 
     def client(self, key: str | None = None) -> "PiAPIClient":
@@ -265,16 +356,6 @@ class Session:
 
         return self._open.enter_context(closing(Journal(self.paths.journal, self.paths.locks)))
 
-    @property
-    def slots(self) -> "Slots":
-        """The limit on tasks at once, shared by all processes that use the same service and profile."""
-        import hashlib
-
-        from ..engine.slots import Slots
-
-        account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
-        return Slots(self.paths.slots / account, self.concurrency, warn=self.output.warn)
-
     def entries(self, *states: "State", task_id: str | None = None) -> "list[Entry]":
         """The journal's entries of this service and profile that are in one of `states`, or of one task."""
         profile = self.settings.profile
@@ -283,20 +364,6 @@ class Session:
     def find(self, word: str) -> "Entry | None":
         """The newest entry of this service and profile with this id or this task id."""
         return self.journal.find(word, service=self.service, profile=self.settings.profile)
-
-    def find_row(self, row: str) -> "Entry | None":
-        """The newest entry of this service and profile that a batch made for a row."""
-        return self.journal.find_row(row, service=self.service, profile=self.settings.profile)
-
-    def twin(self, request: "TaskRequest") -> "Entry | None":
-        """The newest entry of this service and profile with this very request, while that counts as the same."""
-        since = time.time() - self.cache_seconds
-        return self.journal.twin(request, service=self.service, profile=self.settings.profile, since=since)
-
-    def seed_of(self, request: "TaskRequest") -> int | None:
-        """The seed of the newest one that is identical but for its seed, while that counts as the same."""
-        since = time.time() - self.cache_seconds
-        return self.journal.seed_of(request, service=self.service, profile=self.settings.profile, since=since)
 
     def last_saved(self) -> "Entry | None":
         """The newest entry of this service and profile whose pictures are on disk."""

@@ -1,6 +1,26 @@
-"""What the service offers: models, prices, limits, presets. The facts are in `catalog.toml`."""
+"""Models, prices, limits, presets and plans. The facts are in `catalog.toml`; the config file can add models.
 
-from decimal import Decimal, InvalidOperation
+    [models.turbo]                      # the name for -m: lower-case letters, digits, - and _
+    id = "Qubico/flux2-turbo"           # required: the model's ID at PiAPI
+    price = 0.01                        # required: USD per image
+    operations = ["gen", "edit"]        # required: see the columns of `flux models`
+
+    [models.dev]                        # a name that exists already: changes only the fields given here
+    seconds = [10, 20]
+
+    [prices]                            # prices alone: by name or ID, in USD per image
+    schnell = 0.0015
+
+Optional fields: `commercial` (licensed for commercial use), `speed` (a word for `flux models`), `quality` (a rank for
+`--for quality`), `seconds` (usual duration of a task, `[shortest, longest]`), and the limits `steps`, `batch_size`,
+`prompt_characters`, `pixels` (width * height), `margin` (pixels per side), `guidance`, `denoise` and `strength`
+(`[lowest, highest]`).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,21 +29,29 @@ from ..errors import ConfigError, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
 from ..operations.limits import Limits
-from ..text import clean, suggestion
+from ..text import clean, counted, listed, suggestion
+from .config_file import place_of
 
 if TYPE_CHECKING:
     from ..operations.request import TaskRequest
 
+_MODEL_NAME = r"(?!auto$)[a-z0-9][a-z0-9_-]{0,63}"
+
 
 @frozen
 class Model:
-    """One model. `price` is USD a picture; `seconds` the documented range of a task's duration."""
+    """One model.
+
+    id: as PiAPI knows it. price: USD per image. commercial: whether its images are licensed for commercial use.
+    quality: higher is better. seconds: the documented range of a task's duration.
+    """
 
     name: str
     id: str
     price: Decimal
     commercial: bool
     speed: str
+    quality: int
     seconds: tuple[float, float]
     operations: tuple[str, ...]
     limits: Limits
@@ -31,7 +59,7 @@ class Model:
 
 @frozen
 class Preset:
-    """A picture shape with the settings that suit it. width and height are in pixels."""
+    """An image size, in pixels, with the settings that suit it."""
 
     width: int
     height: int
@@ -40,13 +68,13 @@ class Preset:
 
 
 class Catalog:
-    """The catalog file's content, read when it is first asked for.
+    """What PiAPI offers, read when it is first asked for.
 
-    prices: overrides from the config: a model's name or id, and USD a picture.
+    config: the content of the config file at `path`, of which `[models]` and `[prices]` are used.
     """
 
-    def __init__(self, prices: JsonObject) -> None:
-        self._prices = prices
+    def __init__(self, config: JsonObject, path: Path = Path("config.toml")) -> None:
+        self._config, self._path = config, path
 
     @cached_property
     def _data(self) -> dict[str, Any]:
@@ -56,111 +84,214 @@ class Catalog:
 
     @cached_property
     def models(self) -> dict[str, Model]:
-        """Every model, by its short name. Raises ConfigError for a price in the config that is none."""
-        if unknown := set(self._prices) - {
-            word for name, row in self._data["models"].items() for word in (name, row["id"])
-        }:
-            raise ConfigError(f"[prices] in the config: no model is called {min(unknown)}")
-        return {name: self._model(name, row) for name, row in self._data["models"].items()}
+        """Every model, by its short name. Raise ConfigError for a bad one, or a bad price, in the config file."""
+        rows: dict[str, JsonObject] = {name: dict(row) for name, row in self._data["models"].items()}
+        for name in object_at(self._config, "models"):
+            rows[name] = rows.get(name, {}) | object_at(self._config, "models", name)
+        for word, price in object_at(self._config, "prices").items():
+            named = [row for name, row in rows.items() if word in (name, row.get("id"))]
+            if not named:
+                raise ConfigError(f"unknown model '{clean(word, 40)}' ({place_of(self._path, 'prices', word)})")
+            named[0]["price"] = price
+        found = {name: self._model(name, self._data["defaults"]["fields"] | row) for name, row in rows.items()}
+        by_id = {model.id.casefold(): model.name for model in found.values()}
+        for model in found.values():
+            if by_id[model.id.casefold()] != model.name:
+                raise self._error(model.name, "id", f"{model.id} is the model {by_id[model.id.casefold()]}")
+        return found
 
-    def _model(self, name: str, row: dict[str, Any]) -> Model:
-        shared = self._data["limits"]
-        limits = Limits(
-            prompt_characters=shared["prompt_characters"],
-            pixels=shared["pixels"],
-            guidance=(shared["guidance"][0], shared["guidance"][1]),
-            denoise=(shared["denoise"][0], shared["denoise"][1]),
-            steps=row["steps"],
-            batch_size=row["batch_size"],
-        )
-        override = self._prices.get(name, self._prices.get(row["id"]))
-        return Model(
-            name=name,
-            id=row["id"],
-            price=Decimal(row["price"]) if override is None else _price(name, override),
-            commercial=row["commercial"],
-            speed=row["speed"],
-            seconds=(row["seconds"][0], row["seconds"][1]),
-            operations=tuple(row["operations"]),
-            limits=limits,
-        )
+    def _model(self, name: str, row: JsonObject) -> Model:
+        if not re.fullmatch(_MODEL_NAME, name):
+            raise self._error(name, None, "expected a name of lower-case letters, digits, - and _")
+        if unknown := sorted(set(row) - set(_FIELDS)):
+            raise self._error(name, unknown[0], f"unknown field; {suggestion(unknown[0], _FIELDS)}")
+        values: dict[str, Any] = {}
+        for field, (parse, expected) in _FIELDS.items():
+            if field not in row:
+                raise self._error(name, None, f"{field} is missing")
+            try:
+                values[field] = parse(row[field])
+            except (ValueError, TypeError, ArithmeticError):
+                raise self._error(name, field, f"expected {expected}") from None
+        if not values["operations"] or not set(values["operations"]) <= self._operations:
+            raise self._error(name, "operations", f"expected some of {', '.join(sorted(self._operations))}")
+        limits = Limits(**{field.name: values.pop(field.name) for field in fields(Limits)})
+        return Model(name=name, limits=limits, **values)
+
+    @property
+    def _operations(self) -> set[str]:
+        return {operation for row in self._data["models"].values() for operation in row["operations"]}
+
+    def _error(self, model: str, field: str | None, problem: str) -> ConfigError:
+        names = ["models", model, *([field] if field else [])]
+        if field == "price" and field not in object_at(self._config, *names[:-1]):
+            names = ["prices", model]
+        shown = ".".join(clean(name, 60) for name in names)
+        return ConfigError(f"Invalid {shown} ({place_of(self._path, *names)}): {problem}")
+
+    @cached_property
+    def default_model(self) -> str:
+        """The name of the model that is used if none is chosen."""
+        name: str = self._data["defaults"]["model"]
+        return name
 
     @cached_property
     def presets(self) -> dict[str, Preset]:
         """Every preset, by name."""
         return {name: Preset(**row) for name, row in self._data["presets"].items()}
 
-    def model(self, word: str) -> Model:
-        """The model that `word`, a short name or a full id in any case, means. Raises UsageError."""
+    def find(self, word: str) -> Model | None:
+        """Return the model with this short name or ID, in any case."""
         wanted = word.strip().casefold()
-        for model in self.models.values():
-            if wanted in (model.name, model.id.casefold()):
-                return model
-        raise UsageError(f"no model is called {clean(word, 60)!r}", hint=suggestion(wanted, self.models))
+        return next((model for model in self.models.values() if wanted in (model.name, model.id.casefold())), None)
+
+    def model(self, word: str) -> Model:
+        """Return the model with this short name or ID, in any case. Raise UsageError if there is none."""
+        if model := self.find(word):
+            return model
+        raise UsageError(f"unknown model {clean(word, 60)!r}", hint=suggestion(word.strip(), self.models))
+
+    def name_of(self, model_id: str) -> str:
+        """Return the short name of a model; for one that is no longer in the catalog, the end of its ID."""
+        model = self.find(model_id)
+        return model.name if model else model_id.rpartition("/")[2]
+
+    def seconds_of(self, model_id: str | None) -> tuple[float, float]:
+        """Return the documented range of a task's duration; that of all models for an unknown one."""
+        if model_id and (model := self.find(model_id)):
+            return model.seconds
+        spans = [model.seconds for model in self.models.values()]
+        return min(low for low, _ in spans), max(high for _, high in spans)
 
     def concurrency(self, plan: str, service_mode: str | None) -> int:
-        """How many tasks a plan runs at once."""
-        limit: int = self._data["plans"][plan]["private" if service_mode == "private" else "public"]
-        return limit
+        """Return how many tasks a plan allows in parallel; for a plan that is not in the catalog, as few as any."""
+        column = "private" if service_mode == "private" else "public"
+        limits: dict[str, int] = {name: row[column] for name, row in self._data["plans"].items()}
+        return limits.get(plan, min(limits.values()))
 
     def able(self, operation: str, wanted: str) -> Model:
-        """The model `wanted`, or the first that can do the operation when that one cannot."""
-        model = self.model(wanted)
+        """Return the model `wanted`, or the first that supports the operation if that one does not.
+
+        wanted: the setting `model`, or the default. Raise ConfigError if there is no such model.
+        """
+        model = self.find(wanted)
+        if model is None:
+            hint = "see where it comes from: flux config list; change it with: flux config set model NAME"
+            raise ConfigError(f"Invalid setting model {clean(wanted, 60)!r}: unknown model", hint=hint)
         if operation in model.operations:
             return model
         return next(other for other in self.models.values() if operation in other.operations)
 
     def choose(self, *operations: str, commercial: bool = False, quality: bool = False, fast: bool = False) -> Model:
-        """The model for a purpose (specification: Model Selection Strategy). Raises UsageError when none fits."""
+        """Return the model for a purpose (specification: Model Selection Strategy). Raise UsageError if none fits."""
         fitting = [
             model
             for model in self.models.values()
             if set(operations) <= set(model.operations) and (model.commercial or not commercial)
         ]
         if not fitting:
-            licence = " with pictures for commercial use" if commercial else ""
-            raise UsageError(f"no model can do {' and '.join(operations)}{licence}")
-        if fast or (commercial and not quality):
+            license = " that is licensed for commercial use" if commercial else ""
+            raise UsageError(f"no model{license} supports {' and '.join(operations)}")
+        if fast:
             return min(fitting, key=lambda model: model.seconds)
-        preferred = ["pro", "dev"] if quality else ["dev"]
-        return next((model for name in preferred for model in fitting if model.name == name), fitting[-1])
+        if quality:
+            return max(fitting, key=lambda model: model.quality)
+        return next((model for model in fitting if model.name == self.default_model), fitting[0])
 
     @cached_property
     def controls(self) -> dict[str, str]:
-        """Spellings of control types, and the live service's own."""
+        """The spellings of control types, and the live API's own."""
         found: dict[str, str] = self._data["controls"]
         return found
 
     @cached_property
     def loras(self) -> list[str]:
-        """Names of LoRAs that were seen; the service may know others."""
+        """The names of known LoRAs; PiAPI accepts others."""
         names: list[str] = self._data["loras"]["names"]
         return names
 
     def problems(self, request: "TaskRequest") -> list[str]:
-        """Everything about a request that its model cannot do."""
+        """Return everything about a request that its model does not support."""
         model, operation = self.model(request.model), request.operation
-        found = list(operation.problems(model.limits))
+        found = []
         if operation.name not in model.operations:
-            able = ", ".join(other.name for other in self.models.values() if operation.name in other.operations)
-            found.insert(0, f"{model.name} cannot do {operation.name}; {able} can")
+            others = ", ".join(other.name for other in self.models.values() if operation.name in other.operations)
+            found.append(f"{model.name} cannot do {operation.name}; {others} can")
+        found += operation.problems(model.limits)
+        if not 1 <= operation.batch_size <= model.limits.batch_size:
+            found.append(self._batch_problem(model, operation.name, operation.batch_size))
         return found
 
+    def _batch_problem(self, model: Model, operation: str, size: int) -> str:
+        models = self.models.values()
+        larger = [
+            other.name for other in models if 0 < size <= other.limits.batch_size and operation in other.operations
+        ]
+        if larger:
+            most = counted(model.limits.batch_size, "image")
+            return f"batch size {size} needs {listed(larger)}: {model.name} makes {most} per task"
+        return f"batch size {size} is out of range: 1 to {model.limits.batch_size}"
+
     def price(self, request: "TaskRequest") -> Decimal:
-        """What a task is expected to cost, USD: the model's price for each picture (docs/service.md, section 1)."""
+        """Return what a task is expected to cost in USD: the model's price per image (docs/service.md, section 1)."""
         return self.model(request.model).price * request.operation.batch_size
 
 
-def _price(name: str, override: Json) -> Decimal:
-    try:
-        price = Decimal(str(override))
-    except InvalidOperation:
-        price = Decimal("NaN")
-    if not price.is_finite() or price < 0:
-        raise ConfigError(f"[prices] in the config: the price of {name} is not an amount in USD, such as 0.015")
-    return price
+# --- the fields of a model: each function raises ValueError, TypeError or ArithmeticError for a bad value ----------
 
 
-def prices_in(config: JsonObject) -> JsonObject:
-    """The price overrides of a config file."""
-    return object_at(config, "prices")
+def _word(value: Json) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,100}", value):
+        raise ValueError
+    return value
+
+
+def _words(value: Json) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple(map(_word, value))
+
+
+def _amount(value: Json) -> Decimal:
+    amount = Decimal(str(value))
+    if not amount.is_finite() or amount < 0:
+        raise ValueError
+    return amount
+
+
+def _flag(value: Json) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _count(value: Json) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError
+    return value
+
+
+def _range(value: Json) -> tuple[float, float]:
+    low, high = map(_amount, value if isinstance(value, list) else [])
+    if low > high:
+        raise ValueError
+    return float(low), float(high)
+
+
+_FIELDS: dict[str, tuple[Callable[[Json], Any], str]] = {
+    "id": (_word, "the model's ID at PiAPI, without spaces"),
+    "price": (_amount, "an amount in USD, for example 0.015"),
+    "operations": (_words, "a list of operations"),
+    "commercial": (_flag, "true or false"),
+    "speed": (_word, "one word"),
+    "quality": (_count, "a whole number above 0"),
+    "seconds": (_range, "[shortest, longest] in seconds"),
+    "steps": (_count, "a whole number above 0"),
+    "batch_size": (_count, "a whole number above 0"),
+    "prompt_characters": (_count, "a whole number above 0"),
+    "pixels": (_count, "a whole number above 0"),
+    "margin": (_count, "a whole number above 0"),
+    "guidance": (_range, "[lowest, highest]"),
+    "denoise": (_range, "[lowest, highest]"),
+    "strength": (_range, "[lowest, highest]"),
+}

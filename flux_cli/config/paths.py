@@ -1,18 +1,19 @@
-"""Where things are kept: configuration, journal, pictures without a place of their own, locks."""
+"""Directories and files of one user: configuration, journal, locks, images that were written to a pipe."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..errors import ConfigError
 from ..frozen import frozen
 
 
 @frozen
 class Paths:
-    """The folders of one user. None of them is made before something is written.
+    """The directories of one user. None of them is created before something is written.
 
-    config: `config.toml` stands in it.
-    state: what must never be lost: the journal, the locks, pictures that were piped.
+    config: contains `config.toml`.
+    state: contains what must never be lost: the journal, the locks, images that were written to a pipe.
     """
 
     config: Path
@@ -20,16 +21,26 @@ class Paths:
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> "Paths":
-        """From `FLUX_HOME`, which moves everything together, or the platform's own places."""
+        """Return the directories: all of them in `FLUX_HOME`, or the system's usual places.
+
+        Raise ConfigError if the user has no home directory (as in some containers) and `FLUX_HOME` does not help.
+        """
         if home := environ.get("FLUX_HOME"):
-            root = Path(os.path.abspath(Path(home).expanduser()))
+            try:
+                root = Path(os.path.abspath(expand_user(home)))
+            except FileNotFoundError as error:
+                message = f"Invalid FLUX_HOME {home!r}: the working directory was deleted"
+                raise ConfigError(message, hint="set FLUX_HOME to an absolute path") from error
             return cls(config=root, state=root)
         import platformdirs  # costs as much as starting Python: only when FLUX_HOME is not set
 
-        return cls(
-            config=Path(platformdirs.user_config_dir("flux", appauthor=False)),
-            state=Path(platformdirs.user_state_dir("flux", appauthor=False)),
-        )
+        try:
+            return cls(
+                config=Path(platformdirs.user_config_dir("flux", appauthor=False)),
+                state=Path(platformdirs.user_state_dir("flux", appauthor=False)),
+            )
+        except RuntimeError as error:
+            raise _homeless() from error
 
     @property
     def config_file(self) -> Path:
@@ -38,30 +49,45 @@ class Paths:
 
     @property
     def journal(self) -> Path:
-        """The record of what was paid for, SQLite."""
+        """The record of paid tasks, SQLite."""
         return self.state / "journal.db"
 
     @property
     def locks(self) -> Path:
-        """One lock file for each running command."""
+        """One lock file per running command."""
         return self.state / "locks"
 
     @property
     def slots(self) -> Path:
-        """The places for tasks that run at once, a folder an account."""
+        """One directory per account, with a lock file per task that may run in parallel."""
         return self.state / "slots"
 
     @property
     def pictures(self) -> Path:
-        """Pictures that were written to a pipe: kept here too, for the pipe may break."""
+        """Images that were written to a pipe: they are kept here too, because the pipe may break."""
         return self.state / "pictures"
 
     @property
     def sandbox(self) -> "Paths":
-        """The same for the sandbox: its tasks cost nothing and are kept apart from the paid ones."""
+        """The same for the sandbox: its tasks cost nothing, and are kept apart from paid ones."""
         return Paths(config=self.config, state=self.state / "sandbox")
 
     @property
     def sandbox_service(self) -> Path:
-        """The miniature service's own memory, SQLite (of the sandbox's Paths)."""
+        """The tasks of the built-in test service, SQLite (of the sandbox's Paths)."""
         return self.state / "service.db"
+
+
+def expand_user(path: str | Path) -> Path:
+    """Return a path with a leading `~` or `~name` expanded. Raise ConfigError if that user has no home directory."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise _homeless() from error
+
+
+def _homeless() -> ConfigError:
+    return ConfigError(
+        "no home directory: HOME is not set, and the system has no entry for this user",
+        hint="set FLUX_HOME to a directory that you can write to",
+    )

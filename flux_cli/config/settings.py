@@ -1,24 +1,15 @@
-"""The settings there are, and what each may be."""
+"""The settings: the name, meaning, allowed values and default of each."""
 
 from collections.abc import Callable
 
 from ..frozen import frozen
-from ..text import hides
-from .urls import address, web_address
-
-
-def yes_or_no(text: str) -> str:
-    """`true` or `false`, from the words people use. Raises ValueError."""
-    word = text.strip().casefold()
-    if word in ("1", "true", "yes", "on"):
-        return "true"
-    if word in ("0", "false", "no", "off", ""):
-        return "false"
-    raise ValueError("true or false")
+from ..json_value import Json
+from ..text import hides, yes_or_no
+from .urls import base_url, web_address
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """A check that takes one of `words`."""
+    """Return a check that accepts one of `words`."""
 
     def check(text: str) -> str:
         if text not in words:
@@ -29,7 +20,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def number(low: float, high: float, kind: type[int] | type[float] = float) -> Callable[[str], str]:
-    """A check that takes a number from `low` to `high`."""
+    """Return a check that accepts a number from `low` to `high`."""
 
     def check(text: str) -> str:
         try:
@@ -38,57 +29,81 @@ def number(low: float, high: float, kind: type[int] | type[float] = float) -> Ca
             value = high + 1
         if not low <= value <= high:
             whole = "a whole number" if kind is int else "a number"
-            raise ValueError(f"{whole} from {low:g} to {high:g}")
+            raise ValueError(f"{whole} from {low:.10g} to {high:.10g}")
         return text.strip()
 
     return check
 
 
 def any_text(text: str) -> str:
-    """A check that takes everything but what drives a terminal or does not show."""
+    """Accept one line of text without characters that control a terminal or are invisible."""
     if not text or hides(text):
-        raise ValueError("a line of text")
+        raise ValueError("one line of text without control characters")
     return text
+
+
+def _flag_in_toml(text: str) -> Json:
+    return text == "true"
+
+
+def _number_in_toml(text: str) -> Json:
+    return int(text) if text.isdecimal() else float(text)
 
 
 @frozen
 class Setting:
-    """One thing that can be set. Its environment variable is `FLUX_` + its name; `a.b` is `b` in the table `a`."""
+    """One setting.
+
+    name: `a.b` is `b` in the table `a` of a profile. Its environment variable is `FLUX_` and the name: `FLUX_A_B`.
+    check: returns the value in its normal form, or raises ValueError with what is expected: `a number`.
+    in_file: whether the config file may contain it.
+    private: whether its value may contain a secret, so that messages do not show it.
+    in_toml: returns a checked value as the config file has it.
+    """
 
     name: str
     about: str
     check: Callable[[str], str]
     default: str | None = None
     in_file: bool = True
+    private: bool = False
+    in_toml: Callable[[str], Json] = str
 
     @property
     def variable(self) -> str:
+        """The environment variable."""
         return f"FLUX_{self.name.upper().replace('.', '_')}"
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("model", "the model when -m is not given", any_text, "dev"),
-    Setting("output_dir", "where pictures go when -d is not given", any_text, "."),
-    Setting("timeout", "seconds to wait for a task", number(0, 86400), "900"),
-    Setting("plan", "your plan at PiAPI; decides how many tasks run at once", one_of("free", "creator", "pro"), "free"),
-    Setting("concurrency", "tasks at once; unset: what the plan allows", number(1, 1000, int)),
+    Setting("model", "model to use without -m", any_text),
+    Setting("output_dir", "directory for images", any_text, "."),
+    Setting("timeout", "seconds to wait for a task", number(0, 86400), "900", in_toml=_number_in_toml),
+    Setting("plan", "your PiAPI plan, if it is not the one that flux login found; limits the tasks in parallel",
+            one_of("free", "creator", "pro"), "free"),
+    Setting("concurrency", "tasks in parallel, if not as many as the account or the plan allows",
+            number(1, 1000, int), in_toml=int),
     Setting("confirm_above", "USD; a command that costs more asks first, or needs -y or --max-cost",
-            number(0, 1_000_000), "1"),
-    Setting("budget.day", "USD; what would make a calendar day cost more is not sent", number(0, 100_000)),
-    Setting("budget.month", "USD; what would make a calendar month cost more is not sent", number(0, 100_000)),
-    Setting("cache_hours", "hours for which an identical request with the same seed is not bought again; 0: never",
-            number(0, 8760), "24"),
-    Setting("service_mode", "public: pay as you go; private: host your account; unset: the workspace's own",
+            number(0, 1_000_000), "1", in_toml=_number_in_toml),
+    Setting("budget.day", "daily budget in USD; requests that would exceed it are not sent", number(0, 100_000),
+            in_toml=_number_in_toml),
+    Setting("budget.month", "monthly budget in USD; requests that would exceed it are not sent", number(0, 100_000),
+            in_toml=_number_in_toml),
+    Setting("cache_hours", "hours for which an identical request with the same seed reuses the image; 0: never",
+            number(0, 8760), "24", in_toml=_number_in_toml),
+    Setting("service_mode", "billing: public (pay-as-you-go) or private (host-your-account); unset: the workspace's",
             one_of("public", "private")),
-    Setting("webhook", "address that PiAPI calls when a task ends", web_address),
-    Setting("webhook_secret_file", "file with the secret that PiAPI sends along to the webhook", any_text),
-    Setting("dialect", "field names in requests: the specification's (sop), the live service's, or both",
+    Setting("webhook", "URL that PiAPI calls when a task ends", web_address, private=True),
+    Setting("webhook_secret_file", "file with the secret that PiAPI sends to the webhook", any_text, private=True),
+    Setting("api_key_command", "command that prints the API key; runs without a shell", any_text, private=True),
+    Setting("dialect", "request field names: from PiAPI's published spec (sop), from the live API (live), or both",
             one_of("both", "sop", "live"), "both"),
-    Setting("base_url", "the API", address, "https://api.piapi.ai/api/v1"),
-    Setting("upload_url", "the upload service", address, "https://upload.theapi.app"),
-    Setting("sandbox", "true: talk to the built-in service, which costs nothing", yes_or_no, "false"),
-    Setting("time_scale", "multiplies expected durations and backoffs", number(0.001, 1000), "1", in_file=False),
+    Setting("base_url", "URL of the API", base_url, "https://api.piapi.ai/api/v1", private=True),
+    Setting("upload_url", "URL of the upload service", base_url, "https://upload.theapi.app", private=True),
+    Setting("sandbox", "true: use the built-in test service (free, offline)", yes_or_no, "false",
+            in_toml=_flag_in_toml),
+    Setting("time_scale", "factor for expected durations and backoffs", number(0.001, 1000), "1", in_file=False),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 GROUPS = {name.partition(".")[0] for name in BY_NAME if "." in name}
-"""Tables in a profile that hold settings."""
+"""Tables of a profile that contain settings."""

@@ -1,4 +1,4 @@
-"""Addresses: what may be one, and which mean this machine."""
+"""URLs: which are valid, and which are on this machine."""
 
 import re
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ _NETLOC = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]*)?"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` can only mean this machine (RFC 6761 for `localhost` and the names below it)."""
+    """Return whether `host` can only be this machine (RFC 6761 for `localhost` and the names below it)."""
     host = host.strip("[]").casefold()
     numbers = re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
     numbers = numbers and all(int(part) < 256 for part in host.split("."))
@@ -15,45 +15,41 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local(url: str) -> bool:
-    """Whether an address can only be one of this machine."""
+    """Return whether a URL can only be on this machine."""
     return is_loopback(urlsplit(url).hostname or "")
 
 
-def address(text: str) -> str:
-    """An http(s) base address without its trailing slash. Plain http is for loopback only.
+def base_url(text: str) -> str:
+    """Return an http(s) base URL in one spelling: scheme and host in lower case, no default port, no trailing slash.
 
-    Raises ValueError that says what is wrong.
+    Plain http is for loopback only. Raise ValueError that says what is expected.
     """
     if set("?#") & set(text):
-        raise ValueError("an address here has no query or fragment")
-    return web_address(text).rstrip("/")
+        raise ValueError("a URL without query and fragment")
+    parts = urlsplit(web_address(text))
+    host, port = parts.netloc.lower(), parts.port
+    if port in (None, 443 if parts.scheme == "https" else 80):
+        host = host.removesuffix(f":{port or ''}")
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
 
 def web_address(text: str) -> str:
-    """An http(s) address, query allowed. Plain http is for loopback only. Raises ValueError that says what is wrong."""
+    """Return an http(s) URL; a query is allowed. Plain http is for loopback only.
+
+    Raise ValueError that says what is expected.
+    """
     try:
         parts = urlsplit(text.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("not an address") from None
+        raise ValueError("a URL") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise ValueError("not an http(s) address")
+        raise ValueError("an http(s) URL")
     if parts.username is not None:
-        raise ValueError("an address here has no user name")
-    # urlsplit forgives what the HTTP client would read otherwise, or not at all.
+        raise ValueError("a URL without a user name")
+    # urlsplit accepts what an HTTP client would read differently, or not at all.
     if not re.fullmatch(_NETLOC, parts.netloc) or re.search(r"[\x00-\x20\x7f]", text.strip()):
-        raise ValueError("not an address")
+        raise ValueError("a URL")
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("http:// is accepted for this machine only; use https://")
+        raise ValueError("an https URL; http is accepted for this machine only")
     return text.strip()
-
-
-def is_picture_address(text: str) -> bool:
-    """Whether `text` is an http(s) address that may stand in a request: no user name, nothing unprintable."""
-    try:
-        parts = urlsplit(text)
-        host, name, _ = parts.hostname, parts.username, parts.port
-    except ValueError:
-        return False
-    plain = text.isascii() and text.isprintable() and " " not in text
-    return parts.scheme in ("http", "https") and bool(host) and name is None and plain

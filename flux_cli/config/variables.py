@@ -1,12 +1,12 @@
-"""The environment variables that flux reads, and what each is for."""
+"""The environment variables that flux reads."""
 
 from .settings import SETTINGS
 
 VARIABLES = {
-    "PIAPI_API_KEY": "the key; no option takes one, for others could see it",
-    "FLUX_PROFILE": "the profile in the config file",
-    "FLUX_HOME": "one folder for configuration, journal and locks, instead of the platform's places",
+    "PIAPI_API_KEY": "API key; there is no option for it, because other users can see command lines",
+    "FLUX_PROFILE": "profile in the config file",
+    "FLUX_HOME": "one directory for configuration, journal and locks, instead of the system's usual places",
     **{setting.variable: setting.about for setting in SETTINGS},
-    "FLUX_WEBHOOK_SECRET": "the secret itself, instead of a file",
+    "FLUX_WEBHOOK_SECRET": "the webhook secret itself, instead of a file",
 }
-"""Every one, the most important first."""
+"""What each is for, the most important first."""

@@ -33,14 +33,12 @@ class Durations:
     def schedule(self, entry: Entry) -> PollSchedule:
         """When to look at an entry's task."""
         if entry.request is None:
-            spans = [model.seconds for model in self._catalog.models.values()]
-            span = min(low for low, _ in spans), max(high for _, high in spans)
-            return PollSchedule(span, self._scale, spread=SPREAD)
+            return PollSchedule(self._catalog.seconds_of(None), self._scale, spread=SPREAD)
         kind = entry.request.model, entry.request.operation.name
         past = self._seen(kind)
         # Working one out takes as long as a request: half as many tasks again have to speak for it.
         if kind not in self._schedules or self._news[kind] > len(past) // 3:
-            documented = self._catalog.model(kind[0]).seconds
+            documented = self._catalog.seconds_of(kind[0])
             self._schedules[kind] = PollSchedule(documented, self._scale, list(past), spread=SPREAD)
             self._news[kind] = 0
         return self._schedules[kind]

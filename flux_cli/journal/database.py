@@ -11,6 +11,7 @@ from ..errors import JournalError
 from ..json_value import Json
 from ..system.atomic_files import private_folder
 from .create import make_unless_there
+from .integrity import NOT_WRITABLE, connect_read_only
 from .migrations import MIGRATIONS
 
 BUSY_SECONDS = 10.0
@@ -21,20 +22,30 @@ T = TypeVar("T")
 class Database:
     """The database at a path, made and migrated when that is needed.
 
-    Every method raises JournalError when the file cannot be read or written.
+    read_only: nothing can be written where it is. Every method raises JournalError when the file cannot be read or
+    written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._survives: bool | None = None
+        self.read_only = False
         with self.errors():
             private_folder(path.parent)
             make_unless_there(path)
-            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            # Images are prepared in threads, which may look up earlier ones; only one thread writes.
+            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self.connection.row_factory = sqlite3.Row
         try:
             with self.errors():
-                self._use_wal()
+                try:
+                    self._use_wal()
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF not in NOT_WRITABLE:
+                        raise
+                    self.connection.close()
+                    self.connection, self.read_only = connect_read_only(path), True
+                    self.connection.row_factory = sqlite3.Row
                 self._migrate()
         except JournalError:
             self.close()
@@ -81,9 +92,7 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeError) as error:  # a damaged schema may be no text
-            locked = "locked" in str(error)
-            hint = "another flux holds it; try again" if locked else "find out what is wrong with it: flux doctor"
-            raise JournalError(f"cannot use the journal {self._path}: {error}", hint=hint) from error
+            raise JournalError(f"cannot use the journal {self._path}: {error}", hint=_hint(error)) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -111,3 +120,12 @@ class Database:
         if needed is not self._survives and not self.connection.in_transaction:  # a transaction is as it began
             self.write(f"PRAGMA synchronous={'FULL' if needed else 'NORMAL'}")
             self._survives = needed
+
+
+def _hint(error: Exception) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or isinstance(error, TimeoutError):
+        return "another flux holds it; try again"
+    if code in NOT_WRITABLE or isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError):
+        return "set FLUX_HOME to a directory that you can write to; for details: flux doctor"
+    return "find out what is wrong with it: flux doctor"

@@ -14,6 +14,8 @@ from .migrations import MIGRATIONS
 
 HEADER_BYTES = 100
 """Of every SQLite database (SQLite: Database File Format, 1.3)."""
+NOT_WRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+"""Errors of SQLite where nothing can be written."""
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -40,7 +42,7 @@ def examine(path: Path) -> Condition | None:
         if not path.exists():
             return None
         wal_bytes = _size(beside(path, "-wal")) or 0
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        with closing(connect_read_only(path)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             said = "; ".join(str(row[0]) for row in db.execute("PRAGMA quick_check(3)"))
             if said != "ok":
@@ -51,6 +53,26 @@ def examine(path: Path) -> Condition | None:
     except (sqlite3.Error, UnicodeError) as error:  # a damaged schema may be no text
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the rest tells more of the same
         return Condition(version, str(error), damaged=code in DAMAGE, wal_bytes=wal_bytes)
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Return a connection that changes nothing. Raise sqlite3.Error or OSError.
+
+    Where nothing can be written, SQLite reads only what is declared `immutable`, and then ignores the log beside it.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        db.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError as error:
+        db.close()
+        if error.sqlite_errorcode & 0xFF not in NOT_WRITABLE or _size(beside(path, "-wal")):
+            raise
+        db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    return db
 
 
 def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:

@@ -36,6 +36,7 @@ class Journal:
     def __init__(self, path: Path, locks: Path, *, now: Callable[[], float] = time.time) -> None:
         self._locks, self._now = locks, now
         self._owner: tuple[str, Lock] | None = None
+        self._sent: list[str] = []
         self._db = Database(path)
 
     def close(self) -> None:
@@ -175,6 +176,7 @@ class Journal:
                 return entry
             for allowance in self.allowances(budgets, now, service=entry.service, profile=entry.profile):
                 allowance.check(price, "the next task", "nothing was sent for it")
+            self._sent.append(entry.id)
             return self.move(entry, state=State.SENDING, submitted=now)
 
     def _swap(self, entry: Entry, row: Mapping[str, Json]) -> bool:
@@ -192,7 +194,9 @@ class Journal:
         return replace(entry, owner=self.owner) if self._swap(entry, {"owner": self.owner}) else None
 
     def settle_dead(self) -> list[Entry]:
-        """Mark as unknown what was being sent by processes that have died, and return it."""
+        """Mark as unknown what was being sent by processes that have died, and return it, if it can be written."""
+        if self._db.read_only:
+            return []
         settled = []
         for entry in self.dead():
             if claimed := self.claim(entry):
@@ -237,6 +241,10 @@ class Journal:
         """The newest entry of a service and profile that a batch made for this row."""
         return self._one("row = ? AND service = ? AND profile = ?", row, service, profile)
 
+    def sent_here(self) -> list[Entry]:
+        """Return the entries that this process has sent, as they are now."""
+        return [entry for name in dict.fromkeys(self._sent) if (entry := self.get(name))]
+
     def replacement(self, entry: Entry) -> Entry | None:
         """The entry that sends this one once more."""
         return self._one("replaces = ?", entry.id)
@@ -262,6 +270,15 @@ class Journal:
         sql = f"SELECT seconds FROM entries WHERE seconds > 0 AND service = ? AND {kind} ORDER BY number DESC LIMIT ?"
         newest = self._db.read(lambda row: float(row["seconds"]), sql, (service, model, operation, limit))
         return newest[::-1]
+
+    def measured_seconds(self, *, service: str, limit: int) -> dict[str, list[float]]:
+        """Return what the newest tasks took in seconds, at most `limit` in all, by the ID of their model."""
+        columns = "json_extract(request, '$.model') AS model, seconds"
+        sql = f"SELECT {columns} FROM entries WHERE seconds > 0 AND service = ? ORDER BY number DESC LIMIT ?"
+        found: dict[str, list[float]] = {}
+        for model, seconds in self._db.read(lambda row: (row["model"], float(row["seconds"])), sql, (service, limit)):
+            found.setdefault(str(model), []).append(seconds)
+        return found
 
     # --- identical requests ----------------------------------------------------------------------------------
 

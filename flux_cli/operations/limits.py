@@ -1,16 +1,20 @@
-"""What a model takes, in numbers."""
+"""What a model accepts, in numbers."""
 
 from ..frozen import frozen
 
 
 @frozen
 class Limits:
-    """What a model takes (specification: Parameter Reference; docs/service.md, section 1)."""
+    """What a model accepts (specification: Parameter Reference; docs/service.md, section 1)."""
 
     prompt_characters: int
     pixels: int
     guidance: tuple[float, float]
     denoise: tuple[float, float]
-    """Above the first, up to and with the second."""
+    """Above the first, up to and including the second."""
+    strength: tuple[float, float]
+    """Of a LoRA, of a control image, and of a variation."""
+    margin: int
+    """Pixels on each side of an outpainted image (specification: Output Resolution)."""
     steps: int
     batch_size: int

@@ -1,30 +1,37 @@
-"""A request: one paid task that has no id yet."""
+"""A request: a paid task that has no ID yet, as the journal stores it and as PiAPI receives it."""
 
 import json
-from dataclasses import asdict, field, fields, replace
-from typing import Any, Self
+from collections.abc import Mapping
+from dataclasses import asdict, field, fields, is_dataclass, replace
+from types import UnionType
+from typing import Any, Self, TypeVar, get_args, get_origin
 
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
-from .operations import LOCAL, OPERATIONS, Control, LoRA, Operation
+from ..text import clean
+from .base import LOCAL, Operation, Writer, present
+from .registry import OPERATIONS
 
+T = TypeVar("T")
 SEED_LIMIT = 2**32
-"""Seeds are 0 <= seed < 2^32: what every Flux runtime takes."""
+"""Seeds are 0 <= seed < 2^32: what every Flux runtime accepts."""
+BOTH = Writer()
+"""Writes every fact with the field names of the specification and with those of the live service."""
 _ABOUT = ("model", "seed", "service_mode", "webhook")
 
 
 @frozen
 class TaskRequest:
-    """An operation, the model that does it, and how it is to be run.
+    """An operation, the model that does it, and how it is run.
 
-    model: the full id (`Qubico/flux1-dev`).
-    seed: always chosen on this side and sent, so that any picture can be made again and a task
-        whose answer was lost can be recognised.
+    model: the full ID (`Qubico/flux1-dev`).
+    seed: always chosen by flux and sent, so that any image can be reproduced and a task whose response was lost can
+        be recognized.
     service_mode: `public` (pay as you go), `private` (host your account), None for the workspace's own.
-    webhook: an endpoint the service calls when the task ends. Its secret is not part of the request:
-        it is read when the request is sent and is stored nowhere.
-    overrides: merged into the body as it is, unchecked: `--set` and `--input`.
+    webhook: a URL that PiAPI calls when the task ends. Its secret is not part of the request: it is read when the
+        request is sent and is stored nowhere.
+    overrides: merged into the body unchecked, from `--set` and `--input`.
     """
 
     operation: Operation
@@ -35,31 +42,29 @@ class TaskRequest:
     overrides: JsonObject = field(default_factory=dict)
 
     def to_json(self) -> JsonObject:
-        """The request as the journal stores it. `from_json` is its inverse."""
+        """Return the request as the journal stores it. `from_json` is the inverse."""
         about: JsonObject = {"op": self.operation.name, **{name: getattr(self, name) for name in _ABOUT}}
         rest: JsonObject = {**asdict(self.operation), "overrides": self.overrides or None}
         return {name: _listed(value) for name, value in (about | rest).items() if value is not None}
 
     @classmethod
     def from_json(cls, stored: JsonObject) -> Self:
-        """The request that `to_json` stored. Raises UsageError for what is not one."""
+        """Return the request that `to_json` stored.
+
+        Raises UsageError for anything else: the metadata of an image may come from anywhere.
+        """
         try:
+            if not {"prompt", "model", "seed"} <= stored.keys():
+                raise TypeError("prompt, model or seed is missing")
             kind = OPERATIONS[str(stored["op"])]
-            known = {entry.name for entry in fields(kind)}
-            values: dict[str, Any] = {name: value for name, value in stored.items() if name in known}
-            if "loras" in values:
-                values["loras"] = tuple(LoRA(**row) for row in values["loras"])
-            if "controls" in values:
-                values["controls"] = tuple(Control(**row) for row in values["controls"])
-            about: dict[str, Any] = {name: stored.get(name) for name in _ABOUT}
-            overrides: Any = stored.get("overrides") or {}
-            return cls(kind(**values), **about, overrides=overrides)
+            about = _typed_fields(cls, {name: stored[name] for name in (*_ABOUT, "overrides") if name in stored})
+            return cls(kind(**_typed_fields(kind, stored)), **about)
         except (KeyError, TypeError) as error:
             raise UsageError(f"not a request that this version of flux knows: {error}") from error
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is asked for, hex: equal requests have equal digests. The webhook does not count."""
+        """SHA-256 of what is requested, hex: equal requests have equal digests. The webhook does not count."""
         import hashlib  # not for those who list entries
 
         canonical = json.dumps(replace(self, webhook=None).to_json(), sort_keys=True, ensure_ascii=True)
@@ -67,15 +72,77 @@ class TaskRequest:
 
     @property
     def local_images(self) -> list[str]:
-        """The references to local pictures in it, each once."""
-        operation = self.operation
-        images = [getattr(operation, name, None) for name in ("image", "mask", "cut_out")]
-        images += [control.image for control in getattr(operation, "controls", ())]
-        return list(dict.fromkeys(image for image in images if image and image.startswith(LOCAL)))
+        """The references to local images in it, each once."""
+        return list(dict.fromkeys(image for image in self.operation.images if image.startswith(LOCAL)))
+
+
+def create_body(
+    request: TaskRequest, *, writer: Writer = BOTH, webhook_secret: str | None = None, debug: bool = False
+) -> JsonObject:
+    """Return the body of `POST /task`. What the user did not give is left out (docs/service.md, section 1)."""
+    operation = request.operation
+    fields: JsonObject = {
+        "prompt": operation.prompt,
+        "negative_prompt": operation.negative_prompt,
+        "guidance_scale": operation.guidance,
+        "denoise": operation.denoise,
+        "steps": operation.steps,
+        "batch_size": operation.batch_size if operation.batch_size > 1 else None,
+        **operation.write(writer),
+        "seed": request.seed,
+        "debug": True if debug else None,
+    }
+    body: JsonObject = {"model": request.model, "task_type": operation.task_type, "input": present(fields)}
+    webhook = present({"endpoint": request.webhook, "secret": webhook_secret}) if request.webhook else None
+    if config := present({"service_mode": request.service_mode, "webhook_config": webhook}):
+        body["config"] = config
+    return merge(body, request.overrides)
+
+
+def encode_body(body: JsonObject) -> bytes:
+    """Return a body as it is sent. Raises UsageError for what JSON or UTF-8 cannot hold, which `--set` may bring in."""
+    try:
+        return json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the request cannot be written as JSON: {clean(str(error), 120)}") from error
+
+
+def merge(body: JsonObject, overrides: JsonObject) -> JsonObject:
+    """Return `body` with `overrides` merged into it, object by object; null removes a field (RFC 7396)."""
+    result = dict(body)
+    for name, value in overrides.items():
+        below = result.get(name)
+        if isinstance(value, dict):
+            result[name] = merge(below if isinstance(below, dict) else {}, value)
+        elif value is None:
+            result.pop(name, None)
+        else:
+            result[name] = value
+    return result
 
 
 def _listed(value: Json) -> Json:
-    """Tuples as JSON has them, so that a stored request equals itself when it is read back."""
+    """Return tuples as JSON has them, so that a stored request equals itself when it is read back."""
     if isinstance(value, list | tuple):
         return [_listed(item) for item in value]
     return value
+
+
+def _typed_fields(kind: type[Any], stored: Mapping[str, Json]) -> dict[str, Any]:
+    """Return the fields of a frozen class that `stored` has. Raises TypeError for a value of another type."""
+    return {own.name: _typed(own.name, own.type, stored[own.name]) for own in fields(kind) if own.name in stored}
+
+
+def _typed(name: str, kind: Any, value: Json) -> object:
+    if isinstance(kind, UnionType):  # with None
+        if value is None:
+            return None
+        kind = next(one for one in get_args(kind) if one is not type(None))
+    wanted = get_origin(kind) or kind
+    if wanted is tuple and isinstance(value, list):
+        return tuple(_typed(name, get_args(kind)[0], item) for item in value)
+    if is_dataclass(wanted) and isinstance(value, dict):
+        return kind(**_typed_fields(kind, value))
+    if isinstance(value, bool) is (wanted is bool) and isinstance(value, (int, float) if wanted is float else wanted):
+        return value
+    raise TypeError(f"{name} has another type")

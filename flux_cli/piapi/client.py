@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ..config.urls import is_local, is_picture_address
+from ..config.urls import is_local
 from ..errors import NetworkError
 from ..frozen import frozen
 from ..json_value import JsonObject, number_at, object_at, text_at
+from ..operations.base import is_request_url
 from ..text import clean
 from .errors import Answer, NoSuchTaskError, PassingTroubleError, answered, key_refused, lost, upload_refused, words_of
 from .http_errors import Response, environment_settings, in_time, plain_words, retry_after, server_clock
@@ -179,7 +180,7 @@ class PiAPIClient:
         response = await self._free("POST", url, seconds, content=body, headers=JSON, timeout=patience)
         reply = read_reply(response.content)
         address = text_at(reply.data, "url")
-        if response.status == 200 and is_picture_address(address):
+        if response.status == 200 and is_request_url(address):
             return address
         if 400 <= response.status < 500 and response.status not in RETRIED_STATUSES:
             raise upload_refused(response.status, reply)

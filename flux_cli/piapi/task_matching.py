@@ -10,8 +10,8 @@ from datetime import datetime
 from ..frozen import frozen
 from ..journal.entries import Entry
 from ..json_value import number_at, text_at
+from ..operations.request import create_body
 from ..text import clean
-from .requests import create_body
 from .task import Task
 
 WINDOW_SECONDS = 600.0

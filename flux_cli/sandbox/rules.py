@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from math import inf
 
 from ..config.catalog import Catalog, Model
-from ..config.urls import is_picture_address
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at, text_at
+from ..operations.base import is_request_url
 
 BAD_REQUEST = 400
 CODES = {
@@ -225,7 +225,7 @@ def _check_images(fields: JsonObject, task_type: str) -> None:
         controls = lists(fields, "control_net_settings")
         urls += [("control_image", item.get("control_image_url") or item.get("control_image")) for item in controls]
     for name, url in urls:
-        if not isinstance(url, str) or not is_picture_address(url):
+        if not isinstance(url, str) or not is_request_url(url):
             raise RefusalError(400, 1600, CODES[1600], f"{name} must be an accessible URL")
 
 

@@ -5,17 +5,18 @@ What has a type there may have it here: `steps=8` and `steps="8"` are the same.
 
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from ..batch.rows import Value
-from ..cli.buying.making import KINDS
+from ..batch.request_builder import read_body, single_choice
+from ..cli.buying.making import request_builder
 from ..cli.context import Session
-from ..cli.options.columns import columns, filled
-from ..cli.options.compose import Wanted, single_choice
 from ..cli.options.options import SaveOptions
-from ..cli.options.request_options import Given
 from ..errors import UsageError
 from ..frozen import frozen
+from ..operations.base import Parameters
+from ..operations.options import Given
+from ..operations.parameters import Value, change_group, parameters, read_group
+from ..operations.registry import COMMANDS
 from ..operations.request import TaskRequest
 from ..text import clean, with_guess
 
@@ -29,7 +30,7 @@ class TaskKeywords(TypedDict, total=False):
     """What every call that makes pictures takes.
 
     wait: False returns as soon as the task is accepted; its pictures come with `wait(task_id)`.
-    new: buy also what was bought before. max_cost: USD; yes: go above `confirm_above`.
+    no_cache: generate and pay again, even if an identical image exists. max_cost: USD; yes: go above `confirm_above`.
     """
 
     model: str | None
@@ -49,7 +50,7 @@ class TaskKeywords(TypedDict, total=False):
     overwrite: bool
     no_metadata: bool
     wait: bool
-    new: bool
+    no_cache: bool
     max_cost: float | str | None
     yes: bool
 
@@ -117,12 +118,13 @@ class OutpaintKeywords(TaskKeywords, total=False):
 
 @frozen
 class Order:
-    """A request, and what is to be done with it."""
+    """A request, and what is to be done with it. random_seed: the caller asked for no seed."""
 
     request: TaskRequest
+    random_seed: bool
     save: SaveOptions
     wait: bool
-    new: bool
+    no_cache: bool
     yes: bool
     max_cost: str | None
 
@@ -130,18 +132,20 @@ class Order:
 def ordered(session: Session, op: str, keywords: Mapping[str, object]) -> Order:
     """What a call asks for. Raises UsageError with every problem in it."""
     given = {name: value for name, value in keywords.items() if value is not None}
-    flags = {name: bool(given.pop(name, usual)) for name, usual in (("wait", True), ("new", False), ("yes", False))}
+    flags = {
+        name: bool(given.pop(name, usual)) for name, usual in (("wait", True), ("no_cache", False), ("yes", False))
+    }
     max_cost = given.pop("max_cost", None)
     values = {name.replace("_", "-"): _value(name, value) for name, value in given.items()}
-    request, save = _request(session, op, values)
-    return Order(request, save, max_cost=None if max_cost is None else str(max_cost), **flags)
+    request, random_seed, save = _request(session, COMMANDS[op], values)
+    return Order(request, random_seed, save, max_cost=None if max_cost is None else str(max_cost), **flags)
 
 
 def saving(keywords: Mapping[str, object]) -> SaveOptions:
     """Where pictures go. Raises UsageError."""
     given = {name.replace("_", "-"): _value(name, value) for name, value in keywords.items() if value is not None}
     problems: list[str] = []
-    save = SaveOptions(**filled(SaveOptions, given, problems))
+    save = change_group(SaveOptions(), given, problems)
     if save.to_stdout:
         problems.append("output '-' is for the command line")
     if problems:
@@ -149,23 +153,31 @@ def saving(keywords: Mapping[str, object]) -> SaveOptions:
     return save
 
 
-def _request(session: Session, op: str, values: Mapping[str, Value]) -> tuple[TaskRequest, SaveOptions]:
-    kind = KINDS[op]
-    groups = {name: type(getattr(Given(), name)) for name in kind.groups}
-    known = [name for group in (kind.arguments, *groups.values()) for name in columns(group) if name != "show-mask"]
-    problems = [_unknown(name, known) for name in values if name not in (*known, *OF_SAVING)]
-    # A picture is read from a pipe by one command line, not by a program with pipes of its own.
-    problems += [f"{name} '-' is for the command line" for name in ("image", "mask") if values.get(name) == "-"]
-    own = filled(kind.arguments, values, problems)
-    given = Given(**{name: group(**filled(group, values, problems)) for name, group in groups.items()})
+def _request(
+    session: Session, command: type[Parameters], values: dict[str, Value]
+) -> tuple[TaskRequest, bool, SaveOptions]:
+    """Return the request, whether its seed is random, and how its images are saved."""
+    known = {name: it for group in (command, *command.groups) for name, it in parameters(group).items()}
+    known.pop("show-mask", None)
+    problems = [_unknown(name, [*known]) for name in values if name not in (*known, *OF_SAVING)]
+    for name, parameter in known.items():
+        value = values.get(name)
+        if value == "-" and parameter.about.metavar == "IMG":
+            # An image is read from a pipe by one command line, not by a program with pipes of its own.
+            problems.append(f"{name} '-' is for the command line")
+        elif isinstance(value, str) and list in parameter.kinds:
+            values[name] = [value]
+    own = read_group(command, values, problems)
+    given = Given().with_groups(*(change_group(Given().get(group), values, problems) for group in command.groups))
     save = saving({name.replace("-", "_"): values[name] for name in OF_SAVING if name in values})
-    if problems:
+    if problems or own is None:
         raise UsageError.of(problems)
-    prompt = own.get("prompt", kind.prompt)
+    prompt = own.prompt if own.prompt is not None else own.default_prompt
     if prompt is None:
         raise UsageError("a prompt is missing")
-    make = kind.make(session, kind.arguments(**own), given)
-    return make(Wanted(prompt, single_choice(given.task))), save
+    builder = request_builder(session, own, given, read_body(given.task.body))
+    random_seed = given.task.seed is None and builder.overrides.seed is None
+    return builder.build(prompt, single_choice(given.task)), random_seed, save
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
@@ -174,12 +186,12 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     return with_guess(f"no keyword here is called {clean(word, 40)!r}", word, words)
 
 
-def _value(name: str, value: Any) -> Value:
-    """A keyword's value as a batch file would have it."""
+def _value(name: str, value: object) -> Value:
+    """Return a keyword's value as a batch file would have it."""
     if isinstance(value, PathLike):
         return str(fspath(value))
-    if name in ("lora", "control", "set"):
-        return [value] if isinstance(value, str) else [str(item) for item in value]
+    if isinstance(value, list | tuple):
+        return [str(item) for item in value]
     if isinstance(value, str | int | float):
         return value
     raise UsageError(f"{name} takes a text, a number, or true or false, not {type(value).__name__}")

@@ -82,6 +82,8 @@ def is_held(path: Path) -> bool:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError:
         return False
+    except OSError:  # a file of another user, or on a read-only file system
+        return True
     try:
         _share(descriptor)  # two that look at the same moment must not take each other for the holder
     except OSError:

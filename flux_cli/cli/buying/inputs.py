@@ -8,12 +8,11 @@ import hashlib
 import time
 from pathlib import Path
 
-from ...config.urls import is_picture_address
 from ...errors import UsageError
 from ...frozen import frozen
 from ...images.load import MAX_SOURCE_BYTES, InputImage, prepared
 from ...journal.entries import RESULT_SECONDS, Entry, State
-from ...operations.operations import LOCAL
+from ...operations.base import is_request_url
 from ...text import clean
 from ..context import Session
 
@@ -59,7 +58,7 @@ def find_input(session: Session, text: str, *, fit: bool) -> Input:
 
 def checked_address(text: str) -> str:
     """An http(s) address without a user name in it. Raises UsageError."""
-    if is_picture_address(text):
+    if is_request_url(text):
         return text
     if "@" in text.partition("://")[2].partition("/")[0]:
         raise UsageError("an address of a picture must not have a user name or password in it")
@@ -88,15 +87,10 @@ def read_picture(path: Path) -> bytes:
 
 
 def read_stdin(session: Session) -> bytes:
-    """A picture from stdin. Raises UsageError."""
-    if session.stdin_read:
-        raise UsageError("stdin can be read only once: only one picture can be -")
-    session.stdin_read = True
-    if session.stdin.isatty():
-        raise UsageError("- reads a picture from stdin, and stdin is a terminal", hint="pipe one in, or name a file")
-    content = session.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
+    """Return an image from stdin. Raises UsageError."""
+    content = session.stdin.take("an image").read(MAX_SOURCE_BYTES + 1)
     if not content:
-        raise UsageError("no picture came on stdin", hint="did the command before the pipe fail?")
+        raise UsageError("no image came on stdin", hint="did the command before the pipe fail?")
     return content
 
 
@@ -104,23 +98,7 @@ def _local(session: Session, content: bytes, name: str, *, fit: bool) -> Input:
     image = prepared(content, clean(name, 80), fit=fit)
     for note in image.notes:
         session.output.note(note)
-    known = None if image.notes else _address_of(session, image.sha256)
-    if known:
-        session.passed[known] = f"{LOCAL}{image.sha256}"
-    return Input(known or add_local(session, image), name, image, content)
-
-
-def add_local(session: Session, image: InputImage) -> str:
-    """The reference to a local picture, which is uploaded when a request with it is sent."""
-    reference = f"{LOCAL}{image.sha256}"
-    session.inputs[reference] = image
-    return reference
-
-
-def _address_of(session: Session, sha256: str) -> str | None:
-    since = time.time() - RESULT_SECONDS + MARGIN_SECONDS
-    profile = session.settings.profile
-    return session.journal.address_of(sha256, service=session.service, profile=profile, since=since)
+    return Input(session.images.add(image), name, image, content)
 
 
 def _made_before(session: Session, text: str, *, fit: bool) -> Input:

@@ -1,186 +1,48 @@
-"""Command lines into makers of requests, one function an operation."""
+"""What operations and requests are built with, taken from one invocation."""
 
-import re
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
-
-from ...errors import ExitCode, UsageError
+from ...batch.request_builder import Overrides, RequestBuilder
+from ...errors import ExitCode
 from ...frozen import frozen
-from ...operations.operations import (
-    Control,
-    Controlled,
-    ImageToImage,
-    Inpaint,
-    Kontext,
-    LoRA,
-    Outpaint,
-    Redux,
-    Styled,
-    TextToImage,
-)
-from ...operations.request import TaskRequest
-from ...text import clean
+from ...json_value import JsonObject
+from ...operations.base import BuildContext, MaskedImage, Parameters
+from ...operations.options import Given, MaskOptions
 from ..context import Session
-from ..options.arguments import (
-    BEYOND,
-    VARIATION,
-    ControlnetArguments,
-    EditArguments,
-    GenArguments,
-    InpaintArguments,
-    LoraArguments,
-    OutpaintArguments,
-    ReduxArguments,
-)
-from ..options.compose import Composer, Size, Wanted, parse_lora, split_strength, unseen_remark
-from ..options.request_options import Given, InputOptions, SizeOptions, TaskOptions
 from .inputs import Input, find_input
 from .regions import find_region, show_region
 
-Maker = Callable[[Wanted], TaskRequest]
-"""Makes the request for one of a command's pictures. What they have in common was settled when it was made."""
-
-
-def text_to_image(session: Session, own: GenArguments, given: Given) -> Maker:
-    """The requests of `flux gen`."""
-    compose = _composer(session, given.task, given.shape)
-    return lambda wanted: compose(wanted).request(TextToImage, prompt=wanted.prompt)
-
-
-def edited(session: Session, own: EditArguments, given: Given) -> Maker:
-    """The requests of `flux edit`. A picture that is redrawn keeps its size: only the instruction editor takes one."""
-    source = _source(session, own.image, given.inputs)
-    if own.kontext:
-        compose = _composer(session, given.task, given.shape, source.size)
-        return lambda wanted: compose(wanted).request(Kontext, prompt=wanted.prompt, image=source.reference)
-    if given.shape != SizeOptions():
-        hint = "leave --size and its like out, or add --kontext"
-        raise UsageError("a picture that is redrawn keeps its size", hint=hint)
-    compose = _composer(session, given.task)
-    return lambda wanted: compose(wanted).request(ImageToImage, prompt=wanted.prompt, image=source.reference)
-
-
-def styled(session: Session, own: LoraArguments, given: Given) -> Maker:
-    """The requests of `flux lora`."""
-    source = _source(session, own.image, given.inputs) if own.image is not None else None
-    if source and given.shape != SizeOptions():
-        raise UsageError("a picture that is restyled keeps its size", hint="leave --size and its like out")
-    common = {"loras": _loras(session, own.loras), "image": source.reference if source else None}
-    compose = _composer(session, given.task, given.shape)
-    return lambda wanted: compose(wanted).request(Styled, prompt=wanted.prompt, **common)
-
-
-def controlled(session: Session, own: ControlnetArguments, given: Given) -> Maker:
-    """The requests of `flux controlnet`."""
-    found = tuple(_control(session, text, given.inputs) for text in own.controls or [])
-    common = {"controls": found, "loras": _loras(session, own.loras), "keep_control": own.keep_control}
-    compose = _composer(session, given.task, given.shape)
-    return lambda wanted: compose(wanted).request(Controlled, prompt=wanted.prompt, **common)
-
-
-def varied(session: Session, own: ReduxArguments, given: Given) -> Maker:
-    """The requests of `flux redux`. Without a size the variation has the picture's own."""
-    source = _source(session, own.image, given.inputs)
-    common = {"image": source.reference, "strength": own.strength}
-    compose = _composer(session, given.task, given.shape, source.size)
-    return lambda wanted: compose(wanted).request(Redux, prompt=wanted.prompt, **common)
-
-
-def inpainted(session: Session, own: InpaintArguments, given: Given) -> Maker:
-    """The requests of `flux inpaint`."""
-    source = _source(session, own.image, given.inputs)
-    found = find_region(session, source, given.region)
-    common = {"image": source.reference, "mask": found.mask, "cut_out": found.cut_out}
-    compose = _composer(session, given.task)
-    return lambda wanted: compose(wanted).request(Inpaint, prompt=wanted.prompt, **common)
-
-
-def shown_region(session: Session, image: str, given: Given, *, overwrite: bool) -> ExitCode:
-    """Write a picture of the region that `flux inpaint` would paint, and send nothing."""
-    return show_region(session, _source(session, image, given.inputs), given.region, overwrite=overwrite)
-
-
-def outpainted(session: Session, own: OutpaintArguments, given: Given) -> Maker:
-    """The requests of `flux outpaint`."""
-    source = _source(session, own.image, given.inputs)
-    pixels = {side: _margin(side, getattr(own, side), source) for side in ("left", "right", "top", "bottom")}
-    compose = _composer(session, given.task)
-    return lambda wanted: compose(wanted).request(Outpaint, prompt=wanted.prompt, image=source.reference, **pixels)
-
 
 @frozen
-class Kind:
-    """A command that makes pictures.
+class SessionImages:
+    """Finds the images of an invocation's requests: `Images`."""
 
-    arguments: its own arguments and options, a dataclass.
-    groups: the fields of `Given` that it takes.
-    make: the maker of its requests. Raises UsageError.
-    prompt: what stands for a prompt when none is given; None when one is needed.
-    sized: whether its picture can be given a size, with these arguments.
-    """
+    session: Session
 
-    arguments: type[Any]
-    groups: tuple[str, ...]
-    make: Callable[[Session, Any, Given], Maker]
-    prompt: str | None = None
-    sized: Callable[[Any], bool] = lambda own: True
+    def find(self, text: str, *, fit: bool) -> Input:
+        """Return an input image. Raises UsageError."""
+        return find_input(self.session, text, fit=fit)
 
-
-KINDS: dict[str, Kind] = {
-    "gen": Kind(GenArguments, ("task", "shape"), text_to_image),
-    "lora": Kind(LoraArguments, ("task", "shape", "inputs"), styled, sized=lambda own: own.image is None),
-    "controlnet": Kind(ControlnetArguments, ("task", "shape", "inputs"), controlled),
-    "edit": Kind(EditArguments, ("task", "shape", "inputs"), edited, sized=lambda own: own.kontext),
-    "inpaint": Kind(InpaintArguments, ("task", "inputs", "region"), inpainted),
-    "outpaint": Kind(OutpaintArguments, ("task", "inputs"), outpainted, prompt=BEYOND),
-    "redux": Kind(ReduxArguments, ("task", "shape", "inputs"), varied, prompt=VARIATION),
-}
+    def find_masked(self, text: str, mask: MaskOptions, *, fit: bool) -> MaskedImage:
+        """Return an input image and its mask. Raises UsageError."""
+        source = self.find(text, fit=fit)
+        region = find_region(self.session, source, mask)
+        return MaskedImage(source.reference, region.mask, region.cut_out)
 
 
-def _composer(
-    session: Session, task: TaskOptions, shape: SizeOptions | None = None, natural_size: Size | None = None
-) -> Callable[[Wanted], Composer]:
-    catalog, settings = session.catalog, session.settings.with_options(task.settings())
-    return lambda wanted: Composer(catalog, settings, task, wanted.choices, shape, natural_size)
+def request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
+    """Return what makes the requests of a command or a row. `body` is the content of `--input`. Raises UsageError."""
+    catalog = session.catalog
+    context = BuildContext(SessionImages(session), catalog.loras, catalog.controls, session.output.note)
+    return RequestBuilder(
+        catalog,
+        session.settings.with_options(given.task.settings()),
+        given.task,
+        given.size,
+        Overrides.parse(given.task.overrides, body),
+        own.build(given, context),
+    )
 
 
-def _source(session: Session, image: str, inputs: InputOptions) -> Input:
-    return find_input(session, image, fit=not inputs.no_fit)
-
-
-def _loras(session: Session, texts: Sequence[str] | None) -> tuple[LoRA, ...]:
-    found = tuple(parse_lora(text) for text in texts or [])
-    for lora in found:
-        if not lora.is_address:
-            _remark(session, "LoRA", lora.name, session.catalog.loras)
-    return found
-
-
-def _control(session: Session, text: str, inputs: InputOptions) -> Control:
-    """`TYPE=IMG[:STRENGTH]`. An unknown type is passed on: the service knows more than we do."""
-    kind, equals, image = text.partition("=")
-    if not equals or not kind.isprintable() or not kind.strip() or not image:
-        raise UsageError(f"--control {clean(text, 60)!r} is not TYPE=IMG or TYPE=IMG:STRENGTH")
-    path, strength = split_strength(image, f"--control {clean(kind, 40)}")
-    word, known = kind.casefold(), session.catalog.controls
-    _remark(session, "control type", word, known)
-    return Control(known.get(word, word), _source(session, path, inputs).reference, strength)
-
-
-def _remark(session: Session, what: str, name: str, seen: Collection[str]) -> None:
-    if remark := unseen_remark(what, name, seen):
-        session.output.note(remark)
-
-
-def _margin(side: str, text: str, source: Input) -> int:
-    """Pixels of the picture that is sent. Those that were asked for are pixels of the picture as the user has it."""
-    match = re.fullmatch(r"([0-9]{1,5})(\.[0-9]{1,3})?(%?)", text.strip(), re.ASCII)
-    if not match or (match[2] and not match[3]):
-        raise UsageError(f"--{side} {clean(text, 40)!r} is not a number of pixels or a percentage, such as 256 or 25%")
-    number, axis = float(match[1] + (match[2] or "")), side in ("top", "bottom")
-    if match[3] and source.size is None:
-        raise UsageError(f"--{side} {text}: a percentage needs a local picture", hint="give the margin in pixels")
-    if source.size is None or source.original_size is None:
-        return int(number)
-    sent, original = source.size[axis], source.original_size[axis]
-    return round(number / 100 * sent) if match[3] else round(number * sent / original)
+def show_mask(session: Session, image: str, given: Given, *, overwrite: bool) -> ExitCode:
+    """Write an image of the region that `flux inpaint` would regenerate, and send nothing."""
+    source = find_input(session, image, fit=not given.inputs.no_fit)
+    return show_region(session, source, given.mask, overwrite=overwrite)

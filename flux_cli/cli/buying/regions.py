@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...images.load import InputImage
+from ...operations.options import MaskOptions
 from ...system.atomic_files import write_atomic
 from ..context import Session
-from ..options.request_options import MaskOptions
 from ..output.output import Mode, shown
-from .inputs import Input, add_local, checked_address, local_path, read_picture, read_stdin
+from .inputs import Input, checked_address, local_path, read_picture, read_stdin
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -139,7 +139,7 @@ def _added(session: Session, mask: "Image") -> str:
 
 
 def _png(session: Session, content: bytes, size: tuple[int, int]) -> str:
-    return add_local(session, InputImage(content, "png", *size, size, hashlib.sha256(content).hexdigest(), ()))
+    return session.images.add(InputImage(content, "png", *size, size, hashlib.sha256(content).hexdigest(), ()))
 
 
 def _show(session: Session, overlay: "Image", path: Path) -> None:

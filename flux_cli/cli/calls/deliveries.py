@@ -16,7 +16,7 @@ from ...piapi.task_matching import likeness
 from ..buying.adopting import adopt
 from ..context import Session
 from ..options.options import SaveOptions
-from .following import look_at
+from .following import look_at, track
 
 POLLS = 3
 """How often PiAPI is asked about a task that this machine did not submit."""
@@ -27,11 +27,9 @@ JOIN_LONGEST = 120.0
 
 
 def record(session: Session, task_id: str, save: SaveOptions) -> None:
-    """Make sure that the journal has the task of a delivery, durably. Raise JournalError or UsageError."""
+    """Make sure that the journal has the task of a delivery, durably. Raise JournalError or DiskError."""
     if session.find(task_id) is None:
-        plan = save.plan({"task": "", "n": "1"}, 1, session.folder, template="{task}")
-        profile = session.settings.profile
-        session.journal.adopt(task_id, plan, service=session.service, profile=profile, evidence=REPORTED)
+        track(session, task_id, save, evidence=REPORTED)
 
 
 async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry | None:

@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from socket import socket
 
+from ...batch.results import Results, TaskResult
+from ...batch.runner import Run
 from ...config.urls import is_loopback
-from ...engine.counting import Occurrences
 from ...engine.outcome import Outcome
-from ...engine.scheduler import Engine
+from ...engine.scheduler import Scheduler
 from ...errors import ExitCode, FluxError, InterruptError, NetworkError, UsageError
 from ...images.output_names import is_template
 from ...journal.entries import UNFINISHED, Entry, State
@@ -18,15 +19,28 @@ from ...text import clean, counted
 from ...webhooks.forwarder import Forwarder, find_command, forward_url
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
-from ..buying.runs import Run
 from ..context import Session
 from ..options.arguments import ListenArguments
 from ..options.options import SaveOptions
-from ..output.output import Mode
-from ..output.render import tell_outcome
+from ..output.output import Mode, Output
+from ..output.render import show_outcome
+from ..output.reporter import CommandReporter
 from .deliveries import record, resolve
 from .following import TEMPLATE_HINT, to_wait_for
 from .serving import log_of
+
+
+class _Reporter(CommandReporter):
+    """Shows the results of tasks, and starts what follows on their deliveries."""
+
+    def __init__(self, output: Output, listening: "_Listening") -> None:
+        super().__init__(output)
+        self._listening = listening
+
+    def result(self, result: TaskResult) -> None:
+        """Show the result of a task, and start what follows."""
+        assert result.outcome is not None
+        self._listening.report(result.outcome)
 
 
 def listen(session: Session, options: ListenArguments, save: SaveOptions) -> ExitCode:
@@ -49,12 +63,11 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
     session.key  # noqa: B018 - a missing key is an error before anything is received
     receiver = Receiver(session.webhook_secret(), lambda task_id: record(session, task_id, save), log_of(session))
     session.journal.settle_dead()
-    with (
-        closing(Occurrences()) as seen,
-        closing(listening_socket(options.host, options.port, command="flux listen")) as at,
-    ):
-        listening = _Listening(session, options, save, receiver, forwarder, at, seen)
-        code = Run(session, listening.feed, 0, tell=listening.report, beside=listening.serve).to_its_end()
+    with closing(listening_socket(options.host, options.port, command="flux listen")) as at:
+        listening = _Listening(session, options, save, receiver, forwarder, at)
+        reporter = _Reporter(session.output, listening)
+        run = Run(session.workspace, reporter, Results(reporter), listening.feed, 0, beside=listening.serve)
+        code = run.finish()
     if left := len(receiver.in_progress - {delivery.task_id for delivery in listening.followed.values()}):
         session.output.note(
             f"{counted(left, 'webhook')} recorded and not worked on; fetch the images with: flux resume"
@@ -75,11 +88,11 @@ class _Listening:
     receiver: Receiver
     forwarder: Forwarder
     at: socket
-    seen: Occurrences
     followed: dict[str, Delivery] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
     after: set[asyncio.Task[None]] = field(default_factory=set)
     saved: int = 0
-    engine: Engine | None = None
+    engine: Scheduler | None = None
 
     @property
     def enough(self) -> bool:
@@ -87,7 +100,7 @@ class _Listening:
         return self.options.count is not None and self.saved >= self.options.count
 
     @asynccontextmanager
-    async def serve(self, engine: Engine) -> AsyncIterator[None]:
+    async def serve(self, engine: Scheduler) -> AsyncIterator[None]:
         """Receive deliveries while inside. At the end, let forwarding and commands end too."""
         self.engine = engine
         self.receiver.closed = lambda: engine.stop.requested
@@ -124,7 +137,7 @@ class _Listening:
                 "unencrypted. Better listen on localhost, behind a proxy or tunnel that speaks HTTPS."
             )
 
-    async def feed(self, engine: Engine) -> AsyncIterator[Entry | Outcome]:
+    async def feed(self, engine: Scheduler) -> AsyncIterator[Entry | Outcome]:
         """Yield entries to work on, as deliveries arrive. An error of one is printed, and ends nothing."""
         while True:
             delivery = await self.receiver.arrived.get()
@@ -147,10 +160,11 @@ class _Listening:
         """
         session, task_id = self.session, delivery.task_id
         known = await resolve(session, client, task_id)
-        if self.seen.count(task_id) > 1:
+        if task_id in self.seen:
             session.output.note(f"task {task_id}: delivered again")
             self.receiver.done(delivery)
             return None
+        self.seen.add(task_id)
         if known and known.state not in (*UNFINISHED, State.EXPIRED):
             session.output.note(f"task {task_id}: {known.state} already")
         else:
@@ -164,7 +178,7 @@ class _Listening:
 
     def report(self, outcome: Outcome) -> None:
         """Print how an entry ended, and start what follows."""
-        tell_outcome(self.session.output, outcome)
+        show_outcome(self.session.output, outcome)
         delivery = self.followed.pop(outcome.entry.id, None)
         if delivery is None:
             return

@@ -1,25 +1,36 @@
-"""The models and what they cost: facts, for which no journal is opened."""
+"""`flux models`: the models, their prices and limits, and how long their tasks took on this machine."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from ...config.catalog import Model
-from ...errors import ExitCode, UsageError
+from ...errors import ExitCode, JournalError, UsageError
 from ...json_value import JsonObject
 from ...text import clean, suggestion, usd
 from ..context import Session
 from ..output.output import Mode
 
+NEWEST = 1000
+"""Tasks in the journal that are looked at for how long they took."""
+
 
 def show_models(session: Session, purpose: str | None) -> ExitCode:
-    """The models, a line each, or the one for a purpose."""
+    """Print the models, one per line, or only the one for a purpose."""
     chosen = [_for_purpose(session, purpose)] if purpose else list(session.catalog.models.values())
+    measured = _measured_seconds(session)
     if session.output.mode is Mode.TEXT:
-        session.output.note(f"{'model':<13} {'price':>7}  {'licence':<15} {'seconds':<8} operations")
+        session.output.note(
+            _columns("model", "price", "license", "seconds", "measured" if measured else None) + "operations"
+        )
     for model in chosen:
+        seconds = measured.get(model.id, ())
         if session.output.mode is Mode.JSON:
-            session.output.record("model", _model_json(model))
+            session.output.record("model", _model_json(model, seconds))
         elif session.output.mode is Mode.QUIET:
             session.output.result(model.name)
         else:
-            session.output.row(_model_line(model), 48)
+            columns = _model_columns(model, seconds if measured else None)
+            session.output.row(columns + " ".join(model.operations), len(columns))
     return ExitCode.OK
 
 
@@ -28,21 +39,41 @@ def _for_purpose(session: Session, purpose: str) -> Model:
     able = {name for model in session.catalog.models.values() for name in model.operations}
     known = {"commercial", "fast", "quality", *able}
     if unknown := [word for word in words if word not in known]:
-        raise UsageError(f"no purpose is called {clean(unknown[0], 40)!r}", hint=suggestion(unknown[0], sorted(known)))
+        raise UsageError(f"unknown purpose {clean(unknown[0], 40)!r}", hint=suggestion(unknown[0], sorted(known)))
     if {"fast", "quality"} <= set(words):
-        raise UsageError("give only one of fast, quality")
+        raise UsageError("fast and quality cannot be used together")
     operations = [word for word in words if word in able] or ["gen"]
     asked = {name: name in words for name in ("commercial", "quality", "fast")}
     return session.catalog.choose(*operations, **asked)
 
 
-def _model_line(model: Model) -> str:
-    licence = "commercial" if model.commercial else "non-commercial"
-    seconds = f"{model.seconds[0]:g}-{model.seconds[1]:g}"
-    return f"{model.name:<13} {usd(model.price):>7}  {licence:<15} {seconds:<8} {' '.join(model.operations)}"
+def _measured_seconds(session: Session) -> Mapping[str, Sequence[float]]:
+    """Return what the newest tasks of each model took on this machine, by the model's ID."""
+    if session.paths.journal.exists():
+        with suppress(JournalError):
+            return session.journal.measured_seconds(service=session.service, limit=NEWEST)
+    return {}
 
 
-def _model_json(model: Model) -> JsonObject:
+def _median(seconds: Sequence[float]) -> float | None:
+    return sorted(seconds)[len(seconds) // 2] if seconds else None  # `statistics` takes long to import
+
+
+def _model_columns(model: Model, measured: Sequence[float] | None) -> str:
+    license_ = "commercial" if model.commercial else "non-commercial"
+    documented = f"{model.seconds[0]:g}-{model.seconds[1]:g}"
+    median = _median(measured or ())
+    here = None if measured is None else "-" if median is None else f"{median:.0f}"
+    return _columns(model.name, usd(model.price), license_, documented, here)
+
+
+def _columns(name: str, price: str, license_: str, seconds: str, measured: str | None) -> str:
+    """Return the columns before the operations; `measured` has one if there is a measurement."""
+    last = "" if measured is None else f"{measured:<9} "
+    return f"{name:<13} {price:>7}  {license_:<15} {seconds:<8} {last}"
+
+
+def _model_json(model: Model, seconds: Sequence[float]) -> JsonObject:
     return {
         "name": model.name,
         "id": model.id,
@@ -50,6 +81,8 @@ def _model_json(model: Model) -> JsonObject:
         "commercial": model.commercial,
         "speed": model.speed,
         "seconds": [model.seconds[0], model.seconds[1]],
+        "measured_seconds": _median(seconds),
+        "measured_tasks": len(seconds),
         "operations": list(model.operations),
         "max_batch_size": model.limits.batch_size,
         "max_steps": model.limits.steps,

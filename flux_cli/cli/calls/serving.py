@@ -8,11 +8,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from ...batch.costs import parse_amount
 from ...config.settings import number, one_of
 from ...config.urls import is_loopback
 from ...errors import DiskError, ExitCode, UsageError
 from ...text import clean, counted, usd
-from ..buying.purchase import amount
 from ..context import SANDBOX_SPEED, Session
 from ..options.sandbox import SandboxOptions
 from ..output.output import Mode
@@ -67,7 +67,7 @@ def _service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Ser
         _store(options.state, kept),
         speed=speed,
         plan=_checked("--plan", one_of("free", "creator", "pro"), options.plan),
-        credit=None if options.credits is None else amount(options.credits, "--credits"),
+        credit=None if options.credits is None else parse_amount(options.credits, "--credits"),
         keys=frozenset(_checked("--key", _key, key) for key in options.keys or []) or None,
         catalog=session.catalog,
         replies=_checked("--replies", one_of(*REPLIES), options.replies),

@@ -2,23 +2,20 @@
 
 from typing import Annotated
 
-import typer
-
 from ...errors import ExitCode
+from ...operations.parameters import Argument, Option
 from ..context import Session
 
 Purpose = Annotated[
     str | None,
-    typer.Option("--for", metavar="PURPOSE", help="Only the model for: commercial, fast, quality, an operation."),
+    Option("--for", metavar="PURPOSE", help="Only the model for: commercial, fast, quality, an operation."),
 ]
-CommandLine = Annotated[
-    list[str] | None, typer.Argument(metavar="COMMAND ...", help="A command that makes pictures.", show_default=False)
-]
+CommandLine = Annotated[list[str] | None, Argument("COMMAND ...", help="A command that makes pictures.")]
 Since = Annotated[
     str | None,
-    typer.Option("--since", metavar="DATE|Nd", help="Only what was spent since a day, or in the last N days."),
+    Option("--since", metavar="DATE|Nd", help="Only what was spent since a day, or in the last N days."),
 ]
-By = Annotated[str | None, typer.Option("--by", metavar="model|day|op|profile", help="Split by one of these.")]
+By = Annotated[str | None, Option("--by", metavar="model|day|op|profile", help="Split by one of these.")]
 
 
 def models(session: Session, purpose: Purpose = None) -> ExitCode:
@@ -38,9 +35,9 @@ def cost(session: Session, command: CommandLine = None, since: Since = None, by:
 
     flux cost --since 30d --by model
     """
-    from ..calls.money import show_spent
+    from ..calls.money import price_command, show_spent
 
-    return show_spent(session, command, since, by)
+    return price_command(session, command) if command else show_spent(session, since, by)
 
 
 def balance(session: Session) -> ExitCode:

@@ -2,23 +2,24 @@
 
 from typing import Annotated
 
-import typer
-
 from ...errors import ExitCode
+from ...operations.controlnet import ControlNetParameters
+from ...operations.lora import LoRAParameters
+from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
+from ...operations.parameters import Argument
+from ...operations.text_to_image import TextToImageParameters
 from ..context import Session
-from ..options.arguments import ControlnetArguments, GenArguments, LoraArguments
 from ..options.common import LookOptions
 from ..options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions, WaitOptions
-from ..options.request_options import Given, InputOptions, SizeOptions, TaskOptions
 
-Rows = Annotated[str, typer.Argument(metavar="FILE", help="JSON lines, CSV or TOML; - for stdin.", show_default=False)]
+Rows = Annotated[str, Argument("FILE", help="JSON lines, CSV or TOML; - for stdin.")]
 
 
 def gen(
     session: Session,
-    own: GenArguments,
+    own: TextToImageParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     buy: BuyOptions,
 ) -> ExitCode:
     """Make a picture from words.
@@ -31,16 +32,16 @@ def gen(
 
     flux gen "a {red|blue} car, {style}" --vary style=woodcut,watercolour --seed 1..4
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "gen", own, Given(task, shape), buy)
+    return generate(session, own, Given(task, size), buy)
 
 
 def lora(
     session: Session,
-    own: LoraArguments,
+    own: LoRAParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
@@ -50,16 +51,16 @@ def lora(
 
     flux lora "a knight" --lora anime:0.8 --lora realism:0.3 --image knight.jpg
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "lora", own, Given(task, shape, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), buy)
 
 
 def controlnet(
     session: Session,
-    own: ControlnetArguments,
+    own: ControlNetParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
@@ -69,16 +70,16 @@ def controlnet(
 
     flux controlnet "a snowy street" --control depth=street.png:0.6 --lora scenery
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "controlnet", own, Given(task, shape, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), buy)
 
 
 def batch(
     session: Session,
     file: Rows,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     save: SaveOptions,
     wait: WaitOptions,
@@ -96,6 +97,6 @@ def batch(
 
     echo '{"op": "edit", "image": "cup.jpg", "prompt": "on marble", "output": "cup.png"}' | flux batch -
     """
-    from ..buying.batches import create_rows
+    from ..generate import generate_rows
 
-    return create_rows(session, file, Given(task, shape, inputs), many, save, submit)
+    return generate_rows(session, file, Given(task, size, inputs), many, save, submit)

@@ -1,17 +1,20 @@
 """Commands that change pictures. IMG is a path, an address, - (stdin), @ID or @last."""
 
 from ...errors import ExitCode
+from ...operations.image_to_image import ImageToImageParameters
+from ...operations.inpaint import InpaintParameters
+from ...operations.options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
+from ...operations.outpaint import OutpaintParameters
+from ...operations.redux import ReduxParameters
 from ..context import Session
-from ..options.arguments import EditArguments, InpaintArguments, OutpaintArguments, ReduxArguments
 from ..options.options import BuyOptions
-from ..options.request_options import Given, InputOptions, MaskOptions, SizeOptions, TaskOptions
 
 
 def edit(
     session: Session,
-    own: EditArguments,
+    own: ImageToImageParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
@@ -25,16 +28,16 @@ def edit(
 
     flux edit @last "make the door red" --kontext
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "edit", own, Given(task, shape, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), buy)
 
 
 def redux(
     session: Session,
-    own: ReduxArguments,
+    own: ReduxParameters,
     task: TaskOptions,
-    shape: SizeOptions,
+    size: SizeOptions,
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
@@ -42,15 +45,15 @@ def redux(
 
     flux redux portrait.png "in evening light" --strength 0.7
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "redux", own, Given(task, shape, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), buy)
 
 
 def inpaint(
     session: Session,
-    own: InpaintArguments,
-    region: MaskOptions,
+    own: InpaintParameters,
+    mask: MaskOptions,
     task: TaskOptions,
     inputs: InputOptions,
     buy: BuyOptions,
@@ -61,18 +64,18 @@ def inpaint(
 
     flux inpaint room.jpg "a plant" --mask mask.png --show-mask look.png
     """
-    from ..buying.batches import create_tasks
-    from ..buying.making import shown_region
+    from ..buying.making import show_mask
+    from ..generate import generate
 
-    given = Given(task, inputs=inputs, region=region)
-    if region.show_mask is not None:
-        return shown_region(session, own.image, given, overwrite=buy.save.overwrite)
-    return create_tasks(session, "inpaint", own, given, buy)
+    given = Given(task, inputs=inputs, mask=mask)
+    if mask.show_mask is not None:
+        return show_mask(session, own.image, given, overwrite=buy.save.overwrite)
+    return generate(session, own, given, buy)
 
 
 def outpaint(
     session: Session,
-    own: OutpaintArguments,
+    own: OutpaintParameters,
     task: TaskOptions,
     inputs: InputOptions,
     buy: BuyOptions,
@@ -81,6 +84,6 @@ def outpaint(
 
     flux outpaint beach.jpg "more beach and sea" --left 256 --right 25%
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "outpaint", own, Given(task, inputs=inputs), buy)
+    return generate(session, own, Given(task, inputs=inputs), buy)

@@ -3,69 +3,21 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ...errors import ExitCode
+from ...operations.parameters import Argument, Option
 from ..context import Session
-from ..options.common import LookOptions
-from ..options.options import Overwrite, SaveOptions, SubmitOptions, WaitOptions
-from ..options.request_options import SizeOptions, TaskOptions
+from ..options.options import Overwrite
 
-Picture = Annotated[
-    str, typer.Argument(metavar="FILE|ID", help="A picture, a journal entry, a task id or @last.", show_default=False)
-]
-NewPrompt = Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Another prompt.")]
-
-Folder = Annotated[Path | None, typer.Argument(metavar="DIR", help="A folder. [where pictures go]", show_default=False)]
-PageFile = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The page. [gallery.html in the folder]")
-]
+Folder = Annotated[Path | None, Argument("DIR", help="A folder. [where pictures go]")]
+PageFile = Annotated[Path | None, Option("-o, --output", metavar="FILE", help="The page. [gallery.html in the folder]")]
 SheetFile = Annotated[
-    Path | None, typer.Option("--sheet", metavar="FILE", help="A contact sheet instead: .png, .jpg or .webp.")
+    Path | None, Option("--sheet", metavar="FILE", help="A contact sheet instead: .png, .jpg or .webp.")
 ]
 BatchOption = Annotated[
-    Path | None, typer.Option("--batch", metavar="REPORT", help="The pictures of a batch: its --report FILE.json.")
+    Path | None, Option("--batch", metavar="REPORT", help="The pictures of a batch: its --report FILE.json.")
 ]
-SinceOption = Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only what is newer: 7d, 2026-11-01.")]
-OpenOption = Annotated[bool, typer.Option("--open", help="Open it when it is written.")]
-
-BuyAgain = Annotated[bool, typer.Option("--new", help="Buy it also when nothing is changed.")]
-
-
-def show(session: Session, picture: Picture, looking: LookOptions) -> ExitCode:
-    """Tell how a picture was made.
-
-    flux show fox.png
-
-    flux show @last --preview
-    """
-    from ..calls.remaking import show_made
-
-    return show_made(session, picture)
-
-
-def again(
-    session: Session,
-    picture: Picture,
-    task: TaskOptions,
-    shape: SizeOptions,
-    save: SaveOptions,
-    wait: WaitOptions,
-    submit: SubmitOptions,
-    looking: LookOptions,
-    prompt: NewPrompt = None,
-    new: BuyAgain = False,
-) -> ExitCode:
-    """Make a picture once more, with what options change.
-
-    flux again fox.png --guidance 4.5 -o fox-2.png
-
-    flux again @last --seed 8
-    """
-    from ..buying.purchase import create_task
-    from ..calls.remaking import made_again
-
-    return create_task(session, made_again(session, picture, prompt, task, shape), save, submit, new=new)
+SinceOption = Annotated[str | None, Option("--since", metavar="DAY", help="Only what is newer: 7d, 2026-11-01.")]
+OpenOption = Annotated[bool, Option("--open", help="Open it when it is written.")]
 
 
 def gallery(

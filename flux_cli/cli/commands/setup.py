@@ -3,27 +3,24 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ...errors import ExitCode, UsageError
+from ...operations.parameters import Argument, Option
 from ...text import clean, suggestion
 from ..context import Session
 from ..fast_path import SCRIPTS, script
 
-Name = Annotated[str, typer.Argument(metavar="SETTING", help="The setting; see: flux config list", show_default=False)]
-NewValue = Annotated[str, typer.Argument(metavar="VALUE", help="Its new value; empty removes it.", show_default=False)]
-Shell = Annotated[
-    str, typer.Argument(metavar="bash|zsh|fish|powershell", help="The shell that is to complete.", show_default=False)
-]
-NoCheck = Annotated[bool, typer.Option("--no-check", help="Store the key without asking the service about it.")]
+Name = Annotated[str, Argument("SETTING", help="The setting; see: flux config list")]
+NewValue = Annotated[str, Argument("VALUE", help="Its new value; empty removes it.")]
+Shell = Annotated[str, Argument("bash|zsh|fish|powershell", help="The shell that is to complete.")]
+NoCheck = Annotated[bool, Option("--no-check", help="Store the key without asking the service about it.")]
 
-Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the service.")]
-Fix = Annotated[bool, typer.Option("--fix", help="Mend what can be mended; each thing is said before.")]
+Offline = Annotated[bool, Option("--offline", help="Do not ask the service.")]
+Fix = Annotated[bool, Option("--fix", help="Mend what can be mended; each thing is said before.")]
 Bundle = Annotated[
     Path | None,
-    typer.Option("--bundle", metavar="FILE", help="Write a zip for a bug report, without keys and prompts."),
+    Option("--bundle", metavar="FILE", help="Write a zip for a bug report, without keys and prompts."),
 ]
-WithPrompts = Annotated[bool, typer.Option("--with-prompts", help="The bundle may show prompts and answers.")]
+WithPrompts = Annotated[bool, Option("--with-prompts", help="The bundle may show prompts and answers.")]
 
 
 def login(session: Session, no_check: NoCheck = False) -> ExitCode:

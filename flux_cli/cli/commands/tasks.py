@@ -1,37 +1,26 @@
-"""Commands about tasks that exist already. None of them costs anything, but `flux settle --resubmit`."""
+"""Commands about tasks that exist already. None of them costs anything, but `flux resolve --resubmit`."""
 
 from typing import Annotated
 
-import typer
-
 from ...errors import ExitCode
+from ...operations.parameters import Argument, Option
 from ..context import Session
 from ..options.common import LookOptions
-from ..options.options import MaxCost, SaveOptions, WaitOptions, Yes
+from ..options.options import SaveOptions, WaitOptions
 
 Ids = Annotated[
     list[str],
-    typer.Argument(metavar="ID...", help="Task ids or journal entries; - reads them from stdin.", show_default=False),
+    Argument("ID...", help="Task ids or journal entries; - reads them from stdin."),
 ]
-Entries = Annotated[
-    list[str],
-    typer.Argument(metavar="ENTRY...", help="Journal entries; - reads them from stdin.", show_default=False),
-]
-AdoptOption = Annotated[
-    str | None, typer.Option("--adopt", metavar="TASK_ID", help="It is this task: fetch it, at no further cost.")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="With --adopt: also when the task looks different.")]
-ForgetOption = Annotated[bool, typer.Option("--forget", help="There is no task, or it does not matter.")]
-ResubmitOption = Annotated[bool, typer.Option("--resubmit", help="Send the request once more, and pay for that.")]
 StateOption = Annotated[
     str | None,
-    typer.Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
+    Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
 ]
-AnyOption = Annotated[bool, typer.Option("--any", help="Until the first picture is saved; the others run on.")]
+AnyOption = Annotated[bool, Option("--any", help="Until the first picture is saved; the others run on.")]
 ExpiringOption = Annotated[
-    bool, typer.Option("--expiring", help="Only what the service may drop within a day: it keeps pictures for seven.")
+    bool, Option("--expiring", help="Only what the service may drop within a day: it keeps pictures for seven.")
 ]
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many entries.")]
+LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="How many entries.")]
 
 
 def status(session: Session, ids: Ids) -> ExitCode:
@@ -80,30 +69,6 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
     from ..calls.following import resume_all
 
     return resume_all(session, expiring=expiring)
-
-
-def settle(
-    session: Session,
-    entries: Entries,
-    waiting: WaitOptions,
-    adopt: AdoptOption = None,
-    force: ForceOption = False,
-    forget: ForgetOption = False,
-    resubmit: ResubmitOption = False,
-    max_cost: MaxCost = None,
-    yes: Yes = False,
-) -> ExitCode:
-    """Say what became of submissions whose answers were lost.
-
-    Without a choice it tells what is known of them, and the ways on.
-
-    flux settle k3v9q2xy --adopt 1631d053-2352-4add-95cc-360fc52d5f89
-
-    flux history --state unknown -q | flux settle - --forget
-    """
-    from ..calls.settling import Choice, settle_entries
-
-    return settle_entries(session, entries, Choice(adopt, force, forget, resubmit, max_cost, yes))
 
 
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> ExitCode:

@@ -3,7 +3,7 @@
 from ...config.catalog import Catalog
 from ...config.settings import SETTINGS
 from ...journal.entries import State
-from ...operations.operations import OPERATIONS
+from ...operations.registry import OPERATIONS
 from .tree import Command
 
 KINDS = {

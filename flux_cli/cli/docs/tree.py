@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from ...config.catalog import Catalog
 from ...config.settings import BY_NAME
 from ...frozen import frozen
+from ...operations.options import TaskOptions
 from ..options.common import CommonOptions
 from ..options.options import SaveOptions, WaitOptions
-from ..options.request_options import TaskOptions
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group().settings()}
 """Settings that have an option, which is called like them."""
@@ -138,6 +139,8 @@ def _argument(param: TyperArgument) -> Argument:
 def _option(param: TyperOption, context: Context) -> Option:
     name = param.name or ""
     default = BY_NAME[name].default if name in SETTERS & set(BY_NAME) else param.default
+    if name == "model" and default is None:
+        default = Catalog({}).default_model
     return Option(
         names=tuple(sorted(param.opts, key=len)),
         value=None if param.is_flag else param.make_metavar(context),

@@ -1,13 +1,15 @@
-"""A file for a bug report: what is known of this installation, without keys, and without prompts unless asked."""
+"""`flux doctor --bundle`: a zip for a bug report, without keys, and without prompts unless requested."""
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from ...config.paths import expand_user
 from ...errors import DiskError, FluxError
 from ...journal.entries import Entry
 from ...journal.integrity import examine
@@ -20,12 +22,13 @@ from .checks import version_numbers
 from .finding import Finding
 
 NEWEST = 20
-PRIVATE_SETTINGS = ("webhook", "webhook_secret_file")
-"""Their values may hold a secret, or name one."""
+"""Entries of the journal that are described."""
+PRIVATE_SETTINGS = ("webhook", "webhook_secret_file", "api_key_command")
+"""Settings whose values may contain a secret, or the way to one."""
 
 
 def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with_prompts: bool) -> None:
-    """Write the zip. Raises DiskError; and FluxError, with nothing written, when a secret is in it all the same."""
+    """Write the zip. Raise DiskError; raise FluxError, and write nothing, if it would contain a secret after all."""
     content: dict[str, Json] = {
         "checks.json": [finding.as_json for finding in found],
         "versions.json": dict(version_numbers()),
@@ -40,7 +43,7 @@ def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with
         if any(
             form in text for secret in secrets for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))
         ):
-            raise FluxError(f"a secret would stand in {name} of the bundle; it was not written", code="secret")
+            raise FluxError(f"the bundle was not written: {name} in it would contain a secret", code="secret")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in texts.items():
@@ -52,7 +55,7 @@ def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with
 
 
 def _attempt(section: Callable[[], JsonObject | list[Json]]) -> Json:
-    """A section, or why there is none: a bundle is asked for when something is broken."""
+    """Return a section, or the error that it ends in: bundles are requested when something is broken."""
     try:
         return section()
     except FluxError as error:
@@ -72,9 +75,9 @@ def _config(session: Session) -> JsonObject:
 def _journal(session: Session) -> JsonObject:
     state = examine(session.paths.journal)
     if state is None:
-        return {"there": False}
+        return {"exists": False}
     return {
-        "there": True,
+        "exists": True,
         "schema": state.version,
         "schema_of_program": len(MIGRATIONS),
         "trouble": state.trouble,
@@ -91,7 +94,7 @@ def _entries(session: Session, *, with_prompts: bool) -> list[Json]:
 
 
 def _entry(entry: Entry) -> JsonObject:
-    """An entry in numbers and in words of our own: names of files, addresses and the service's words may tell much."""
+    """Return an entry without file names, URLs and texts from PiAPI, which may contain private information."""
     request = entry.request
     return {
         "id": entry.id,
@@ -109,26 +112,26 @@ def _entry(entry: Entry) -> JsonObject:
 
 
 def _words(entry: Entry) -> JsonObject:
-    """What was asked for, and what was answered."""
+    """Return an entry's prompt and what PiAPI responded."""
     problem = entry.problem.message if entry.problem else None
     prompt = entry.request.operation.prompt if entry.request else None
     return {"prompt": prompt, "message": problem, "evidence": entry.evidence}
 
 
 def _secrets(session: Session) -> set[str]:
-    """Everything that must not be in the bundle: the keys of all profiles, not only of the one in use."""
+    """Return everything that must not be in the bundle, including the keys of all other profiles."""
     found = set(session.output.secrets)
     with suppress(FluxError):
         profiles = object_at(session.config_file, "profiles")
         found |= {text_at(profiles, name, "api_key") for name in profiles}
         if file := session.settings.get("webhook_secret_file"):
             with suppress(OSError, UnicodeError):
-                found.add(Path(file).expanduser().read_text("utf-8").strip())
+                found.add(expand_user(file).read_text("utf-8").strip())
     return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
 
 
 def _private(session: Session) -> list[str]:
-    """Values of settings that are not told."""
+    """Return the values of the private settings."""
     with suppress(FluxError):
         return [value for name in PRIVATE_SETTINGS if (value := session.settings.get(name))]
     return []
@@ -139,9 +142,9 @@ def _dumped(value: Json, hidden: Iterable[str]) -> str:
 
 
 def _without(value: Json, hidden: list[str]) -> Json:
-    """A value with nothing of `hidden` in its texts, and the user's home folder as `~`."""
+    """Return a value without the texts in `hidden`, and with the user's home directory as `~`."""
     if isinstance(value, str):
-        home = str(Path.home())
+        home = os.path.expanduser("~")
         text = redact(value, hidden)
         return text.replace(home, "~") if len(home) > 1 else text
     if isinstance(value, list):

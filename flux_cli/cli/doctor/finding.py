@@ -1,4 +1,4 @@
-"""What a check of `flux doctor` found."""
+"""The result of a check of `flux doctor`."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from ...text import clean
 
 
 class Level(StrEnum):
-    """How much it matters: a problem stops pictures from being made, a warning may cost something later."""
+    """How serious a finding is: a problem keeps flux from working, a warning may cost something later."""
 
     OK = "ok"
     WARNING = "warning"
@@ -18,7 +18,7 @@ class Level(StrEnum):
 
 @frozen
 class Finding:
-    """One line of the doctor's. hint: what to type next. exit_code: of a problem, as commands would end with it."""
+    """One line of the result. hint: what to do next. exit_code: of a problem, as other commands would exit with it."""
 
     level: Level
     name: str
@@ -28,18 +28,18 @@ class Finding:
 
     @classmethod
     def of(cls, name: str, error: FluxError) -> "Finding":
-        """The problem that an error stands for."""
+        """Return the problem that an error describes."""
         return cls(Level.PROBLEM, name, error.message, error.hint, error.exit_code)
 
     @property
     def line(self) -> str:
-        """For people."""
-        told = f"{self.message}; {self.hint}" if self.hint else self.message
-        return f"{self.level:<7}  {self.name:<13}  {clean(told, 1000)}"
+        """The finding for people."""
+        text = f"{self.message}; {self.hint}" if self.hint else self.message
+        return f"{self.level:<7}  {self.name:<13}  {clean(text, 1000)}"
 
     @property
     def as_json(self) -> JsonObject:
-        """For programs."""
+        """The finding for programs."""
         return {
             "level": str(self.level),
             "name": self.name,
@@ -49,11 +49,11 @@ class Finding:
         }
 
 
-def fine(name: str, message: str) -> Finding:
-    """Something that is as it should be."""
+def ok(name: str, message: str) -> Finding:
+    """Return a finding of something that is as it should be."""
     return Finding(Level.OK, name, message)
 
 
 def warning(name: str, message: str, hint: str | None = None) -> Finding:
-    """Something that may cost time, pictures or money later."""
+    """Return a finding of something that may cost time, images or money later."""
     return Finding(Level.WARNING, name, message, hint)

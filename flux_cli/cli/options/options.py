@@ -1,128 +1,106 @@
 """The options that commands share: written once, meaning the same everywhere.
 
-Each group is a dataclass whose fields are options; `expand` lets a command take whole groups. Those of every command
-are in `common`.
+A command takes whole groups of them. Those of every command are in `common`.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from ...errors import UsageError
 from ...frozen import frozen
-from ...images.output_names import DEFAULT_TEMPLATE, OutputPlan, is_template, picture_paths, unique
-from ...text import clean
+from ...operations.parameters import Group, Option
 from .common import LookOptions
 
-MaxCost = Annotated[str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")]
-Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask about the cost.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
+MaxCost = Annotated[str | None, Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")]
+Yes = Annotated[bool, Option("-y, --yes", help="Do not ask about the cost.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing file.")]
 
 
 @frozen
-class SourceOptions:
+class SourceOptions(Group):
     """Where many prompts come from."""
 
+    title = "Batches"
+
     prompts: Annotated[
-        str | None, typer.Option("--from", metavar="FILE", help="Prompts from a file, one a line; - for stdin.")
+        str | None, Option("--from", metavar="FILE", help="Prompts from a file, one a line; - for stdin.")
     ] = None
     vary: Annotated[
         list[str] | None,
-        typer.Option("--vary", metavar="NAME=A,B", help="Values for {NAME} in the prompt; or NAME=@FILE. Repeatable."),
+        Option("--vary", metavar="NAME=A,B", help="Values for {NAME} in the prompt; or NAME=@FILE. Repeatable."),
     ] = None
 
 
 @frozen
-class ManyOptions:
+class ManyOptions(Group):
     """Many pictures from one command."""
 
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit nothing more after a failure.")] = False
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Buy again what failed before.")] = False
-    new: Annotated[bool, typer.Option("--new", help="Buy all of it, also what was bought before.")] = False
-    cache: Annotated[
-        bool, typer.Option("--cache", help="Take what was made before of the same words, whatever its seed.")
+    title = "Batches"
+
+    fail_fast: Annotated[bool, Option("--fail-fast", help="Submit nothing more after a failure.")] = False
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Buy again what failed before.")] = False
+    no_cache: Annotated[
+        bool, Option("--no-cache", help="Generate and pay again, even if an identical image exists.")
     ] = False
+    cache: Annotated[bool, Option("--cache", help="Reuse an earlier image of the same request, whatever its seed.")] = (
+        False
+    )
     shard: Annotated[
-        str | None, typer.Option("--shard", metavar="K/N", help="Only share K of N of the tasks, for several machines.")
+        str | None, Option("--shard", metavar="K/N", help="Only share K of N of the tasks, for several machines.")
     ] = None
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="What became of each: .json, .csv or .xml (JUnit).")
+        Path | None, Option("--report", metavar="FILE", help="What became of each: .json, .csv or .xml (JUnit).")
     ] = None
     max_cost: MaxCost = None
     yes: Yes = False
 
 
 @frozen
-class SaveOptions:
+class SaveOptions(Group):
     """Where pictures go."""
+
+    title = "Output"
 
     output: Annotated[
         str | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="File, template such as '{slug}-{seed}.png', or - for stdout."
-        ),
+        Option("-o, --output", metavar="FILE", help="File, template such as '{slug}-{seed}.png', or - for stdout."),
     ] = None
     output_dir: Annotated[
-        Path | None, typer.Option("-d", "--output-dir", metavar="DIR", help="Folder for the pictures. [.]")
+        Path | None, Option("-d, --output-dir", metavar="DIR", help="Folder for the pictures. [.]")
     ] = None
     overwrite: Overwrite = False
-    no_metadata: Annotated[bool, typer.Option("--no-metadata", help="Leave the request out of the picture.")] = False
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Buy nothing when the file exists.")] = False
+    no_metadata: Annotated[bool, Option("--no-metadata", help="Leave the request out of the picture.")] = False
+    skip_existing: Annotated[bool, Option("--skip-existing", help="Buy nothing when the file exists.")] = False
 
     def settings(self) -> dict[str, str | None]:
-        """The settings that these options give."""
+        """Return the settings that these options give."""
         return {"output_dir": None if self.output_dir is None else str(self.output_dir)}
 
     @property
     def to_stdout(self) -> bool:
-        """Whether the picture's bytes are the result."""
+        """Return whether the bytes of the image go to stdout."""
         return self.output == "-"
 
     @property
     def given(self) -> bool:
-        """Whether the user said anything about the place."""
+        """Return whether the user chose a name or a directory."""
         return self.output is not None or self.output_dir is not None
-
-    def plan(
-        self, values: Mapping[str, str], count: int, folder: Path, *, template: str = DEFAULT_TEMPLATE
-    ) -> OutputPlan:
-        """Where the `count` pictures of one task go, with collisions settled.
-
-        A name of our making, or from a template, gets a number when it is taken; a name that the user wrote out is
-        kept as it is. Raises UsageError.
-        """
-        if self.overwrite and self.skip_existing:
-            raise UsageError("give only one of --overwrite, --skip-existing")
-        if self.output is not None and (self.output.endswith("/") or Path(self.output).is_dir()):
-            raise UsageError(f"-o {clean(self.output, 80)} is a folder", hint=f"name the folder with: -d {self.output}")
-        paths = picture_paths(self.output or template, values, count, folder)
-        if not self.overwrite and not self.skip_existing and (self.output is None or is_template(self.output)):
-            paths = _all_free(paths)
-        return OutputPlan(tuple(paths), self.overwrite, not self.no_metadata)
-
-
-def _all_free(paths: list[Path]) -> list[Path]:
-    free: list[Path] = []
-    for path in paths:
-        free.append(unique(path, lambda candidate: candidate in free or candidate.exists() or candidate.is_symlink()))
-    return free
 
 
 @frozen
-class WaitOptions:
+class WaitOptions(Group):
     """How long and how to wait."""
 
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", help="Stop waiting, not paying. [900]")
-    ] = None
+    title = "Waiting"
+
+    timeout: Annotated[float | None, Option("--timeout", metavar="SECONDS", help="Stop waiting, not paying. [900]")] = (
+        None
+    )
     concurrency: Annotated[
-        int | None, typer.Option("-j", "--concurrency", metavar="N", help="Tasks at once. [what the plan allows]")
+        int | None, Option("-j, --concurrency", metavar="N", help="Tasks at once. [what the plan allows]")
     ] = None
 
     def settings(self) -> dict[str, str | None]:
-        """The settings that these options give."""
+        """Return the settings that these options give."""
         return {
             "timeout": None if self.timeout is None else f"{self.timeout:g}",
             "concurrency": None if self.concurrency is None else str(self.concurrency),
@@ -130,16 +108,18 @@ class WaitOptions:
 
 
 @frozen
-class SubmitOptions:
+class SubmitOptions(Group):
     """What to do with the request."""
 
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit, print the task id, and leave.")] = False
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the request and its price; send nothing.")] = False
-    price_only: Annotated[bool, typer.Option("--price-only", hidden=True)] = False
+    title = "Cost"
+
+    no_wait: Annotated[bool, Option("--no-wait", help="Submit, print the task id, and leave.")] = False
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the request and its price; send nothing.")] = False
+    price_only: Annotated[bool, Option("--price-only", hidden=True)] = False
 
 
 @frozen
-class BuyOptions:
+class BuyOptions(Group):
     """How a command that buys goes about it, whatever it buys."""
 
     save: SaveOptions

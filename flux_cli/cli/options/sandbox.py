@@ -3,57 +3,58 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ...frozen import frozen
+from ...operations.parameters import Group, Option
 
 PORT = 8517
 
 
 @frozen
-class SandboxOptions:
+class SandboxOptions(Group):
     """What the mock server is like."""
 
+    title = "Server"
+
     port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free port.")
+        int, Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free port.")
     ] = PORT
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
+    host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
     faults: Annotated[
-        list[str] | None, typer.Option("--fault", metavar="FAULT", help="Simulate this failure; repeatable.")
+        list[str] | None, Option("--fault", metavar="FAULT", help="Simulate this failure; repeatable.")
     ] = None
-    list_faults: Annotated[
-        bool, typer.Option("--list-faults", help="List the failures that can be simulated, and exit.")
-    ] = False
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed for faults with rate=.")] = 0
+    list_faults: Annotated[bool, Option("--list-faults", help="List the failures that can be simulated, and exit.")] = (
+        False
+    )
+    seed: Annotated[int, Option("--seed", metavar="N", help="Random seed for faults with rate=.")] = 0
     replies: Annotated[
         str,
-        typer.Option("--replies", metavar="spec|live", help="Respond as PiAPI's specification says, or its live API."),
+        Option("--replies", metavar="spec|live", help="Respond as PiAPI's specification says, or its live API."),
     ] = "spec"
     plan: Annotated[
         str,
-        typer.Option(
+        Option(
             "--plan",
             metavar="free|creator|pro",
             help="Plan to simulate; sets the concurrency limit and the allowed operations.",
         ),
     ] = "pro"
     credits: Annotated[
-        str | None, typer.Option("--credits", metavar="USD", help="Balance of the account. [default: endless]")
+        str | None, Option("--credits", metavar="USD", help="Balance of the account. [default: endless]")
     ] = None
     speed: Annotated[
         str | None,
-        typer.Option("--speed", metavar="X", help="How many times faster than documented tasks run. [default: 15]"),
+        Option("--speed", metavar="X", help="How many times faster than documented tasks run. [default: 15]"),
     ] = None
     expire: Annotated[
-        str, typer.Option("--expire", metavar="DURATION", help="How long image URLs work, for example 30s, 10m or 2h.")
+        str, Option("--expire", metavar="DURATION", help="How long image URLs work, for example 30s, 10m or 2h.")
     ] = "7d"
     keys: Annotated[
         list[str] | None,
-        typer.Option("--key", metavar="KEY", help="Accept only this API key; repeatable. [default: any key]"),
+        Option("--key", metavar="KEY", help="Accept only this API key; repeatable. [default: any key]"),
     ] = None
     webhook_hosts: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--webhook-host",
             metavar="HOST",
             help="Also deliver webhooks to HOST; repeatable. [default: localhost only]",
@@ -61,5 +62,5 @@ class SandboxOptions:
     ] = None
     state: Annotated[
         Path | None,
-        typer.Option("--state", metavar="FILE", help="Keep tasks and uploads in FILE. [default: lost on exit]"),
+        Option("--state", metavar="FILE", help="Keep tasks and uploads in FILE. [default: lost on exit]"),
     ] = None

@@ -1,10 +1,10 @@
-"""What `flux doctor --fix` mends. Each thing is said before it is done, and nothing is removed that could be missed."""
+"""`flux doctor --fix`. Each change is printed before it is made, and nothing that could be missed is removed."""
 
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from ...config.resolve import permissions_warning
+from ...config.config_file import permissions_warning
 from ...errors import FluxError, JournalError
 from ...journal.integrity import examine
 from ...system.file_locks import is_held
@@ -13,11 +13,11 @@ from ..context import Session
 from .checks import stale, stale_locks
 
 
-def mend(session: Session) -> None:
-    """Mend what can be mended; what cannot is told, and the rest is mended all the same."""
+def repair(session: Session) -> None:
+    """Repair what can be repaired. Print the errors of the rest."""
     _permissions(session)
     try:
-        session.settings  # noqa: B018 - without them nobody knows where the rest is; the check tells what is wrong
+        session.settings  # noqa: B018 - they lead to everything else; the check reports what is wrong with them
     except FluxError:
         return
     for step in (_left_over, _journal, _sending):
@@ -32,7 +32,7 @@ def _permissions(session: Session) -> None:
     if not permissions_warning(file):
         return
     session.output.note(f"fix: chmod 600 {file}")
-    with suppress(OSError):  # the check that follows tells how it is
+    with suppress(OSError):  # the check that follows reports the result
         file.chmod(0o600)
 
 
@@ -49,24 +49,22 @@ def _journal(session: Session) -> None:
     if state is None or not state.damaged:
         return
     if _in_use(session.paths.locks):
-        message = f"the journal {path} is damaged, and a running flux uses it: it was left as it is"
-        raise JournalError(message, hint="wait until it has ended; then: flux doctor --fix")
+        message = f"the journal {path} is damaged, and a running flux process uses it: it was not changed"
+        raise JournalError(message, hint="when that process has ended, run: flux doctor --fix")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     session.output.note(f"fix: copy {path} to {path.name}.damaged-{stamp}, and rebuild it from what can be read")
     from ...journal.recovery import rebuild
 
     done = rebuild(path, stamp)
     session.output.note(f"     {done.read} of {done.known} entries were read; the damaged file is {done.kept}")
+    where = "look for them at https://piapi.ai/workspace, and download their images with: flux wait TASK_ID"
     if not done.read:
         session.output.warn(
-            "nothing is left of what it knew, and a new journal begins: tasks may be paid for;"
-            " look for them in the PiAPI workspace, and fetch them with: flux wait TASK_ID"
+            f"no entry could be read, and the new journal is empty: tasks may have been charged; {where}"
         )
     elif lost := done.known - done.read:
-        session.output.warn(
-            f"{counted(lost, 'entry', 'entries')} could not be read: their tasks may be paid"
-            " for; look for them in the PiAPI workspace, and fetch them with: flux wait TASK_ID"
-        )
+        entries = counted(lost, "entry", "entries")
+        session.output.warn(f"{entries} could not be read: their tasks may have been charged; {where}")
 
 
 def _in_use(locks: Path) -> bool:
@@ -78,5 +76,5 @@ def _sending(session: Session) -> None:
         return
     if dead := session.journal.dead():
         for entry in dead:
-            session.output.note(f"fix: entry {entry.id} from sending to unknown: its process has died")
+            session.output.note(f"fix: entry {entry.id} from sending to unknown: its process died")
         session.journal.settle_dead()

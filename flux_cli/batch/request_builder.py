@@ -1,0 +1,279 @@
+"""Options into requests: every problem in one error, before anything is sent."""
+
+import json
+import math
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ..config.catalog import Catalog, Model, Preset
+from ..errors import UsageError
+from ..frozen import frozen
+from ..json_value import Json, JsonObject, object_at
+from ..operations.base import Operation, Size, Sized
+from ..operations.options import SizeOptions, TaskOptions
+from ..operations.parameters import Option, parameters
+from ..operations.request import SEED_LIMIT, TaskRequest, merge
+from ..text import clean, listed, suggestion
+from .sweeps import parse_numbers
+
+SIDE_STEP = 16
+"""Sides worked out from an aspect ratio are multiples of this many pixels, as the model's latents are."""
+DEEPEST = 32
+"""Levels of objects and lists in a request."""
+
+
+@frozen
+class Choices:
+    """The numeric options of one task; None leaves it to PiAPI, or, for the seed, to chance."""
+
+    guidance: float | None = None
+    denoise: float | None = None
+    steps: int | None = None
+    seed: int | None = None
+
+
+def axes_of(task: TaskOptions) -> dict[str, list[int | float]]:
+    """Return the values of each numeric option that was given, which may be a list or a range. Raises UsageError.
+
+    Sweeps nest in this order, the last option fastest.
+    """
+    found: dict[str, list[int | float]] = {}
+    for name, parameter in parameters(TaskOptions).items():
+        text = getattr(task, parameter.field)
+        if isinstance(parameter.about, Option) and parameter.about.sweep and text is not None:
+            try:
+                found[name] = list(parse_numbers(text, parameter.about.sweep))
+            except UsageError as error:
+                raise UsageError(f"--{name}: {error.message}", hint=error.hint) from error
+    return found
+
+
+def single_choice(task: TaskOptions) -> Choices:
+    """Return the numeric options of a single task. Raises UsageError for a list."""
+    axes = axes_of(task)
+    if several := [name for name, values in axes.items() if len(values) > 1]:
+        raise UsageError(f"--{several[0]} takes one value here")
+    chosen: dict[str, Any] = {name: values[0] for name, values in axes.items()}
+    return Choices(**chosen)
+
+
+@frozen
+class Overrides:
+    """Request fields that were set by hand: `--set` over `--input`.
+
+    values: all of them. rest: those that are merged into the body.
+    model, prompt, seed, batch_size: what decides the price and the file name, and therefore belongs in the request.
+    problems: what is wrong with them.
+    """
+
+    values: JsonObject = field(default_factory=dict)
+    rest: JsonObject = field(default_factory=dict)
+    model: str | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    batch_size: int | None = None
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, texts: Sequence[str] | None, body: JsonObject) -> Self:
+        """Return the overrides of `--set` (each `PATH=VALUE`) over those of `--input`. Raises UsageError."""
+        values, problems = body, list[str]()
+        for text in texts or []:
+            path, equals, value = text.partition("=")
+            names = path.strip().split(".")
+            if equals and all(names) and len(names) <= DEEPEST:
+                values = merge(values, _nested(names, _json_or_text(value)))
+            else:
+                problems.append(f"--set {clean(text, 60)!r} is not PATH=VALUE, such as input.steps=30")
+        return cls.split(values, problems)
+
+    @classmethod
+    def split(cls, values: JsonObject, problems: Sequence[str] = ()) -> Self:
+        """Take out of `values` what belongs in the request itself. Raises UsageError if they are nested too deep."""
+        found, wrong = dict[str, Any](), list(problems)
+        values = _as_spelled(values, "model", "input", "config")
+        if object_at(values, "config", "webhook_config").get("secret") is not None:
+            wrong.append("a webhook's secret does not go into --set or --input: use --webhook-secret-file")
+        if _depth(values) > DEEPEST:
+            raise UsageError(f"--set or --input is nested more than {DEEPEST} levels deep")
+        fields = _as_spelled(object_at(values, "input"), "prompt", "seed", "batch_size")
+        kinds = {"model": (values, str), "prompt": (fields, str), "seed": (fields, int), "batch_size": (fields, int)}
+        for name, (place, kind) in kinds.items():
+            value = place.get(name)
+            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+                wrong.append(f"{name} in --set or --input is not {'text' if kind is str else 'a whole number'}")
+            elif value is not None:
+                found[name] = value
+        inner = {name: value for name, value in fields.items() if name not in kinds}
+        rest = {name: value for name, value in values.items() if name not in ("model", "input")}
+        return cls(values, rest | ({"input": inner} if inner else {}), **found, problems=tuple(wrong))
+
+
+def read_body(path: Path | None) -> JsonObject:
+    """Return the JSON object in the file of `--input`, empty if there is none. Raises UsageError."""
+    if path is None:
+        return {}
+    try:
+        body = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot read --input {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--input {path} is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise UsageError(f"--input {path} is not a JSON object")
+    return body
+
+
+@frozen
+class RequestBuilder:
+    """Makes the requests of a command, or of a row.
+
+    settings: resolved, the options among them.
+    operation: what they have in common; its prompt and its other shared fields are filled in for each request. Its
+        size is the one it has if none is given.
+    """
+
+    catalog: Catalog
+    settings: Mapping[str, str | None]
+    task: TaskOptions
+    size: SizeOptions
+    overrides: Overrides
+    operation: Operation
+
+    def build(self, prompt: str, choices: Choices) -> TaskRequest:
+        """Return the request for a prompt and the numbers that go with it. Raises UsageError with all problems."""
+        problems = list(self.overrides.problems)
+        model = self._model(problems)
+        request = TaskRequest(
+            self._complete(prompt, choices, model, problems),
+            model=model.id,
+            seed=_seed(choices.seed if self.overrides.seed is None else self.overrides.seed, problems),
+            service_mode=self.settings["service_mode"],
+            webhook=self.settings["webhook"],
+            overrides=self.overrides.rest,
+        )
+        problems += self.catalog.problems(request)
+        problems += request.operation.dialect_problems(self.settings["dialect"] or "both")
+        if problems:
+            raise UsageError.of(problems)
+        return request
+
+    def _complete(self, prompt: str, choices: Choices, model: Model, problems: list[str]) -> Operation:
+        """Return the operation with its prompt and its other shared fields."""
+        operation, preset = self.operation, None
+        if isinstance(operation, Sized):
+            preset = self._preset(problems)
+            width, height = self._size((operation.width, operation.height), preset, model, problems)
+            operation = replace(operation, width=width, height=height)
+        sizes = (self.overrides.batch_size, self.task.batch_size, 1)
+        return replace(
+            operation,
+            prompt=(prompt if self.overrides.prompt is None else self.overrides.prompt).strip(),
+            negative_prompt=self.task.negative,
+            guidance=choices.guidance if choices.guidance is not None or preset is None else preset.guidance,
+            denoise=choices.denoise if choices.denoise is not None or preset is None else preset.denoise,
+            steps=choices.steps,
+            batch_size=next(size for size in sizes if size is not None),
+        )
+
+    def _model(self, problems: list[str]) -> Model:
+        """Return the model that was asked for; without `-m`, the usual one, or the first that can do the operation."""
+        operation, override, commercial = self.operation.name, self.overrides.model, self.task.commercial
+        word = override or self.settings["model"] or self.catalog.default_model
+        if word == "auto":
+            return self.catalog.choose(operation, commercial=commercial)
+        asked = override is not None or self.task.model is not None
+        model = self.catalog.model(word) if asked else self.catalog.able(operation, word)
+        if commercial and not model.commercial:
+            able = [
+                other.name
+                for other in self.catalog.models.values()
+                if other.commercial and operation in other.operations
+            ]
+            instead = f"use {listed(able)}" if able else f"no model that supports {operation} is"
+            problems.append(f"{model.name} is not licensed for commercial use; {instead}")
+        return model
+
+    def _preset(self, problems: list[str]) -> Preset | None:
+        name, known = self.size.preset, self.catalog.presets
+        if name is not None and name not in known:
+            problems.append(f"no preset is called {clean(name, 40)!r}; {suggestion(name, known)}")
+        return None if name is None else known.get(name)
+
+    def _size(self, natural: Size, preset: Preset | None, model: Model, problems: list[str]) -> Size:
+        size = self.size
+        sides = "--width and --height" if size.width is not None or size.height is not None else None
+        ways = {"--size": size.size, "--aspect": size.aspect, "--preset": size.preset, "sides": sides}
+        given = [value if name == "sides" else name for name, value in ways.items() if value is not None]
+        if len(given) > 1:
+            problems.append(f"give only one of {', '.join(map(str, given))}")
+        elif size.size is not None:
+            return parse_size(size.size, problems) or natural
+        elif size.aspect is not None:
+            return aspect_size(size.aspect, model.limits.pixels, problems) or natural
+        elif preset is not None:
+            return preset.width, preset.height
+        return (
+            natural[0] if size.width is None else size.width,
+            natural[1] if size.height is None else size.height,
+        )
+
+
+def parse_size(text: str, problems: list[str]) -> Size | None:
+    """Return the size of `768x1024`."""
+    if match := re.fullmatch(r"(\d{1,6})\s*[xX*]\s*(\d{1,6})", text.strip(), re.ASCII):
+        return int(match[1]), int(match[2])
+    problems.append(f"--size {clean(text, 40)!r} is not WIDTHxHEIGHT, such as 768x1024")
+    return None
+
+
+def aspect_size(text: str, pixels: int, problems: list[str]) -> Size | None:
+    """Return the largest size with the ratio `text` (`16:9`), in multiples of 16, within `pixels` in all."""
+    match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)\s*[:x/]\s*(\d{1,4}(?:\.\d{1,4})?)", text.strip(), re.ASCII)
+    across, down = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
+    if not across or not down or not 1 / 16 <= across / down <= 16:
+        problems.append(f"--aspect {clean(text, 40)!r} is not a ratio between 1:16 and 16:1, such as 16:9")
+        return None
+    scale = math.sqrt(pixels / (across * down))
+    return (int(across * scale) // SIDE_STEP * SIDE_STEP), (int(down * scale) // SIDE_STEP * SIDE_STEP)
+
+
+def _seed(seed: int | None, problems: list[str]) -> int:
+    if seed is None:
+        return secrets.randbelow(SEED_LIMIT)
+    if not 0 <= seed < SEED_LIMIT:
+        problems.append(f"seed {seed} is out of range: 0 to {SEED_LIMIT - 1}")
+    return seed
+
+
+def _as_spelled(fields: JsonObject, *names: str) -> JsonObject:
+    """Return the fields, these names in lower case: PiAPI compares names without case, as Go's `encoding/json` does."""
+    return {name.casefold() if name.casefold() in names else name: value for name, value in fields.items()}
+
+
+def _depth(value: Json) -> int:
+    """Return how many levels of objects and lists a value has; stop counting a little beyond DEEPEST."""
+    level, deep = [value], 0
+    while deep <= DEEPEST and any(isinstance(item, dict | list) for item in level):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level, deep = [item for items in inner for item in items], deep + 1
+    return deep
+
+
+def _nested(names: list[str], value: Json) -> JsonObject:
+    """Return `{"a": {"b": value}}` for the names a, b."""
+    for name in reversed(names[1:]):
+        value = {name: value}
+    return {names[0]: value}
+
+
+def _json_or_text(text: str) -> Json:
+    try:
+        value: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value

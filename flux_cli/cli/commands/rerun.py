@@ -1,0 +1,119 @@
+"""`flux rerun`: generate an image again, with what options change."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from ...errors import ExitCode, UsageError
+from ...operations.options import SizeOptions, TaskOptions
+from ...operations.parameters import Option
+from ..context import Session
+from ..options.common import LookOptions
+from ..options.options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+from .show import Image, find_made
+
+if TYPE_CHECKING:
+    from ...batch.plan import Draft
+    from ...batch.request_builder import Choices, Overrides
+    from ...operations.request import TaskRequest
+
+T = TypeVar("T")
+NewPrompt = Annotated[str | None, Option("--prompt", metavar="TEXT", help="Another prompt.")]
+
+
+def rerun(
+    session: Session,
+    image: Image,
+    task: TaskOptions,
+    size: SizeOptions,
+    save: SaveOptions,
+    wait: WaitOptions,
+    submit: SubmitOptions,
+    many: ManyOptions,
+    looking: LookOptions,
+    prompt: NewPrompt = None,
+) -> ExitCode:
+    """Generate an image again, with what options change.
+
+    flux rerun fox.png --guidance 4.5 -o fox-2.png
+
+    flux rerun @last --seed 1..4
+    """
+    from ..generate import generate_drafts
+
+    before = find_made(session, image).request
+    new_prompt = before.operation.prompt if prompt is None else prompt
+    return generate_drafts(
+        session, new_prompt, lambda: _drafts(session, before, new_prompt, task, size, save), save, submit, many
+    )
+
+
+def _drafts(
+    session: Session, before: "TaskRequest", prompt: str, task: TaskOptions, size: SizeOptions, save: SaveOptions
+) -> "Iterator[Draft]":
+    from ...batch.plan import Draft
+    from ...batch.request_builder import Choices, Overrides, axes_of, read_body
+
+    axes = axes_of(task)
+    overrides = Overrides.parse(task.overrides, read_body(task.body))
+    for numbers in product(*axes.values()):
+        choices = Choices(**dict(zip(axes, numbers, strict=True)))  # type: ignore[arg-type]  # `axes_of` gave the types
+        request = _change(session, before, prompt, task, size, overrides, choices)
+        yield Draft(request, None if save.to_stdout else save.output)
+
+
+def _change(
+    session: Session,
+    before: "TaskRequest",
+    prompt: str,
+    task: TaskOptions,
+    size: SizeOptions,
+    overrides: "Overrides",
+    asked: "Choices",
+) -> "TaskRequest":
+    """Return the request of an image with what the options change. Raises UsageError."""
+    from ...batch.request_builder import Choices, Overrides, RequestBuilder
+    from ...operations.base import Sized
+    from ...operations.request import merge
+
+    operation = before.operation
+    if size != SizeOptions() and not isinstance(operation, Sized):
+        raise UsageError(f"an image made by {operation.name} has no size of its own to change")
+    options = replace(
+        task,
+        negative=_first(task.negative, operation.negative_prompt),
+        batch_size=_first(task.batch_size, operation.batch_size),
+        model=_first(task.model, before.model),
+    )
+    choices = Choices(
+        guidance=_first(asked.guidance, operation.guidance),
+        denoise=_first(asked.denoise, operation.denoise),
+        steps=_first(asked.steps, operation.steps),
+        seed=_first(asked.seed, before.seed),
+    )
+    settings = {**session.settings.texts, "model": options.model}
+    request = RequestBuilder(session.catalog, settings, options, size, overrides, operation).build(prompt, choices)
+    _check_images(session, request)
+    # An image comes from anywhere: fields set by hand in its request must not change price, model or webhook.
+    kept = Overrides.split(before.overrides).rest.get("input")
+    return replace(request, overrides=merge({} if kept is None else {"input": kept}, request.overrides))
+
+
+def _first(new: T | None, old: T) -> T:
+    return old if new is None else new
+
+
+def _check_images(session: Session, request: "TaskRequest") -> None:
+    """Raise UsageError when PiAPI no longer has a local image that went into a request."""
+    from ...engine.uploader import UPLOAD_MARGIN, known_url
+
+    for image in request.local_images:
+        until = time.time() + UPLOAD_MARGIN
+        if not known_url(
+            session.journal, image, session.service, session.upload_service, session.settings.profile, until
+        ):
+            raise UsageError(
+                "PiAPI no longer has the input image", hint="Run the original command again with the local file"
+            )

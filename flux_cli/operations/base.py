@@ -1,0 +1,247 @@
+"""What operations have in common. Each has a module of its own, which holds
+
+- its `Parameters`: what a user passes to its command, and how they become the operation;
+- the operation: a frozen value with its checks, and how it is written for PiAPI.
+
+An operation is built once per command, from images that were found and checked. Its prompt, its size and its other
+shared fields are filled in for each task: a sweep makes many tasks of one command.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import field
+from typing import ClassVar, Protocol
+from urllib.parse import urlsplit
+
+from ..frozen import frozen
+from ..json_value import JsonObject
+from .limits import Limits
+from .options import Given, MaskOptions, SizeOptions
+from .parameters import Group
+
+LOCAL = "sha256:"
+"""The beginning of a reference to a local image, which is uploaded before the request is sent.
+
+In an operation, an image is such a reference (`sha256:HEX`) or a URL.
+"""
+Size = tuple[int, int]
+"""Width and height in pixels."""
+DEFAULT_SIZE: Size = (1024, 1024)
+
+
+def is_request_url(text: str) -> bool:
+    """Return whether `text` is an http(s) URL that may stand in a request: no user name, nothing unprintable."""
+    try:
+        parts = urlsplit(text)
+        host, name, _ = parts.hostname, parts.username, parts.port
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and " " not in text
+    return parts.scheme in ("http", "https") and bool(host) and name is None and plain
+
+
+# --- what a user passes ----------------------------------------------------------------------------------------------
+
+
+class SourceImage(Protocol):
+    """An input image that was found and checked."""
+
+    @property
+    def reference(self) -> str:
+        """What stands for the image in a request: a URL, or a reference to a local image."""
+
+    @property
+    def size(self) -> Size | None:
+        """The size of the image as it is sent; None if only its URL is known."""
+
+    @property
+    def original_size(self) -> Size | None:
+        """The size of the image as the user has it, to which margins in pixels refer."""
+
+
+@frozen
+class MaskedImage:
+    """References to an image, to its mask (white where to inpaint), and to the image with a hole there.
+
+    cut_out: None if image and mask are not both local.
+    """
+
+    image: str
+    mask: str
+    cut_out: str | None
+
+
+class Images(Protocol):
+    """Finds the images that arguments mean: a path, a URL, `-`, `@ID` or `@last`. Raises UsageError."""
+
+    def find(self, text: str, *, fit: bool) -> SourceImage:
+        """Return an input image; `fit` scales one that is too large."""
+
+    def find_masked(self, text: str, mask: MaskOptions, *, fit: bool) -> MaskedImage:
+        """Return an input image and its mask."""
+
+
+@frozen
+class BuildContext:
+    """What operations are built with.
+
+    loras: names that PiAPI is known to have.
+    controls: spellings of control types, and PiAPI's own.
+    note: shows the user a remark.
+    """
+
+    images: Images
+    loras: Collection[str]
+    controls: Mapping[str, str]
+    note: Callable[[str], None]
+
+
+@frozen
+class Parameters(Group):
+    """The arguments and options that only one command has.
+
+    name: of the command, and the `op` of a row in a batch file.
+    groups: the shared options that it accepts as well.
+    default_prompt: the prompt if none is given; None if one is required.
+    """
+
+    name: ClassVar[str]
+    groups: ClassVar[tuple[type[Group], ...]]
+    default_prompt: ClassVar[str | None] = None
+
+    @property
+    def prompt(self) -> str | None:
+        """The text prompt, if one was given."""
+        raise NotImplementedError
+
+    @property
+    def takes_size(self) -> bool:
+        """Whether the image can be given a size, with these parameters."""
+        return SizeOptions in self.groups
+
+    def build(self, given: Given, context: BuildContext) -> "Operation":
+        """Return the operation, without its prompt and its other shared fields. Raises UsageError."""
+        raise NotImplementedError
+
+
+# --- what is sent ----------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Writer:
+    """Writes operations in a dialect: the field names of the specification (`sop`), of the live service, or `both`.
+
+    urls: those of the local images, by reference.
+    """
+
+    dialect: str = "both"
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+    def image(self, reference: str) -> str:
+        """Return the URL of an image."""
+        return self.urls.get(reference, reference)
+
+    def pair(self, sop: JsonObject, live: JsonObject) -> JsonObject:
+        """Return the same facts with the field names of the dialect."""
+        return present({"sop": sop, "live": live}.get(self.dialect, sop | live))
+
+
+@frozen(kw_only=True)
+class Operation:
+    """What all operations have. None leaves a value to PiAPI."""
+
+    name: ClassVar[str]
+
+    prompt: str = ""
+    negative_prompt: str | None = None
+    guidance: float | None = None
+    denoise: float | None = None
+    steps: int | None = None
+    batch_size: int = 1
+
+    @property
+    def task_type(self) -> str:
+        """PiAPI's word for the operation."""
+        raise NotImplementedError
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images that go into the operation, URLs and references."""
+        return ()
+
+    def write(self, writer: Writer) -> JsonObject:
+        """Return the fields of `input` that not every operation has; None leaves one out."""
+        raise NotImplementedError
+
+    def problems(self, limits: Limits) -> Iterator[str]:
+        """Yield everything that PiAPI, or common sense, would refuse, so that all of it is reported before any charge.
+
+        How many images a task may have is left to the catalog, which knows the models that make several.
+        """
+        yield from text_problems("prompt", self.prompt, limits.prompt_characters)
+        if self.negative_prompt is not None:
+            yield from text_problems("negative prompt", self.negative_prompt, limits.prompt_characters)
+        yield from range_problems("guidance", self.guidance, *limits.guidance)
+        yield from range_problems("denoise", self.denoise, *limits.denoise, above=True)
+        yield from range_problems("steps", self.steps, 1, limits.steps)
+
+    def dialect_problems(self, dialect: str) -> Iterator[str]:
+        """Yield what cannot be written in a dialect."""
+        yield from ()
+
+
+@frozen(kw_only=True)
+class Sized(Operation):
+    """An operation whose image can be given a size, in pixels."""
+
+    width: int = DEFAULT_SIZE[0]
+    height: int = DEFAULT_SIZE[1]
+
+    @property
+    def size_fields(self) -> JsonObject:
+        """The size as `input` has it."""
+        return {"width": self.width, "height": self.height}
+
+    def problems(self, limits: Limits) -> Iterator[str]:
+        """Yield the problems of every operation, and those of the size."""
+        yield from Operation.problems(self, limits)
+        yield from size_problems(self.width, self.height, limits.pixels)
+
+
+def present(fields: JsonObject) -> JsonObject:
+    """Return the fields that have a value: PiAPI wants others left out, not null (docs/service.md, section 1)."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def text_problems(what: str, text: str, limit: int) -> Iterator[str]:
+    """Yield what is wrong with a text: 1 to `limit` characters, not blank, UTF-8, no NUL (specification: code 1100)."""
+    if not text.strip():
+        yield f"the {what} is empty"
+    if len(text) > limit:
+        yield f"the {what} has {len(text)} characters, the service takes 1 to {limit}"
+    if "\0" in text:
+        yield f"the {what} has a NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        yield f"the {what} is not valid UTF-8"
+
+
+def size_problems(width: int, height: int, pixels: int) -> Iterator[str]:
+    """Yield what is wrong with a size: positive, and at most `pixels` in all (specification: code 1700)."""
+    if width < 1 or height < 1:
+        yield f"the size {width}x{height} is not positive"
+    elif width * height > pixels:
+        side = math.isqrt(pixels)
+        yield f"the size {width}x{height} has {width * height} pixels, the service takes up to {pixels} ({side}x{side})"
+
+
+def range_problems(what: str, value: float | None, low: float, high: float, *, above: bool = False) -> Iterator[str]:
+    """Yield what is wrong with a number: `low` to `high`, both allowed; `above` excludes `low`. None is fine."""
+    if value is None:
+        return
+    inside = math.isfinite(value) and (low < value if above else low <= value) and value <= high
+    if not inside:
+        allowed = f"above {low:g} and up to {high:g}" if above else f"{low:g} to {high:g}"
+        yield f"{what} {value:g} is out of range: {allowed}"

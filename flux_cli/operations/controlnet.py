@@ -1,0 +1,113 @@
+"""Text to image that follows the structure of other images: `flux controlnet`."""
+
+from collections.abc import Iterator
+from typing import Annotated, Self
+
+from ..errors import UsageError
+from ..frozen import frozen
+from ..json_value import Json, JsonObject
+from ..text import clean
+from .base import BuildContext, Parameters, Sized, Writer, range_problems
+from .limits import Limits
+from .lora import LoRA, LoRAOption, lora_problems, note_unknown, parse_loras, split_strength, url_problems
+from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
+from .parameters import Option
+
+SPECIFIED_NAMES = {"openpose": "pose", "soft_edge": "soft-edge"}
+"""What the specification calls a control type that has another name in the live service."""
+
+
+@frozen
+class Control:
+    """An image whose structure is followed. `kind` is `openpose`, `depth`, `canny`, ...; `strength` is 0 to 1."""
+
+    kind: str
+    image: str
+    strength: float | None = None
+
+    @classmethod
+    def parse(cls, text: str, context: BuildContext, *, fit: bool) -> Self:
+        """Return the control of `TYPE=IMG` or `TYPE=IMG:STRENGTH`, with a note about an unknown type.
+
+        Raises UsageError.
+        """
+        kind, equals, image = text.partition("=")
+        if not equals or not kind.isprintable() or not kind.strip() or not image:
+            raise UsageError(f"--control {clean(text, 60)!r} is not TYPE=IMG or TYPE=IMG:STRENGTH")
+        path, strength = split_strength(image, f"--control {clean(kind, 40)}")
+        word = kind.casefold()
+        note_unknown("control type", word, context.controls, context)
+        return cls(context.controls.get(word, word), context.images.find(path, fit=fit).reference, strength)
+
+    def write(self, writer: Writer, *, keep: bool) -> JsonObject:
+        """Return an item of `control_net_settings`; `keep` asks for the preprocessed image as well."""
+        image, name = writer.image(self.image), SPECIFIED_NAMES.get(self.kind, self.kind)
+        return writer.pair(
+            {"path": f"controlnet-{name}", "control_image_url": image, "conditioning_scale": self.strength},
+            {
+                "control_type": self.kind,
+                "control_image": image,
+                "control_strength": self.strength,
+                "return_preprocessed_image": True if keep else None,
+            },
+        )
+
+
+@frozen
+class ControlNetParameters(Parameters):
+    """Parameters of `flux controlnet`."""
+
+    title = "LoRA and control"
+    name = "controlnet"
+    groups = (TaskOptions, SizeOptions, InputOptions)
+
+    prompt: NewPrompt = None
+    controls: Annotated[
+        list[str] | None,
+        Option("--control", metavar="TYPE=IMG[:STRENGTH]", help="Follow a picture's structure; repeatable."),
+    ] = None
+    loras: LoRAOption = None
+    keep_control: Annotated[
+        bool, Option("--keep-control", help="Save also what the service read from the control pictures.")
+    ] = False
+
+    def build(self, given: Given, context: BuildContext) -> "ControlNet":
+        """Return the operation."""
+        fit = not given.inputs.no_fit
+        controls = tuple(Control.parse(text, context, fit=fit) for text in self.controls or [])
+        return ControlNet(controls=controls, loras=parse_loras(self.loras, context), keep_control=self.keep_control)
+
+
+@frozen(kw_only=True)
+class ControlNet(Sized):
+    """Generate an image with the structure of others. keep_control: return the preprocessed control images too."""
+
+    name = "controlnet"
+    task_type = "controlnet-lora"
+    controls: tuple[Control, ...]
+    loras: tuple[LoRA, ...] = ()
+    keep_control: bool = False
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The control images."""
+        return tuple(control.image for control in self.controls)
+
+    def write(self, writer: Writer) -> JsonObject:
+        """Return the size, the LoRAs and the controls. The live service requires the list of LoRAs even if empty."""
+        loras: list[Json] = [lora.write(writer) for lora in self.loras]
+        controls: list[Json] = [control.write(writer, keep=self.keep_control) for control in self.controls]
+        return {**self.size_fields, "lora_settings": loras, "control_net_settings": controls}
+
+    def problems(self, limits: Limits) -> Iterator[str]:
+        """Yield the problems of a sized operation, and those of LoRAs and controls."""
+        yield from Sized.problems(self, limits)
+        if not self.controls:
+            yield "no --control is given"
+        yield from lora_problems(self.loras, limits)
+        for control in self.controls:
+            yield from range_problems(f"the strength of --control {control.kind}", control.strength, *limits.strength)
+
+    def dialect_problems(self, dialect: str) -> Iterator[str]:
+        """Yield the LoRAs that the dialect cannot name."""
+        yield from url_problems(self.loras, dialect)

@@ -1,0 +1,60 @@
+"""Image to image: `flux edit`; with `--kontext` the same command is instruction editing."""
+
+from typing import Annotated
+
+from ..errors import UsageError
+from ..frozen import frozen
+from ..json_value import JsonObject
+from .base import DEFAULT_SIZE, BuildContext, Operation, Parameters, Writer
+from .kontext import Kontext
+from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
+from .parameters import Argument, Option
+
+
+@frozen
+class ImageToImageParameters(Parameters):
+    """Parameters of `flux edit`."""
+
+    title = "Input image"
+    name = "edit"
+    groups = (TaskOptions, SizeOptions, InputOptions)
+
+    image: ImageArgument
+    prompt: Annotated[str | None, Argument("PROMPT", help="What it is to become, 1 to 1500 characters.")] = None
+    kontext: Annotated[
+        bool, Option("--kontext", help="The instruction editor: 'make the car red'. dev-advanced only.")
+    ] = False
+
+    @property
+    def takes_size(self) -> bool:
+        """Whether Kontext is used: image to image keeps the size of its input."""
+        return self.kontext
+
+    def build(self, given: Given, context: BuildContext) -> Operation:
+        """Return the operation. Kontext has the size of its input unless another one is given."""
+        source = context.images.find(self.image, fit=not given.inputs.no_fit)
+        if self.kontext:
+            width, height = source.size or DEFAULT_SIZE
+            return Kontext(image=source.reference, width=width, height=height)
+        if given.size != SizeOptions():
+            hint = "leave --size and its like out, or add --kontext"
+            raise UsageError("a picture that is redrawn keeps its size", hint=hint)
+        return ImageToImage(image=source.reference)
+
+
+@frozen(kw_only=True)
+class ImageToImage(Operation):
+    """Edit an image with a text prompt; it keeps its size."""
+
+    name = "edit"
+    task_type = "img2img"
+    image: str
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The input image."""
+        return (self.image,)
+
+    def write(self, writer: Writer) -> JsonObject:
+        """Return the image."""
+        return {"image": writer.image(self.image)}

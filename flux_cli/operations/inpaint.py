@@ -1,0 +1,57 @@
+"""Inpainting: `flux inpaint`."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from ..frozen import frozen
+from ..json_value import JsonObject
+from .base import BuildContext, Operation, Parameters, Writer
+from .options import Given, ImageArgument, InputOptions, MaskOptions, TaskOptions
+from .parameters import Argument
+
+
+@frozen
+class InpaintParameters(Parameters):
+    """Parameters of `flux inpaint`; the region is one of `MaskOptions`."""
+
+    title = "Input image"
+    name = "inpaint"
+    groups = (TaskOptions, InputOptions, MaskOptions)
+
+    image: ImageArgument
+    prompt: Annotated[str | None, Argument("PROMPT", help="What is to be there, 1 to 1500 characters.")] = None
+
+    def build(self, given: Given, context: BuildContext) -> "Inpaint":
+        """Return the operation."""
+        found = context.images.find_masked(self.image, given.mask, fit=not given.inputs.no_fit)
+        return Inpaint(image=found.image, mask=found.mask, cut_out=found.cut_out)
+
+
+@frozen(kw_only=True)
+class Inpaint(Operation):
+    """Regenerate a region of an image.
+
+    mask: an image, white where to inpaint.
+    cut_out: the image with a hole there, which the live service reads instead of a mask.
+    """
+
+    name = "inpaint"
+    task_type = "fill-inpaint"
+    image: str
+    mask: str
+    cut_out: str | None = None
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The image, the mask, and the image with a hole."""
+        return (self.image, self.mask, self.cut_out) if self.cut_out else (self.image, self.mask)
+
+    def write(self, writer: Writer) -> JsonObject:
+        """Return image and mask. The live service has no mask: it inpaints where the image is transparent."""
+        image = self.image if writer.dialect == "sop" else self.cut_out or self.image
+        return {"image": writer.image(image), **writer.pair({"mask": writer.image(self.mask)}, {})}
+
+    def dialect_problems(self, dialect: str) -> Iterator[str]:
+        """Yield a region that the live service cannot see."""
+        if dialect == "live" and self.cut_out is None:
+            yield "the live service reads the region as a hole in the picture: picture and mask must be local files"

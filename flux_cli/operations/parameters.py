@@ -1,0 +1,163 @@
+"""Options and arguments as plain data, which Typer, the rows of a batch file, help and the Python interface all read.
+
+A group is a frozen class whose fields are `Annotated` with an `Option` or an `Argument`. In a row and as a keyword,
+a field has the long name of its option: `mask-box` is the field `box` of `MaskOptions`. A value there may be text, as
+in CSV, or have a type, as in JSON and TOML: `steps: 8` and `steps: "8"` are the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, MISSING, fields, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, ClassVar, TypeAlias, TypeVar, get_args, get_origin
+
+from ..errors import UsageError
+from ..frozen import frozen
+from ..text import clean, yes_or_no
+
+Scalar: TypeAlias = str | int | float | bool
+Value: TypeAlias = Scalar | list[Scalar]
+"""A value in a row of a batch file, or of a keyword argument."""
+
+
+@frozen
+class Option:
+    """An option.
+
+    names: as help shows them, the long one last: `-m, --model`.
+    metavar: what help calls the value; a switch has none.
+    min, max: the range of a whole number.
+    sweep: the type of the numbers, if a list or a range of them makes one task per number.
+    """
+
+    names: str
+    _: KW_ONLY
+    metavar: str | None = None
+    help: str | None = None
+    hidden: bool = False
+    show_default: bool = True
+    min: int | None = None
+    max: int | None = None
+    sweep: type[int] | type[float] | None = None
+
+
+@frozen
+class Argument:
+    """An argument without a name; `metavar` is what help calls it."""
+
+    metavar: str
+    _: KW_ONLY
+    help: str
+
+
+@frozen
+class Group:
+    """Options that belong together; `title` is their heading in help."""
+
+    title: ClassVar[str]
+
+    def settings(self) -> dict[str, str | None]:
+        """Return the settings that these options give, by name; None for those that were not given."""
+        return {}
+
+
+G = TypeVar("G", bound=Group)
+
+
+@frozen
+class Parameter:
+    """A field of a group: its name and type in Python, and what it is for a user."""
+
+    field: str
+    type: object
+    about: Option | Argument
+    required: bool
+
+    @property
+    def kinds(self) -> list[object]:
+        """The types of its values, without their own parameters: `list` and `NoneType` for `list[str] | None`."""
+        types = get_args(self.type) if isinstance(self.type, UnionType) else (self.type,)
+        return [get_origin(one) or one for one in types]
+
+
+_PARAMETERS: dict[type[Group], dict[str, Parameter]] = {}
+"""Of each group, once they were read: a batch file asks again for every row."""
+
+
+def parameters(group: type[Group]) -> Mapping[str, Parameter]:
+    """Return the fields of a group by their long names."""
+    if group not in _PARAMETERS:
+        found: dict[str, Parameter] = {}
+        for field in fields(group):
+            kind, about = get_args(field.type)
+            long = about.names.rpartition("--")[2] if isinstance(about, Option) else field.name
+            found[long] = Parameter(field.name, kind, about, field.default is MISSING)
+        _PARAMETERS[group] = found
+    return _PARAMETERS[group]
+
+
+def read_group(group: type[G], values: Mapping[str, Value], problems: list[str]) -> G | None:
+    """Return the group that `values`, by long name, describe.
+
+    Return None if a field without a default has no value. `problems` receives everything that is wrong.
+    """
+    found = _read(group, values, problems)
+    required = {long: parameter.field for long, parameter in parameters(group).items() if parameter.required}
+    problems += [f"{'an' if long[0] in 'aeiou' else 'a'} {long} is missing" for long in required if long not in values]
+    return group(**found) if found.keys() >= set(required.values()) else None
+
+
+def change_group(group: G, values: Mapping[str, Value], problems: list[str]) -> G:
+    """Return the group with the fields that `values` have, by long name; `problems` receives what is wrong."""
+    return replace(group, **_read(type(group), values, problems))
+
+
+def _read(group: type[Group], values: Mapping[str, Value], problems: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for long, parameter in parameters(group).items():
+        if long in values:
+            try:
+                found[parameter.field] = _convert(long, values[long], parameter)
+            except UsageError as error:
+                problems.append(error.message)
+    return found
+
+
+def _convert(name: str, value: Value, parameter: Parameter) -> object:
+    kinds = parameter.kinds
+    if list in kinds:
+        # A cell of CSV holds one text.
+        return [_text(name, item) for item in value] if isinstance(value, list) else _text(name, value).split(";")
+    if isinstance(value, list):
+        if not (isinstance(parameter.about, Option) and parameter.about.sweep):
+            raise UsageError(f"{name} takes one value, not a list")
+        return ",".join(_text(name, item) for item in value)
+    if bool in kinds:
+        return _flag(name, value)
+    for number in (int, float):
+        if number in kinds:
+            return _number(name, value, number)
+    return Path(_text(name, value)) if Path in kinds else _text(name, value)
+
+
+def _text(name: str, value: Scalar) -> str:
+    if isinstance(value, bool):
+        raise UsageError(f"{name} takes a value, not {str(value).lower()}")
+    return str(value)
+
+
+def _flag(name: str, value: Scalar) -> bool:
+    try:
+        return yes_or_no(str(value)) == "true"
+    except ValueError:
+        raise UsageError(f"{name} is true or false, not {clean(str(value), 40)!r}") from None
+
+
+def _number(name: str, value: Scalar, kind: type[int] | type[float]) -> int | float:
+    try:
+        if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+            raise ValueError
+        return kind(value)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise UsageError(f"{name} takes {what}, not {clean(str(value), 40)!r}") from None

@@ -1,0 +1,186 @@
+"""A new operation is a module, a command, a row in the catalog and a rule of the sandbox: all else works with it."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from PIL import Image
+
+from flux_cli import AsyncFlux, UsageError
+from flux_cli.cli import main
+from flux_cli.cli.commands import create
+from flux_cli.cli.context import Session
+from flux_cli.cli.generate import generate
+from flux_cli.cli.options.options import BuyOptions
+from flux_cli.config import catalog
+from flux_cli.errors import ExitCode
+from flux_cli.frozen import frozen
+from flux_cli.journal.entries import Entry
+from flux_cli.json_value import Json, JsonObject, object_at, text_at
+from flux_cli.operations.base import BuildContext, Operation, Parameters, Writer
+from flux_cli.operations.options import Given, ImageArgument, InputOptions, TaskOptions
+from flux_cli.operations.parameters import Argument, Option
+from flux_cli.operations.registry import COMMANDS, OPERATIONS
+from flux_cli.operations.request import TaskRequest
+from flux_cli.sandbox.rules import TASK_TYPES
+
+from .conftest import Flux
+from .servers import Service
+
+
+@frozen
+class UpscaleParameters(Parameters):
+    """Parameters of `flux upscale`."""
+
+    title = "Upscaling"
+    name = "upscale"
+    groups = (TaskOptions, InputOptions)
+    default_prompt = "the same, larger"
+
+    image: ImageArgument
+    prompt: Annotated[str | None, Argument("[PROMPT]", help="What it shows.")] = None
+    factor: Annotated[int, Option("--factor", metavar="N", min=2, max=8, help="How many times larger.")] = 2
+    guides: Annotated[list[str] | None, Option("--guide", metavar="IMG", help="A detail to follow; repeatable.")] = None
+
+    def build(self, given: Given, context: BuildContext) -> "Upscale":
+        """Return the operation."""
+        fit = not given.inputs.no_fit
+        guides = tuple(Guide(context.images.find(text, fit=fit).reference, 0.5) for text in self.guides or [])
+        image = context.images.find(self.image, fit=fit).reference
+        return Upscale(image=image, factor=self.factor, guides=guides)
+
+
+@frozen
+class Guide:
+    """A detail of the image."""
+
+    image: str
+    weight: float
+
+
+@frozen(kw_only=True)
+class Upscale(Operation):
+    """Enlarge an image."""
+
+    name = "upscale"
+    task_type = "upscale"
+    image: str
+    factor: int
+    guides: tuple[Guide, ...] = ()
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The image and its details."""
+        return (self.image, *(guide.image for guide in self.guides))
+
+    def write(self, writer: Writer) -> JsonObject:
+        """Return the image, the factor and the details."""
+        guides: list[Json] = [{"url": writer.image(guide.image), "weight": guide.weight} for guide in self.guides]
+        return {
+            "image": writer.image(self.image),
+            **writer.pair({"scale": self.factor}, {"factor": self.factor}),
+            "guides": guides,
+        }
+
+
+def upscale(
+    session: Session, own: UpscaleParameters, task: TaskOptions, inputs: InputOptions, buy: BuyOptions
+) -> ExitCode:
+    """Enlarge an image."""
+    return generate(session, own, Given(task, inputs=inputs), buy)
+
+
+@pytest.fixture(autouse=True)
+def _upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The operation in the registry, the command line, the catalog and the sandbox; and two images."""
+    monkeypatch.setitem(COMMANDS, "upscale", UpscaleParameters)
+    monkeypatch.setitem(OPERATIONS, "upscale", Upscale)
+    monkeypatch.setitem(main.COMMANDS, "upscale", "create")
+    monkeypatch.setattr(create, "upscale", upscale, raising=False)
+    facts = Path(catalog.__file__).with_name("catalog.toml").read_text()
+    (tmp_path / "catalog.toml").write_text(facts.replace('"outpaint"]', '"outpaint", "upscale"]'))
+    monkeypatch.setattr(catalog, "__file__", str(tmp_path / "catalog.py"))
+    monkeypatch.setitem(TASK_TYPES, "upscale", "upscale")
+    Image.new("RGB", (256, 256), "red").save("photo.png")
+    Image.new("RGB", (300, 256), "blue").save("eye.png")
+
+
+def sent(service: Service, number: int = -1) -> JsonObject:
+    """The input of a paid request."""
+    assert text_at(service.charges[number].body, "task_type") == "upscale"
+    return object_at(service.charges[number].body, "input")
+
+
+def test_rows_journal_metadata_and_a_rerun(flux: Flux, service: Service, entries: Callable[[], list[Entry]]) -> None:
+    row = {"op": "upscale", "image": "photo.png", "factor": 4, "guide": ["eye.png"], "seed": 1, "output": "large.png"}
+    Path("rows.jsonl").write_text(json.dumps(row))
+    result = flux("batch rows.jsonl -q")
+    assert (result.code, result.out) == (0, "large.png\n"), result.err
+
+    body = sent(service)
+    [guide] = body["guides"] if isinstance(body["guides"], list) else []
+    assert body | {"image": "", "guides": []} == {
+        "prompt": "the same, larger",
+        "image": "",
+        "scale": 4,
+        "factor": 4,
+        "guides": [],
+        "seed": 1,
+    }
+    assert str(body["image"]).startswith(service.origin)
+    assert isinstance(guide, dict)
+    assert str(guide["url"]).startswith(service.origin)
+    [entry] = entries()
+    assert entry.request is not None
+    assert TaskRequest.from_json(json.loads(json.dumps(entry.request.to_json()))) == entry.request
+    shown = json.loads(flux("show large.png --json").out)["request"]
+    assert (shown["op"], shown["factor"], shown["guides"][0]["weight"]) == ("upscale", 4, 0.5)
+
+    assert flux("rerun large.png --seed 2 -o again.png").code == 0
+    assert sent(service) == body | {"seed": 2}
+    assert flux("batch rows.jsonl -q").code == 0
+    assert len(service.charges) == 2
+
+
+def test_a_row_with_what_the_operation_does_not_have(flux: Flux) -> None:
+    Path("rows.jsonl").write_text('{"op": "upscale", "factor": "large", "size": "64x64", "fcator": 2}')
+    told = flux("batch rows.jsonl").err
+    assert "an image is missing" in told
+    assert "factor takes a whole number, not 'large'" in told
+    assert "no option of this op is called 'size'" in told
+    assert "no option of this op is called 'fcator'; did you mean factor?" in told
+
+
+def test_the_command_line_and_its_help(flux: Flux, service: Service) -> None:
+    assert flux("upscale photo.png --factor 3 --guide eye.png --seed 1..2 -q").code == 0
+    assert [sent(service, number)["factor"] for number in (0, 1)] == [3, 3]
+    assert flux("upscale photo.png --factor 9").code == 2
+    assert "schnell cannot do upscale; dev-advanced can" in flux("upscale photo.png -m schnell").err
+    told = flux("upscale --help").out
+    assert "How many times larger." in told
+    assert "--mask" not in told
+
+
+def test_keywords_of_the_python_interface(service: Service) -> None:
+    class Upscaler(AsyncFlux):
+        async def upscale(self, image: str, **options: object) -> Path:
+            return (await self._make("upscale", options, image=image)).path
+
+    async def make() -> None:
+        async with Upscaler() as client:
+            assert (
+                await client.upscale("photo.png", factor=5, guide=["eye.png", "photo.png"], output="a.png")
+            ).exists()
+            with pytest.raises(UsageError, match="did you mean factor"):
+                await client.upscale("photo.png", fcator=5)
+            with pytest.raises(UsageError, match="guide '-' is for the command line"):
+                await client.upscale("photo.png", guide="-")
+
+    asyncio.run(make())
+    assert sent(service)["factor"] == 5
+    guides = sent(service)["guides"]
+    assert isinstance(guides, list)
+    assert len(guides) == 2
