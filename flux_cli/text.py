@@ -40,6 +40,25 @@ def harmless(text: str) -> str:
     return re.sub(_UNSAFE, lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
+def quoted(text: str, limit: int = 120) -> str:
+    """`'text'` in quotes, with every character that cannot be seen as an escape: unsafe ones, and spaces but the usual.
+
+    For names that users wrote: a space at either end, or a no-break space, is often the reason why one is not found.
+    """
+    short = text if len(text) <= limit else text[: limit - 1] + "…"
+    visible = re.sub(r"[^\S ]", lambda space: space[0].encode("unicode_escape").decode("ascii"), harmless(short))
+    return f"'{visible}'"
+
+
+def file_size(count: int) -> str:
+    """`512 bytes`, `3 kB`, `2.8 MB` (1 MB is 1,000,000 bytes). Rounded up: above a limit never looks like the limit."""
+    if count < 1000:
+        return counted(count, "byte")
+    if count < 1_000_000:
+        return f"{-(-count // 1000)} kB"
+    return f"{-(-count // 100_000) / 10:g} MB"
+
+
 def readable_json(value: Json) -> str:
     """JSON for people: indented, letters of every script as they are, unsafe characters escaped as JSON has them."""
     import json

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
     from ..config.catalog import Catalog
     from ..engine.slots import Slots
-    from ..images.load import LocalPictures
+    from ..images.fit import LocalPictures
     from ..journal.budgets import Allowance, Budget
     from ..journal.entries import Entry, State
     from ..journal.journal import Journal
     from ..operations.request import TaskRequest
     from ..piapi.client import Account, PiAPIClient
     from ..piapi.image_download import Downloader
+    from .buying.inputs import ImageFinder
 
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
 SANDBOX_KEY = "sandbox"
@@ -158,7 +159,11 @@ class Session:
     @cached_property
     def folder(self) -> Path:
         """Where pictures go, absolute."""
-        return Path(os.path.abspath(Path(self.settings.text("output_dir")).expanduser()))
+        given = Path(self.settings.text("output_dir")).expanduser()
+        try:
+            return Path(os.path.abspath(given))
+        except FileNotFoundError:  # the working directory was deleted: only absolute paths work
+            return given
 
     def price(self, request: "TaskRequest") -> "Decimal":
         """What the request is expected to cost, USD."""
@@ -195,9 +200,36 @@ class Session:
     @cached_property
     def inputs(self) -> "LocalPictures":
         """The local pictures of this invocation's requests, by reference."""
-        from ..images.load import LocalPictures
+        from ..images.fit import LocalPictures
 
         return LocalPictures()
+
+    @cached_property
+    def images(self) -> "ImageFinder":
+        """What finds the images that arguments name."""
+        from .buying.inputs import ImageFinder
+
+        return ImageFinder(
+            self.inputs, self.passed, self._read_image, self.output.note, self._find_made, self._find_url
+        )
+
+    def _read_image(self) -> bytes:
+        from .buying.inputs import read_image_from
+
+        if self.stdin_read:
+            raise UsageError("only one image can be -: stdin is read once")
+        self.stdin_read = True
+        return read_image_from(self.stdin)
+
+    def _find_made(self, word: str) -> "Entry | None":
+        return self.last_saved() if word == "last" else self.find(word)
+
+    def _find_url(self, sha256: str) -> str | None:
+        from ..journal.entries import RESULT_SECONDS
+        from .buying.inputs import MARGIN_SECONDS
+
+        since = time.time() - RESULT_SECONDS + MARGIN_SECONDS
+        return self.journal.address_of(sha256, service=self.service, profile=self.settings.profile, since=since)
 
     # --- the wire --------------------------------------------------------------------------------------------
 

@@ -7,13 +7,14 @@ from dataclasses import field
 
 from ..errors import NetworkError, RefusedError
 from ..frozen import frozen
-from ..images.load import InputImage
+from ..images.fit import InputImage
 from ..journal.entries import Entry
 from ..journal.journal import Journal
 from ..operations.operations import LOCAL
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import PassingTroubleError
 from ..system.signals import Sleep
+from ..text import file_size
 from .events import Listener, Noted, Trouble
 from .poll_schedule import backoff
 
@@ -58,7 +59,7 @@ class Uploader:
             return url
 
     async def _upload(self, entry: Entry, image: InputImage) -> str:
-        self.listener(Noted(entry.id, f"uploading a picture of {len(image.content) / 1e6:.1f} MB"))
+        self.listener(Noted(entry.id, f"uploading an image ({file_size(len(image.content))})"))
         name = f"{image.sha256[:16]}.{image.extension}"
         attempt = 0
         while True:

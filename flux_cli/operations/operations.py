@@ -224,6 +224,8 @@ class Outpaint(Operation):
         margins = (self.left, self.right, self.top, self.bottom)
         if max(margins) > LONGEST_MARGIN:
             yield f"a margin of {max(margins)} pixels is too wide: up to {LONGEST_MARGIN}"
+        elif min(margins) < 0:
+            yield f"a margin of {min(margins)} pixels is negative"
         elif not any(margins):
             yield "no margin is given: --left, --right, --top, --bottom"
 

@@ -6,12 +6,12 @@ options of the command that reads it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from pathlib import PurePath
 from typing import Any
 
 from ...batch.rows import Row, Value
 from ...errors import UsageError
 from ...frozen import frozen
+from ...images.output_names import check_inside
 from ...text import clean, with_guess
 from ..context import Session
 from ..options.columns import columns, filled
@@ -119,11 +119,11 @@ def _unknown(kind: Kind, values: Mapping[str, Value]) -> Sequence[str]:
 
 
 def _check_output(values: Mapping[str, Value], save: SaveOptions, problems: list[str]) -> None:
-    if "output" not in values or save.output is None:
-        return
-    path = PurePath(save.output)
-    if save.output == "-" or path.is_absolute() or ".." in path.parts:
-        problems.append(f"output {clean(save.output, 80)!r} is not a name inside the output folder")
+    if "output" in values and save.output is not None:
+        try:
+            check_inside(save.output)
+        except UsageError as error:
+            problems.append(error.message)
 
 
 def _word(name: str, value: Value) -> str:

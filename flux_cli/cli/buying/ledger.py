@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Self
 from ...engine.counting import Summary, Tally
 from ...engine.outcome import Outcome, worse
 from ...errors import DiskError, ExitCode
+from ...images.output_names import expand_path
 from ...journal.entries import Entry
 from ..context import Session
 from ..output.render import tell_outcome
-from .inputs import local_path
 from .members import Member
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Ledger:
             from ..output.reports import open_report
 
             title = "flux" if source is None else f"flux: {source}"
-            self._report = open_report(local_path(str(report)), title, session.output.secrets)
+            self._report = open_report(expand_path(str(report)), title, session.output.secrets)
 
     def __enter__(self) -> Self:
         self._kept: AbstractContextManager[object] = self._report or nullcontext()

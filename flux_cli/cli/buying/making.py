@@ -34,8 +34,9 @@ from ..options.arguments import (
 )
 from ..options.compose import Composer, Size, Wanted, parse_lora, split_strength, unseen_remark
 from ..options.request_options import Given, InputOptions, SizeOptions, TaskOptions
-from .inputs import Input, find_input
-from .regions import find_region, show_region
+from ..output.output import Mode, shown
+from .inputs import Input
+from .regions import find_region, preview_path, preview_region, write_preview
 
 Maker = Callable[[Wanted], TaskRequest]
 """Makes the request for one of a command's pictures. What they have in common was settled when it was made."""
@@ -89,15 +90,23 @@ def varied(session: Session, own: ReduxArguments, given: Given) -> Maker:
 def inpainted(session: Session, own: InpaintArguments, given: Given) -> Maker:
     """The requests of `flux inpaint`."""
     source = _source(session, own.image, given.inputs)
-    found = find_region(session, source, given.region)
+    found = find_region(session.images, source, given.region, session.settings.text("dialect"))
     common = {"image": source.reference, "mask": found.mask, "cut_out": found.cut_out}
     compose = _composer(session, given.task)
     return lambda wanted: compose(wanted).request(Inpaint, prompt=wanted.prompt, **common)
 
 
 def shown_region(session: Session, image: str, given: Given, *, overwrite: bool) -> ExitCode:
-    """Write a picture of the region that `flux inpaint` would paint, and send nothing."""
-    return show_region(session, _source(session, image, given.inputs), given.region, overwrite=overwrite)
+    """Write an image that shows the region that `flux inpaint` would change, and send nothing."""
+    path = preview_path(given.region, overwrite=overwrite)
+    png = preview_region(session.images, _source(session, image, given.inputs), given.region)
+    write_preview(path, png, overwrite=overwrite)
+    if session.output.mode is Mode.JSON:
+        session.output.record("mask", {"files": [str(path)]})
+    else:
+        session.output.path(shown(path))
+    session.output.note("the tinted region would be changed; nothing was sent")
+    return ExitCode.OK
 
 
 def outpainted(session: Session, own: OutpaintArguments, given: Given) -> Maker:
@@ -145,7 +154,7 @@ def _composer(
 
 
 def _source(session: Session, image: str, inputs: InputOptions) -> Input:
-    return find_input(session, image, fit=not inputs.no_fit)
+    return session.images.find(image, fit=not inputs.no_fit)
 
 
 def _loras(session: Session, texts: Sequence[str] | None) -> tuple[LoRA, ...]:

@@ -17,7 +17,7 @@ from ...batch.sweeps import Variant, count, expand
 from ...engine.counting import Occurrences
 from ...errors import UsageError
 from ...frozen import frozen
-from ...images.output_names import LATE, is_template, picture_paths
+from ...images.output_names import LATE, image_paths, is_template
 from ...operations.request import TaskRequest
 from ...text import clean, counted
 from ..context import Session
@@ -206,7 +206,7 @@ class Members:
         if template is None or template == "-":
             return
         ordered, folder = member.request.operation.batch_size, self._session.folder
-        paths = picture_paths(template, member.values(self._session, member.index), ordered, folder)
+        paths = image_paths(template, member.values(self._session, member.index), ordered, folder)
         # A name from a template gets a number when it is taken, unless an existing file is replaced or kept.
         numbered = is_template(template) and not (member.save.overwrite or member.save.skip_existing)
         if numbered or LATE in str(paths[0]):

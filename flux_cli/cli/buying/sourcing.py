@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO, TextIO
 
 from ...errors import UsageError
+from ...images.output_names import expand_path
 from ...text import clean
 from ..context import Session
-from .inputs import local_path
 
 
 def copied(session: Session, name: str, what: str) -> BinaryIO:
@@ -29,7 +29,7 @@ def from_start(copy: BinaryIO) -> BinaryIO:
 
 
 def _opened(session: Session, name: str, what: str) -> AbstractContextManager[BinaryIO]:
-    return nullcontext(_stdin(session, what).buffer) if name == "-" else local_path(name).open("rb")
+    return nullcontext(_stdin(session, what).buffer) if name == "-" else expand_path(name).open("rb")
 
 
 def _stdin(session: Session, what: str) -> TextIO:

@@ -1,7 +1,6 @@
 """Pictures made before: how they were made, and making them anew."""
 
 import json
-import os
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,14 +8,16 @@ from typing import Any, TypeVar
 
 from ... import __version__
 from ...errors import ExitCode, UsageError
-from ...images.metadata import Made, made_from
+from ...images.load import read_image_file
+from ...images.metadata import Provenance, read_provenance
+from ...images.output_names import absolute_path, expand_path
 from ...images.png import texts_in
 from ...json_value import JsonObject
-from ...operations.operations import LOCAL, Control, Sized
+from ...operations.operations import LOCAL, Control, LoRA, Sized
 from ...operations.request import TaskRequest
 from ...piapi.requests import merged
 from ...text import clean, usd
-from ..buying.inputs import MARGIN_SECONDS, local_path, read_picture
+from ..buying.inputs import MARGIN_SECONDS, check_url
 from ..context import Session
 from ..options.compose import Choices, Composer, single_choice
 from ..options.overrides import lift
@@ -29,18 +30,18 @@ OPTIONAL = ("negative_prompt", "guidance", "denoise", "steps", "batch_size", "wi
 """Fields of an operation that options set; the rest is the operation's own."""
 
 
-def how_made(session: Session, word: str) -> Made:
+def how_made(session: Session, word: str) -> Provenance:
     """How the picture in a file, or of a journal entry or task id, was made. Raises UsageError."""
-    path = local_path(word.removeprefix("@"))
+    path = expand_path(word.removeprefix("@"))
     if not word.startswith("@") and path.exists():
-        return made_from(texts_in(read_picture(path)))
+        return read_provenance(texts_in(read_image_file(path)))
     last = word == "@last"
     entry = session.last_saved() if last else session.find(word.removeprefix("@"))
     if entry is None:
         raise UsageError(f"no file, entry or task is called {clean(word, 80)}", hint="see: flux history")
     if entry.request is None:
         raise UsageError(f"{clean(word, 80)} was made elsewhere: how is not known here")
-    return Made(entry.request, entry.task_id or "", entry.price, __version__)
+    return Provenance(entry.request, entry.task_id or "", entry.price, __version__)
 
 
 def show_made(session: Session, word: str) -> ExitCode:
@@ -51,17 +52,17 @@ def show_made(session: Session, word: str) -> ExitCode:
 
 def _files(session: Session, word: str) -> list[Path]:
     """The files of the picture that a word means."""
-    path = local_path(word)
+    path = expand_path(word)
     if not word.startswith("@") and path.exists():
-        return [Path(os.path.abspath(path))]
+        return [absolute_path(word)]
     entry = session.last_saved() if word == "@last" else session.find(word.removeprefix("@"))
     return [file.path for file in entry.files] if entry else []
 
 
 def _tell_made(session: Session, word: str) -> ExitCode:
-    path = local_path(word)
+    path = expand_path(word)
     if path.is_file() and session.output.mode is not Mode.JSON:
-        texts = texts_in(read_picture(path))
+        texts = texts_in(read_image_file(path))
         if "flux" not in texts and texts:  # another tool's picture: what it tells, as it tells it
             _show_foreign(session, path, texts)
             return ExitCode.OK
@@ -88,7 +89,10 @@ def _show_foreign(session: Session, path: Path, texts: dict[str, str]) -> None:
 
 def made_again(session: Session, word: str, prompt: str | None, task: TaskOptions, shape: SizeOptions) -> TaskRequest:
     """The request of a picture once more, with what the options change. Raises UsageError."""
-    before = how_made(session, word).request
+    made = how_made(session, word)
+    for remark in made.unusual:
+        session.output.note(f"{clean(word, 80)}: {remark}")
+    before = made.request
     operation, natural = before.operation, None
     if isinstance(operation, Sized):
         natural = (operation.width, operation.height)
@@ -108,7 +112,7 @@ def made_again(session: Session, word: str, prompt: str | None, task: TaskOption
         seed=_first(asked.seed, before.seed),
     )
     own = {field.name: getattr(operation, field.name) for field in fields(operation)}
-    own = {name: _alive(session, value) for name, value in own.items() if name not in OPTIONAL}
+    own = {name: _alive(session, value) for name, value in own.items() if name not in (*OPTIONAL, "prompt")}
     own["prompt"] = _first(prompt, operation.prompt)
     settings = {**session.settings.texts, "model": options.model}
     composer = Composer(session.catalog, settings, options, choices, shape if natural else None, natural)
@@ -125,13 +129,15 @@ def _first(new: T | None, old: T) -> T:
 
 
 def _alive(session: Session, value: Any) -> Any:
-    """A field of an operation, its local pictures replaced by the addresses at which they were uploaded."""
+    """Return a field of an operation, its local images replaced by the URLs at which they were uploaded."""
     if isinstance(value, tuple):
         return tuple(_alive(session, item) for item in value)
     if isinstance(value, Control):
         return replace(value, image=_alive(session, value.image))
+    if isinstance(value, LoRA) and value.is_address:
+        check_url(value.name)
     if not isinstance(value, str) or not value.startswith(LOCAL):
-        return value
+        return check_url(value) if isinstance(value, str) else value
     url = session.journal.upload_of(
         value.removeprefix(LOCAL),
         service=session.upload_service,

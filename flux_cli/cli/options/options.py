@@ -12,8 +12,15 @@ import typer
 
 from ...errors import UsageError
 from ...frozen import frozen
-from ...images.output_names import DEFAULT_TEMPLATE, OutputPlan, is_template, picture_paths, unique
-from ...text import clean
+from ...images.output_names import (
+    DEFAULT_TEMPLATE,
+    OutputPlan,
+    check_target,
+    expand_path,
+    image_paths,
+    is_template,
+    unique,
+)
 from .common import LookOptions
 
 MaxCost = Annotated[str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")]
@@ -95,9 +102,11 @@ class SaveOptions:
         """
         if self.overwrite and self.skip_existing:
             raise UsageError("give only one of --overwrite, --skip-existing")
-        if self.output is not None and (self.output.endswith("/") or Path(self.output).is_dir()):
-            raise UsageError(f"-o {clean(self.output, 80)} is a folder", hint=f"name the folder with: -d {self.output}")
-        paths = picture_paths(self.output or template, values, count, folder)
+        if self.output is not None:
+            check_target(folder / expand_path(self.output), "-o")
+        paths = image_paths(self.output or template, values, count, folder)
+        for path in paths:
+            check_target(path, "-o")
         if not self.overwrite and not self.skip_existing and (self.output is None or is_template(self.output)):
             paths = _all_free(paths)
         return OutputPlan(tuple(paths), self.overwrite, not self.no_metadata)

@@ -42,11 +42,12 @@ class Lifted:
 
 def lift(overrides: JsonObject, problems: list[str]) -> tuple[Lifted, JsonObject]:
     """Take out of the overrides what belongs in the request itself; the rest is left."""
+    overrides = _as_spelled(overrides, "model", "input", "config")
     if object_at(overrides, "config", "webhook_config").get("secret") is not None:
         problems.append("a webhook's secret does not go into --set or --input: use --webhook-secret-file")
     if depth(overrides) > DEEPEST:
         raise UsageError(f"--set or --input is nested more than {DEEPEST} levels deep")
-    fields = object_at(overrides, "input")
+    fields = _as_spelled(object_at(overrides, "input"), *Lifted.__annotations__)
     found: dict[str, Any] = {}
     kinds = {"model": (overrides, str), "prompt": (fields, str), "seed": (fields, int), "batch_size": (fields, int)}
     for name, (place, kind) in kinds.items():
@@ -58,6 +59,11 @@ def lift(overrides: JsonObject, problems: list[str]) -> tuple[Lifted, JsonObject
     rest = {name: value for name, value in fields.items() if name not in kinds}
     left = {name: value for name, value in overrides.items() if name not in ("model", "input")}
     return Lifted(**found), left | ({"input": rest} if rest else {})
+
+
+def _as_spelled(fields: JsonObject, *names: str) -> JsonObject:
+    """Return the fields, these names in lower case: PiAPI compares names without case, as Go's `encoding/json` does."""
+    return {name.casefold() if name.casefold() in names else name: value for name, value in fields.items()}
 
 
 def depth(value: Json) -> int:
