@@ -106,8 +106,8 @@ def read_provenance(texts: Mapping[str, str]) -> Provenance:
             version=text_at(about, "version"),
             unusual=tuple(_unusual(stored, sent, ignored)),
         )
-    except (KeyError, ValueError, ArithmeticError, RecursionError) as error:
-        raise UsageError("the image does not contain a request of flux") from error
+    except (KeyError, ValueError, ArithmeticError, RecursionError, UsageError) as error:
+        raise UsageError("the image contains no request that this version of flux can read") from error
 
 
 def _split_overrides(overrides: JsonObject) -> tuple[JsonObject, list[str]]:
