@@ -88,8 +88,9 @@ def test_a_page_asks_for_nothing_but_pictures_beside_it(flux: Flux) -> None:
 
 def test_hostile_texts_and_names_are_inert(flux: Flux) -> None:
     name = "javascript:alert(1) '\"<b>&#.png"
-    picture(name, prompt=HOSTILE, model={"<script>": "<script>"}, overrides={"</style>": [HOSTILE]}, loras="<script>")
-    picture("2.png", prompt="\ud800", seed=10**300, cost="x")
+    picture(name, prompt=HOSTILE, model="<script>", overrides={"input": {"</style>": [HOSTILE]}}, loras="<script>")
+    picture("2.png", prompt="\ud800", seed=2**52, cost="x")
+    picture("3.png", prompt=HOSTILE, model={"<script>": "<script>"})
     picture("\x1bc.png")
     os.utime("2.png", (10**12, 10**12))
     assert flux("gallery").code == 0
@@ -99,7 +100,7 @@ def test_hostile_texts_and_names_are_inert(flux: Flux) -> None:
     assert not [attributes for _, attributes in page.tags if any(key.startswith("on") for key in attributes)]
     assert HOSTILE.replace("\u202e", "\ufffd") in page.words
     assert all(re.fullmatch(r"[\w./%-]+", link) for link in page.all("a", "href"))
-    assert {unquote(link) for link in page.all("a", "href")} == {name, "2.png", "\x1bc.png"}
+    assert {unquote(link) for link in page.all("a", "href")} == {name, "2.png", "3.png", "\x1bc.png"}
     # A name that could drive a terminal when it is pasted there has no command.
     assert sorted(page.all("button", "data-command")) == [
         "flux again 'javascript:alert(1) '\"'\"'\"<b>&#.png'",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..config.catalog import Catalog
     from ..engine.slots import Slots
-    from ..images.fit import LocalPictures
+    from ..images.fit import LocalImages
     from ..journal.budgets import Allowance, Budget
     from ..journal.entries import Entry, State
     from ..journal.journal import Journal
@@ -198,11 +198,11 @@ class Session:
         return self.stdin.readline().strip().casefold() in ("y", "yes")
 
     @cached_property
-    def inputs(self) -> "LocalPictures":
+    def inputs(self) -> "LocalImages":
         """The local pictures of this invocation's requests, by reference."""
-        from ..images.fit import LocalPictures
+        from ..images.fit import LocalImages
 
-        return LocalPictures()
+        return LocalImages()
 
     @cached_property
     def images(self) -> "ImageFinder":

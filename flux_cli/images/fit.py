@@ -58,7 +58,7 @@ class InputImage:
         return cls(content, extension, *size, original or size, hashlib.sha256(content).hexdigest(), tuple(notes))
 
 
-class LocalPictures(dict[str, InputImage]):
+class LocalImages(dict[str, InputImage]):
     """Images by reference, each kept in memory for as long as something needs it.
 
     The rows of a batch may each have an image of their own, and a thousand of them do not fit into memory.

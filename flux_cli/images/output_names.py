@@ -140,12 +140,17 @@ def check_format(name: str) -> None:
 def check_target(path: Path, option: str) -> None:
     """Raise UsageError if a path is a directory, or anything else but a file or nothing."""
     name = quoted(str(path), 80)
-    if path.is_dir():
-        hint = f"to save into it, use: -d {name}" if option == "-o" else None
-        raise UsageError(f"{option} {name} is a directory", hint=hint)
-    if re.fullmatch(_STREAMS, path.as_posix()) or (path.exists() and not path.is_file()):
+    if os.path.isdir(path):  # and not the methods of `path`, which raise errors where nothing may be read
+        raise UsageError(f"{option} {name} is a directory", hint=_in_directory(str(path)) if option == "-o" else None)
+    if re.fullmatch(_STREAMS, path.as_posix()) or (os.path.exists(path) and not os.path.isfile(path)):
         hint = "to write the image to stdout, use: -o -" if option == "-o" else None
         raise UsageError(f"{option} {name} is not a regular file", hint=hint)
+
+
+def _in_directory(name: str) -> str:
+    import shlex
+
+    return f"to save into it, use: -d {shlex.quote(name)}"
 
 
 def image_paths(template: str, values: Mapping[str, str], count: int, directory: Path) -> list[Path]:
@@ -173,8 +178,7 @@ def image_paths(template: str, values: Mapping[str, str], count: int, directory:
 
 def _split(template: str) -> tuple[str, str]:
     if template.endswith(("/", "\\")):
-        name = quoted(template, 80)
-        raise UsageError(f"the output name {name} is a directory", hint=f"to save into it, use: -d {name}")
+        raise UsageError(f"the output name {quoted(template, 80)} is a directory", hint=_in_directory(template))
     check_format(template)
     stem, dot, word = template.rpartition(".")
     if word.lower() == "png" and dot:

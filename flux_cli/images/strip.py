@@ -15,6 +15,9 @@ from .formats import PNG_SIGNATURE, BrokenPictureError, png_chunks
 MAX_PARTS = 100_000
 """Chunks or segments in a file. libpng writes 8 KiB per chunk, so a PNG of 200 MB has 25,000."""
 
+MAX_SCANS = 500
+"""Scans in a JPEG. Each may be empty and still costs a pass over all pixels; encoders write up to about 60."""
+
 PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs".split())
 WEBP_KEPT = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", b"ANMF"))
 
@@ -79,19 +82,22 @@ def _strip_png(content: bytes) -> Stripped:
 def _strip_jpeg(content: bytes) -> Stripped:
     """Keep JFIF, Adobe, ICC and all that is not an application segment or a comment (ITU T.81, annex B)."""
     kept = [_SOI]
-    orientations: list[int] = []
+    orientation = scans = 0
     for number, (marker, segment, scan) in enumerate(_jpeg_segments(content)):
         if number > MAX_PARTS:
             raise BrokenPictureError("the JPEG has too many segments")
+        scans += marker == _SOS
+        if scans > MAX_SCANS:
+            raise BrokenPictureError("the JPEG has too many scans")
         payload = segment[4:]
         if marker == 0xE1 and payload.startswith(_EXIF):
-            orientations.append(_orientation(payload))
+            orientation = orientation or _orientation(payload)
         elif marker == 0xE0 and payload.startswith(b"JFIF\0") and len(payload) > 14:
             kept.append(b"\xff\xe0\0\x10" + payload[:12] + b"\0\0")  # without the thumbnail
         elif _is_needed(marker, payload):
             kept += (segment, scan)
         if marker == _EOI:
-            return Stripped(b"".join(kept), orientations[0] if orientations else 1)
+            return Stripped(b"".join(kept), orientation or 1)
     raise BrokenPictureError("the JPEG is cut short")
 
 

@@ -1,5 +1,6 @@
 """The region that `inpaint` changes: from a mask, a box, a color or transparency, checked before any money is spent."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def preview_path(options: MaskOptions, *, overwrite: bool) -> Path:
     path = expand_path(str(options.show_mask))
     check_format(path.name)
     check_target(path, "--show-mask")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise DiskError(f"{quoted(str(path))} exists", hint="replace it with --overwrite")
     return path
 
@@ -107,12 +108,11 @@ def _mask_for_url(finder: ImageFinder, options: MaskOptions) -> "Image":
 
     if options.mask is None:
         raise UsageError("a box, a color or transparency needs a local image", hint=DOWNLOAD)
-    finder.note("the size of the mask cannot be checked: the image is a URL")
     name = _name(options.mask)
     image = _load(finder.read(options.mask), name)
-    return masks.finish(
-        _read_mask(finder, image, image.size, name, options), feather=options.feather, invert=options.invert
-    )
+    mask = _read_mask(finder, image, image.size, name, options)
+    finder.note("the size of the mask cannot be checked: the image is a URL")
+    return masks.finish(mask, feather=options.feather, invert=options.invert)
 
 
 def _draw(finder: ImageFinder, source: Input, image: InputImage, options: MaskOptions) -> tuple["Image", "Image"]:
