@@ -4,6 +4,9 @@ import gc
 import os
 import sys
 
+SIGNALS = {130: 2, 143: 15}
+"""Exit codes of commands that SIGINT and SIGTERM ended, and the numbers of these signals."""
+
 
 def run() -> None:
     """Run the command line and exit with its code."""
@@ -48,7 +51,21 @@ def _leave(code: int) -> None:
             code = 141
         except OSError:
             code = code or 11
+    if code in SIGNALS and os.name == "posix":
+        _end_by_signal(SIGNALS[code])
     os._exit(code)
+
+
+def _end_by_signal(number: int) -> None:
+    """End by the signal that stopped the command: only then does a shell loop stop too, and buys no next image.
+
+    A signal that the caller ignores (nohup) leaves the process alive.
+    """
+    import signal
+
+    if signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 if __name__ == "__main__":

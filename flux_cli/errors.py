@@ -1,21 +1,24 @@
 """Every way a command can end other than well, and the exit code of each.
 
 FluxError
- +- UsageError            2   bad option, prompt, file or size; nothing was sent
- |   +- BudgetError       2   more than is left of a budget; nothing was sent
- +- ConfigError           4   key missing or refused, configuration unreadable
- +- RefusedError          5   the service refused the request; nothing was charged
- +- CreditsError          6   out of credits; nothing was charged
- +- UnknownChargeError    7   a submission's answer was lost: it may have been charged
+ +- UsageError            2   bad option, prompt, file or size
+ |   +- BudgetError       2   more than is left of a budget
+ +- ConfigError           4   key missing, configuration unreadable
+ |   +- KeyRefusedError   4   PiAPI does not accept the key
+ +- RefusedError          5   PiAPI refused the request
+ |   +- PlanError         5   the account's plan does not include it
+ +- CreditsError          6   out of credits
+ +- UnknownChargeError    7   no usable response to a submission: it may have been charged
  +- TaskFailedError       8   the task failed
- +- StillRunningError     9   still running when the waiting ended; paid, resumable
+ +- StillRunningError     9   still running when the waiting ended; resumable
  +- NotSavedError        10   paid and finished, but not saved
  +- DiskError            11   full, not writable, or the output exists
  +- JournalError         12   the journal is locked or unusable
- +- NetworkError         13   network or service unavailable; nothing was charged
+ +- NetworkError         13   network or service unavailable
  +- InterruptError    130, 143
 
-`cli.main` is the only place that turns one of these into words and an exit code.
+An error says what happened. What it means for the user's money is derived from the journal when the message is
+written, and the one place that turns errors into words and exit codes is `cli`.
 """
 
 from collections.abc import Sequence
@@ -46,55 +49,53 @@ class ExitCode(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """What the code tells a script, in one line."""
+        """Return what the code means for a script, in one line."""
         return MEANINGS[self]
 
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "everything asked for is on disk and verified",
     ExitCode.BUG: "a bug in flux; the journal is intact",
-    ExitCode.USAGE: "bad option, prompt, file or size, or too expensive; nothing was sent",
-    ExitCode.PARTIAL: "finished, with some entries refused or failed",
-    ExitCode.CONFIG: "key missing or refused, or configuration unreadable",
-    ExitCode.REFUSED: "the service refused the request; nothing was charged",
-    ExitCode.CREDITS: "out of credits; nothing was charged",
+    ExitCode.USAGE: "usage: bad option, prompt, file or size, or over a cost limit; nothing was sent",
+    ExitCode.PARTIAL: "a batch finished with some entries refused or failed",
+    ExitCode.CONFIG: "no key, or the key was refused, or the configuration is unreadable",
+    ExitCode.REFUSED: "PiAPI refused the request (plan too low included); not charged",
+    ExitCode.CREDITS: "out of credits; not charged",
     ExitCode.UNKNOWN_CHARGE: "at least one submission may have been charged",
     ExitCode.TASK_FAILED: "the task failed",
     ExitCode.STILL_RUNNING: "still running when --timeout ended; resumable",
     ExitCode.NOT_SAVED: "paid and finished, but not saved; resumable",
     ExitCode.DISK: "local disk: full, not writable, or the output exists",
     ExitCode.JOURNAL: "the journal is locked or unusable",
-    ExitCode.NETWORK: "network or service unavailable; nothing was charged",
+    ExitCode.NETWORK: "network or PiAPI unavailable; not charged",
     ExitCode.SIGINT: "interrupted (Ctrl-C)",
-    ExitCode.PIPE: "the reader of the output went away",
+    ExitCode.PIPE: "the process reading stdout closed the pipe",
     ExitCode.SIGTERM: "terminated",
 }
 
 
 class FluxError(Exception):
-    """Something went wrong in a way the user can understand.
+    """Something went wrong in a way that the user can understand.
 
     message: what happened, one sentence without a full stop.
-    hint: what to type or do next, if there is something.
+    hint: what to do next, a phrase without a full stop; `command`: what to type, the words after `flux`.
     code: a stable word for scripts (`error.code` in JSON); the class's own when not given.
     details: one line each, when the message is about several things.
-    money: what it means for the user's money; the class's own when not given.
+    entry, task_id, paths: what it is about, and which images are on disk anyway; for callers from Python.
     """
 
     exit_code: ExitCode = ExitCode.BUG
     code: str = "error"
-    money: str = ""
-    """What it means for the user's money, said after the message."""
     entry: str | None = None
     task_id: str | None = None
     paths: tuple[Path, ...] = ()
-    """For callers from Python: the entry and the task that it is about, and what of it is on disk all the same."""
 
     def __init__(
         self,
         message: str,
         *,
         hint: str | None = None,
+        command: Sequence[str] = (),
         code: str | None = None,
         details: Sequence[str] = (),
         money: str | None = None,
@@ -102,31 +103,24 @@ class FluxError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.command = tuple(command)
         self.details = tuple(details)
-        if money is not None:
-            self.money = money
         if code is not None:
             self.code = code
 
-    @property
-    def sentence(self) -> str:
-        """The message and what it means for the user's money."""
-        return f"{self.message}; {self.money}" if self.money else self.message
-
 
 class UsageError(FluxError):
-    """What the user asked for cannot be done as asked."""
+    """What the user requested cannot be done."""
 
     exit_code = ExitCode.USAGE
     code = "usage"
-    money = "nothing was sent"
 
     @classmethod
     def of(cls, problems: Sequence[str]) -> "UsageError":
-        """One error for everything that is wrong with a request."""
+        """Return one error for everything that is wrong with a request."""
         if len(problems) == 1:
             return cls(problems[0])
-        return cls(f"{len(problems)} things are wrong", details=problems)
+        return cls(f"{len(problems)} errors", details=problems)
 
 
 class BudgetError(UsageError):
@@ -143,38 +137,40 @@ class ConfigError(FluxError):
 
 
 class RefusedError(FluxError):
-    """The service said no to this request."""
+    """PiAPI refused this request."""
 
     exit_code = ExitCode.REFUSED
     code = "refused"
-    money = "nothing was charged"
+
+
+class PlanError(RefusedError):
+    """The account's plan does not include what was requested (HTTP 403 with "plan" in its text)."""
+
+    code = "plan"
 
 
 class KeyRefusedError(ConfigError):
-    """The service does not accept the key (HTTP 401 or 403, code 1200)."""
+    """PiAPI does not accept the key (HTTP 401 or 403, code 1200)."""
 
     code = "key_refused"
-    money = "nothing was charged"
 
 
 class CreditsError(FluxError):
-    """The account has not enough credits (HTTP 402, code 1300)."""
+    """The account has too few credits (HTTP 402, code 1300)."""
 
     exit_code = ExitCode.CREDITS
     code = "credits"
-    money = "nothing was charged"
 
 
 class UnknownChargeError(FluxError):
-    """The answer to a submission was lost after it began to leave."""
+    """No usable response came to a submission that had begun to leave."""
 
     exit_code = ExitCode.UNKNOWN_CHARGE
     code = "unknown"
-    money = "it may have been charged, and is not sent again by itself"
 
 
 class TaskFailedError(FluxError):
-    """The service worked on the task and failed."""
+    """PiAPI worked on the task and failed."""
 
     exit_code = ExitCode.TASK_FAILED
     code = "task_failed"
@@ -185,19 +181,17 @@ class StillRunningError(FluxError):
 
     exit_code = ExitCode.STILL_RUNNING
     code = "still_running"
-    money = "it is paid for and runs on"
 
 
 class NotSavedError(FluxError):
-    """The task is paid and finished, and its picture is not on disk."""
+    """The task is paid and finished, and its image is not on disk."""
 
     exit_code = ExitCode.NOT_SAVED
     code = "not_saved"
-    money = "it is paid for"
 
 
 class PartialError(FluxError):
-    """Less than what was asked for came back."""
+    """PiAPI returned fewer images than were ordered."""
 
     exit_code = ExitCode.PARTIAL
     code = "partial"
@@ -218,11 +212,10 @@ class JournalError(FluxError):
 
 
 class NetworkError(FluxError):
-    """The network or the service is unavailable, and nothing was charged."""
+    """The network or PiAPI is unavailable."""
 
     exit_code = ExitCode.NETWORK
     code = "network"
-    money = "nothing was charged"
 
 
 class InterruptError(FluxError):
@@ -230,6 +223,6 @@ class InterruptError(FluxError):
 
     code = "interrupted"
 
-    def __init__(self, message: str, *, signal_number: int, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, signal_number: int) -> None:
+        super().__init__(message)
         self.exit_code = ExitCode(128 + signal_number)

@@ -50,15 +50,6 @@ def quoted(text: str, limit: int = 120) -> str:
     return f"'{visible}'"
 
 
-def file_size(count: int) -> str:
-    """`512 bytes`, `3 kB`, `2.8 MB` (1 MB is 1,000,000 bytes). Rounded up: above a limit never looks like the limit."""
-    if count < 1000:
-        return counted(count, "byte")
-    if count < 1_000_000:
-        return f"{-(-count // 1000)} kB"
-    return f"{-(-count // 100_000) / 10:g} MB"
-
-
 def readable_json(value: Json) -> str:
     """JSON for people: indented, letters of every script as they are, unsafe characters escaped as JSON has them."""
     import json
@@ -110,6 +101,16 @@ def seconds(duration: float) -> str:
         return f"{duration:.1f} s"
     whole = round(duration)
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def byte_count(size: int) -> str:
+    """Return a size in bytes as people write it: `812 bytes`, `3 kB`, `2.8 MB` (of 1,000,000 bytes).
+
+    Rounded up, so that a size above a limit never looks like the limit.
+    """
+    if size < 1000:
+        return counted(size, "byte")
+    return f"{-(-size // 1000)} kB" if size < 1_000_000 else f"{-(-size // 100_000) / 10:g} MB"
 
 
 def guess(word: str, known: Iterable[str]) -> str | None:

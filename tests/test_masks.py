@@ -321,14 +321,14 @@ def test_white_on_a_transparent_layer_is_not_guessed() -> None:
     with pytest.raises(UsageError, match="either could be the region") as caught:
         read_mask(painted)
     assert caught.value.hint
-    assert caught.value.hint.startswith("add --invert to select the white part")
+    assert caught.value.hint.startswith("Add --invert to select the white part")
     assert read_mask(painted, invert=True).tobytes() == DISC.tobytes()
 
     partly = with_hole(DISC.convert("RGB"), from_box(Box(0, 0, 20, 20), SIZE))
     for invert in (False, True):
         with pytest.raises(UsageError, match="either could be the region") as caught:
             read_mask(partly, invert=invert)
-        assert caught.value.hint == "save it without transparency, the region white and the rest black"
+        assert caught.value.hint == "Save it without transparency, the region white and the rest black"
 
 
 @pytest.mark.parametrize("quality", [30, 90])
@@ -354,7 +354,7 @@ def test_a_mask_file_is_turned_as_its_exif_says() -> None:
 COLORS = "m.png is not a mask: it has colors"
 BLACK = "the mask m.png is black, and selects nothing"
 WHITE = "the mask m.png is white, and selects the whole image"
-HOW = "draw a mask with the region white and the rest black, or erase the region from a copy of the image"
+HOW = "Draw a mask with the region white and the rest black, or erase the region from a copy of the image"
 
 
 @pytest.mark.parametrize("invert", [False, True])
@@ -561,4 +561,5 @@ def test_a_preview_is_a_file_like_other_images(flux: Flux) -> None:
     assert Path("look.png").stat().st_mode & 0o777 == 0o644
     refused = flux("inpaint photo.png x --mask-box 0,0,99,99 --show-mask look.jpg")
     assert (refused.code, "saved as PNG, not as .jpg" in refused.err) == (2, True)
-    assert flux("inpaint photo.png x --mask-box 0,0,99,99 --show-mask .").code == 2
+    directory = flux("inpaint photo.png x --mask-box 0,0,99,99 --show-mask . --overwrite")
+    assert (directory.code, "'.' is a directory" in directory.err) == (11, True)

@@ -103,7 +103,7 @@ def test_show_reads_the_file_or_the_journal(flux: Flux, service: Service) -> Non
 def test_a_file_that_tells_nothing(flux: Flux, content: bytes, code: int) -> None:
     Path("x.png").write_bytes(content)
     assert flux("show x.png").code == code
-    assert flux("again x.png").code == code
+    assert flux("rerun x.png").code == code
 
 
 def test_an_image_from_the_sandbox_is_known_as_such(flux: Flux, service: Service, public: PublicNetwork) -> None:
@@ -141,18 +141,18 @@ def test_a_picture_of_another_tool_is_shown_and_hostile_texts_are_harmless(flux:
     assert shown.err == "other.png was not made by flux\n"
 
 
-def test_again_makes_the_same_picture(flux: Flux, service: Service) -> None:
+def test_rerun_makes_the_same_picture(flux: Flux, service: Service) -> None:
     flux(GEN + " -o fox.png")
-    assert flux("again fox.png -o same.png --new").code == 0
+    assert flux("rerun fox.png -o same.png --no-cache").code == 0
 
     assert service.charges[0].body == service.charges[1].body
     with Image.open("fox.png") as one, Image.open("same.png") as two:
         assert one.tobytes() == two.tobytes()
 
 
-def test_again_with_changes(flux: Flux, service: Service) -> None:
+def test_rerun_with_changes(flux: Flux, service: Service) -> None:
     flux(GEN + " -o fox.png")
-    assert flux("again fox.png --prompt 'a wolf' --seed 8 --guidance 5 --size 256x256 -m dev -o wolf.png").code == 0
+    assert flux("rerun fox.png --prompt 'a wolf' --seed 8 --guidance 5 --size 256x256 -m dev -o wolf.png").code == 0
 
     changed = service.charges[1].body
     assert changed["model"] == "Qubico/flux1-dev"
@@ -167,7 +167,7 @@ def test_again_with_changes(flux: Flux, service: Service) -> None:
     }
 
 
-def test_again_of_a_crafted_image_cannot_change_price_model_or_webhook_and_shows_the_rest(flux: Flux) -> None:
+def test_rerun_of_a_crafted_image_cannot_change_price_model_or_webhook_and_shows_the_rest(flux: Flux) -> None:
     hostile: JsonObject = {"model": "Qubico/flux1-pro", "task_type": "kontext"}
     hostile["config"] = {"webhook_config": {"endpoint": "https://evil.example"}}
     hostile["Input"] = {"batch_size": 4}
@@ -180,7 +180,7 @@ def test_again_of_a_crafted_image_cannot_change_price_model_or_webhook_and_shows
     }
     crafted({**REQUEST, "overrides": hostile, "surprise": 1})
 
-    result = flux("again crafted.png --dry-run")
+    result = flux("rerun crafted.png --dry-run")
     body = json.loads(result.out.partition("\n1 ")[0])
     assert (body["model"], body["task_type"]) == ("Qubico/flux1-schnell", "txt2img")
     assert {
@@ -198,7 +198,7 @@ def test_again_of_a_crafted_image_cannot_change_price_model_or_webhook_and_shows
         "crafted.png: its unknown field surprise is ignored",
         *(f"crafted.png: its override of {name} is ignored" for name in ignored),
     }
-    assert flux("cost again crafted.png").out == "0.002\n"
+    assert flux("cost rerun crafted.png").out == "0.002\n"
 
 
 def test_names_in_overrides_are_compared_as_piapi_compares_them(flux: Flux) -> None:
@@ -226,7 +226,7 @@ WRONG_TYPES: list[Json] = [
 @pytest.mark.parametrize("request_json", WRONG_TYPES)
 def test_a_request_of_wrong_types_is_none(flux: Flux, request_json: Json) -> None:
     crafted(request_json)
-    for line in ("again crafted.png --dry-run", "show crafted.png --json"):
+    for line in ("rerun crafted.png --dry-run", "show crafted.png --json"):
         result = flux(line)
         assert result.code == 2
         assert "contains no request that this version of flux can read" in result.err + result.out
@@ -242,7 +242,7 @@ WRONG_VALUES: list[tuple[JsonObject, str]] = [
     ({**REQUEST, "model": "Qubico/nosuch"}, "Qubico/nosuch"),
     ({**REQUEST, "batch_size": 9}, "batch size 9"),
     ({**EDIT, "image": "file:///etc/passwd"}, "not a URL: 'file:///etc/passwd'"),
-    ({**EDIT, "image": "sha256:../../x"}, "not at the service any more"),
+    ({**EDIT, "image": "sha256:../../x"}, "PiAPI no longer has the input image"),
     ({**EDIT, "image": "https://u:p@e.com/x.png"}, "must not contain a user name"),
     ({**LORA, "loras": [{"name": "https://u:p@e.com/x"}]}, "must not contain a user name"),
     ({**REQUEST, "op": "outpaint", "image": "https://e.com/x.png", "left": -5, "right": 9}, "a margin of -5 pixels"),
@@ -251,29 +251,28 @@ WRONG_VALUES: list[tuple[JsonObject, str]] = [
 
 @pytest.mark.parametrize(("request_json", "message"), WRONG_VALUES)
 def test_a_request_of_a_stranger_is_checked_like_any_other(flux: Flux, request_json: JsonObject, message: str) -> None:
-    request_json = (
-        {"model": "Qubico/flux1-dev-advanced", **request_json} if request_json["op"] != "gen" else request_json
-    )
-    result = flux(f"again {crafted(request_json)} --dry-run")
+    if request_json["op"] != "gen":
+        request_json = {**request_json, "model": "Qubico/flux1-dev-advanced"}
+    result = flux(f"rerun {crafted(request_json)} --dry-run")
     assert (result.code, result.out) == (2, "")
     assert message in result.err
 
 
-def test_again_of_a_batch_size(flux: Flux) -> None:
+def test_rerun_of_a_batch_size(flux: Flux) -> None:
     crafted({**REQUEST, "batch_size": 4}, "four.png")
-    assert flux("cost again four.png").out == "0.008\n"
-    assert flux("cost again four.png -b 1").out == "0.002\n"
+    assert flux("cost rerun four.png").out == "0.008\n"
+    assert flux("cost rerun four.png -b 1").out == "0.002\n"
 
 
-def test_again_of_an_edit_uses_the_upload_while_it_lives(flux: Flux, service: Service) -> None:
+def test_rerun_of_an_edit_uses_the_upload_while_it_lives(flux: Flux, service: Service) -> None:
     Image.new("RGB", (300, 300), "red").save("photo.png")
     flux("edit photo.png 'a boat' --seed 1 -o out.png")
     flux("controlnet 'a boat' --control depth=photo.png:0.5 --lora anime:0.3 --seed 1 --size 256x256 -o control.png")
     Path("photo.png").unlink()
-    assert flux("again out.png --denoise 0.9 -o more.png").code == 0
-    assert flux("again control.png -o control2.png").code == 0
+    assert flux("rerun out.png --denoise 0.9 -o more.png").code == 0
+    assert flux("rerun control.png -o control2.png --no-cache").code == 0
 
     first, control, more, control2 = (charge.body for charge in service.charges)
     assert object_at(more, "input") == {**object_at(first, "input"), "denoise": 0.9}
     assert control == control2
-    assert flux("again out.png --size 256x256").code == 2
+    assert flux("rerun out.png --size 256x256").code == 2

@@ -106,7 +106,7 @@ def test_templates(template: str, count: int, names: list[str]) -> None:
 def test_only_the_fixed_placeholders_mean_something(template: str) -> None:
     with pytest.raises(UsageError) as caught:
         image_paths(template, VALUES, 1, FOLDER)
-    assert caught.value.hint == "use one of " + " ".join(f"{{{name}}}" for name in VALUES)
+    assert caught.value.hint == "Use one of " + " ".join(f"{{{name}}}" for name in VALUES)
     assert "\x1b" not in caught.value.message
 
 
@@ -216,7 +216,7 @@ def test_what_is_no_regular_file_is_refused_with_the_way_to_stdout(flux: Flux, n
         result = flux(f"gen 'a fox' -o {name} --sandbox{overwrite}")
         assert (result.code, result.out) == (2, "")
         assert "is not a regular file" in result.err
-        assert "to write the image to stdout, use: -o -" in result.err
+        assert "To write the image to stdout, use: -o -" in result.err
 
 
 def test_a_directory_is_looked_for_where_the_images_go(flux: Flux) -> None:
@@ -227,7 +227,7 @@ def test_a_directory_is_looked_for_where_the_images_go(flux: Flux) -> None:
         refused = flux(f"{line} -o {name}")
         assert refused.code == 2
         assert " is a directory" in refused.err
-        assert "to save into it, use: -d " in refused.err
+        assert "To save into it, use: -d " in refused.err
 
 
 def test_a_deleted_working_directory(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.text import clean, counted, cut, file_size, in_word, masked, quoted, redact, seconds, slug, usd
+from flux_cli.text import byte_count, clean, counted, cut, in_word, masked, quoted, redact, seconds, slug, usd
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)  # lone surrogates too
 HOSTILE = st.text(
@@ -169,7 +169,7 @@ def test_cut_keeps_the_longest_whole_beginning(text: str, limit: int) -> None:
     ],
 )  # fmt: skip
 def test_the_size_of_a_file(count: int, text: str) -> None:
-    assert file_size(count) == text
+    assert byte_count(count) == text
 
 
 @pytest.mark.parametrize(

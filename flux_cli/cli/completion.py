@@ -19,7 +19,7 @@ from ..text import clean
 
 NEWEST = 100
 """Entries that are worth offering."""
-STATES = {"show": ("saved",), "again": ("saved",), "settle": ("unknown",), "wait": ("accepted", "ready", "expired")}
+STATES = {"show": ("saved",), "again": ("saved",), "resolve": ("unknown",), "wait": ("accepted", "ready", "expired")}
 """What a command is for; the others take every entry."""
 
 

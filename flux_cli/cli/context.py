@@ -13,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from ..batch.standard_input import StandardInput
 from ..config.paths import Paths
 from ..config.resolve import Settings, checked_key, permissions_warning, read_file, resolve
 from ..config.urls import is_local
 from ..errors import ConfigError, UsageError
+from ..images.output_names import expand_path
 from ..json_value import JsonObject, object_at
 from .options.common import CommonOptions
 from .output.output import Mode, Output
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from ..batch.costs import Limits
+    from ..batch.image_store import ImageStore
+    from ..batch.outputs import Saving
+    from ..batch.workspace import Workspace
     from ..config.catalog import Catalog
-    from ..engine.slots import Slots
-    from ..images.fit import LocalImages
     from ..journal.budgets import Allowance, Budget
     from ..journal.entries import Entry, State
     from ..journal.journal import Journal
@@ -36,6 +40,9 @@ if TYPE_CHECKING:
     from ..piapi.client import Account, PiAPIClient
     from ..piapi.image_download import Downloader
     from .buying.inputs import ImageFinder
+    from .options.options import SaveOptions
+    from .output.reporter import CommandReporter
+    from .output.reports import Report
 
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
 SANDBOX_KEY = "sandbox"
@@ -58,15 +65,12 @@ class Session:
     ) -> None:
         self.common, self.environ = common, environ
         self._open = ExitStack()
-        self.stdin_read = False
-        self.begun = False  # tasks are under way, or were
-        self.passed: dict[str, str] = {}  # addresses that stand for local pictures, and their references
         self._given = {**given, **common.settings()}
-        self.stdin = stdin or sys.stdin
+        self.stdin = StandardInput(stdin or sys.stdin)
         mode = Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT
         self.output = Output(stdout or sys.stdout, stderr or sys.stderr, mode=mode, verbose=common.verbose)
-        profile = f" --profile {common.profile}" if common.profile else ""
-        self.output.place = profile + (" --sandbox" if common.sandbox else "")
+        profile = ("--profile", common.profile) if common.profile else ()
+        self.output.account = (*profile, *(("--sandbox",) if common.sandbox else ()))
         for name in ("PIAPI_API_KEY", "FLUX_WEBHOOK_SECRET"):
             self.output.secrets.add(environ.get(name, "").strip())
 
@@ -136,11 +140,16 @@ class Session:
             profiles = ", ".join(sorted(object_at(self.config_file, "profiles"))) or "none"
             place = f"{self.home.config_file} [profiles.{self.settings.profile}] (profiles there: {profiles})"
             raise ConfigError(
-                f"no PiAPI key: looked in PIAPI_API_KEY and {place}; nothing was sent",
-                hint="store one with: flux login; or try without one: add --sandbox",
+                f"no API key found: looked in PIAPI_API_KEY and {place}",
+                hint="Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox. Store it with",
+                command=("login",),
                 code="no_key",
             )
         return checked_key(self.settings.key, self.settings.key_source)
+
+    def require_key(self) -> None:
+        """Raise ConfigError when there is no key."""
+        _ = self.key
 
     @property
     def scale(self) -> float:
@@ -159,11 +168,17 @@ class Session:
     @cached_property
     def folder(self) -> Path:
         """Where pictures go, absolute."""
-        given = Path(self.settings.text("output_dir")).expanduser()
+        given = expand_path(self.settings.text("output_dir"))
         try:
             return Path(os.path.abspath(given))
-        except FileNotFoundError:  # the working directory was deleted: only absolute paths work
+        except FileNotFoundError:  # the working directory was deleted: only absolute names work
             return given
+
+    def saving(self, save: "SaveOptions") -> "Saving":
+        """Return how images are saved."""
+        from ..batch.outputs import Saving
+
+        return Saving(self.folder, save.overwrite, save.skip_existing, not save.no_metadata, save.given)
 
     def price(self, request: "TaskRequest") -> "Decimal":
         """What the request is expected to cost, USD."""
@@ -190,46 +205,85 @@ class Session:
             return []
         return self.journal.allowances(self.budgets, time.time(), service=self.service, profile=self.settings.profile)
 
-    def confirmed(self, question: str) -> bool:
-        """Ask a person on a terminal; a script is never asked, and has said nothing."""
-        if self.stdin_read or not self.stdin.isatty():
-            return False
+    def limits(self, max_cost: str | None, *, yes: bool) -> "Limits":
+        """Return what a command may cost. Nothing in the sandbox is charged, so nothing is asked there."""
+        from ..batch.costs import Limits, parse_amount
+
+        above = parse_amount(self.settings.text("confirm_above"), "confirm_above")
+        most = None if max_cost is None else parse_amount(max_cost, "--max-cost")
+        return Limits(most, above, yes or self.sandbox, self._ask if self.stdin.can_answer else None)
+
+    def _ask(self, question: str) -> bool:
+        """Ask a person on a terminal."""
         self.output.ask(f"{question} [y/N] ")
-        return self.stdin.readline().strip().casefold() in ("y", "yes")
+        return self.stdin.read_answer().strip().casefold() in ("y", "yes")
 
     @cached_property
-    def inputs(self) -> "LocalImages":
-        """The local pictures of this invocation's requests, by reference."""
-        from ..images.fit import LocalImages
-
-        return LocalImages()
-
-    @cached_property
-    def images(self) -> "ImageFinder":
+    def inputs(self) -> "ImageFinder":
         """What finds the images that arguments name."""
         from .buying.inputs import ImageFinder
 
-        return ImageFinder(
-            self.inputs, self.passed, self._read_image, self.output.note, self._find_made, self._find_url
-        )
-
-    def _read_image(self) -> bytes:
-        from .buying.inputs import read_image_from
-
-        if self.stdin_read:
-            raise UsageError("only one image can be -: stdin is read once")
-        self.stdin_read = True
-        return read_image_from(self.stdin)
+        return ImageFinder(self.images, self.stdin, self.output.note, self._find_made)
 
     def _find_made(self, word: str) -> "Entry | None":
         return self.last_saved() if word == "last" else self.find(word)
 
-    def _find_url(self, sha256: str) -> str | None:
-        from ..journal.entries import RESULT_SECONDS
-        from .buying.inputs import MARGIN_SECONDS
+    @cached_property
+    def images(self) -> "ImageStore":
+        """The local images of this invocation's requests, by reference."""
+        from ..batch.image_store import ImageStore
 
-        since = time.time() - RESULT_SECONDS + MARGIN_SECONDS
-        return self.journal.address_of(sha256, service=self.service, profile=self.settings.profile, since=since)
+        return self._open.enter_context(closing(ImageStore()))
+
+    def open_report(self, path: Path | None, source: str | None) -> "Report | None":
+        """Return the report that goes to `path`. Raises UsageError, DiskError."""
+        if path is None:
+            return None
+        from .output.reports import open_report
+
+        return open_report(path.expanduser(), "flux" if source is None else f"flux: {source}", self.output)
+
+    @cached_property
+    def workspace(self) -> "Workspace":
+        """What running tasks needs, with the journal open."""
+        import hashlib
+
+        from ..batch.workspace import Workspace
+
+        account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
+        return Workspace(
+            service=self.service,
+            profile=self.settings.profile,
+            upload_service=self.upload_service,
+            journal=self.journal,
+            catalog=self.catalog,
+            folder=self.folder,
+            private_folder=self.paths.pictures,
+            slots_folder=self.paths.slots / account,
+            concurrency=self.concurrency,
+            timeout=float(self.settings.text("timeout")),
+            scale=self.scale,
+            cache_seconds=self.cache_seconds,
+            budgets=self.budgets,
+            images=self.images,
+            body=self.body,
+            client=self.client,
+            downloader=self.downloader,
+            note=self.output.note,
+            warn=self.output.warn,
+        )
+
+    def reporter(self) -> "CommandReporter":
+        """Return what shows results of tasks that were submitted before."""
+        from .output.reporter import CommandReporter
+
+        return CommandReporter(self.output)
+
+    def describe_charges(self) -> str:
+        """Return what this invocation's submissions cost, as a sentence for an error that ends it."""
+        from .output.money import describe_charges
+
+        return describe_charges(self.journal.sent_here() if "journal" in vars(self) else ())
 
     # --- the wire --------------------------------------------------------------------------------------------
 
@@ -300,16 +354,6 @@ class Session:
 
         return self._open.enter_context(closing(Journal(self.paths.journal, self.paths.locks)))
 
-    @property
-    def slots(self) -> "Slots":
-        """The limit on tasks at once, shared by all processes that use the same service and profile."""
-        import hashlib
-
-        from ..engine.slots import Slots
-
-        account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
-        return Slots(self.paths.slots / account, self.concurrency, warn=self.output.warn)
-
     def entries(self, *states: "State", task_id: str | None = None) -> "list[Entry]":
         """The journal's entries of this service and profile that are in one of `states`, or of one task."""
         profile = self.settings.profile
@@ -318,20 +362,6 @@ class Session:
     def find(self, word: str) -> "Entry | None":
         """The newest entry of this service and profile with this id or this task id."""
         return self.journal.find(word, service=self.service, profile=self.settings.profile)
-
-    def find_row(self, row: str) -> "Entry | None":
-        """The newest entry of this service and profile that a batch made for a row."""
-        return self.journal.find_row(row, service=self.service, profile=self.settings.profile)
-
-    def twin(self, request: "TaskRequest") -> "Entry | None":
-        """The newest entry of this service and profile with this very request, while that counts as the same."""
-        since = time.time() - self.cache_seconds
-        return self.journal.twin(request, service=self.service, profile=self.settings.profile, since=since)
-
-    def seed_of(self, request: "TaskRequest") -> int | None:
-        """The seed of the newest one that is identical but for its seed, while that counts as the same."""
-        since = time.time() - self.cache_seconds
-        return self.journal.seed_of(request, service=self.service, profile=self.settings.profile, since=since)
 
     def last_saved(self) -> "Entry | None":
         """The newest entry of this service and profile whose pictures are on disk."""

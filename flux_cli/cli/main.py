@@ -24,8 +24,8 @@ GROUPS: dict[str, dict[str, str]] = {
     "Make pictures": {"gen": "create", "lora": "create", "controlnet": "create", "redux": "edit"},
     "Change pictures": {"edit": "edit", "inpaint": "edit", "outpaint": "edit"},
     "Make many": {"batch": "create"},
-    "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "settle": "tasks", "history": "tasks"},
-    "Look at results": {"show": "results", "again": "results", "gallery": "results"},
+    "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "resolve": "resolve", "history": "tasks"},
+    "Look at results": {"show": "show", "rerun": "rerun", "gallery": "results"},
     "Money": {"models": "choose", "cost": "choose", "balance": "choose"},
     "Set up": {"login": "setup", "logout": "setup", "config": "config", "doctor": "setup", "completions": "setup"},
     "Build on it": {"sandbox": "serve", "listen": "serve"},
@@ -33,8 +33,8 @@ GROUPS: dict[str, dict[str, str]] = {
 """What a user may want to do, and the commands for it, each with its module in `commands`."""
 CONFIG_COMMANDS = ("get", "set", "list", "path")
 COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
-PRICED = ("again", "batch", "gen", "lora", "controlnet", "edit", "inpaint", "outpaint", "redux")
-"""Commands whose command lines `flux cost` prices."""
+SUBMITTING = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun", "resolve")
+"""Commands that may submit tasks: their errors say what that means for the user's money."""
 MAIN_VARIABLES = ("PIAPI_API_KEY", "FLUX_PROFILE", "FLUX_HOME", "FLUX_MODEL", "FLUX_OUTPUT_DIR", "FLUX_SANDBOX")
 """Those that help names."""
 
@@ -75,7 +75,9 @@ def build(named: str | None = None) -> typer.Typer:
         if name == "config":
             app.add_typer(_config(), name=name)
         else:
-            app.command(name)(command(_function(module, name)))
+            # Everything after the name of the command that `cost` prices belongs to that command.
+            settings = {"allow_interspersed_args": False} if name == "cost" else None
+            app.command(name, context_settings=settings)(command(_function(module, name)))
     return app
 
 
@@ -105,20 +107,20 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
         with Session(common, given) as session, _summed_up(session.output):
             if looks := next((group for group in groups_in(gathered.values()) if isinstance(group, LookOptions)), None):
                 _looks(session, looks)
+            submits = function.__name__ in SUBMITTING
             try:
                 return function(session, **gathered)
             except FluxError as error:
-                session.output.failure(error)
-                return error.exit_code
+                failure = error
             except KeyboardInterrupt:
                 # Here, for Typer would end it without a word.
-                failure = _interrupted(session)
-                session.output.failure(failure)
-                return failure.exit_code
+                failure = InterruptError("interrupted", signal_number=2)
             except BrokenPipeError:
                 # Here, for Typer would turn it into exit code 1.
                 _silence_stdout()
                 return ExitCode.PIPE
+            session.output.failure(failure, session.describe_charges() if submits else "")
+            return failure.exit_code
 
     run_command.__signature__ = signature  # type: ignore[attr-defined]  # inspect's documented hook
     run_command.__annotations__ = {}
@@ -141,21 +143,6 @@ def _looks(session: Session, looks: LookOptions) -> None:
         from .output.viewer import sixel_cell
 
         session.output.cell = sixel_cell(session.output, session.environ)
-
-
-def _interrupted(session: Session) -> InterruptError:
-    if session.begun:  # and ended but for the last words, for until then a signal is heeded in order
-        return InterruptError("interrupted", signal_number=2, hint="see what is paid for: flux history")
-    return InterruptError("interrupted; nothing was sent", signal_number=2)
-
-
-def _priced(arguments: list[str]) -> list[str]:
-    """`flux cost gen ...` is `flux gen ...` that stops at the price: no option has to be written twice."""
-    words = (place for place, word in enumerate(arguments) if place and not word.startswith("-"))
-    place = next(words, 0)
-    if arguments[0] != "cost" or arguments[place] not in PRICED:
-        return arguments
-    return [arguments[place], "--price-only", *arguments[1:place], *arguments[place + 1 :]]
 
 
 def _named(arguments: list[str]) -> str | None:
@@ -188,7 +175,7 @@ def _version(asked: bool) -> None:
 
 def _only_with_help(asked: bool) -> None:
     if asked:
-        raise UsageError("--json stands behind the command, or beside --help", hint="such as: flux history --json")
+        raise UsageError("--json stands behind the command, or beside --help", hint="For example: flux history --json")
 
 
 def flux(
@@ -214,7 +201,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in TOUR.splitlines():
             output.result(line)
         return ExitCode.OK
-    arguments = _priced(arguments)
     try:
         if (words := _asked_as_data(arguments)) is not None:
             return _tell_as_data(words, output)
@@ -234,11 +220,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in arguments:
             raise
         failure = FluxError(
-            f"a bug in flux: {type(error).__name__}: {error}; the journal is intact",
-            hint="see what is paid for with: flux history; tell us what --debug prints",
+            f"a bug in flux: {type(error).__name__}: {error}",
+            hint="The journal is intact. Please report what --debug prints; see what was paid for",
+            command=("history",),
             code="bug",
         )
-    output.failure(failure)
+    named = _named(arguments) if arguments else None
+    output.failure(failure, "Nothing was sent." if isinstance(failure, UsageError) and named in SUBMITTING else "")
     return failure.exit_code
 
 

@@ -85,6 +85,14 @@ class Noted:
 
 
 @frozen
+class Waiting:
+    """The entry waits for another process; `message` says for what."""
+
+    entry: str
+    message: str
+
+
+@frozen
 class Ended:
     """The engine is done with the entry; `state` is the journal's word."""
 
@@ -92,5 +100,5 @@ class Ended:
     state: str
 
 
-Event = Queued | Submitting | Accepted | Looked | Trouble | Slowed | Fetching | Noted | Ended
+Event = Queued | Submitting | Accepted | Looked | Trouble | Slowed | Fetching | Noted | Waiting | Ended
 Listener = Callable[[Event], None]

@@ -1,10 +1,12 @@
-"""What became of an entry in this run, and what that means for the exit code."""
+"""How entries ended in this run, and the exit code that follows."""
 
 from collections.abc import Iterable
 
 from ..errors import ExitCode, FluxError
 from ..frozen import frozen
 from ..journal.entries import Entry
+
+SIGNALS = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
 
 @frozen
@@ -16,27 +18,18 @@ class Outcome:
     seconds: float
 
 
-def exit_code(errors: Iterable[FluxError | None]) -> ExitCode:
-    """The exit code of a run, from the error of each of its entries (None for those that ended well).
+def exit_code(errors: Iterable[FluxError | None], *, stopped_by: FluxError | None = None) -> ExitCode:
+    """Return the exit code of a command from the error of each of its parts (None for one that went well).
 
-    A possible charge wins over everything but signals; one kind of failure for all keeps its own code; a mixture
-    is 3 (docs/promises.md).
+    A signal wins, then a possible charge, then the error that stopped the command before its end. Of what ran to its
+    end, one kind of failure for all keeps its own code, and a mixture is 3 (docs/promises.md, "Exit codes").
     """
-    codes = [error.exit_code if error else ExitCode.OK for error in errors]
-    for winner in (ExitCode.SIGINT, ExitCode.SIGTERM, ExitCode.UNKNOWN_CHARGE, ExitCode.DISK, ExitCode.JOURNAL):
-        if winner in codes:
+    codes = {error.exit_code if error else ExitCode.OK for error in errors}
+    for winner in (*SIGNALS, ExitCode.UNKNOWN_CHARGE):
+        if winner in codes or (stopped_by and stopped_by.exit_code is winner):
             return winner
-    kinds = set(codes)
-    if not kinds:
-        return ExitCode.OK
-    return kinds.pop() if len(kinds) == 1 else ExitCode.PARTIAL
-
-
-def worse(one: ExitCode, other: ExitCode) -> ExitCode:
-    """The exit code for two halves of a command. A signal and a possible charge win."""
-    for winner in (ExitCode.SIGINT, ExitCode.SIGTERM, ExitCode.UNKNOWN_CHARGE):
-        if winner in (one, other):
-            return winner
-    if one == other or not other:
-        return one
-    return other if not one else ExitCode.PARTIAL
+    if stopped_by:
+        return stopped_by.exit_code
+    if len(codes) > 1:
+        return ExitCode.PARTIAL
+    return codes.pop() if codes else ExitCode.OK

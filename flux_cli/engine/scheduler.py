@@ -1,13 +1,13 @@
-"""The engine turns entries of the journal into files: submit, watch, save, under a cap.
+"""Run entries under a limit: submit, poll, save.
 
-An entry starts wherever it stands: planned ones are submitted, accepted ones watched, ready ones saved. A failed
-task is data, an `Outcome` with an error, never an exception.
+An entry starts wherever it stands: planned ones are submitted, accepted ones polled, ready ones saved. A failed task is
+data, an `Outcome` with an error, never an exception.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import (
@@ -21,10 +21,11 @@ from ..errors import (
     PartialError,
 )
 from ..journal.entries import Entry, State
+from ..journal.entry_errors import LABEL
 from ..journal.journal import Journal
 from ..piapi.task import Task
 from ..system.signals import Stop, StoppedError
-from ..text import counted
+from ..text import clean, counted
 from .events import Accepted, Ended, Listener, Queued
 from .outcome import Outcome
 from .poll_schedule import PollSchedule
@@ -34,21 +35,19 @@ from .saver import Saver
 from .slots import Slots
 from .submitter import Submitter
 
-FOLLOWED = 50
-"""Tasks that were accepted earlier and are looked at together."""
 HALTING = (BudgetError, ConfigError, CreditsError, DiskError, JournalError)
-"""Errors that the next submission would meet too: what is accepted is still fetched, nothing new is sent."""
+"""Errors that the next submission would meet too: nothing new is sent, and what is accepted is still saved."""
+Report = Callable[[Outcome], None]
 
 
 @dataclass
-class Engine:
-    """Runs entries.
+class Scheduler:
+    """Runs entries for one event loop.
 
-    slots: how many tasks may be unfinished at the service at once, all processes together.
-    pace: how many of them this process sends, as the service takes them.
+    slots: the limit on unfinished tasks that all processes share.
+    pace: how many of them this process sends, as PiAPI accepts them.
     fail_fast: the first failure of any kind stops further submissions.
-    halting: errors that stop them too.
-    halted: the error that did.
+    halting: errors that stop them too. halted: the error that did.
     """
 
     submitter: Submitter
@@ -64,93 +63,100 @@ class Engine:
     fail_fast: bool = False
     halting: tuple[type[FluxError], ...] = HALTING
     halted: FluxError | None = None
+    _live: set[asyncio.Task[None]] = field(default_factory=set)
+    _failure: "asyncio.Future[BaseException]" = field(init=False)
 
-    async def run(
-        self, entries: AsyncIterator[Entry | Outcome], report: Callable[[Outcome], None], *, wait: bool = True
-    ) -> None:
-        """Bring every entry as far as it will go, and `report` each outcome as it comes.
+    async def run(self, entries: AsyncIterator[Entry | Outcome], report: Report, *, wait: bool = True) -> None:
+        """Bring every entry as far as it will go and `report` each outcome as it comes.
 
-        Entries are taken one at a time, when there is a place for them; outcomes among them are passed on.
+        Entries are taken one at a time, as soon as one can start; outcomes among them are passed on. With `wait`
+        False, entries stop at accepted. Entries that were not started when the run was stopped stay planned.
 
-        wait: False stops at accepted. Entries that were not begun when the user or an error stopped the run stay
-        planned. When it was stopped without a signal, what is followed has no outcome: it runs on.
-        Raises only what is a bug, after everything in flight has come to rest.
+        Whatever goes wrong in this loop or in `report`, nothing in flight is cut off: the loop starts nothing more,
+        lets every task come to its end, and raises the first such error then. Only a cancellation (a second signal)
+        cuts off.
         """
-        followed = asyncio.Semaphore(FOLLOWED)
-        live: set[asyncio.Task[None]] = set()
-        crash: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-
-        def crashed(error: BaseException) -> None:
-            self.pace.close()
-            if not crash.done():
-                crash.set_result(error)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            live.discard(task)
-            if not task.cancelled() and (error := task.exception()):
-                crashed(error)
-
+        self._failure = asyncio.get_running_loop().create_future()
         try:
-            while not self.stop.requested and not crash.done():
-                try:
-                    entry = await self._next(entries, crash)
-                except Exception as error:
-                    crashed(error)  # what is in flight comes to rest first
-                    break
-                if entry is None:
-                    break
-                if isinstance(entry, Outcome):
-                    self.listener(Ended(entry.entry.id, entry.entry.state))
-                    report(entry)
-                    continue
-                place = await self._place(entry, followed)
-                if self.stop.requested or crash.done():
-                    break
-                if place is None:
-                    continue
-                task = asyncio.create_task(self._run_one(entry, report, place, wait))
-                live.add(task)
-                task.add_done_callback(ended)
-            while live:
-                await asyncio.wait(live)
+            await self._start_all(entries, report, wait)
+            while self._live:
+                await asyncio.wait(self._live)
         finally:
-            for task in live:
+            for task in self._live:
                 task.cancel()
-            if live:
-                await asyncio.wait(live)
-        if crash.done():
-            raise crash.result()
+            if self._live:
+                await asyncio.wait(self._live)
+        if self._failure.done():
+            raise self._failure.result()
 
-    async def _next(
-        self, entries: AsyncIterator[Entry | Outcome], crash: "asyncio.Future[BaseException]"
-    ) -> Entry | Outcome | None:
-        """The next one; None at the end, and when a stop or a crash comes first: a pipe can be silent for ever."""
+    async def _start_all(self, entries: AsyncIterator[Entry | Outcome], report: Report, wait: bool) -> None:
+        while not self._ending:
+            try:
+                item = await self._next(entries)
+                if item is None:
+                    return
+                if isinstance(item, Outcome):
+                    self.listener(Ended(item.entry.id, item.entry.state))
+                    report(item)
+                elif place := await self._place(item):
+                    self._start(item, report, place, wait)
+            except Exception as error:  # a bug as well: the tasks in flight are paid for
+                self._fail(error)
+
+    def _start(self, entry: Entry, report: Report, place: Place, wait: bool) -> None:
+        if self._ending:
+            place.release()
+            return
+        task = asyncio.create_task(self._run_one(entry, report, place, wait))
+        self._live.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._live.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+
+    @property
+    def _ending(self) -> bool:
+        return self.stop.requested or self._failure.done()
+
+    def _fail(self, error: BaseException) -> None:
+        self.pace.close()
+        if not self._failure.done():
+            self._failure.set_result(error)
+
+    async def _next(self, entries: AsyncIterator[Entry | Outcome]) -> Entry | Outcome | None:
+        """Return the next item; None at the end, and when a stop or a failure comes first: a pipe can stay silent."""
         coming = asyncio.ensure_future(anext(entries, None))
-        either: set[asyncio.Future[Any]] = {coming, crash}
+        either: set[asyncio.Future[Any]] = {coming, self._failure}
         try:
             with contextlib.suppress(StoppedError):
                 await self.stop.guard(asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED))
         finally:
-            coming.cancel()  # nothing happens to one that is there
+            coming.cancel()  # no effect on one that is done
             await asyncio.wait({coming})
         return None if coming.cancelled() else coming.result()
 
-    async def _place(self, entry: Entry, followed: asyncio.Semaphore) -> Place | None:
-        """A place for an entry; None for a submission when the user or an error stopped the run meanwhile.
+    async def _place(self, entry: Entry) -> Place | None:
+        """Return a place for an entry; None when the run was stopped meanwhile.
 
-        Only a submission takes one of the shared slots: a task that runs already holds nobody up.
+        Only a submission takes one of the shared slots: a task that runs already keeps no other from starting.
         """
         if entry.state is not State.PLANNED:
-            await followed.acquire()
-            return self.pace.follow(followed.release)
-        try:
-            return await self._place_to_submit(entry)
-        except (ClosedError, StoppedError):
-            return None
+            return self.pace.follow(lambda: None)
+        while True:
+            try:
+                return await self._place_to_submit(entry)
+            except (ClosedError, StoppedError):
+                return None
+            except DiskError:  # no file descriptor left for a slot: fewer tasks at a time need fewer
+                if not self._live:
+                    raise
+                await asyncio.wait(self._live, return_when=asyncio.FIRST_COMPLETED)
 
     async def _place_to_submit(self, entry: Entry) -> Place:
-        # The slot comes first: one who was refused keeps it while it waits for the pace, so nobody may wait for a
-        # slot and keep a place that the other needs.
+        # The slot comes first: a refused entry keeps it while it waits for the pace, so no entry may wait for a slot
+        # and keep a place in the pace that the refused one needs.
         slot = self.slots.try_acquire()
         if slot is None:
             self.listener(Queued(entry.id, entry.label, entry.seed))
@@ -161,7 +167,7 @@ class Engine:
             slot.release()
             raise
 
-    async def _run_one(self, entry: Entry, report: Callable[[Outcome], None], place: Place, wait: bool) -> None:
+    async def _run_one(self, entry: Entry, report: Report, place: Place, wait: bool) -> None:
         started = self.clock()
         error: FluxError | None = None
         try:
@@ -173,7 +179,7 @@ class Engine:
             if self.stop.signal_number is None:
                 return
             entry = self._reread(entry)
-            error = self._interrupted(entry, self.stop.signal_number)
+            error = interruption(entry, self.stop.signal_number)
         except FluxError as failure:
             entry, error = self._reread(entry), failure
             if self.fail_fast or isinstance(failure, self.halting):
@@ -181,7 +187,7 @@ class Engine:
                 self.pace.close()
         finally:
             place.release()
-        error = error or _shortfall(entry)
+        error = error or _find_shortfall(entry)
         self.listener(Ended(entry.id, entry.state))
         report(Outcome(entry, error, self.clock() - started))
 
@@ -190,41 +196,39 @@ class Engine:
         if entry.state is State.PLANNED:
             entry, task = await self.submitter.submit(entry, place)
         if entry.state is State.ACCEPTED:
-            self._tell_accepted(entry)
-            if not wait:  # whoever reads the id may wait for it at once, while this process goes on
+            self._announce(entry)
+            if not wait:  # the reader of the ID may wait for the task at once, while this process goes on
                 return self.journal.move(entry, owner=None)
             entry, task = await self.stop.guard(self.watcher.watch(entry, task))
-        place.release()  # the service is done with the task: the next may be sent while this one is saved
+        place.release()  # PiAPI is done with the task: the next may be sent while this one is saved
         if entry.state is State.READY:
             entry = await self.stop.guard(self.saver.save(entry, task))
         return entry
 
-    def _tell_accepted(self, entry: Entry) -> None:
+    def _announce(self, entry: Entry) -> None:
         assert entry.task_id is not None
         expected = self.schedule(entry).expected if entry.request else None
         self.listener(Accepted(entry.id, entry.label, entry.seed, entry.task_id, expected, entry.price))
 
     def _reread(self, entry: Entry) -> Entry:
-        """The entry as the journal knows it: events are for looking, the journal is for knowing."""
+        """Return the entry as the journal has it: an error may have come after a change of its state."""
         try:
             return self.journal.get(entry.id) or entry
         except JournalError:
             return entry
 
-    def _interrupted(self, entry: Entry, number: int) -> InterruptError:
-        if entry.task_id:
-            message = f"interrupted; task {entry.task_id} is paid for and runs on"
-            return InterruptError(message, signal_number=number, hint="fetch it at no cost: flux resume")
-        if entry.state in (State.SENDING, State.UNKNOWN):
-            message = f"interrupted while a submission was under way; it may have been charged (entry {entry.id})"
-            return InterruptError(message, signal_number=number, hint=f"see what to do: flux settle {entry.id}")
-        return InterruptError("interrupted; nothing was sent", signal_number=number)
+
+def interruption(entry: Entry, signal_number: int, how: str = "interrupted") -> InterruptError:
+    """Return the error for an entry that a signal ended the command for."""
+    if entry.state in (State.SENDING, State.UNKNOWN):
+        how += f' before a response to the submission of "{clean(entry.label, LABEL)}" came'
+    elif entry.task_id:
+        how += f"; task {entry.task_id} is still running"
+    return InterruptError(how, signal_number=signal_number)
 
 
-def _shortfall(entry: Entry) -> PartialError | None:
+def _find_shortfall(entry: Entry) -> PartialError | None:
     ordered = entry.request.operation.batch_size if entry.request else 1
     if entry.state is not State.SAVED or len(entry.files) >= ordered:
         return None
-    return PartialError(
-        f"task {entry.task_id} made {counted(len(entry.files), 'picture')} of the {ordered} that were ordered"
-    )
+    return PartialError(f"task {entry.task_id} returned {len(entry.files)} of {counted(ordered, 'image')} ordered")

@@ -11,23 +11,23 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import JournalError, NetworkError
+from ..errors import JournalError, NetworkError, StillRunningError, UnknownChargeError
 from ..frozen import frozen
 from ..journal.budgets import Budget
 from ..journal.entries import Entry, State
-from ..journal.entry_errors import lost_answer, problem_of
+from ..journal.entry_errors import problem_of, unknown_outcome
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import Answer, refusal
 from ..piapi.submission import RETRIES, Fate
 from ..piapi.task import Task
 from ..system.signals import Sleep, Stop, StoppedError
-from .events import Listener, Noted, Slowed, Submitting, Trouble
+from .events import Listener, Noted, Slowed, Submitting, Trouble, Waiting
 from .poll_schedule import backoff
 from .rate_limiter import SHORTEST_WAIT, ImpatientError, Place
 
 JOIN_SECONDS = 0.5
-"""Between two looks at whether an identical request was accepted."""
+"""Between two checks whether an identical request was accepted."""
 GRACE_SECONDS = 10.0
 """How long a POST in flight may still answer after the user asked to stop: its charge must not be lost."""
 
@@ -72,10 +72,10 @@ class Submitter:
                 raise StoppedError
             entry = self.journal.send(entry, self.budgets, self.life)
             if entry.state is State.ACCEPTED:
-                self.listener(Noted(entry.id, f"identical to task {entry.task_id}: nothing is bought"))
+                self.listener(Noted(entry.id, f"identical to task {entry.task_id}: not charged again"))
                 return entry, None
-            if entry.state is State.PLANNED:  # an identical one is on its way: its answer decides
-                await self.stop.guard(self.sleep(JOIN_SECONDS * self.scale))
+            if entry.state is State.PLANNED:  # an identical one is on its way: its response decides
+                await self._wait_for_identical(entry, deadline)
                 continue
             place.sending()
             answer = await self._post(entry, body)
@@ -90,6 +90,12 @@ class Submitter:
                 continue
             tries[answer.fate] += 1
             await self._before_another_try(entry, answer, tries[answer.fate], deadline)
+
+    async def _wait_for_identical(self, entry: Entry, deadline: float) -> None:
+        if self.clock() > deadline:
+            raise StillRunningError(f'an identical request of another process has had no response: "{entry.label}"')
+        self.listener(Waiting(entry.id, "waiting for the response to an identical request"))
+        await self.stop.guard(self.sleep(JOIN_SECONDS * self.scale))
 
     async def _post(self, entry: Entry, body: bytes) -> Answer:
         try:
@@ -114,15 +120,16 @@ class Submitter:
                 entry, state=State.ACCEPTED, task_id=task.id, status=task.status.word, accepted=time.time()
             )
         except JournalError as error:
-            raise JournalError(
-                f"task {task.id} was accepted and paid for, but could not be written down: {error.message}",
-                hint=f"keep this id and fetch the picture with: flux wait {task.id}",
+            raise UnknownChargeError(
+                f"task {task.id} was accepted, but could not be recorded: {error.message}",
+                hint="Keep this ID; download its image with",
+                command=("wait", task.id),
             ) from error
 
     def _refused(self, entry: Entry, answer: Answer) -> Entry:
         """The entry, planned again, when the POST may be repeated; otherwise its end is journalled and raised."""
         if answer.fate is Fate.UNKNOWN:
-            raise lost_answer(self._record_unknown(entry, answer.evidence, answer.seen_id), answer.message)
+            raise unknown_outcome(self._record_unknown(entry, answer.evidence, answer.seen_id), answer.message)
         if answer.fate in RETRIES or answer.fate is Fate.UNTRUSTED:
             return self.journal.move(entry, state=State.PLANNED)
         error = refusal(answer)

@@ -1,79 +1,113 @@
-"""Local pictures to addresses that the service can read: each content is uploaded once, for as long as it lives."""
+"""URLs for local images: each content is uploaded once, for as long as the upload lives."""
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import field
+from collections.abc import Iterable
+from typing import Protocol
 
 from ..errors import NetworkError, RefusedError
-from ..frozen import frozen
-from ..images.fit import InputImage
-from ..journal.entries import Entry
+from ..journal.entries import RESULT_SECONDS, Entry
 from ..journal.journal import Journal
 from ..operations.operations import LOCAL
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import PassingTroubleError
 from ..system.signals import Sleep
-from ..text import file_size
+from ..text import byte_count
 from .events import Listener, Noted, Trouble
 from .poll_schedule import backoff
 
-LIFE_SECONDS = 24 * 3600
+UPLOAD_SECONDS = 24 * 3600
 """Uploads are kept for 24 hours (docs/service.md, section 4)."""
-MARGIN_SECONDS = 2 * 3600
-"""An upload that dies sooner than this is made anew: the task may have to wait before it is worked on."""
+UPLOAD_MARGIN = 2 * 3600
+"""An upload that expires sooner than this is made again: the task may have to wait before PiAPI reads the image."""
+RESULT_MARGIN = 6 * 3600
+"""The same for an image that PiAPI made and still hosts."""
 TRIES = 5
 
 
-@frozen
+class LocalImages(Protocol):
+    """Local images by their references."""
+
+    def __contains__(self, reference: str) -> bool: ...
+
+    def content(self, reference: str) -> bytes:
+        """Return the bytes that are uploaded."""
+
+    def file_name(self, reference: str) -> str:
+        """Return the name of the upload."""
+
+
 class Uploader:
-    """Uploads the local pictures of requests. `inputs` are they, by reference; `service` is the upload origin."""
+    """Finds or makes the URLs of the local images of requests, however many tasks need them at the same time.
 
-    client: PiAPIClient
-    journal: Journal
-    listener: Listener
-    inputs: Mapping[str, InputImage]
-    service: str
-    profile: str
-    sleep: Sleep
-    scale: float
-    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    service, profile: whose results are known. upload_service: the origin of the upload service.
+    """
 
-    async def addresses(self, entry: Entry, references: Iterable[str]) -> dict[str, str]:
-        """The addresses of local pictures, by reference; `entry` is the one that needs them.
+    def __init__(
+        self,
+        client: PiAPIClient,
+        journal: Journal,
+        images: LocalImages,
+        *,
+        service: str,
+        upload_service: str,
+        profile: str,
+        sleep: Sleep,
+        scale: float,
+    ) -> None:
+        self._client, self._journal, self._images = client, journal, images
+        self._service, self._upload_service, self._profile = service, upload_service, profile
+        self._sleep, self._scale = sleep, scale
+        self._locks: dict[str, asyncio.Lock] = {}
 
-        Raises RefusedError, CreditsError, KeyRefusedError, NetworkError; nothing was charged.
+    async def find_urls(self, entry: Entry, references: Iterable[str], listener: Listener) -> dict[str, str]:
+        """Return the URLs of local images, by reference; `entry` is the one that needs them.
+
+        Raises RefusedError, CreditsError, KeyRefusedError, NetworkError. Uploads cost nothing.
         """
-        return {reference: await self._address(entry, reference) for reference in references}
+        return {reference: await self._find_url(entry, reference, listener) for reference in references}
 
-    async def _address(self, entry: Entry, reference: str) -> str:
+    async def _find_url(self, entry: Entry, reference: str, listener: Listener) -> str:
         async with self._locks.setdefault(reference, asyncio.Lock()):
-            sha256, now = reference.removeprefix(LOCAL), time.time()
-            until = now + MARGIN_SECONDS
-            known = self.journal.upload_of(sha256, service=self.service, profile=self.profile, alive_until=until)
-            if known:
+            now, sha256 = time.time(), reference.removeprefix(LOCAL)
+            until = now + UPLOAD_MARGIN
+            if known := known_url(self._journal, reference, self._service, self._upload_service, self._profile, until):
                 return known
-            url = await self._upload(entry, self.inputs[reference])
-            expires = now + LIFE_SECONDS
-            self.journal.remember_upload(sha256, url, service=self.service, profile=self.profile, expires=expires)
+            url = await self._upload(entry, reference, listener)
+            place = {"service": self._upload_service, "profile": self._profile}
+            self._journal.remember_upload(sha256, url, **place, expires=now + UPLOAD_SECONDS)
             return url
 
-    async def _upload(self, entry: Entry, image: InputImage) -> str:
-        self.listener(Noted(entry.id, f"uploading an image ({file_size(len(image.content))})"))
-        name = f"{image.sha256[:16]}.{image.extension}"
+    async def _upload(self, entry: Entry, reference: str, listener: Listener) -> str:
+        if reference not in self._images:  # of an earlier command: only its URL was known, and that has expired
+            raise RefusedError("PiAPI no longer has the input image", code="no_image")
+        content = self._images.content(reference)
+        listener(Noted(entry.id, f"uploading an image of {byte_count(len(content))}"))
         attempt = 0
         while True:
             try:
-                return await self.client.upload(self.service, name, image.content)
+                return await self._client.upload(self._upload_service, self._images.file_name(reference), content)
             except PassingTroubleError as trouble:
                 attempt += 1
                 if attempt == TRIES:
-                    raise NetworkError(f"the picture could not be uploaded: {trouble.message}") from trouble
-                wait = trouble.retry_after if trouble.retry_after is not None else backoff(attempt, self.scale)
-                self.listener(Trouble(entry.id, f"the upload failed: {trouble.message}", wait))
-                await self.sleep(wait)
+                    raise NetworkError(f"the image could not be uploaded: {trouble.message}") from trouble
+                wait = trouble.retry_after if trouble.retry_after is not None else backoff(attempt, self._scale)
+                listener(Trouble(entry.id, f"the upload failed: {trouble.message}", wait))
+                await self._sleep(wait)
             except RefusedError as refused:
-                if "plan" not in refused.message.casefold():
+                if "plan" not in refused.message.casefold().split():
                     raise
-                hint = "uploads need the Creator plan or higher; give the address of a public picture instead"
+                hint = "Uploads need the Creator plan or higher; pass the URL of a public image instead"
                 raise RefusedError(refused.message, hint=hint, code="plan") from refused
+
+
+def known_url(
+    journal: Journal, reference: str, service: str, upload_service: str, profile: str, until: float
+) -> str | None:
+    """Return a URL at which PiAPI has a local image already: as a result of its own, or as an upload.
+
+    until: when the upload must still be there, seconds since the epoch.
+    """
+    sha256, since = reference.removeprefix(LOCAL), time.time() - RESULT_SECONDS + RESULT_MARGIN
+    result = journal.address_of(sha256, service=service, profile=profile, since=since)
+    return result or journal.upload_of(sha256, service=upload_service, profile=profile, alive_until=until)

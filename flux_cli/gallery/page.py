@@ -148,7 +148,7 @@ def _button(exhibit: Exhibit, beside: str) -> str:
     if not exhibit.facts or hides(beside) or _ODD.search(beside):
         return ""
     name = f"./{beside}" if beside.startswith(("-", "@", "~")) else beside
-    command = _inert(f"flux again {shlex.quote(name)}")
+    command = _inert(f"flux rerun {shlex.quote(name)}")
     title = f"in the folder of this page: {command}"
     return f'<button type="button" data-command="{command}" title="{title}">copy command</button>'
 

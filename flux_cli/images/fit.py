@@ -3,13 +3,12 @@
 import hashlib
 import io
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..text import file_size
+from ..text import byte_count
 from .load import FORMATS, MAX_SOURCE_BYTES, load_image, to_srgb, too_large
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class InputImage:
     extension: `png`, `jpg` or `webp`.
     width, height: pixels.
     original: the size of the image as the user has it, upright; that of `content` if nothing was scaled.
-    sha256: of `content`, hex.
+    sha256: what the image is known by, hex: the hash of the user's file; of `content` if that had to be encoded.
     notes: one sentence for each change to what the image shows; empty if only metadata was removed, or nothing.
     """
 
@@ -54,31 +53,8 @@ class InputImage:
     def of(
         cls, content: bytes, extension: str, size: Size, *, original: Size | None = None, notes: Iterable[str] = ()
     ) -> "InputImage":
-        """Return the image with this content, and its hash. original: as `size` if None."""
+        """Return an image that was encoded here, known by its own hash. original: as `size` if None."""
         return cls(content, extension, *size, original or size, hashlib.sha256(content).hexdigest(), tuple(notes))
-
-
-class LocalImages(dict[str, InputImage]):
-    """Images by reference, each kept in memory for as long as something needs it.
-
-    The rows of a batch may each have an image of their own, and a thousand of them do not fit into memory.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._keepers: Counter[str] = Counter()
-
-    def keep(self, references: Iterable[str]) -> None:
-        """Keep these until `drop` was called as often."""
-        self._keepers.update(references)
-
-    def drop(self, references: Iterable[str]) -> None:
-        """Undo one `keep`, and forget the images for which it was the last."""
-        for reference in references:
-            self._keepers[reference] -= 1
-            if self._keepers[reference] <= 0:
-                del self._keepers[reference]
-                self.pop(reference, None)
 
 
 def prepare_image(content: bytes, name: str, *, fit: bool) -> InputImage:
@@ -89,7 +65,7 @@ def prepare_image(content: bytes, name: str, *, fit: bool) -> InputImage:
     Raise UsageError, and nothing else, for anything but a still image of an accepted kind and size.
     """
     if len(content) > MAX_SOURCE_BYTES:
-        raise too_large(f"{name} has more than {file_size(MAX_SOURCE_BYTES)}")
+        raise too_large(f"{name} has more than {byte_count(MAX_SOURCE_BYTES)}")
     loaded = load_image(content, name)
     size = loaded.image.size
     if min(size) < MIN_SIDE:
@@ -98,7 +74,8 @@ def prepare_image(content: bytes, name: str, *, fit: bool) -> InputImage:
     if problems and not fit:
         raise UsageError.of(problems)
     if not problems and not loaded.turned:
-        return InputImage.of(loaded.content, loaded.extension, size)
+        known_by = hashlib.sha256(content).hexdigest()  # results of flux are, in the journal, with their metadata
+        return InputImage(loaded.content, loaded.extension, *size, size, known_by)
     return _encode_fitting(loaded.image, loaded.extension, name, turned=loaded.turned)
 
 
@@ -107,7 +84,7 @@ def _problems(weight: int, size: Size, name: str) -> Iterator[str]:
     if _within_pixels(size) != size:
         yield f"{name}: {_by(size)} has {size[0] * size[1]:,} pixels; {MAXIMUM}"
     if weight > MAX_UPLOAD_BYTES:
-        yield f"{name} has {file_size(weight)}; {_heaviest()}"
+        yield f"{name} has {byte_count(weight)}; {_heaviest()}"
 
 
 @frozen
@@ -124,7 +101,7 @@ def _encode_fitting(image: "Image", extension: str, name: str, *, turned: bool) 
     most = _within_pixels(image.size)
     if min(most) < MIN_SIDE:
         fitted = f"{name}: {_by(image.size)} would be scaled to {_by(most)}"
-        raise UsageError(f"{fitted}; {MINIMUM}, up to {MAX_PIXELS:,} pixels", hint="crop it first")
+        raise UsageError(f"{fitted}; {MINIMUM}, up to {MAX_PIXELS:,} pixels", hint="Crop it first")
     colors, converted = to_srgb(image)
     ways = _encodings(colors, extension, most)
     way = next((way for way in ways if len(way.content) <= MAX_UPLOAD_BYTES), None)
@@ -139,7 +116,7 @@ def _encode_fitting(image: "Image", extension: str, name: str, *, turned: bool) 
     if way.extension != extension:
         notes.append(f"{name}: converted to JPEG; {_heaviest()}")
     if not notes:
-        notes.append(f"{name}: compressed to {file_size(len(way.content))}; {_heaviest()}")
+        notes.append(f"{name}: compressed to {byte_count(len(way.content))}; {_heaviest()}")
     return InputImage.of(way.content, way.extension, way.size, original=image.size, notes=notes)
 
 
@@ -181,4 +158,4 @@ def _by(size: Size) -> str:
 
 
 def _heaviest() -> str:
-    return f"an upload is at most {file_size(MAX_UPLOAD_BYTES)}"
+    return f"an upload is at most {byte_count(MAX_UPLOAD_BYTES)}"

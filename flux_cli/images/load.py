@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..text import file_size, quoted
+from ..text import byte_count, quoted
 from .formats import BrokenPictureError, Picture, whole_picture
 from .png import take_profile
 from .strip import strip_metadata
@@ -22,7 +22,7 @@ MAX_SOURCE_BYTES = 200_000_000
 """The largest file that is read. What is sent is much smaller (see `fit`)."""
 MAX_DECODED_PIXELS = 89_478_485
 """Width times height, 256 MiB of RGB; Pillow's own limit for images of unknown origin."""
-ACCEPTED = "use a complete PNG, JPEG or WebP"
+ACCEPTED = "Use a complete PNG, JPEG or WebP"
 FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
 """Pillow's name for each extension."""
 
@@ -64,12 +64,12 @@ def read_image_file(path: Path) -> bytes:
         if not path.exists():
             raise UsageError(f"image not found: {name}")
         if not path.is_file():
-            hint = "pipe it into stdin, and pass - as the image" if not path.is_dir() else None
+            hint = "Pipe it into stdin, and pass - as the image" if not path.is_dir() else None
             raise UsageError(f"not a file: {name}", hint=hint)
         with path.open("rb") as file:
             content = file.read(MAX_SOURCE_BYTES + 1)
             if len(content) > MAX_SOURCE_BYTES:
-                raise too_large(f"{name} has {file_size(path.stat().st_size)}")
+                raise too_large(f"{name} has {byte_count(path.stat().st_size)}")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {name}: {getattr(error, 'strerror', error)}") from error
     return content
@@ -77,7 +77,7 @@ def read_image_file(path: Path) -> bytes:
 
 def too_large(what: str) -> UsageError:
     """Return the error for a file above MAX_SOURCE_BYTES."""
-    return UsageError(f"{what}; the limit is {file_size(MAX_SOURCE_BYTES)}", hint="scale the image down first")
+    return UsageError(f"{what}; the limit is {byte_count(MAX_SOURCE_BYTES)}", hint="Scale the image down first")
 
 
 def load_image(content: bytes, name: str) -> LoadedImage:
@@ -92,10 +92,10 @@ def load_image(content: bytes, name: str) -> LoadedImage:
         other = _other_kind(content)
         raise UsageError(f"{name} is {other}" if other else f"{name}: {error}", hint=ACCEPTED) from error
     if stripped.animated:
-        raise UsageError(f"{name} is animated", hint="save one frame of it as a PNG")
+        raise UsageError(f"{name} is animated", hint="Save one frame of it as a PNG")
     if kind.width * kind.height > MAX_DECODED_PIXELS:
         size = f"{name} is {kind.width}x{kind.height}"
-        raise UsageError(f"{size}; the limit is {MAX_DECODED_PIXELS:,} pixels", hint="scale it down first")
+        raise UsageError(f"{size}; the limit is {MAX_DECODED_PIXELS:,} pixels", hint="Scale it down first")
     image = _decode(stripped.content, kind, name)
     upright = _turn(image, stripped.orientation)
     return LoadedImage(stripped.content, kind.extension, upright, upright is not image)
@@ -112,7 +112,7 @@ def _decode(content: bytes, kind: Picture, name: str) -> "Image":
         image = Image.open(io.BytesIO(content), formats=(FORMATS[kind.extension],))
         image.load()
     except MemoryError:
-        raise UsageError(f"there is not enough memory to open {name}", hint="scale it down first") from None
+        raise UsageError(f"there is not enough memory to open {name}", hint="Scale it down first") from None
     except Exception as error:  # Pillow raises a dozen types for damaged files
         raise UsageError(f"{name}: the image is damaged") from error
     if profile:

@@ -34,7 +34,7 @@ MAX_TOLERANCE = 255
 """Steps of a color channel; every color is within them."""
 TINT = (255, 0, 96)
 
-HOW_TO_DRAW = "draw a mask with the region white and the rest black, or erase the region from a copy of the image"
+HOW_TO_DRAW = "Draw a mask with the region white and the rest black, or erase the region from a copy of the image"
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -62,12 +62,12 @@ def parse_box(text: str, width: int, height: int) -> Box:
     parts = [_NUMBER.fullmatch(part) for part in text.split(",")]
     box = f"the box {quoted(text, 60)}"
     if len(parts) != 4 or None in parts:
-        raise UsageError(f"{box} is not X,Y,W,H", hint="use pixels or percent, for example 10%,20%,300,50%")
+        raise UsageError(f"{box} is not X,Y,W,H", hint="Use pixels or percent, for example 10%,20%,300,50%")
     numbers = [part.group(1) for part in parts if part]
     x, y, w, h = (_pixels(number, side) for number, side in zip(numbers, (width, height) * 2, strict=True))
     left, top, right, bottom = round(x), round(y), round(x + w), round(y + h)
     if left >= right or top >= bottom:
-        raise UsageError(f"{box} is empty", hint="width and height must be at least one pixel")
+        raise UsageError(f"{box} is empty", hint="Width and height must be at least one pixel")
     if left < 0 or top < 0 or right > width or bottom > height:
         edges = f"from {left},{top} to {right},{bottom}"
         hint = "X,Y is the upper left corner, and W,H the size of the box"
@@ -99,7 +99,7 @@ def from_color(image: "Image", color_text: str, tolerance: int) -> "Image":
 
     name = color_text.strip().lower()
     if not _HEX.fullmatch(name) and name not in ImageColor.colormap:
-        hint = "use #rrggbb, #rgb or a CSS name, for example #ff8800 or teal"
+        hint = "Use #rrggbb, #rgb or a CSS name, for example #ff8800 or teal"
         raise UsageError(f"{quoted(color_text, 40)} is not a color", hint=hint)
     _check_range("tolerance", tolerance, MAX_TOLERANCE)
     pixels = to_srgb(image)[0].convert("RGBA")
@@ -122,7 +122,7 @@ def from_alpha(image: "Image") -> "Image":
         mask = ImageChops.invert(pixels.getchannel("A"))
         if _white_share(mask):
             return mask
-    hint = "erase the region in an image editor, and save a PNG with transparency"
+    hint = "Erase the region in an image editor, and save a PNG with transparency"
     raise UsageError("the image has no transparent part", hint=hint)
 
 
@@ -136,7 +136,7 @@ def from_image(image: "Image", size: Size, name: str, *, invert: bool) -> tuple[
     image = to_srgb(image)[0]
     if image.size != size:
         sizes = f"the mask {name} is {image.width}x{image.height}, the image {size[0]}x{size[1]}"
-        raise UsageError(sizes, hint="scale the mask to the size of the image")
+        raise UsageError(sizes, hint="Scale the mask to the size of the image")
     mask = _transparent_part(image, name, invert=invert)
     return (_white_part(image, name), False) if mask is None else (mask, True)
 
@@ -159,9 +159,9 @@ def _transparent_part(image: "Image", name: str, *, invert: bool) -> "Image | No
     if not colors.is_black_and_white or not colors.white or (invert and not colors.black):
         return mask
     if colors.black:
-        hint = "save it without transparency, the region white and the rest black"
+        hint = "Save it without transparency, the region white and the rest black"
     else:
-        hint = "add --invert to select the white part; or make the transparent part white, and the rest black"
+        hint = "Add --invert to select the white part; or make the transparent part white, and the rest black"
     raise UsageError(f"the mask {name} has white and transparent parts, and either could be the region", hint=hint)
 
 
@@ -221,7 +221,7 @@ def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
     if not share:
         raise UsageError("the mask selects nothing")
     if share > 1 - STRAY:
-        raise UsageError("the mask selects the whole image", hint="to change the whole image, use: flux edit")
+        raise UsageError("the mask selects the whole image", hint="To change the whole image, use", command=("edit",))
     return mask
 
 
@@ -290,4 +290,4 @@ def _check_range(what: str, value: int, most: int) -> None:
 def _check_same_size(image: "Image", mask: "Image") -> None:
     if image.size != mask.size:
         sizes = f"the mask is {mask.width}x{mask.height}, the image {image.width}x{image.height}"
-        raise UsageError(sizes, hint="both must have the same size")
+        raise UsageError(sizes, hint="Both must have the same size")

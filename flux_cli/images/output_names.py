@@ -80,7 +80,7 @@ def render(template: str, values: Mapping[str, str]) -> str:
         if name not in values:
             known = " ".join(f"{{{word}}}" for word in values)
             raise UsageError(
-                f"unknown placeholder {clean(match.group(), 40)} in an output name", hint=f"use one of {known}"
+                f"unknown placeholder {clean(match.group(), 40)} in an output name", hint=f"Use one of {known}"
             )
         return LATE if name == "task" else safe_value(values[name])
 
@@ -104,7 +104,7 @@ def absolute_path(text: str) -> Path:
 
 
 def _no_directory() -> DiskError:
-    return DiskError("the working directory was deleted", hint="change to another directory, or use absolute paths")
+    return DiskError("the working directory was deleted", hint="Change to another directory, or use absolute paths")
 
 
 def check_name(name: str) -> None:
@@ -134,40 +134,35 @@ def check_format(name: str) -> None:
     """Raise UsageError for a name with the extension of another format than PNG."""
     extension = PurePath(name).suffix.lower()
     if extension in OTHER_FORMATS:
-        raise UsageError(f"images are saved as PNG, not as {extension}", hint="use a name that ends in .png")
+        raise UsageError(f"images are saved as PNG, not as {extension}", hint="Use a name that ends in .png")
 
 
-def check_target(path: Path, option: str) -> None:
-    """Raise UsageError if a path is a directory, or anything else but a file or nothing."""
-    name = quoted(str(path), 80)
-    if os.path.isdir(path):  # and not the methods of `path`, which raise errors where nothing may be read
-        raise UsageError(f"{option} {name} is a directory", hint=_in_directory(str(path)) if option == "-o" else None)
-    if re.fullmatch(_STREAMS, path.as_posix()) or (os.path.exists(path) and not os.path.isfile(path)):
-        hint = "to write the image to stdout, use: -o -" if option == "-o" else None
-        raise UsageError(f"{option} {name} is not a regular file", hint=hint)
-
-
-def _in_directory(name: str) -> str:
-    import shlex
-
-    return f"to save into it, use: -d {shlex.quote(name)}"
+def check_regular(path: Path, option: str) -> None:
+    """Raise UsageError for the path of something that is neither a file nor a directory, such as a device or a pipe."""
+    special = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    if special or re.fullmatch(_STREAMS, path.as_posix()):
+        hint = "To write the image to stdout, use: -o -" if option == "-o" else None
+        raise UsageError(f"{option} {quoted(str(path), 80)} is not a regular file", hint=hint)
 
 
 def image_paths(template: str, values: Mapping[str, str], count: int, directory: Path) -> list[Path]:
-    """Return the absolute paths of the `count` images of a task, whether or not they are taken.
+    """Return the absolute paths of the `count` images of a task, whether or not a file has one of them.
 
     Without `{n}` in the template, several images get -1, -2, ... before the extension.
-    Raise UsageError for an impossible name, DiskError if the path is relative to a working directory that was deleted.
+    Raise UsageError for an impossible name, a directory or a device; DiskError if the path is relative to a working
+    directory that was deleted.
     """
     stem, extension = _split(template)
     if count > 1 and "{n}" not in template:
         stem += "-{n}"
+    _check_as_written(template, directory)
     names = [f"{render(stem, {**values, 'n': str(number)})}{extension}" for number in range(1, count + 1)]
     paths = [directory / expand_path(name) for name in names]
     for path in paths:
         check_name(path.name)
         if not path.is_absolute():
             raise _no_directory()
+        check_regular(path, "-o")
     for part in Path(stem).parts[:-1]:
         if is_template(part):
             check_name(render(part, {**values, "n": "1"}))
@@ -176,14 +171,24 @@ def image_paths(template: str, values: Mapping[str, str], count: int, directory:
     return paths
 
 
+def _check_as_written(template: str, directory: Path) -> None:
+    """Raise UsageError for a name that is a directory or a device before it gets an extension."""
+    path = directory / expand_path(template)
+    if template.endswith(("/", "\\")) or (not _has_extension(template) and os.path.isdir(path)):
+        import shlex
+
+        hint = f"To save into it, use: -d {shlex.quote(template)}"
+        raise UsageError(f"-o {quoted(template, 80)} is a directory", hint=hint)
+    check_regular(path, "-o")
+
+
+def _has_extension(name: str) -> bool:
+    return name.lower().endswith(".png")
+
+
 def _split(template: str) -> tuple[str, str]:
-    if template.endswith(("/", "\\")):
-        raise UsageError(f"the output name {quoted(template, 80)} is a directory", hint=_in_directory(template))
     check_format(template)
-    stem, dot, word = template.rpartition(".")
-    if word.lower() == "png" and dot:
-        return stem, f".{word}"
-    return template, ".png"
+    return (template[:-4], template[-4:]) if _has_extension(template) else (template, ".png")
 
 
 def unique(path: Path, is_taken: Callable[[Path], bool]) -> Path:

@@ -30,7 +30,8 @@ class Database:
         with self.errors():
             private_folder(path.parent)
             make_unless_there(path)
-            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            # Images are prepared in threads, which may look up earlier ones; only one thread writes.
+            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self.connection.row_factory = sqlite3.Row
         try:
             with self.errors():

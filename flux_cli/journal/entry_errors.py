@@ -1,17 +1,17 @@
-"""How an entry ended, as the error that tells it: now, and whenever somebody asks again."""
+"""The error that an entry's state stands for: when it has just ended, and whenever it is reported again."""
 
 from ..errors import ExitCode, FluxError, JournalError, RefusedError, UnknownChargeError
-from ..text import clean, usd
+from ..text import clean
 from .entries import Entry, Problem, State
 
 LABEL = 40
-"""Characters of a prompt by which a person knows it again."""
+"""Characters of a prompt by which a person recognizes it."""
 
 
 def past_error(entry: Entry) -> FluxError:
-    """The error that an entry ended with, told again."""
+    """Return the error that an entry ended with."""
     if entry.state is State.UNKNOWN:
-        return lost_answer(entry)
+        return unknown_outcome(entry)
     if entry.state is State.SENDING:
         return JournalError(f"entry {entry.id} is being submitted by another flux", code="busy")
     if entry.problem is None:
@@ -22,22 +22,17 @@ def past_error(entry: Entry) -> FluxError:
 
 
 def busy(entry: Entry) -> JournalError:
-    """The error for an entry that another process is bringing to its end."""
-    return JournalError(f"another flux is waiting for entry {entry.id}", hint="it will save the picture", code="busy")
+    """Return the error for an entry that another process is bringing to its end."""
+    hint = "It will save the image"
+    return JournalError(f"another flux process is waiting for entry {entry.id}", hint=hint, code="busy")
 
 
-def lost_answer(entry: Entry, why: str = "") -> UnknownChargeError:
-    """The error for a submission whose answer was lost; `why` in a few words, when it has just happened."""
-    message = f'the answer to the submission of "{clean(entry.label, LABEL)}" was lost'
-    charged = "it may have been charged" if entry.price is None else f"at most {usd(entry.price)} was charged"
-    hint = f"see what to do: flux settle {entry.id}"
-    if entry.seen_id:
-        hint = f"a part came, with task {entry.seen_id}; to fetch it, if it is the one: flux resume"
-    return UnknownChargeError(
-        f"{message}: {why}" if why else message, hint=hint, money=f"{charged}, and it is not sent again by itself"
-    )
+def unknown_outcome(entry: Entry, why: str = "") -> UnknownChargeError:
+    """Return the error for a submission without a usable response; `why` in a few words, when it has just happened."""
+    reason = f" ({why})" if why else ""
+    return UnknownChargeError(f'no usable response to the submission of "{clean(entry.label, LABEL)}"{reason}')
 
 
 def problem_of(error: FluxError) -> Problem:
-    """What the journal keeps of an error."""
+    """Return what the journal keeps of an error."""
     return Problem(error.code, error.message, int(error.exit_code))

@@ -36,6 +36,7 @@ class Journal:
     def __init__(self, path: Path, locks: Path, *, now: Callable[[], float] = time.time) -> None:
         self._locks, self._now = locks, now
         self._owner: tuple[str, Lock] | None = None
+        self._sent: list[str] = []
         self._db = Database(path)
 
     def close(self) -> None:
@@ -169,6 +170,7 @@ class Journal:
                 return entry
             for allowance in self.allowances(budgets, now, service=entry.service, profile=entry.profile):
                 allowance.check(price, "the next task", "nothing was sent for it")
+            self._sent.append(entry.id)
             return self.move(entry, state=State.SENDING, submitted=now)
 
     def _swap(self, entry: Entry, row: Mapping[str, Json]) -> bool:
@@ -230,6 +232,10 @@ class Journal:
     def find_row(self, row: str, *, service: str, profile: str) -> Entry | None:
         """The newest entry of a service and profile that a batch made for this row."""
         return self._one("row = ? AND service = ? AND profile = ?", row, service, profile)
+
+    def sent_here(self) -> list[Entry]:
+        """Return the entries that this process has sent, as they are now."""
+        return [entry for name in dict.fromkeys(self._sent) if (entry := self.get(name))]
 
     def replacement(self, entry: Entry) -> Entry | None:
         """The entry that sends this one once more."""

@@ -11,27 +11,28 @@
 import asyncio
 import io
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from ..batch.batch import Batch
+from ..batch.plan import Draft, Shard, make_plan
+from ..batch.resume import Policy, Step, begin
+from ..batch.rows import OnePrompt
+from ..batch.runner import Connections, feed_entries
 from ..cli.buying.adopting import recognised
-from ..cli.buying.purchase import begin, confirm_price
-from ..cli.buying.runs import new_engine, new_pace
 from ..cli.calls.following import to_wait_for
 from ..cli.context import Session
 from ..cli.options.common import CommonOptions
-from ..cli.options.options import SubmitOptions
 from ..config.settings import BY_NAME
 from ..engine.events import Event, Listener
 from ..engine.outcome import Outcome
-from ..engine.scheduler import Engine
+from ..engine.scheduler import Scheduler
 from ..errors import NotSavedError, UsageError
-from ..frozen import frozen
 from ..journal.entries import UNFINISHED, Entry, State
 from ..journal.entry_errors import past_error
 from ..piapi.task import is_task_id
@@ -44,12 +45,12 @@ T = TypeVar("T")
 Setting = str | int | float | Decimal | os.PathLike[str] | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Result:
-    """A task and its pictures: one, or as many as `batch_size` ordered.
+    """A task and its images: one, or as many as `batch_size` ordered.
 
-    entry: its id in the journal. cost: USD, None when it is not known. Paths are absolute.
-    With `wait=False` there are no paths and no urls yet.
+    entry: its ID in the journal. cost: USD, None when it is not known. Paths are absolute.
+    With `wait=False` there are no paths and no URLs yet.
     """
 
     entry: str
@@ -104,36 +105,35 @@ class AsyncFlux:
             stderr=nowhere,
         )
         self._on_event = on_event
-        self._open: AsyncExitStack | None = None
+        self._connections: Connections | None = None
+        self._calls: set[asyncio.Task[Any]] = set()
         self._running: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        session = self._session
-        async with AsyncExitStack() as opening:
-            opening.enter_context(session)
-            self._client = await opening.enter_async_context(session.client())
-            self._downloader = await opening.enter_async_context(session.downloader())
-            self._slots, self._pace = session.slots, new_pace(session)
-            self._open = opening.pop_all()
+        with ExitStack() as opening:
+            opening.enter_context(self._session)
+            self._connections = await Connections(self._session.workspace).__aenter__()
+            opening.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        opened, self._open = self._open, None
-        assert opened is not None
-        async with opened:
-            while self._running:  # of calls that were cancelled twice: a submission's answer must be written down
+        connections, self._connections = self._connections, None
+        assert connections is not None
+        with self._session:
+            while self._running:  # of calls that were cancelled twice: a submission's response must be recorded
                 await asyncio.wait(self._running)
+            await connections.__aexit__()
 
-    async def close(self) -> None:
-        """End every call, and what is under way in order, before the end of `async with` comes."""
-        calls = asyncio.all_tasks() - {asyncio.current_task()} - self._running
+    async def _close(self) -> None:
+        """End every call of this object, and what is under way in order, before the end of `async with` comes."""
+        calls = self._calls - {asyncio.current_task()}
         for call in calls:
             call.cancel()
         if calls:
             await asyncio.wait(calls)
-        if self._open:
+        if self._connections:
             await self.__aexit__(None, None, None)
 
     async def generate(self, prompt: str, **options: Unpack[kw.SizedKeywords]) -> Result:
@@ -165,43 +165,58 @@ class AsyncFlux:
         return await self._make("outpaint", options, image=image, prompt=prompt)
 
     async def wait(self, task_id: str, *, output: Image | None = None, overwrite: bool = False) -> Result:
-        """The pictures of a task that exists already, whoever submitted it, at no cost: `flux wait`."""
-        self._check_open()
+        """Download the images of a task that exists already, whoever submitted it, at no cost: `flux wait`."""
         if not is_task_id(task_id):
-            raise UsageError(f"{clean(str(task_id), 60)!r} is not the id of a task")
-        session, save = self._session, kw.saving({"output": output, "overwrite": overwrite})
-        session.key  # noqa: B018 - a missing key is told before anything is written
-        session.journal.settle_dead()
-        known = session.find(task_id) or await recognised(session, task_id)
-        return _result(await self._finish(to_wait_for(session, task_id, known, save), wait=True, life=0.0))
+            raise UsageError(f"{clean(str(task_id), 60)!r} is not a task ID")
+        with self._call():
+            session, save = self._session, kw.saving({"output": output, "overwrite": overwrite})
+            session.require_key()
+            session.journal.settle_dead()
+            known = session.find(task_id) or await recognised(session, task_id)
+            return _result(await self._finish(to_wait_for(session, task_id, known, save), wait=True, cache=False))
 
     async def _make(self, op: str, options: Any, **own: object) -> Result:
-        self._check_open()
-        session = self._session
-        order = kw.ordered(session, op, {**options, **own})
-        session.inputs.keep(order.request.local_images)
+        with self._call():
+            session = self._session
+            order = await asyncio.to_thread(kw.ordered, session, op, {**options, **own})
+            item = begin(self._plan(order), session.workspace, session.saving(order.save))
+            return _result(await self._finish(item, order.wait, cache=not order.no_cache))
+
+    def _plan(self, order: Order) -> Step:
+        """Return what is to be done for an order: one task is a batch of one."""
+        session, save = self._session, order.save
+        draft = Draft(order.request, save.output, random_seed=order.random_seed)
+        prompt = OnePrompt(order.request.operation.prompt)
+        plan = make_plan(prompt, lambda _: iter([draft]), source=None, price=session.price, shard=Shard())
+        session.require_key()
+        session.journal.settle_dead()
+        policy, limits = Policy(no_cache=order.no_cache, wait=order.wait), session.limits(order.max_cost, yes=order.yes)
+        batch = Batch(plan, session.workspace, session.saving(save), policy, limits, session.reporter())
+        (step,) = batch.prepare()
+        return step
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """While inside, the current task is a call of this object, which `_close` may cancel."""
+        if self._connections is None:
+            raise RuntimeError("use it inside: async with AsyncFlux() as flux")
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls.add(task)
         try:
-            return _result(await self._finish(self._begin(order), order.wait, 0.0 if order.new else None))
+            yield
         finally:
-            session.inputs.drop(order.request.local_images)
+            self._calls.discard(task)
 
-    def _begin(self, order: Order) -> Entry | Outcome:
-        session = self._session
-        confirm_price(session, session.price(order.request), order.max_cost, yes=order.yes)
-        begun = begin(session, order.request, order.save, SubmitOptions(no_wait=not order.wait), new=order.new)
-        assert begun is not None  # there is no skip_existing here
-        return begun
-
-    async def _finish(self, item: Entry | Outcome, wait: bool, life: float | None) -> Outcome:
-        """Bring an entry as far as it will go. `life`: as `new_engine` has it, None for the setting."""
+    async def _finish(self, item: Entry | Outcome, wait: bool, *, cache: bool) -> Outcome:
+        """Bring an entry as far as it will go. `cache`: whether an identical request stands for it."""
         if isinstance(item, Outcome):
             return item
+        assert self._connections is not None
         session, stop, outcomes = self._session, Stop(), list[Outcome]()
-        life = session.cache_seconds if life is None else life
-        made = new_engine(session, self._client, self._downloader, _listener(self._on_event), stop, life)
-        # Calls share the room there is, but each has an error of its own: a full disk here is no reason to end others.
-        engine = replace(made, slots=self._slots, pace=self._pace, halting=())
-        running = asyncio.create_task(_run(engine, item, outcomes.append, wait))
+        # Calls share the limits, but each has an error of its own: a full disk here is no reason to end others.
+        scheduler = self._connections.scheduler(_listener(self._on_event), stop, cache=cache, share_errors=False)
+        running = asyncio.create_task(_run(scheduler, item, outcomes.append, wait))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         try:
@@ -215,10 +230,6 @@ class AsyncFlux:
         entry = session.journal.get(item.id) or item
         return Outcome(entry, past_error(entry), 0.0)
 
-    def _check_open(self) -> None:
-        if self._open is None:
-            raise RuntimeError("use it inside: async with AsyncFlux() as flux")
-
 
 class _Nowhere(io.TextIOWrapper):
     """A stream that swallows everything, has nothing to say, and is no terminal."""
@@ -230,17 +241,14 @@ class _Nowhere(io.TextIOWrapper):
         return len(text)
 
 
-async def _run(engine: Engine, entry: Entry, report: Callable[[Outcome], None], wait: bool) -> None:
-    async def feed() -> AsyncIterator[Entry | Outcome]:
-        yield entry
-
+async def _run(scheduler: Scheduler, entry: Entry, report: Callable[[Outcome], None], wait: bool) -> None:
     try:
-        await engine.run(feed(), report, wait=wait)
+        await scheduler.run(feed_entries([entry]), report, wait=wait)
     finally:
-        # This process may live long: what it waits for no more is anybody's to fetch.
-        left = engine.journal.get(entry.id)
+        # This process may live long: release the entry, so that another process can fetch the task.
+        left = scheduler.journal.get(entry.id)
         if left and left.state in UNFINISHED and left.owner:
-            engine.journal.move(left, owner=None)
+            scheduler.journal.move(left, owner=None)
 
 
 def _listener(on_event: Callable[[Event], None] | None) -> Listener:
@@ -272,7 +280,7 @@ def _result(outcome: Outcome) -> Result:
 def _first(found: Sequence[T], task_id: str | None) -> T:
     if not found:
         raise NotSavedError(
-            f"the pictures of task {task_id} were not waited for", hint=f"fetch them: wait({task_id!r})"
+            f"the images of task {task_id} were not waited for", hint=f"Download them: wait({task_id!r})"
         )
     return found[0]
 
@@ -280,6 +288,6 @@ def _first(found: Sequence[T], task_id: str | None) -> T:
 def _settings(given: dict[str, Setting]) -> dict[str, str | None]:
     names = {name.replace(".", "_"): name for name in BY_NAME}
     if unknown := [name for name in given if name not in names]:
-        raise UsageError(f"no setting is called {clean(unknown[0], 40)!r}", hint="see: flux config list")
+        raise UsageError(f"unknown setting {clean(unknown[0], 40)!r}", hint="List them", command=("config", "list"))
     texts = {name: None if value is None else str(value) for name, value in given.items()}
     return {names[name]: text for name, text in texts.items()}

@@ -98,9 +98,9 @@ class Flux:
 
 def _shut(flux: AsyncFlux, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     if threading.current_thread() is thread:  # the last reference went in the loop itself, which cannot wait
-        loop.create_task(flux.close()).add_done_callback(lambda _: loop.stop())
+        loop.create_task(flux._close()).add_done_callback(lambda _: loop.stop())
         return
-    asyncio.run_coroutine_threadsafe(flux.close(), loop).result()
+    asyncio.run_coroutine_threadsafe(flux._close(), loop).result()
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()

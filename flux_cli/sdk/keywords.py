@@ -29,7 +29,7 @@ class TaskKeywords(TypedDict, total=False):
     """What every call that makes pictures takes.
 
     wait: False returns as soon as the task is accepted; its pictures come with `wait(task_id)`.
-    new: buy also what was bought before. max_cost: USD; yes: go above `confirm_above`.
+    no_cache: generate and pay again, even if an identical image exists. max_cost: USD; yes: go above `confirm_above`.
     """
 
     model: str | None
@@ -49,7 +49,7 @@ class TaskKeywords(TypedDict, total=False):
     overwrite: bool
     no_metadata: bool
     wait: bool
-    new: bool
+    no_cache: bool
     max_cost: float | str | None
     yes: bool
 
@@ -117,12 +117,13 @@ class OutpaintKeywords(TaskKeywords, total=False):
 
 @frozen
 class Order:
-    """A request, and what is to be done with it."""
+    """A request, and what is to be done with it. random_seed: the caller asked for no seed."""
 
     request: TaskRequest
+    random_seed: bool
     save: SaveOptions
     wait: bool
-    new: bool
+    no_cache: bool
     yes: bool
     max_cost: str | None
 
@@ -130,11 +131,19 @@ class Order:
 def ordered(session: Session, op: str, keywords: Mapping[str, object]) -> Order:
     """What a call asks for. Raises UsageError with every problem in it."""
     given = {name: value for name, value in keywords.items() if value is not None}
-    flags = {name: bool(given.pop(name, usual)) for name, usual in (("wait", True), ("new", False), ("yes", False))}
+    flags = {
+        name: bool(given.pop(name, usual)) for name, usual in (("wait", True), ("no_cache", False), ("yes", False))
+    }
     max_cost = given.pop("max_cost", None)
     values = {name.replace("_", "-"): _value(name, value) for name, value in given.items()}
     request, save = _request(session, op, values)
-    return Order(request, save, max_cost=None if max_cost is None else str(max_cost), **flags)
+    return Order(
+        request,
+        "seed" not in given and "set" not in given,
+        save,
+        max_cost=None if max_cost is None else str(max_cost),
+        **flags,
+    )
 
 
 def saving(keywords: Mapping[str, object]) -> SaveOptions:

@@ -22,7 +22,7 @@ def adopt(session: Session, entry: Entry, task: Task, found: Likeness) -> Entry:
     if others := [other for other in known if other.submitted is not None]:
         raise UsageError(
             f"task {task.id} is that of entry {others[0].id}, which was a submission of its own",
-            hint=f"if there is no other task for {entry.id}: flux settle {entry.id} --forget",
+            hint=f"if there is no other task for {entry.id}: flux resolve {entry.id} --dismiss",
         )
     now, journal = time.time(), session.journal
     entry = journal.move(

@@ -1,22 +1,28 @@
-"""What one row of a source asks for: its words, and how its tasks are made, named and known.
+"""The tasks that one row of a source asks for.
 
-A line of a prompt file has only words; a row of a batch file is a command line of its own, whose defaults are the
+A line of a prompt file has only a prompt; a row of a batch file is a command line of its own, whose defaults are the
 options of the command that reads it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from ...batch.plan import Draft
 from ...batch.rows import Row, Value
+from ...batch.sweeps import count, expand
 from ...errors import UsageError
 from ...frozen import frozen
 from ...images.output_names import check_inside
+from ...json_value import object_at
 from ...text import clean, with_guess
 from ..context import Session
 from ..options.columns import columns, filled
 from ..options.common import CommonOptions
+from ..options.compose import Choices, Wanted, axes_of
 from ..options.options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+from ..options.overrides import overrides_of
 from ..options.request_options import Given, SizeOptions, TaskOptions
 from .making import KINDS, Kind, Maker
 
@@ -27,33 +33,58 @@ SECRET = "webhook-secret-file"  # noqa: S105 - the name of an option
 """One secret for all: it is read when a request is sent, and kept nowhere."""
 
 
+SWEEP_LIMIT = 100_000
+"""Tasks of one prompt: groups multiply quickly to more than anyone would wait to see counted."""
+_GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
+Drafts = Callable[[Row], Iterator[Draft]]
+"""Yields the tasks that a row asks for. Raises UsageError with everything that is wrong with it."""
+
+
 @frozen
 class Ask:
     """What one row asks for; several tasks when its prompt or its numbers are a sweep.
 
-    variables: the values of `{name}` in the prompt.
-    id: what the row calls itself.
+    output: the name or template of its images. variables: the values of `{name}` in the prompt. id: what it is called.
     """
 
     prompt: str
     make: Maker
     task: TaskOptions
-    save: SaveOptions
+    output: str | None
     variables: Mapping[str, Sequence[str]]
     id: str | None = None
 
 
-def ask_words(
-    make: Maker, task: TaskOptions, save: SaveOptions, variables: Mapping[str, Sequence[str]]
-) -> Callable[[Row], Ask]:
-    """Asks for the prompts of a source, all made in one way."""
-    return lambda row: Ask(str(row.fields["prompt"]), make, task, save, variables)
+def ask_words(make: Maker, task: TaskOptions, save: SaveOptions, variables: Mapping[str, Sequence[str]]) -> Drafts:
+    """Return what reads the prompts of a source, all made in one way."""
+    output = None if save.to_stdout else save.output
+    return lambda row: drafts_of(Ask(str(row.fields["prompt"]), make, task, output, variables))
 
 
-def ask_rows(session: Session, given: Given, save: SaveOptions) -> Callable[[Row], Ask]:
-    """Asks for the rows of a batch file. `given` and `save` hold for those that do not say otherwise."""
+def drafts_of(ask: Ask) -> Iterator[Draft]:
+    """Yield the tasks that a row asks for. Braces without alternatives are braces, unless the row has variables."""
+    axes = axes_of(ask.task)
+    template = bool(ask.variables) or _GROUP.search(ask.prompt) is not None
+    text = ask.prompt if template else ask.prompt.replace("{", "{{").replace("}", "}}")
+    number = count(text, ask.variables, axes)
+    if number > SWEEP_LIMIT:
+        raise UsageError(f"one prompt with its sweeps makes {number:,} tasks; the limit is {SWEEP_LIMIT:,}")
+    random_seed = ask.task.seed is None and not _sets_seed(ask.task)
+    for variant in expand(text, ask.variables, axes):
+        chosen = Choices(**variant.options)  # type: ignore[arg-type]  # `axes_of` gave each its type
+        request = ask.make(Wanted(variant.prompt, chosen))
+        yield Draft(request, ask.output, variant.variables, ask.id, random_seed)
 
-    def ask(row: Row) -> Ask:
+
+def _sets_seed(task: TaskOptions) -> bool:
+    problems: list[str] = []
+    return object_at(overrides_of(task, problems), "input").get("seed") is not None
+
+
+def ask_rows(session: Session, given: Given, save: SaveOptions) -> Drafts:
+    """Return what reads the rows of a batch file. `given` and `save` apply to those that do not set their own."""
+
+    def ask(row: Row) -> Iterator[Draft]:
         values = {name.replace("_", "-").casefold(): value for name, value in row.fields.items()}
         op = _word("op", values.pop("op", "gen"))
         name = values.pop("id", None)
@@ -73,7 +104,9 @@ def ask_rows(session: Session, given: Given, save: SaveOptions) -> Callable[[Row
         if prompt is None:
             raise UsageError("a prompt is missing")
         make = kind.make(session, own, groups)
-        return Ask(prompt, make, groups.task, own_save, {}, None if name is None else _word("id", name))
+        return drafts_of(
+            Ask(prompt, make, groups.task, own_save.output, {}, None if name is None else _word("id", name))
+        )
 
     return ask
 

@@ -90,7 +90,7 @@ def varied(session: Session, own: ReduxArguments, given: Given) -> Maker:
 def inpainted(session: Session, own: InpaintArguments, given: Given) -> Maker:
     """The requests of `flux inpaint`."""
     source = _source(session, own.image, given.inputs)
-    found = find_region(session.images, source, given.region, session.settings.text("dialect"))
+    found = find_region(session.inputs, source, given.region, session.settings.text("dialect"))
     common = {"image": source.reference, "mask": found.mask, "cut_out": found.cut_out}
     compose = _composer(session, given.task)
     return lambda wanted: compose(wanted).request(Inpaint, prompt=wanted.prompt, **common)
@@ -99,7 +99,7 @@ def inpainted(session: Session, own: InpaintArguments, given: Given) -> Maker:
 def shown_region(session: Session, image: str, given: Given, *, overwrite: bool) -> ExitCode:
     """Write an image that shows the region that `flux inpaint` would change, and send nothing."""
     path = preview_path(given.region, overwrite=overwrite)
-    png = preview_region(session.images, _source(session, image, given.inputs), given.region)
+    png = preview_region(session.inputs, _source(session, image, given.inputs), given.region)
     write_preview(path, png, overwrite=overwrite)
     if session.output.mode is Mode.JSON:
         session.output.record("mask", {"files": [str(path)]})
@@ -154,7 +154,7 @@ def _composer(
 
 
 def _source(session: Session, image: str, inputs: InputOptions) -> Input:
-    return session.images.find(image, fit=not inputs.no_fit)
+    return session.inputs.find(image, fit=not inputs.no_fit)
 
 
 def _loras(session: Session, texts: Sequence[str] | None) -> tuple[LoRA, ...]:

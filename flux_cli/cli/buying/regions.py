@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...errors import DiskError, UsageError
 from ...frozen import frozen
 from ...images.fit import InputImage
-from ...images.output_names import check_format, check_target, expand_path
+from ...images.output_names import check_format, check_regular, expand_path
 from ...system.atomic_files import create, place, temporary_beside
 from ...text import quoted
 from ..options.request_options import MaskOptions
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COLOR_TOLERANCE = 24
 """Steps of a color channel that still count as the color: enough for a JPEG's noise."""
-DOWNLOAD = "download it first"
+DOWNLOAD = "Download it first"
 
 
 @frozen
@@ -63,9 +63,11 @@ def preview_path(options: MaskOptions, *, overwrite: bool) -> Path:
     """Return the file that `--show-mask` names. Raise UsageError, DiskError if nothing can be written there."""
     path = expand_path(str(options.show_mask))
     check_format(path.name)
-    check_target(path, "--show-mask")
+    check_regular(path, "--show-mask")
+    if os.path.isdir(path):
+        raise DiskError(f"{quoted(str(path))} is a directory")
     if os.path.lexists(path) and not overwrite:
-        raise DiskError(f"{quoted(str(path))} exists", hint="replace it with --overwrite")
+        raise DiskError(f"{quoted(str(path))} exists", hint="Replace it with --overwrite")
     return path
 
 
@@ -90,7 +92,7 @@ def _check_one_way(options: MaskOptions) -> None:
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} cannot be used together")
     if not given:
-        raise UsageError("no region is given", hint="use --mask, --mask-box, --mask-color or --mask-alpha")
+        raise UsageError("no region is given", hint="Use --mask, --mask-box, --mask-color or --mask-alpha")
 
 
 def _is_url(text: str) -> bool:
@@ -165,4 +167,4 @@ def _load(content: bytes, name: str) -> "Image":
 
 
 def _add_png(finder: ImageFinder, content: bytes, size: tuple[int, int]) -> str:
-    return finder.add(InputImage.of(content, "png", size))
+    return finder.store.add(InputImage.of(content, "png", size))

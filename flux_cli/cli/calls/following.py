@@ -3,17 +3,18 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
+from ...batch.outputs import name_values, plan_found_task
+from ...batch.results import Results
+from ...batch.runner import Run, feed_entries, report_entries
 from ...batch.task_ids import read_ids
-from ...engine.counting import Occurrences, Tally
-from ...engine.outcome import Outcome, exit_code, worse
-from ...engine.scheduler import Engine
+from ...engine.outcome import Outcome, exit_code
+from ...engine.scheduler import Scheduler
 from ...errors import ConfigError, ExitCode, FluxError, NetworkError, RefusedError, UsageError
-from ...images.output_names import is_template
+from ...images.output_names import DEFAULT_TEMPLATE, is_template
 from ...journal.entries import UNFINISHED, Entry, State
 from ...journal.entry_errors import busy, past_error
 from ...json_value import JsonObject
@@ -23,13 +24,9 @@ from ...piapi.task import Phase, Task
 from ...system.signals import DetachedExecutor
 from ...text import clean
 from ..buying.adopting import adopt_seen, recognised
-from ..buying.purchase import probed
-from ..buying.runs import Run, finish
 from ..context import Session
-from ..options.compose import name_values
 from ..options.options import SaveOptions
 from ..output.output import Mode
-from ..output.render import tell_outcome, tell_summary
 from .expiry import ends_soon
 
 TEMPLATE_HINT = "use a template: -o '{task}.png'"
@@ -37,7 +34,7 @@ TEMPLATE_HINT = "use a template: -o '{task}.png'"
 
 def show_status(session: Session, words: Sequence[str]) -> ExitCode:
     """Tell what the service says of each task now, as the ids come."""
-    return asyncio.run(_look_at_all(session, read_ids(words, session.stdin)))
+    return asyncio.run(_look_at_all(session, read_ids(words, session.stdin.text)))
 
 
 async def _look_at_all(session: Session, ids: AsyncIterator[str | UsageError]) -> ExitCode:
@@ -56,8 +53,7 @@ async def _look_at_all(session: Session, ids: AsyncIterator[str | UsageError]) -
             except FluxError as failure:
                 session.output.failure(failure)
                 errors[failure.exit_code] = failure
-    wrong = errors.pop(ExitCode.USAGE, None)
-    return worse(exit_code(errors.values()), exit_code([wrong]))
+    return exit_code(errors.values())
 
 
 async def _show_one(session: Session, client: PiAPIClient, word: str) -> None:
@@ -80,9 +76,9 @@ async def look_at(client: PiAPIClient, task_id: str) -> Task:
     try:
         return await client.look(task_id)
     except NoSuchTaskError as error:
-        raise RefusedError(f"the service knows no task {task_id}: {error}", code="no_such_task", money="") from error
+        raise RefusedError(f"the service knows no task {task_id}: {error}", code="no_such_task") from error
     except PassingTroubleError as error:
-        raise NetworkError(f"task {task_id} could not be looked at: {error.message}", money="") from error
+        raise NetworkError(f"task {task_id} could not be looked at: {error.message}") from error
 
 
 def _task_json(task: Task, entry: Entry | None) -> JsonObject:
@@ -102,36 +98,39 @@ def _task_json(task: Task, entry: Entry | None) -> JsonObject:
 
 
 def wait_for(session: Session, words: Sequence[str], save: SaveOptions, *, first: bool = False) -> ExitCode:
-    """Wait for tasks and save their pictures, whoever submitted them, as their ids come.
+    """Wait for tasks and save their images, whoever submitted them, as their IDs come.
 
-    first: until one is saved; the others run on.
+    first: until one is saved; the others keep running.
     """
-    ids = read_ids(words, session.stdin)
+    ids = read_ids(words, session.stdin.text)
     named = len({word for word in words if word != "-"})
     if save.to_stdout:
-        raise UsageError("-o - is for commands that make one picture", hint="save it, then: cat FILE")
+        raise UsageError("-o - is for commands that make one image", hint="save it, then: cat FILE")
     if named > 1 and _takes_one(save, first):
         raise UsageError(f"-o names one file, and there are {named} tasks", hint=TEMPLATE_HINT)
-    session.key  # noqa: B018 - a missing key is told before anything is written
+    session.require_key()
     session.journal.settle_dead()
-    tally, wrong = Tally(), dict[ExitCode, FluxError]()
+    wrong = dict[ExitCode, FluxError]()
+    with session.reporter() as reporter:
+        results = Results(reporter)
 
-    def tell(outcome: Outcome) -> None:
-        tell_outcome(session.output, outcome)
-        tally.hear(outcome)
+        def feed(scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
+            return _followed(session, ids, save, wrong, first=first)
 
-    def feed(engine: Engine) -> AsyncIterator[Entry | Outcome]:
-        return _followed(session, ids, save, wrong, first=first)
-
-    code = Run(session, feed, 0 if "-" in words else named, first=first, tell=tell).to_its_end()
-    if (tasks := tally.states.total()) > 1:
-        # What was submitted in the meantime was paid by whoever did it.
-        tell_summary(session.output, replace(tally.summary(tasks), spent=Decimal(0)))
-    return code if first and tally.states[State.SAVED] else worse(code, exit_code(wrong.values()))
+        run = Run(session.workspace, reporter, results, feed, 0 if "-" in words else named, first=first)
+        try:
+            code = run.finish()
+        finally:
+            if results.count > 1:
+                # What was submitted in the meantime was paid for by another process.
+                reporter.summary(replace(results.summary(), spent=Decimal(0)))
+    if first and results.saved:
+        return code
+    return exit_code([*results.errors.values(), *wrong.values()], stopped_by=run.halted)
 
 
 def _takes_one(save: SaveOptions, first: bool) -> bool:
-    """Whether `-o` has no place for a second task. With `first` one is enough, but nothing may replace it later."""
+    """Return whether `-o` has no place for a second task. With `first` one is enough, but nothing may replace it."""
     return save.output is not None and not is_template(save.output) and (save.overwrite or not first)
 
 
@@ -143,38 +142,37 @@ async def _followed(
     *,
     first: bool,
 ) -> AsyncIterator[Entry | Outcome]:
-    """Entries to bring to their end, and outcomes of those that have ended; each task once.
+    """Yield entries to bring to their end, and outcomes of those that have ended; each task once.
 
-    Ids that cannot be followed are told, one of each kind is left in `wrong`, and the rest are none the worse for it.
+    Report invalid IDs and continue; `wrong` keeps one error per exit code.
     """
-    with closing(Occurrences()) as seen:
-        tasks = 0
-        async for word in ids:
-            try:
-                if isinstance(word, UsageError):
-                    raise word
-                known = session.find(word) or await recognised(session, word)
-                task = (known.task_id or known.id) if known else word
-                if seen.count(task) > 1:
-                    continue
-                tasks += 1
-                if tasks > 1 and _takes_one(save, first):
-                    raise UsageError(f"-o names one file, and there is also task {task}", hint=TEMPLATE_HINT, money="")
-                item = to_wait_for(session, word, known, save)
-            except FluxError as error:
-                session.output.failure(error)
-                wrong[error.exit_code] = error
-            else:
-                yield item
+    seen = set[str]()
+    async for word in ids:
+        try:
+            if isinstance(word, UsageError):
+                raise word
+            known = session.find(word) or await recognised(session, word)
+            task = (known.task_id or known.id) if known else word
+            if task in seen:
+                continue
+            seen.add(task)
+            if len(seen) > 1 and _takes_one(save, first):
+                raise UsageError(f"-o names one file, and there is also task {task}", hint=TEMPLATE_HINT)
+            item = to_wait_for(session, word, known, save)
+        except FluxError as error:
+            session.output.failure(error)
+            wrong[error.exit_code] = error
+        else:
+            yield item
 
 
 def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:
-    """An entry to bring to its end, or the outcome of one that has ended. `known` is the newest one with this id."""
+    """Return an entry to bring to its end, or the outcome of one that has ended. `known` is the newest for the ID."""
     if known is None:
-        return _adopted(session, word, save)
+        return _track(session, word, save)
     if known.state is State.SAVED:
         whole = all(file.path.exists() for file in known.files)
-        return Outcome(known, None, 0.0) if whole and not save.given else _adopted(session, known.task_id or word, save)
+        return Outcome(known, None, 0.0) if whole and not save.given else _track(session, known.task_id or word, save)
     if known.state not in (*UNFINISHED, State.EXPIRED):
         return Outcome(known, past_error(known), 0.0)
     claimed = session.journal.claim(known)
@@ -183,7 +181,10 @@ def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOpti
     if claimed.state is State.EXPIRED:
         claimed = session.journal.move(claimed, state=State.ACCEPTED, problem=None)
     if save.given:
-        plan = probed(save.plan(_values(session, known), len(known.output.paths), session.folder), save)
+        count = len(known.output.paths)
+        plan = plan_found_task(
+            save.output, _values(session, known), count, session.saving(save), default=DEFAULT_TEMPLATE
+        )
         claimed = session.journal.move(claimed, output=plan)
     return claimed
 
@@ -194,35 +195,31 @@ def _values(session: Session, entry: Entry) -> dict[str, str]:
     return name_values(entry.request, session.catalog.model(entry.request.model).name, datetime.now())
 
 
-def _adopted(session: Session, task_id: str, save: SaveOptions) -> Entry:
-    plan = save.plan({"task": "", "n": "1"}, 1, session.folder, template="{task}")
-    return session.journal.adopt(task_id, probed(plan, save), service=session.service, profile=session.settings.profile)
+def _track(session: Session, task_id: str, save: SaveOptions) -> Entry:
+    """Return a new entry for a task that was submitted elsewhere, or whose images are saved once again."""
+    values = {"task": "", "n": "1"}
+    plan = plan_found_task(save.output, values, 1, session.saving(save), default="{task}")
+    return session.journal.adopt(task_id, plan, service=session.service, profile=session.settings.profile)
 
 
 def resume_all(session: Session, *, expiring: bool) -> ExitCode:
-    """Finish every accepted or ready entry of this service and profile; exit 7 while an unknown is left.
+    """Finish every accepted or ready entry of this service and profile; exit 7 while an unknown one is left.
 
-    expiring: only those whose pictures the service may drop within a day.
+    expiring: only those whose images PiAPI may delete within a day.
     """
     session.journal.settle_dead()
     adopt_seen(session)
-    mine: list[Entry] = []
-    ended: list[FluxError | None] = []
     now = time.time()
     left = session.entries(*UNFINISHED)
-    for entry in [entry for entry in left if ends_soon(entry, now)] if expiring else left:
-        if claimed := session.journal.claim(entry):
-            mine.append(claimed)
+    if expiring:
+        left = [entry for entry in left if ends_soon(entry, now)]
+    items = [session.journal.claim(entry) or Outcome(entry, busy(entry), 0.0) for entry in left]
+    with session.reporter() as reporter:
+        results = Results(reporter)
+        run = Run(session.workspace, reporter, results, lambda _: feed_entries(items), len(items))
+        if items:
+            run.finish()
         else:
-            ended.append(_tell(session, Outcome(entry, busy(entry), 0.0)))
-    if not mine and not ended:
-        session.output.note("nothing is about to expire" if expiring else "nothing is left to fetch")
-    code = finish(session, mine) if mine else ExitCode.OK
-    for entry in session.entries(State.UNKNOWN):
-        ended.append(_tell(session, Outcome(entry, past_error(entry), 0.0)))
-    return worse(code, exit_code(ended))
-
-
-def _tell(session: Session, outcome: Outcome) -> FluxError | None:
-    tell_outcome(session.output, outcome)
-    return outcome.error
+            session.output.note("nothing is about to expire" if expiring else "nothing is left to fetch")
+        report_entries(results, session.entries(State.UNKNOWN))
+        return exit_code(results.errors.values(), stopped_by=run.halted)

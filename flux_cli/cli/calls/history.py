@@ -8,6 +8,7 @@ from ...journal.entries import Entry, State
 from ...json_value import JsonObject
 from ...text import clean, counted, suggestion, usd
 from ..context import Session
+from ..output.money import CHARGED, NOT_CHARGED
 from ..output.output import Mode, shown
 from ..output.render import entry_json
 from .expiry import expiring
@@ -21,6 +22,8 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
     states = (State(state),) if state else ()
     profile = session.settings.profile
     entries = session.journal.entries(states=states, profile=profile, newest_first=True, limit=limit)
+    if entries and session.output.mode is Mode.TEXT:
+        session.output.note(f"{'ENTRY':<8}  {'SUBMITTED':<16}  {'STATE':<9}  {'COST':>8}  PROMPT  IMAGES")
     for entry in entries:
         if session.output.mode is Mode.JSON:
             session.output.record("entry", _history_json(entry))
@@ -32,7 +35,7 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
         session.output.note("no entries")
     _warn_of_unknowns(session)
     if going := expiring(session, time.time()):
-        session.output.note(f"{going}; fetch them, at no cost, with: flux resume --expiring")
+        session.output.note(f"{going}; download the images, at no cost, with", ("resume", "--expiring"))
     return ExitCode.OK
 
 
@@ -41,8 +44,8 @@ def _warn_of_unknowns(session: Session) -> None:
     if unknown:
         risk = sum(entry.price for entry in unknown if entry.price is not None)
         number = counted(len(unknown), "submission")
-        risked = f"at most {usd(risk)} was charged" if risk else "they may have been charged"
-        session.output.note(f"{number} with a lost answer: {risked}; see what to do: flux settle {unknown[-1].id}")
+        charged = f"up to {usd(risk)} possibly charged" if risk else "possibly charged"
+        session.output.note(f"{number} with an unknown outcome, {charged}; resolve with", ("resolve", unknown[-1].id))
 
 
 def _history_json(entry: Entry) -> JsonObject:
@@ -59,7 +62,14 @@ def _history_json(entry: Entry) -> JsonObject:
 
 def _history_line(entry: Entry) -> str:
     when = datetime.fromtimestamp(entry.created).strftime("%Y-%m-%d %H:%M")
-    cost = usd(entry.price) if entry.price is not None else "-"
+    cost = _cost(entry)
     what = ", ".join(shown(file.path) for file in entry.files) or (entry.task_id if entry.request else "") or ""
     label = clean(entry.label, 50)
-    return f"{entry.id}  {when}  {entry.state:<9}  {cost:>7}  {label}" + (f"  {what}" if what else "")
+    return f"{entry.id}  {when}  {entry.state:<9}  {cost:>8}  {label}" + (f"  {what}" if what else "")
+
+
+def _cost(entry: Entry) -> str:
+    """Return what an entry cost: `-` when nothing was charged, `~$0.015` when that is not known."""
+    if entry.price is None or entry.state in (*NOT_CHARGED, State.FORGOTTEN) or entry.submitted is None:
+        return "-"
+    return usd(entry.price) if entry.state in CHARGED else f"~{usd(entry.price)}"

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from socket import socket
 
+from ...batch.results import Results, TaskResult
+from ...batch.runner import Run
 from ...config.urls import is_loopback
-from ...engine.counting import Occurrences
 from ...engine.outcome import Outcome
 from ...engine.poll_schedule import backoff
-from ...engine.scheduler import Engine
+from ...engine.scheduler import Scheduler
 from ...errors import ExitCode, FluxError, InterruptError, NetworkError, RefusedError, UsageError
 from ...images.output_names import is_template
 from ...journal.entries import UNFINISHED, Entry, State
@@ -20,14 +21,28 @@ from ...webhooks.forwarder import Relay, command_words, forward_address
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
 from ..buying.adopting import recognised
-from ..buying.runs import Run
 from ..context import Session
 from ..options.arguments import ListenArguments
 from ..options.options import SaveOptions
-from ..output.output import Mode
-from ..output.render import tell_outcome
+from ..output.output import Mode, Output
+from ..output.render import show_outcome
+from ..output.reporter import CommandReporter
 from .following import TEMPLATE_HINT, look_at, to_wait_for
 from .serving import log_of
+
+
+class _Reporter(CommandReporter):
+    """Shows the results of tasks, and starts what follows on their deliveries."""
+
+    def __init__(self, output: Output, listening: "_Listening") -> None:
+        super().__init__(output)
+        self._listening = listening
+
+    def result(self, result: TaskResult) -> None:
+        """Show the result of a task, and start what follows."""
+        assert result.outcome is not None
+        self._listening.tell(result.outcome)
+
 
 LOOKS = 3
 """How often the service is asked about a task that this machine knows nothing of."""
@@ -53,12 +68,11 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
     session.key  # noqa: B018 - a missing key is told before anything is received
     receiver = Receiver(session.webhook_secret(), log_of(session))
     session.journal.settle_dead()
-    with (
-        closing(Occurrences()) as seen,
-        closing(listening_socket(options.host, options.port, usual="flux listen")) as at,
-    ):
-        listening = _Listening(session, options, save, receiver, relay, at, seen)
-        code = Run(session, listening.feed, 0, tell=listening.tell, beside=listening.served).to_its_end()
+    with closing(listening_socket(options.host, options.port, usual="flux listen")) as at:
+        listening = _Listening(session, options, save, receiver, relay, at)
+        reporter = _Reporter(session.output, listening)
+        run = Run(session.workspace, reporter, Results(reporter), listening.feed, 0, beside=listening.served)
+        code = run.finish()
     listening.tell_left()
     return ExitCode.OK if listening.enough else code
 
@@ -76,11 +90,11 @@ class _Listening:
     receiver: Receiver
     relay: Relay
     at: socket
-    seen: Occurrences
     followed: dict[str, Delivery] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
     after: set[asyncio.Task[None]] = field(default_factory=set)
     saved: int = 0
-    engine: Engine | None = None
+    engine: Scheduler | None = None
 
     @property
     def enough(self) -> bool:
@@ -88,7 +102,7 @@ class _Listening:
         return self.options.count is not None and self.saved >= self.options.count
 
     @asynccontextmanager
-    async def served(self, engine: Engine) -> AsyncIterator[None]:
+    async def served(self, engine: Scheduler) -> AsyncIterator[None]:
         """While inside, deliveries are received. At the end, what follows on them is brought to its end too."""
         self.engine = engine
         self.receiver.closed = lambda: engine.stop.requested
@@ -125,7 +139,7 @@ class _Listening:
                 "is; better listen on this machine only, behind a proxy or tunnel that speaks https"
             )
 
-    async def feed(self, engine: Engine) -> AsyncIterator[Entry | Outcome]:
+    async def feed(self, engine: Scheduler) -> AsyncIterator[Entry | Outcome]:
         """Entries to bring to their end, as deliveries arrive. What is wrong with one is told, and ends nothing."""
         while True:
             delivery = await self.receiver.arrived.get()
@@ -151,10 +165,11 @@ class _Listening:
         if known is None:
             await self._believe(client, task_id)
             known = await recognised(session, task_id)
-        if self.seen.count(task_id) > 1:
+        if task_id in self.seen:
             session.output.note(f"task {task_id}: delivered once more")
             self.receiver.done(delivery)
             return None
+        self.seen.add(task_id)
         if known and known.state not in (*UNFINISHED, State.EXPIRED):
             session.output.note(f"task {task_id}: {known.state} already")
         else:
@@ -179,7 +194,7 @@ class _Listening:
 
     def tell(self, outcome: Outcome) -> None:
         """Say how an entry ended, and have follow what is to follow."""
-        tell_outcome(self.session.output, outcome)
+        show_outcome(self.session.output, outcome)
         delivery = self.followed.pop(outcome.entry.id, None)
         if delivery is None:
             return

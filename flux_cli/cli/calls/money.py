@@ -22,12 +22,22 @@ SPLITS: dict[str, Callable[[Entry], str]] = {
 }
 
 
-def show_spent(session: Session, command: list[str] | None, since: str | None, by: str | None) -> ExitCode:
-    """What the journal says was spent: expected prices of accepted tasks, failed ones included."""
-    if command:
-        raise UsageError(
-            f"cannot price {clean(command[0], 40)!r}", hint='such as: flux cost gen "a fox" -b 4 -m schnell'
-        )
+PRICED = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun")
+"""Commands that can be priced."""
+
+
+def price_command(session: Session, command: list[str]) -> ExitCode:
+    """Print the price of a command: it is run as it is, and stops at the price."""
+    from ..main import main
+
+    name, *arguments = command
+    if name not in PRICED:
+        raise UsageError(f"cannot price {clean(name, 40)!r}", hint='For example: flux cost gen "a fox" -b 4 -m schnell')
+    return ExitCode(main([name, "--price-only", *session.common.arguments(), *arguments]))
+
+
+def show_spent(session: Session, since: str | None, by: str | None) -> ExitCode:
+    """Show what the journal says was spent: expected prices of accepted tasks, failed ones included."""
     if by is not None and by not in SPLITS:
         raise UsageError(f"cannot split by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
     start = moment_of(since) if since else 0.0

@@ -28,12 +28,12 @@ def store_key(session: Session, *, check: bool) -> ExitCode:
 
 
 def _read_key(session: Session) -> str:
-    if session.stdin.isatty():
+    if session.stdin.text.isatty():
         try:
             return getpass.getpass("PiAPI key (not shown): ")
         except EOFError:
             return ""
-    return session.stdin.readline()
+    return session.stdin.text.readline()
 
 
 def _check(session: Session, key: str) -> None:

@@ -7,12 +7,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from ...batch.costs import parse_amount
 from ...config.settings import number, one_of
 from ...config.urls import is_loopback
 from ...errors import DiskError, ExitCode, UsageError
 from ...sandbox.options import ServerOptions
 from ...text import clean, counted, usd
-from ..buying.purchase import amount
 from ..context import SANDBOX_SPEED, Session
 from ..output.output import Mode
 
@@ -64,7 +64,7 @@ def _service(session: Session, options: ServerOptions, kept: ExitStack) -> "Serv
     shape = _checked("--replies", one_of(*SHAPES), options.replies)
     plan = _checked("--plan", one_of("free", "creator", "pro"), options.plan)
     expire = _checked("--expire", duration, options.expire)
-    credit = None if options.credits is None else amount(options.credits, "--credits")
+    credit = None if options.credits is None else parse_amount(options.credits, "--credits")
     keys = frozenset(_checked("--key", _key, key) for key in options.keys or [])
     faults = Faults(options.seed)
     faults.add(options.faults or [])

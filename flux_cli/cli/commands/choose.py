@@ -38,9 +38,9 @@ def cost(session: Session, command: CommandLine = None, since: Since = None, by:
 
     flux cost --since 30d --by model
     """
-    from ..calls.money import show_spent
+    from ..calls.money import price_command, show_spent
 
-    return show_spent(session, command, since, by)
+    return price_command(session, command) if command else show_spent(session, since, by)
 
 
 def balance(session: Session) -> ExitCode:

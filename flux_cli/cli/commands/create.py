@@ -31,9 +31,9 @@ def gen(
 
     flux gen "a {red|blue} car, {style}" --vary style=woodcut,watercolour --seed 1..4
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "gen", own, Given(task, shape), buy)
+    return generate(session, "gen", own, Given(task, shape), buy)
 
 
 def lora(
@@ -50,9 +50,9 @@ def lora(
 
     flux lora "a knight" --lora anime:0.8 --lora realism:0.3 --image knight.jpg
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "lora", own, Given(task, shape, inputs), buy)
+    return generate(session, "lora", own, Given(task, shape, inputs), buy)
 
 
 def controlnet(
@@ -69,9 +69,9 @@ def controlnet(
 
     flux controlnet "a snowy street" --control depth=street.png:0.6 --lora scenery
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "controlnet", own, Given(task, shape, inputs), buy)
+    return generate(session, "controlnet", own, Given(task, shape, inputs), buy)
 
 
 def batch(
@@ -96,6 +96,6 @@ def batch(
 
     echo '{"op": "edit", "image": "cup.jpg", "prompt": "on marble", "output": "cup.png"}' | flux batch -
     """
-    from ..buying.batches import create_rows
+    from ..generate import generate_rows
 
-    return create_rows(session, file, Given(task, shape, inputs), many, save, submit)
+    return generate_rows(session, file, Given(task, shape, inputs), many, save, submit)

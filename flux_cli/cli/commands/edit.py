@@ -25,9 +25,9 @@ def edit(
 
     flux edit @last "make the door red" --kontext
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "edit", own, Given(task, shape, inputs), buy)
+    return generate(session, "edit", own, Given(task, shape, inputs), buy)
 
 
 def redux(
@@ -42,9 +42,9 @@ def redux(
 
     flux redux portrait.png "in evening light" --strength 0.7
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "redux", own, Given(task, shape, inputs), buy)
+    return generate(session, "redux", own, Given(task, shape, inputs), buy)
 
 
 def inpaint(
@@ -61,13 +61,13 @@ def inpaint(
 
     flux inpaint room.jpg "a plant" --mask mask.png --show-mask look.png
     """
-    from ..buying.batches import create_tasks
     from ..buying.making import shown_region
+    from ..generate import generate
 
     given = Given(task, inputs=inputs, region=region)
     if region.show_mask is not None:
         return shown_region(session, own.image, given, overwrite=buy.save.overwrite)
-    return create_tasks(session, "inpaint", own, given, buy)
+    return generate(session, "inpaint", own, given, buy)
 
 
 def outpaint(
@@ -81,6 +81,6 @@ def outpaint(
 
     flux outpaint beach.jpg "more beach and sea" --left 256 --right 25%
     """
-    from ..buying.batches import create_tasks
+    from ..generate import generate
 
-    return create_tasks(session, "outpaint", own, Given(task, inputs=inputs), buy)
+    return generate(session, "outpaint", own, Given(task, inputs=inputs), buy)

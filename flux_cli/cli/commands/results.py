@@ -7,9 +7,7 @@ import typer
 
 from ...errors import ExitCode
 from ..context import Session
-from ..options.common import LookOptions
-from ..options.options import Overwrite, SaveOptions, SubmitOptions, WaitOptions
-from ..options.request_options import SizeOptions, TaskOptions
+from ..options.options import Overwrite
 
 Picture = Annotated[
     str, typer.Argument(metavar="FILE|ID", help="A picture, a journal entry, a task id or @last.", show_default=False)
@@ -29,43 +27,7 @@ BatchOption = Annotated[
 SinceOption = Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only what is newer: 7d, 2026-11-01.")]
 OpenOption = Annotated[bool, typer.Option("--open", help="Open it when it is written.")]
 
-BuyAgain = Annotated[bool, typer.Option("--new", help="Buy it also when nothing is changed.")]
-
-
-def show(session: Session, picture: Picture, looking: LookOptions) -> ExitCode:
-    """Tell how a picture was made.
-
-    flux show fox.png
-
-    flux show @last --preview
-    """
-    from ..calls.remaking import show_made
-
-    return show_made(session, picture)
-
-
-def again(
-    session: Session,
-    picture: Picture,
-    task: TaskOptions,
-    shape: SizeOptions,
-    save: SaveOptions,
-    wait: WaitOptions,
-    submit: SubmitOptions,
-    looking: LookOptions,
-    prompt: NewPrompt = None,
-    new: BuyAgain = False,
-) -> ExitCode:
-    """Make a picture once more, with what options change.
-
-    flux again fox.png --guidance 4.5 -o fox-2.png
-
-    flux again @last --seed 8
-    """
-    from ..buying.purchase import create_task
-    from ..calls.remaking import made_again
-
-    return create_task(session, made_again(session, picture, prompt, task, shape), save, submit, new=new)
+BuyAgain = Annotated[bool, typer.Option("--no-cache", help="Buy it also when nothing is changed.")]
 
 
 def gallery(

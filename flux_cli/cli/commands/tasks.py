@@ -1,4 +1,4 @@
-"""Commands about tasks that exist already. None of them costs anything, but `flux settle --resubmit`."""
+"""Commands about tasks that exist already. None of them costs anything, but `flux resolve --resubmit`."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from ...errors import ExitCode
 from ..context import Session
 from ..options.common import LookOptions
-from ..options.options import MaxCost, SaveOptions, WaitOptions, Yes
+from ..options.options import SaveOptions, WaitOptions
 
 Ids = Annotated[
     list[str],
@@ -18,10 +18,10 @@ Entries = Annotated[
     typer.Argument(metavar="ENTRY...", help="Journal entries; - reads them from stdin.", show_default=False),
 ]
 AdoptOption = Annotated[
-    str | None, typer.Option("--adopt", metavar="TASK_ID", help="It is this task: fetch it, at no further cost.")
+    str | None, typer.Option("--task", metavar="TASK_ID", help="It is this task: fetch it, at no further cost.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="With --adopt: also when the task looks different.")]
-ForgetOption = Annotated[bool, typer.Option("--forget", help="There is no task, or it does not matter.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="With --task: also when the task looks different.")]
+ForgetOption = Annotated[bool, typer.Option("--dismiss", help="There is no task, or it does not matter.")]
 ResubmitOption = Annotated[bool, typer.Option("--resubmit", help="Send the request once more, and pay for that.")]
 StateOption = Annotated[
     str | None,
@@ -80,30 +80,6 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
     from ..calls.following import resume_all
 
     return resume_all(session, expiring=expiring)
-
-
-def settle(
-    session: Session,
-    entries: Entries,
-    waiting: WaitOptions,
-    adopt: AdoptOption = None,
-    force: ForceOption = False,
-    forget: ForgetOption = False,
-    resubmit: ResubmitOption = False,
-    max_cost: MaxCost = None,
-    yes: Yes = False,
-) -> ExitCode:
-    """Say what became of submissions whose answers were lost.
-
-    Without a choice it tells what is known of them, and the ways on.
-
-    flux settle k3v9q2xy --adopt 1631d053-2352-4add-95cc-360fc52d5f89
-
-    flux history --state unknown -q | flux settle - --forget
-    """
-    from ..calls.settling import Choice, settle_entries
-
-    return settle_entries(session, entries, Choice(adopt, force, forget, resubmit, max_cost, yes))
 
 
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> ExitCode:

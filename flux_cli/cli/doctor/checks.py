@@ -231,7 +231,7 @@ def journal(session: Session) -> Iterator[Finding]:
         yield warning("journal", message, "it shrinks when every running flux has ended")
 
 
-def lost_answers(session: Session) -> Iterator[Finding]:
+def unknown_outcomes(session: Session) -> Iterator[Finding]:
     """Submissions that may have been charged, and those about to be known as such."""
     if dead := session.journal.dead():
         message = f"{counted(len(dead), 'submission')} of a process that died before the answer came ({named(dead)})"
@@ -239,7 +239,7 @@ def lost_answers(session: Session) -> Iterator[Finding]:
     if unknown := session.entries(State.UNKNOWN):
         risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
         message = f"{counted(len(unknown), 'submission')} with a lost answer, at most {usd(risk)} at risk"
-        yield warning("unknown", message, f"go on with: flux settle {unknown[0].id}")
+        yield warning("unknown", message, f"go on with: flux resolve {unknown[0].id}")
 
 
 def pictures(session: Session) -> Iterator[Finding]:

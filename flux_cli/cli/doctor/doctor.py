@@ -14,7 +14,7 @@ from .mending import mend
 Check = Callable[[Session], Iterable[Finding]]
 ANYHOW: tuple[Check, ...] = (checks.versions, checks.terminal)
 """Those that need no settings."""
-ON_JOURNAL: tuple[Check, ...] = (checks.lost_answers, checks.pictures, checks.budgets)
+ON_JOURNAL: tuple[Check, ...] = (checks.unknown_outcomes, checks.pictures, checks.budgets)
 """Those that need a journal that can be read."""
 
 

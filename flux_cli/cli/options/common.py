@@ -24,6 +24,12 @@ class CommonOptions:
         """The settings that these options give."""
         return {"profile": self.profile, "sandbox": "true" if self.sandbox else None}
 
+    def arguments(self) -> list[str]:
+        """Return the options as a command line has them."""
+        given = {"--sandbox": self.sandbox, "--json": self.json, "-q": self.quiet, "-v": self.verbose}
+        profile = [] if self.profile is None else ["--profile", self.profile]
+        return [*profile, *[name for name, value in {**given, "--debug": self.debug}.items() if value]]
+
 
 @frozen
 class LookOptions:

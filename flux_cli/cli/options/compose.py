@@ -4,7 +4,6 @@ import math
 import re
 import secrets
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from typing import Any
 
 from ...batch.sweeps import parse_numbers
@@ -12,7 +11,6 @@ from ...config.catalog import Catalog, Model, Preset
 from ...config.urls import is_picture_address
 from ...errors import UsageError
 from ...frozen import frozen
-from ...images.output_names import prompt_slug
 from ...operations.operations import LoRA, Operation
 from ...operations.request import SEED_LIMIT, TaskRequest
 from ...piapi.requests import dialect_problems
@@ -88,6 +86,7 @@ class Composer:
         Raises UsageError with all problems in one message.
         """
         problems: list[str] = []
+        fields["prompt"] = fields["prompt"].strip()
         lifted, overrides = lift(overrides_of(self.task, problems), problems)
         preset = self._preset(problems)
         if self.shape is not None:
@@ -221,19 +220,3 @@ def unseen_remark(what: str, name: str, seen: Collection[str]) -> str | None:
     if name in seen:
         return None
     return with_guess(f"no {what} called {clean(name, 60)} is known here, it is sent as it is", name, seen)
-
-
-def name_values(request: TaskRequest, model_name: str, now: datetime) -> dict[str, str]:
-    """The values of the placeholders in an output name."""
-    return {
-        "slug": prompt_slug(request.operation.prompt),
-        "seed": str(request.seed),
-        "model": model_name,
-        "op": request.operation.name,
-        "date": f"{now:%Y-%m-%d}",
-        "time": f"{now:%H%M%S}",
-        "task": "",
-        "n": "1",
-        "index": "1",
-        "id": "1",
-    }

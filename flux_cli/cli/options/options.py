@@ -4,23 +4,12 @@ Each group is a dataclass whose fields are options; `expand` lets a command take
 are in `common`.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ...errors import UsageError
 from ...frozen import frozen
-from ...images.output_names import (
-    DEFAULT_TEMPLATE,
-    OutputPlan,
-    check_target,
-    expand_path,
-    image_paths,
-    is_template,
-    unique,
-)
 from .common import LookOptions
 
 MaxCost = Annotated[str | None, typer.Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")]
@@ -47,9 +36,11 @@ class ManyOptions:
 
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit nothing more after a failure.")] = False
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Buy again what failed before.")] = False
-    new: Annotated[bool, typer.Option("--new", help="Buy all of it, also what was bought before.")] = False
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Generate and pay again, even if an identical image exists.")
+    ] = False
     cache: Annotated[
-        bool, typer.Option("--cache", help="Take what was made before of the same words, whatever its seed.")
+        bool, typer.Option("--cache", help="Reuse an earlier image of the same request, whatever its seed.")
     ] = False
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="K/N", help="Only share K of N of the tasks, for several machines.")
@@ -84,39 +75,13 @@ class SaveOptions:
 
     @property
     def to_stdout(self) -> bool:
-        """Whether the picture's bytes are the result."""
+        """Return whether the bytes of the image go to stdout."""
         return self.output == "-"
 
     @property
     def given(self) -> bool:
-        """Whether the user said anything about the place."""
+        """Return whether the user chose a name or a directory."""
         return self.output is not None or self.output_dir is not None
-
-    def plan(
-        self, values: Mapping[str, str], count: int, folder: Path, *, template: str = DEFAULT_TEMPLATE
-    ) -> OutputPlan:
-        """Where the `count` pictures of one task go, with collisions settled.
-
-        A name of our making, or from a template, gets a number when it is taken; a name that the user wrote out is
-        kept as it is. Raises UsageError.
-        """
-        if self.overwrite and self.skip_existing:
-            raise UsageError("give only one of --overwrite, --skip-existing")
-        if self.output is not None:
-            check_target(folder / expand_path(self.output), "-o")
-        paths = image_paths(self.output or template, values, count, folder)
-        for path in paths:
-            check_target(path, "-o")
-        if not self.overwrite and not self.skip_existing and (self.output is None or is_template(self.output)):
-            paths = _all_free(paths)
-        return OutputPlan(tuple(paths), self.overwrite, not self.no_metadata)
-
-
-def _all_free(paths: list[Path]) -> list[Path]:
-    free: list[Path] = []
-    for path in paths:
-        free.append(unique(path, lambda candidate: candidate in free or candidate.exists() or candidate.is_symlink()))
-    return free
 
 
 @frozen

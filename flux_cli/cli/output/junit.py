@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from ...engine.counting import Summary
+from ...batch.results import Summary
 from ...errors import InterruptError
 from ...journal.entries import State
 from ...json_value import Json, JsonObject, object_at, strings_in, text_at

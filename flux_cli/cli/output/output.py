@@ -3,9 +3,9 @@
 import codecs
 import errno
 import os
-import re
+import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import Enum
@@ -25,7 +25,6 @@ SCHEMA = 1
 ANNOTATIONS = 8
 """Errors that are annotations on GitHub Actions, which shows ten of a step: one more counts the others, and one is the
 runner's own, with the exit code."""
-_NEXT = r"(?<=: )flux (?:config|doctor|history|login|resume|settle|status|wait)\b[^;,]*"
 
 
 class Mode(Enum):
@@ -55,9 +54,7 @@ class Output:
         self.mode, self.verbose = mode, verbose
         self._stdout, self._stderr = stdout, stderr
         self.secrets: set[str] = set()
-        self.place = ""  # options by which the next command finds this profile and service, such as ` --profile work`
-        self.pipes_pictures = False  # stdout gets the pictures' bytes instead of their paths
-        self.names_tasks = False  # stdout gets the tasks' ids, also of those whose pictures are on disk
+        self.account: tuple[str, ...] = ()  # options by which a next command finds the same profile and service
         self.previews = self.opens = False  # saved pictures are drawn on the terminal, opened in a viewer
         self.cell: tuple[int, int] | None = None  # in pixels, of a terminal that draws sixel
         self.opened = 0
@@ -113,14 +110,18 @@ class Output:
 
     # --- stderr ----------------------------------------------------------------------------------------------
 
-    def note(self, line: str) -> None:
-        """Something worth knowing; silent with `-q`."""
+    def note(self, line: str, command: Sequence[str] = ()) -> None:
+        """Print something worth knowing, and what to type next; silent with `-q`."""
         if self.mode is not Mode.QUIET:
-            self._fold(self._stderr, self._here(line), 2)
+            self._fold(self._stderr, f"{line}: {self.command_line(command)}" if command else line, 2)
 
     def warn(self, line: str) -> None:
-        """Something that needs attention."""
-        self._fold(self._stderr, f"flux: warning: {self._here(line)}", 6)
+        """Print something that needs attention."""
+        self._fold(self._stderr, f"flux: warning: {line}", 6)
+
+    def command_line(self, words: Sequence[str]) -> str:
+        """Return a command to type next, for the same profile and service as this one."""
+        return shlex.join(["flux", *words, *self.account])
 
     def debug(self, line: str) -> None:
         """A line of the HTTP trace."""
@@ -153,19 +154,42 @@ class Output:
             return False
         return True
 
-    def error(self, error: FluxError, about: str = "") -> None:
-        """What went wrong, what it means for the user's money, and what to do next. `about`: which task it befell."""
-        self._fold(self._stderr, f"flux: {self._clean(error.sentence)}", 6)
+    def error(self, error: FluxError, money: str = "", command: Sequence[str] = (), about: str = "") -> None:
+        """Print an error: what happened, what it means for the user's money, what to do next.
+
+        money: a sentence. command: what to type next, when the error itself has none. about: the task it concerns.
+        """
+        sentence, hint = sentence_of(error, money), self.hint_of(error, command)
+        self._fold(self._stderr, f"flux: {self._clean(sentence)}", 6)
         for detail in error.details:
             self._fold(self._stderr, f"      - {self._clean(detail)}", 8)
-        hint = self._here(error.hint or "")
         if hint:
             self._write(self._stderr, f"      {self._clean(hint)}")
         if self._on_actions:
             self._annotations += 1
             if self._annotations <= ANNOTATIONS:
-                lines = (error.sentence, *error.details, hint)
+                lines = (sentence, *error.details, hint)
                 self._annotate(about, "\n".join(self._clean(line) for line in lines if line))
+
+    def hint_of(self, error: FluxError, command: Sequence[str] = ()) -> str:
+        """Return what to do next as a line; empty when there is nothing."""
+        words = error.command or tuple(command)
+        if not words:
+            return error.hint or ""
+        return f"{error.hint or 'Next'}: {self.command_line(words)}"
+
+    def error_json(self, error: FluxError, money: str = "", command: Sequence[str] = ()) -> JsonObject:
+        """Return an error as `--json` and reports show it: the same facts as in text."""
+        words = error.command or tuple(command)
+        details: list[Json] = list(error.details)
+        return {
+            "code": error.code,
+            "message": sentence_of(error, money),
+            "details": details,
+            "hint": self.hint_of(error, command) or None,
+            "command": self.command_line(words) if words else None,
+            "exit_code": int(error.exit_code),
+        }
 
     def end_annotations(self) -> None:
         """On GitHub Actions: count the errors that found no place among the annotations."""
@@ -178,11 +202,11 @@ class Output:
             self._stderr.write(harmless(annotation(title, text)) + "\n")
             self._stderr.flush()
 
-    def failure(self, error: FluxError) -> None:
-        """An error that belongs to no entry."""
+    def failure(self, error: FluxError, money: str = "", command: Sequence[str] = ()) -> None:
+        """Print an error that belongs to no entry."""
         if self.mode is Mode.JSON:
-            self.record("error", {"error": error_json(error)})
-        self.error(error)
+            self.record("error", {"error": self.error_json(error, money, command)})
+        self.error(error, money, command)
 
     def ask(self, question: str) -> None:
         """A question, on stderr, without a line break."""
@@ -192,12 +216,12 @@ class Output:
 
     def price(self, price: Decimal, pictures: int, *, price_only: bool) -> None:
         """What something would cost: the result, or a remark beside it."""
-        about = f"{usd(price)} for {counted(pictures, 'picture')}"
+        about = f"{usd(price)} for {counted(pictures, 'image')}"
         if price_only and self.mode is Mode.JSON:
-            self.record("price", {"pictures": pictures, "cost_usd": str(price)})
+            self.record("price", {"images": pictures, "cost_usd": str(price)})
         elif price_only:
             self.result(f"{price:f}")
-        self.note(f"{about}; nothing was sent" if price_only else f"would cost {about}; nothing was sent")
+        self.note(about if price_only else f"Would cost {about}. Nothing was sent.")
 
     # --- progress --------------------------------------------------------------------------------------------
 
@@ -223,10 +247,6 @@ class Output:
     def _clean(self, text: str, limit: int = 1000) -> str:
         """`text` on one line; a secret in it goes before it could be cut in two, and not be recognised any more."""
         return clean(redact(text, self.secrets), limit)
-
-    def _here(self, line: str) -> str:
-        """`line`, whose commands to type next find what this one was about."""
-        return re.sub(_NEXT, lambda command: command[0] + self.place, line) if self.place else line
 
     def _fold(self, stream: TextIO, line: str, indent: int) -> None:
         """Write a line, which a terminal that is too narrow for it gets in pieces."""
@@ -265,7 +285,9 @@ class Output:
                 return
             if getattr(error, "errno", None) == errno.EIO:  # a terminal that was closed: nobody reads it either
                 raise BrokenPipeError from error
-            raise DiskError(f"cannot write to stdout: {error}", hint="see what is on disk: flux history") from error
+            raise DiskError(
+                f"cannot write to stdout: {error}", hint="See what is on disk", command=("history",)
+            ) from error
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
@@ -287,13 +309,6 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def error_json(error: FluxError) -> JsonObject:
-    """An error as `--json` shows it."""
-    details: list[Json] = list(error.details)
-    return {
-        "code": error.code,
-        "message": error.sentence,
-        "details": details,
-        "hint": error.hint,
-        "exit_code": int(error.exit_code),
-    }
+def sentence_of(error: FluxError, money: str) -> str:
+    """Return what happened and what it means for the user's money, as one text."""
+    return f"{error.message}. {money}" if money else error.message

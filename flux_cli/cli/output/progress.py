@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, TextIO
 
-from ...engine.events import Accepted, Ended, Event, Fetching, Looked, Noted, Queued, Slowed, Submitting, Trouble
+from ...engine.events import (
+    Accepted,
+    Ended,
+    Event,
+    Fetching,
+    Looked,
+    Noted,
+    Queued,
+    Slowed,
+    Submitting,
+    Trouble,
+    Waiting,
+)
 from ...text import clean, counted, seconds, usd
 
 if TYPE_CHECKING:
@@ -90,6 +102,10 @@ class PlainProgress:
                 self._tell_slowed(event)
             case Noted():
                 self._tell(event.entry, event.message)
+            case Waiting():
+                if self._status.get(event.entry) != event.message:
+                    self._status[event.entry] = event.message
+                    self._tell(event.entry, event.message)
             case Fetching():
                 if self._verbose:
                     self._tell(event.entry, f"downloading {counted(event.pictures, 'picture')}")
@@ -162,7 +178,7 @@ class LiveProgress:
                 row.state = "the service is busy"
             case Fetching():
                 row.state = "downloading"
-            case Noted():
+            case Noted() | Waiting():
                 row.state = event.message
 
     def _view(self) -> "RenderableType":

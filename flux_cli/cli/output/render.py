@@ -1,48 +1,54 @@
 """Outcomes in words and as JSON: what `--json`, reports and the lines of a run say of an entry."""
 
-from ...engine.counting import Summary
+from ...batch.results import Summary
 from ...engine.outcome import Outcome
+from ...errors import FluxError
 from ...journal.entries import CHARGED, Entry, State
-from ...json_value import Json, JsonObject
+from ...json_value import JsonObject
 from ...text import counted, seconds, usd
-from .output import Mode, Output, error_json, shown
+from .money import describe_charge, next_command
+from .output import Mode, Output, shown
 from .viewer import look
 
 
-def tell_outcome(output: Output, outcome: Outcome, place: JsonObject | None = None) -> None:
-    """Say how an entry ended, on both streams. `place`: where it stood in a batch."""
-    entry = outcome.entry
+def show_outcome(output: Output, outcome: Outcome, place: JsonObject | None = None) -> None:
+    """Show how an entry ended, on both streams. `place`: where it stood in a batch."""
     if output.mode is Mode.JSON:
-        output.record("outcome", outcome_json(outcome) | (place or {}))
-    elif entry.state is State.SAVED and not output.names_tasks:
-        _tell_saved(output, entry)
-    elif entry.state in (State.ACCEPTED, State.SAVED) and entry.task_id:
-        output.result(entry.task_id)
-    if outcome.error:
-        output.error(outcome.error, entry.label)
+        output.record("outcome", outcome_json(output, outcome) | (place or {}))
+    elif outcome.entry.state is State.SAVED:
+        show_saved(output, outcome.entry)
+    show_failure(output, outcome)
+
+
+def show_failure(output: Output, outcome: Outcome) -> None:
+    """Show on stderr why an entry has no image, and open the images of one that has."""
+    entry, error = outcome.entry, outcome.error
+    if error:
+        output.error(error, describe_charge(entry), next_command(error, entry), entry.label)
     if output.listener:
         output.listener(outcome)
     if entry.state is State.SAVED:
         look(output, [file.path for file in entry.files])
 
 
-def _tell_saved(output: Output, entry: Entry) -> None:
-    if output.pipes_pictures:
-        output.content(entry.files[0].path)
-        return
+def show_saved(output: Output, entry: Entry, *, before: bool = False) -> None:
+    """Show the images of a saved entry: the paths on stdout, what they are on stderr.
+
+    before: they were saved by an earlier run.
+    """
     names = [shown(file.path) for file in entry.files]
     for name in names:
         output.path(name)
     if output.mode is Mode.TEXT:
         # A person sees the names on stdout already; a log of stderr alone needs them.
-        what = counted(len(names), "picture") if output.to_terminal else ", ".join(names)
-        output.note(f"saved {what}{facts(entry)}")
+        what = counted(len(names), "image") if output.to_terminal else ", ".join(names)
+        output.note(f"already saved: {what} (no charge)" if before else f"saved {what}{facts(entry)}")
 
 
-def tell_summary(output: Output, summary: Summary) -> None:
-    """Say how a batch went."""
-    told = ", ".join(f"{number} {name}" for name, number in summary.counts.items()) or "nothing to do"
-    output.note(f"{told}; {usd(summary.spent)} spent in {seconds(summary.duration)}")
+def show_summary(output: Output, summary: Summary) -> None:
+    """Show how a command of several tasks went."""
+    counts = ", ".join(f"{number} {name}" for name, number in summary.counts.items()) or "nothing to do"
+    output.note(f"{counts}; {usd(summary.spent)} spent in {seconds(summary.duration)}")
     if output.mode is Mode.JSON:
         output.record("summary", summary_json(summary))
 
@@ -78,13 +84,18 @@ def entry_json(entry: Entry) -> JsonObject:
     }
 
 
-def outcome_json(outcome: Outcome) -> JsonObject:
-    """An outcome as `--json` shows it."""
-    error: Json = error_json(outcome.error) if outcome.error else None
+def outcome_json(output: Output, outcome: Outcome) -> JsonObject:
+    """Return an outcome as `--json` and reports show it."""
+    error = error_facts(output, outcome, outcome.error) if outcome.error else None
     return {**entry_json(outcome.entry), "seconds": round(outcome.seconds, 3), "error": error}
 
 
+def error_facts(output: Output, outcome: Outcome, error: FluxError) -> JsonObject:
+    """Return the error of an outcome with what it means for the user's money and what to type next."""
+    return output.error_json(error, describe_charge(outcome.entry), next_command(error, outcome.entry))
+
+
 def summary_json(summary: Summary) -> JsonObject:
-    """How a batch went, as `--json` shows it."""
+    """Return how a command of several tasks went, as `--json` shows it."""
     content: JsonObject = {name.replace(" ", "_"): number for name, number in summary.counts.items()}
     return {**content, "cost_usd": str(summary.spent), "seconds": round(summary.duration, 3)}

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from ...engine.counting import Summary
+from ...batch.results import Summary
 from ...engine.outcome import Outcome
 from ...errors import DiskError, UsageError
 from ...frozen import frozen
@@ -26,7 +26,7 @@ from ...json_value import Json, JsonObject, object_at
 from ...system.atomic_files import probe, replacing
 from ...text import clean, redact
 from .junit import write_junit
-from .output import SCHEMA, shown
+from .output import SCHEMA, Output, shown
 from .render import outcome_json, summary_json
 
 COLUMNS = (
@@ -49,7 +49,7 @@ class ReportRow:
     index: its place in the batch, from 1.
     id: what its author calls it.
     source: where it stands ("prompts.txt, line 7").
-    outcome: None when it was not begun, or not needed; `reason` then says which ("not begun", "exists").
+    outcome: None when it was not started, or not needed; `reason` then says which ("not started", "exists").
     """
 
     index: int
@@ -59,10 +59,10 @@ class ReportRow:
     reason: str = ""
 
 
-def row_json(row: ReportRow) -> JsonObject:
-    """A row as the report shows it: with the fields of `--json` when there is an outcome. Fields are only added."""
+def row_json(output: Output, row: ReportRow) -> JsonObject:
+    """Return a row as the report shows it: with the fields of `--json` when there is an outcome."""
     about: JsonObject = {"index": row.index, "id": row.id, "source": row.source, "reason": row.reason or None}
-    return about | outcome_json(row.outcome) if row.outcome else about
+    return about | outcome_json(output, row.outcome) if row.outcome else about
 
 
 class Report:
@@ -72,8 +72,8 @@ class Report:
     nothing is.
     """
 
-    def __init__(self, target: Path, write: "Writer", title: str, secrets: Collection[str]) -> None:
-        self._target, self._write, self._title, self._secrets = target, write, title, secrets
+    def __init__(self, target: Path, write: "Writer", title: str, output: Output) -> None:
+        self._target, self._write, self._title, self._output = target, write, title, output
         self._rows = _Rows()
         self._lost: sqlite3.Error | None = None
         self._begun = self._closed = False
@@ -99,7 +99,7 @@ class Report:
         self._begun = True
         if self._lost is None:
             try:
-                self._rows.keep(row.index, _redacted(row_json(row), self._secrets))
+                self._rows.keep(row.index, _redacted(row_json(self._output, row), self._output.secrets))
             except sqlite3.Error as error:
                 self._lost = error
 
@@ -119,27 +119,25 @@ class Report:
             except (OSError, sqlite3.Error) as error:
                 raise DiskError(
                     f"cannot write the report {shown(self._target)}: {_what(error)}",
-                    hint="run the same command again: it pays for nothing twice, and writes the report",
-                    money="what was paid for is in the journal",
+                    hint="Run the same command again: it pays for nothing twice, and writes the report",
                 ) from error
 
     def _replace(self, summary: Summary | None) -> None:
         with replacing(self._target) as file:
             text = io.TextIOWrapper(file, "utf-8", newline="")
-            self._write(text, redact(self._title, self._secrets), summary, self._rows)
+            self._write(text, redact(self._title, self._output.secrets), summary, self._rows)
             text.detach()  # flushed, and left open for `replacing`
 
 
-def open_report(path: Path, title: str, secrets: Collection[str]) -> Report:
-    """A report that goes to `path`, told by the end of its name. Nothing is written there before it is closed.
+def open_report(path: Path, title: str, output: Output) -> Report:
+    """Return a report for `path`, in the format of its extension. Nothing is written there before it is closed.
 
-    secrets: kept out of the report, also those that are added to the collection later.
     Raises UsageError for another kind of file, DiskError when the place cannot be written.
     """
     write = WRITERS.get(path.suffix.lower())
     if write is None:
         name = clean(path.name, 80)
-        raise UsageError(f"a report's name ends in .json, .csv or .xml (JUnit, for CI), and {name!r} does not")
+        raise UsageError(f"--report {name!r} does not end in .json, .csv or .xml (JUnit)")
     target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     try:
         if target.is_dir():
@@ -147,10 +145,10 @@ def open_report(path: Path, title: str, secrets: Collection[str]) -> Report:
         probe(target.parent)
     except OSError as error:
         folder = shlex.quote(shown(target.parent))
-        hint = None if target.parent.exists() else f"make its folder first: mkdir -p {folder}"
+        hint = None if target.parent.exists() else f"Make its directory first: mkdir -p {folder}"
         message = f"cannot write the report {shown(path)}: {_what(error)}"
-        raise DiskError(message, hint=hint, money="nothing was sent") from error
-    return Report(target, write, title, secrets)
+        raise DiskError(message, hint=hint) from error
+    return Report(target, write, title, output)
 
 
 class _Rows:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from html import escape
@@ -11,6 +11,7 @@ from ...engine.outcome import Outcome
 from ...journal.entries import CHARGED, State
 from ...text import clean, counted, redact, seconds, usd
 from .output import Output, shown
+from .render import error_facts
 
 ROWS = 100
 """Rows that went well, and as many that did not: the rest is counted only, so that memory does not grow."""
@@ -38,7 +39,7 @@ def step_summary(output: Output, environ: Mapping[str, str]) -> Iterator[None]:
     Nothing is written without outcomes, or when there is no such file. A summary that cannot be written is told, and
     changes nothing else.
     """
-    table = _Table(output.secrets)
+    table = _Table(output)
     place = environ.get("GITHUB_STEP_SUMMARY", "")
     if os.path.isfile(place):  # unlike Path.is_file, it is False for a folder that may not be looked into
         output.listener = table.hear
@@ -64,9 +65,9 @@ class _Table:
     Foreign text stands in `<code>`, where GitHub makes no links of addresses, mentions and issues.
     """
 
-    def __init__(self, secrets: Collection[str]) -> None:
+    def __init__(self, output: Output) -> None:
         self.outcomes = 0
-        self._secrets = secrets
+        self._output, self._secrets = output, output.secrets
         self._good: list[str] = []
         self._bad: list[str] = []
         self._thumbnails = 0
@@ -110,9 +111,10 @@ class _Table:
     def _ending(self, outcome: Outcome) -> str:
         told = WORDS.get(outcome.entry.state, str(outcome.entry.state))
         if error := outcome.error:
-            told += f"<br>{self._code(error.sentence, 300)}"
-            if error.hint:
-                told += f"<br>next: {self._code(error.hint, 300)}"
+            facts = error_facts(self._output, outcome, error)
+            told += f"<br>{self._code(str(facts['message']), 300)}"
+            if facts["hint"]:
+                told += f"<br>{self._code(str(facts['hint']), 300)}"
         return told
 
     def _picture(self, outcome: Outcome) -> str:

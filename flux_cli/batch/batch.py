@@ -1,0 +1,127 @@
+"""Run a plan: check its price, generate what is missing, and report every task. One task is a batch of one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from ..engine.outcome import Outcome
+from ..engine.scheduler import Scheduler
+from ..errors import ExitCode
+from ..journal.entries import Entry, State
+from ..piapi.errors import NoSuchTaskError, PassingTroubleError
+from ..piapi.requests import encoded
+from .costs import Limits, check_budgets
+from .outputs import Saving, check_writable
+from .plan import Plan, PlannedTask
+from .results import Reporter, Results
+from .resume import Action, Policy, Step, begin, find_expired, review
+from .runner import Run
+from .workspace import Workspace
+
+
+@dataclass
+class Batch:
+    """A plan that is run by one command.
+
+    fail_fast: the first failure stops further submissions.
+    """
+
+    plan: Plan
+    workspace: Workspace
+    saving: Saving
+    policy: Policy
+    limits: Limits
+    reporter: Reporter
+    fail_fast: bool = False
+    results: Results = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.results = Results(self.reporter)
+
+    def run(self) -> ExitCode:
+        """Run the plan to its end and return the exit code.
+
+        Raises UsageError, BudgetError, DiskError, JournalError before anything is sent.
+        """
+        steps = self.prepare()
+        feed = _Feed(self, iter(steps))
+        tasks: dict[str, PlannedTask] = {}
+        feed.tasks = tasks
+        run = Run(
+            self.workspace,
+            self.reporter,
+            self.results,
+            feed.items,
+            len(steps),
+            tasks=tasks,
+            wait=self.policy.wait,
+            fail_fast=self.fail_fast,
+            cache=not self.policy.no_cache,
+        )
+        try:
+            return run.finish()
+        finally:
+            feed.report_rest()
+            if self.plan.total > 1:
+                self.reporter.summary(self.results.summary())
+
+    def prepare(self) -> list[Step]:
+        """Return the steps of the plan, after everything that can be checked beforehand was checked."""
+        workspace = self.workspace
+        if expired := find_expired(self.plan, workspace, self.saving, self.policy):
+            asyncio.run(_reopen(workspace, expired))
+        steps = review(self.plan, workspace, self.saving, self.policy)
+        if self.plan.tasks:
+            encoded(workspace.body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
+        price = sum((step.price for step in steps), Decimal(0))
+        self.limits.check(price)
+        check_budgets(workspace.allowances(), price)
+        check_writable(folder for step in steps for folder in _folders(step))
+        return steps
+
+
+def _folders(step: Step) -> Iterator[Path]:
+    if step.output:
+        yield from (path.parent for path in step.output.paths)
+
+
+@dataclass
+class _Feed:
+    """Turns steps into what the scheduler takes, one at a time."""
+
+    batch: Batch
+    steps: Iterator[Step]
+    tasks: dict[str, PlannedTask] = field(default_factory=dict)
+
+    async def items(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
+        batch = self.batch
+        for step in self.steps:
+            if step.action is Action.SKIP:
+                batch.results.skip(step.task, step.files)
+            elif scheduler.halted and step.price:
+                batch.results.not_started(step.task)
+            else:
+                item = begin(step, batch.workspace, batch.saving)
+                entry = item.entry if isinstance(item, Outcome) else item
+                self.tasks[entry.id] = step.task
+                yield item
+
+    def report_rest(self) -> None:
+        """Report the tasks that the run was stopped before."""
+        for step in self.steps:
+            self.batch.results.not_started(step.task)
+
+
+async def _reopen(workspace: Workspace, entries: Iterable[Entry]) -> None:
+    """Ask PiAPI again for tasks that had expired: those that it has are followed like any other."""
+    async with workspace.client() as client:
+        for entry in entries:
+            assert entry.task_id is not None
+            try:
+                await client.look(entry.task_id)
+            except (NoSuchTaskError, PassingTroubleError):
+                continue
+            if claimed := workspace.journal.claim(entry):
+                workspace.journal.move(claimed, state=State.ACCEPTED, problem=None, owner=None)

@@ -1,0 +1,205 @@
+"""Where the images of planned tasks go: free, valid and writable names, settled before anything is paid for."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from ..config.catalog import Catalog
+from ..errors import DiskError, FluxError, UsageError
+from ..frozen import frozen
+from ..images.formats import EXTENSIONS
+from ..images.output_names import (
+    DEFAULT_TEMPLATE,
+    LATE,
+    OutputPlan,
+    image_paths,
+    is_template,
+    prompt_slug,
+    unique,
+)
+from ..operations.request import TaskRequest
+from ..system.atomic_files import probe
+from ..text import clean
+from .plan import Plan, PlannedTask
+
+BATCH_TEMPLATE = "{index}-{slug}-{seed}"
+"""The names of several tasks' images when none is asked for: in the order of the source."""
+
+
+@frozen
+class Saving:
+    """How images are saved.
+
+    folder: absolute. overwrite: replace existing files. skip_existing: a file that exists stands for its image.
+    metadata: whether a PNG carries its request. placed: whether the user chose a name or a directory.
+    """
+
+    folder: Path
+    overwrite: bool = False
+    skip_existing: bool = False
+    metadata: bool = True
+    placed: bool = False
+
+
+class Names:
+    """Gives the images of a plan's tasks their names, no two the same.
+
+    Collects what is wrong; `check` raises it all as one error.
+    """
+
+    def __init__(self, plan: Plan, saving: Saving, catalog: Catalog) -> None:
+        self._plan, self._saving, self._catalog = plan, saving, catalog
+        self._now = datetime.now()
+        self._taken: dict[Path, PlannedTask] = {}
+        self._errors: list[FluxError] = []
+
+    def plan_output(self, task: PlannedTask) -> OutputPlan | None:
+        """Return where the images of a task go; None when that is wrong, which `check` raises.
+
+        A name of flux's making, or from a template, gets a number when it is taken; a name that the user wrote out
+        stays as it is, and so does every name that may replace or keep an existing file.
+        """
+        try:
+            paths = self._paths(task)
+            fixed = self._saving.overwrite or self._saving.skip_existing
+            if fixed or (task.draft.output is not None and not is_template(task.draft.output)):
+                self._check_taken(task, paths)
+            else:
+                paths = self._free(paths)
+        except FluxError as error:
+            self.refuse(task, error)
+            return None
+        self._taken |= dict.fromkeys(paths, task)
+        return OutputPlan(tuple(paths), self._saving.overwrite, self._saving.metadata)
+
+    def reserve(self, task: PlannedTask, output: OutputPlan) -> None:
+        """Keep the names of a task that an earlier run planned from being given to another."""
+        self._taken |= dict.fromkeys(output.paths, task)
+
+    def refuse(self, task: PlannedTask, error: FluxError) -> None:
+        """Record what is wrong with the images of a task."""
+        where = self._plan.where(task)
+        self._errors.append(type(error)(f"{where}{error.message}", hint=error.hint, code=error.code))
+
+    def check(self) -> None:
+        """Raise everything that is wrong with the names as one UsageError or DiskError."""
+        if not self._errors:
+            return
+        first = next((error for error in self._errors if isinstance(error, UsageError)), self._errors[0])
+        if len(self._errors) == 1:
+            raise first
+        raise type(first)(
+            f"{len(self._errors)} errors",
+            details=[error.message for error in self._errors],
+            hint=first.hint,
+            code=first.code,
+        )
+
+    def _paths(self, task: PlannedTask) -> list[Path]:
+        template = task.draft.output
+        if template is None:
+            template = DEFAULT_TEMPLATE if self._plan.total == 1 else BATCH_TEMPLATE
+        return image_paths(template, self._values(task), task.request.operation.batch_size, self._saving.folder)
+
+    def _values(self, task: PlannedTask) -> dict[str, str]:
+        """Return the values of the placeholders; the index is as wide as that of the last task."""
+        index = str(task.index).zfill(len(str(self._plan.total)))
+        model = self._catalog.model(task.request.model).name
+        return name_values(task.request, model, self._now) | {
+            "index": index,
+            "id": task.draft.id or index,
+            **task.draft.variables,
+        }
+
+    def _check_taken(self, task: PlannedTask, paths: Sequence[Path]) -> None:
+        for path in paths:
+            if LATE in str(path):  # the task's ID makes it different from all others
+                continue
+            if other := self._taken.get(path):
+                line = f" (also line {other.line})" if other.line and other is not task else ""
+                raise UsageError(
+                    f"two images would be named {clean(path.name, 80)}{line}", hint="Add {index} to the name"
+                )
+            if self._saving.overwrite or self._saving.skip_existing:
+                if path.is_dir():
+                    raise DiskError(f"{_shown(path)} is a directory")
+            elif os.path.lexists(path):
+                raise file_exists(path)
+
+    def _free(self, paths: Iterable[Path]) -> list[Path]:
+        free: list[Path] = []
+        for path in paths:
+            free.append(unique(path, lambda name: name in free or name in self._taken or os.path.lexists(name)))
+        return free
+
+
+def name_values(request: TaskRequest, model: str, now: datetime) -> dict[str, str]:
+    """Return the values of the placeholders in the names of a request's images. `model` is its short name."""
+    return {
+        "slug": prompt_slug(request.operation.prompt),
+        "seed": str(request.seed),
+        "model": model,
+        "op": request.operation.name,
+        "date": f"{now:%Y-%m-%d}",
+        "time": f"{now:%H%M%S}",
+        "task": "",
+        "n": "1",
+        "index": "1",
+        "id": "1",
+    }
+
+
+def plan_found_task(
+    template: str | None, values: Mapping[str, str], count: int, saving: Saving, *, default: str
+) -> OutputPlan:
+    """Return where the `count` images of a task go that was submitted before. Raises UsageError, DiskError."""
+    paths = image_paths(template or default, values, count, saving.folder)
+    if not saving.overwrite:
+        if template is None or is_template(template):
+            paths = [unique(path, os.path.lexists) for path in paths]
+        elif taken := [path for path in paths if os.path.lexists(path)]:
+            raise file_exists(taken[0])
+    check_writable(path.parent for path in paths)
+    return OutputPlan(tuple(paths), saving.overwrite, saving.metadata)
+
+
+def file_exists(path: Path) -> DiskError:
+    """Return the error for a name that is taken."""
+    what = "is a directory" if path.is_dir() else "exists"
+    return DiskError(
+        f"{_shown(path)} {what}",
+        hint="Replace it with --overwrite, keep it with --skip-existing, or use another name with -o",
+        code="exists",
+    )
+
+
+def find_existing(path: Path) -> Path | None:
+    """Return the file that stands at a planned place, whatever extension its bytes gave it."""
+    candidates = (path, *(path.with_suffix(f".{extension}") for extension in EXTENSIONS))
+    return next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
+
+
+def check_writable(folders: Iterable[Path]) -> None:
+    """Make each folder and write into it, once, before anything is paid for. Raises DiskError."""
+    for folder in dict.fromkeys(map(_existing_part, folders)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe(folder)
+        except OSError as error:
+            raise DiskError(f"cannot write to {_shown(folder)}: {error.strerror}") from error
+
+
+def _existing_part(folder: Path) -> Path:
+    """Return the part of a folder's path that does not depend on a task's ID."""
+    while LATE in str(folder):
+        folder = folder.parent
+    return folder
+
+
+def _shown(path: Path) -> str:
+    """Return a path as a person in this folder would type it: relative when it is below."""
+    try:
+        return clean(str(path.relative_to(Path.cwd())), 200)
+    except (ValueError, OSError):
+        return clean(str(path), 200)

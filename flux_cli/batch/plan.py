@@ -1,0 +1,196 @@
+"""The plan of a command: every task of its source, checked and priced in one pass before anything is sent."""
+
+import functools
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import UsageError
+from ..frozen import frozen
+from ..images.output_names import expand_path, is_template
+from ..operations.request import TaskRequest
+from ..text import clean
+from .rows import Row
+
+TASK_LIMIT = 1_000_000
+"""Tasks of one command. At 20 at a time, a million take weeks; and a list of more would not fit into memory."""
+
+
+@frozen
+class Draft:
+    """One task that a row asks for.
+
+    output: the name, or the template of names, of its images; None for flux's own choice.
+    variables: values of placeholders in names beside the usual ones. id: what its row is called.
+    random_seed: the seed was chosen by flux.
+    """
+
+    request: TaskRequest
+    output: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    id: str | None = None
+    random_seed: bool = False
+
+
+@frozen
+class PlannedTask:
+    """One task of a plan.
+
+    index: its place in the whole source, from 1, whatever shard is run. line: of the source; 0 for the command line.
+    price: USD.
+    """
+
+    index: int
+    line: int
+    draft: Draft
+    price: Decimal
+
+    @property
+    def request(self) -> TaskRequest:
+        """Return what is sent for it."""
+        return self.draft.request
+
+
+@frozen
+class Shard:
+    """Part `part` of `of`: every `of`-th task, so that all parts are equally large."""
+
+    part: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Return the shard that `K/N` stands for. Raises UsageError."""
+        match = re.fullmatch(r"\s*([0-9]{1,6})\s*/\s*([0-9]{1,6})\s*", text, re.ASCII)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise UsageError(f"--shard {clean(text, 40)!r} is not K/N with K from 1 to N, for example 1/4")
+        return cls(int(match[1]), int(match[2]))
+
+    def has(self, index: int) -> bool:
+        """Return whether the task with this index belongs to the shard."""
+        return (index - 1) % self.of == self.part - 1
+
+
+class Rows(Protocol):
+    """A source of rows that collects everything wrong with them, and raises it as one UsageError at its end."""
+
+    def __iter__(self) -> Iterator[Row]: ...
+
+    def refuse(self, line: int, error: UsageError) -> None:
+        """Record why the row on a line cannot be done."""
+
+
+@frozen
+class Plan:
+    """The tasks of a source, in its order.
+
+    source: the name of the file they come from; None for the command line. every: all its tasks.
+    tasks: those of the shard that is run.
+    """
+
+    source: str | None
+    every: tuple[PlannedTask, ...]
+    tasks: tuple[PlannedTask, ...]
+
+    @property
+    def total(self) -> int:
+        """Return how many tasks the whole source has."""
+        return len(self.every)
+
+    @property
+    def price(self) -> Decimal:
+        """Return the price of all of it, USD."""
+        return sum((task.price for task in self.tasks), Decimal(0))
+
+    @property
+    def images(self) -> int:
+        """Return how many images it orders."""
+        return sum(task.request.operation.batch_size for task in self.tasks)
+
+    def where(self, task: PlannedTask) -> str:
+        """Return where a task stands, for messages: `rows.csv, line 3: `; empty for the command line."""
+        return f"{self.source}, line {task.line}: " if task.line else ""
+
+
+def make_plan(
+    rows: Rows,
+    drafts: Callable[[Row], Iterator[Draft]],
+    *,
+    source: str | None,
+    price: Callable[[TaskRequest], Decimal],
+    shard: Shard,
+) -> Plan:
+    """Read all rows and return their tasks. Raises UsageError with every problem of the source, file and line.
+
+    price: of a request, USD.
+    """
+    tasks: list[PlannedTask] = []
+    lines: dict[str, int] = {}
+    for row in rows:
+        try:
+            for draft in drafts(row):
+                if len(tasks) == TASK_LIMIT:
+                    hint = "Split the file, or use --shard with files of their own"
+                    raise UsageError(f"more than {TASK_LIMIT:,} tasks in one command", hint=hint)
+                if draft.id is not None and lines.setdefault(draft.id, row.line) != row.line:
+                    raise UsageError(f"the ID {clean(draft.id, 40)!r} is also that of line {lines[draft.id]}")
+                tasks.append(PlannedTask(len(tasks) + 1, row.line, draft, price(draft.request)))
+        except UsageError as error:
+            if len(tasks) == TASK_LIMIT:
+                raise
+            rows.refuse(row.line, error)
+    return Plan(source, tuple(tasks), tuple(task for task in tasks if shard.has(task.index)))
+
+
+def identify(plan: Plan, folder: Path) -> dict[int, str]:
+    """Return what each task is recognized by when the command is run again, by its index.
+
+    That is its content, where its images go (`folder` and its output), and its place among equal tasks of the source.
+    """
+    equal: Counter[bytes] = Counter()
+    identities = {}
+    for task in plan.every:
+        content = _hash_content(task.draft, _resolve(folder, task.draft.output))
+        equal[content] += 1
+        identities[task.index] = hashlib.sha256(content + str(equal[content]).encode()).hexdigest()
+    return identities
+
+
+def _hash_content(draft: Draft, place: str) -> bytes:
+    """Return a hash of what a task is: its content, and `place`, where its images go.
+
+    A seed that flux chose is no part of it, nor the webhook. Local images stand in the request by their content.
+    """
+    content = {name: value for name, value in draft.request.to_json().items() if name != "webhook"}
+    if draft.random_seed:
+        del content["seed"]
+    text = json.dumps([content, place, draft.id], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+@functools.cache
+def _resolve(folder: Path, output: str | None) -> str:
+    """Return the path of the images, or of their template, in one spelling: without links, `~`, `.` and `..`."""
+    path = folder / expand_path(output or "")
+    try:
+        return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(folder)
+    except FileNotFoundError:  # the working directory was deleted, which the names of the images will be refused for
+        return str(path)
+
+
+def check_single_name(plan: Plan, output: str | None) -> None:
+    """Raise UsageError when `-o` names one file and the plan has several tasks."""
+    if output is None or plan.total < 2 or is_template(output):
+        return
+    if any(task.draft.output == output for task in plan.tasks):
+        raise UsageError(
+            f"-o {clean(output, 80)} names one file, and this makes {plan.total} tasks",
+            hint="Use a template, for example: -o '{index}-{slug}.png'",
+        )

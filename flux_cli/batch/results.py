@@ -1,0 +1,119 @@
+"""The results of one command: counted, and handed to whatever shows them and writes the report."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+from ..engine.events import Listener
+from ..engine.outcome import Outcome
+from ..errors import ExitCode, FluxError
+from ..frozen import frozen
+from ..journal.entries import CHARGED, Entry, State
+from .plan import PlannedTask
+
+FAILURES = (State.FAILED, State.REJECTED, State.EXPIRED, State.FORGOTTEN)
+
+
+@frozen
+class TaskResult:
+    """The result of one task of a command.
+
+    task: of the plan; None for a task that comes from elsewhere. outcome: None for a task that was not run: it was
+    skipped because `files` exist, or not started. before: its images were saved by an earlier run.
+    """
+
+    task: PlannedTask | None
+    outcome: Outcome | None
+    files: tuple[Path, ...] = ()
+    before: bool = False
+
+
+@frozen
+class Summary:
+    """How a command went: how many tasks ended how, what this run was charged (USD), how long it took (seconds)."""
+
+    counts: Mapping[str, int]
+    spent: Decimal
+    duration: float
+
+
+class Reporter(Protocol):
+    """Shows what happens to a user."""
+
+    def note(self, text: str) -> None:
+        """Show a line that is worth knowing."""
+
+    def result(self, result: TaskResult) -> None:
+        """Show the result of a task."""
+
+    def summary(self, summary: Summary) -> None:
+        """Show how a command of several tasks went."""
+
+    def left_running(self, entries: Sequence[Entry], not_started: int) -> None:
+        """Name the tasks whose results nothing showed, and count those that were not started."""
+
+    def progress(self, total: int) -> AbstractContextManager[Listener]:
+        """Return a listener for the scheduler's events, which shows them while it is entered."""
+
+
+class Results:
+    """Counts the results of a command and hands each to the reporter."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._states: Counter[State] = Counter()
+        self._before = self._existing = self._not_started = 0
+        self._spent = Decimal(0)
+        self._started, self._clock = time.time(), time.monotonic()
+        self.errors: dict[ExitCode, FluxError | None] = {}
+        """One of each kind decides the exit code: memory does not grow with the number of tasks."""
+
+    def add(self, task: PlannedTask | None, outcome: Outcome, *, before: bool = False) -> None:
+        """Count an outcome, then show it. before: it was known when the run began."""
+        entry, error = outcome.entry, outcome.error
+        before = before and error is None and entry.state is State.SAVED
+        self.errors.setdefault(error.exit_code if error else ExitCode.OK, error)
+        self._states[entry.state] += 1
+        self._before += before
+        if entry.state in CHARGED and entry.submitted and entry.submitted >= self._started:
+            self._spent += entry.price or 0
+        self._reporter.result(TaskResult(task, outcome, before=before))
+
+    def skip(self, task: PlannedTask, files: tuple[Path, ...]) -> None:
+        """Count a task whose images exist, then show them."""
+        self.errors.setdefault(ExitCode.OK, None)
+        self._existing += 1
+        self._reporter.result(TaskResult(task, None, files))
+
+    def not_started(self, task: PlannedTask) -> None:
+        """Count a task that the run stopped before."""
+        self._not_started += 1
+        self._reporter.result(TaskResult(task, None))
+
+    @property
+    def saved(self) -> int:
+        """Return how many tasks have their images on disk."""
+        return self._states[State.SAVED]
+
+    @property
+    def count(self) -> int:
+        """Return how many tasks have a result."""
+        return self._states.total() + self._existing
+
+    def summary(self) -> Summary:
+        """Return how the command went, without counts of zero."""
+        states = self._states
+        counts = {
+            "saved": states[State.SAVED] - self._before,
+            "saved before": self._before + self._existing,
+            "running": states[State.ACCEPTED] + states[State.READY],
+            "failed": sum(states[state] for state in FAILURES),
+            "unknown": states[State.UNKNOWN] + states[State.SENDING],
+            "not started": self._not_started + states[State.PLANNED],
+        }
+        shown = {name: number for name, number in counts.items() if number}
+        return Summary(shown, self._spent, time.monotonic() - self._clock)

@@ -1,0 +1,231 @@
+"""What an earlier run left of a plan's tasks, and which files stand for them already."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from enum import Enum, auto
+from pathlib import Path
+
+from ..config.urls import is_local
+from ..engine.outcome import Outcome
+from ..errors import CreditsError, DiskError, KeyRefusedError
+from ..frozen import frozen
+from ..images.formats import is_complete_image
+from ..images.metadata import is_sandbox_image
+from ..images.output_names import LATE, OutputPlan
+from ..journal.entries import UNFINISHED, Entry, State
+from ..journal.entry_errors import busy, past_error
+from ..text import clean
+from .outputs import Names, Saving, find_existing
+from .plan import Plan, PlannedTask, identify
+from .workspace import Workspace
+
+
+@frozen
+class Policy:
+    """What may be paid for again, and what counts as the same.
+
+    no_cache: generate everything again. cache: an earlier image of the same request stands for it, whatever its seed.
+    retry_failed: submit failed tasks again. wait: whether the command waits for the images.
+    """
+
+    no_cache: bool = False
+    cache: bool = False
+    retry_failed: bool = False
+    wait: bool = True
+
+
+class Action(Enum):
+    """What is to be done about a task now."""
+
+    GENERATE = auto()
+    """Pay for it: nothing is known of it, or it is to be generated again."""
+    SUBMIT = auto()
+    """An earlier run planned it and never sent it."""
+    FETCH = auto()
+    """It is paid for, and its images are not here."""
+    REPORT = auto()
+    """It has ended, well or not."""
+    SKIP = auto()
+    """Files that exist stand for its images."""
+
+
+@frozen
+class Step:
+    """A task and what is to be done about it.
+
+    identity: what the task is recognized by when the command is run again; None for one that is new each time.
+    known: the entry that stands for it, if there is one. output: where the images of a task to generate go.
+    files: those that stand for a skipped task. joins: an identical request has a task already, which is not paid again.
+    """
+
+    task: PlannedTask
+    action: Action
+    identity: str | None
+    known: Entry | None = None
+    output: OutputPlan | None = None
+    files: tuple[Path, ...] = ()
+    joins: bool = False
+
+    @property
+    def price(self) -> Decimal:
+        """Return what the step may cost, USD."""
+        pays = self.action in (Action.GENERATE, Action.SUBMIT) and not self.joins
+        return self.task.price if pays else Decimal(0)
+
+
+def choose_action(known: Entry | None, policy: Policy) -> Action:
+    """Return what is to be done about a task for which the journal has this entry."""
+    if known is None or policy.no_cache:
+        return Action.GENERATE
+    if known.state is State.PLANNED:
+        return Action.SUBMIT
+    if known.state in UNFINISHED:
+        return Action.FETCH
+    if known.state in (State.SAVED, State.UNKNOWN, State.SENDING):
+        return Action.REPORT
+    for_now = known.problem is not None and known.problem.code in (CreditsError.code, KeyRefusedError.code)
+    return Action.GENERATE if for_now or policy.retry_failed else Action.REPORT
+
+
+def is_recognized(plan: Plan) -> bool:
+    """Return whether the plan's tasks are recognized when the command is run again.
+
+    A single image under a name of flux's choice is a new one each time.
+    """
+    return plan.total > 1 or plan.source is not None or any(task.draft.output is not None for task in plan.tasks)
+
+
+def review(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> list[Step]:
+    """Return a step for each task of a plan, in its order.
+
+    Raises UsageError or DiskError with everything that is wrong with the names, file and line.
+    """
+    names = Names(plan, saving, workspace.catalog)
+    steps = _find_known(plan, workspace, saving, policy)
+    for step in steps:
+        if step.known and step.action in (Action.SUBMIT, Action.FETCH):
+            names.reserve(step.task, step.known.output)
+    steps = [
+        _plan_images(step, workspace, saving, policy, names) if step.action is Action.GENERATE else step
+        for step in steps
+    ]
+    names.check()
+    return steps
+
+
+def _find_known(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> list[Step]:
+    identities = identify(plan, saving.folder) if is_recognized(plan) else {}
+    replaced, seeds = saving.overwrite and plan.total == 1, dict[str, int]()
+    steps = []
+    for task in plan.tasks:
+        if policy.cache and task.draft.random_seed:
+            task = _with_earlier_seed(task, workspace, seeds)
+        identity = identities.get(task.index)
+        known = workspace.find_planned(identity) if identity else None
+        action = choose_action(known, policy)
+        if known and known.state is State.SAVED and replaced:
+            action = Action.GENERATE  # `--overwrite` for one image: the user wants another one
+        steps.append(Step(task, action, identity, known))
+    return steps
+
+
+def _with_earlier_seed(task: PlannedTask, workspace: Workspace, seeds: dict[str, int]) -> PlannedTask:
+    """Return the task with the seed of an identical one, in the journal or before it in the plan, which it joins."""
+    content = replace(task.request, seed=0).digest
+    if content not in seeds:
+        earlier = workspace.find_seed(task.request)
+        seeds[content] = task.request.seed if earlier is None else earlier
+    request = replace(task.request, seed=seeds[content])
+    return replace(task, draft=replace(task.draft, request=request))
+
+
+def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Policy, names: Names) -> Step:
+    """Return the step with the names of its images, or without a need for them."""
+    same = None if policy.no_cache else workspace.find_identical(step.task.request)
+    reusable = same is not None and same.state is State.SAVED and policy.wait and not saving.placed
+    if same and reusable and all(file.is_whole() for file in same.files):
+        return replace(step, action=Action.REPORT, known=same)
+    step = replace(step, joins=same is not None and same.task_id is not None)
+    output = names.plan_output(step.task)
+    if output is None or not saving.skip_existing:
+        return replace(step, output=output)
+    files = [file for path in output.paths if LATE not in str(path) and (file := find_existing(path))]
+    if broken := [file for file in files if not is_complete_image(file)]:
+        names.refuse(step.task, DiskError(f"{clean(broken[0].name, 200)} exists, but is not a complete image"))
+    elif not is_local(workspace.service) and (sandboxed := [file for file in files if is_sandbox_image(file)]):
+        workspace.note(f"{clean(sandboxed[0].name, 200)} was made in the sandbox, and does not stand for the image")
+        return replace(step, output=replace(output, overwrite=True))
+    elif len(files) == len(output.paths):
+        return replace(step, action=Action.SKIP, files=tuple(files))
+    return replace(step, output=output)
+
+
+def begin(step: Step, workspace: Workspace, saving: Saving) -> Entry | Outcome:
+    """Return the entry that the scheduler is to bring to its end for a step, or the outcome of one that has ended."""
+    journal, task, known = workspace.journal, step.task, step.known
+    if step.action is Action.GENERATE:
+        assert step.output is not None
+        service, profile = workspace.service, workspace.profile
+        if step.identity is None:
+            return journal.plan(task.request, step.output, service=service, profile=profile, price=task.price)
+        if planned := journal.plan_row(
+            step.identity, known, task.request, step.output, service=service, profile=profile, price=task.price
+        ):
+            return planned
+        known = workspace.find_planned(step.identity)  # another process has planned it meanwhile
+    assert known is not None
+    return _take_up(workspace, journal.get(known.id) or known, task, saving)
+
+
+def _take_up(workspace: Workspace, known: Entry, task: PlannedTask, saving: Saving) -> Entry | Outcome:
+    """Return an entry of an earlier run, claimed, or its outcome.
+
+    The seed of a planned entry stays: the names of its images may show it.
+    """
+    journal = workspace.journal
+    if known.state is State.PLANNED:
+        claimed = journal.claim(known)
+        if claimed is not None and claimed.request is not None:
+            request = replace(task.request, seed=claimed.request.seed)
+            claimed = journal.move(claimed, request=request, price=workspace.price(request))
+        return claimed or Outcome(known, busy(known), 0.0)
+    if known.state in UNFINISHED:
+        return journal.claim(known) or Outcome(known, busy(known), 0.0)
+    if known.state is not State.SAVED:
+        return Outcome(known, past_error(known), 0.0)
+    return _check_saved(workspace, known, saving)
+
+
+def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | Outcome:
+    """Return the outcome of a saved entry; when its images are gone, an entry that downloads them again, for free.
+
+    A complete image that was changed in place (by an optimizer, say) is still the image.
+    """
+    for file in known.files:
+        if file.is_whole():
+            continue
+        if not is_complete_image(file.path):
+            break
+        workspace.note(f"{file.path.name} was changed since flux saved it; kept")
+    else:
+        return Outcome(known, None, 0.0)
+    return workspace.journal.adopt(
+        known.task_id or "",
+        replace(known.output, overwrite=saving.overwrite),
+        service=workspace.service,
+        profile=workspace.profile,
+        request=known.request,
+        row=known.row,
+    )
+
+
+def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> Sequence[Entry]:
+    """Return the expired entries of a plan that would be paid for again: PiAPI may have their tasks after all."""
+    if not policy.retry_failed or policy.no_cache or not is_recognized(plan):
+        return ()
+    if not workspace.entries(State.EXPIRED):
+        return ()
+    identities = identify(plan, saving.folder)
+    known = [workspace.find_planned(identities[task.index]) for task in plan.tasks]
+    return [entry for entry in known if entry and entry.state is State.EXPIRED]

@@ -1,0 +1,243 @@
+"""Bring entries to their end: what every command that generates, waits or resumes has in common."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass, field
+from typing import Self
+
+from ..engine.durations import Durations
+from ..engine.events import Listener
+from ..engine.outcome import Outcome, exit_code
+from ..engine.poller import Watcher
+from ..engine.rate_limiter import Pace
+from ..engine.saver import Saver
+from ..engine.scheduler import HALTING, Scheduler, interruption
+from ..engine.slots import Slots
+from ..engine.submitter import Submitter
+from ..engine.uploader import Uploader
+from ..errors import ExitCode, FluxError, InterruptError
+from ..journal.entries import Entry, State
+from ..journal.entry_errors import past_error
+from ..json_value import strings_in
+from ..operations.request import TaskRequest
+from ..piapi.client import PiAPIClient
+from ..piapi.image_download import Downloader
+from ..piapi.requests import encoded
+from ..system.signals import DetachedExecutor, Stop
+from .plan import PlannedTask
+from .results import Reporter, Results
+from .workspace import Workspace
+
+Feed = Callable[[Scheduler], AsyncIterator[Entry | Outcome]]
+"""Yields the entries of a run, and outcomes that are known already; may ask the scheduler whether it was halted."""
+Beside = Callable[[Scheduler], AbstractAsyncContextManager[None]]
+"""What goes on for as long as the scheduler runs."""
+
+
+class Connections:
+    """What tasks that run at the same time share: clients, the limit on tasks, uploads. For one event loop."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._exits = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        workspace = self.workspace
+        async with AsyncExitStack() as opening:
+            self.client: PiAPIClient = await opening.enter_async_context(workspace.client())
+            self.downloader: Downloader = await opening.enter_async_context(workspace.downloader())
+            self._exits = opening.pop_all()
+        self._slots = Slots(workspace.slots_folder, workspace.concurrency, warn=workspace.warn)
+        self._pace = Pace(
+            workspace.concurrency,
+            patience=workspace.timeout,
+            clock=time.monotonic,
+            sleep=asyncio.sleep,
+            scale=workspace.scale,
+        )
+        self._uploader = Uploader(
+            self.client,
+            workspace.journal,
+            workspace.images,
+            service=workspace.service,
+            upload_service=workspace.upload_service,
+            profile=workspace.profile,
+            sleep=asyncio.sleep,
+            scale=workspace.scale,
+        )
+        self._durations = Durations(workspace.catalog, workspace.journal, workspace.service, workspace.scale)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._exits.aclose()
+
+    def scheduler(self, listener: Listener, stop: Stop, *, cache: bool, share_errors: bool = True) -> Scheduler:
+        """Return a scheduler.
+
+        cache: whether an identical request, submitted within the cache time, stands for one.
+        share_errors: whether an error that the next submission would meet too stops all of them.
+        """
+        workspace, clock, sleep = self.workspace, time.monotonic, asyncio.sleep
+
+        async def body(entry: Entry) -> bytes:
+            assert entry.request is not None
+            needed = images_sent(workspace, entry.request)
+            urls = await self._uploader.find_urls(entry, needed, listener)
+            return encoded(workspace.body(entry.request, urls))
+
+        return Scheduler(
+            submitter=Submitter(
+                client=self.client,
+                journal=workspace.journal,
+                listener=listener,
+                stop=stop,
+                body=body,
+                clock=clock,
+                sleep=sleep,
+                timeout=workspace.timeout,
+                scale=workspace.scale,
+                budgets=workspace.budgets,
+                life=workspace.cache_seconds if cache else 0.0,
+            ),
+            watcher=Watcher(
+                self.client,
+                workspace.journal,
+                listener,
+                self._durations,
+                clock,
+                sleep,
+                workspace.timeout,
+                workspace.scale,
+            ),
+            saver=Saver(self.client, self.downloader, workspace.journal, listener, sleep, workspace.scale),
+            journal=workspace.journal,
+            listener=listener,
+            stop=stop,
+            schedule=self._durations.schedule,
+            clock=clock,
+            slots=self._slots,
+            pace=self._pace,
+            halting=HALTING if share_errors else (),
+        )
+
+
+def images_sent(workspace: Workspace, request: TaskRequest) -> list[str]:
+    """Return the references to local images in a request as it is sent: a vocabulary may leave one out."""
+    written = set(strings_in(workspace.body(request, {})))
+    return [image for image in request.local_images if image in written]
+
+
+@dataclass(slots=True)
+class Run:
+    """The entries of a feed, brought as far as they will go by one command.
+
+    total: how many there will be; 0 when that is not known. tasks: the planned task of each entry, by its ID.
+    first: the first image that is saved ends the run, and the other tasks keep running.
+    halted: the error that stopped it before its end.
+    beside: a server that feeds the run; a signal ends it well when nothing is in flight.
+    """
+
+    workspace: Workspace
+    reporter: Reporter
+    results: Results
+    feed: Feed
+    total: int
+    tasks: dict[str, PlannedTask] = field(default_factory=dict)
+    wait: bool = True
+    fail_fast: bool = False
+    cache: bool = True
+    first: bool = False
+    beside: Beside | None = None
+    _stop: Stop = field(default_factory=Stop)
+    _begun: dict[str, Entry] = field(default_factory=dict)
+    halted: FluxError | None = None
+    _won: bool = False
+
+    def finish(self) -> ExitCode:
+        """Run to the end and return the exit code.
+
+        Whatever ends the run, every task that was begun is reported: as its outcome, or as still running. Raises what
+        went wrong beside the tasks, unless a submission may have been charged: that decides the exit code.
+        """
+        try:
+            self._stop.run(self._run())
+        except Exception as failure:
+            self._report_rest()
+            if exit_code(self.results.errors.values()) is ExitCode.UNKNOWN_CHARGE:
+                self.reporter.note(
+                    f"stopped by: {failure}" if isinstance(failure, FluxError) else "stopped by a failure"
+                )
+                return ExitCode.UNKNOWN_CHARGE
+            raise
+        cut_off = self._report_rest()
+        if self._won:
+            return ExitCode.OK
+        number = self._stop.signal_number
+        if number is None:
+            return exit_code(self.results.errors.values(), stopped_by=self.halted)
+        code = ExitCode(128 + number)
+        if cut_off or code in self.results.errors:
+            return code
+        if self.beside:
+            return ExitCode.OK
+        raise InterruptError("interrupted", signal_number=number)
+
+    def _report_rest(self) -> bool:
+        """Report the tasks that have no outcome yet; return whether a signal cut any of them off."""
+        left = [self.workspace.journal.get(name) or entry for name, entry in self._begun.items()]
+        running = [entry for entry in left if entry.state is not State.PLANNED]
+        number = self._stop.signal_number
+        if number is not None:
+            for entry in running:
+                error = interruption(entry, number, "stopped immediately")
+                self.results.add(self.tasks.get(entry.id), Outcome(entry, error, 0.0))
+        for entry in left:
+            if entry.state is State.PLANNED and (task := self.tasks.get(entry.id)):
+                self.results.not_started(task)
+        self.reporter.left_running(running if number is None else [], len(left) - len(running))
+        return bool(left)
+
+    async def _run(self) -> None:
+        asyncio.get_running_loop().set_default_executor(DetachedExecutor())
+        async with Connections(self.workspace) as connections:
+            with self.reporter.progress(self.total) as listener:
+                scheduler = connections.scheduler(listener, self._stop, cache=self.cache)
+                scheduler.fail_fast = self.fail_fast
+                try:
+                    async with self.beside(scheduler) if self.beside else nullcontext():
+                        await scheduler.run(self._fed(scheduler), self._report, wait=self.wait)
+                finally:
+                    self.halted = scheduler.halted
+
+    async def _fed(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
+        async for item in self.feed(scheduler):
+            if isinstance(item, Entry):
+                self._begun[item.id] = item
+            yield item
+
+    def _report(self, outcome: Outcome) -> None:
+        entry = outcome.entry
+        begun = self._begun.pop(entry.id, None)
+        self.results.add(self.tasks.pop(entry.id, None), outcome, before=begun is None)
+        if self.first and entry.state is State.SAVED:
+            self._won = outcome.error is None
+            self._stop.request()
+
+
+async def feed_entries(items: Sequence[Entry | Outcome]) -> AsyncIterator[Entry | Outcome]:
+    """Yield items that are known beforehand."""
+    for item in items:
+        yield item
+
+
+def finish_entries(workspace: Workspace, reporter: Reporter, items: Sequence[Entry | Outcome]) -> ExitCode:
+    """Bring entries that this process owns as far as they will go, and return the exit code."""
+    return Run(workspace, reporter, Results(reporter), lambda _: feed_entries(items), len(items)).finish()
+
+
+def report_entries(results: Results, entries: Iterable[Entry]) -> None:
+    """Report how entries ended that are not brought any further."""
+    for entry in entries:
+        results.add(None, Outcome(entry, past_error(entry), 0.0))

@@ -1,0 +1,290 @@
+"""`flux resolve`: inspect and resolve submissions that may have been charged, since no usable response came."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
+from ...journal.entries import Entry, State, given_up
+from ...piapi.task import Task, is_task_id
+from ...text import clean, counted, usd
+from ..context import Session
+from ..options.options import MaxCost, SaveOptions, WaitOptions, Yes
+
+if TYPE_CHECKING:
+    from ...engine.outcome import Outcome
+
+Entries = Annotated[
+    list[str],
+    typer.Argument(metavar="ENTRY...", help="Entry IDs; - reads them from stdin.", show_default=False),
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", metavar="ID", help="The task exists: download its image (no extra charge).")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="With --task: link the task even if its prompt, model or seed differs.")
+]
+DismissOption = Annotated[
+    bool, typer.Option("--dismiss", help="The task does not exist, or you do not need its image.")
+]
+ResubmitOption = Annotated[bool, typer.Option("--resubmit", help="Submit the request again, and pay for it.")]
+
+OPEN = (State.UNKNOWN, State.FORGOTTEN)
+"""What can be resolved; a dismissed submission too, for its task may appear later."""
+SLACK_SECONDS = 600.0
+"""An uploaded image must still be there when the request has waited for its turn."""
+
+
+def resolve(
+    session: Session,
+    entries: Entries,
+    waiting: WaitOptions,
+    task: TaskOption = None,
+    force: ForceOption = False,
+    dismiss: DismissOption = False,
+    resubmit: ResubmitOption = False,
+    max_cost: MaxCost = None,
+    yes: Yes = False,
+) -> ExitCode:
+    """Resolve submissions that may have been charged.
+
+    Without a choice it shows what is known of each, and the options.
+
+    flux resolve k3v9q2xy --task 1631d053-2352-4add-95cc-360fc52d5f89
+
+    flux history --state unknown -q | flux resolve - --dismiss
+    """
+    if sum((task is not None, dismiss, resubmit)) > 1:
+        raise UsageError("--task, --dismiss and --resubmit cannot be used together")
+    if force and task is None:
+        raise UsageError("--force needs --task")
+    session.journal.settle_dead()
+    found = [_find(session, word) for word in asyncio.run(_read(session, entries))]
+    if task is not None:
+        return _link(session, found, task, force=force)
+    if dismiss:
+        return _dismiss(session, found)
+    if resubmit:
+        return _resubmit(session, found, max_cost, yes=yes)
+    from ...engine.outcome import exit_code
+
+    return exit_code([_explain(session, entry) for entry in found])
+
+
+async def _read(session: Session, words: Sequence[str]) -> list[str]:
+    from ...batch.task_ids import read_ids
+
+    ids = dict[str, None]()
+    async for found in read_ids(words, session.stdin.text):
+        if isinstance(found, UsageError):
+            raise found
+        ids[found] = None
+    return list(ids)
+
+
+def _find(session: Session, word: str) -> Entry:
+    entry = session.journal.get(word)
+    if entry is None:
+        raise UsageError(f"no entry {clean(word, 60)!r}", hint="List them", command=("history", "--state", "unknown"))
+    if (entry.service, entry.profile) != (session.service, session.settings.profile):
+        hint = f"Use --profile {entry.profile}; its service is {entry.service}"
+        raise UsageError(f"entry {entry.id} belongs to another account", hint=hint)
+    return entry
+
+
+# --- no choice: what is known, and the options ------------------------------------------------------------------------
+
+
+def _explain(session: Session, entry: Entry) -> UnknownChargeError | None:
+    """Show what is known of an entry; return the error that it stands for, if it is still unknown."""
+    from ...engine.outcome import Outcome
+    from ...journal.entry_errors import unknown_outcome
+    from ..output.money import describe_charge
+    from ..output.output import Mode
+    from ..output.render import show_outcome
+
+    output = session.output
+    if entry.state is not State.UNKNOWN:
+        dismissed = entry.state is State.FORGOTTEN and entry.problem
+        output.note(f"entry {entry.id}: {dismissed.message}" if dismissed else _nothing_to_resolve(entry).message)
+        return None
+    error = unknown_outcome(entry)
+    if output.mode is not Mode.TEXT:
+        show_outcome(output, Outcome(entry, error, 0.0))
+        return error
+    output.row(f"entry {entry.id}: no usable response to this submission. {describe_charge(entry)}", 2)
+    for line in _known(entry):
+        output.row(line, 13)
+    for line in _options(session, entry):
+        output.result(line)
+    return error
+
+
+def _known(entry: Entry) -> list[str]:
+    from ...piapi.task_matching import moment
+
+    rows: dict[str, str | None] = {}
+    if request := entry.request:
+        rows = {"prompt": f'"{request.operation.prompt}"', "model": request.model, "seed": str(request.seed)}
+    rows |= {
+        "sent": moment(entry.submitted) if entry.submitted is not None else None,
+        "known": entry.evidence,
+        "task seen": entry.seen_id,
+    }
+    return [f"  {name:<9}  {clean(value, 400)}" for name, value in rows.items() if value]
+
+
+def _options(session: Session, entry: Entry) -> list[str]:
+    options: list[tuple[tuple[str, ...], str]] = []
+    if entry.seen_id:
+        options.append((("resume",), "check the task seen, and download its image if it matches"))
+    options += [
+        (("resolve", entry.id, "--task", "ID"), "the task exists: download its image (no extra charge)"),
+        (("resolve", entry.id, "--dismiss"), "the task does not exist, or you do not need it"),
+    ]
+    if entry.request:
+        price = usd(session.price(entry.request))
+        options.append((("resolve", entry.id, "--resubmit"), f"submit it again, for {price}"))
+    commands = [(session.output.command_line(words), meaning) for words, meaning in options]
+    width = max(len(command) for command, _ in commands)
+    where = "Look for a task with this prompt and time in the PiAPI workspace. Then:"
+    return [where, *(f"  {command:<{width}}  {meaning}" for command, meaning in commands)]
+
+
+def _nothing_to_resolve(entry: Entry) -> UsageError:
+    return UsageError(f"entry {entry.id} is {entry.state}: there is nothing to resolve")
+
+
+# --- the choices ------------------------------------------------------------------------------------------------------
+
+
+def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
+    from ...batch.runner import finish_entries
+    from ...piapi.task_matching import likeness
+    from ..buying.adopting import adopt
+    from ..calls.following import to_wait_for
+
+    if len(entries) > 1:
+        raise UsageError(f"--task is for one entry, and there are {len(entries)}")
+    if not is_task_id(task_id):
+        raise UsageError(f"{clean(task_id, 60)!r} is not a task ID")
+    (entry,) = entries
+    if entry.task_id != task_id:  # given again, it continues where the first time ended
+        if entry.state not in OPEN:
+            raise _nothing_to_resolve(entry)
+        task = asyncio.run(_poll(session, task_id))
+        found = likeness(entry, task)
+        if found.unlike and not force:
+            message = f"task {task_id} does not match entry {entry.id}; nothing was changed"
+            raise UsageError(message, details=found.unlike, hint="To link it anyway, add --force")
+        adopt(session, entry, task, found)
+    with session.reporter() as reporter:
+        item = to_wait_for(session, entry.id, session.find(entry.id), SaveOptions())
+        return finish_entries(session.workspace, reporter, [item])
+
+
+async def _poll(session: Session, task_id: str) -> Task:
+    from ..calls.following import look_at
+
+    try:
+        async with session.client() as client:
+            return await look_at(client, task_id)
+    except RefusedError as error:
+        hint = "Copy the ID from the task in the PiAPI workspace; without one, use --dismiss or --resubmit"
+        raise RefusedError(f"{error.message}; nothing was changed", code=error.code, hint=hint) from error
+
+
+def _dismiss(session: Session, entries: Sequence[Entry]) -> ExitCode:
+    from ...engine.outcome import Outcome
+    from ..output.render import show_outcome
+
+    for entry in entries:
+        if entry.state not in OPEN:
+            raise _nothing_to_resolve(entry)
+    for entry in entries:
+        if entry.state is State.UNKNOWN:
+            entry = session.journal.move(entry, state=State.FORGOTTEN, problem=given_up("dismissed"))
+        show_outcome(session.output, Outcome(entry, None, 0.0))
+    name = entries[0].id if len(entries) == 1 else "ENTRY"
+    message = f"{counted(len(entries), 'submission')} dismissed; if a task appears later"
+    session.output.note(message, ("resolve", name, "--task", "ID"))
+    return ExitCode.OK
+
+
+def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, *, yes: bool) -> ExitCode:
+    """Submit requests again. Given again, after whatever interruption, it continues what it sent the first time."""
+    from ...batch.costs import check_budgets
+    from ...batch.runner import finish_entries
+
+    session.require_key()
+    named = {entry.id for entry in entries}
+    latest = {last.id: last for last in (_latest(session, entry) for entry in entries)}
+    prices: dict[str, Decimal] = {}
+    for last in latest.values():
+        if (last.id in named and last.state in OPEN) or (last.replaces and last.state is State.PLANNED):
+            prices[last.id] = _price(session, last)
+        elif last.id in named:
+            raise _nothing_to_resolve(last)
+    total = sum(prices.values(), Decimal(0))
+    if prices:
+        requests = counted(len(prices), "request")
+        session.output.note(f"Resending {requests} for {usd(total)}. The first attempt may also have been charged.")
+    session.limits(max_cost, yes=yes).check(total)
+    check_budgets(session.allowances(), total)
+    with session.reporter() as reporter:
+        items = [_send_again(session, last, prices.get(last.id)) for last in latest.values()]
+        return finish_entries(session.workspace, reporter, items)
+
+
+def _latest(session: Session, entry: Entry) -> Entry:
+    """Return the entry of the last attempt to submit a request again."""
+    while entry.state is State.FORGOTTEN and (again := session.journal.replacement(entry)):
+        entry = again
+    return entry
+
+
+def _price(session: Session, entry: Entry) -> Decimal:
+    """Return what it costs to send an entry's request. Raises UsageError, DiskError when it cannot be sent or saved."""
+    from ...batch.outputs import check_writable
+    from ...batch.runner import images_sent
+    from ...engine.uploader import UPLOAD_MARGIN
+    from ...operations.operations import LOCAL
+    from ...piapi.requests import encoded
+
+    request = entry.request
+    if request is None:
+        raise UsageError(f"entry {entry.id} was written by a newer flux: this one cannot read its request")
+    encoded(session.body(request, {}))
+    check_writable(path.parent for path in entry.output.paths)
+    until = time.time() + UPLOAD_MARGIN + SLACK_SECONDS
+    for image in images_sent(session.workspace, request):
+        known = session.journal.upload_of(
+            image.removeprefix(LOCAL),
+            service=session.upload_service,
+            profile=session.settings.profile,
+            alive_until=until,
+        )
+        if known is None:
+            raise UsageError(
+                f"PiAPI no longer has the input image of entry {entry.id}",
+                hint="Run its command again with the local file, and then",
+                command=("resolve", entry.id, "--dismiss"),
+            )
+    return session.price(request)
+
+
+def _send_again(session: Session, entry: Entry, price: Decimal | None) -> "Entry | Outcome":
+    from ...engine.outcome import Outcome
+    from ...journal.entry_errors import busy
+    from ..calls.following import to_wait_for
+
+    if price is None:  # sent again before: report that attempt
+        return to_wait_for(session, entry.id, session.find(entry.id), SaveOptions())
+    if entry.state is State.PLANNED:
+        claimed = session.journal.claim(entry)
+        return session.journal.move(claimed, price=price) if claimed else Outcome(entry, busy(entry), 0.0)
+    return session.journal.replan(entry, price=price)

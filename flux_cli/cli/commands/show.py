@@ -1,0 +1,102 @@
+"""`flux show`: how an image was made."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ... import __version__
+from ...errors import ExitCode, UsageError
+from ...json_value import JsonObject
+from ...text import clean, usd
+from ..context import Session
+from ..options.common import LookOptions
+
+if TYPE_CHECKING:
+    from ...images.metadata import Provenance
+
+Image = Annotated[
+    str, typer.Argument(metavar="FILE|ID", help="An image, an entry ID, a task ID or @last.", show_default=False)
+]
+
+
+def show(session: Session, image: Image, looking: LookOptions) -> ExitCode:
+    """Show how an image was made.
+
+    flux show fox.png
+
+    flux show @last --preview
+    """
+    from ..output.viewer import look
+
+    look(session.output, _files(session, image))  # first: an image without metadata can be looked at as well
+    return _print_made(session, image)
+
+
+def find_made(session: Session, word: str) -> "Provenance":
+    """Return how the image in a file, or of an entry or task ID, was made. Raises UsageError."""
+    from ...images.load import read_image_file
+    from ...images.metadata import Provenance, read_provenance
+    from ...images.output_names import expand_path
+    from ...images.png import texts_in
+
+    path = expand_path(word.removeprefix("@"))
+    if not word.startswith("@") and path.exists():
+        return read_provenance(texts_in(read_image_file(path)))
+    last = word == "@last"
+    entry = session.last_saved() if last else session.find(word.removeprefix("@"))
+    if entry is None:
+        raise UsageError(f"no file, entry or task {clean(word, 80)!r}", hint="List yours", command=("history",))
+    if entry.request is None:
+        raise UsageError(f"task {clean(word, 80)} was submitted elsewhere: its request is not known here")
+    return Provenance(entry.request, entry.task_id or "", entry.price, __version__)
+
+
+def _files(session: Session, word: str) -> list[Path]:
+    """Return the files of an image."""
+    from ...images.output_names import absolute_path, expand_path
+
+    path = expand_path(word)
+    if not word.startswith("@") and path.exists():
+        return [absolute_path(word)]
+    entry = session.last_saved() if word == "@last" else session.find(word.removeprefix("@"))
+    return [file.path for file in entry.files] if entry else []
+
+
+def _print_made(session: Session, word: str) -> ExitCode:
+    from ...images.load import read_image_file
+    from ...images.output_names import expand_path
+    from ...images.png import texts_in
+    from ..output.output import Mode
+
+    path = expand_path(word)
+    if path.is_file():
+        texts = texts_in(read_image_file(path))
+        if "flux" not in texts and texts:  # the texts of another tool's image, as they are
+            return _print_foreign(session, path, texts)
+    made = find_made(session, word)
+    request = made.request.to_json()
+    cost = None if made.cost is None else str(made.cost)
+    if session.output.mode is Mode.JSON:
+        content: JsonObject = {"request": request, "task_id": made.task_id, "cost_usd": cost, "version": made.version}
+        session.output.record("made", content)
+        return ExitCode.OK
+    rows = {**request, "task": made.task_id, "cost": None if made.cost is None else usd(made.cost)}
+    for name, value in rows.items():
+        if value is not None:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            session.output.row(f"{name.replace('_', ' '):<16} {clean(text, 1600)}", 17)
+    return ExitCode.OK
+
+
+def _print_foreign(session: Session, path: Path, texts: dict[str, str]) -> ExitCode:
+    from ..output.output import Mode
+
+    if session.output.mode is Mode.JSON:
+        session.output.record("foreign", {"file": str(path), "texts": dict(texts)})
+    else:
+        for name, text in texts.items():
+            session.output.row(f"{clean(name, 79):<16} {clean(text, 2000)}", 17)
+    session.output.note(f"{path.name} was not made by flux")
+    return ExitCode.OK

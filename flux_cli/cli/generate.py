@@ -1,0 +1,181 @@
+"""From a command line to a plan, and from a plan to images: what all commands that generate have in common."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, BinaryIO
+
+from ..batch.batch import Batch
+from ..batch.costs import Limits
+from ..batch.outputs import Saving
+from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
+from ..batch.prompts import LINE_LIMIT, read_prompts
+from ..batch.resume import Policy
+from ..batch.rows import OnePrompt, Row, Rows
+from ..batch.sweeps import parse_vary
+from ..batch.tables import kind_of, read_rows
+from ..errors import ExitCode, UsageError
+from ..images.output_names import expand_path
+from ..json_value import JsonObject
+from ..operations.request import TaskRequest
+from ..piapi.responses import redacted
+from ..text import byte_count, clean, counted
+from .buying.adopting import adopt_seen
+from .buying.asks import ask_rows, ask_words
+from .buying.making import KINDS
+from .context import Session
+from .options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
+from .options.request_options import Given
+from .output.output import Mode
+from .output.reporter import CommandReporter
+
+
+def generate(session: Session, op: str, own: Any, given: Given, buy: BuyOptions) -> ExitCode:
+    """Generate what a command line asks for: one image, or as many as its prompts and sweeps multiply to."""
+    kind, prompt, prompts = KINDS[op], own.prompt, buy.source.prompts
+    if prompt is None and prompts is None:
+        prompt = kind.prompt
+    if prompt is None and prompts is None:
+        raise UsageError("no prompt", hint="Pass one, or a file with one prompt per line: --from FILE")
+    if prompt is not None and prompts is not None:
+        raise UsageError("a prompt and --from cannot be used together", hint="For text around each prompt: --vary")
+    if buy.save.output == "-" and (prompts is not None or buy.source.vary):
+        raise UsageError("-o - is for a command that makes one image")
+    make = kind.make(session, own, given)
+    variables: dict[str, list[str]] = {}
+    for text in buy.source.vary or []:
+        name, values = parse_vary(text)
+        variables.setdefault(name, []).extend(values)
+    ask = ask_words(make, given.task, buy.save, variables)
+    if prompts is None:
+        assert prompt is not None
+        return _run(session, OnePrompt(prompt), None, ask, buy.many, buy.save, buy.submit)
+    with _open(session, prompts, "--from") as stream:
+        name = _name(prompts)
+        return _run(session, read_prompts(stream, name), name, ask, buy.many, buy.save, buy.submit)
+
+
+def generate_rows(
+    session: Session, file: str, given: Given, many: ManyOptions, save: SaveOptions, submit: SubmitOptions
+) -> ExitCode:
+    """Generate what the rows of a batch file ask for."""
+    if save.output == "-":
+        raise UsageError("-o - is for a command that makes one image")
+    with _open(session, file, "the rows of") as stream:
+        from io import BytesIO
+
+        content = BytesIO(stream.read())  # its format may have to be found out from its beginning
+        kind = kind_of(file, content.read(LINE_LIMIT))
+        content.seek(0)
+        name = _name(file)
+        ask = ask_rows(session, given, save)
+        return _run(session, read_rows(content, name, kind), name, ask, many, save, submit)
+
+
+def generate_drafts(
+    session: Session,
+    prompt: str,
+    drafts: Callable[[], Iterator[Draft]],
+    save: SaveOptions,
+    submit: SubmitOptions,
+    many: ManyOptions,
+) -> ExitCode:
+    """Generate what an earlier request asks for, changed by options; `prompt` is what it is called."""
+    return _run(session, OnePrompt(prompt), None, lambda _: drafts(), many, save, submit)
+
+
+def _name(file: str) -> str:
+    return "stdin" if file == "-" else file
+
+
+def _open(session: Session, name: str, what: str) -> AbstractContextManager[BinaryIO]:
+    if name == "-":
+        return nullcontext(
+            session.stdin.take(f"{what} -".replace("--from -", "prompts").replace("the rows of -", "rows"))
+        )
+    try:
+        return expand_path(name).open("rb")
+    except OSError as error:
+        raise UsageError(f"cannot read {what} {clean(name, 120)}: {error.strerror}") from error
+
+
+def _run(
+    session: Session,
+    rows: Rows | OnePrompt,
+    source: str | None,
+    drafts: Callable[[Row], Iterator[Draft]],
+    many: ManyOptions,
+    save: SaveOptions,
+    submit: SubmitOptions,
+) -> ExitCode:
+    check_save_options(save)
+    saving = session.saving(save)
+    shard = Shard.parse(many.shard or "1/1")
+    limits = session.limits(many.max_cost, yes=many.yes)
+    plan = make_plan(rows, drafts, source=source, price=session.price, shard=shard)
+    check_single_name(plan, save.output)
+    if rows.blank:
+        session.output.note(f"{counted(rows.blank, 'blank line')} skipped")
+    if submit.dry_run or submit.price_only:
+        return _preview(session, plan, limits, price_only=submit.price_only)
+    if not plan.tasks:
+        session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
+        return ExitCode.OK
+    session.require_key()
+    if save.to_stdout:
+        saving = _check_stdout(session, plan, saving)
+    session.journal.settle_dead()
+    adopt_seen(session)
+    policy = Policy(no_cache=many.no_cache, cache=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
+    with CommandReporter(
+        session.output,
+        report=session.open_report(many.report, source),
+        source=source,
+        ids=submit.no_wait,
+        images=save.to_stdout,
+    ) as reporter:
+        batch = Batch(plan, session.workspace, saving, policy, limits, reporter, fail_fast=many.fail_fast)
+        code = batch.run()
+    return code or (ExitCode.DISK if reporter.report_failed else ExitCode.OK)
+
+
+def check_save_options(save: SaveOptions) -> None:
+    """Raise UsageError for options about saving that contradict each other."""
+    if save.overwrite and save.skip_existing:
+        raise UsageError("--overwrite and --skip-existing cannot be used together")
+
+
+def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
+    """Return where the image passes through on its way to stdout. Raises UsageError."""
+    count = plan.images
+    if session.output.mode is Mode.JSON:
+        raise UsageError("-o - and --json cannot be used together: both write to stdout")
+    if session.output.to_terminal:
+        raise UsageError("-o - writes an image to stdout, and stdout is a terminal", hint="Redirect it: > image.png")
+    if count > 1:
+        raise UsageError(f"-o - is for one image, and this makes {count}")
+    return Saving(session.workspace.private_folder, metadata=saving.metadata, placed=True)
+
+
+def _preview(session: Session, plan: Plan, limits: Limits, *, price_only: bool) -> ExitCode:
+    """Print what would be sent and its price, or the price alone."""
+    if limits.max_cost is not None:
+        limits.check(plan.price)
+    if not price_only:
+        for task in plan.tasks:
+            _print_request(session, task.request)
+    session.output.price(plan.price, plan.images, price_only=price_only)
+    return ExitCode.OK
+
+
+def _print_request(session: Session, request: TaskRequest) -> None:
+    """Print what would be sent; local images stand for the URLs they would get."""
+    images = session.images
+    uploads = {
+        name: f"upload of {byte_count(images.size(name))} ({name})" for name in request.local_images if name in images
+    }
+    body = redacted(session.body(request, uploads))
+    if session.output.mode is Mode.JSON:
+        content: JsonObject = {"request": body, "images": request.operation.batch_size}
+        session.output.record("dry_run", {**content, "cost_usd": str(session.price(request))})
+    else:
+        session.output.document(body)

@@ -1,0 +1,136 @@
+"""The results of a command as a user sees them: on stdout and stderr, and in the report."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ...batch.results import Summary, TaskResult
+from ...engine.events import Listener
+from ...engine.outcome import Outcome
+from ...errors import DiskError
+from ...journal.entries import Entry, State
+from ...json_value import JsonObject
+from ...text import counted
+from .output import Mode, Output, shown
+from .render import show_failure, show_outcome, show_saved, show_summary
+from .viewer import look
+
+if TYPE_CHECKING:
+    from .reports import Report
+
+NAMED = 5
+"""Tasks left running that are named one by one."""
+
+
+class CommandReporter:
+    """Shows the results of one command.
+
+    report: the file that gets a row for each task; None for no report. source: the file that the tasks come from.
+    ids: stdout gets the task IDs (`--no-wait`). images: stdout gets the bytes of the image (`-o -`).
+
+    report_failed: the report could not be written, which was shown.
+
+    A stdout that was closed does not hide what belongs on stderr: the error is raised after that was shown.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        *,
+        report: "Report | None" = None,
+        source: str | None = None,
+        ids: bool = False,
+        images: bool = False,
+    ) -> None:
+        self._output, self._report, self._source = output, report, source
+        self._ids, self._images = ids, images
+        self._summary: Summary | None = None
+        self.report_failed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._report:
+            try:
+                self._report.close(self._summary)
+            except DiskError as failure:  # the images are on disk: how the run ended matters more
+                self._output.failure(failure)
+                self.report_failed = True
+
+    def note(self, text: str) -> None:
+        """Show a line that is worth knowing."""
+        self._output.note(text)
+
+    def result(self, result: TaskResult) -> None:
+        """Show the result of a task, and add it to the report."""
+        self._add_to_report(result)
+        if result.outcome:
+            self._show(result, result.outcome)
+        elif result.files:
+            self._show_skipped(result.files)
+
+    def _show(self, result: TaskResult, outcome: Outcome) -> None:
+        output, entry = self._output, outcome.entry
+        place: JsonObject | None = None
+        if result.task:
+            place = {"index": result.task.index, "id": result.task.draft.id}
+        try:
+            if output.mode is Mode.JSON:
+                show_outcome(output, outcome, place)
+                return
+            if self._ids and entry.task_id and entry.state in (State.ACCEPTED, State.READY, State.SAVED):
+                output.result(entry.task_id)
+            elif entry.state is State.SAVED and self._images:
+                output.content(entry.files[0].path)
+            elif entry.state is State.SAVED:
+                show_saved(output, entry, before=result.before)
+        except BrokenPipeError:
+            show_failure(output, outcome)
+            raise
+        show_failure(output, outcome)
+
+    def _show_skipped(self, files: tuple[Path, ...]) -> None:
+        output = self._output
+        for file in files:
+            if output.mode is Mode.JSON:
+                output.record("skipped", {"files": [str(file)], "reason": "exists", "cost_usd": None})
+                continue
+            output.note(f"skipped: {shown(file)} exists")
+            if not self._ids:
+                output.path(shown(file))
+        look(output, files)
+
+    def _add_to_report(self, result: TaskResult) -> None:
+        if self._report is None:
+            return
+        from .reports import ReportRow
+
+        task = result.task
+        place = f"{self._source}, line {task.line}" if task and task.line else None
+        index, name = (task.index, task.draft.id) if task else (1, None)
+        reason = "" if result.outcome else "exists" if result.files else "not started"
+        self._report.add(ReportRow(index, name, place, result.outcome, reason))
+
+    def summary(self, summary: Summary) -> None:
+        """Show how a command of several tasks went."""
+        self._summary = summary
+        show_summary(self._output, summary)
+
+    def left_running(self, entries: Sequence[Entry], not_started: int) -> None:
+        """Name the tasks that keep running, and count those that were not started."""
+        output = self._output
+        if entries:
+            ids = [entry.task_id or entry.id for entry in entries]
+            command = ["wait", *ids] if len(ids) <= NAMED else ["resume"]
+            output.note(f"{counted(len(ids), 'task')} still running; download the images, at no cost, with", command)
+        if not_started:
+            output.note(f"{counted(not_started, 'task')} not started")
+
+    def progress(self, total: int) -> AbstractContextManager[Listener]:
+        """Return a listener for the scheduler's events."""
+        return self._output.progress(total)
