@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from flux_cli.images.metadata import sandbox_mark
+from flux_cli.images.png import with_texts
 from flux_cli.journal.entries import Entry, State
 
 from .conftest import KEY, Flux, Result
@@ -344,7 +346,7 @@ def test_a_picture_inside_the_reply_is_saved(flux: Flux, service: Service) -> No
     service.answer(*LOOK, task_reply(service, output={"image_url": "", "image_base64": inline}))
 
     assert flux("resume -q").out == "a-boat-1.png\n"
-    assert Path("a-boat-1.png").read_bytes() == content.getvalue()
+    assert Path("a-boat-1.png").read_bytes() == with_texts(content.getvalue(), sandbox_mark())
 
 
 # --- crashes and signals ---------------------------------------------------------------------------------------------

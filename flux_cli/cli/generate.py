@@ -15,6 +15,7 @@ from ..batch.rows import OnePrompt, Row, Rows
 from ..batch.sweeps import parse_vary
 from ..batch.tables import kind_of, read_rows
 from ..errors import ExitCode, UsageError
+from ..images.output_names import expand_path
 from ..json_value import JsonObject
 from ..operations.base import Parameters
 from ..operations.options import Given
@@ -23,7 +24,6 @@ from ..piapi.responses import redacted
 from ..text import byte_count, clean, counted
 from .buying.adopting import adopt_seen
 from .buying.asks import ask_rows, ask_words
-from .buying.inputs import local_path
 from .buying.making import request_builder
 from .context import Session
 from .options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
@@ -95,7 +95,7 @@ def _open(session: Session, name: str, what: str) -> AbstractContextManager[Bina
             session.stdin.take(f"{what} -".replace("--from -", "prompts").replace("the rows of -", "rows"))
         )
     try:
-        return local_path(name).open("rb")
+        return expand_path(name).open("rb")
     except OSError as error:
         raise UsageError(f"cannot read {what} {clean(name, 120)}: {error.strerror}") from error
 

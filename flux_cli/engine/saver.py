@@ -5,9 +5,10 @@ import errno
 import hashlib
 from pathlib import Path
 
+from ..config.urls import is_local
 from ..errors import DiskError, NotSavedError
 from ..frozen import frozen
-from ..images.metadata import texts_for
+from ..images.metadata import sandbox_mark, texts_for
 from ..images.output_names import unique
 from ..images.png import with_texts
 from ..journal.entries import Entry, SavedFile, State
@@ -161,10 +162,16 @@ def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
 
 
 def _with_metadata(download: Download, entry: Entry) -> Download:
-    """The same picture, telling how it was made; only a PNG can, without encoding a pixel anew."""
-    if entry.request is None or not entry.output.metadata or download.picture.extension != "png":
+    """Return the image with its request embedded, and marked if it is from a sandbox; only PNGs can contain that."""
+    if download.picture.extension != "png":
         return download
-    texts = texts_for(entry.request, entry.task_id or "", entry.price)
+    sandbox = is_local(entry.service)
+    if entry.request is not None and entry.output.metadata:
+        texts = texts_for(entry.request, entry.task_id or "", entry.price, sandbox=sandbox)
+    elif sandbox:
+        texts = sandbox_mark()
+    else:
+        return download
     return rewritten(download, with_texts(download.path.read_bytes(), texts))
 
 

@@ -7,6 +7,7 @@ Pillow opens a PNG that is cut by four bytes without a word.
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from ..frozen import frozen
 
@@ -149,3 +150,12 @@ def _picture(extension: str, width: int, height: int) -> Picture:
     if not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE:
         raise BrokenPictureError("the picture's size makes no sense")
     return Picture(extension, width, height)
+
+
+def is_complete_image(path: Path) -> bool:
+    """Return whether a file is a complete PNG, JPEG or WebP, whatever its name."""
+    try:
+        whole_picture(path.read_bytes())
+    except (OSError, BrokenPictureError):
+        return False
+    return True

@@ -185,7 +185,7 @@ class AsyncFlux:
     def _plan(self, order: Order) -> Step:
         """Return what is to be done for an order: one task is a batch of one."""
         session, save = self._session, order.save
-        draft = Draft(order.request, save.output, random_seed=order.random_seed)
+        draft = Draft(order.request, save.output, random_seed=order.random_seed, metadata=not save.no_metadata)
         prompt = OnePrompt(order.request.operation.prompt)
         plan = make_plan(prompt, lambda _: iter([draft]), source=None, price=session.price, shard=Shard())
         session.require_key()
