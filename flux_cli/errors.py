@@ -5,6 +5,7 @@ FluxError
  |   +- BudgetError       2   more than is left of a budget; nothing was sent
  +- ConfigError           4   key missing or refused, configuration unreadable
  +- RefusedError          5   the service refused the request; nothing was charged
+ |   +- PlanError         5   the account's plan does not include what was requested
  +- CreditsError          6   out of credits; nothing was charged
  +- UnknownChargeError    7   a submission's answer was lost: it may have been charged
  +- TaskFailedError       8   the task failed
@@ -150,8 +151,14 @@ class RefusedError(FluxError):
     money = "nothing was charged"
 
 
+class PlanError(RefusedError):
+    """The account's plan does not include what was requested (HTTP 403)."""
+
+    code = "plan"
+
+
 class KeyRefusedError(ConfigError):
-    """The service does not accept the key (HTTP 401 or 403, code 1200)."""
+    """PiAPI does not accept the key (HTTP 401, code 1200)."""
 
     code = "key_refused"
     money = "nothing was charged"

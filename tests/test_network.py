@@ -13,13 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
+from flux_cli.piapi.network import Connections, trusted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flux_cli.piapi.client import PiAPIClient
 from flux_cli.piapi.http_errors import is_untrusted, plain_words
 from flux_cli.piapi.image_download import Downloader, DownloadError, ForbiddenError
-from flux_cli.piapi.network import Connections, trusted
 from flux_cli.piapi.submission import Fate
 
 from .conftest import KEY, Flux

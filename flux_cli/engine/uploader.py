@@ -5,14 +5,14 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 
-from ..errors import NetworkError, RefusedError
+from ..errors import NetworkError
 from ..frozen import frozen
 from ..images.load import InputImage
 from ..journal.entries import Entry
 from ..journal.journal import Journal
 from ..operations.operations import LOCAL
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import PassingTroubleError
+from ..piapi.errors import TemporaryError
 from ..system.signals import Sleep
 from .events import Listener, Noted, Trouble
 from .poll_schedule import backoff
@@ -64,15 +64,10 @@ class Uploader:
         while True:
             try:
                 return await self.client.upload(self.service, name, image.content)
-            except PassingTroubleError as trouble:
+            except TemporaryError as trouble:
                 attempt += 1
                 if attempt == TRIES:
                     raise NetworkError(f"the picture could not be uploaded: {trouble.message}") from trouble
                 wait = trouble.retry_after if trouble.retry_after is not None else backoff(attempt, self.scale)
                 self.listener(Trouble(entry.id, f"the upload failed: {trouble.message}", wait))
                 await self.sleep(wait)
-            except RefusedError as refused:
-                if "plan" not in refused.message.casefold():
-                    raise
-                hint = "uploads need the Creator plan or higher; give the address of a public picture instead"
-                raise RefusedError(refused.message, hint=hint, code="plan") from refused

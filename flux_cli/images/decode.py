@@ -5,7 +5,6 @@ Pillow is imported where it is used: most commands have no picture to read, and 
 
 import io
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -34,8 +33,6 @@ OTHER_KINDS = (
 )
 BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF"}
 """What an ISO media file says that it is; the others are films."""
-END_MARKERS = 32
-"""How many are tried. A JPEG has two or three, and a file made of nothing else must not take minutes."""
 
 
 @frozen
@@ -119,31 +116,17 @@ def _in_srgb(colours: "Image", profile: bytes) -> "Image | None":
 
 
 def _whole(content: bytes, name: str) -> tuple[bytes, str]:
-    """The picture's bytes, which may end before the file does, and its extension. Raises UsageError."""
+    """Return the bytes of the image and its extension: phones append a film, or notes of their own, to a JPEG.
+
+    Raise UsageError.
+    """
     try:
-        return content, whole_picture(content).extension
+        picture = whole_picture(content)
     except BrokenPictureError as error:
-        reason = str(error)
-    for beginning in _jpeg_beginnings(content):
-        try:
-            return beginning, whole_picture(beginning).extension
-        except BrokenPictureError:
-            continue
-    other = _other_kind(content)
-    raise UsageError(f"{name} is {other}, {ALLOWED}" if other else f"{name}: {reason}, {ALLOWED}")
-
-
-def _jpeg_beginnings(content: bytes) -> Iterator[bytes]:
-    """Up to each of the first end markers: phones append a film, or notes of their own, to a whole JPEG."""
-    if not content.startswith(b"\xff\xd8\xff"):
-        return
-    end = 0
-    for _ in range(END_MARKERS):
-        found = content.find(b"\xff\xd9", end)
-        if found < 0:
-            return
-        end = found + 2
-        yield content[:end]
+        other = _other_kind(content)
+        raise UsageError(f"{name} is {other}, {ALLOWED}" if other else f"{name}: {error}, {ALLOWED}") from None
+    ends = picture.extension != "jpg" or content.rstrip(b"\0").endswith(b"\xff\xd9")  # two images in one, for example
+    return content if ends else content[: picture.length], picture.extension
 
 
 def _other_kind(content: bytes) -> str | None:

@@ -15,7 +15,7 @@ from ...journal.entries import Entry, State
 from ...json_value import JsonObject
 from ...operations.request import TaskRequest
 from ...piapi.requests import encoded
-from ...piapi.responses import redacted
+from ...piapi.responses import hide_webhook_secrets
 from ...system.atomic_files import probe
 from ...text import clean, seconds, usd
 from ..context import Session
@@ -97,7 +97,7 @@ def reseeded(session: Session, request: TaskRequest) -> TaskRequest:
 def preview(session: Session, request: TaskRequest) -> None:
     """Print what would be sent; local pictures stand for the addresses they would get."""
     uploads = {name: f"upload of {len(image.content)} bytes ({name})" for name, image in session.inputs.items()}
-    body = redacted(session.body(request, uploads))
+    body = hide_webhook_secrets(session.body(request, uploads))
     if session.output.mode is Mode.JSON:
         content: JsonObject = {"request": body, "pictures": request.operation.batch_size}
         session.output.record("dry_run", {**content, "cost_usd": str(session.price(request))})

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from ...batch.task_ids import read_ids
 from ...engine.outcome import Outcome, exit_code
+from ...engine.task_matching import likeness, moment
 from ...engine.uploader import MARGIN_SECONDS
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
 from ...frozen import frozen
@@ -15,7 +16,6 @@ from ...journal.entry_errors import busy, lost_answer
 from ...operations.operations import LOCAL
 from ...piapi.requests import encoded
 from ...piapi.task import Task, is_task_id
-from ...piapi.task_matching import likeness, moment
 from ...text import clean, counted, usd
 from ..buying.adopting import adopt
 from ..buying.purchase import check_budgets, confirm_price, probe_folder
