@@ -210,7 +210,7 @@ ELSEWHERE = [
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_plain_http_is_for_this_machine(host: str) -> None:
     assert is_loopback(host)
-    assert address(f" http://{host}:8080/api/v1/ ") == f"http://{host}:8080/api/v1"
+    assert address(f" http://{host}:8080/api/v1/ ") == f"http://{host.lower()}:8080/api/v1"
 
 
 @pytest.mark.parametrize("host", ELSEWHERE)
@@ -218,7 +218,24 @@ def test_plain_http_is_for_no_other_machine(host: str) -> None:
     assert not is_loopback(host)
     with pytest.raises(ValueError, match="this machine only"):
         address(f"http://{host}:8080/api/v1")
-    assert address(f"https://{host}/api/v1/") == f"https://{host}/api/v1"
+    assert address(f"https://{host}/api/v1/") == f"https://{host.rstrip('.')}/api/v1"
+
+
+@pytest.mark.parametrize(
+    ("spelled", "plain"),
+    [
+        ("HTTPS://API.PiAPI.ai:443/api/v1/", "https://api.piapi.ai/api/v1"),
+        ("https://api.piapi.ai.:/api//v1", "https://api.piapi.ai/api/v1"),
+        ("https://api.piapi.ai//api/./x/../v1//", "https://api.piapi.ai/api/v1"),
+        ("https://api.piapi.ai:0443/api/v1/../../..", "https://api.piapi.ai"),
+        ("https://API.piapi.ai:80/API/V1", "https://api.piapi.ai:80/API/V1"),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("HTTP://LocalHost:8080", "http://localhost:8080"),
+        ("https://upload.theapi.app/", "https://upload.theapi.app"),
+    ],
+)
+def test_a_service_has_one_url(spelled: str, plain: str) -> None:
+    assert (address(spelled), address(plain)) == (plain, plain)
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ PRIVATE = [
     "https://224.0.0.1/x.png",
     "https://0x7f000001/x.png",
     "https://017700000001/x.png",
-    "https://127。0。0。1/x.png",
+    "https://127\u30020\u30020\u30021/x.png",
     "https://192.168.257/x.png",
     "https://0xa9.254.0251.254/x.png",
     "http://inside.example.com/x.png",
@@ -303,7 +303,7 @@ def inside(names: dict[str, list[str]]) -> None:
     names |= {"inside.example.com": ["192.168.7.7"], "a.localhost": ["127.0.0.1"], "localhost.": ["127.0.0.1"]}
 
 
-MALFORMED = ["https://0177.0.0.1/x.png", "https://１２７.0.0.1/x.png"]
+MALFORMED = ["https://0177.0.0.1/x.png", "https://\uff11\uff12\uff17.0.0.1/x.png"]
 INSIDE, MISSHAPEN = " leads into a private network", ", or one that it redirects to, is malformed"
 
 
@@ -329,7 +329,9 @@ def test_nor_does_a_redirect(
     inside(names)
     public.hosts["img.theapi.app"] = raw.port
     leads = {url: INSIDE for url in PRIVATE if url.startswith("https:") and url.isascii()}
-    leads |= dict.fromkeys(["http://img.theapi.app/x", "ftp://img.theapi.app/x"], " redirects to a URL that is not https")
+    leads |= dict.fromkeys(
+        ["http://img.theapi.app/x", "ftp://img.theapi.app/x"], " redirects to a URL that is not https"
+    )
     leads["//user@img.theapi.app/x"] = " contains a user name"
     for number, location in enumerate(leads):
         raw.answers[f"/{number}"] = [redirect(location)]

@@ -101,7 +101,9 @@ ROWS: dict[str, tuple[Outcome, list[Evidence]]] = {
         replace(reply(500, code), well_formed=False) for code in (1400, 1500, 1700)
     ]),
 }  # fmt: skip
-CASES = [pytest.param(outcome, one, id=f"{row}-{n}") for row, (outcome, all_) in ROWS.items() for n, one in enumerate(all_)]
+CASES = [
+    pytest.param(outcome, one, id=f"{row}-{n}") for row, (outcome, all_) in ROWS.items() for n, one in enumerate(all_)
+]
 
 
 @pytest.mark.parametrize(("outcome", "evidence"), CASES)
@@ -115,7 +117,15 @@ def test_how_often_each_fate_is_repeated() -> None:
 
 CODES = (0, 200, 400, 402, 404, 429, 500, 1100, 1200, 1300, 1400, 1500, 1600, 1700, 1800, 10000)
 REFUSING = frozenset({*range(400, 408), *range(409, 500), 1100, 1200, 1300, 1400, 1500, 1600, 1700, 1800})
-WORDS = ("", "success", "Insufficient plan level", "too many requests", "Too Many Requests", "failed to freeze point", "Insufficient credits")
+WORDS = (
+    "",
+    "success",
+    "Insufficient plan level",
+    "too many requests",
+    "Too Many Requests",
+    "failed to freeze point",
+    "Insufficient credits",
+)
 HEADS = {429: Outcome.RATE_LIMITED, 301: Outcome.REFUSED, 307: Outcome.REFUSED, 308: Outcome.REFUSED}
 HEADS |= dict.fromkeys(NOT_APPLIED, Outcome.NOT_APPLIED)
 """What the first line of a reply proves without the rest."""
@@ -124,7 +134,10 @@ EVIDENCE = st.builds(
     sent=st.booleans(),
     written=st.booleans(),
     untrusted=st.booleans(),
-    status=st.none() | st.integers(100, 599) | st.sampled_from((200, 302, 403, 408, 429, 500, 504, *NOT_APPLIED)) | st.integers(),
+    status=st.none()
+    | st.integers(100, 599)
+    | st.sampled_from((200, 302, 403, 408, 429, 500, 504, *NOT_APPLIED))
+    | st.integers(),
     complete=st.booleans(),
     well_formed=st.booleans(),
     code=st.none() | st.sampled_from(CODES) | st.integers(),

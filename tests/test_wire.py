@@ -360,6 +360,8 @@ def test_no_bytes_raise(content: bytes, start: bytes) -> None:
 @pytest.mark.parametrize("pair", ["[]", ('{"output":', "}")])
 def test_deep_nesting_raises_nothing(depth: int, pair: tuple[str, str]) -> None:
     deep = pair[0] * depth + "1" + pair[1] * depth
-    reply = parse_response(f'{{"data": {{"task_id": "x", "output": {deep}, "error": {deep}, "logs": {deep}}}}}'.encode())
+    reply = parse_response(
+        f'{{"data": {{"task_id": "x", "output": {deep}, "error": {deep}, "logs": {deep}}}}}'.encode()
+    )
     assert reply.task is None or (reply.task.id, reply.task.urls) == ("x", ())
     hide_webhook_secrets(reply.data)

@@ -1,8 +1,10 @@
 """Addresses: what may be one, and which mean this machine."""
 
 import re
+from posixpath import normpath
 from urllib.parse import urlsplit
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _NETLOC = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]*)?"
 
 
@@ -20,13 +22,19 @@ def is_local(url: str) -> bool:
 
 
 def address(text: str) -> str:
-    """An http(s) base address without its trailing slash. Plain http is for loopback only.
+    """Return an http(s) base URL in the one spelling that stands for its service. Plain http is for loopback only.
 
-    Raises ValueError that says what is wrong.
+    Budgets, slots and the cache belong to a service: `HTTPS://API.PiAPI.ai:443/api/v1/` must not get its own.
+    Raise ValueError that says what is wrong.
     """
     if set("?#") & set(text):
         raise ValueError("an address here has no query or fragment")
-    return web_address(text).rstrip("/")
+    parts = urlsplit(web_address(text))
+    host = (parts.hostname or "").rstrip(".")
+    host = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port not in (None, DEFAULT_PORTS[parts.scheme]) else ""
+    path = normpath(f"/{parts.path.strip('/')}").rstrip("/")
+    return f"{parts.scheme}://{host}{port}{path}"
 
 
 def web_address(text: str) -> str:

@@ -28,7 +28,7 @@ def busy(entry: Entry) -> JournalError:
 
 def lost_answer(entry: Entry, why: str = "") -> UnknownChargeError:
     """The error for a submission whose answer was lost; `why` in a few words, when it has just happened."""
-    message = f'the answer to the submission of "{clean(entry.label, LABEL)}" was lost'
+    message = f'no usable response to the submission of "{clean(entry.label, LABEL)}"'
     charged = "it may have been charged" if entry.price is None else f"at most {usd(entry.price)} was charged"
     hint = f"see what to do: flux settle {entry.id}"
     if entry.seen_id:

@@ -17,15 +17,20 @@ REDACTED = "[secret]"
 
 _ESCAPE = re.compile(
     r"""
-    \\{1,8} (?: u00([0-7][0-9a-fA-F]) | ([/"\\]) )                 # JSON, also inside a JSON string
-    | % (?:25)* ([0-7][0-9a-fA-F])                                 # percent-encoding
-    | &\# (?: 0{0,8}([0-9]{2,3}) | [xX]0{0,8}([0-7][0-9a-fA-F]) );  # HTML
-    | \0+                                                          # UTF-16 or UTF-32 within other text
+    \\{1,8} (?: u00([0-7][0-9a-fA-F]) | ([/"\\]) )                     # JSON, also inside a JSON string
+    | % (?:25)* ([0-7][0-9a-fA-F])                                     # percent-encoding
+    | &\# (?: 0{0,8}([0-9]{1,3}) | [xX]0{0,8}([0-7]?[0-9a-fA-F]) ) (?:;|(?=[\0\ufffd]*\Z))  # HTML
+    | \0+                                                              # UTF-16 or UTF-32 within other text
     """,
     re.VERBOSE,
 )
 _CUT_ESCAPE = re.compile(
-    r"(?: \\{0,8}(?:u[0-9a-fA-F]{0,3})? | %(?:25)*[0-9a-fA-F]? | &\#?[xX]?[0-9a-fA-F]{0,8} ) [\0\ufffd]* \Z", re.VERBOSE
+    r"""
+    [\0-\x1f]?                                                         # the digits of an HTML escape that are left
+    (?: \\{0,8}(?:u[0-9a-fA-F]{0,3})? | %(?:25)*[0-9a-fA-F]? | &\#?[xX]?[0-9a-fA-F]{0,8} )
+    [\0\ufffd]* \Z
+    """,
+    re.VERBOSE,
 )
 """What may follow a secret that is cut by the end of the text: at most the beginning of an escape."""
 
@@ -74,7 +79,7 @@ def _spellings(secret: str) -> Iterator[_Spelling]:
         # Of 6 bits per character, only those between the secret's first and last bit do not depend on its neighbors.
         core = encoded[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]
         for text in {core, core.replace("+", "-").replace("/", "_")}:
-            yield _Spelling(text, SHORTEST_SECRET * 4 // 3, SHORTEST_CUT * 4 // 3)
+            yield _Spelling(text, min(SHORTEST_SECRET * 4 // 3, len(text)), SHORTEST_CUT * 4 // 3)
 
 
 def _find(spelling: _Spelling, text: str) -> Iterator[tuple[int, int]]:
