@@ -204,7 +204,7 @@ def test_a_key_refused_while_a_task_runs(flux: Flux, service: Service) -> None:
 
     assert result.code == 4
     assert (
-        f"flux: the service refused the key: Authentication failed (code 1200); task {task} is paid for and runs on"
+        f"flux: PiAPI refused the key: Authentication failed (code 1200); task {task} is paid for and runs on"
         in result.err
     )
     assert flux("resume -q").out == "a-boat-1.png\n"

@@ -298,4 +298,4 @@ def test_credits_that_end(flux: Flux, tmp_path: Path, monkeypatch: pytest.Monkey
         result = flux("gen x --size 256x256")
 
     assert result.code == 6
-    assert "out of credits: Insufficient credits: Top up account balance (code 1300); nothing was charged" in result.err
+    assert "Insufficient credits: Top up account balance (code 1300); nothing was charged" in result.err

@@ -400,8 +400,8 @@ def test_a_plan_that_takes_no_uploads(
         result = flux("edit photo.png x")
         assert result.code == 5
         assert result.err.splitlines()[-2:] == [
-            "flux: the picture could not be uploaded: Insufficient plan level; nothing was charged",
-            "      uploads need the Creator plan or higher; give the address of a public picture instead",
+            "flux: the image could not be uploaded: Insufficient plan level; nothing was charged",
+            "      uploads need the Creator plan or higher; pass the URL of a public image instead of a file",
         ]
         assert service.charges == []
         assert [entry.state for entry in entries()] == [State.PLANNED]
@@ -416,7 +416,7 @@ def test_an_upload_is_tried_again(flux: Flux, service: Service, photo: Path) -> 
     Image.new("RGB", (300, 300), "blue").save("photo.png")
     result = flux("edit photo.png x -o more.png")
     assert result.code == 13
-    assert "the picture could not be uploaded: HTTP 503; nothing was charged" in result.err
+    assert "the picture could not be uploaded: PiAPI returned HTTP 503; nothing was charged" in result.err
 
 
 BAD = {

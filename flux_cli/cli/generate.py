@@ -20,7 +20,7 @@ from ..json_value import JsonObject
 from ..operations.base import Parameters
 from ..operations.options import Given
 from ..operations.request import TaskRequest
-from ..piapi.responses import redacted
+from ..piapi.responses import hide_webhook_secrets
 from ..text import byte_count, clean, counted
 from .buying.adopting import adopt_seen
 from .buying.asks import ask_rows, ask_words
@@ -175,7 +175,7 @@ def _print_request(session: Session, request: TaskRequest) -> None:
     uploads = {
         name: f"upload of {byte_count(images.size(name))} ({name})" for name in request.local_images if name in images
     }
-    body = redacted(session.body(request, uploads))
+    body = hide_webhook_secrets(session.body(request, uploads))
     if session.output.mode is Mode.JSON:
         content: JsonObject = {"request": body, "images": request.operation.batch_size}
         session.output.record("dry_run", {**content, "cost_usd": str(session.price(request))})

@@ -10,7 +10,7 @@ from ..journal.entries import Entry, State
 from ..journal.entry_errors import problem_of
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import NoSuchTaskError, PassingTroubleError
+from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.task import Phase, Task
 from ..system.signals import Sleep
 from ..text import seconds
@@ -78,16 +78,16 @@ class Watcher:
         """The task, or None and the seconds to wait before another look."""
         assert entry.task_id is not None
         try:
-            task = await self.client.look(entry.task_id)
+            task = await self.client.poll(entry.task_id)
         except KeyRefusedError as refused:
             raise key_refused_meanwhile(entry, refused) from refused
-        except PassingTroubleError as trouble:
+        except TemporaryError as trouble:
             streaks.trouble, streaks.missing = streaks.trouble + 1, 0
             wait = trouble.retry_after if trouble.retry_after is not None else backoff(streaks.trouble + 1, self.scale)
             if streaks.trouble == 1:
                 self.listener(Trouble(entry.id, trouble.message, wait))
             return None, wait
-        except NoSuchTaskError as missing:
+        except TaskNotFoundError as missing:
             streaks.trouble = 0
             return None, self._missing(entry, streaks, str(missing))
         streaks.trouble = streaks.missing = 0

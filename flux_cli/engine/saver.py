@@ -15,8 +15,8 @@ from ..journal.entries import Entry, SavedFile, State
 from ..journal.entry_errors import problem_of
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import NoSuchTaskError, PassingTroubleError
-from ..piapi.image_download import Download, Downloader, DownloadError, ForbiddenError, GoneError, rewritten, unpack
+from ..piapi.errors import TaskNotFoundError, TemporaryError
+from ..piapi.image_download import Download, Downloader, DownloadError, ForbiddenError, GoneError, rewrite, save_inline
 from ..piapi.task import Task
 from ..system.atomic_files import place
 from ..system.signals import Sleep
@@ -56,7 +56,7 @@ class Saver:
         files: list[SavedFile] = []
         if not entry.urls and task is not None:
             for index, inline in enumerate(task.inline):
-                files.append(await self._placed(entry, index, self._unpack(entry, index, inline)))
+                files.append(await self._placed(entry, index, await self._unpack(entry, index, inline)))
         index = 0
         while index < len(entry.urls):
             try:
@@ -103,15 +103,15 @@ class Saver:
     async def _ask_again(self, entry: Entry) -> Task:
         assert entry.task_id is not None
         try:
-            return await self.client.look(entry.task_id)
-        except PassingTroubleError as error:
+            return await self.client.poll(entry.task_id)
+        except TemporaryError as error:
             raise self._not_saved(entry, error.message) from error
-        except NoSuchTaskError as error:
+        except TaskNotFoundError as error:
             raise self._expired(entry, str(error)) from error
 
-    def _unpack(self, entry: Entry, index: int, inline: str) -> Download:
+    async def _unpack(self, entry: Entry, index: int, inline: str) -> Download:
         try:
-            return unpack(inline, self._target(entry, index))
+            return await save_inline(inline, self._target(entry, index))
         except DownloadError as error:
             raise self._not_saved(entry, str(error)) from error
 
@@ -172,7 +172,7 @@ def _with_metadata(download: Download, entry: Entry) -> Download:
         texts = sandbox_mark()
     else:
         return download
-    return rewritten(download, with_texts(download.path.read_bytes(), texts))
+    return rewrite(download, with_texts(download.path.read_bytes(), texts))
 
 
 def _holds(path: Path, sha256: str) -> bool:

@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Route
 from ..config.catalog import Catalog
 from ..images.formats import BrokenPictureError, whole_picture
 from ..json_value import Json, JsonObject, object_at, text_at
-from ..piapi.responses import redacted
+from ..piapi.responses import hide_webhook_secrets
 from .breaking import FAULT, Breaking, Faults
 from .faults import Fault
 from .pictures import Pictures
@@ -88,7 +88,7 @@ class Service:
         self.check_key(request)
         body = without_nulls(_json(await request.body()))
         model = checked_model(body, self.catalog, self.plan)
-        stored = redacted(body)
+        stored = hide_webhook_secrets(body)
         assert isinstance(stored, dict)
         cost = model.price * count(object_at(stored, "input"))
         task = self._fated(self._planned(stored, cost, model.seconds))

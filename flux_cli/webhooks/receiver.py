@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ..frozen import frozen
-from ..piapi.responses import read_reply
+from ..piapi.responses import parse_response
 from ..text import clean
 from .exchange import Exchange
 
@@ -90,7 +90,7 @@ class Receiver:
             return 400
         if not self._genuine(request):
             return 401
-        task = read_reply(body).task
+        task = parse_response(body).task
         if task is None:
             return 400
         if task.id in self.in_work:

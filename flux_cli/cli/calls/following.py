@@ -19,7 +19,7 @@ from ...journal.entries import UNFINISHED, Entry, State
 from ...journal.entry_errors import busy, past_error
 from ...json_value import JsonObject
 from ...piapi.client import PiAPIClient
-from ...piapi.errors import NoSuchTaskError, PassingTroubleError
+from ...piapi.errors import TaskNotFoundError, TemporaryError
 from ...piapi.task import Phase, Task
 from ...system.signals import DetachedExecutor
 from ...text import clean
@@ -74,10 +74,10 @@ async def _show_one(session: Session, client: PiAPIClient, word: str) -> None:
 async def look_at(client: PiAPIClient, task_id: str) -> Task:
     """The task now. Raises RefusedError when there is none, NetworkError, KeyRefusedError."""
     try:
-        return await client.look(task_id)
-    except NoSuchTaskError as error:
+        return await client.poll(task_id)
+    except TaskNotFoundError as error:
         raise RefusedError(f"the service knows no task {task_id}: {error}", code="no_such_task") from error
-    except PassingTroubleError as error:
+    except TemporaryError as error:
         raise NetworkError(f"task {task_id} could not be looked at: {error.message}") from error
 
 
