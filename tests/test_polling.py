@@ -21,8 +21,6 @@ from flux_cli.engine.poll_schedule import (
     PollSchedule,
 )
 
-from .test_pace import now, virtually
-
 RANGES = {name: model.seconds for name, model in Catalog({}).models.items()}
 
 
@@ -92,21 +90,21 @@ def test_tasks_that_were_accepted_together_are_not_polled_together() -> None:
 
 
 def test_polls_of_one_process_are_spaced() -> None:
-    moments = list[float]()
+    now, turns = 0.0, list[float]()
 
-    async def poll(limiter: PollLimiter) -> None:
-        await limiter.wait()
-        moments.append(now())
+    async def sleep(seconds: float) -> None:
+        turns.append(now + seconds)
 
     async def run() -> None:
-        limiter = PollLimiter(now, asyncio.sleep, 0.5)
-        await poll(limiter)
-        await asyncio.sleep(7)
-        await asyncio.gather(*(poll(limiter) for _ in range(30)))
+        nonlocal now
+        limiter = PollLimiter(lambda: now, sleep, 0.5)
+        await limiter.wait()
+        now = 7.0
+        await asyncio.gather(*(limiter.wait() for _ in range(30)))
 
-    virtually(run())
+    asyncio.run(run())
     gap = 0.5 / POLLS_PER_SECOND
-    assert moments == pytest.approx([0.0, *(7 + number * gap for number in range(30))])
+    assert turns == pytest.approx([0.0, *(7 + number * gap for number in range(30))])
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 5, 6, 100, 5000])

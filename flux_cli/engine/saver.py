@@ -213,7 +213,5 @@ def disk_error(error: OSError, entry: Entry) -> DiskError:
     what = "the disk is full" if full else error.strerror or "cannot write"
     where = error.filename or entry.output.paths[0]
     images = counted(len(entry.urls) or 1, "image")
-    return DiskError(
-        f"{what}: {where}; {images} of task {entry.task_id} not saved",
-        hint=f"{'Make room' if full else 'Fix that'}, then",
-    )
+    hint = f"{'Make room' if full else 'Fix that'}, then"
+    return DiskError(f"{what}: {where}; {images} of task {entry.task_id} not saved", hint=hint)
