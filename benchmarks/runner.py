@@ -80,7 +80,7 @@ def clean_environ(home: Path, **settings: str) -> dict[str, str]:
 
     PYTHONDONTWRITEBYTECODE, for one, has every start compile every module.
     """
-    steering = ("FLUX_", "PIAPI_", "_FLUX_", "PYTHON")
+    steering = ("FLUX_", "PIAPI_", "_FLUX_", "PYTHON", "SSL_CERT_")
     kept = {
         name: value
         for name, value in os.environ.items()

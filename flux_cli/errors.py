@@ -144,13 +144,13 @@ class RefusedError(FluxError):
 
 
 class PlanError(RefusedError):
-    """The account's plan does not include what was requested (HTTP 403 with "plan" in its text)."""
+    """The account's plan does not include what was requested (HTTP 403)."""
 
     code = "plan"
 
 
 class KeyRefusedError(ConfigError):
-    """PiAPI does not accept the key (HTTP 401 or 403, code 1200)."""
+    """PiAPI does not accept the key (HTTP 401, code 1200)."""
 
     code = "key_refused"
 

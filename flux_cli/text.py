@@ -40,6 +40,16 @@ def harmless(text: str) -> str:
     return re.sub(_UNSAFE, lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
+def quoted(text: str, limit: int = 120) -> str:
+    """`'text'` in quotes, with every character that cannot be seen as an escape: unsafe ones, and spaces but the usual.
+
+    For names that users wrote: a space at either end, or a no-break space, is often the reason why one is not found.
+    """
+    short = text if len(text) <= limit else text[: limit - 1] + "…"
+    visible = re.sub(r"[^\S ]", lambda space: space[0].encode("unicode_escape").decode("ascii"), harmless(short))
+    return f"'{visible}'"
+
+
 def readable_json(value: Json) -> str:
     """JSON for people: indented, letters of every script as they are, unsafe characters escaped as JSON has them."""
     import json
@@ -94,10 +104,13 @@ def seconds(duration: float) -> str:
 
 
 def byte_count(size: int) -> str:
-    """Return a size in bytes as people write it: `812 bytes`, `3 kB`, `2.8 MB`."""
+    """Return a size in bytes as people write it: `812 bytes`, `3 kB`, `2.8 MB` (of 1,000,000 bytes).
+
+    Rounded up, so that a size above a limit never looks like the limit.
+    """
     if size < 1000:
         return counted(size, "byte")
-    return f"{size / 1000:.0f} kB" if size < 999_500 else f"{size / 1e6:.1f} MB"
+    return f"{-(-size // 1000)} kB" if size < 1_000_000 else f"{-(-size // 100_000) / 10:g} MB"
 
 
 def guess(word: str, known: Iterable[str]) -> str | None:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from flux_cli.cli.buying import batches
 from flux_cli.engine import saver as saving
-from flux_cli.engine.poller import Watcher
+from flux_cli.engine.poller import Poller
 from flux_cli.engine.saver import Saver
 from flux_cli.engine.submitter import Submitter
 from flux_cli.journal.budgets import Budget
@@ -18,8 +18,8 @@ from flux_cli.journal.entries import Entry, SavedFile, State
 from flux_cli.journal.journal import Journal
 from flux_cli.piapi import client
 from flux_cli.piapi import image_download as downloads
-from flux_cli.piapi.errors import Answer
 from flux_cli.piapi.image_download import Download
+from flux_cli.piapi.submission import SubmissionResult
 from flux_cli.piapi.task import Task
 
 
@@ -30,7 +30,7 @@ def written_down_after_the_answer() -> None:
     def pretend(self: Journal, entry: Entry, budgets: Sequence[Budget], life: float) -> Entry:
         return replace(entry, state=State.SENDING, submitted=time.time())
 
-    async def post(self: Submitter, entry: Entry, body: bytes) -> Answer:
+    async def post(self: Submitter, entry: Entry, body: bytes) -> SubmissionResult:
         answer = await self.client.create(body)
         send(self.journal, replace(entry, state=State.PLANNED, submitted=None), (), 0.0)
         return answer
@@ -65,22 +65,22 @@ def written_in_place() -> None:
 
 def looked_at_before_it_is_accepted() -> None:
     """`accepted` comes to the journal after the first look at the task."""
-    watch = Watcher.watch
+    poll = Poller.poll
 
     def accepted(self: Submitter, entry: Entry, task: Task) -> Entry:
         return replace(entry, state=State.ACCEPTED, task_id=task.id, status=task.status.word, accepted=time.time())
 
-    async def watched(self: Watcher, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
+    async def polled(self: Poller, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
         if task is not None:
-            await self.client.look(task.id)
+            await self.client.poll(task.id)
             sending = replace(entry, state=State.SENDING, task_id=None, status=None, accepted=None)
             entry = self.journal.move(
                 sending, state=State.ACCEPTED, task_id=task.id, status=entry.status, accepted=entry.accepted
             )
-        return await watch(self, entry, task)
+        return await poll(self, entry, task)
 
     Submitter._accepted = accepted  # type: ignore[method-assign]
-    Watcher.watch = watched  # type: ignore[method-assign]
+    Poller.poll = polled  # type: ignore[method-assign]
 
 
 def saved_before_it_is_there() -> None:

@@ -21,7 +21,7 @@ from flux_cli.config.paths import Paths
 from flux_cli.images.png import texts_in
 from flux_cli.journal.entries import Entry
 from flux_cli.journal.journal import Journal
-from flux_cli.piapi.network import trusted
+from flux_cli.piapi.http_client import tls_context
 
 from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
 from .servers import BreakingProxy, Service, breaking, miniature
@@ -88,7 +88,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(work)
     monkeypatch.setenv("FLUX_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FLUX_TIME_SCALE", "0.02")
-    trusted.cache_clear()
+    tls_context.cache_clear()
     yield tmp_path / "home"
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.name != "config.toml":

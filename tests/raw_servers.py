@@ -89,10 +89,10 @@ def unframed(body: bytes, *headers: str) -> Answer:
     return lambda: [head("HTTP/1.1 200 OK", *headers), body]
 
 
-def chunked(body: bytes, *, ends: bool = True) -> Answer:
+def chunked(body: bytes, *headers: str, ends: bool = True) -> Answer:
     """An answer in one chunk; `ends` is whether the last chunk comes."""
     end = b"\r\n0\r\n\r\n" if ends else b""
-    return lambda: [head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"), b"%x\r\n" % len(body), body, end]
+    return lambda: [head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *headers), b"%x\r\n" % len(body), body, end]
 
 
 def redirect(location: str | None, status: str = "302 Found") -> Answer:

@@ -131,3 +131,15 @@ def test_on_a_machine_without_a_network(nowhere: list[str], home: Path, tmp_path
 def test_tests_do_not_leave_this_machine() -> None:
     with pytest.raises(PermissionError, match="must not leave"):
         socket.create_connection(("192.0.2.1", 9), timeout=0.1)
+
+
+def test_a_service_is_one_however_its_url_is_spelled(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = service.origin.removeprefix("http://")
+    spellings = [f"http://{host}/api/v1", f"HTTP://{host}/api/v1/", f"http://{host}//api/./v1//"]
+    for url in spellings:
+        monkeypatch.setenv("FLUX_BASE_URL", url)
+        assert flux(f"{GEN} -q").code == 0
+    assert len(service.charges) == 1
+    assert len(flux("history").out.splitlines()) == 1

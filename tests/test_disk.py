@@ -177,7 +177,7 @@ def test_a_folder_that_is_closed_after_paying(flux: Flux, service: Service, entr
 
     assert (result.code, result.out) == (11, "")
     assert f"Permission denied: {Path('open').resolve()}/" in result.err
-    assert f"1 picture of task {service.charges[0].id} paid for and not saved" in result.err
+    assert f"1 image of task {service.charges[0].id} paid for and not saved" in result.err
     assert [entry.state for entry in entries()] == [State.READY]
     Path("open").chmod(0o755)
     assert flux("resume -q").out == "open/a-boat-1.png\n"

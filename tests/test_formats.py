@@ -1,7 +1,9 @@
 """A picture is whole or it is refused: the bytes decide."""
 
 import io
+import itertools
 import struct
+import sys
 import zlib
 
 import pytest
@@ -125,6 +127,38 @@ JPEG_START = b"\xff\xd8\xff\xe0\x00\x04ab"
 def test_what_is_no_whole_picture_is_refused_with_a_reason(content: bytes, what: str) -> None:
     with pytest.raises(BrokenPictureError, match=what):
         whole_picture(content)
+
+
+@pytest.mark.parametrize("after", [b"\r\n", b"\0\0", b"\xff", b"\xff\xd9", b"a film, or notes", b"\xff\xd8\xff\xe0"])
+@every_picture
+def test_what_follows_an_image_is_harmless(name: str, after: bytes) -> None:
+    found = whole_picture(PICTURES[name] + after)
+    assert (found, found.length) == (whole_picture(PICTURES[name]), len(PICTURES[name]))
+
+
+LARGE = 64 * 2**20
+BUSY: dict[str, tuple[bytes, bytes, str]] = {
+    "empty chunks": (PNG_SIGNATURE + header(1, 1), chunk(b"tEXt"), "more than 32768 chunks"),
+    "empty segments": (JPEG_START, b"\xff\xe1\x00\x02", "more than 4096 segments"),
+    "fill bytes": (JPEG_START, b"\xff", "cut short"),
+    "fill bytes between segments": (JPEG_START, b"\xff" * 16 + b"\xe1\x00\x02", "more than 4096 segments"),
+    "a scan without end": (JPEG_START + b"\xff\xda\x00\x02", b"\xff\x00", "cut short"),
+}
+"""How each begins, what it is filled with, and why it is refused."""
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_a_large_image_that_keeps_a_reader_busy_is_refused_after_few_steps(name: str) -> None:
+    start, filling, reason = BUSY[name]
+    content = start + filling * (LARGE // len(filling))
+    steps = itertools.count()
+    sys.setprofile(lambda *_: next(steps))
+    try:
+        with pytest.raises(BrokenPictureError, match=reason):
+            whole_picture(content)
+    finally:
+        sys.setprofile(None)
+    assert next(steps) < 2_000_000  # of Python's, which last less than a microsecond each
 
 
 STARTS = [PNG_SIGNATURE, PNG_SIGNATURE + header(1, 1), JPEG_START, b"<html"]

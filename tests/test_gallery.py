@@ -65,7 +65,7 @@ def test_a_page_shows_every_picture_and_what_is_known_of_it(flux: Flux, service:
     page = read()
     assert set(page.all("a", "href")) == {"fox-1.png", "fox-2.png", "plain.webp", "broken.png"}
     assert {"a fox", "flux1-schnell, seed 7, $0.004 for 2", "320x256", "4 pictures, $0.004"} <= set(page.words)
-    told = {f"flux again {name}.png" for name in ("fox-1", "fox-2", "broken")}
+    told = {f"flux rerun {name}.png" for name in ("fox-1", "fox-2", "broken")}
     assert set(page.all("button", "data-command")) == told
     kind, _, data = page.all("img", "src")[0].partition(";base64,")
     assert kind == "data:image/webp"
@@ -88,8 +88,9 @@ def test_a_page_asks_for_nothing_but_pictures_beside_it(flux: Flux) -> None:
 
 def test_hostile_texts_and_names_are_inert(flux: Flux) -> None:
     name = "javascript:alert(1) '\"<b>&#.png"
-    picture(name, prompt=HOSTILE, model={"<script>": "<script>"}, overrides={"</style>": [HOSTILE]}, loras="<script>")
-    picture("2.png", prompt="\ud800", seed=10**300, cost="x")
+    picture(name, prompt=HOSTILE, model="<script>", overrides={"input": {"</style>": [HOSTILE]}}, loras="<script>")
+    picture("2.png", prompt="\ud800", seed=2**52, cost="x")
+    picture("3.png", prompt=HOSTILE, model={"<script>": "<script>"})
     picture("\x1bc.png")
     os.utime("2.png", (10**12, 10**12))
     assert flux("gallery").code == 0
@@ -99,11 +100,11 @@ def test_hostile_texts_and_names_are_inert(flux: Flux) -> None:
     assert not [attributes for _, attributes in page.tags if any(key.startswith("on") for key in attributes)]
     assert HOSTILE.replace("\u202e", "\ufffd") in page.words
     assert all(re.fullmatch(r"[\w./%-]+", link) for link in page.all("a", "href"))
-    assert {unquote(link) for link in page.all("a", "href")} == {name, "2.png", "\x1bc.png"}
+    assert {unquote(link) for link in page.all("a", "href")} == {name, "2.png", "3.png", "\x1bc.png"}
     # A name that could drive a terminal when it is pasted there has no command.
     assert sorted(page.all("button", "data-command")) == [
-        "flux again 'javascript:alert(1) '\"'\"'\"<b>&#.png'",
-        "flux again 2.png",
+        "flux rerun 'javascript:alert(1) '\"'\"'\"<b>&#.png'",
+        "flux rerun 2.png",
     ]
 
 
@@ -180,7 +181,7 @@ def test_a_page_elsewhere_links_back(flux: Flux) -> None:
     found = json.loads(flux("gallery shots -o page.html --json").out)
     assert (found["pictures"], found["axes"], found["cost_usd"]) == (1, [], "0.015")
     assert read("page.html").all("a", "href") == ["shots/fox.png"]
-    assert read("page.html").all("button", "data-command") == ["flux again shots/fox.png"]
+    assert read("page.html").all("button", "data-command") == ["flux rerun shots/fox.png"]
 
 
 def test_the_pictures_of_a_batch_wherever_they_are(flux: Flux, service: Service) -> None:

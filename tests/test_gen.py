@@ -199,8 +199,8 @@ BAD = {
     "gen x -m schnel": "unknown model 'schnel'; nothing was sent",
     "gen x --webhook http://example.com": "Invalid --webhook: expected an https URL; http is accepted for this machine only; nothing was sent",
     "gen x --overwrite --skip-existing": "give only one of --overwrite, --skip-existing; nothing was sent",
-    "gen x -o fox.jpg": "the service makes PNG pictures, not .jpg; nothing was sent",
-    "gen x -o {slug.__class__}.png": "no placeholder is called {slug.__class__} in an output name; nothing was sent",
+    "gen x -o fox.jpg": "images are saved as PNG, not as .jpg; nothing was sent",
+    "gen x -o {slug.__class__}.png": "unknown placeholder {slug.__class__} in an output name; nothing was sent",
     "gen x -o con.png": "the output name 'con.png' would not work on every system; nothing was sent",
     "gen x -o - --json": "-o - and --json both want stdout; nothing was sent",
     "gen x -o - -m schnell -b 2": "-o - takes one picture, and -b 2 orders 2; nothing was sent",
@@ -298,4 +298,4 @@ def test_credits_that_end(flux: Flux, tmp_path: Path, monkeypatch: pytest.Monkey
         result = flux("gen x --size 256x256")
 
     assert result.code == 6
-    assert "out of credits: Insufficient credits: Top up account balance (code 1300); nothing was charged" in result.err
+    assert "Insufficient credits: Top up account balance (code 1300); nothing was charged" in result.err

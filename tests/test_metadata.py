@@ -1,18 +1,37 @@
-"""Pictures that tell how they were made, and are made again."""
+"""Images that contain the request that made them, and are made again."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
 
-from flux_cli.images.formats import whole_picture
-from flux_cli.json_value import object_at
+from flux_cli.errors import UsageError
+from flux_cli.images.formats import is_complete_image, whole_picture
+from flux_cli.images.metadata import is_sandbox_image, read_provenance, sandbox_mark
+from flux_cli.images.png import texts_in, with_texts
+from flux_cli.json_value import Json, JsonObject, object_at
 
 from .conftest import Flux
+from .raw_servers import PublicNetwork
 from .servers import Service
 
+REQUEST: JsonObject = {"op": "gen", "model": "Qubico/flux1-schnell", "seed": 1, "prompt": "x", "width": 64, "height": 64}  # fmt: skip
 GEN = "gen 'a fox ✨' -m schnell --negative blurry --guidance 4 --steps 5 --seed 7 --size 320x256"
+
+
+def plain_png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def crafted(request: Json, name: str = "crafted.png") -> str:
+    """The name of an image that contains this request."""
+    about = {"request": request, "task_id": "t", "version": "9"}
+    Path(name).write_bytes(with_texts(plain_png(), {"flux": json.dumps(about)}))
+    return name
 
 
 def test_a_saved_picture_tells_how_it_was_made(flux: Flux, service: Service) -> None:
@@ -39,11 +58,12 @@ def test_a_saved_picture_tells_how_it_was_made(flux: Flux, service: Service) -> 
         "task_id": service.charges[0].id,
         "cost_usd": "0.002",
         "version": "0.1.0",
+        "sandbox": True,
     }
     assert parameters.splitlines() == [
         "a fox ✨",
         "Negative prompt: blurry",
-        "Steps: 5, CFG scale: 4, Seed: 7, Size: 320x256, Model: flux1-schnell",
+        "Steps: 5, CFG scale: 4, Seed: 7, Size: 320x256, Model: flux1-schnell, Sandbox: true",
     ]
     assert b"private-hook" not in content
 
@@ -56,7 +76,7 @@ def test_no_pixel_is_encoded_anew(flux: Flux, service: Service) -> None:
         assert told.tobytes() == plain.tobytes()
     plain_bytes = Path("without.png").read_bytes()
     assert plain_bytes[plain_bytes.index(b"IDAT") :] in Path("with.png").read_bytes()
-    assert b"tEXt" not in plain_bytes
+    assert texts_in(plain_bytes) == sandbox_mark()
     assert flux("show without.png").code == 2
 
 
@@ -83,7 +103,32 @@ def test_show_reads_the_file_or_the_journal(flux: Flux, service: Service) -> Non
 def test_a_file_that_tells_nothing(flux: Flux, content: bytes, code: int) -> None:
     Path("x.png").write_bytes(content)
     assert flux("show x.png").code == code
-    assert flux("again x.png").code == code
+    assert flux("rerun x.png").code == code
+
+
+def test_an_image_from_the_sandbox_is_known_as_such(flux: Flux, service: Service, public: PublicNetwork) -> None:
+    """With and without the rest of its metadata; one that was paid for is not."""
+    assert flux("gen 'a fox' --size 256x256 --sandbox -o built-in.png").code == 0
+    assert flux("gen 'a fox' --size 256x256 --sandbox --no-metadata -o bare.png").code == 0
+    assert flux("gen 'a fox' --size 256x256 -o paid.png").code == 0
+    assert [is_sandbox_image(Path(name)) for name in ("built-in.png", "bare.png", "paid.png")] == [True, True, False]
+    assert is_sandbox_image(Path("bare.png").read_bytes())
+    assert b"a fox" not in Path("bare.png").read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"sandbox": 1}', '{"sandbox": "true"}', "[" * 100_000])
+def test_what_is_not_marked_is_not_from_the_sandbox(text: str) -> None:
+    assert not is_sandbox_image(with_texts(plain_png(), {"flux": text}))
+    assert not is_sandbox_image(b"no PNG")
+
+
+def test_what_is_a_complete_image() -> None:
+    whole = plain_png()
+    for name, content in {"a.png": whole, "b.jpg": whole, "c.png": b"", "d.png": whole[:-1], "e": b"<html>"}.items():
+        Path(name).write_bytes(content)
+    Path("folder.png").mkdir()
+    names = ("a.png", "b.jpg", "c.png", "d.png", "e", "folder.png", "nosuch.png")
+    assert [name for name in names if is_complete_image(Path(name))] == ["a.png", "b.jpg"]
 
 
 def test_a_picture_of_another_tool_is_shown_and_hostile_texts_are_harmless(flux: Flux) -> None:
@@ -96,18 +141,18 @@ def test_a_picture_of_another_tool_is_shown_and_hostile_texts_are_harmless(flux:
     assert shown.err == "other.png was not made by flux\n"
 
 
-def test_again_makes_the_same_picture(flux: Flux, service: Service) -> None:
+def test_rerun_makes_the_same_picture(flux: Flux, service: Service) -> None:
     flux(GEN + " -o fox.png")
-    assert flux("again fox.png -o same.png --new").code == 0
+    assert flux("rerun fox.png -o same.png --no-cache").code == 0
 
     assert service.charges[0].body == service.charges[1].body
     with Image.open("fox.png") as one, Image.open("same.png") as two:
         assert one.tobytes() == two.tobytes()
 
 
-def test_again_with_changes(flux: Flux, service: Service) -> None:
+def test_rerun_with_changes(flux: Flux, service: Service) -> None:
     flux(GEN + " -o fox.png")
-    assert flux("again fox.png --prompt 'a wolf' --seed 8 --guidance 5 --size 256x256 -m dev -o wolf.png").code == 0
+    assert flux("rerun fox.png --prompt 'a wolf' --seed 8 --guidance 5 --size 256x256 -m dev -o wolf.png").code == 0
 
     changed = service.charges[1].body
     assert changed["model"] == "Qubico/flux1-dev"
@@ -122,48 +167,112 @@ def test_again_with_changes(flux: Flux, service: Service) -> None:
     }
 
 
-def test_again_of_a_crafted_picture_cannot_change_price_model_or_webhook(flux: Flux, service: Service) -> None:
-    request = {"op": "gen", "model": "Qubico/flux1-schnell", "seed": 1, "prompt": "x", "width": 64, "height": 64}
-    hostile = {"model": "Qubico/flux1-pro", "task_type": "kontext", "input": {"batch_size": 4, "note": "kept"}}
+def test_rerun_of_a_crafted_image_cannot_change_price_model_or_webhook_and_shows_the_rest(flux: Flux) -> None:
+    hostile: JsonObject = {"model": "Qubico/flux1-pro", "task_type": "kontext"}
     hostile["config"] = {"webhook_config": {"endpoint": "https://evil.example"}}
-    info = PngImagePlugin.PngInfo()
-    info.add_text("flux", json.dumps({"request": {**request, "overrides": hostile}, "task_id": "t", "version": "9"}))
-    Image.new("RGB", (8, 8)).save("crafted.png", pnginfo=info)
+    hostile["Input"] = {"batch_size": 4}
+    hostile["input"] = {
+        "Batch_Size": 4,
+        "batch_\u017fize": 4,
+        "SEED": 9,
+        "note": "kept\x1b[2J",
+        "image": "https://evil.example/x",
+    }
+    crafted({**REQUEST, "overrides": hostile, "surprise": 1})
 
-    body = json.loads(flux("again crafted.png --dry-run").out)
-    assert (body["model"], body["task_type"]) == ("Qubico/flux1-schnell", "txt2img")
-    assert body["input"]["note"] == "kept"
-    assert "batch_size" not in body["input"]
-    assert "config" not in body
-
-
-def test_rerun_of_a_crafted_picture_with_a_negative_margin(flux: Flux) -> None:
-    request = {"op": "outpaint", "model": "dev-advanced", "seed": 1, "prompt": "x", "image": "https://e.com/x.png"}
-    info = PngImagePlugin.PngInfo()
-    info.add_text("flux", json.dumps({"request": {**request, "left": 9, "top": -9}, "task_id": "t", "version": "9"}))
-    Image.new("RGB", (8, 8)).save("crafted.png", pnginfo=info)
     result = flux("rerun crafted.png --dry-run")
-    assert (result.code, "a margin of -9 pixels is negative" in result.err) == (2, True)
+    body = json.loads(result.out.partition("\n1 ")[0])
+    assert (body["model"], body["task_type"]) == ("Qubico/flux1-schnell", "txt2img")
+    assert {
+        name: value for name, value in body["input"].items() if name not in ("prompt", "seed", "width", "height")
+    } == {
+        "note": "kept\x1b[2J",
+        "image": "https://evil.example/x",
+    }
+    assert "config" not in body
+    assert "Input" not in body
+    ignored = ("model", "task_type", "config", "Input", "input.Batch_Size", "input.batch_\u017fize", "input.SEED")
+    assert set(result.err.splitlines()) >= {
+        'crafted.png: it sets input.note to "kept\\u001b[2J"',
+        'crafted.png: it sets input.image to "https://evil.example/x"',
+        "crafted.png: its unknown field surprise is ignored",
+        *(f"crafted.png: its override of {name} is ignored" for name in ignored),
+    }
+    assert flux("cost rerun crafted.png").out == "0.002\n"
 
 
-def test_again_of_a_batch_size(flux: Flux) -> None:
-    request = {"op": "gen", "model": "Qubico/flux1-schnell", "seed": 1, "prompt": "x", "batch_size": 4}
-    info = PngImagePlugin.PngInfo()
-    info.add_text("flux", json.dumps({"request": request, "task_id": "t", "version": "9"}))
-    Image.new("RGB", (8, 8)).save("four.png", pnginfo=info)
-    assert flux("cost again four.png").out == "0.008\n"
-    assert flux("cost again four.png -b 1").out == "0.002\n"
+def test_names_in_overrides_are_compared_as_piapi_compares_them(flux: Flux) -> None:
+    line = "gen x --set Model=schnell --set Input.Batch_Size=2 --size 256x256"
+    assert flux(f"cost {line}").out == "0.004\n"
+    assert "secret does not go into --set" in flux("gen x --set 'Config.webhook_config={\"secret\":1}'").err
 
 
-def test_again_of_an_edit_uses_the_upload_while_it_lives(flux: Flux, service: Service) -> None:
+LORA = {**REQUEST, "op": "lora"}
+EDIT = {**REQUEST, "op": "edit", "image": "https://example.com/x.png"}
+WRONG_TYPES: list[Json] = [
+    None, [], "x", 7, {}, {"op": []}, {**REQUEST, "op": "nosuch"},
+    {**REQUEST, "prompt": 5}, {**REQUEST, "prompt": None}, {**REQUEST, "prompt": ["a"]}, {**REQUEST, "model": 1},
+    {**REQUEST, "seed": "7"}, {**REQUEST, "seed": True}, {**REQUEST, "seed": 1.5}, {**REQUEST, "seed": 10**400},
+    {**REQUEST, "width": "64"}, {**REQUEST, "width": 1e400}, {**REQUEST, "guidance": "high"}, {**REQUEST, "guidance": float("nan")},
+    {**REQUEST, "guidance": 10**400}, {**REQUEST, "steps": {}}, {**REQUEST, "batch_size": "4"}, {**REQUEST, "negative_prompt": 3},
+    {**REQUEST, "service_mode": 1}, {**REQUEST, "webhook": {}}, {**REQUEST, "overrides": "x"}, {**REQUEST, "overrides": [1]},
+    {**LORA, "loras": 5}, {**LORA, "loras": [5]}, {**LORA, "loras": [{"name": 5}]}, {**LORA, "loras": [{"name": "a", "strength": "b"}]},
+    {**LORA, "loras": [{"name": "a", "x": 1}]}, {**LORA, "loras": "ab"},
+    {**REQUEST, "op": "controlnet", "controls": [{"kind": "depth", "image": 4}]}, {**EDIT, "image": 7}, {**EDIT, "image": None},
+    {**REQUEST, "op": "outpaint", "image": "https://e.com/x.png", "left": "5"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_json", WRONG_TYPES)
+def test_a_request_of_wrong_types_is_none(flux: Flux, request_json: Json) -> None:
+    crafted(request_json)
+    for line in ("rerun crafted.png --dry-run", "show crafted.png --json"):
+        result = flux(line)
+        assert result.code == 2
+        assert "contains no request that this version of flux can read" in result.err + result.out
+    with pytest.raises(UsageError):
+        read_provenance(texts_in(Path("crafted.png").read_bytes()))
+    assert flux("gallery --sheet sheet.png --overwrite").code == 0
+
+
+WRONG_VALUES: list[tuple[JsonObject, str]] = [
+    ({**REQUEST, "prompt": ""}, "the prompt is empty"),
+    ({**REQUEST, "width": -4}, "the size -4x64 is not positive"),
+    ({**REQUEST, "seed": -1}, "seed -1"),
+    ({**REQUEST, "model": "Qubico/nosuch"}, "Qubico/nosuch"),
+    ({**REQUEST, "batch_size": 9}, "batch size 9"),
+    ({**EDIT, "image": "file:///etc/passwd"}, "not a URL: 'file:///etc/passwd'"),
+    ({**EDIT, "image": "sha256:../../x"}, "PiAPI no longer has the input image"),
+    ({**EDIT, "image": "https://u:p@e.com/x.png"}, "must not contain a user name"),
+    ({**LORA, "loras": [{"name": "https://u:p@e.com/x"}]}, "must not contain a user name"),
+    ({**REQUEST, "op": "outpaint", "image": "https://e.com/x.png", "left": -5, "right": 9}, "a margin of -5 pixels"),
+]
+
+
+@pytest.mark.parametrize(("request_json", "message"), WRONG_VALUES)
+def test_a_request_of_a_stranger_is_checked_like_any_other(flux: Flux, request_json: JsonObject, message: str) -> None:
+    if request_json["op"] != "gen":
+        request_json = {**request_json, "model": "Qubico/flux1-dev-advanced"}
+    result = flux(f"rerun {crafted(request_json)} --dry-run")
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_rerun_of_a_batch_size(flux: Flux) -> None:
+    crafted({**REQUEST, "batch_size": 4}, "four.png")
+    assert flux("cost rerun four.png").out == "0.008\n"
+    assert flux("cost rerun four.png -b 1").out == "0.002\n"
+
+
+def test_rerun_of_an_edit_uses_the_upload_while_it_lives(flux: Flux, service: Service) -> None:
     Image.new("RGB", (300, 300), "red").save("photo.png")
     flux("edit photo.png 'a boat' --seed 1 -o out.png")
     flux("controlnet 'a boat' --control depth=photo.png:0.5 --lora anime:0.3 --seed 1 --size 256x256 -o control.png")
     Path("photo.png").unlink()
-    assert flux("again out.png --denoise 0.9 -o more.png").code == 0
-    assert flux("again control.png -o control2.png").code == 0
+    assert flux("rerun out.png --denoise 0.9 -o more.png").code == 0
+    assert flux("rerun control.png -o control2.png --no-cache").code == 0
 
     first, control, more, control2 = (charge.body for charge in service.charges)
     assert object_at(more, "input") == {**object_at(first, "input"), "denoise": 0.9}
     assert control == control2
-    assert flux("again out.png --size 256x256").code == 2
+    assert flux("rerun out.png --size 256x256").code == 2

@@ -1,5 +1,7 @@
-"""Names of picture files: no prompt and no template leads out of the folder, or to a name that some system refuses."""
+"""Names of image files: no prompt and no template leads out of the directory, or to a name that some system refuses."""
 
+import json
+import os
 import re
 from pathlib import Path
 
@@ -8,9 +10,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flux_cli.errors import UsageError
-from flux_cli.images.output_names import DEFAULT_TEMPLATE, LATE, OutputPlan, picture_paths, prompt_slug, unique
+from flux_cli.images.output_names import (
+    DEFAULT_TEMPLATE,
+    LATE,
+    OutputPlan,
+    check_inside,
+    image_paths,
+    prompt_slug,
+    unique,
+)
 
-FOLDER = Path("/pictures/today")
+from .conftest import Flux
+
+FOLDER = Path("/images/today")
 VALUES = {"slug": "red-fox", "seed": "7", "model": "dev", "op": "gen", "task": "", "n": "1"}
 LONGEST_ID = "f" * 128
 
@@ -45,7 +57,7 @@ def test_no_value_leaves_the_folder_or_makes_an_impossible_name(
     template: str, values: dict[str, str], count: int
 ) -> None:
     try:
-        plan = OutputPlan(tuple(picture_paths(template, values, count, FOLDER)))
+        plan = OutputPlan(tuple(image_paths(template, values, count, FOLDER)))
     except UsageError:
         return
     # One more picture than ordered, and a task id as long as they get.
@@ -64,7 +76,7 @@ def test_no_value_leaves_the_folder_or_makes_an_impossible_name(
 @settings(max_examples=200, deadline=None)
 @given(ANYTHING, st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_the_default_name_works_for_every_prompt(prompt: str, seed: int, count: int) -> None:
-    paths = picture_paths(DEFAULT_TEMPLATE, {**VALUES, "slug": prompt_slug(prompt), "seed": str(seed)}, count, FOLDER)
+    paths = image_paths(DEFAULT_TEMPLATE, {**VALUES, "slug": prompt_slug(prompt), "seed": str(seed)}, count, FOLDER)
     assert [path.parent for path in paths] == [FOLDER] * count
     assert all(str(seed) in path.stem and not path.stem.startswith(("-", ".")) for path in paths)
 
@@ -83,7 +95,7 @@ def test_the_default_name_works_for_every_prompt(prompt: str, seed: int, count: 
     ],
 )
 def test_templates(template: str, count: int, names: list[str]) -> None:
-    assert picture_paths(template, VALUES, count, FOLDER) == [FOLDER / name for name in names]
+    assert image_paths(template, VALUES, count, FOLDER) == [FOLDER / name for name in names]
 
 
 @pytest.mark.parametrize(
@@ -93,29 +105,29 @@ def test_templates(template: str, count: int, names: list[str]) -> None:
 )  # fmt: skip
 def test_only_the_fixed_placeholders_mean_something(template: str) -> None:
     with pytest.raises(UsageError) as caught:
-        picture_paths(template, VALUES, 1, FOLDER)
-    assert caught.value.hint == "there are: " + " ".join(f"{{{name}}}" for name in VALUES)
+        image_paths(template, VALUES, 1, FOLDER)
+    assert caught.value.hint == "Use one of " + " ".join(f"{{{name}}}" for name in VALUES)
     assert "\x1b" not in caught.value.message
 
 
 def test_a_placeholder_in_a_value_stays_text() -> None:
-    (path,) = picture_paths("{slug}", {**VALUES, "slug": "{seed}{task}"}, 1, FOLDER)
+    (path,) = image_paths("{slug}", {**VALUES, "slug": "{seed}{task}"}, 1, FOLDER)
     assert path == FOLDER / "seed-task.png"
 
 
 @pytest.mark.parametrize(
     "name",
     ["nul", "NUL.tar", "con .x", "Com1", "lpt¹", "conout$", "a:b", "what?", 'say "hi"', "a|b", "a\\b", "a\x00b",
-     "a\x1b[2Jb", "a\x7f", "\ud800", "x" * 237, "雪" * 80, "fox.jpg", "fox.JPEG", "fox.webp", "{task}{task}"],
+     "a\x1b[2Jb", "a\x7f", "a\xadb", "a/", "a\\", "\ud800", "x" * 237, "雪" * 80, "fox.jpg", "fox.JPEG", "fox.webp", "{task}{task}"],
 )  # fmt: skip
-def test_names_that_some_system_or_picture_cannot_have_are_refused_before_anything_is_paid(name: str) -> None:
+def test_names_that_some_system_or_image_cannot_have_are_refused_before_anything_is_paid(name: str) -> None:
     with pytest.raises(UsageError) as caught:
-        picture_paths(name, VALUES, 1, FOLDER)
+        image_paths(name, VALUES, 1, FOLDER)
     assert caught.value.message.isprintable()
 
 
 def test_a_name_of_raw_bytes_is_kept() -> None:
-    (path,) = picture_paths("na\udcefve", VALUES, 1, FOLDER)  # how Python reads a Latin-1 argument
+    (path,) = image_paths("na\udcefve", VALUES, 1, FOLDER)  # how Python reads a Latin-1 argument
     assert path.name == "na\udcefve.png"
 
 
@@ -131,7 +143,7 @@ def test_a_name_of_raw_bytes_is_kept() -> None:
         ([f"{LATE}/1.png", f"{LATE}/2.png"], 1, "4d2f_a-9/2.png"),
     ],
 )
-def test_the_plan_has_a_place_for_every_picture_that_comes(planned: list[str], index: int, name: str) -> None:
+def test_the_plan_has_a_path_for_every_image_that_comes(planned: list[str], index: int, name: str) -> None:
     plan = OutputPlan(tuple(FOLDER / path for path in planned))
     assert plan.path(index, "4d2f_a-9") == FOLDER / name
 
@@ -157,3 +169,76 @@ def test_unique_finds_the_first_free_name(taken: set[int], name: str) -> None:
 def test_the_oracle_knows_windows() -> None:
     assert not any(map(is_legal_on_windows, ["NUL", "nul.txt", "con .x", "COM¹.png", "a.", "a ", "a:b", "a/b"]))
     assert is_legal_on_windows("console.png")
+
+
+def test_a_home_directory_is_expanded_wherever_a_shell_leaves_it(
+    flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    result = flux("gen 'a fox' --output=~/shots/fox.png --size 256x256 --sandbox")
+    assert (result.code, result.out) == (0, f"{tmp_path}/me/shots/fox.png\n")
+    assert flux("inpaint @last x --mask-box 0,0,99,99 --show-mask=~/look.png --sandbox").code == 0
+    assert (tmp_path / "me" / "look.png").exists()
+    assert list(Path().iterdir()) == []
+
+
+OUTSIDE = ["/evil.png", r"\evil.png", "D:evil.png", r"D:\x.png", r"\\host\share\x.png", "../x.png", "a/../../x.png"]
+OUTSIDE += [r"a\..\x.png", "~/x.png", "~root/x.png", "-"]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_row_names_no_file_outside_the_output_directory_on_any_system(flux: Flux, name: str) -> None:
+    Path("rows.jsonl").write_text(json.dumps({"prompt": "a fox", "output": name}) + "\n")
+    result = flux("batch rows.jsonl --sandbox")
+    assert result.code == 2
+    assert f"rows.jsonl, line 1: output '{name}' is not a name inside the output directory" in result.err
+
+
+@pytest.mark.parametrize(
+    "name", ["con/x.png", "what:ever/x.png", "a /x.png", "what?/x.png", "a\u200b/x.png", "x.png:stream"]
+)
+def test_a_row_names_no_directory_that_some_system_refuses(flux: Flux, name: str) -> None:
+    Path("rows.jsonl").write_text(json.dumps({"prompt": "a fox", "output": name}) + "\n")
+    result = flux("batch rows.jsonl --sandbox")
+    assert (result.code, "rows.jsonl, line 1: the output name '" in result.err) == (2, True)
+    assert "\u200b" not in result.err
+
+
+@pytest.mark.parametrize("name", ["fox.png", "a/b/{slug}.png", "{id}/x.png", "a..b/x.png"])
+def test_names_inside_the_output_directory(name: str) -> None:
+    check_inside(name)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/null", "/dev/fd/1", "/proc/self/fd/1", "pipe", "pipe.png"])
+def test_what_is_no_regular_file_is_refused_with_the_way_to_stdout(flux: Flux, name: str) -> None:
+    os.mkfifo(name) if name.startswith("pipe") else None
+    for overwrite in ("", " --overwrite"):
+        result = flux(f"gen 'a fox' -o {name} --sandbox{overwrite}")
+        assert (result.code, result.out) == (2, "")
+        assert "is not a regular file" in result.err
+        assert "To write the image to stdout, use: -o -" in result.err
+
+
+def test_a_directory_is_looked_for_where_the_images_go(flux: Flux) -> None:
+    Path("shots").mkdir()
+    line = "gen 'a fox' --sandbox --size 256x256"
+    assert flux(f"{line} -o shots -d out").out == "out/shots.png\n"
+    for name in ("shots", "shots/", "'shots\\'", "other/", "out/../shots"):
+        refused = flux(f"{line} -o {name}")
+        assert refused.code == 2
+        assert " is a directory" in refused.err
+        assert "To save into it, use: -d " in refused.err
+
+
+def test_a_deleted_working_directory(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    line = "gen 'a fox' --sandbox --size 256x256"
+    assert flux(f"{line} -o {tmp_path}/fox.png").out == f"{tmp_path}/fox.png\n"
+    for ending in ("", " -o fox.png", " -d out"):
+        result = flux(line + ending)
+        assert (result.code, result.out) == (11, "")
+        assert "the working directory was deleted" in result.err
+    assert "the working directory was deleted" in flux("gallery --sandbox").err

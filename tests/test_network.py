@@ -1,13 +1,16 @@
-"""Connections, against servers that answer byte by byte: what is sent once, what may be sent again, what is left open."""
+"""Connections, against servers that answer byte by byte: what is sent once, what is evidence, what is kept."""
 
 import asyncio
 import contextlib
+import gzip
 import itertools
+import json
+import os
 import socket
 import ssl
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,65 +19,101 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flux_cli.errors import NetworkError
+from flux_cli.piapi import client as client_module
+from flux_cli.piapi import http_client
 from flux_cli.piapi.client import PiAPIClient
-from flux_cli.piapi.http_errors import is_untrusted, plain_words
+from flux_cli.piapi.errors import TemporaryError
+from flux_cli.piapi.http_client import decoded_body, tls_context
 from flux_cli.piapi.image_download import Downloader, DownloadError, ForbiddenError
-from flux_cli.piapi.network import Connections, trusted
-from flux_cli.piapi.submission import Fate
+from flux_cli.piapi.public_hosts import is_public_address
+from flux_cli.piapi.submission import SubmissionOutcome as Outcome
+from flux_cli.piapi.submission import SubmissionResult
 
 from .conftest import KEY, Flux
-from .peers import HEAD, OK, Line, answering, looped, polite, serving
+from .peers import OK, Line, answering, looped, polite, serving
 from .servers import miniature
 
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nX: y\r\n\r\n"
-OPEN = b"HTTP/1.1 200 OK\r\n\r\nhello"
+ID = "1631d053-2352-4add-95cc-360fc52d5f89"
+TASK = json.dumps({"code": 200, "data": {"task_id": ID, "status": "pending"}}).encode()
+CLOSED = "the connection closed before a response arrived"
 
 
-@asynccontextmanager
-async def http(*, most: int = 4, idle: float = 60.0, **seconds: float) -> AsyncIterator[httpx.AsyncClient]:
-    """A client over connections of our own."""
-    transport = Connections(most=most, idle_seconds=idle)
-    async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(5.0, **seconds)) as client:
-        yield client
+def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """A whole response."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
-# --- bodies ----------------------------------------------------------------------------------------------------------
+ACCEPTED = response(TASK)
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(TASK), TASK)
 
 
-@pytest.mark.parametrize(
-    ("answer", "content", "reused"),
-    [
-        (OK, b"hello", True),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK, b"hello", True),
-        (CHUNKED, b"hello", True),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
-        (OPEN, b"hello", False),
-        (OK.replace(b"1.1", b"1.0"), b"hello", False),
-        (OPEN.replace(b"1.1", b"1.0"), b"hello", False),
-        (OK.replace(b"OK", b"OK\r\nConnection: close"), b"hello", False),
-        (OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"hello", False),
-    ],
-)
+async def submit(origin: str, body: bytes = b"{}") -> SubmissionResult:
+    """POST one task."""
+    async with PiAPIClient(origin, KEY) as client:
+        return await client.create(body)
+
+
+# --- what is sent once -----------------------------------------------------------------------------------------------
+
+
 @looped
-async def test_a_body_and_what_becomes_of_its_connection(answer: bytes, content: bytes, reused: bool) -> None:
+async def test_each_post_has_a_connection_of_its_own_and_polls_share_one() -> None:
     async def talk(line: Line) -> None:
         while await line.request():
-            await line.say(answer)
-            if not reused and b"Length" not in answer:
-                return
+            await line.say(ACCEPTED)
 
-    async with serving(talk) as peer, http() as client:
-        for _ in range(2):
-            assert (await client.get(peer.origin)).content == content
-        assert [number for number, _ in peer.asked] == ([1, 1] if reused else [1, 2])
+    async with serving(talk) as peer, PiAPIClient(peer.origin, KEY) as client:
+        for _ in range(3):
+            await client.poll(ID)
+            assert (await client.create(b"{}")).outcome is Outcome.ACCEPTED
+        await asyncio.gather(*(client.create(b"{}") for _ in range(20)))
+        posts = [number for number, words in peer.asked if words.startswith("POST")]
+        assert len(posts) == len(set(posts)) == 23
+        polls = {number for number, words in peer.asked if words.startswith("GET")}
+        assert len(polls) == 1
+        assert not polls & set(posts)
+        while peer.open > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+@looped
+async def test_many_polls_share_few_connections() -> None:
+    async def talk(line: Line) -> None:
+        while await line.request():
+            await asyncio.sleep(0.001)
+            await line.say(ACCEPTED)
+
+    async with serving(talk) as peer, PiAPIClient(peer.origin, KEY) as client:
+        tasks = await asyncio.gather(*(client.poll(ID) for _ in range(200)))
+        assert {task.id for task in tasks} == {ID}
+        assert peer.opened == client_module.POLLS
+        assert http_client.KEEPALIVE_SECONDS >= 60
 
 
 @pytest.mark.parametrize("end", ["closed", "reset"])
-@pytest.mark.parametrize("answer", [OK, CHUNKED], ids=["length", "chunked"])
 @looped
-async def test_cut_at_any_byte_it_is_no_answer(answer: bytes, end: str) -> None:
+async def test_a_post_without_a_response_is_sent_once(end: str) -> None:
+    async def talk(line: Line) -> None:
+        if "GET" in (await line.request()).decode():
+            await line.say(ACCEPTED)
+            await line.request()
+        if end == "reset":
+            line.reset()
+
+    async with serving(talk) as peer, PiAPIClient(peer.origin, KEY) as client:
+        await client.poll(ID)
+        result = await client.create(b"{}")
+        assert (result.outcome, result.message) == (Outcome.UNKNOWN, CLOSED)
+        assert [words.split()[0] for _, words in peer.asked] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize("end", ["closed", "reset"])
+@pytest.mark.parametrize("answer", [ACCEPTED, CHUNKED], ids=["length", "chunked"])
+@looped
+async def test_a_response_cut_at_any_byte_is_no_refusal(answer: bytes, end: str) -> None:
     cuts = itertools.count()
-    body = answer.index(b"\r\n\r\n") + 4
 
     async def talk(line: Line) -> None:
         await line.request()
@@ -82,275 +121,271 @@ async def test_cut_at_any_byte_it_is_no_answer(answer: bytes, end: str) -> None:
         if end == "reset":
             line.reset()
 
-    async with serving(talk) as peer, http() as client:
-        for cut in range(len(answer)):
-            read = None
-            with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)) as caught:  # noqa: PT012
-                async with client.stream("GET", peer.origin) as response:
-                    read = b""
-                    async for piece in response.aiter_raw():
-                        read += piece
-            assert (read is not None) == (cut >= body), cut
-            assert b"hello".startswith(read or b"")
-            assert plain_words(caught.value) == "the connection broke"
-        assert (await client.get(peer.origin)).content == b"hello"
-        assert len(peer.asked) == len(answer) + 1, "a new connection that fails is not replaced"
-
-
-@looped
-async def test_a_body_up_to_the_end_of_a_connection_that_breaks_is_cut() -> None:
-    async def talk(line: Line) -> None:
-        await line.request()
-        await line.say(OPEN)
-        line.reset()
-
-    async with serving(talk) as peer, http() as client:
-        with pytest.raises(httpx.ReadError):
-            await client.get(peer.origin)
-
-
-@looped
-async def test_whoever_does_not_read_on_makes_the_server_wait() -> None:
-    sent, size = 0, 64 * 2**20
-
-    async def talk(line: Line) -> None:
-        nonlocal sent
-        await line.request()
-        await line.say(b"HTTP/1.1 200 OK\r\n\r\n")
-        while sent < size:
-            await line.say(bytes(65536))
-            sent += 65536
-
-    async with serving(talk) as peer, http() as client, client.stream("GET", peer.origin) as response:
-        pieces = response.aiter_raw()
-        came, before = len(await anext(pieces)), -1
-        while sent != before:
-            before = sent
-            await asyncio.sleep(0.05)
-        assert sent < size / 2
-        assert came + sum([len(piece) async for piece in pieces]) == size
-
-
-# --- what may be sent again ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("end", ["closed", "reset", "closed when asked", "reset when asked", "says something unasked"])
-@looped
-async def test_a_stale_connection_is_replaced(end: str) -> None:
-    async def talk(line: Line) -> None:
-        await line.request()
-        await line.say(OK)
-        if line.number > 1:
-            await line.request()
-        elif end == "says something unasked":
-            await asyncio.sleep(0.01)
-            await line.say(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
-            await line.reader.read()
-        elif end.endswith("when asked"):
-            await line.reader.readuntil(b"\r\n\r\n")
-        if "reset" in end:
-            line.reset()
-
-    async with serving(talk) as peer, http() as client:
-        assert (await client.get(peer.origin)).status_code == 200
-        if not end.endswith("when asked"):
-            await peer.empty()
-        assert (await client.get(peer.origin)).status_code == 200
-        assert [number for number, _ in peer.asked] == [1, 2]
-
-
-@looped
-async def test_what_nobody_asked_for_is_noticed_behind_a_body_that_came_too_fast() -> None:
-    """Reading pauses then, and must go on at the body's end: what lies there would be the next request's answer."""
-    body = bytes(400 * 1024)
-
-    async def talk(line: Line) -> None:
-        await line.request()
-        await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        await read[line.number - 1].wait()
-        await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
-        await line.reader.read()
-
-    read = [asyncio.Event(), asyncio.Event()]
-    async with serving(talk) as peer, http() as client:
-        for over in read:
-            async with client.stream("GET", peer.origin) as response:
-                await asyncio.sleep(0.1)  # until all of it lies here
-                assert await response.aread() == body
-            over.set()
-            await peer.empty()
-
-
-@looped
-async def test_a_response_that_outlives_its_client_leaves_no_connection() -> None:
-    async with serving(polite) as peer:
-        async with http() as client:
-            response = await client.send(client.build_request("GET", peer.origin), stream=True)
-        await response.aread()
-        await peer.empty()
-
-
-@looped
-async def test_it_is_replaced_once_and_only_before_the_first_byte_of_the_answer() -> None:
-    async def talk(line: Line) -> None:
-        await line.request()
-        if line.number == 1:
-            await line.say(OK)
-            await line.request()
-            await line.say(b"H" * halves)
-
-    for halves, connections in ((0, [1, 1, 2]), (1, [1, 1])):  # noqa: B007
-        async with serving(talk) as peer, http() as client:
-            await client.get(peer.origin)
-            with pytest.raises(httpx.RemoteProtocolError):
-                await client.get(peer.origin)
-            assert [number for number, _ in peer.asked] == connections
-
-
-@looped
-async def test_a_connection_is_not_used_after_a_long_rest() -> None:
-    async with serving(polite) as peer, http(idle=0.0) as client:
-        for _ in range(2):
-            await client.get(peer.origin)
-        assert [number for number, _ in peer.asked] == [1, 2]
-
-
-@looped
-async def test_a_post_has_a_connection_of_its_own() -> None:
-    async with serving(polite) as peer, http() as client:
-        for method in ("GET", "POST", "GET", "POST", "GET"):
-            assert (await client.request(method, f"{peer.origin}/x", content=b"{}")).content == b"hello"
-        assert peer.asked == [(1, "GET /x"), (2, "POST /x"), (1, "GET /x"), (3, "POST /x"), (1, "GET /x")]
-
-
-@pytest.mark.parametrize("end", ["closed", "reset"])
-@looped
-async def test_a_post_without_an_answer_is_sent_once(end: str) -> None:
-    async def talk(line: Line) -> None:
-        if "GET" in (await line.request()).decode():
-            await line.say(OK)
-            await line.request()
-        if end == "reset":
-            line.reset()
-
     async with serving(talk) as peer, PiAPIClient(peer.origin, KEY) as client:
-        await client._free("GET", peer.origin, 5.0)
-        assert (await client.create(b"{}")).fate is Fate.UNKNOWN
-        assert [words.split()[0] for _, words in peer.asked] == ["GET", "POST"]
-
-
-# --- evidence that nothing was sent ----------------------------------------------------------------------------------
+        for cut in range(len(answer)):
+            result = await client.create(b"{}")
+            assert result.outcome in (Outcome.UNKNOWN, Outcome.ACCEPTED), cut
+            assert (result.outcome is Outcome.ACCEPTED) <= (TASK in answer[:cut]), cut
+        assert len(peer.asked) == len(answer)
 
 
 @looped
-async def test_sending_is_told_before_the_first_byte() -> None:
-    order: list[str] = []
+async def test_a_large_head_that_comes_in_pieces_is_read() -> None:
+    """The response to a paid POST is not lost for a gateway's long headers."""
 
     async def talk(line: Line) -> None:
-        order.append((await line.reader.readexactly(1)).decode())
         await line.request()
-        await line.say(OK)
+        await line.say(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\n"
+        )
+        for number in range(60):
+            await line.say(b"X-%d: %b\r\n" % (number, b"y" * 1000))
+            await asyncio.sleep(0.001)
+        await line.say(ACCEPTED.partition(b"\r\n")[2])
 
-    async def trace(event: str, info: dict[str, Any]) -> None:
-        await asyncio.sleep(0.01)  # time enough for a byte that should not have left
-        order.append(event)
+    async with serving(talk) as peer:
+        assert (await submit(peer.origin)).outcome is Outcome.ACCEPTED
 
-    async with serving(talk) as peer, http() as client:
-        await client.post(peer.origin, content=b"{}", extensions={"trace": trace})
-    connecting = ["connection.connect_tcp.started", "connection.connect_tcp.complete"]
-    assert order == [*connecting, "http11.send_request_headers.started", "P"]
+
+# --- evidence of what was sent ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("http://127.0.0.1:1", "the connection was refused"),
-        ("http://unheard-of.invalid", "the server's name could not be resolved"),
-        (f"http://{'x' * 64}.example", "no connection"),
+        ("http://127.0.0.1:1", "connection refused"),
+        ("http://unheard-of.invalid", "DNS lookup failed"),
+        (f"http://{'x' * 64}.example", "DNS lookup failed"),
     ],
 )
 @looped
 async def test_without_a_connection_nothing_is_sent(url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.getaddrinfo
 
-    def resolved(host: str, *rest: Any, **options: Any) -> Any:
-        if host.endswith(".invalid"):
+    def resolve(host: Any, *rest: Any, **options: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name.endswith(".invalid"):
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
         return real(host, *rest, **options)
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    async with PiAPIClient(url, KEY) as client:
-        answer = await client.create(b"{}")
-    assert (answer.fate, answer.message) == (Fate.NOT_SENT, words)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    result = await submit(url)
+    assert (result.outcome, result.message) == (Outcome.NOT_SENT, words)
 
 
 @looped
-async def test_a_header_that_cannot_be_sent_is_not_sent() -> None:
-    told: list[str] = []
+async def test_what_a_proxy_refuses_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(answering(response(b"no", status="502 Bad Gateway"))) as peer:
+        monkeypatch.setenv("HTTPS_PROXY", peer.origin)
+        result = await submit("https://api.piapi.ai")
+    assert (result.outcome, result.message) == (Outcome.NOT_SENT, "the proxy refused the connection")
+    assert peer.asked == [(1, "CONNECT api.piapi.ai:443")]
 
-    async def trace(event: str, info: dict[str, Any]) -> None:
-        told.append(event)
 
-    async with serving(polite) as peer, http() as client:
-        with pytest.raises(httpx.LocalProtocolError):
-            await client.post(peer.origin, headers={"X": "a\nb"}, extensions={"trace": trace})
-        assert not [event for event in told if "send" in event]
-        assert peer.asked == []
+@pytest.mark.parametrize("written", [False, True])
+@looped
+async def test_408_is_no_refusal_once_the_whole_request_was_written(written: bool) -> None:
+    late = response(b'{"code": 408, "message": "Request Timeout"}', status="408 Request Timeout")
+
+    async def talk(line: Line) -> None:
+        if written:
+            await line.request()
+            await line.say(late)
+        else:
+            await line.reader.readuntil(b"\r\n\r\n")
+            await line.say(late)  # and close with unread bytes: the client cannot write its request to the end
+
+    body = b"{}" if written else bytes(2**25)
+    async with serving(talk) as peer:
+        outcomes = {(await submit(peer.origin, body)).outcome for _ in range(1 if written else 5)}
+    # Where the reset overtakes the response, there is none.
+    assert outcomes <= ({Outcome.UNKNOWN} if written else {Outcome.NOT_APPLIED, Outcome.UNKNOWN})
+
+
+@pytest.mark.parametrize(
+    ("begun", "events", "sent", "written"),
+    [
+        ("CONNECT", ["send_request_headers.started", "send_request_body.complete"], False, False),
+        ("POST", ["send_request_headers.started"], True, False),
+        (
+            "POST",
+            ["send_request_headers.started", "send_request_body.started", "send_request_body.failed"],
+            True,
+            False,
+        ),
+        (
+            "POST",
+            ["send_request_headers.started", "send_request_body.started", "send_request_body.complete"],
+            True,
+            True,
+        ),
+    ],
+)
+@looped
+async def test_what_a_trace_says_was_sent(begun: str, events: list[str], sent: bool, written: bool) -> None:
+    """As httpcore reports it: the request comes with `started` alone."""
+    sending = client_module._Sending(traced=True)
+    for event in events:
+        request = httpx.Request(begun, "https://x.example")
+        request.method = begun.encode()  # type: ignore[assignment]  # httpcore's is bytes
+        await sending.trace(f"http11.{event}", {"request": request} if event.endswith("started") else {})
+    assert (sending.begun, sending.written) == (sent, written)
+
+
+# --- what came back --------------------------------------------------------------------------------------------------
+
+PAGE = b"<!DOCTYPE html><title>Just a moment...</title>"
+WORDS: dict[str, tuple[bytes, Outcome, str]] = {
+    "a page": (response(PAGE), Outcome.UNKNOWN, "PiAPI returned a web page instead of JSON (HTTP 200)"),
+    "a bad gateway": (
+        response(PAGE, status="502 Bad Gateway"), Outcome.UNKNOWN, "PiAPI returned a web page instead of JSON (HTTP 502)",
+    ),
+    "a bare 500": (response(b"", status="500 Oops"), Outcome.UNKNOWN, "PiAPI returned HTTP 500"),
+    "a 500 in words": (response(b"Internal Server Error", status="500 X"), Outcome.UNKNOWN, "PiAPI returned HTTP 500"),
+    "a 500 in JSON": (
+        response(b'{"code": 10000, "message": "no worker"}', status="500 X"), Outcome.UNKNOWN,
+        "PiAPI returned HTTP 500: no worker (code 10000)",
+    ),
+    "JSON without a task": (
+        response(b'{"code": 200, "data": {}, "message": "success"}'), Outcome.UNKNOWN,
+        "PiAPI returned no task ID (HTTP 200: success)",
+    ),
+    "no body": (response(b""), Outcome.UNKNOWN, "PiAPI returned HTTP 200"),
+    "a redirect": (response(b"", "Location: /x", status="302 Found"), Outcome.UNKNOWN, "PiAPI returned HTTP 302"),
+    "a cut body": (ACCEPTED[:60], Outcome.UNKNOWN, "PiAPI's response is unusable (HTTP 200, cut short)"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", Outcome.UNKNOWN, "the response is not valid HTTP"),
+    "nothing": (b"", Outcome.UNKNOWN, CLOSED),
+    "half a head": (b"HTTP/1.1 200 O", Outcome.UNKNOWN, CLOSED),
+    "a refusal": (
+        response(
+            b'{"code": 400, "data": {"error": {"code": 1700, "message": "Invalid image dimensions", "detail":'
+            b' "Width * height cannot exceed 1048576 pixels"}}, "message": "failed"}', status="400 Bad Request",
+        ),
+        Outcome.REFUSED, "Invalid image dimensions: Width * height cannot exceed 1048576 pixels (code 1700)",
+    ),
+    "a list of details": (
+        response(b'{"detail": [{"loc": ["body", "input"], "msg": "field required"}]}', status="422 X"), Outcome.REFUSED,
+        "body, input, field required",
+    ),
+    "a refusal in words": (response(b"no such page", status="404 X"), Outcome.REFUSED, "HTTP 404: no such page"),
+    "gzip": (response(gzip.compress(TASK), "Content-Encoding: gzip"), Outcome.ACCEPTED, "success"),
+    "x-gzip": (response(gzip.compress(TASK), "Content-Encoding: identity, X-GZIP"), Outcome.ACCEPTED, "success"),
+    "deflate": (response(zlib.compress(TASK), "Content-Encoding: deflate"), Outcome.ACCEPTED, "success"),
+    "UTF-16": (response(TASK.decode().encode("utf-16")), Outcome.ACCEPTED, "success"),
+    "UTF-8 with a mark": (response(b"\xef\xbb\xbf" + TASK), Outcome.ACCEPTED, "success"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WORDS)
+@looped
+async def test_what_a_response_is_called(name: str) -> None:
+    answer, outcome, message = WORDS[name]
+    async with serving(answering(answer)) as peer:
+        result = await submit(peer.origin)
+    assert result.outcome is outcome
+    assert outcome is Outcome.ACCEPTED or result.message == message
+
+
+UNUSABLE = "PiAPI's response is unusable (HTTP 200, unusable content encoding)"
+BOMB = gzip.compress(gzip.compress(bytes(2**26), 9), 9)
+"""A few kilobytes for 64 MiB, in two layers."""
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "message"),
+    [
+        (BOMB, "gzip, gzip", UNUSABLE),
+        (BOMB, "gzip, identity, x-gzip", UNUSABLE),
+        (TASK, "br", UNUSABLE),
+        (TASK, "zstd", UNUSABLE),
+        (TASK, "gzip", UNUSABLE),
+        (gzip.compress(TASK)[:30], "gzip", UNUSABLE),
+        (gzip.compress(bytes(2**26), 9), "gzip", "PiAPI's response is unusable (HTTP 200, larger than 32 MiB)"),
+    ],
+)
+@looped
+async def test_a_body_is_bounded_after_decoding(body: bytes, encoding: str, message: str) -> None:
+    async with serving(answering(response(body, f"Content-Encoding: {encoding}"))) as peer:
+        tracemalloc.start()
+        result = await submit(peer.origin)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (result.outcome, result.message) == (Outcome.UNKNOWN, message)
+        assert peak < (200 if "32 MiB" in message else 8) * 2**20
+        async with PiAPIClient(peer.origin, KEY) as client:
+            with pytest.raises(TemporaryError):
+                await client.poll(ID)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=2000) | st.integers(0, 2**21).map(bytes), st.integers(1, 5000), st.booleans())
+def test_whatever_is_encoded_and_however_it_is_cut_into_pieces_it_is_decoded(
+    content: bytes, size: int, zlib_format: bool
+) -> None:
+    encoded = zlib.compress(content) if zlib_format else gzip.compress(content)
+    name = "deflate" if zlib_format else "gzip"
+
+    async def pieces() -> Any:
+        for start in range(0, len(encoded), size):
+            yield encoded[start : start + size]
+
+    async def decode() -> list[bytes]:
+        return [
+            piece
+            async for piece in decoded_body(httpx.Response(200, headers={"content-encoding": name}, content=pieces()))
+        ]
+
+    found = asyncio.run(decode())
+    assert b"".join(found) == content
+    assert max(map(len, found), default=0) <= http_client.PIECE_BYTES
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=30),
+            st.sampled_from([b"HTTP/1.1 200 OK", b"\r\n", b"\r\n\r\n", b"Content-Length: 3", b"5", b"\xff", b"\0", OK]),
+            st.sampled_from(
+                [b"Transfer-Encoding: chunked", b"HTTP/1.0 ", b"HTTP/1.1 ", b" ", b":", b"Content-Encoding: gzip\r\n"]
+            ),
+        ),
+        max_size=12,
+    )
+)
+@example([b"HTTP/1.1 429 Busy\r\nRetry-After: 7\r\nContent-Length: 9\r\n\r\n"])
+def test_whatever_comes_it_has_an_outcome(pieces: list[bytes]) -> None:
+    async def scenario() -> None:
+        async with serving(answering(b"".join(pieces))) as peer, PiAPIClient(peer.origin, KEY) as client:
+            result = await client.create(b"{}")
+            assert result.outcome not in (Outcome.NOT_SENT, Outcome.UNTRUSTED)
+            assert result.message
+            with contextlib.suppress(TemporaryError):
+                await client.poll(ID)
+
+    asyncio.run(scenario())
+
+
+# --- slow ones -------------------------------------------------------------------------------------------------------
 
 
 @looped
-async def test_a_server_that_hangs_up_or_speaks_before_the_request_was_sent_none() -> None:
+async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def silent(line: Line) -> None:
-        pass
-
-    async def hasty(line: Line) -> None:
-        await line.say(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+        await line.request()
+        await line.say(b"HTTP/1.1 100 Continue\r\n\r\n")
         await line.reader.read()
 
-    async def wait(event: str, info: dict[str, Any]) -> None:
-        sent.append(event) if "send" in event else await asyncio.sleep(0.01)
-
-    for talk, scheme in itertools.product((silent, hasty), ("http:", "https:")):
-        sent: list[str] = []
-        async with serving(talk) as peer, http() as client:
-            with pytest.raises(httpx.ConnectError):
-                await client.post(peer.origin.replace("http:", scheme), extensions={"trace": wait})
-        assert sent == []
-
-
-@looped
-async def test_whoever_traces_may_forbid_a_connection() -> None:
-    async def forbid(event: str, info: dict[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            raise ZeroDivisionError
-
-    async with serving(polite) as peer, http() as client:
-        with pytest.raises(ZeroDivisionError):
-            await client.get(peer.origin, extensions={"trace": forbid})
-        await peer.empty()
-        assert peer.asked == []
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the loopback has one address")
-@looped
-async def test_an_address_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that accepts nobody, one that is not there, and one that answers, under one name."""
-    async with serving(polite) as peer, http() as client:
-        port = int(peer.origin.rpartition(":")[2])
-        with socket.socket() as full:
-            full.bind(("127.0.0.2", port))
-            full.listen(0)
-            waiting = [socket.socket() for _ in range(3)]
-            for one in waiting:
-                one.setblocking(False)
-                one.connect_ex(("127.0.0.2", port))
-            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (3, 2, 1)]
-            monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **options: found)
-            before = len(asyncio.all_tasks())
-            assert (await client.get(f"http://three.example:{port}")).content == b"hello"
-            assert len(asyncio.all_tasks()) == before + 1, "more than the server's is left"
-            for one in waiting:
-                one.close()
+    for name in ("POST_SECONDS", "GET_SECONDS"):
+        monkeypatch.setattr(client_module, name, 0.05)
+    async with serving(silent) as peer, PiAPIClient(peer.origin, KEY) as client:
+        result = await client.create(b"{}")
+        assert (result.outcome, result.message) == (Outcome.UNKNOWN, "no response in time")
+        with pytest.raises(TemporaryError, match="no response in time"):
+            await client.poll(ID)
+        with pytest.raises(NetworkError, match="could not reach PiAPI: no response in time"):
+            await client.account()
+    await peer.empty()
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------------
@@ -371,45 +406,69 @@ def believing(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
 
+UNTRUSTED = (Outcome.UNTRUSTED, "the server's certificate is not trusted")
+
+
 @looped
-async def test_an_untrusted_server_is_told_nothing(tls: ssl.SSLContext) -> None:
-    async with serving(polite, tls, "api.piapi.ai") as peer, PiAPIClient(peer.origin, KEY) as client:
-        answer = await client.create(b"{}")
-        assert (answer.fate, answer.message) == (Fate.UNTRUSTED, "the server's certificate is not trusted")
+async def test_an_untrusted_server_gets_nothing(tls: ssl.SSLContext) -> None:
+    async with serving(polite, tls, "api.piapi.ai") as peer:
+        result = await submit(peer.origin)
+        assert (result.outcome, result.message) == UNTRUSTED
         assert peer.asked == []
         await peer.empty()
 
 
 @looped
-async def test_nor_is_one_with_another_name(tls: ssl.SSLContext, believing: None) -> None:
-    async with serving(polite, tls, "unnamed.example.com") as peer, http() as client:
-        with pytest.raises(httpx.ConnectError) as caught:
-            await client.get(peer.origin)
-        assert is_untrusted(caught.value)
-
-
-@pytest.mark.parametrize("answer", [OK, CHUNKED, OPEN], ids=["length", "chunked", "open"])
-@looped
-async def test_a_trusted_server(tls: ssl.SSLContext, believing: None, answer: bytes) -> None:
-    hellos: list[str | None] = []
-    tls.sni_callback = lambda connection, name, context: hellos.append(name)
-    answers = [answer] if answer is OPEN else [answer, answer]
-    async with serving(answering(*answers), tls, "api.piapi.ai") as peer, http() as client:
-        for _ in range(2):
-            assert (await client.get(peer.origin)).content == b"hello"
-    assert set(hellos) == {"api.piapi.ai"}
-    assert len(hellos) == 3 - len(answers)
+async def test_nor_does_one_with_another_name(tls: ssl.SSLContext, believing: None) -> None:
+    async with serving(polite, tls, "unnamed.example.com") as peer:
+        result = await submit(peer.origin)
+    assert (result.outcome, result.message) == UNTRUSTED
 
 
 @looped
-async def test_a_server_that_does_not_speak_tls(tls: ssl.SSLContext) -> None:
+async def test_a_server_that_does_not_speak_tls_got_nothing(tls: ssl.SSLContext) -> None:
     async def talk(line: Line) -> None:
         await line.reader.read(1)
         await line.say(OK)
 
-    async with serving(talk) as peer, http() as client:
-        with pytest.raises(httpx.ConnectError):
-            await client.get(peer.origin.replace("http:", "https:"))
+    async with serving(talk) as peer:
+        result = await submit(peer.origin.replace("http:", "https:"))
+    assert (result.outcome, result.message) == (Outcome.NOT_SENT, "no connection")
+
+
+def hashed(folder: Path, certificate: Path, name: str) -> Path:
+    """A directory as `openssl rehash` makes it, with one certificate."""
+    folder.mkdir()
+    (folder / name).write_bytes(certificate.read_bytes())
+    return folder
+
+
+def certificate_hash(certificate: Path) -> str:
+    """The name by which OpenSSL looks a certificate up, made of its subject."""
+    import subprocess
+
+    command = ["openssl", "x509", "-hash", "-noout", "-in", str(certificate)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("place", ["system", "SSL_CERT_DIR", "SSL_CERT_FILE", "certifi"])
+@looped
+async def test_where_certificates_are_found(
+    tls: ssl.SSLContext, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    folder = hashed(tmp_path / "certificates", certificate, f"{certificate_hash(certificate)}.0")
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    paths = ssl.get_default_verify_paths()._replace(capath=str(folder if place == "system" else empty))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    if place.startswith("SSL_"):
+        monkeypatch.setenv(place, str(folder if place.endswith("DIR") else certificate))
+    async with serving(answering(ACCEPTED), tls, "api.piapi.ai") as peer:
+        trusted = (await submit(peer.origin)).outcome is Outcome.ACCEPTED
+    assert trusted == (place != "certifi")
+    assert (tls_context().cert_store_stats()["x509_ca"] > 50) == (place == "certifi")
 
 
 def test_the_program_over_tls(
@@ -421,7 +480,7 @@ def test_the_program_over_tls(
         assert flux('gen "a boat" --seed 1 --size 64x64').out == "a-boat-1.png\n"
 
         monkeypatch.delenv("SSL_CERT_FILE")
-        trusted.cache_clear()
+        tls_context.cache_clear()
         result = flux('gen "a ship" --seed 1 --size 64x64')
         assert result.code == 13
         assert "certificate is not trusted; nothing was charged" in result.err
@@ -429,8 +488,8 @@ def test_the_program_over_tls(
         assert len(service.charges) == 1
 
 
-def test_certificates_that_cannot_be_read_are_told_at_once(
-    flux: Flux, monkeypatch: pytest.MonkeyPatch, believing: None
+def test_certificates_that_cannot_be_read_are_an_error_of_the_configuration(
+    flux: Flux, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIAPI_API_KEY", KEY)
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
@@ -440,222 +499,21 @@ def test_certificates_that_cannot_be_read_are_told_at_once(
     assert "SSL_CERT_FILE" in result.err
 
 
-# --- many at once, and given up --------------------------------------------------------------------------------------
-
-
-@looped
-async def test_many_share_few_connections() -> None:
-    async with serving(polite) as peer, http(most=16) as client:
-        answers = await asyncio.gather(*(client.get(f"{peer.origin}/{number}") for number in range(200)))
-        assert {answer.content for answer in answers} == {b"hello"}
-        assert peer.opened == 16
-
-
-@looped
-async def test_who_asks_first_is_served_first() -> None:
-    async with serving(polite) as peer, http(most=1) as client:
-        await asyncio.gather(*(client.get(f"{peer.origin}/{number}") for number in range(50)))
-        assert [words for _, words in peer.asked] == [f"GET /{number}" for number in range(50)]
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
-@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-@looped
-async def test_given_up_at_any_moment_nothing_stays_behind(
-    tls: ssl.SSLContext, believing: None, secure: bool, kept: bool, method: str
-) -> None:
-    async def talk(line: Line) -> None:
-        while await line.request():
-            for byte in range(len(CHUNKED)):
-                await line.say(CHUNKED[byte : byte + 1])
-                await asyncio.sleep(0)
-
-    place = (tls, "api.piapi.ai") if secure else (None, "127.0.0.1")
-    async with serving(talk, *place) as peer:
-        ended = False
-        for moments in itertools.count():
-            if ended:
-                break
-            async with http(most=1) as client:
-                if kept:
-                    await client.get(peer.origin)
-                asking = asyncio.create_task(client.request(method, peer.origin, content=b"x"))
-                for _ in range(moments):
-                    await asyncio.sleep(0)
-                ended = asking.done()
-                asking.cancel()
-                await asyncio.wait({asking})
-                assert (await client.get(peer.origin)).content == b"hello"
-                assert peer.open <= 2 if ended and method == "GET" else True
-            await peer.empty()
-        assert moments > 20
-
-
-@looped
-async def test_a_body_that_is_left_costs_its_connection() -> None:
-    async with serving(answering(HEAD + b"he", OK)) as peer, http(most=1) as client:
-        async with client.stream("GET", peer.origin) as response:
-            assert await anext(response.aiter_raw()) == b"he"
-        assert (await client.stream("GET", peer.origin).__aenter__()).status_code == 200
-        assert [number for number, _ in peer.asked] == [1, 2]
-
-
-# --- slow ones and hostile ones --------------------------------------------------------------------------------------
-
-
-@looped
-async def test_time_outs() -> None:
-    async def silent(line: Line) -> None:
-        await asyncio.sleep(60)
-
-    async with serving(silent) as peer:
-        for step, method, url, expected in (
-            ("read", "GET", peer.origin, httpx.ReadTimeout),
-            ("write", "POST", peer.origin, httpx.WriteTimeout),
-            ("connect", "GET", peer.origin.replace("http:", "https:"), httpx.ConnectTimeout),
-        ):
-            async with http(**{step: 0.05}) as client:  # type: ignore[arg-type]
-                with pytest.raises(expected):
-                    await client.request(method, url, content=bytes(2**25) if method == "POST" else None)
-        async with http(most=1, pool=0.05) as client:
-            first = asyncio.create_task(client.get(peer.origin))
-            await asyncio.sleep(0)
-            with pytest.raises(httpx.PoolTimeout):
-                await client.get(peer.origin)
-            first.cancel()
-            await asyncio.wait({first})
-
-
-@looped
-async def test_an_answer_that_never_ends_can_be_given_up() -> None:
-    async def talk(line: Line) -> None:
-        await line.request()
-        while True:
-            await line.say(b"HTTP/1.1 100 Continue\r\n\r\n")
-            await asyncio.sleep(0)
-
-    async with serving(talk) as peer, http() as client:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.get(peer.origin), 0.1)
-        await peer.empty()
-
-
-@pytest.mark.parametrize("end", ["stays", "reset"])
-@looped
-async def test_a_refusal_is_read_though_the_server_did_not_read_the_request(end: str) -> None:
-    async def talk(line: Line) -> None:
-        await line.reader.readuntil(b"\r\n\r\n")
-        await line.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
-        if end == "reset":
-            line.reset()
-        await asyncio.sleep(60)
-
-    async with serving(talk) as peer, http() as client:
-        answer = await client.post(peer.origin, content=bytes(2**25))
-        assert (answer.status_code, answer.content) == (413, b"big")
-
-
-@looped
-async def test_an_upload_has_its_own_time_though_the_server_says_continue_at_once() -> None:
-    size = 2**25
-
-    async def talk(line: Line) -> None:
-        await line.reader.readuntil(b"\r\n\r\n")
-        await line.say(b"HTTP/1.1 100 Continue\r\n\r\n")
-        await asyncio.sleep(1.0)
-        await line.reader.readexactly(size)
-        await line.say(OK)
-
-    async with serving(talk) as peer, http(read=0.5) as client:
-        assert (await client.post(peer.origin, content=bytes(size))).content == b"hello"
-
-
-@looped
-async def test_a_large_head_that_comes_in_pieces_is_read() -> None:
-    """An answer to a paid POST is not lost for a gateway's long headers."""
-
-    async def talk(line: Line) -> None:
-        await line.request()
-        await line.say(b"HTTP/1.1 200 OK\r\n")
-        for number in range(60):
-            await line.say(b"X-%d: %b\r\n" % (number, b"y" * 1000))
-            await asyncio.sleep(0.001)
-        await line.say(OK.partition(b"\r\n")[2])
-
-    async with serving(talk) as peer, http() as client:
-        assert (await client.post(peer.origin)).content == b"hello"
-
-
-GARBAGE = [
-    b"\r\n\r\n",
-    b"\0\xff\xfe" * 100,
-    b"SSH-2.0-OpenSSH_9.6\r\n",
-    b"<html>what?</html>",
-    b"HTTP/1.1 abc OK\r\n\r\n",
-    b"HTTP/1.1 099 Low\r\n\r\n",
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 40 + b"\r\n",
-    b"HTTP/1.1 200 OK\r\nX\0: y\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nX: " + b"y" * 2**20 + b"\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 2**16,
-]
-
-
-@pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: repr(garbage[:60]))
-@looped
-async def test_garbage_is_no_answer(garbage: bytes) -> None:
-    async with serving(answering(garbage)) as peer, http() as client:
-        with pytest.raises(httpx.RemoteProtocolError):
-            await client.get(peer.origin)
-        await peer.empty()
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(
-        st.one_of(
-            st.binary(max_size=30),
-            st.sampled_from([b"HTTP/1.1 200 OK", b"\r\n", b"\r\n\r\n", b"Content-Length: 3", b"5", b"\xff", b"\0", OK]),
-            st.sampled_from(
-                [b"Transfer-Encoding: chunked", b"HTTP/1.0 ", b"HTTP/1.1 ", b" ", b":", b"Set-Cookie: a=b"]
-            ),
-        ),
-        max_size=12,
-    )
-)
-@example([CHUNKED, OK])
-def test_whatever_comes_it_is_an_answer_or_an_error_of_httpx(pieces: list[bytes]) -> None:
-    async def scenario() -> None:
-        async with serving(answering(b"".join(pieces))) as peer, http(most=1) as client:
-            for _ in range(2):
-                with contextlib.suppress(httpx.TransportError):
-                    await client.get(peer.origin)
-
-    asyncio.run(scenario())
-
-
 # --- proxies and private networks ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("excluded", "asked"), [("", "GET http://img.invalid/x.png"), ("img.invalid", "")])
 @looped
-async def test_a_proxy_is_left_to_httpx(
+async def test_proxies_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, excluded: str, asked: str
 ) -> None:
-    async with serving(answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")) as peer:
+    async with serving(answering(response(b"", status="404 Not Found"))) as peer:
         monkeypatch.setenv("http_proxy", peer.origin)
         monkeypatch.setenv("no_proxy", excluded)
         async with Downloader(private=False) as downloader:
             with pytest.raises(DownloadError) as caught:
                 await downloader.fetch("http://img.invalid/x.png", tmp_path / "x.png")
-        assert str(caught.value).endswith("HTTP 404" if asked else "(ConnectError)")
+        assert str(caught.value).endswith("HTTP 404" if asked else "DNS lookup failed")
         assert [words for _, words in peer.asked] == ([asked] if asked else [])
 
 
@@ -677,3 +535,32 @@ async def test_a_name_that_leads_into_a_private_network_is_left_before_a_byte_is
                     await downloader.fetch(f"{scheme}://img.theapi.app:{port}/x.png", tmp_path / "x.png")
         await peer.empty()
     assert came == [b"", b""]
+    assert os.listdir(tmp_path) == ["work"] or not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+
+
+PUBLIC = ["8.8.8.8", "93.184.215.14", "134744072", "0x08080808", "2606:4700::6810:84e5", "64:ff9b::808:808"]
+PRIVATE = [
+    "127.0.0.1", "10.0.0.1", "192.168.0.1", "172.31.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "255.255.255.255",
+    "224.0.0.1", "198.18.0.1", "2130706433", "0177.0.0.1", "0x7f.1", "127.1", "017700000001", "::", "::1", "::7f00:1",
+    "::127.0.0.1", "::8.8.8.8", "::ffff:10.0.0.1", "::ffff:0:10.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b:1::7f00:1",
+    "2002:7f00:1::", "2002:808:808::", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "fec0::1", "fe80::1%eth0", "fd00::1",
+    "ff02::1", "100::1", "2001:db8::1", "4000::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("addresses", "public"), [(PUBLIC, True), (PRIVATE, False)])
+def test_which_addresses_are_public(addresses: list[str], public: bool) -> None:
+    assert [text for text in addresses if is_public_address(text) is not public] == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.ip_addresses(v=4, network="127.0.0.0/8") | st.ip_addresses(v=4, network="10.0.0.0/8"))
+def test_a_private_address_is_private_in_every_notation(address: Any) -> None:
+    number = int(address)
+    first, rest = number >> 24, number & 0xFFFFFF
+    spelled: list[Callable[[], str]] = [
+        lambda: str(address), lambda: str(number), lambda: hex(number), lambda: f"0{number:o}",
+        lambda: f"{first}.{rest}", lambda: f"{first:#x}.{rest}", lambda: f"::{address}", lambda: f"::ffff:{address}",
+        lambda: f"64:ff9b::{address}", lambda: f"2002:{number >> 16:x}:{number & 0xFFFF:x}::1",
+    ]  # fmt: skip
+    assert [text() for text in spelled if is_public_address(text())] == []

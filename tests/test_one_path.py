@@ -24,6 +24,7 @@ from flux_cli.journal.entries import Entry, State
 from flux_cli.json_value import object_at
 
 from .conftest import Flux
+from .raw_servers import PublicNetwork
 from .servers import Service
 from .test_promises import POST, Start, refusal, wait_until
 
@@ -73,7 +74,7 @@ def test_a_name_that_is_taken_meanwhile_stops_no_other_row(flux: Flux, service: 
 def test_a_name_that_only_another_directory_has_is_free(flux: Flux, service: Service) -> None:
     Path("shots").mkdir()
     assert flux(f"gen x {SMALL} -d out -o shots").out == "out/shots.png\n"
-    assert flux(f"gen x {SMALL} -o shots").err.startswith("flux: -o shots is a directory. Nothing was sent.\n")
+    assert flux(f"gen x {SMALL} -o shots").err.startswith("flux: -o 'shots' is a directory. Nothing was sent.\n")
 
 
 @pytest.mark.parametrize("command", ["gen x", "rerun first.png", "batch rows.csv", "gen --from prompts.txt"])
@@ -175,7 +176,9 @@ def test_a_dangling_link_takes_its_name(flux: Flux, service: Service) -> None:
     assert service.seen == []
 
 
-def test_an_image_of_the_sandbox_does_not_stand_for_a_paid_one(flux: Flux, service: Service) -> None:
+def test_an_image_of_the_sandbox_does_not_stand_for_a_paid_one(
+    flux: Flux, service: Service, public: PublicNetwork
+) -> None:
     assert flux(f"gen 'a fox' {SMALL} -o fox.png --sandbox --skip-existing").code == 0
     assert flux(f"gen 'a fox' {SMALL} -o fox.png --sandbox --skip-existing").code == 0
     result = flux(f"gen 'a fox' {SMALL} -o fox.png --skip-existing")

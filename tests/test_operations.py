@@ -310,12 +310,12 @@ def test_a_picture_is_turned_and_fitted_and_that_is_told(flux: Flux, service: Se
     result = flux("edit turned.jpg 'x' -o out.png")
 
     assert result.code == 0
-    assert "turned.jpg: turned as its EXIF says" in result.err
-    assert "turned.jpg: scaled from 1000x2000 to 724x1448" in result.err
+    assert "'turned.jpg': turned upright as its EXIF data says" in result.err
+    assert "'turned.jpg': scaled from 1000x2000 to 724x1448" in result.err
     assert opened("out.png").size == (724, 1448)
     refused = flux("edit turned.jpg 'x' --no-fit")
     assert refused.code == 2
-    assert "has 2000000 pixels, the service takes up to 1048576 (1024x1024)" in refused.err
+    assert "has 2,000,000 pixels; PiAPI accepts up to 1,048,576 pixels (1024x1024)" in refused.err
 
 
 def test_a_mask_of_the_original_follows_a_scaled_picture(flux: Flux, service: Service) -> None:
@@ -400,8 +400,8 @@ def test_a_plan_that_takes_no_uploads(
         result = flux("edit photo.png x")
         assert result.code == 5
         assert result.err.splitlines()[-2:] == [
-            "flux: the picture could not be uploaded: Insufficient plan level; nothing was charged",
-            "      uploads need the Creator plan or higher; give the address of a public picture instead",
+            "flux: the image could not be uploaded: Insufficient plan level; nothing was charged",
+            "      uploads need the Creator plan or higher; pass the URL of a public image instead of a file",
         ]
         assert service.charges == []
         assert [entry.state for entry in entries()] == [State.PLANNED]
@@ -413,20 +413,20 @@ def test_an_upload_is_tried_again(flux: Flux, service: Service, photo: Path) -> 
     assert uploads(service) == 4
 
     service.answer(*UPLOAD, *[(503, {}, b"")] * 9)
-    photo.write_bytes(photo.read_bytes() + b"another content")
+    Image.new("RGB", (300, 300), "blue").save("photo.png")
     result = flux("edit photo.png x -o more.png")
     assert result.code == 13
-    assert "the picture could not be uploaded: HTTP 503; nothing was charged" in result.err
+    assert "the picture could not be uploaded: PiAPI returned HTTP 503; nothing was charged" in result.err
 
 
 BAD = {
-    "edit nosuch.png x": "no such picture: nosuch.png",
-    "edit . x": "not a file: .",
-    "edit page.png x": "page.png: a web page came instead of a picture, the service takes PNG, JPEG and WebP",
-    "edit tiny.png x": "tiny.png is 255x300, the service takes 256x256 and more",
-    "edit https://u:p@e.com/x.png y": "an address of a picture must not have a user name or password in it",
-    "edit @last y": "no picture is known as @last",
-    "edit @nosuch y": "no picture is known as @nosuch",
+    "edit nosuch.png x": "image not found: 'nosuch.png'",
+    "edit . x": "not a file: '.'",
+    "edit page.png x": "'page.png': a web page came instead of a picture",
+    "edit tiny.png x": "'tiny.png' is 255x300; PiAPI accepts 256x256 and more",
+    "edit https://u:p@e.com/x.png y": "the URL of an image must not contain a user name or password",
+    "edit @last y": "no image '@last' in the history",
+    "edit @nosuch y": "no image '@nosuch' in the history",
     "edit photo.png ''": "the prompt is empty",
     "edit photo.png x --size 512x512": "a picture that is redrawn keeps its size",
     "edit photo.png x --kontext -m schnell": "schnell cannot do kontext; dev-advanced can",
@@ -439,15 +439,15 @@ BAD = {
     "controlnet x --control pose": "--control 'pose' is not TYPE=IMG or TYPE=IMG:STRENGTH",
     "controlnet x --control pose=photo.png:7": "the strength of --control openpose 7 is out of range: 0 to 1",
     "redux photo.png --strength 1.5": "strength 1.5 is out of range: 0 to 1",
-    "inpaint photo.png x": "where to paint is not told",
-    "inpaint photo.png x --mask-box 0,0,9,9 --mask-alpha": "give only one of --mask-box, --mask-alpha",
+    "inpaint photo.png x": "no region is given",
+    "inpaint photo.png x --mask-box 0,0,9,9 --mask-alpha": "--mask-box and --mask-alpha cannot be used together",
     "inpaint photo.png x --mask-box 0,0,9": "the box '0,0,9' is not X,Y,W,H",
-    "inpaint photo.png x --mask tiny.png": "the mask tiny.png is 255x300, the picture 320x256",
-    "inpaint photo.png x --mask-alpha": "the picture has nothing transparent",
-    "inpaint https://e.com/x.png x --mask-box 0,0,9,9": "a box, a colour or transparency needs a local picture",
-    "inpaint https://e.com/x.png x --mask mask.png --show-mask look.png": "--show-mask needs a local picture and a local mask",
+    "inpaint photo.png x --mask tiny.png": "the mask 'tiny.png' is 255x300, the image 320x256",
+    "inpaint photo.png x --mask-alpha": "the image has no transparent part",
+    "inpaint https://e.com/x.png x --mask-box 0,0,9,9": "a box, a color or transparency needs a local image",
+    "inpaint https://e.com/x.png x --mask mask.png --show-mask look.png": "--show-mask needs a local image and a local mask",
     "inpaint photo.png x --mask https://e.com/x.png --invert": "--invert and --feather need a local mask",
-    "inpaint https://e.com/x.png x --mask black.png": "the mask black.png has nothing white, so nothing would be repainted",
+    "inpaint https://e.com/x.png x --mask black.png": "the mask 'black.png' is black, and selects nothing",
     "controlnet x --control pose=photo.png --control depth=photo.png --set input.q=1e999": "the request cannot be written as JSON",
     "gen x --set input.guidance_scale=NaN": "the request cannot be written as JSON",
     "gen x --set 'input.q=\"\\ud800\"'": "the request cannot be written as JSON",
@@ -457,7 +457,7 @@ BAD = {
     "gen x --set model=Qubico/flux2": "unknown model 'Qubico/flux2'",
     'gen x --set \'config.webhook_config={"secret":"hush"}\'': "a webhook's secret does not go into --set or --input",
     "gen x --input deep.json": "--set or --input is nested more than 32 levels deep",
-    "edit '~nobody.png' x": "no such picture: ~nobody.png",
+    "edit '~nobody.png' x": "image not found: '~nobody.png'",
     "lora x --lora https://u:p@h/x": "--lora https://u:p@h/x is not an address that can be passed on",
     "lora x --lora anime --commercial": "dev-advanced is not licensed for commercial use; no model that supports lora is",
     "outpaint photo.png --left 9999": "a margin of 9999 pixels is too wide: up to 2048",

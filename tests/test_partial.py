@@ -10,9 +10,8 @@ import pytest
 from flux_cli.journal.entries import State
 from flux_cli.piapi import client
 from flux_cli.piapi.client import PiAPIClient
-from flux_cli.piapi.errors import Answer
-from flux_cli.piapi.responses import seen_task_id
-from flux_cli.piapi.submission import RETRIES, Fate
+from flux_cli.piapi.responses import find_task_id
+from flux_cli.piapi.submission import RETRIES, SubmissionOutcome, SubmissionResult
 
 from .conftest import KEY, Flux
 from .servers import Breaker, BreakingProxy, Service
@@ -42,7 +41,7 @@ def whole(status: str, content: bytes) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
 
 
-async def answers(response: bytes, cuts: range) -> list[Answer]:
+async def answers(response: bytes, cuts: range) -> list[SubmissionResult]:
     """What the client makes of a response that ends after so many bytes."""
     cut: int
 
@@ -67,13 +66,13 @@ def test_cut_at_every_byte(status: str) -> None:
     end = response.index(ID.encode()) + len(ID) + 1  # with the quote: what stands behind it may belong to the id
     found = asyncio.run(answers(response, range(len(response) + 1)))
 
-    assert [answer.fate for answer in found[end:-1]] == [Fate.UNKNOWN] * (len(response) - end)
+    assert [answer.outcome for answer in found[end:-1]] == [SubmissionOutcome.UNKNOWN] * (len(response) - end)
     assert {answer.seen_id for answer in found[end:-1]} == {ID}
     assert {answer.seen_id for answer in found[:end]} == {None}
-    assert found[-1].fate is Fate.ACCEPTED
+    assert found[-1].outcome is SubmissionOutcome.ACCEPTED
     if status == "200 OK":
-        assert {answer.fate for answer in found[:end]} == {Fate.UNKNOWN}
-    assert not [answer for answer in found if answer.seen_id and answer.fate in RETRIES]
+        assert {answer.outcome for answer in found[:end]} == {SubmissionOutcome.UNKNOWN}
+    assert not [answer for answer in found if answer.seen_id and answer.outcome in RETRIES]
 
 
 def answer_to(service: Service, body: dict[str, object]) -> bytes:
@@ -178,7 +177,7 @@ def test_a_key_that_is_echoed_as_an_id_is_kept_nowhere(flux: Flux, service: Serv
 def test_a_prompt_is_no_id() -> None:
     cut = json.dumps({"input": {"prompt": '"task_id": "evil"', "negative": '{"task_id":"evil"}'}, "data": {}})[:-2]
     assert "task_id" in cut
-    assert seen_task_id(cut.encode()) is None
-    assert seen_task_id(b'"task_id" :\n "a_b-1"') == "a_b-1"
-    for odd in (b'"task_id": ""', b'"task_id": "../x"', b'"task_id": 5', b'"task_id": "' + b"x" * 129 + b'"'):
-        assert seen_task_id(odd) is None
+    assert find_task_id(cut) is None
+    assert find_task_id('"task_id" :\n "a_b-1"') == "a_b-1"
+    for odd in ('"task_id": ""', '"task_id": "../x"', '"task_id": 5', f'"task_id": "{"x" * 129}"'):
+        assert find_task_id(odd) is None

@@ -47,7 +47,7 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     (entry,) = entries()
     assert result.out == ""
     assert result.err.splitlines() == [
-        'flux: the answer to the submission of "a boat" was lost: the connection broke; '
+        'flux: no usable response to the submission of "a boat": the connection closed before a response arrived; '
         "at most $0.015 was charged, and it is not sent again by itself",
         f"      see what to do: flux settle {entry.id}",
     ]
@@ -61,7 +61,7 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
         "  model      Qubico/flux1-dev",
         "  seed       1",
         f"  sent       {datetime.fromtimestamp(entry.submitted or 0):%Y-%m-%d %H:%M:%S}",
-        "  known      the connection broke (RemoteProtocolError)",
+        "  known      the connection closed before a response arrived (RemoteProtocolError)",
         "Look for a task with this prompt and time in the PiAPI workspace. Then:",
         f"  flux settle {entry.id} --adopt TASK_ID  it is there: fetch it, at no cost",
         f"  flux settle {entry.id} --forget         it is not there, or does not matter",

@@ -87,7 +87,7 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "input": "rows.jsonl"}, "input is an option of the command, not of a row"),
         ({"prompt": "x", "image": "cup.png"}, "no option of this op is called 'image'"),
         ({"op": "edit", "prompt": "x"}, "an image is missing"),
-        ({"op": "edit", "prompt": "x", "image": "nosuch.png"}, "no such picture: nosuch.png"),
+        ({"op": "edit", "prompt": "x", "image": "nosuch.png"}, "image not found: 'nosuch.png'"),
         ({"op": "paint", "prompt": "x"}, "no op is called 'paint'; there are gen, lora, "),
         ({"op": 7.5, "prompt": "x"}, "op is not a word"),
         ({"model": "dev"}, "a prompt is missing"),
@@ -99,9 +99,9 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "guidance": 9}, "guidance 9 is out of range: 1.5 to 5"),
         ({"prompt": "x", "service-mode": "both"}, "Invalid --service-mode 'both': expected one of public, private"),
         ({"prompt": "x", "webhook": "ftp://x"}, "Invalid --webhook: expected an http(s) URL"),
-        ({"prompt": "x", "output": "../x.png"}, "output '../x.png' is not a name inside the output folder"),
-        ({"prompt": "x", "output": "/tmp/x.png"}, "output '/tmp/x.png' is not a name inside the output folder"),
-        ({"prompt": "x", "output": "-"}, "output '-' is not a name inside the output folder"),
+        ({"prompt": "x", "output": "../x.png"}, "output '../x.png' is not a name inside the output directory"),
+        ({"prompt": "x", "output": "/tmp/x.png"}, "output '/tmp/x.png' is not a name inside the output directory"),
+        ({"prompt": "x", "output": "-"}, "output '-' is not a name inside the output directory"),
         ({"prompt": "x", "output": "first.png"}, "two pictures would be called first.png"),
         ({"prompt": "x", "id": "first"}, "another row has the id first"),
         ({"prompt": "\x1b[2J" * 400}, "the prompt has 1600 characters"),
@@ -139,7 +139,7 @@ def test_a_picture_that_vanished_meanwhile_does_not_stop_the_others(
     result = flux("batch rows.jsonl -m schnell")
 
     assert result.code == 3
-    assert "flux: line 2: no such picture: cup.png; it was not sent" in result.err
+    assert "flux: line 2: image not found: 'cup.png'; it was not sent" in result.err
     assert [body["prompt"] for body in asked(service)] == ["one", "three"]
 
 

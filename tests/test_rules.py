@@ -143,8 +143,7 @@ ALLOWED: dict[Rule, dict[str, int]] = {
     # A task and an upload; a delivery that is passed on; and what a server takes.
     posts: {"flux_cli/piapi/client.py": 2, "flux_cli/webhooks/forwarder.py": 1, "flux_cli/webhooks/receiver.py": 1},
     http_clients: {
-        "flux_cli/piapi/client.py": 1,
-        "flux_cli/piapi/image_download.py": 1,
+        "flux_cli/piapi/http_client.py": 1,
         "flux_cli/webhooks/forwarder.py": 1,
     },
     submissions: {"flux_cli/engine/submitter.py": 1},

@@ -54,7 +54,7 @@ def test_a_key_that_the_service_refuses_is_not_stored(flux: Flux, no_key: Servic
     result = flux("login", stdin="wrong-key\n")
 
     assert result.code == 4
-    assert "the service refused the key: Authentication failed: Verify API key is correct (code 1200)" in result.err
+    assert "PiAPI refused the key: Authentication failed: Verify API key is correct (code 1200)" in result.err
     assert not (home / "config.toml").exists()
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flux_cli.text import clean, counted, cut, in_word, masked, redact, seconds, slug, usd
+from flux_cli.text import byte_count, clean, counted, cut, in_word, masked, quoted, redact, seconds, slug, usd
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)  # lone surrogates too
 HOSTILE = st.text(
@@ -159,3 +159,26 @@ def test_cut_keeps_the_longest_whole_beginning(text: str, limit: int) -> None:
     assert whole.startswith(kept)
     assert len(kept.encode()) <= limit
     assert kept == whole or len(whole[: len(kept) + 1].encode()) > limit
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1 kB"), (2949, "3 kB"), (100_001, "101 kB"),
+        (2_750_000, "2.8 MB"), (10_000_000, "10 MB"), (10_000_001, "10.1 MB"), (28_821_891, "28.9 MB"),
+    ],
+)  # fmt: skip
+def test_the_size_of_a_file(count: int, text: str) -> None:
+    assert byte_count(count) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("cup.jpg", "'cup.jpg'"), (" cup.jpg", "' cup.jpg'"), ("a  b ", "'a  b '"), ("a\xa0b", r"'a\xa0b'"), ("a\u3000b", r"'a\u3000b'"),
+        ("a\tb\n", r"'a\tb\n'"), ("\ufeffa\u200b", r"'\ufeffa\u200b'"), ("\x1b[2J", r"'\x1b[2J'"), ("雪 é", "'雪 é'"), ("\udcff", r"'\udcff'"),
+        ("x" * 9, "'xxxxxxx…'"),
+    ],
+)  # fmt: skip
+def test_a_quoted_name_shows_its_hidden_characters(text: str, shown: str) -> None:
+    assert quoted(text, 8) == shown

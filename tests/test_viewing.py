@@ -242,7 +242,7 @@ def test_a_damaged_picture_is_told(start: Start, service: Service) -> None:
     on_terminal(start, "gen fox --size 64x64 -m schnell -o fox.png")
     Path("fox.png").write_bytes(Path("fox.png").read_bytes()[:-5])
     _, seen = on_terminal(start, "show fox.png --preview")
-    assert "cannot be previewed: fox.png: the PNG is cut short" in " ".join(seen.split())
+    assert "cannot be previewed: 'fox.png': the PNG is cut short" in " ".join(seen.split())
 
 
 def test_the_viewer_gets_whole_paths(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

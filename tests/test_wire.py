@@ -13,7 +13,7 @@ from flux_cli.errors import UsageError
 from flux_cli.json_value import Json, JsonObject
 from flux_cli.operations.request import TaskRequest, create_body
 from flux_cli.operations.text_to_image import TextToImage
-from flux_cli.piapi.responses import read_reply, read_task, redacted
+from flux_cli.piapi.responses import hide_webhook_secrets, parse_response, parse_task
 from flux_cli.piapi.task import Phase, TaskError
 from flux_cli.text import clean
 
@@ -177,7 +177,7 @@ WEBHOOK = """{"timestamp": 1724511853, "data": {"task_id": "58cb41b7-556d-46c0-b
 
 
 def test_the_specifications_replies() -> None:
-    created, completed = read_reply(SOP_CREATED.encode()), read_reply(SOP_COMPLETED.encode())
+    created, completed = parse_response(SOP_CREATED.encode()), parse_response(SOP_COMPLETED.encode())
     assert created.task
     assert completed.task
     assert (created.well_formed, created.code, created.message) == (True, 200, "success")
@@ -189,7 +189,7 @@ def test_the_specifications_replies() -> None:
 
 
 def test_the_live_reply_has_an_error_object_that_is_none_and_times_that_are_not_yet() -> None:
-    task = read_reply(LIVE_PENDING.encode()).task
+    task = parse_response(LIVE_PENDING.encode()).task
     assert task
     assert (task.status.phase, task.error, task.urls, task.inline) == (Phase.RUNNING, None, (), ())
     assert task.created == datetime(2024, 9, 25, 7, 40, 8, 333962, tzinfo=UTC)
@@ -197,7 +197,7 @@ def test_the_live_reply_has_an_error_object_that_is_none_and_times_that_are_not_
 
 
 def test_a_webhooks_data_reads_as_a_task() -> None:
-    task = read_reply(WEBHOOK.encode()).task
+    task = parse_response(WEBHOOK.encode()).task
     assert task
     assert (task.id, task.status.phase, task.urls) == ("58cb41b7-556d-46c0-b82e-1e116aa1a31a", Phase.COMPLETED, ())
 
@@ -230,13 +230,13 @@ REFUSALS: list[tuple[str, bool, int | None, str]] = [
 
 @pytest.mark.parametrize(("body", "well_formed", "code", "message"), REFUSALS)
 def test_refusals_in_every_shape_that_was_seen(body: str, well_formed: bool, code: int | None, message: str) -> None:
-    reply = read_reply(body.encode())
+    reply = parse_response(body.encode())
     assert (reply.well_formed, reply.code, reply.message, reply.task) == (well_formed, code, message, None)
 
 
 @pytest.mark.parametrize("task_id", ["", " ", "a b", "../../x", "a/b", "x" * 129, "é", "x\n", 7, None, ["x"], True])
 def test_an_id_that_cannot_stand_in_a_url_makes_no_task(task_id: Any) -> None:
-    assert read_task({"task_id": task_id, "status": "completed"}) is None
+    assert parse_task({"task_id": task_id, "status": "completed"}) is None
 
 
 A, B = "https://img.theapi.app/temp/a.png", "http://storage.theapi.app/b.png?x=1&y=2"
@@ -264,7 +264,7 @@ A, B = "https://img.theapi.app/temp/a.png", "http://storage.theapi.app/b.png?x=1
 def test_pictures_are_the_ordered_http_addresses_under_output_or_else_inline(
     output: Any, urls: tuple[str, ...], inline: tuple[str, ...]
 ) -> None:
-    task = read_task({"task_id": "x", "status": "Completed", "output": output, "input": {"image": B}})
+    task = parse_task({"task_id": "x", "status": "Completed", "output": output, "input": {"image": B}})
     assert task
     assert (task.urls, task.inline) == (urls, inline)
 
@@ -278,14 +278,14 @@ def test_pictures_are_the_ordered_http_addresses_under_output_or_else_inline(
      (["failed"], Phase.RUNNING)],
 )  # fmt: skip
 def test_a_status_word_that_nobody_knows_means_keep_waiting(word: Any, phase: Phase) -> None:
-    task = read_task({"task_id": "x", "status": word, "error": {"code": 0, "message": ""}})
+    task = parse_task({"task_id": "x", "status": word, "error": {"code": 0, "message": ""}})
     assert task
     assert task.status.phase is phase
     assert (task.error is None) == (phase is not Phase.FAILED)
 
 
 def test_a_status_word_can_be_stored_and_shown_whatever_it_is() -> None:
-    task = read_task({"task_id": "x", "status": "\ud800\x1b[2J" + "x" * 500})
+    task = parse_task({"task_id": "x", "status": "\ud800\x1b[2J" + "x" * 500})
     assert task
     assert task.status.word.startswith("\\ud800\\x1b[2jx")
     assert len(task.status.word) <= 40
@@ -302,7 +302,7 @@ def test_a_status_word_can_be_stored_and_shown_whatever_it_is() -> None:
     ],
 )
 def test_why_a_task_failed(data: dict[str, Json], error: TaskError) -> None:
-    task = read_task({"task_id": "x", "status": "failed", **data})
+    task = parse_task({"task_id": "x", "status": "failed", **data})
     assert task
     assert task.error == error
 
@@ -324,14 +324,14 @@ def test_why_a_task_failed(data: dict[str, Json], error: TaskError) -> None:
     ],
 )
 def test_timestamps(text: str, moment: datetime | None) -> None:
-    task = read_task({"task_id": "x", "meta": {"created_at": text, "started_at": 1727250008, "ended_at": None}})
+    task = parse_task({"task_id": "x", "meta": {"created_at": text, "started_at": 1727250008, "ended_at": None}})
     assert task
     assert (task.created, task.started, task.ended) == (moment, None, None)
 
 
 def test_webhook_secrets_are_redacted_wherever_the_reply_echoes_them() -> None:
     reply = json.loads(WEBHOOK)
-    kept = redacted([reply, {"secret": ["x"]}])
+    kept = hide_webhook_secrets([reply, {"secret": ["x"]}])
     assert "123456" not in json.dumps(kept)
     assert isinstance(kept, list)
     assert kept[1] == {"secret": "[secret]"}
@@ -368,7 +368,7 @@ TASKS = st.fixed_dictionaries(
 @settings(max_examples=250, deadline=None)
 @given(VALUES | TASKS)
 def test_no_reply_raises_and_what_is_read_can_be_stored_and_shown(value: Json) -> None:
-    reply = read_reply(json.dumps(value).encode())
+    reply = parse_response(json.dumps(value).encode())
     shown = [reply.message]
     if task := reply.task:
         shown += [task.status.word, *task.urls, task.error.message if task.error else ""]
@@ -376,13 +376,13 @@ def test_no_reply_raises_and_what_is_read_can_be_stored_and_shown(value: Json) -
     for text in shown:
         assert clean(text, 10_000) == text
         text.encode()
-    json.dumps(redacted(reply.data))
+    json.dumps(hide_webhook_secrets(reply.data))
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([b"", b"{", b"\xef\xbb\xbf", b"\xff\xfe", b'{"code": 1']))
 def test_no_bytes_raise(content: bytes, start: bytes) -> None:
-    reply = read_reply(start + content)
+    reply = parse_response(start + content)
     assert clean(reply.message, 1000) == reply.message
     assert reply.task is None
 
@@ -391,6 +391,8 @@ def test_no_bytes_raise(content: bytes, start: bytes) -> None:
 @pytest.mark.parametrize("pair", ["[]", ('{"output":', "}")])
 def test_deep_nesting_raises_nothing(depth: int, pair: tuple[str, str]) -> None:
     deep = pair[0] * depth + "1" + pair[1] * depth
-    reply = read_reply(f'{{"data": {{"task_id": "x", "output": {deep}, "error": {deep}, "logs": {deep}}}}}'.encode())
+    reply = parse_response(
+        f'{{"data": {{"task_id": "x", "output": {deep}, "error": {deep}, "logs": {deep}}}}}'.encode()
+    )
     assert reply.task is None or (reply.task.id, reply.task.urls) == ("x", ())
-    redacted(reply.data)
+    hide_webhook_secrets(reply.data)

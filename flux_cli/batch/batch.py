@@ -11,7 +11,7 @@ from ..engine.scheduler import Scheduler
 from ..errors import ExitCode
 from ..journal.entries import Entry, State
 from ..operations.request import encode_body
-from ..piapi.errors import NoSuchTaskError, PassingTroubleError
+from ..piapi.errors import TaskNotFoundError, TemporaryError
 from .costs import Limits, check_budgets
 from .outputs import Saving, check_writable
 from .plan import Plan, PlannedTask
@@ -120,8 +120,8 @@ async def _reopen(workspace: Workspace, entries: Iterable[Entry]) -> None:
         for entry in entries:
             assert entry.task_id is not None
             try:
-                await client.look(entry.task_id)
-            except (NoSuchTaskError, PassingTroubleError):
+                await client.poll(entry.task_id)
+            except (TaskNotFoundError, TemporaryError):
                 continue
             if claimed := workspace.journal.claim(entry):
                 workspace.journal.move(claimed, state=State.ACCEPTED, problem=None, owner=None)

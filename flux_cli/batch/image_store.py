@@ -5,7 +5,7 @@ import threading
 from typing import BinaryIO
 
 from ..frozen import frozen
-from ..images.load import InputImage
+from ..images.fit import InputImage
 from ..operations.base import LOCAL
 
 

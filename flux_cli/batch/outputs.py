@@ -13,8 +13,8 @@ from ..images.output_names import (
     DEFAULT_TEMPLATE,
     LATE,
     OutputPlan,
+    image_paths,
     is_template,
-    picture_paths,
     prompt_slug,
     unique,
 )
@@ -71,7 +71,7 @@ class Names:
             self.refuse(task, error)
             return None
         self._taken |= dict.fromkeys(paths, task)
-        return OutputPlan(tuple(paths), self._saving.overwrite, self._saving.metadata)
+        return OutputPlan(tuple(paths), self._saving.overwrite, task.draft.metadata)
 
     def reserve(self, task: PlannedTask, output: OutputPlan) -> None:
         """Keep the names of a task that an earlier run planned from being given to another."""
@@ -100,9 +100,7 @@ class Names:
         template = task.draft.output
         if template is None:
             template = DEFAULT_TEMPLATE if self._plan.total == 1 else BATCH_TEMPLATE
-        elif template.endswith("/") or (not Path(template).suffix and (self._saving.folder / template).is_dir()):
-            raise UsageError(f"-o {clean(template, 80)} is a directory", hint=f"Use: -d {clean(template, 80)}")
-        return picture_paths(template, self._values(task), task.request.operation.batch_size, self._saving.folder)
+        return image_paths(template, self._values(task), task.request.operation.batch_size, self._saving.folder)
 
     def _values(self, task: PlannedTask) -> dict[str, str]:
         """Return the values of the placeholders; the index is as wide as that of the last task."""
@@ -156,7 +154,7 @@ def plan_found_task(
     template: str | None, values: Mapping[str, str], count: int, saving: Saving, *, default: str
 ) -> OutputPlan:
     """Return where the `count` images of a task go that was submitted before. Raises UsageError, DiskError."""
-    paths = picture_paths(template or default, values, count, saving.folder)
+    paths = image_paths(template or default, values, count, saving.folder)
     if not saving.overwrite:
         if template is None or is_template(template):
             paths = [unique(path, os.path.lexists) for path in paths]

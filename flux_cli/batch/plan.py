@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..images.output_names import is_template
+from ..images.output_names import expand_path, is_template
 from ..operations.request import TaskRequest
 from ..text import clean
 from .rows import Row
@@ -29,6 +29,7 @@ class Draft:
 
     output: the name, or the template of names, of its images; None for flux's own choice.
     variables: values of placeholders in names beside the usual ones. id: what its row is called.
+    metadata: whether its PNG carries the request.
     random_seed: the seed was chosen by flux.
     """
 
@@ -37,6 +38,7 @@ class Draft:
     variables: Mapping[str, str] = field(default_factory=dict)
     id: str | None = None
     random_seed: bool = False
+    metadata: bool = True
 
 
 @frozen
@@ -177,11 +179,12 @@ def _hash_content(draft: Draft, place: str) -> bytes:
 
 @functools.cache
 def _resolve(folder: Path, output: str | None) -> str:
-    """Return the path of the images, or of their template, in one spelling: without links, `.` and `..`."""
-    path = folder / (output or "")
-    if not path.is_absolute():  # the working directory was deleted
+    """Return the path of the images, or of their template, in one spelling: without links, `~`, `.` and `..`."""
+    path = folder / expand_path(output or "")
+    try:
+        return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(folder)
+    except FileNotFoundError:  # the working directory was deleted, which the names of the images will be refused for
         return str(path)
-    return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(folder)
 
 
 def check_single_name(plan: Plan, output: str | None) -> None:

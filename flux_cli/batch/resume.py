@@ -6,10 +6,12 @@ from decimal import Decimal
 from enum import Enum, auto
 from pathlib import Path
 
+from ..config.urls import is_local
 from ..engine.outcome import Outcome
 from ..errors import CreditsError, DiskError, KeyRefusedError
 from ..frozen import frozen
-from ..images.existing import is_complete_image, is_sandbox_image
+from ..images.formats import is_complete_image
+from ..images.metadata import is_sandbox_image
 from ..images.output_names import LATE, OutputPlan
 from ..journal.entries import UNFINISHED, Entry, State
 from ..journal.entry_errors import busy, past_error
@@ -151,7 +153,8 @@ def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Polic
     files = [file for path in output.paths if LATE not in str(path) and (file := find_existing(path))]
     if broken := [file for file in files if not is_complete_image(file)]:
         names.refuse(step.task, DiskError(f"{clean(broken[0].name, 200)} exists, but is not a complete image"))
-    elif not workspace.sandbox and any(map(is_sandbox_image, files)):  # it does not stand for a paid one
+    elif not is_local(workspace.service) and (sandboxed := [file for file in files if is_sandbox_image(file)]):
+        workspace.note(f"{clean(sandboxed[0].name, 200)} was made in the sandbox, and does not stand for the image")
         return replace(step, output=replace(output, overwrite=True))
     elif len(files) == len(output.paths):
         return replace(step, action=Action.SKIP, files=tuple(files))

@@ -39,7 +39,6 @@ class Workspace:
     service: str
     profile: str
     upload_service: str
-    sandbox: bool
     journal: Journal
     catalog: Catalog
     folder: Path

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ..operations.request import TaskRequest
     from ..piapi.client import Account, PiAPIClient
     from ..piapi.image_download import Downloader
+    from .buying.inputs import ImageFinder
     from .options.options import SaveOptions
     from .output.reporter import CommandReporter
     from .output.reports import Report
@@ -226,6 +227,16 @@ class Session:
         return self.stdin.read_answer().strip().casefold() in ("y", "yes")
 
     @cached_property
+    def inputs(self) -> "ImageFinder":
+        """What finds the images that arguments name."""
+        from .buying.inputs import ImageFinder
+
+        return ImageFinder(self.images, self.stdin, self.output.note, self._find_made)
+
+    def _find_made(self, word: str) -> "Entry | None":
+        return self.last_saved() if word == "last" else self.find(word)
+
+    @cached_property
     def images(self) -> "ImageStore":
         """The local images of this invocation's requests, by reference."""
         from ..batch.image_store import ImageStore
@@ -252,7 +263,6 @@ class Session:
             service=self.service,
             profile=self.settings.profile,
             upload_service=self.upload_service,
-            sandbox=self.sandbox,
             journal=self.journal,
             catalog=self.catalog,
             folder=self.folder,

@@ -15,15 +15,15 @@ from ..batch.rows import OnePrompt, Row, Rows
 from ..batch.sweeps import parse_vary
 from ..batch.tables import kind_of, read_rows
 from ..errors import ExitCode, UsageError
+from ..images.output_names import expand_path
 from ..json_value import JsonObject
 from ..operations.base import Parameters
 from ..operations.options import Given
 from ..operations.request import TaskRequest
-from ..piapi.responses import redacted
+from ..piapi.responses import hide_webhook_secrets
 from ..text import byte_count, clean, counted
 from .buying.adopting import adopt_seen
 from .buying.asks import ask_rows, ask_words
-from .buying.inputs import local_path
 from .buying.making import request_builder
 from .context import Session
 from .options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
@@ -95,7 +95,7 @@ def _open(session: Session, name: str, what: str) -> AbstractContextManager[Bina
             session.stdin.take(f"{what} -".replace("--from -", "prompts").replace("the rows of -", "rows"))
         )
     try:
-        return local_path(name).open("rb")
+        return expand_path(name).open("rb")
     except OSError as error:
         raise UsageError(f"cannot read {what} {clean(name, 120)}: {error.strerror}") from error
 
@@ -175,7 +175,7 @@ def _print_request(session: Session, request: TaskRequest) -> None:
     uploads = {
         name: f"upload of {byte_count(images.size(name))} ({name})" for name in request.local_images if name in images
     }
-    body = redacted(session.body(request, uploads))
+    body = hide_webhook_secrets(session.body(request, uploads))
     if session.output.mode is Mode.JSON:
         content: JsonObject = {"request": body, "images": request.operation.batch_size}
         session.output.record("dry_run", {**content, "cost_usd": str(session.price(request))})

@@ -1,8 +1,10 @@
 """URLs: which are valid, and which are on this machine."""
 
 import re
+from posixpath import normpath
 from urllib.parse import urlsplit
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _NETLOC = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]*)?"
 
 
@@ -20,17 +22,19 @@ def is_local(url: str) -> bool:
 
 
 def base_url(text: str) -> str:
-    """Return an http(s) base URL in one spelling: scheme and host in lower case, no default port, no trailing slash.
+    """Return an http(s) base URL in the one spelling that stands for its service. Plain http is for loopback only.
 
-    Plain http is for loopback only. Raise ValueError that says what is expected.
+    Budgets, slots and the cache belong to a service: `HTTPS://API.PiAPI.ai:443/api/v1/` must not get its own.
+    Raise ValueError that says what is expected.
     """
     if set("?#") & set(text):
         raise ValueError("a URL without query and fragment")
     parts = urlsplit(web_address(text))
-    host, port = parts.netloc.lower(), parts.port
-    if port in (None, 443 if parts.scheme == "https" else 80):
-        host = host.removesuffix(f":{port or ''}")
-    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+    host = (parts.hostname or "").rstrip(".")
+    host = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port not in (None, DEFAULT_PORTS[parts.scheme]) else ""
+    path = normpath(f"/{parts.path.strip('/')}").rstrip("/")
+    return f"{parts.scheme}://{host}{port}{path}"
 
 
 def web_address(text: str) -> str:

@@ -18,12 +18,12 @@ from ..journal.entries import Entry, State
 from ..journal.entry_errors import problem_of, unknown_outcome
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import Answer, refusal
-from ..piapi.submission import RETRIES, Fate
+from ..piapi.errors import refusal_error
+from ..piapi.submission import RETRIES, SubmissionOutcome, SubmissionResult
 from ..piapi.task import Task
 from ..system.signals import Sleep, Stop, StoppedError
+from .backoff import backoff
 from .events import Listener, Noted, Slowed, Submitting, Trouble, Waiting
-from .poll_schedule import backoff
 from .rate_limiter import SHORTEST_WAIT, ImpatientError, Place
 
 JOIN_SECONDS = 0.5
@@ -66,7 +66,7 @@ class Submitter:
         self.listener(Submitting(entry.id, entry.label, entry.seed, entry.request.model))
         body = await self.stop.guard(self.body(entry))
         deadline = self.clock() + self.timeout
-        tries: Counter[Fate] = Counter()
+        tries: Counter[SubmissionOutcome] = Counter()
         while True:
             if self.stop.requested:
                 raise StoppedError
@@ -78,18 +78,18 @@ class Submitter:
                 await self._wait_for_identical(entry, deadline)
                 continue
             place.sending()
-            answer = await self._post(entry, body)
-            if answer.fate is Fate.ACCEPTED and answer.task is not None:
-                entry = self._accepted(entry, answer.task)
+            result = await self._post(entry, body)
+            if result.outcome is SubmissionOutcome.ACCEPTED and result.task is not None:
+                entry = self._accepted(entry, result.task)
                 place.accepted()
-                return entry, answer.task
-            entry = self._refused(entry, answer)
-            if answer.fate is Fate.LATER:
-                await self._until_its_turn(entry, answer, place)
+                return entry, result.task
+            entry = self._refused(entry, result)
+            if result.outcome is SubmissionOutcome.RATE_LIMITED:
+                await self._until_its_turn(entry, result, place)
                 deadline = self.clock() + self.timeout
                 continue
-            tries[answer.fate] += 1
-            await self._before_another_try(entry, answer, tries[answer.fate], deadline)
+            tries[result.outcome] += 1
+            await self._before_another_try(entry, result, tries[result.outcome], deadline)
 
     async def _wait_for_identical(self, entry: Entry, deadline: float) -> None:
         if self.clock() > deadline:
@@ -97,7 +97,7 @@ class Submitter:
         self.listener(Waiting(entry.id, "waiting for the response to an identical request"))
         await self.stop.guard(self.sleep(JOIN_SECONDS * self.scale))
 
-    async def _post(self, entry: Entry, body: bytes) -> Answer:
+    async def _post(self, entry: Entry, body: bytes) -> SubmissionResult:
         try:
             return await self.stop.grace(self.client.create(body), GRACE_SECONDS)
         except (StoppedError, asyncio.CancelledError):
@@ -126,40 +126,40 @@ class Submitter:
                 command=("wait", task.id),
             ) from error
 
-    def _refused(self, entry: Entry, answer: Answer) -> Entry:
+    def _refused(self, entry: Entry, result: SubmissionResult) -> Entry:
         """The entry, planned again, when the POST may be repeated; otherwise its end is journalled and raised."""
-        if answer.fate is Fate.UNKNOWN:
-            raise unknown_outcome(self._record_unknown(entry, answer.evidence, answer.seen_id), answer.message)
-        if answer.fate in RETRIES or answer.fate is Fate.UNTRUSTED:
+        if result.outcome is SubmissionOutcome.UNKNOWN:
+            raise unknown_outcome(self._record_unknown(entry, result.evidence, result.seen_id), result.message)
+        if result.outcome in RETRIES or result.outcome is SubmissionOutcome.UNTRUSTED:
             return self.journal.move(entry, state=State.PLANNED)
-        error = refusal(answer)
+        error = refusal_error(result)
         self.journal.move(entry, state=State.REJECTED, problem=problem_of(error))
         raise error
 
-    async def _until_its_turn(self, entry: Entry, answer: Answer, place: Place) -> None:
+    async def _until_its_turn(self, entry: Entry, result: SubmissionResult, place: Place) -> None:
         try:
-            wait = place.refused(answer.retry_after)
-            self.listener(Slowed(entry.id, answer.message, place.at_once, wait))
+            wait = place.refused(result.retry_after)
+            self.listener(Slowed(entry.id, result.message, place.at_once, wait))
             await self.stop.guard(place.again())
         except ImpatientError:
-            raise _not_submitted(answer) from None
+            raise _not_submitted(result) from None
 
-    async def _before_another_try(self, entry: Entry, answer: Answer, tries: int, deadline: float) -> None:
-        asked = answer.retry_after if answer.retry_after is not None else backoff(tries, self.scale)
+    async def _before_another_try(self, entry: Entry, result: SubmissionResult, tries: int, deadline: float) -> None:
+        asked = result.retry_after if result.retry_after is not None else backoff(tries, self.scale)
         wait = max(asked, SHORTEST_WAIT * self.scale)
-        if tries > (RETRIES.get(answer.fate) or 0) or self.clock() + wait > deadline:
-            raise _not_submitted(answer)
-        self.listener(Trouble(entry.id, answer.message, wait))
+        if tries > (RETRIES.get(result.outcome) or 0) or self.clock() + wait > deadline:
+            raise _not_submitted(result)
+        self.listener(Trouble(entry.id, result.message, wait))
         await self.stop.guard(self.sleep(wait))
 
 
-def _not_submitted(answer: Answer) -> NetworkError:
-    return NetworkError(f"the task could not be submitted: {answer.message}", hint=_advice(answer.fate))
+def _not_submitted(result: SubmissionResult) -> NetworkError:
+    return NetworkError(f"the task could not be submitted: {result.message}", hint=_advice(result.outcome))
 
 
-def _advice(fate: Fate) -> str:
-    if fate is Fate.LATER:
+def _advice(outcome: SubmissionOutcome) -> str:
+    if outcome is SubmissionOutcome.RATE_LIMITED:
         return "the account has as many tasks as its plan allows; wait for them, or raise --timeout"
-    if fate is Fate.UNTRUSTED:
+    if outcome is SubmissionOutcome.UNTRUSTED:
         return "check the address and the clock; behind a company proxy set SSL_CERT_FILE"
     return "check the connection, then run it again"

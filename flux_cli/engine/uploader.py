@@ -10,11 +10,11 @@ from ..journal.entries import RESULT_SECONDS, Entry
 from ..journal.journal import Journal
 from ..operations.base import LOCAL
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import PassingTroubleError
+from ..piapi.errors import TemporaryError
 from ..system.signals import Sleep
 from ..text import byte_count
+from .backoff import backoff
 from .events import Listener, Noted, Trouble
-from .poll_schedule import backoff
 
 UPLOAD_SECONDS = 24 * 3600
 """Uploads are kept for 24 hours (docs/service.md, section 4)."""
@@ -87,18 +87,13 @@ class Uploader:
         while True:
             try:
                 return await self._client.upload(self._upload_service, self._images.file_name(reference), content)
-            except PassingTroubleError as trouble:
+            except TemporaryError as trouble:
                 attempt += 1
                 if attempt == TRIES:
                     raise NetworkError(f"the image could not be uploaded: {trouble.message}") from trouble
                 wait = trouble.retry_after if trouble.retry_after is not None else backoff(attempt, self._scale)
                 listener(Trouble(entry.id, f"the upload failed: {trouble.message}", wait))
                 await self._sleep(wait)
-            except RefusedError as refused:
-                if "plan" not in refused.message.casefold().split():
-                    raise
-                hint = "Uploads need the Creator plan or higher; pass the URL of a public image instead"
-                raise RefusedError(refused.message, hint=hint, code="plan") from refused
 
 
 def known_url(

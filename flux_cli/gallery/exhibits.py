@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..frozen import frozen
 from ..images.load import MAX_SOURCE_BYTES
-from ..images.metadata import made_from
+from ..images.metadata import read_provenance
 from ..images.png import texts_in
 from ..json_value import Json, JsonObject
 
@@ -65,7 +65,7 @@ def _exhibit(path: Path, saved: float) -> Exhibit | None:
     if SHEET in texts:
         return None
     try:
-        made = made_from(texts)
+        made = read_provenance(texts)
         facts = dict(_facts(made.request.to_json()))
     except (UsageError, RecursionError):
         return Exhibit(path, saved, {}, note=texts.get("parameters", "")[:LONGEST_FACT])

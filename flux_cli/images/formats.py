@@ -4,9 +4,12 @@ The bytes decide, never a name or a content type: an expired link answers with a
 Pillow opens a PNG that is cut by four bytes without a word.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import field
+from pathlib import Path
 
 from ..frozen import frozen
 
@@ -14,15 +17,24 @@ EXTENSIONS = ("png", "jpg", "webp")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_SIDE = 1048576
 """Pixels; the service's limit is on width times height, so one side can be all of it."""
+MOST_CHUNKS = 2**15
+"""Chunks of a PNG. Encoders write at least 4 KiB of pixels into each: a real one of 64 MiB has at most 16,384."""
+MOST_SEGMENTS = 4096
+"""Segments of a JPEG before its first scan."""
+_FILL = re.compile(rb"\xff*")
 
 
 @frozen
 class Picture:
-    """What a whole picture's bytes say about it. width and height are in pixels."""
+    """What a complete image's bytes say about it.
+
+    width, height: in pixels. length: the bytes of the image itself; others may follow.
+    """
 
     extension: str
     width: int
     height: int
+    length: int = field(default=0, compare=False)
 
 
 @frozen
@@ -52,7 +64,7 @@ class BrokenPictureError(Exception):
 
 
 def whole_picture(content: bytes) -> Picture:
-    """The picture that `content` is, from its first byte to its last. Raises BrokenPictureError."""
+    """Return the image with which `content` begins; what follows its end is harmless. Raise BrokenPictureError."""
     if content.startswith(PNG_SIGNATURE):
         return _png(content)
     if content.startswith(b"\xff\xd8\xff"):
@@ -68,24 +80,30 @@ def whole_picture(content: bytes) -> Picture:
 
 
 def _png(content: bytes) -> Picture:
-    """Every chunk's length and CRC, IHDR first, picture data, IEND last (PNG, third edition, section 5)."""
-    kinds: list[bytes] = []
+    """Check every chunk's length and CRC, IHDR first, image data, IEND last (PNG, third edition, section 5)."""
+    kinds, length = list[bytes](), len(PNG_SIGNATURE)
     for chunk in png_chunks(content):
         if not chunk.intact:
             raise BrokenPictureError("the PNG is damaged")
         kinds.append(chunk.kind)
+        length += len(chunk.raw)
     if kinds[:1] != [b"IHDR"] or b"IDAT" not in kinds:
         raise BrokenPictureError("the PNG has no picture in it")
     if kinds[-1] != b"IEND":
         raise BrokenPictureError("the PNG is cut short")
     width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
-    return _picture("png", width, height)
+    return _picture("png", width, height, length)
 
 
 def png_chunks(content: bytes) -> Iterator[PngChunk]:
-    """The chunks after the signature, up to IEND. Raises BrokenPictureError where the bytes end within one."""
+    """Yield the chunks after the signature, up to IEND.
+
+    Raise BrokenPictureError if the bytes end within a chunk, or after MOST_CHUNKS.
+    """
     position, kind = len(PNG_SIGNATURE), b""
-    while position < len(content) and kind != b"IEND":
+    for _ in range(MOST_CHUNKS):
+        if position >= len(content) or kind == b"IEND":
+            return
         if position + 12 > len(content):
             raise BrokenPictureError("the PNG is cut short")
         (length,) = struct.unpack_from(">I", content, position)
@@ -95,33 +113,44 @@ def png_chunks(content: bytes) -> Iterator[PngChunk]:
         chunk = PngChunk(memoryview(content)[position:end])
         yield chunk
         position, kind = end, chunk.kind
+    raise BrokenPictureError(f"the PNG has more than {MOST_CHUNKS} chunks")
 
 
 def _jpeg(content: bytes) -> Picture:
-    """The frame header's size, a scan, and the end marker at the end (ITU T.81, annex B)."""
-    if not content.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise BrokenPictureError("the JPEG is cut short")
+    """Check the frame header's size, a scan, and an end marker after it (ITU T.81, annex B)."""
     position, size = 2, None
-    while position + 4 <= len(content):
+    for _ in range(MOST_SEGMENTS):
+        if position + 4 > len(content):
+            break
         if content[position] != 0xFF:
             raise BrokenPictureError("the JPEG is damaged")
-        marker = content[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        (length,) = struct.unpack_from(">H", content, position + 2)
-        # SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 9 <= len(content):
-            height, width = struct.unpack_from(">HH", content, position + 5)
-            size = (width, height)
-        if marker == 0xDA:
+        position = _end_of_fill(content, position)
+        if position + 3 > len(content) or content[position] == 0xD9:
             break
-        position += 2 + length
+        marker, (length,) = content[position], struct.unpack_from(">H", content, position + 1)
+        # SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 8 <= len(content):
+            height, width = struct.unpack_from(">HH", content, position + 4)
+            size = (width, height)
+        position += 1 + length
+        if marker == 0xDA:
+            # In the data of a scan, 00 follows each FF that is no marker.
+            end = content.find(b"\xff\xd9", position)
+            if end < 0:
+                break
+            if size is None:
+                raise BrokenPictureError("the JPEG has no picture in it")
+            return _picture("jpg", *size, end + 2)
     else:
-        raise BrokenPictureError("the JPEG is cut short")
-    if size is None:
-        raise BrokenPictureError("the JPEG has no picture in it")
-    return _picture("jpg", *size)
+        raise BrokenPictureError(f"the JPEG has more than {MOST_SEGMENTS} segments before its picture")
+    raise BrokenPictureError("the JPEG is cut short")
+
+
+def _end_of_fill(content: bytes, position: int) -> int:
+    """Return the position of a marker's code after any number of fill bytes (ITU T.81, section B.1.1.2)."""
+    fill = _FILL.match(content, position)
+    assert fill is not None
+    return fill.end()
 
 
 def _webp(content: bytes) -> Picture:
@@ -142,10 +171,19 @@ def _webp(content: bytes) -> Picture:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, 26))
     else:
         raise BrokenPictureError("the WebP is damaged")
-    return _picture("webp", width, height)
+    return _picture("webp", width, height, length + 8)
 
 
-def _picture(extension: str, width: int, height: int) -> Picture:
+def _picture(extension: str, width: int, height: int, length: int) -> Picture:
     if not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE:
         raise BrokenPictureError("the picture's size makes no sense")
-    return Picture(extension, width, height)
+    return Picture(extension, width, height, length)
+
+
+def is_complete_image(path: Path) -> bool:
+    """Return whether a file is a complete PNG, JPEG or WebP, whatever its name."""
+    try:
+        whole_picture(path.read_bytes())
+    except (OSError, BrokenPictureError):
+        return False
+    return True

@@ -1,189 +1,186 @@
-"""Pictures that go into a task: checked, and fitted to what the service takes, before any money is spent."""
+"""Read and decode an image file of the user's: PNG, JPEG or WebP, complete, still, and without its metadata.
 
-import hashlib
+Pillow is imported where it is used: most commands read no image, and it is slow to load. Every function may be called
+from any thread.
+"""
+
 import io
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..text import clean
-from .decode import FORMATS, opened, plain, upright
+from ..text import byte_count, quoted
+from .formats import BrokenPictureError, Picture, whole_picture
+from .png import take_profile
+from .strip import strip_metadata
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MEGABYTE = 1_000_000
-"""Bytes. Neither limit below says which megabyte it means; the smaller one is inside both."""
-MAX_SOURCE_BYTES = 25 * MEGABYTE
-"""The largest file (specification: File Requirements)."""
-MAX_UPLOAD_BYTES = 10 * MEGABYTE
-"""The most that is sent: the upload endpoint takes 10 MB."""
-MAX_PIXELS = 1048576
-"""Width times height (specification: File Requirements)."""
-MIN_SIDE = 256
-"""Pixels, of either side (specification: File Requirements)."""
-JPEG_QUALITY = 92
-"""Of 100: no difference that a person sees, at a third of the weight of 100."""
-NAME_LIMIT = 100
+MAX_SOURCE_BYTES = 200_000_000
+"""The largest file that is read. What is sent is much smaller (see `fit`)."""
+MAX_DECODED_PIXELS = 89_478_485
+"""Width times height, 256 MiB of RGB; Pillow's own limit for images of unknown origin."""
+ACCEPTED = "Use a complete PNG, JPEG or WebP"
+FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
+"""Pillow's name for each extension."""
 
-Size = tuple[int, int]
-"""Width and height in pixels."""
+OTHER_KINDS = (
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP"),
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\1\0", "an icon"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"gimp xcf", "a GIMP file"),
+    (b"%PDF", "a PDF"),
+    (b"<svg", "an SVG"),
+)
+BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF"}
+"""Kinds of ISO media files; all others are videos."""
 
 
 @frozen
-class InputImage:
-    """A picture as it will be uploaded.
+class LoadedImage:
+    """A decoded image file.
 
-    extension: `png`, `jpg` or `webp`.
-    width, height: pixels.
-    original: the size of the picture as the user has it, upright; that of `content` when nothing was scaled.
-    sha256: of `content`, hex.
-    notes: what was changed, one sentence each; empty when `content` is the file, byte for byte.
+    content: the file without metadata. image: its pixels, upright. turned: whether upright is not as stored.
     """
 
     content: bytes
     extension: str
-    width: int
-    height: int
-    original: Size
-    sha256: str
-    notes: tuple[str, ...]
+    image: "Image"
+    turned: bool
 
 
-class LocalPictures(dict[str, InputImage]):
-    """Pictures by their references. One that somebody kept is let go when nobody keeps it any more: the rows of a
-    batch may each have a picture of their own, and a thousand of them do not fit into memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._keepers: Counter[str] = Counter()
-
-    def keep(self, references: Iterable[str]) -> None:
-        """Keep these until `drop` was called as often."""
-        self._keepers.update(references)
-
-    def drop(self, references: Iterable[str]) -> None:
-        """Keep these once less."""
-        for reference in references:
-            self._keepers[reference] -= 1
-            if self._keepers[reference] <= 0:
-                del self._keepers[reference]
-                self.pop(reference, None)
+def read_image_file(path: Path) -> bytes:
+    """Return the content of a file. Raise UsageError if there is none, or it is too large or cannot be read."""
+    name = quoted(str(path))
+    try:
+        if not path.exists():
+            raise UsageError(f"image not found: {name}")
+        if not path.is_file():
+            hint = "Pipe it into stdin, and pass - as the image" if not path.is_dir() else None
+            raise UsageError(f"not a file: {name}", hint=hint)
+        with path.open("rb") as file:
+            content = file.read(MAX_SOURCE_BYTES + 1)
+            if len(content) > MAX_SOURCE_BYTES:
+                raise too_large(f"{name} has {byte_count(path.stat().st_size)}")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {name}: {getattr(error, 'strerror', error)}") from error
+    return content
 
 
-def prepared(content: bytes, name: str, *, fit: bool) -> InputImage:
-    """The picture in `content`, ready to upload; `name` is what the user calls it.
+def too_large(what: str) -> UsageError:
+    """Return the error for a file above MAX_SOURCE_BYTES."""
+    return UsageError(f"{what}; the limit is {byte_count(MAX_SOURCE_BYTES)}", hint="Scale the image down first")
 
-    What the service takes as it is passes byte for byte. A picture that its EXIF says is turned is turned.
-    With `fit`, one that is too large is made smaller; without, it is refused. Whatever is encoded again loses
-    all its metadata.
-    Raises UsageError, and nothing else, for anything that is no still picture of an allowed kind and size.
+
+def load_image(content: bytes, name: str) -> LoadedImage:
+    """Decode every pixel of an image file. name: how error messages call it.
+
+    Raise UsageError, and nothing else, for anything but a complete, still PNG, JPEG or WebP.
     """
-    name = clean(name, NAME_LIMIT)
-    if len(content) > MAX_SOURCE_BYTES:
-        limit = f"the service takes files of up to {_megabytes(MAX_SOURCE_BYTES)}"
-        raise UsageError(f"{name} has {_megabytes(len(content))}, {limit}")
-    found = opened(content, name)
-    image = upright(found.image)
-    if min(image.size) < MIN_SIDE:
-        raise UsageError(f"{name} is {_by(image.size)}, the service takes {MIN_SIDE}x{MIN_SIDE} and more")
-    problems = list(_problems(len(found.content), image.size, name))
-    if problems and not fit:
-        raise UsageError.of(problems)
-    notes = [f"{name}: what follows the picture in the file was left out"] if found.cut else []
-    if image is found.image and not problems:
-        return _input_image(found.content, found.extension, image.size, image.size, notes)
-    if image is not found.image:
-        notes.append(f"{name}: turned as its EXIF says")
-    return _fitted(image, found.extension, name, notes)
+    try:
+        stripped = strip_metadata(content)
+        kind = whole_picture(stripped.content)
+    except BrokenPictureError as error:
+        other = _other_kind(content)
+        raise UsageError(f"{name} is {other}" if other else f"{name}: {error}", hint=ACCEPTED) from error
+    if stripped.animated:
+        raise UsageError(f"{name} is animated", hint="Save one frame of it as a PNG")
+    if kind.width * kind.height > MAX_DECODED_PIXELS:
+        size = f"{name} is {kind.width}x{kind.height}"
+        raise UsageError(f"{size}; the limit is {MAX_DECODED_PIXELS:,} pixels", hint="Scale it down first")
+    image = _decode(stripped.content, kind, name)
+    upright = _turn(image, stripped.orientation)
+    return LoadedImage(stripped.content, kind.extension, upright, upright is not image)
 
 
-def _problems(weight: int, size: Size, name: str) -> Iterator[str]:
-    """Everything that fitting can mend."""
-    if _within_pixels(size) != size:
-        pixels = size[0] * size[1]
-        yield f"{name}: {_by(size)} has {pixels} pixels, the service takes up to {MAX_PIXELS} (1024x1024)"
-    if weight > MAX_UPLOAD_BYTES:
-        yield f"{name} has {_megabytes(weight)}, an upload takes up to {_megabytes(MAX_UPLOAD_BYTES)}"
+def _decode(content: bytes, kind: Picture, name: str) -> "Image":
+    """Return all pixels as they are stored, so that damage shows now. Raise UsageError."""
+    from PIL import Image
+
+    profile = None
+    if kind.extension == "png":
+        content, profile = take_profile(content)
+    try:
+        image = Image.open(io.BytesIO(content), formats=(FORMATS[kind.extension],))
+        image.load()
+    except MemoryError:
+        raise UsageError(f"there is not enough memory to open {name}", hint="Scale it down first") from None
+    except Exception as error:  # Pillow raises a dozen types for damaged files
+        raise UsageError(f"{name}: the image is damaged") from error
+    if profile:
+        image.info["icc_profile"] = profile
+    return image
 
 
-@frozen
-class _Encoding:
-    """One way to send a picture."""
+def _turn(image: "Image", orientation: int) -> "Image":
+    """Return the image upright: the same object for orientation 1 (EXIF 2.3, section 4.6.4)."""
+    from PIL.Image import Transpose
 
-    content: bytes
-    extension: str
-    size: Size
-
-
-def _fitted(image: "Image", extension: str, name: str, notes: list[str]) -> InputImage:
-    """The picture encoded again so that it fits, and what that took added to the notes. Raises UsageError."""
-    most = _within_pixels(image.size)
-    if min(most) < MIN_SIDE:
-        takes = f"the service takes {MIN_SIDE}x{MIN_SIDE} and more, up to {MAX_PIXELS} pixels"
-        raise UsageError(f"{name}: {_by(image.size)} would be fitted to {_by(most)}, {takes}", hint="crop it first")
-    colours, converted = plain(image)
-    upload = f"an upload takes up to {_megabytes(MAX_UPLOAD_BYTES)}"
-    ways = _encodings(colours, extension, most)
-    way = next((way for way in ways if len(way.content) <= MAX_UPLOAD_BYTES), None)
-    if way is None:
-        raise UsageError(f"{name} cannot be made small enough, {upload}")
-    if converted:
-        notes.append(f"{name}: colours converted to sRGB")
-    if way.size != image.size:
-        reason = f"the service takes up to {MAX_PIXELS} pixels" if way.size == most else upload
-        notes.append(f"{name}: scaled from {_by(image.size)} to {_by(way.size)}, {reason}")
-    if way.extension != extension:
-        notes.append(f"{name}: made a JPEG, {upload}")
-    if not notes:
-        notes.append(f"{name}: saved again in {_megabytes(len(way.content))}, {upload}")
-    return _input_image(way.content, way.extension, way.size, image.size, notes)
-
-
-def _encodings(colours: "Image", extension: str, size: Size) -> Iterator[_Encoding]:
-    """What can be sent, the best first: the same format, a PNG without alpha as JPEG, then four fifths of the size."""
-    from PIL.Image import Resampling
-
-    as_jpeg = extension == "png" and "A" not in colours.getbands()
-    while min(size) >= MIN_SIDE:
-        fitted = colours.resize(size, Resampling.LANCZOS)
-        for kind in (extension, "jpg") if as_jpeg else (extension,):
-            yield _Encoding(_encoded(fitted, kind), kind, size)
-        size = (size[0] * 4 // 5, size[1] * 4 // 5)
-
-
-def _encoded(image: "Image", extension: str) -> bytes:
-    """The picture in a format, with its colour profile and nothing else beside it."""
-    options: dict[str, dict[str, object]] = {
-        "png": {},
-        "jpg": {"quality": JPEG_QUALITY, "subsampling": "4:4:4"},
-        # So few pixels are light enough without a loss, even the hidden ones, which an edit may uncover.
-        "webp": {"lossless": True, "exact": True},
+    ways = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
     }
-    buffer = io.BytesIO()
-    image.save(buffer, FORMATS[extension], icc_profile=image.info.get("icc_profile"), **options[extension])
-    return buffer.getvalue()
+    way = ways.get(orientation)
+    return image if way is None else image.transpose(way)
 
 
-def _within_pixels(size: Size) -> Size:
-    """The largest size of the same ratio with at most MAX_PIXELS; never larger than `size`."""
-    width, height = size
-    if width * height <= MAX_PIXELS:
-        return size
-    return math.isqrt(MAX_PIXELS * width // height), math.isqrt(MAX_PIXELS * height // width)
+def to_srgb(image: "Image") -> tuple["Image", bool]:
+    """Return the image in mode L, LA, RGB or RGBA, and whether its colors were converted to sRGB.
+
+    An alpha channel without transparency is dropped. A color profile stays, in `info`, only if it cannot be converted.
+    """
+    alpha = None
+    profile: bytes | None = image.info.get("icc_profile")
+    if image.mode.startswith("I;16"):  # Pillow's own conversion clips, and takes many grays for the transparent one
+        colors = image.point(lambda value: value * (1 / 256)).convert("L")
+    elif image.mode == "CMYK":
+        colors = image.copy()
+    else:
+        rgba = image.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        colors = rgba.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+    converted = _convert_colors(colors, profile) if profile else None
+    changed = converted is not None and converted is not colors
+    if converted is not None:
+        colors, profile = converted, None
+    if colors.mode == "CMYK":
+        colors, profile = colors.convert("RGB"), None
+    if alpha is not None and alpha.getextrema() != (255, 255):
+        colors.putalpha(alpha)
+    colors.info = {"icc_profile": profile} if profile else {}
+    return colors, changed
 
 
-def _input_image(content: bytes, extension: str, size: Size, original: Size, notes: list[str]) -> InputImage:
-    return InputImage(content, extension, *size, original, hashlib.sha256(content).hexdigest(), tuple(notes))
+def _convert_colors(colors: "Image", profile: bytes) -> "Image | None":
+    """Return the colors in sRGB: the same object if they are already, None if the profile does not define how."""
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if colors.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
+            return colors
+        return ImageCms.profileToProfile(colors, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return None
 
 
-def _by(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
-def _megabytes(count: int) -> str:
-    """Rounded up, so that a number over a limit never looks like the limit."""
-    return f"{math.ceil(count * 10 / MEGABYTE) / 10:g} MB"
+def _other_kind(content: bytes) -> str | None:
+    """Return the kind of a file that is neither PNG, JPEG nor WebP, from its first bytes; None if unknown."""
+    if not content:
+        return "an empty file"
+    if content[4:8] == b"ftyp":
+        return BRANDS.get(content[8:12], "a video")
+    return next((kind for start, kind in OTHER_KINDS if content.startswith(start)), None)

@@ -1,4 +1,4 @@
-"""The region of a picture that is to be repainted: a mask in mode L, white where the service paints.
+"""The region of an image that is to be generated again: a mask in mode L, white where PiAPI paints.
 
 Pillow is imported where it is used: most commands have no mask, and it is slow to load.
 """
@@ -10,22 +10,31 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..text import clean
-from .decode import opened, plain, upright
+from ..text import quoted
+from .load import to_srgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 WHITE = 128
-"""From this value on, of 255, a pixel of a mask counts as repainted."""
+"""From this value on, of 255, a pixel of a mask counts as selected, and of an alpha channel as opaque."""
 STRAY = 1 / 10_000
-"""A smaller share of the pixels is no region: specks that a brush or a scanner left."""
+"""A smaller share of the pixels is no region: specks of a brush or a scanner."""
+DARK, LIGHT = 48, 207
+"""Up to and from these values a pixel of a mask file is black or white: JPEG and CMYK blur both."""
+CLEAR_SHARE = 1 / 2
+"""The least share of a mask's pixels that is black or white: a wide soft edge leaves more, a photo less."""
+TINTED = 32
+"""The least distance of two color channels of a pixel that is not gray."""
+COLORED_SHARE = 1 / 100
+"""The largest share of colored pixels in a mask."""
 MAX_FEATHER = 200
 """Pixels."""
 MAX_TOLERANCE = 255
-"""Steps of a colour channel: everything is that near."""
+"""Steps of a color channel; every color is within them."""
 TINT = (255, 0, 96)
-NAME_LIMIT = 100
+
+HOW_TO_DRAW = "Draw a mask with the region white and the rest black, or erase the region from a copy of the image"
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -36,7 +45,7 @@ _HEX = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
 
 @frozen
 class Box:
-    """A rectangle inside a picture, in pixels from its left upper corner."""
+    """A rectangle inside an image, in pixels from its upper left corner."""
 
     left: int
     top: int
@@ -45,24 +54,25 @@ class Box:
 
 
 def parse_box(text: str, width: int, height: int) -> Box:
-    """The box that `X,Y,W,H` names in a picture of `width` x `height`; each is pixels or `N%` of that side.
+    """Return the box `X,Y,W,H` of an image with `width` x `height` pixels; each number is pixels or `N%` of that side.
 
-    Edges are rounded, not sizes: boxes that meet in percent meet in pixels. What is outside is cut off.
-    Raises UsageError for anything else, a box without a pixel, and one that is wholly outside.
+    Edges are rounded, not sizes: boxes that meet in percent meet in pixels.
+    Raise UsageError for anything else, and for a box that is empty or reaches beyond the image.
     """
     parts = [_NUMBER.fullmatch(part) for part in text.split(",")]
-    shown = clean(text, 60)
+    box = f"the box {quoted(text, 60)}"
     if len(parts) != 4 or None in parts:
-        raise UsageError(f"the box {shown!r} is not X,Y,W,H", hint="pixels or percent, as in: 10%,20%,300,50%")
+        raise UsageError(f"{box} is not X,Y,W,H", hint="Use pixels or percent, for example 10%,20%,300,50%")
     numbers = [part.group(1) for part in parts if part]
     x, y, w, h = (_pixels(number, side) for number, side in zip(numbers, (width, height) * 2, strict=True))
     left, top, right, bottom = round(x), round(y), round(x + w), round(y + h)
     if left >= right or top >= bottom:
-        raise UsageError(f"the box {shown!r} is empty", hint="width and height must be at least one pixel")
-    if right <= 0 or bottom <= 0 or left >= width or top >= height:
-        raise UsageError(f"the box {shown!r} is outside the picture, which is {width}x{height}")
-    left, top = max(left, 0), max(top, 0)
-    return Box(left, top, min(right, width) - left, min(bottom, height) - top)
+        raise UsageError(f"{box} is empty", hint="Width and height must be at least one pixel")
+    if left < 0 or top < 0 or right > width or bottom > height:
+        edges = f"from {left},{top} to {right},{bottom}"
+        hint = "X,Y is the upper left corner, and W,H the size of the box"
+        raise UsageError(f"{box} reaches beyond the image ({width}x{height}): {edges}", hint=hint)
+    return Box(left, top, right - left, bottom - top)
 
 
 def _pixels(number: str, side: int) -> Fraction:
@@ -70,7 +80,7 @@ def _pixels(number: str, side: int) -> Fraction:
 
 
 def from_box(box: Box, size: Size) -> "Image":
-    """A mask of `size` that repaints the box."""
+    """Return a mask of `size` that selects the box."""
     from PIL import Image
 
     mask = Image.new("L", size)
@@ -79,130 +89,193 @@ def from_box(box: Box, size: Size) -> "Image":
 
 
 def from_color(image: "Image", color_text: str, tolerance: int) -> "Image":
-    """A mask that repaints every visible pixel of a colour.
+    """Return a mask that selects every visible pixel of a color.
 
-    color_text: `#rrggbb`, `#rgb` or a CSS colour name, in sRGB.
+    color_text: `#rrggbb`, `#rgb` or a CSS color name, in sRGB.
     tolerance: how far each of red, green and blue may be off, 0 to 255.
-    Raises UsageError for what is no colour, and when no pixel has it.
+    Raise UsageError if it is not a color, or no pixel has it.
     """
     from PIL import Image, ImageChops, ImageColor
 
     name = color_text.strip().lower()
     if not _HEX.fullmatch(name) and name not in ImageColor.colormap:
-        raise UsageError(
-            f"{clean(color_text, 40)!r} is no colour", hint="#rrggbb, #rgb or a CSS name, as in: #ff8800, teal"
-        )
+        hint = "Use #rrggbb, #rgb or a CSS name, for example #ff8800 or teal"
+        raise UsageError(f"{quoted(color_text, 40)} is not a color", hint=hint)
     _check_range("tolerance", tolerance, MAX_TOLERANCE)
-    pixels = plain(image)[0].convert("RGBA")
+    pixels = to_srgb(image)[0].convert("RGBA")
     wanted = Image.new("RGB", image.size, ImageColor.getrgb(name)[:3])
-    red, green, blue = ImageChops.difference(pixels.convert("RGB"), wanted).split()
-    furthest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    near = furthest.point(lambda off: 255 if off <= tolerance else 0)
+    distance = _largest_channel(ImageChops.difference(pixels.convert("RGB"), wanted))
+    near = distance.point(lambda off: 255 if off <= tolerance else 0)
     visible = pixels.getchannel("A").point(lambda alpha: 255 if alpha else 0)
     mask = ImageChops.darker(near, visible)
     if mask.getextrema() == (0, 0):
-        raise UsageError(f"no pixel is {clean(color_text, 40)} within {tolerance}", hint="take a larger tolerance")
+        raise UsageError(f"no pixel of the image is {name} (within {tolerance} of 255 steps per channel)")
     return mask
 
 
 def from_alpha(image: "Image") -> "Image":
-    """A mask that repaints what is transparent. Raises UsageError when nothing is, by half at least."""
+    """Return a mask that selects what is transparent. Raise UsageError if no pixel is, by half at least."""
     from PIL import ImageChops
 
-    picture = plain(image)[0]
-    if "A" in picture.getbands():
-        mask = ImageChops.invert(picture.getchannel("A"))
+    pixels = to_srgb(image)[0]
+    if "A" in pixels.getbands():
+        mask = ImageChops.invert(pixels.getchannel("A"))
         if _white_share(mask):
             return mask
-    raise UsageError("the picture has nothing transparent, which is what would be repainted")
+    hint = "Erase the region in an image editor, and save a PNG with transparency"
+    raise UsageError("the image has no transparent part", hint=hint)
 
 
-def from_picture(content: bytes, size: Size, name: str) -> "Image":
-    """The mask in a file: white is repainted, and transparent counts as black. `name` is what the user calls it.
+def from_image(image: "Image", size: Size, name: str, *, invert: bool) -> tuple["Image", bool]:
+    """Return the mask that an image is, and whether it selects the image's transparent part.
 
-    Raises UsageError for what is no whole picture, has another size than `size`, or is of almost one colour.
+    As in other image tools: transparent parts are the region; without any, what is white is. Not inverted here, but
+    only `invert` makes white on transparent clear. name: how messages call it.
+    Raise UsageError for one that is not of `size`, or is no mask by either rule.
     """
-    from PIL import Image
-
-    name = clean(name, NAME_LIMIT)
-    image = plain(upright(opened(content, name).image))[0].convert("RGBA")
+    image = to_srgb(image)[0]
     if image.size != size:
-        raise UsageError(
-            f"the mask {name} is {image.width}x{image.height}, the picture {size[0]}x{size[1]}",
-            hint="both must have the same size",
-        )
-    black = Image.new("RGBA", size, "black")
-    mask = Image.alpha_composite(black, image).convert("L")
-    share = _white_share(mask)
-    polarity = "white is repainted; --invert exchanges black and white"
-    if share < STRAY:
-        raise UsageError(f"the mask {name} has nothing white, so nothing would be repainted", hint=polarity)
-    if share > 1 - STRAY:
-        raise UsageError(f"the mask {name} has nothing black, so everything would be repainted", hint=polarity)
-    return mask
+        sizes = f"the mask {name} is {image.width}x{image.height}, the image {size[0]}x{size[1]}"
+        raise UsageError(sizes, hint="Scale the mask to the size of the image")
+    mask = _transparent_part(image, name, invert=invert)
+    return (_white_part(image, name), False) if mask is None else (mask, True)
 
 
-def finished(mask: "Image", *, feather: int, invert: bool) -> "Image":
-    """The mask as it is used: black and white exchanged if wanted, then its edge made soft.
+def _transparent_part(image: "Image", name: str, *, invert: bool) -> "Image | None":
+    """Return a mask that selects the transparent part; None if there is none.
 
-    feather: the radius (standard deviation) of a Gaussian blur in pixels, 0 to 200. The softness is added
-        outside: what was white stays white. Raises UsageError for others, and when nothing is left to repaint.
+    Where all the rest is white the two rules contradict each other: white on a transparent layer is how people draw
+    the region. Raise UsageError then.
+    """
+    from PIL import ImageChops
+
+    if "A" not in image.getbands():
+        return None
+    mask = ImageChops.invert(image.getchannel("A"))
+    if _white_share(mask) < STRAY:
+        return None
+    visible = image.getchannel("A").point(lambda alpha: 255 if alpha >= WHITE else 0)
+    colors = _Colors.of(image, visible)
+    if not colors.is_black_and_white or not colors.white or (invert and not colors.black):
+        return mask
+    if colors.black:
+        hint = "Save it without transparency, the region white and the rest black"
+    else:
+        hint = "Add --invert to select the white part; or make the transparent part white, and the rest black"
+    raise UsageError(f"the mask {name} has white and transparent parts, and either could be the region", hint=hint)
+
+
+def _white_part(image: "Image", name: str) -> "Image":
+    """Return a mask that selects what is white. Raise UsageError if the image is not black and white."""
+    colors = _Colors.of(image, None)
+    if not colors.is_black_and_white:
+        what = "has colors" if colors.is_colored else "is mostly gray"
+        raise UsageError(f"{name} is not a mask: it {what}", hint=HOW_TO_DRAW)
+    if not colors.white:
+        raise UsageError(f"the mask {name} is black, and selects nothing", hint=HOW_TO_DRAW)
+    if not colors.black:
+        raise UsageError(f"the mask {name} is white, and selects the whole image", hint=HOW_TO_DRAW)
+    return image.convert("L")
+
+
+@frozen
+class _Colors:
+    """What an image consists of. black, white: at least STRAY of it is nearer to that than to the other."""
+
+    black: bool
+    white: bool
+    is_colored: bool
+    is_black_and_white: bool
+
+    @classmethod
+    def of(cls, image: "Image", visible: "Image | None") -> "_Colors":
+        """Return those of the pixels that are white in `visible`; of all if None."""
+        from PIL import ImageChops
+
+        rgb = image.convert("RGB")
+        red, green, blue = rgb.split()
+        darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
+        tints = ImageChops.subtract(_largest_channel(rgb), darkest).histogram(visible)
+        shades = rgb.convert("L").histogram(visible)
+        pixels, least = sum(shades), STRAY * image.width * image.height
+        colored = sum(tints[TINTED:]) > COLORED_SHARE * pixels
+        clear = sum(shades[: DARK + 1]) + sum(shades[LIGHT:]) >= CLEAR_SHARE * pixels
+        return cls(sum(shades[:WHITE]) >= least, sum(shades[WHITE:]) >= least, colored, clear and not colored)
+
+
+def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
+    """Return the mask as it is used: inverted if wanted, then with a soft edge.
+
+    feather: the radius (standard deviation) of a Gaussian blur in pixels, 0 to 200. It softens what is outside: what
+        was white stays white. Raise UsageError for others, and if the mask selects nothing or the whole image.
     """
     from PIL import ImageChops, ImageFilter
 
     _check_range("feather", feather, MAX_FEATHER)
     mask = ImageChops.invert(mask) if invert else mask
-    if not _white_share(mask):
-        raise UsageError("nothing would be repainted: the mask has nothing white")
-    if not feather:
-        return mask
-    # Blurred, a straight edge lies at half of white; twice that is white up to the edge and falls from there.
-    soft = mask.filter(ImageFilter.GaussianBlur(feather)).point(lambda value: min(255, 2 * value))
-    return ImageChops.lighter(mask, soft)
-
-
-def remark(mask: "Image") -> str | None:
-    """A sentence for the user when the mask leaves nothing of the picture."""
-    return "the whole picture would be repainted" if _white_share(mask) > 1 - STRAY else None
+    if feather:
+        # Blurred, a straight edge lies at half of white; twice that is white up to the edge and falls from there.
+        soft = mask.filter(ImageFilter.GaussianBlur(feather)).point(lambda value: min(255, 2 * value))
+        mask = ImageChops.lighter(mask, soft)
+    share = _white_share(mask)
+    if not share:
+        raise UsageError("the mask selects nothing")
+    if share > 1 - STRAY:
+        raise UsageError("the mask selects the whole image", hint="To change the whole image, use", command=("edit",))
+    return mask
 
 
 def to_png(mask: "Image") -> bytes:
-    """The mask as a file: PNG, 8 bits of grey."""
-    return _png(mask.convert("L"))
+    """Return the mask as a file: PNG, 8 bits of gray."""
+    return encode_png(mask.convert("L"))
 
 
 def cut_out(image: "Image", mask: "Image") -> bytes:
-    """The picture as an RGBA PNG whose transparent part is the mask's white: what the service repaints.
+    """Return the image as an RGBA PNG that is transparent where the mask is white: the region for PiAPI.
 
-    The mask alone decides: transparency that the picture had elsewhere goes. Raises UsageError for two sizes.
+    The mask alone decides: any other transparency of the image is removed. Raise UsageError for two sizes.
     """
     from PIL import ImageChops
 
     _check_same_size(image, mask)
-    picture = plain(image)[0].convert("RGB")
-    picture.putalpha(ImageChops.invert(mask))
-    return _png(picture)
+    pixels = to_srgb(image)[0].convert("RGB")
+    pixels.putalpha(ImageChops.invert(mask))
+    return encode_png(pixels)
 
 
 def overlay(image: "Image", mask: "Image") -> "Image":
-    """The picture with the region tinted and outlined, in RGB, for a person to look at.
+    """Return the image with the region tinted and outlined, in RGB, for a person to look at.
 
-    Transparent parts stand on grey. Raises UsageError when the two sizes differ.
+    Transparent parts are shown on gray. Raise UsageError if the two sizes differ.
     """
     from PIL import Image, ImageChops, ImageFilter
 
     _check_same_size(image, mask)
     backdrop = Image.new("RGBA", image.size, (128, 128, 128, 255))
-    picture = Image.alpha_composite(backdrop, plain(image)[0].convert("RGBA")).convert("RGB")
+    shown = Image.alpha_composite(backdrop, to_srgb(image)[0].convert("RGBA")).convert("RGB")
     tint = mask.point(lambda value: value * 45 // 100)
-    picture.paste(TINT, (0, 0), tint)
+    shown.paste(TINT, (0, 0), tint)
     region = mask.point(lambda value: 255 if value >= WHITE else 0)
-    reach = 2 * max(1, max(image.size) // 300) + 1  # wide enough to be seen when the picture is scaled to a screen
+    reach = 2 * max(1, max(image.size) // 300) + 1  # wide enough to be seen when the image is scaled to a screen
     outside = ImageChops.difference(region.filter(ImageFilter.MaxFilter(reach)), region)
     inside = ImageChops.difference(region, region.filter(ImageFilter.MinFilter(reach)))
-    picture.paste("black", (0, 0), outside)  # black beside white is seen on every ground
-    picture.paste("white", (0, 0), inside)
-    return picture
+    shown.paste("black", (0, 0), outside)  # black beside white is visible on every background
+    shown.paste("white", (0, 0), inside)
+    return shown
+
+
+def encode_png(image: "Image") -> bytes:
+    """Return the image as a PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _largest_channel(rgb: "Image") -> "Image":
+    from PIL import ImageChops
+
+    red, green, blue = rgb.split()
+    return ImageChops.lighter(ImageChops.lighter(red, green), blue)
 
 
 def _white_share(mask: "Image") -> float:
@@ -216,11 +289,5 @@ def _check_range(what: str, value: int, most: int) -> None:
 
 def _check_same_size(image: "Image", mask: "Image") -> None:
     if image.size != mask.size:
-        sizes = f"the mask is {mask.width}x{mask.height}, the picture {image.width}x{image.height}"
-        raise UsageError(sizes, hint="both must have the same size")
-
-
-def _png(image: "Image") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+        sizes = f"the mask is {mask.width}x{mask.height}, the image {image.width}x{image.height}"
+        raise UsageError(sizes, hint="Both must have the same size")

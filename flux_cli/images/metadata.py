@@ -1,34 +1,47 @@
-"""What a saved PNG tells about itself: the request that made it, in text chunks.
+"""The request that made an image, embedded in the PNG as text chunks, and the mark of an image from the sandbox.
 
-`flux` holds JSON for this program, `parameters` the text that other image tools read.
+`flux` contains JSON for this program, `parameters` the text that other image tools read.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from decimal import Decimal
+from pathlib import Path
 
 from .. import __version__
 from ..errors import UsageError
 from ..frozen import frozen
-from ..json_value import Json, object_at, text_at
+from ..json_value import Json, JsonObject, object_at, text_at
+from ..operations.registry import OPERATIONS
 from ..operations.request import TaskRequest
-from .png import parameters_text
+from ..text import clean
+from .png import parameters_text, texts_in
 
 KEYWORD = "flux"
+OWN_INPUT = ("prompt", "seed", "batch_size")
+"""Fields of PiAPI's `input` that are part of the request itself: an override of one would change the price unseen."""
+ABOUT_REQUEST = frozenset(("op", "model", "seed", "service_mode", "webhook", "overrides"))
 
 
 @frozen
-class Made:
-    """How a picture was made. `cost` is USD for the whole task, which may have made several pictures."""
+class Provenance:
+    """How an image was made.
+
+    cost: USD for the whole task, which may have made several images.
+    unusual: what a request in a file contains beside the options of a command, a sentence each. To be shown before it
+        is paid for: images come from anywhere.
+    """
 
     request: TaskRequest
     task_id: str
     cost: Decimal | None
     version: str
+    unusual: tuple[str, ...] = ()
 
 
-def texts_for(request: TaskRequest, task_id: str, cost: Decimal | None) -> dict[str, str]:
-    """The text chunks for the pictures of a task."""
+def texts_for(request: TaskRequest, task_id: str, cost: Decimal | None, *, sandbox: bool) -> dict[str, str]:
+    """Return the text chunks for the images of a task. sandbox: whether a sandbox made them."""
     operation = request.operation
     about: dict[str, Json] = {
         "request": {name: value for name, value in request.to_json().items() if name != "webhook"},
@@ -36,6 +49,8 @@ def texts_for(request: TaskRequest, task_id: str, cost: Decimal | None) -> dict[
         "cost_usd": None if cost is None else str(cost),
         "version": __version__,
     }
+    if sandbox:
+        about["sandbox"] = True
     parameters = parameters_text(
         prompt=operation.prompt,
         negative_prompt=operation.negative_prompt,
@@ -46,25 +61,73 @@ def texts_for(request: TaskRequest, task_id: str, cost: Decimal | None) -> dict[
         width=getattr(operation, "width", None),
         height=getattr(operation, "height", None),
         model=request.model.rpartition("/")[2],
+        sandbox=sandbox,
     )
     return {KEYWORD: json.dumps(about, ensure_ascii=False), "parameters": parameters}
 
 
-def made_from(texts: Mapping[str, str]) -> Made:
-    """What the text chunks of a picture tell. Raises UsageError when this program did not write them."""
+def sandbox_mark() -> dict[str, str]:
+    """Return the text chunk for an image from a sandbox that must not contain its request."""
+    return {KEYWORD: json.dumps({"sandbox": True})}
+
+
+def is_sandbox_image(image: Path | bytes) -> bool:
+    """Return whether a file, or the content of one, is an image that flux saved from a sandbox. Raise OSError."""
+    texts = texts_in(image if isinstance(image, bytes) else image.read_bytes())
+    try:
+        about: Json = json.loads(texts.get(KEYWORD, "null"))
+    except (ValueError, RecursionError):
+        return False
+    return object_at(about).get("sandbox") is True
+
+
+def read_provenance(texts: Mapping[str, str]) -> Provenance:
+    """Return what the text chunks of an image contain. Raise UsageError if they contain no request of flux.
+
+    Every field of the request has its type. What it may be is checked when it is sent, as for a command.
+    """
     try:
         about: Json = json.loads(texts[KEYWORD])
-        return Made(
-            request=TaskRequest.from_json(object_at(about, "request")),
+        stored = object_at(about, "request")
+        if not isinstance(stored.get("overrides", {}), dict):
+            raise ValueError("overrides")
+        sent, ignored = _split_overrides(object_at(stored, "overrides"))
+        request = TaskRequest.from_json({**stored, "overrides": sent})
+        return Provenance(
+            request=request,
             task_id=text_at(about, "task_id"),
             cost=_cost(text_at(about, "cost_usd")),
             version=text_at(about, "version"),
+            unusual=tuple(_unusual(stored, sent, ignored)),
         )
-    except (KeyError, ValueError, ArithmeticError, RecursionError) as error:
-        raise UsageError("the picture does not tell how it was made, or was not made by flux") from error
+    except (KeyError, ValueError, ArithmeticError, RecursionError, UsageError) as error:
+        raise UsageError("the image contains no request that this version of flux can read") from error
+
+
+def _split_overrides(overrides: JsonObject) -> tuple[JsonObject, list[str]]:
+    """Return what may be sent of a file's overrides, and the names of the rest.
+
+    Only fields of `input` are sent, and none that the request itself has. PiAPI compares names without case, as Go's
+    `encoding/json` does.
+    """
+    fields_set = object_at(overrides, "input")
+    own = [name for name in fields_set if name.casefold() in OWN_INPUT]
+    sent = {name: value for name, value in fields_set.items() if name not in own}
+    elsewhere = [name for name in overrides if name != "input" or not isinstance(overrides[name], dict)]
+    return {"input": sent} if sent else {}, [*elsewhere, *(f"input.{name}" for name in own)]
+
+
+def _unusual(stored: JsonObject, sent: JsonObject, ignored: list[str]) -> Iterator[str]:
+    for name, value in object_at(sent, "input").items():
+        yield clean(f"it sets input.{name} to {json.dumps(value, ensure_ascii=False)}")
+    for name in ignored:
+        yield clean(f"its override of {name} is ignored")
+    known = ABOUT_REQUEST | {field.name for field in fields(OPERATIONS[str(stored["op"])])}
+    for name in stored.keys() - known:
+        yield clean(f"its unknown field {name} is ignored")
 
 
 def _cost(text: str) -> Decimal | None:
-    """An amount that can be one: 1E+999999 would be written out with a million digits. Raises ArithmeticError."""
+    """Return an amount if it can be one: 1E+999999 would be printed with a million digits. Raise ArithmeticError."""
     amount = Decimal(text or "NaN")
     return amount if amount.is_finite() and 0 <= amount < 10**6 and amount == round(amount, 9) else None

@@ -1,51 +1,53 @@
-"""Names of picture files: from a template, safe on every system, never on top of another picture.
+"""Names of image files: from a template, safe on every system, never on top of another file.
 
-Placeholders are fixed words; a template is never given to `str.format`, which would hand a prompt file the
+Placeholders are fixed words; a template is never passed to `str.format`, which would give a prompt file access to the
 attributes of our objects.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 
-from ..errors import UsageError
+from ..errors import DiskError, UsageError
 from ..frozen import frozen
-from ..text import clean, cut, hides, in_word, slug
+from ..text import clean, cut, hides, in_word, quoted, slug
 
 DEFAULT_TEMPLATE = "{slug}-{seed}"
 PLACEHOLDERS: dict[str, str] = {
-    "slug": "the prompt's first words",
+    "slug": "the first words of the prompt",
     "seed": "the seed",
-    "model": "the model's short name",
+    "model": "the short name of the model",
     "op": "the operation",
     "date": "today, 2026-11-25",
     "time": "now, 153012",
-    "task": "the task's id",
-    "id": "what a row of a batch file calls itself",
-    "index": "the place in the batch",
-    "n": "the picture's number within its task",
+    "task": "the ID of the task",
+    "id": "the id of the row of a batch file",
+    "index": "the number of the task in the batch",
+    "n": "the number of the image within its task",
 }
 LATE = "\ue000"
-"""Stands for `{task}` in a planned name: the id is known only when the task is accepted. A private-use character,
-so that no folder has it by chance."""
+"""Stands for `{task}` in a planned name: the ID is known only when the task is accepted. A private-use character,
+so that no directory has it by chance."""
 
 OTHER_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".svg", ".heic", ".jxl")
-# Patterns in words: `re` makes them when they are first used.
+# Patterns as text: `re` compiles them when they are first used.
 _BRACES = r"\{([^{}]*)\}|[{}]"
 # Windows refuses these whatever the extension.
 _DEVICES = r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?"
-# The last two ranges are surrogates that stand for no byte of a file name.
+# The last two ranges are surrogates that do not stand for a byte of a file name.
 _IMPOSSIBLE = r'[<>:"|?*\\\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]'
+_STREAMS = r"/dev/(std(in|out|err)|fd/[0-9]+)|/proc/(self|[0-9]+)/fd/[0-9]+"
 VALUE_BYTES, NAME_BYTES, TASK_ID_BYTES = 80, 240, 128
 
 
 @frozen
 class OutputPlan:
-    """Where the pictures of one task go, settled before it is paid for.
+    """Where the images of one task go, decided before it is paid for.
 
-    paths: absolute; one for each picture that was ordered. May hold `LATE`.
+    paths: absolute; one for each image that was ordered. May contain `LATE`.
     overwrite: an existing file is replaced.
-    metadata: the picture tells how it was made.
+    metadata: the request is embedded in the image.
     """
 
     paths: tuple[Path, ...]
@@ -53,80 +55,144 @@ class OutputPlan:
     metadata: bool = True
 
     def path(self, index: int, task_id: str) -> Path:
-        """The place of picture `index` (from 0); for more pictures than ordered, a name after the last."""
+        """Return the path of image `index` (from 0); for more images than ordered, a name after the last."""
         planned = self.paths[min(index, len(self.paths) - 1)]
         path = Path(*(part.replace(LATE, task_id) for part in planned.parts))
         return path if index < len(self.paths) else path.with_stem(f"{path.stem}-{index + 1}")
 
 
 def is_template(text: str) -> bool:
-    """Whether a name makes different files for different tasks."""
+    """Return whether a name has placeholders, and so is another one for each task."""
     return re.search(_BRACES, text) is not None
 
 
 def safe_value(value: str) -> str:
-    """A placeholder's value as part of a file name: no separators, at most 80 bytes, no hidden or parent name."""
+    """Return a value as part of a file name: no separators, at most 80 bytes, no hidden or parent name."""
     kept = "".join(character if in_word(character) or character in "_.,+=@-" else " " for character in value)
     return cut("-".join(kept.split()), VALUE_BYTES).strip("-.") or "x"
 
 
 def render(template: str, values: Mapping[str, str]) -> str:
-    """The template with its placeholders filled in. Raises UsageError for one that does not exist."""
+    """Return the template with its placeholders filled in. Raise UsageError for an unknown one."""
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in values:
             known = " ".join(f"{{{word}}}" for word in values)
             raise UsageError(
-                f"no placeholder is called {clean(match.group(), 40)} in an output name", hint=f"there are: {known}"
+                f"unknown placeholder {clean(match.group(), 40)} in an output name", hint=f"Use one of {known}"
             )
         return LATE if name == "task" else safe_value(values[name])
 
     return re.sub(_BRACES, value, template)
 
 
+def expand_path(text: str) -> Path:
+    """Return the path that a user wrote, with `~` as the home directory; `~name` as it is if there is no such user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def absolute_path(text: str) -> Path:
+    """Return the path that a user wrote, from the root. Raise DiskError if the working directory was deleted."""
+    try:
+        return Path(os.path.abspath(expand_path(text)))
+    except FileNotFoundError:
+        raise _no_directory() from None
+
+
+def _no_directory() -> DiskError:
+    return DiskError("the working directory was deleted", hint="Change to another directory, or use absolute paths")
+
+
 def check_name(name: str) -> None:
-    """Raises UsageError for a file name that some system cannot hold, or that would not show as what it is."""
-    bare, shown = name.replace(LATE, "x"), clean(name.replace(LATE, "{task}"), 80)
+    """Raise UsageError for a file name that some system cannot have, or that contains hidden characters."""
+    bare, shown = name.replace(LATE, "x"), quoted(name.replace(LATE, "{task}"), 80)
     impossible = re.fullmatch(_DEVICES, bare) or re.search(_IMPOSSIBLE, bare)
     if not bare or bare != bare.rstrip(". ") or impossible or hides(bare):
-        raise UsageError(f"the output name {shown!r} would not work on every system")
+        raise UsageError(f"the output name {shown} would not work on every system")
     if len(name.replace(LATE, "x" * TASK_ID_BYTES).encode("utf-8", "surrogateescape")) > NAME_BYTES:
         raise UsageError(f"the output name is longer than {NAME_BYTES} bytes: {shown}")
 
 
-def picture_paths(template: str, values: Mapping[str, str], count: int, folder: Path) -> list[Path]:
-    """The absolute names of the `count` pictures of a task, before any collision is settled.
+def check_inside(template: str) -> None:
+    """Raise UsageError for a name from a batch file that could leave the output directory on some system.
 
-    Without `{n}` in the template, several pictures get -1, -2, ... before the extension.
-    Raises UsageError for a name that cannot be.
+    Such a file may come from anywhere, so it names no drive, no root, no parent and no home directory.
+    """
+    path = PureWindowsPath(template)
+    if template == "-" or template.startswith("~") or path.drive or path.root or ".." in path.parts:
+        raise UsageError(f"output {quoted(template, 80)} is not a name inside the output directory")
+    for part in path.parts[:-1]:
+        if not is_template(part):
+            check_name(part)
+
+
+def check_format(name: str) -> None:
+    """Raise UsageError for a name with the extension of another format than PNG."""
+    extension = PurePath(name).suffix.lower()
+    if extension in OTHER_FORMATS:
+        raise UsageError(f"images are saved as PNG, not as {extension}", hint="Use a name that ends in .png")
+
+
+def check_regular(path: Path, option: str) -> None:
+    """Raise UsageError for the path of something that is neither a file nor a directory, such as a device or a pipe."""
+    special = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    if special or re.fullmatch(_STREAMS, path.as_posix()):
+        hint = "To write the image to stdout, use: -o -" if option == "-o" else None
+        raise UsageError(f"{option} {quoted(str(path), 80)} is not a regular file", hint=hint)
+
+
+def image_paths(template: str, values: Mapping[str, str], count: int, directory: Path) -> list[Path]:
+    """Return the absolute paths of the `count` images of a task, whether or not a file has one of them.
+
+    Without `{n}` in the template, several images get -1, -2, ... before the extension.
+    Raise UsageError for an impossible name, a directory or a device; DiskError if the path is relative to a working
+    directory that was deleted.
     """
     stem, extension = _split(template)
     if count > 1 and "{n}" not in template:
         stem += "-{n}"
-    paths = [folder / f"{render(stem, {**values, 'n': str(number)})}{extension}" for number in range(1, count + 1)]
+    _check_as_written(template, directory)
+    names = [f"{render(stem, {**values, 'n': str(number)})}{extension}" for number in range(1, count + 1)]
+    paths = [directory / expand_path(name) for name in names]
     for path in paths:
         check_name(path.name)
+        if not path.is_absolute():
+            raise _no_directory()
+        check_regular(path, "-o")
     for part in Path(stem).parts[:-1]:
         if is_template(part):
             check_name(render(part, {**values, "n": "1"}))
         elif hides(part):
-            raise UsageError(f"the output folder {clean(part, 80)!r} would not show as what it is")
+            raise UsageError(f"the output directory {quoted(part, 80)} contains hidden characters")
     return paths
 
 
+def _check_as_written(template: str, directory: Path) -> None:
+    """Raise UsageError for a name that is a directory or a device before it gets an extension."""
+    path = directory / expand_path(template)
+    if template.endswith(("/", "\\")) or (not _has_extension(template) and os.path.isdir(path)):
+        import shlex
+
+        hint = f"To save into it, use: -d {shlex.quote(template)}"
+        raise UsageError(f"-o {quoted(template, 80)} is a directory", hint=hint)
+    check_regular(path, "-o")
+
+
+def _has_extension(name: str) -> bool:
+    return name.lower().endswith(".png")
+
+
 def _split(template: str) -> tuple[str, str]:
-    stem, dot, word = template.rpartition(".")
-    extension = f"{dot}{word}".lower()
-    if extension in OTHER_FORMATS:
-        raise UsageError(f"the service makes PNG pictures, not {extension}", hint="give a name that ends in .png")
-    if extension == ".png":
-        return stem, f".{word}"
-    return template, ".png"
+    check_format(template)
+    return (template[:-4], template[-4:]) if _has_extension(template) else (template, ".png")
 
 
 def unique(path: Path, is_taken: Callable[[Path], bool]) -> Path:
-    """`path`, or the first of `name-2.png`, `name-3.png`, ... that is not taken."""
+    """Return `path`, or the first of `name-2.png`, `name-3.png`, ... that is not taken."""
     candidate, number = path, 1
     while is_taken(candidate):
         number += 1
@@ -135,5 +201,5 @@ def unique(path: Path, is_taken: Callable[[Path], bool]) -> Path:
 
 
 def prompt_slug(prompt: str) -> str:
-    """The prompt's first words as part of a name; `picture` for a prompt without letters."""
-    return slug(prompt) or "picture"
+    """Return the first words of the prompt as part of a name; `image` for a prompt without letters."""
+    return slug(prompt) or "image"

@@ -1,6 +1,6 @@
-"""A PNG's text chunks: what a picture says about how it was made, added and read without touching a pixel.
+"""A PNG's text chunks and color profile, added, read and removed without touching a pixel.
 
-Portable Network Graphics, third edition, section 11.3.3 (https://www.w3.org/TR/png-3/#11textinfo).
+Portable Network Graphics, third edition (https://www.w3.org/TR/png-3/), sections 11.3.2 and 11.3.3.
 """
 
 import json
@@ -17,23 +17,25 @@ TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
 COMPRESS_OVER = 2048
 """Bytes of UTF-8 from which an iTXt chunk is compressed."""
 DECOMPRESSED_LIMIT = 1 << 20
-"""Bytes that one compressed chunk may grow to. Pillow has the same limit, and does not open a picture above it."""
+"""Bytes of one compressed text. Pillow has the same limit, and does not open an image above it."""
 CHUNK_LIMIT, TOTAL_LIMIT = 256, 16 << 20
-"""Text chunks that are looked at, and characters that all of them may have: 256 small bombs are a bomb too."""
+"""Text chunks that are read, and characters of all of them together: 256 small bombs are a bomb too."""
+PROFILE_LIMIT = 16 << 20
+"""Bytes of a color profile; those of printers have 1 to 3 MB."""
 
 # 11.3.3.2: 1 to 79 printable Latin-1 characters; spaces only single and inside.
 _KEYWORD = re.compile("(?=.{1,79}$)[!-~\xa1-\xff]+(?: [!-~\xa1-\xff]+)*")
 
 
 def with_texts(content: bytes, texts: Mapping[str, str]) -> bytes:
-    """The PNG with a text chunk for each entry right before its picture data; all else byte for byte as it was.
+    """Return the PNG with a text chunk for each entry right before its image data; everything else stays as it is.
 
-    Chunks that already have one of the keywords give way. Raises ValueError for an impossible keyword or a value
-    with lone surrogates, and BrokenPictureError when `content` is not a whole PNG.
+    Chunks that already have one of the keywords are replaced. Raise ValueError for an impossible keyword or a value
+    with lone surrogates, and BrokenPictureError if `content` is not a complete PNG.
     """
     added = [_text_chunk(keyword, value) for keyword, value in texts.items()]
     if whole_picture(content).extension != "png":
-        raise BrokenPictureError("the picture is not a PNG")
+        raise BrokenPictureError("the image is not a PNG")
     replaced = {keyword.encode("latin-1") for keyword in texts}
     chunks = list(png_chunks(content))
     after_end = len(PNG_SIGNATURE) + sum(len(chunk.raw) for chunk in chunks)
@@ -44,14 +46,14 @@ def with_texts(content: bytes, texts: Mapping[str, str]) -> bytes:
 
 
 def texts_in(content: bytes) -> dict[str, str]:
-    """The texts of a PNG by keyword; of two with one keyword the later, as Pillow has it.
+    """Return the texts of a PNG by keyword; of two with the same keyword the later, as in Pillow.
 
-    Pictures come from anywhere: a chunk that is damaged or too large is left out, and no bytes raise anything.
+    Images come from anywhere: a chunk that is damaged or too large is left out, and no content raises anything.
     """
     found: dict[str, str] = {}
     total = 0
     chunks = png_chunks(content) if content.startswith(PNG_SIGNATURE) else ()
-    with suppress(BrokenPictureError):  # cut short: what stands before the cut is still good
+    with suppress(BrokenPictureError):  # cut short: the texts before the cut are good
         for chunk in islice((chunk for chunk in chunks if chunk.kind in TEXT_KINDS), CHUNK_LIMIT):
             keyword, text = _keyword(chunk).decode("latin-1"), _text(chunk)
             if text is None or not _KEYWORD.fullmatch(keyword):
@@ -61,6 +63,23 @@ def texts_in(content: bytes) -> dict[str, str]:
                 break
             found[keyword] = text
     return found
+
+
+def take_profile(content: bytes) -> tuple[bytes, bytes | None]:
+    """Return a PNG without its iCCP chunk (11.3.2.3), and the color profile in it.
+
+    None without a profile, or for one that is damaged or larger than PROFILE_LIMIT. Pillow refuses an image whose
+    profile has more than 1 MiB, and its limit is one for the whole process.
+    """
+    if b"iCCP" not in content:
+        return content, None
+    chunks = list(png_chunks(content))
+    kept = b"".join([PNG_SIGNATURE, *(chunk.raw for chunk in chunks if chunk.kind != b"iCCP")])
+    profiles = [bytes(chunk.data).partition(b"\0")[2] for chunk in chunks if chunk.kind == b"iCCP"]
+    try:
+        return kept, _decompress(profiles[0][:1], profiles[0][1:], PROFILE_LIMIT) if profiles else None
+    except (ValueError, zlib.error):
+        return kept, None
 
 
 def parameters_text(
@@ -74,12 +93,14 @@ def parameters_text(
     width: int | None = None,
     height: int | None = None,
     model: str | None = None,
+    sandbox: bool = False,
 ) -> str:
-    """The text under the keyword `parameters` that other image tools read; what is None is left out.
+    """Return the text for the keyword `parameters` that other image tools read; what is None is left out.
 
     The format is AUTOMATIC1111's (stable-diffusion-webui, `modules/infotext_utils.py`): the prompt, a line
-    `Negative prompt: ...`, and last one line of settings. Its reader takes a line with fewer than three settings
-    for a part of the prompt, and others know the line by `Steps: ` at its start.
+    `Negative prompt: ...`, and last one line of settings. Its reader mistakes a line with fewer than three settings
+    for a part of the prompt, and others recognize the line by `Steps: ` at its start.
+    sandbox: the image is a placeholder that no model made.
     """
     settings = {
         "Steps": steps,
@@ -88,6 +109,7 @@ def parameters_text(
         "Size": None if width is None or height is None else f"{width}x{height}",
         "Model": _quoted(model) if model else None,
         "Denoising strength": None if denoise is None else f"{denoise:.10g}",
+        "Sandbox": "true" if sandbox else None,
     }
     lines = [
         prompt,
@@ -98,14 +120,14 @@ def parameters_text(
 
 
 def _quoted(value: str) -> str:
-    """In JSON's quotes when a bare value would end early, as the webui's `quote` does it."""
+    """Return the value in JSON's quotes if it would end early without, as the webui's `quote` does."""
     return json.dumps(value, ensure_ascii=False) if re.search("[,:\n]", value) else value
 
 
 def _text_chunk(keyword: str, value: str) -> bytes:
-    """tEXt if Latin-1 can say it, else iTXt with no language and no translated keyword.
+    """Return a tEXt chunk if Latin-1 has all characters, else iTXt with no language and no translated keyword.
 
-    A value with NUL, which the standard has in neither, goes into iTXt: there it does no harm to a reader's parsing.
+    A value with NUL, which the standard allows in neither, goes into iTXt, where no reader stops at it.
     """
     if not _KEYWORD.fullmatch(keyword):
         raise ValueError(f"{keyword!r} cannot be the keyword of a PNG text: 1 to 79 printable Latin-1 characters")
@@ -114,7 +136,7 @@ def _text_chunk(keyword: str, value: str) -> bytes:
         with suppress(UnicodeEncodeError):
             return _chunk(b"tEXt", start + value.encode("latin-1"))
     data = value.encode()
-    # What a reader would refuse to unpack is written as it is.
+    # A reader would refuse to decompress more.
     if COMPRESS_OVER < len(data) <= DECOMPRESSED_LIMIT:
         return _chunk(b"iTXt", start + b"\1\0\0\0" + zlib.compress(data, 9))
     return _chunk(b"iTXt", start + b"\0\0\0\0" + data)
@@ -125,12 +147,12 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _keyword(chunk: PngChunk) -> bytes:
-    """What stands before the first NUL, of whatever length."""
+    """Return what is before the first NUL, of any length."""
     return bytes(chunk.data).partition(b"\0")[0]
 
 
 def _text(chunk: PngChunk) -> str | None:
-    """The text of a tEXt (11.3.3.2), zTXt (11.3.3.3) or iTXt chunk (11.3.3.4); None when it is damaged."""
+    """Return the text of a tEXt (11.3.3.2), zTXt (11.3.3.3) or iTXt chunk (11.3.3.4); None if it is damaged."""
     _, nul, rest = bytes(chunk.data).partition(b"\0")
     if not nul or not chunk.intact:
         return None
@@ -138,17 +160,17 @@ def _text(chunk: PngChunk) -> str | None:
         if chunk.kind == b"tEXt":
             return rest.decode("latin-1")
         if chunk.kind == b"zTXt":
-            return _decompressed(rest[:1], rest[1:]).decode("latin-1")
+            return _decompress(rest[:1], rest[1:]).decode("latin-1")
         _language, _translated, data = rest[2:].split(b"\0", 2)
-        return (data if rest[:1] == b"\0" else _decompressed(rest[1:2], data)).decode()
+        return (data if rest[:1] == b"\0" else _decompress(rest[1:2], data)).decode()
     except (ValueError, zlib.error):
         return None
 
 
-def _decompressed(method: bytes, data: bytes) -> bytes:
-    """The whole zlib stream, never more than the limit; ValueError when it is larger or cut short."""
+def _decompress(method: bytes, data: bytes, limit: int = DECOMPRESSED_LIMIT) -> bytes:
+    """Return the content of a zlib stream. Raise ValueError if it is cut short or has more than `limit` bytes."""
     stream = zlib.decompressobj()
-    plain = stream.decompress(data, DECOMPRESSED_LIMIT + 1)
-    if method != b"\0" or not stream.eof or len(plain) > DECOMPRESSED_LIMIT:
+    content = stream.decompress(data, limit + 1)
+    if method != b"\0" or not stream.eof or len(content) > limit:
         raise ValueError
-    return plain
+    return content

@@ -1,12 +1,11 @@
-"""Small copies of pictures that are to be looked at."""
+"""Small copies of images, to look at."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
 from ..frozen import frozen
-from .decode import ALLOWED, opened, plain, upright
-from .load import MAX_SOURCE_BYTES
+from ..text import quoted
+from .load import load_image, read_image_file, to_srgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Thumbnail:
-    """A small copy of a picture: RGB or RGBA pixels. width and height are those of the original."""
+    """A small copy of an image: RGB or RGBA pixels. width and height are those of the original."""
 
     image: "Image"
     width: int
@@ -22,21 +21,13 @@ class Thumbnail:
 
 
 def thumbnail(path: Path, side: int) -> Thumbnail:
-    """A copy that fits into a square of `side` pixels. Raises UsageError when there is no whole picture."""
+    """Return a copy that fits into a square of `side` pixels. Raise UsageError if the file is not a complete image."""
     from PIL.Image import Resampling
 
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SOURCE_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read {path.name}: {error.strerror}", money="") from error
-    try:
-        image = upright(opened(content, path.name).image)
-    except UsageError as error:
-        raise UsageError(error.message.removesuffix(f", {ALLOWED}"), money="") from error
+    image = load_image(read_image_file(path), quoted(path.name)).image
     width, height = image.size
     if image.mode in ("P", "1") or image.mode.startswith("I;16"):  # cannot be scaled well as they are
-        image, _ = plain(image)
+        image, _ = to_srgb(image)
     image.thumbnail((side, side), Resampling.LANCZOS)
-    image, _ = plain(image)
+    image, _ = to_srgb(image)
     return Thumbnail(image, width, height)

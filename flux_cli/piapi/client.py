@@ -1,14 +1,16 @@
-"""PiAPI's endpoints, one method each. The only module that can POST a task, and it never repeats one by itself:
-it says what became of the one it sent (`fate`), and the engine decides.
+"""PiAPI's endpoints, one method each.
+
+The only module that can POST a task. It never repeats one: it returns what became of the POST (`submission`), and the
+engine decides.
 """
 
 import asyncio
 import base64
 import json
-import sys
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from contextlib import AsyncExitStack
 from decimal import Decimal, InvalidOperation
 from types import TracebackType
 from typing import Any, Self
@@ -22,28 +24,33 @@ from ..frozen import frozen
 from ..json_value import JsonObject, number_at, object_at, text_at
 from ..operations.base import is_request_url
 from ..text import clean
-from .errors import Answer, NoSuchTaskError, PassingTroubleError, answered, key_refused, lost, upload_refused, words_of
-from .http_errors import Response, environment_settings, in_time, plain_words, retry_after, server_clock
-from .network import USER_AGENT, reaching
-from .responses import Reply, read_reply, seen_task_id, told, without_secrets
+from .errors import TaskNotFoundError, TemporaryError, key_error, upload_error
+from .http_client import Response, decoded_body, in_time, new_client
+from .http_errors import environment_settings, plain_words, retry_after, server_clock
+from .redaction import Redactor
+from .responses import ParsedResponse, decode_text, find_task_id, parse_response, summarize_body
+from .submission import PLAN, SubmissionResult, result_of_error, result_of_response
 from .task import Task
 
-REPLY_BYTES = 32 * 2**20
-"""No reply of the API is larger; inline pictures are base64."""
+RESPONSE_BYTES = 32 * 2**20
+"""No response of the API is larger; inline images are base64."""
+LARGE_RESPONSE_BYTES = 2**20
+"""A larger response is decoded in a thread, since it takes longer than other tasks should wait."""
 POST_SECONDS = 120.0
 GET_SECONDS = 60.0
-SECRET_LENGTH = 12
+POLLS, UPLOADS = 8, 4
+"""How many are sent at once. httpcore's work for each request grows with the number of its connections."""
 SLOWEST_UPLINK = 25_000.0
-"""Bytes a second that an upload may be as slow as."""
+"""Bytes per second that an upload is allowed to be as slow as."""
 JSON = {"Content-Type": "application/json"}
 RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
 @frozen
 class Account:
-    """What the service says of the key's account; None where it says nothing.
+    """What PiAPI reports of the key's account; None for what it does not report.
 
-    clock: the time it gave its answer by its own clock, seconds since the epoch.
+    clock: PiAPI's time of its response, in seconds since the epoch.
     """
 
     plan: str | None
@@ -52,10 +59,29 @@ class Account:
     clock: float | None = None
 
 
+class _Sending:
+    """How much of a request has left, as far as httpx's trace shows.
+
+    begun: its first byte may have left. written: its last byte may have left.
+    """
+
+    def __init__(self, *, traced: bool) -> None:
+        self.begun = self.written = not traced
+        self._connecting = False
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Note an event of httpcore. The CONNECT to a proxy carries nothing of the request."""
+        if request := info.get("request"):
+            self._connecting = request.method == b"CONNECT"
+        if not self._connecting:
+            self.begun = self.begun or event.endswith("send_request_headers.started")
+            self.written = self.written or event.endswith("send_request_body.complete")
+
+
 class PiAPIClient:
     """Talks to one base URL with one key.
 
-    secrets: what must not leave this object in a reply, the key among them: a server may echo it.
+    secrets: redacted in responses, as the key is: a server may repeat them.
     transport: None for the network, or the in-process sandbox.
     trace: called with a line for every request and response (`--debug`).
     """
@@ -70,26 +96,17 @@ class PiAPIClient:
         trace: Callable[[str], None] | None = None,
     ) -> None:
         self._base = base_url
-        # A short one is no real key, and may be a part of a word in an honest reply.
-        self._secrets = [secret for secret in {key, *secrets} if len(secret) >= SECRET_LENGTH]
-        self._in_process = transport is not None
+        self._redactor = Redactor({key, *secrets})
         parts = urlsplit(base_url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._trace = trace
         self._transport = transport
-        self._headers = {"X-API-Key": key, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        # `create` has a time-out of its own. One POST a connection: see `network.Connections`.
-        self._posts = self._client(is_local(base_url), most=sys.maxsize, idle_seconds=0.0, read=None)
-        self._gets: dict[bool, httpx.AsyncClient] = {}
-        self._free_client(base_url)
-
-    def _client(self, local: bool, *, most: int, idle_seconds: float, read: float | None) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            headers=self._headers,
-            timeout=httpx.Timeout(30.0, connect=10.0, read=read),
-            follow_redirects=False,
-            **reaching(self._transport, local=local, most=most, idle_seconds=idle_seconds),
-        )
+        self._headers = {"X-API-Key": key}
+        self._clients: dict[tuple[bool, bool], httpx.AsyncClient] = {}
+        self._open = AsyncExitStack()
+        self._polls, self._uploads = asyncio.Semaphore(POLLS), asyncio.Semaphore(UPLOADS)
+        for keep in (True, False):  # unusable settings raise here, before anything is sent
+            self._client(base_url, keep=keep)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,140 +114,142 @@ class PiAPIClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._posts.aclose()
-        for client in self._gets.values():
-            await client.aclose()
+        await self._open.aclose()
 
-    def _free_client(self, url: str) -> httpx.AsyncClient:
-        """The client for requests that cost nothing: one for this machine, one for the rest of the world.
+    def _client(self, url: str, *, keep: bool) -> httpx.AsyncClient:
+        """Return the client for requests to a URL. No proxy sees, or could reach, what is sent to this machine.
 
-        A proxy cannot reach the loopback of this machine, and must not see what is said there.
+        keep: whether connections are kept, as they are for GET. Each POST has a connection of its own: if a kept one
+        breaks, a request that did not arrive looks like a lost response.
         """
         local = is_local(url)
-        if local not in self._gets:
+        if (local, keep) not in self._clients:
+            timeout = httpx.Timeout(30.0, connect=10.0, read=30.0 if keep else None)  # a POST has a total time
             with environment_settings():
-                # Keep-alive must outlive the time between two looks.
-                self._gets[local] = self._client(local, most=16, idle_seconds=60.0, read=30.0)
-        return self._gets[local]
+                client = new_client(self._transport, local=local, headers=self._headers, timeout=timeout, keep=keep)
+            self._clients[local, keep] = client
+            self._open.push_async_callback(client.aclose)
+        return self._clients[local, keep]
 
-    async def create(self, body: bytes) -> Answer:
-        """`POST /task`, once (specification: Create Image Task). Never raises for what the server or network does."""
-        departed, arrived = False, bytearray()
-
-        async def watch(event: str, info: dict[str, Any]) -> None:
-            nonlocal departed
-            request = info.get("request")
-            # A proxy's CONNECT passes the same trace, and carries nothing of ours.
-            if event.endswith("send_request_headers.started") and getattr(request, "method", b"") != b"CONNECT":
-                departed = True
-
+    async def create(self, body: bytes) -> SubmissionResult:
+        """`POST /task`, once (specification: Create Image Task). Never raise for what the server or network does."""
+        sending, arrived = _Sending(traced=self._transport is None), bytearray()
+        options = {"content": body, "headers": JSON, "extensions": {"trace": sending.trace}}
         try:
-            url, options = f"{self._base}/task", {"content": body, "headers": JSON, "extensions": {"trace": watch}}
-            response = await in_time(self._exchange(self._posts, "POST", url, arrived, **options), POST_SECONDS)
+            response = await in_time(self._exchange("POST", f"{self._base}/task", arrived, options), POST_SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
-            # In-process there is no trace to tell, and nothing that fails before it is sent.
-            seen_id = seen_task_id(without_secrets(arrived, self._secrets))
-            return lost(error, sent=departed or self._in_process, seen_id=seen_id)
-        return answered(response)
+            seen_id = find_task_id(self._redactor.redact(decode_text(arrived)))
+            return result_of_error(error, sent=sending.begun, seen_id=seen_id)
+        return result_of_response(response, written=sending.written)
 
-    async def look(self, task_id: str) -> Task:
-        """`GET /task/{id}`: the task now.
+    async def poll(self, task_id: str) -> Task:
+        """`GET /task/{id}`: return the task as it is now.
 
-        Raises PassingTroubleError, NoSuchTaskError, KeyRefusedError.
+        Raise TemporaryError, TaskNotFoundError, KeyRefusedError.
         """
-        response, reply = await self._get(f"{self._base}/task/{task_id}")
-        if reply.task is not None:
-            if reply.task.id == task_id:
-                return reply.task
-            raise PassingTroubleError("the service answered about another task")
-        missing = response.status in (400, 404, 410, 422) or (response.status < 300 and reply.code in (400, 404))
-        if missing and reply.well_formed:  # a gateway's page says nothing about the task
-            raise NoSuchTaskError(reply.message or "task not found")
-        raise PassingTroubleError(words_of(response.status, reply), retry_after(response.headers))
+        response, parsed = await self._get(f"{self._base}/task/{task_id}")
+        if parsed.task is not None:
+            if parsed.task.id == task_id:
+                return parsed.task
+            raise TemporaryError("PiAPI returned another task")
+        missing = response.status in (400, 404, 410, 422) or (response.status < 300 and parsed.code in (400, 404))
+        if missing and parsed.well_formed:  # a gateway's page says nothing about the task
+            raise TaskNotFoundError(parsed.message or "task not found")
+        raise _temporary(response, parsed)
 
     async def account(self) -> Account:
         """`GET /account/info` at the origin (docs/service.md, section 4).
 
-        Raises KeyRefusedError, and NetworkError when there is no usable answer.
+        Raise KeyRefusedError, and NetworkError if there is no usable response.
         """
         try:
-            response, reply = await self._get(f"{self._origin}/account/info")
-        except PassingTroubleError as trouble:
-            raise NetworkError(f"the service could not be asked: {trouble.message}") from trouble
-        if response.status != 200 or not reply.well_formed:
-            raise NetworkError(f"the service could not be asked: {words_of(response.status, reply)}")
+            response, parsed = await self._get(f"{self._origin}/account/info")
+        except TemporaryError as error:
+            raise NetworkError(f"could not reach PiAPI: {error.message}") from error
+        if response.status != 200 or not parsed.well_formed:
+            raise NetworkError(f"PiAPI returned {parsed.words(response.status)}")
         return Account(
-            plan=clean(text_at(reply.data, "plan"), 40).casefold() or None,
-            balance=_amount(reply.data),
-            concurrency=number_at(reply.data, "max_concurrent_task_count"),
+            plan=clean(text_at(parsed.data, "plan"), 40).casefold() or None,
+            balance=_amount(parsed.data),
+            concurrency=number_at(parsed.data, "max_concurrent_task_count"),
             clock=server_clock(response.headers),
         )
 
     async def upload(self, service: str, name: str, content: bytes) -> str:
-        """The address of a picture that was uploaded (docs/service.md, section 4). It costs nothing.
+        """Upload an image, at no cost, and return its URL (docs/service.md, section 4).
 
         service: the upload service's origin; name: a file name with its extension.
-        Raises PassingTroubleError, KeyRefusedError, RefusedError.
+        Raise TemporaryError, KeyRefusedError, CreditsError, RefusedError.
         """
         data = base64.b64encode(content).decode("ascii")
         body = json.dumps({"file_name": name[-128:], "file_data": data}).encode()
         seconds = GET_SECONDS + len(body) / SLOWEST_UPLINK
-        patience = httpx.Timeout(GET_SECONDS, connect=10.0, write=seconds)
+        timeout = httpx.Timeout(GET_SECONDS, connect=10.0, write=seconds)
+        options = {"content": body, "headers": JSON, "timeout": timeout}
         url = f"{service}/api/ephemeral_resource"
-        response = await self._free("POST", url, seconds, content=body, headers=JSON, timeout=patience)
-        reply = read_reply(response.content)
-        address = text_at(reply.data, "url")
-        if response.status == 200 and is_request_url(address):
-            return address
+        response = await self._request_free("POST", url, options, turns=self._uploads, seconds=seconds)
+        parsed = parse_response(response.text)
+        image_url = text_at(parsed.data, "url")
+        if response.status == 200 and is_request_url(image_url):
+            return image_url
         if 400 <= response.status < 500 and response.status not in RETRIED_STATUSES:
-            raise upload_refused(response.status, reply)
-        raise PassingTroubleError(words_of(response.status, reply), retry_after(response.headers))
+            raise upload_error(response.status, parsed)
+        raise _temporary(response, parsed)
 
-    async def _get(self, url: str) -> tuple[Response, Reply]:
-        response = await self._free("GET", url, GET_SECONDS)
-        reply = read_reply(response.content)
-        refused = response.status == 401 or (response.status == 403 and reply.well_formed) or reply.code == 1200
-        if refused and reply.task is None:
-            raise key_refused(words_of(response.status, reply), money="")
-        return response, reply
+    async def _get(self, url: str) -> tuple[Response, ParsedResponse]:
+        response = await self._request_free("GET", url, {}, turns=self._polls, seconds=GET_SECONDS)
+        parsed = parse_response(response.text)
+        forbidden = response.status == 403 and parsed.well_formed and not PLAN.search(parsed.message)
+        if (response.status == 401 or parsed.code == 1200 or forbidden) and parsed.task is None:
+            raise key_error(parsed.error_words(response.status), money="")
+        return response, parsed
 
-    async def _free(self, method: str, url: str, seconds: float, **options: Any) -> Response:
-        """A request that costs nothing and may be repeated; it may take so many seconds."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._exchange(self._free_client(url), method, url, bytearray(), **options)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
-            raise PassingTroubleError(plain_words(error)) from error
-
-    async def _exchange(
-        self, client: httpx.AsyncClient, method: str, url: str, arrived: bytearray, **options: Any
+    async def _request_free(
+        self, method: str, url: str, options: dict[str, Any], *, turns: asyncio.Semaphore, seconds: float
     ) -> Response:
-        """A request and its response. `arrived` is filled with the body, and keeps what came when this is cut off."""
-        started = time.monotonic()
-        self._say(f"> {method} {url}")
-        if self._trace and "content" in options:
-            self._say(f"> {told(options['content'], 2000)}")
-        async with client.stream(method, url, **options) as response:
-            complete = True
-            try:
-                async for chunk in response.aiter_bytes():
-                    arrived += chunk
-                    if len(arrived) > REPLY_BYTES:
-                        complete = False
-                        break
-            except httpx.HTTPError as error:
-                # A head without its body still tells something: 429 is 429.
-                self._say(f"< the body ended early: {plain_words(error)}")
-                complete = False
-        body = without_secrets(arrived, self._secrets)
-        if self._trace:
-            self._say(f"< {response.status_code} after {time.monotonic() - started:.3f} s, {len(arrived)} bytes")
-            self._say(f"< {told(body, 2000)}")
-        return Response(response.status_code, response.headers, body, complete)
+        """Send a request that costs nothing and may be repeated, once it is its turn; it may take so many seconds.
 
-    def _say(self, line: str) -> None:
+        Raise TemporaryError.
+        """
+        try:
+            async with turns, asyncio.timeout(seconds):
+                return await self._exchange(method, url, bytearray(), options)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            raise TemporaryError(plain_words(error)) from error
+
+    async def _exchange(self, method: str, url: str, arrived: bytearray, options: dict[str, Any]) -> Response:
+        """Send a request and return its response. `arrived` gets the body, and keeps its part if this is canceled."""
+        started, fault = time.monotonic(), ""
         if self._trace:
-            self._trace(line)
+            self._trace(f"> {method} {url}")
+            if "content" in options:
+                self._trace(f"> {summarize_body(decode_text(options['content']), 2000)}")
+        client = self._client(url, keep=method == "GET")
+        async with client.stream(method, url, **options) as response:
+            try:
+                async for piece in decoded_body(response):
+                    arrived += piece
+                    if len(arrived) > RESPONSE_BYTES:
+                        fault = f"larger than {RESPONSE_BYTES // 2**20} MiB"
+                        break
+            except httpx.DecodingError:
+                fault = "unusable content encoding"
+            except httpx.HTTPError:  # a status without its body is still evidence: 429 is 429
+                fault = "cut short"
+        large = len(arrived) > LARGE_RESPONSE_BYTES
+        text = await asyncio.to_thread(self._read, arrived) if large else self._read(arrived)
+        if self._trace:
+            seconds = time.monotonic() - started
+            self._trace(f"< {response.status_code} after {seconds:.3f} s, {len(arrived)} bytes {fault}".rstrip())
+            self._trace(f"< {summarize_body(text, 2000)}")
+        return Response(response.status_code, response.headers, text, fault)
+
+    def _read(self, content: bytearray) -> str:
+        return self._redactor.redact(decode_text(content))
+
+
+def _temporary(response: Response, parsed: ParsedResponse) -> TemporaryError:
+    return TemporaryError(f"PiAPI returned {parsed.words(response.status)}", retry_after(response.headers))
 
 
 def _amount(data: JsonObject) -> Decimal | None:

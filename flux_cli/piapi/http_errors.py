@@ -1,38 +1,22 @@
-"""What came over the connection, or what became of it, in plain words."""
+"""HTTP errors and headers in plain words and numbers."""
 
-import asyncio
 import ssl
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
 
 import httpx
 
 from ..errors import ConfigError
-from ..frozen import frozen
 
-T = TypeVar("T")
 LONGEST_RETRY_AFTER = 300.0
-WAKING_SECONDS = 1.0
-"""What a process that was suspended has to read what came meanwhile."""
-
-
-@frozen
-class Response:
-    """A response that was read to its end; `complete` is False when its body was cut."""
-
-    status: int
-    headers: httpx.Headers
-    content: bytes
-    complete: bool
 
 
 @contextmanager
 def environment_settings() -> Iterator[None]:
-    """A proxy or certificate setting of the environment that httpx cannot use raises ConfigError, without its value."""
+    """Raise ConfigError for a proxy or certificate setting that httpx cannot use, without the setting's value."""
     try:
         yield
     except (httpx.InvalidURL, ImportError, ValueError, OSError, UnicodeError) as error:
@@ -40,29 +24,6 @@ def environment_settings() -> Iterator[None]:
             f"the proxy or certificate settings of the environment cannot be used ({type(error).__name__})",
             hint="see HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE; SOCKS proxies are not supported",
         ) from None
-
-
-async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """The result of `work`; TimeoutError when it takes longer.
-
-    Unlike `asyncio.timeout` it does not throw away what is there already: a process that was suspended (Ctrl-Z) until
-    the time was over finds both, and the answer may be the id of a paid task.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        for patience in (seconds, WAKING_SECONDS):
-            await asyncio.wait({task}, timeout=patience)
-        if not task.done():
-            raise TimeoutError
-        return task.result()
-    except asyncio.CancelledError:
-        if task.done() and not task.cancelled():
-            return task.result()
-        raise
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
@@ -74,52 +35,64 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 
 def is_untrusted(error: Exception) -> bool:
-    """Whether the server's certificate was not accepted."""
+    """Return whether the server's certificate was not accepted."""
     return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
 
 
-def plain_words(error: Exception) -> str:
-    """A transport error in plain words. httpx's own text is not shown: it may quote headers."""
+def plain_words(error: Exception, when: str = "before a response arrived") -> str:
+    """Return what happened to a connection. httpx's own text is not shown: it may quote headers.
+
+    when: the time at which it broke, if it broke.
+    """
     if is_untrusted(error):
         return "the server's certificate is not trusted"
     if isinstance(error, httpx.ConnectTimeout):
         return "no connection within 10 s"
     if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     if isinstance(error, httpx.ProxyError):
         return "the proxy refused the connection"
     if isinstance(error, httpx.ConnectError):
         return _connect_words(error)
+    if isinstance(error, httpx.DecodingError):
+        return "unusable content encoding"
+    if isinstance(error, httpx.RemoteProtocolError) and not _is_disconnect(error):
+        return "the response is not valid HTTP"
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError):
-        return "the connection broke"
+        return f"the connection closed {when}"
     return f"the connection failed ({type(error).__name__})"
+
+
+def _is_disconnect(error: httpx.RemoteProtocolError) -> bool:
+    """Return whether the server only closed the connection; httpcore and h11 use the same type for a bad response."""
+    return any(words in str(error) for words in ("disconnected", "closed connection"))  # their texts
 
 
 def _connect_words(error: Exception) -> str:
     for cause in _causes(error):
         if isinstance(cause, ConnectionRefusedError):
-            return "the connection was refused"
+            return "connection refused"
         if type(cause).__name__ == "gaierror":
-            return "the server's name could not be resolved"
+            return "DNS lookup failed"
     return "no connection"
 
 
 def retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds to wait, from ASCII digits or an HTTP date (RFC 9110, section 10.2.3), clamped to 0-300."""
+    """Return the seconds to wait, from ASCII digits or an HTTP date (RFC 9110, section 10.2.3), clamped to 0-300."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), LONGEST_RETRY_AFTER)
-    moment = _moment(text)
+    moment = _parse_date(text)
     return None if moment is None else min(max(moment - time.time(), 0.0), LONGEST_RETRY_AFTER)
 
 
 def server_clock(headers: httpx.Headers) -> float | None:
-    """The server's time when it answered, seconds since the epoch; None when it does not tell."""
-    return _moment(headers.get("date", ""))
+    """Return the server's time of its response, in seconds since the epoch; None without a Date header."""
+    return _parse_date(headers.get("date", ""))
 
 
-def _moment(text: str) -> float | None:
-    """An HTTP date in seconds since the epoch."""
+def _parse_date(text: str) -> float | None:
+    """Parse an HTTP date into seconds since the epoch."""
     try:
         moment = parsedate_to_datetime(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()

@@ -1,21 +1,18 @@
-"""Pictures from an address to a verified file.
+"""Images from a URL to a verified file.
 
-The connection carries no key, no cookies and no netrc. What arrives is judged by its bytes (`formats`) and gets
-its final name only when it is whole.
+The connection carries no key, no cookies and no netrc. The bytes decide whether the image is complete (`formats`); only
+a complete one gets its final name.
 """
 
 import asyncio
 import base64
 import binascii
 import hashlib
-import ipaddress
-import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
-from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -23,34 +20,38 @@ from ..config.urls import is_loopback
 from ..frozen import frozen
 from ..images.formats import BrokenPictureError, Picture, whole_picture
 from ..system.atomic_files import create, temporary_beside
-from .network import USER_AGENT, reaching
+from .http_client import decoded_body, new_client
+from .http_errors import plain_words
+from .public_hosts import is_public_address, is_public_host
 
-PICTURE_BYTES = 64 * 2**20
+IMAGE_BYTES = 64 * 2**20
 REDIRECTS = 5
+DOWNLOADS = 8
+"""Downloads at once; more only share the same line."""
 TOTAL_SECONDS = 300.0
 SLOWEST = 1024
-"""Bytes a second that a download must make on average, after its first SLOW_SECONDS."""
+"""Bytes per second that a download must average after its first SLOW_SECONDS."""
 SLOW_SECONDS = 20.0
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+PRIVATE = "the image URL leads into a private network"
 Trace = Callable[[str, dict[str, Any]], Coroutine[Any, Any, None]]
-"""Hears what httpx does with a connection, as its `trace` extension."""
+"""Receives httpx's `trace` events."""
 
 
 class DownloadError(Exception):
-    """The picture did not come whole; worth another try."""
+    """The image did not arrive complete; worth another try."""
 
 
 class GoneError(DownloadError):
-    """The address does not work any more (403, 404, 410); the task may have a fresh one."""
+    """The URL does not work anymore (403, 404, 410); the task may have a new one."""
 
 
 class ForbiddenError(DownloadError):
-    """The address must not be fetched; another try would not help."""
+    """The URL must not be fetched; another try would not help."""
 
 
 @frozen
 class Download:
-    """A whole picture in a temporary file, synced, beside the place it is meant for."""
+    """A complete image in a temporary file beside its final place."""
 
     path: Path
     picture: Picture
@@ -58,10 +59,11 @@ class Download:
 
 
 class Downloader:
-    """Fetches pictures.
+    """Fetches images.
 
-    private: whether addresses of private networks and of this machine may be fetched (the API is itself there).
+    private: whether private networks and this machine may be connected to (the API itself is there).
     transport: None for the network, or the in-process sandbox.
+    trace: called with a line for every response (`--debug`).
     """
 
     def __init__(
@@ -72,14 +74,12 @@ class Downloader:
         trace: Callable[[str], None] | None = None,
     ) -> None:
         self._private = private
-        self._resolve = transport is None
+        self._in_process = transport is not None
         self._trace = trace
-        self._http = httpx.AsyncClient(
-            headers={"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(30.0, connect=10.0),
-            follow_redirects=False,
-            **reaching(transport, local=private, most=8, idle_seconds=30.0),
-        )
+        self._places = asyncio.Semaphore(DOWNLOADS)
+        # One connection per download: on a kept one, a late response could be taken for another task's image.
+        timeout = httpx.Timeout(30.0, connect=10.0)
+        self._http = new_client(transport, local=private, headers={"Accept": "image/*"}, timeout=timeout, keep=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,111 +90,88 @@ class Downloader:
         await self._http.aclose()
 
     async def fetch(self, url: str, target: Path) -> Download:
-        """The picture at `url` in a temporary file beside `target`.
+        """Download the image at `url` into a temporary file beside `target`.
 
-        Raises DownloadError, GoneError, ForbiddenError; OSError when the disk does not take it.
+        Raise DownloadError, GoneError, ForbiddenError; OSError if it cannot be written.
         """
         temporary = temporary_beside(target)
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with self._places, asyncio.timeout(TOTAL_SECONDS):
                 await self._stream(url, temporary)
-            return _verified(temporary)
-        except TimeoutError:
+            return await asyncio.to_thread(_verify, temporary)
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
-            raise DownloadError(f"the download took more than {TOTAL_SECONDS:.0f} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            temporary.unlink(missing_ok=True)
-            raise DownloadError(f"the download broke ({type(error).__name__})") from error
-        except BaseException:
-            temporary.unlink(missing_ok=True)
+            if isinstance(error, TimeoutError):
+                raise DownloadError(f"the download took more than {TOTAL_SECONDS:.0f} s") from None
+            if isinstance(error, httpx.HTTPError):
+                raise DownloadError(f"the download failed: {plain_words(error, 'before its end')}") from error
+            if isinstance(error, httpx.InvalidURL):
+                raise ForbiddenError("the image URL, or one that it redirects to, is malformed") from None
             raise
 
     async def _stream(self, url: str, temporary: Path) -> None:
+        hop = httpx.URL(url)
         for _ in range(REDIRECTS + 1):
-            await self._check(url)
+            await self._check(hop)
             self._http.cookies.clear()
-            async with self._http.stream("GET", url, extensions={"trace": self._watch(url)}) as response:
+            async with self._http.stream("GET", hop, extensions={"trace": self._guard(hop)}) as response:
                 if self._trace:
-                    self._trace(f"< {response.status_code} for GET {url}")
+                    self._trace(f"< {response.status_code} for GET {hop}")
                 if response.is_redirect:
-                    url = _next_hop(url, response.headers.get("location", ""))
+                    hop = _next_hop(hop, response.headers.get("location", ""))
                     continue
                 if response.status_code in (403, 404, 410):
-                    raise GoneError(f"the picture's address answers with HTTP {response.status_code}")
+                    raise GoneError(f"the image URL returned HTTP {response.status_code}")
                 if response.status_code != 200:
-                    raise DownloadError(f"the picture's address answers with HTTP {response.status_code}")
+                    raise DownloadError(f"the image URL returned HTTP {response.status_code}")
                 await _write(response, temporary)
                 return
         raise ForbiddenError(f"more than {REDIRECTS} redirects")
 
-    async def _check(self, url: str) -> None:
-        """Refuse addresses that a picture cannot honestly have (docs/promises.md)."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise ForbiddenError("the picture's address is malformed") from None
-        if parts.scheme not in ("http", "https") or not host:
-            raise ForbiddenError("the picture's address is not http(s)")
-        if parts.username is not None:
-            raise ForbiddenError("the picture's address has a user name in it")
-        if not self._private and (is_loopback(host) or await self._is_private(host, port or 443)):
-            raise ForbiddenError("the picture's address is in a private network")
+    async def _check(self, url: httpx.URL) -> None:
+        """Refuse URLs that no honest image has (docs/promises.md)."""
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ForbiddenError("the image URL is not http(s)")
+        if url.userinfo:
+            raise ForbiddenError("the image URL contains a user name")
+        if self._private:
+            return
+        host = _host(url)
+        if is_loopback(host) or not (self._in_process or await is_public_host(host, url.port or 443)):
+            raise ForbiddenError(PRIVATE)
 
-    def _watch(self, url: str) -> Trace:
-        """Refuses a connection that leads into a private network before anything is sent over it.
+    def _guard(self, url: httpx.URL) -> Trace:
+        """Return a trace that refuses a connection into a private network before anything is sent over it.
 
-        A name may mean something else by the time it is connected to. Through a proxy the connection is the proxy's.
+        A name may have other addresses by the time it is connected to. Through a proxy the connection is the proxy's.
         """
-        host, direct = httpx.URL(url).raw_host.decode("ascii"), False
+        host, direct = _host(url), False
 
-        async def watch(event: str, info: dict[str, Any]) -> None:
+        async def guard(event: str, info: dict[str, Any]) -> None:
             nonlocal direct
             if event == "connection.connect_tcp.started":
                 direct = info["host"] == host
             elif event == "connection.connect_tcp.complete" and direct and not self._private:
                 stream = info["return_value"]
-                there = stream.get_extra_info("server_addr")  # None when it has been reset already
-                if not there or not _is_public(there[0]):
-                    await stream.aclose()  # nobody else knows of it yet
-                    raise ForbiddenError("the picture's address is in a private network")
+                server = stream.get_extra_info("server_addr")  # None if the connection has been reset already
+                if not server or not is_public_address(server[0]):
+                    await stream.aclose()  # httpcore does not own it yet
+                    raise ForbiddenError(PRIVATE)
 
-        return watch
-
-    async def _is_private(self, host: str, port: int) -> bool:
-        try:
-            return not _is_public(host)
-        except ValueError:
-            pass
-        if not self._resolve:
-            return False
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            return False  # behind a proxy only the proxy can resolve; without one the connection will fail
-        return not all(_is_public(str(item[4][0])) for item in found)
+        return guard
 
 
-def _is_public(text: str) -> bool:
-    """Whether an address, also one that an IPv6 address stands for, is of the public internet. Raises ValueError."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        return address.is_global and (inner is None or inner.is_global)
-    return address.is_global
+def _host(url: httpx.URL) -> str:
+    """Return the host as httpx connects to it: in ASCII, an IPv6 address without brackets."""
+    return url.raw_host.decode("ascii")
 
 
-def _next_hop(url: str, location: str) -> str:
+def _next_hop(url: httpx.URL, location: str) -> httpx.URL:
     if not location:
-        raise ForbiddenError("the picture's address redirects to nowhere")
-    try:
-        target = urljoin(url, location)
-    except ValueError:
-        raise ForbiddenError("the picture's address redirects to a malformed one") from None
-    if url.startswith("https:") and not target.startswith("https:"):
-        raise ForbiddenError("the picture's address redirects to one that is not https")
+        raise ForbiddenError("the image URL redirects to nowhere")
+    target = url.join(location)
+    if url.scheme == "https" and target.scheme != "https":
+        raise ForbiddenError("the image URL redirects to a URL that is not https")
     return target
 
 
@@ -203,23 +180,22 @@ def _new_file(path: Path) -> BinaryIO:
 
 
 async def _write(response: httpx.Response, temporary: Path) -> None:
-    """The raw bytes to the file, written inline: a thread for each chunk costs more than the disk does."""
+    """Write the body to the file, inline: a thread for each piece costs more than the disk does."""
     loop = asyncio.get_running_loop()
     started, count = loop.time(), 0
     with _new_file(temporary) as file:
-        # Raw: a compressed answer was not asked for, and its bomb is not unpacked. Piece by piece as it comes: httpx
-        # would gather chunks of a given size, and a trickle would not be noticed before the first is full.
-        async for chunk in response.aiter_raw():
-            count += len(chunk)
-            if count > PICTURE_BYTES:
-                raise ForbiddenError(f"the picture is larger than {PICTURE_BYTES // 2**20} MiB")
+        async for piece in decoded_body(response):
+            count += len(piece)
+            if count > IMAGE_BYTES:
+                raise ForbiddenError(f"the image is larger than {IMAGE_BYTES // 2**20} MiB")
             elapsed = loop.time() - started
             if elapsed > SLOW_SECONDS and count / elapsed < SLOWEST:
                 raise DownloadError("the download is too slow")
-            file.write(chunk)
+            file.write(piece)
 
 
-def _verified(temporary: Path) -> Download:
+def _verify(temporary: Path) -> Download:
+    """Return the download if the file is a complete image. It takes up to a second: call it in a thread."""
     content = temporary.read_bytes()
     try:
         picture = whole_picture(content)
@@ -228,24 +204,27 @@ def _verified(temporary: Path) -> Download:
     return Download(temporary, picture, hashlib.sha256(content).hexdigest())
 
 
-def unpack(inline: str, target: Path) -> Download:
-    """A picture that came inside a reply, base64 with or without a `data:` prefix, as `Downloader.fetch` gives it.
+async def save_inline(inline: str, target: Path) -> Download:
+    """Save an image from a response, base64 with or without a `data:` prefix, in a temporary file beside `target`.
 
-    Raises DownloadError, OSError.
+    Raise DownloadError, OSError.
     """
+    temporary = temporary_beside(target)
     try:
         content = base64.b64decode(inline.partition(",")[2] if inline.startswith("data:") else inline, validate=True)
-        whole_picture(content)
-    except (binascii.Error, ValueError, BrokenPictureError) as error:
-        raise DownloadError(f"the picture inside the reply is unusable: {error}") from error
-    temporary = temporary_beside(target)
-    with _new_file(temporary) as file:
-        file.write(content)
-    return _verified(temporary)
+        with _new_file(temporary) as file:
+            file.write(content)
+        return await asyncio.to_thread(_verify, temporary)
+    except (binascii.Error, ValueError, DownloadError) as error:
+        temporary.unlink(missing_ok=True)
+        raise DownloadError(f"the image in the response is unusable: {error}") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
-def rewritten(download: Download, content: bytes) -> Download:
-    """The download with other bytes for the same picture. Raises OSError; then the old one is gone."""
+def rewrite(download: Download, content: bytes) -> Download:
+    """Return the download with other bytes for the same image. Raise OSError; then the old file is gone."""
     try:
         download.path.unlink()
         with _new_file(download.path) as file:

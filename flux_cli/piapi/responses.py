@@ -1,14 +1,13 @@
-"""PiAPI's replies as values of ours.
+"""PiAPI's responses, parsed.
 
-Reading is tolerant: the specification and the live service differ (docs/service.md, section 2), and whatever is not
-as expected reads as absent.
+Parsing is tolerant: the specification and the live service differ (docs/service.md, section 2), and whatever is not as
+expected counts as absent.
 """
 
-import contextlib
 import json
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from ..frozen import frozen
@@ -18,54 +17,87 @@ from .task import Task, TaskError, TaskStatus, is_task_id
 
 
 @frozen
-class Reply:
-    """What a reply of the API says.
+class ParsedResponse:
+    """The body of a response of the API.
 
     well_formed: it is a JSON object.
-    code: PiAPI's error code (1100-1800 and others), else the envelope's `code`; None when there is neither.
-    message: the service's own words, one clean line; may be empty.
-    task: the task that the reply holds, if it holds one with a usable id.
+    web_page: it is HTML or XML.
+    code: PiAPI's error code (1100-1800 and others), else the envelope's `code`; None if there is neither.
+    message: PiAPI's own words, one clean line; may be empty.
+    task: the task in the response, if there is one with a usable ID.
     """
 
     well_formed: bool
+    web_page: bool
     code: int | None
     message: str
     task: Task | None
     data: JsonObject
 
+    def error_words(self, status: int) -> str:
+        """Return PiAPI's error text, for example `Invalid dimensions (code 1700)`, or else the response in words."""
+        return f"{self.message}{self._code(status)}" if self.well_formed and self.message else self.words(status)
 
-def read_reply(content: bytes) -> Reply:
-    """The reply in a response's body, whatever the body is."""
+    def words(self, status: int) -> str:
+        """Return the response in words, for example `HTTP 500` or `a web page instead of JSON (HTTP 200)`."""
+        if self.web_page:
+            return f"a web page instead of JSON (HTTP {status})"
+        text = "" if self.message.casefold() == _reason(status) else self.message
+        return f"HTTP {status}{f': {text}' if text else ''}{self._code(status)}"
+
+    def _code(self, status: int) -> str:
+        return f" (code {self.code})" if self.code and self.code != status and self.code >= 1000 else ""
+
+
+def _reason(status: int) -> str:
+    """Return the standard words for a status, which add nothing to its number."""
     try:
-        parsed: Json = json.loads(content)
+        return HTTPStatus(status).phrase.casefold()
+    except ValueError:
+        return ""
+
+
+def decode_text(content: bytes | bytearray) -> str:
+    """Decode a body from UTF-8, UTF-16 or UTF-32 (RFC 4627, section 3); U+FFFD stands for bytes that fit none."""
+    return content.decode(json.detect_encoding(content), "replace")
+
+
+def parse_response(content: str | bytes) -> ParsedResponse:
+    """Parse a response's body, whatever it is."""
+    text = content if isinstance(content, str) else decode_text(content)
+    try:
+        parsed: Json = json.loads(text)
     except (ValueError, RecursionError):
-        text = "" if content.lstrip()[:1] == b"<" else content[:2000].decode("utf-8", "replace")
-        return Reply(False, None, clean(text), None, {})
+        web_page = text.lstrip()[:1] == "<"
+        return ParsedResponse(False, web_page, None, "" if web_page else clean(text[:2000]), None, {})
     data = object_at(parsed, "data")
     codes = (number_at(parsed, "data", "error", "code"), number_at(parsed, "error", "code"), number_at(parsed, "code"))
-    return Reply(
+    return ParsedResponse(
         well_formed=isinstance(parsed, dict),
+        web_page=False,
         code=next((code for code in codes if code), None),
         message=clean(_refusal_text(parsed)),
-        task=read_task(data),
+        task=parse_task(data),
         data=data,
     )
 
 
 def _refusal_text(parsed: Json) -> str:
-    for error in (object_at(parsed, "data", "error"), object_at(parsed, "error")):
-        message, detail = _error_text(error), text_at(error, "detail")
+    """Return message and detail of the innermost error that has a message."""
+    for error in (object_at(parsed, "data", "error"), object_at(parsed, "error"), object_at(parsed)):
+        message = _error_text(error) or text_at(error, "error")
+        detail = ", ".join(text.strip() for text in strings_in(error.get("detail")))
         if message:
             return f"{message}: {detail}" if detail and detail not in message else message
-    return text_at(parsed, "error") or text_at(parsed, "message") or text_at(parsed, "detail")
+    return detail
 
 
 def _error_text(error: JsonObject) -> str:
     return text_at(error, "message") or text_at(error, "raw_message")
 
 
-def read_task(data: JsonObject) -> Task | None:
-    """The task that a reply's or a webhook's `data` describes; None when it has no usable id."""
+def parse_task(data: JsonObject) -> Task | None:
+    """Parse the task that `data` of a response or a webhook describes; None if it has no usable ID."""
     task_id = data.get("task_id")
     if not isinstance(task_id, str) or not is_task_id(task_id):
         return None
@@ -81,22 +113,22 @@ def read_task(data: JsonObject) -> Task | None:
         error=_task_error(data) if status.word and status.phase.value == "failed" else None,
         model=text_at(data, "model") or None,
         task_type=text_at(data, "task_type") or None,
-        created=_moment(text_at(data, "meta", "created_at")),
-        started=_moment(text_at(data, "meta", "started_at")),
-        ended=_moment(text_at(data, "meta", "ended_at")),
+        created=_parse_timestamp(text_at(data, "meta", "created_at")),
+        started=_parse_timestamp(text_at(data, "meta", "started_at")),
+        ended=_parse_timestamp(text_at(data, "meta", "ended_at")),
         prompt=text_at(data, "input", "prompt") or None,
         seed=_seed(data),
     )
 
 
 def _seed(data: JsonObject) -> int | None:
-    """The seed, where it is told: what was not given is repeated as 0 or -1 (docs/service.md, section 2)."""
+    """Return the seed if there is one: 0 or -1 is returned for a request without (docs/service.md, section 2)."""
     seeds = (number_at(data, "input", "seed"), number_at(data, "output", "seed"))
     return next((seed for seed in seeds if seed is not None and seed > 0), None)
 
 
 def _task_error(data: JsonObject) -> TaskError:
-    """`message`, else `raw_message`, else the last entry of `logs` (docs/service.md, section 3)."""
+    """Return `message`, else `raw_message`, else the last entry of `logs` (docs/service.md, section 3)."""
     error = object_at(data, "error")
     logs = strings_in(data.get("logs"))
     text = _error_text(error) or text_at(data, "error") or (logs[-1] if logs else "") or "no reason given"
@@ -104,7 +136,7 @@ def _task_error(data: JsonObject) -> TaskError:
 
 
 def _is_url(text: str) -> bool:
-    """An http(s) address; anything else under `output` is no picture."""
+    """Return whether `text` is an http(s) URL; anything else under `output` is no image."""
     try:
         parts = urlsplit(text.strip())
     except ValueError:
@@ -112,8 +144,8 @@ def _is_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and text.strip().isprintable()
 
 
-def _moment(text: str) -> datetime | None:
-    """A timestamp with up to nine decimals; the year 1 means not yet (docs/service.md, section 2)."""
+def _parse_timestamp(text: str) -> datetime | None:
+    """Parse a timestamp with up to nine decimals; the year 1 means not yet (docs/service.md, section 2)."""
     whole, dot, rest = text.partition(".")
     digits = rest.rstrip("Zz")
     if dot and digits.isdigit():
@@ -126,42 +158,30 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-_SEEN_ID = re.compile(rb'"task_id"\s*:\s*"([A-Za-z0-9_-]{1,128})"')
+_TASK_ID = re.compile(r'"task_id"\s*:\s*"([A-Za-z0-9_-]{1,128})"')
+_WEBHOOK_SECRET = re.compile(r'("secret"\s*:\s*")(?:[^"\\]|\\.)*')
 
 
-def seen_task_id(content: bytes) -> str | None:
-    """A task id that stands whole in an answer, although the answer as such cannot be read.
+def find_task_id(text: str) -> str | None:
+    """Return a task ID that stands whole in a body which cannot be parsed.
 
-    A prompt that the answer repeats cannot pretend to be one: within a JSON string every quote has a backslash.
+    A prompt in the body cannot be mistaken for one: within a JSON string every quote has a backslash.
     """
-    match = _SEEN_ID.search(content)
-    return match[1].decode("ascii") if match else None
+    match = _TASK_ID.search(text)
+    return match[1] if match else None
 
 
-def without_secrets(content: bytes | bytearray, secrets: Iterable[str]) -> bytes:
-    """A reply's body without secrets, which a server may repeat, in whatever way JSON may spell them."""
-    content = bytes(content)
-    if b"\\" in content:
-        with contextlib.suppress(ValueError, RecursionError):
-            plain = json.dumps(json.loads(content), ensure_ascii=False)  # nothing is escaped that need not be
-            content = plain.encode("utf-8", "surrogatepass")
-    for secret in secrets:
-        for spelling in (secret, json.dumps(secret)[1:-1]):
-            content = content.replace(spelling.encode(), b"[secret]")
-    return content
-
-
-def told(content: bytes, limit: int = 300) -> str:
-    """What a reply's body says, one clean line without webhook secrets, for the journal's evidence."""
+def summarize_body(text: str, limit: int = 300) -> str:
+    """Return a body as one clean line without webhook secrets, for the journal and `--debug`."""
     try:
-        text = json.dumps(redacted(json.loads(content)), ensure_ascii=False)
+        shown = json.dumps(hide_webhook_secrets(json.loads(text)), ensure_ascii=False)
     except (ValueError, RecursionError):
-        text = re.sub(r'("secret"\s*:\s*")[^"]*', r"\1[secret]", content[: limit * 8].decode("utf-8", "replace"))
-    return clean(text, limit)
+        shown = _WEBHOOK_SECRET.sub(r"\1[secret]", text[: limit * 8])
+    return clean(shown, limit)
 
 
-def redacted(value: Json, depth: int = 32) -> Json:
-    """A copy of a reply without webhook secrets, which the service echoes (docs/service.md, section 2).
+def hide_webhook_secrets(value: Json, depth: int = 32) -> Json:
+    """Return a copy of a response without webhook secrets, which PiAPI repeats (docs/service.md, section 2).
 
     What is nested deeper than `depth` is left out.
     """
@@ -170,5 +190,8 @@ def redacted(value: Json, depth: int = 32) -> Json:
     if depth == 0:
         return None
     if isinstance(value, list):
-        return [redacted(inner, depth - 1) for inner in value]
-    return {name: "[secret]" if name == "secret" else redacted(inner, depth - 1) for name, inner in value.items()}
+        return [hide_webhook_secrets(inner, depth - 1) for inner in value]
+    return {
+        name: "[secret]" if name == "secret" else hide_webhook_secrets(inner, depth - 1)
+        for name, inner in value.items()
+    }

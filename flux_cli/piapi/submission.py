@@ -1,33 +1,42 @@
-"""What became of a paid submission: the one decision whether a POST may be sent again.
+"""The outcome of a paid submission: the one decision whether a POST may be sent again.
 
-The service has no idempotency key, so a POST is repeated only on proof that it was not carried out. Everything
-else, once sending has begun, is unknown, and an unknown is never sent again by itself. The rules stand in
-docs/promises.md, in this order.
+PiAPI has no idempotency key, so a POST is repeated only on proof that it was not applied. Everything else, once
+sending has begun, is unknown, and is never resent automatically. The rules are in docs/promises.md, in this order.
 """
 
+import re
 from enum import Enum
 
 from ..frozen import frozen
-from .task import is_task_id
+from .http_client import Response
+from .http_errors import is_untrusted, plain_words, retry_after
+from .responses import ParsedResponse, find_task_id, parse_response, summarize_body
+from .task import Task, is_task_id
 
 
-class Fate(Enum):
+class SubmissionOutcome(Enum):
     """What the evidence proves."""
 
     ACCEPTED = "accepted"
     NOT_SENT = "not sent"
     UNTRUSTED = "certificate not trusted"
-    LATER = "refused for now"
-    BUSY = "unavailable for now"
-    NOT_APPLIED = "not carried out"
-    NO_KEY = "key refused"
-    NO_CREDITS = "out of credits"
+    RATE_LIMITED = "refused for now"
+    UNAVAILABLE = "unavailable for now"
+    NOT_APPLIED = "not applied"
+    KEY_REFUSED = "key refused"
+    OUT_OF_CREDITS = "out of credits"
+    PLAN_TOO_LOW = "plan too low"
     REFUSED = "refused"
     UNKNOWN = "unknown"
 
 
-RETRIES: dict[Fate, int | None] = {Fate.NOT_SENT: 3, Fate.LATER: None, Fate.BUSY: 2, Fate.NOT_APPLIED: 2}
-"""How often a POST with this fate is repeated; None: until the deadline; a fate that is not here: never."""
+RETRIES: dict[SubmissionOutcome, int | None] = {
+    SubmissionOutcome.NOT_SENT: 3,
+    SubmissionOutcome.RATE_LIMITED: None,
+    SubmissionOutcome.UNAVAILABLE: 2,
+    SubmissionOutcome.NOT_APPLIED: 2,
+}
+"""How many times a POST is repeated; None: until the deadline; an outcome that is absent: never."""
 
 
 @frozen
@@ -35,14 +44,16 @@ class Evidence:
     """What is known after a POST.
 
     sent: whether a byte of the request may have left.
+    written: whether the whole request may have left.
     untrusted: the server's certificate was not accepted.
-    status: the response's HTTP status; None when no response head came.
+    status: the response's HTTP status; None if no response head came.
     complete: the body came to its end.
-    well_formed, code, message, task_id: of the body, as `replies.read_reply` reads it.
-    seen_id: an id in a body that as such tells of no task: it may have been cut behind it.
+    well_formed, code, message, task_id: of the body, as `responses.parse_response` parses it.
+    seen_id: a task ID in a body that cannot be parsed, for example because it was cut after the ID.
     """
 
     sent: bool
+    written: bool = True
     untrusted: bool = False
     status: int | None = None
     complete: bool = False
@@ -55,39 +66,108 @@ class Evidence:
 
 BUSY_TEXT = "too many requests"
 CREDITS_TEXTS = ("freeze point", "insufficient credit", "insufficient balance")
+PLAN = re.compile(r"\bplans?\b", re.IGNORECASE)
 REFUSAL_CODES = frozenset({1100, 1200, 1300, 1600, 1700, 1800})
-NOT_APPLIED_STATUSES = frozenset({408, 421, 425, 521, 523, 525, 526, 530})
+NOT_APPLIED_STATUSES = frozenset({421, 425, 521, 523, 525, 526, 530})
+REQUEST_TIMEOUT = 408
+"""Servers send it when the request did not come in time, gateways also when the server behind them was slow."""
 REFUSED_REDIRECTS = frozenset({301, 307, 308})
 
 
-def fate_of(evidence: Evidence) -> Fate:
-    """The fate of a submission. Total: every evidence has one, and doubt is UNKNOWN."""
+def classify_submission(evidence: Evidence) -> SubmissionOutcome:
+    """Return the outcome of a submission. Total: every evidence has one, and doubt is UNKNOWN."""
     if evidence.task_id is not None and is_task_id(evidence.task_id):
-        return Fate.ACCEPTED
-    if evidence.seen_id is not None:  # whatever else the answer says: there may be a task
-        return Fate.UNKNOWN
-    if evidence.status is None:
-        return Fate.UNKNOWN if evidence.sent else Fate.UNTRUSTED if evidence.untrusted else Fate.NOT_SENT
-    return _fate_of_response(evidence, evidence.status)
+        return SubmissionOutcome.ACCEPTED
+    if evidence.seen_id is not None:  # whatever else the response says: there may be a task
+        return SubmissionOutcome.UNKNOWN
+    if evidence.status is not None:
+        return _classify_response(evidence, evidence.status)
+    if evidence.sent:
+        return SubmissionOutcome.UNKNOWN
+    return SubmissionOutcome.UNTRUSTED if evidence.untrusted else SubmissionOutcome.NOT_SENT
 
 
-def _fate_of_response(evidence: Evidence, status: int) -> Fate:
-    text = evidence.message.casefold()
-    # A code or a text counts only in a reply that came whole and is the API's own JSON.
+def _classify_response(evidence: Evidence, status: int) -> SubmissionOutcome:
+    # A code or a text counts only in a response that is complete and the API's own JSON.
     code = evidence.code if evidence.well_formed and evidence.complete else None
-    spoken = text if evidence.complete and (evidence.well_formed or 400 <= status < 500) else ""
-    if status == 429 or code in (429, 1400) or BUSY_TEXT in spoken:
-        return Fate.LATER
+    message = evidence.message.casefold()
+    text = message if evidence.complete and (evidence.well_formed or 400 <= status < 500) else ""
+    if status == 429 or code in (429, 1400) or BUSY_TEXT in text:
+        return SubmissionOutcome.RATE_LIMITED
     if code == 1500:
-        return Fate.BUSY
-    if status in NOT_APPLIED_STATUSES:
-        return Fate.NOT_APPLIED
+        return SubmissionOutcome.UNAVAILABLE
+    if status in NOT_APPLIED_STATUSES or (status == REQUEST_TIMEOUT and not evidence.written):
+        return SubmissionOutcome.NOT_APPLIED
     refusals = {code, status} if evidence.complete else {code}
-    if refusals & {402, 1300} or any(words in spoken for words in CREDITS_TEXTS):
-        return Fate.NO_CREDITS
-    if refusals & {401, 403, 1200}:
-        return Fate.NO_KEY
-    complete_4xx = any(number is not None and 400 <= number < 500 for number in refusals)
-    if code in REFUSAL_CODES or complete_4xx or status in REFUSED_REDIRECTS:
-        return Fate.REFUSED
-    return Fate.UNKNOWN
+    if refusals & {401, 1200}:
+        return SubmissionOutcome.KEY_REFUSED
+    if refusals & {402, 1300} or any(words in text for words in CREDITS_TEXTS):
+        return SubmissionOutcome.OUT_OF_CREDITS
+    if 403 in refusals and PLAN.search(text):
+        return SubmissionOutcome.PLAN_TOO_LOW
+    client_error = any(number is not None and 400 <= number < 500 for number in refusals - {REQUEST_TIMEOUT})
+    if code in REFUSAL_CODES or client_error or status in REFUSED_REDIRECTS:
+        return SubmissionOutcome.REFUSED
+    return SubmissionOutcome.UNKNOWN
+
+
+@frozen
+class SubmissionResult:
+    """What became of one POST.
+
+    message: for people: PiAPI's own words, or what happened.
+    retry_after: the wait that the server asked for, in seconds, 0 to 300.
+    evidence: what came back, in plain words, for the journal.
+    seen_id: a task ID in a response that cannot be parsed as a whole.
+    """
+
+    outcome: SubmissionOutcome
+    task: Task | None
+    message: str
+    retry_after: float | None = None
+    evidence: str = ""
+    seen_id: str | None = None
+
+
+def result_of_response(response: Response, *, written: bool) -> SubmissionResult:
+    """Return what a response proves. written: whether the whole request may have left."""
+    parsed = parse_response(response.text)
+    seen_id = None if parsed.task else find_task_id(response.text)
+    outcome = classify_submission(
+        Evidence(
+            sent=True,
+            written=written,
+            status=response.status,
+            complete=response.complete,
+            well_formed=parsed.well_formed,
+            code=parsed.code,
+            message=parsed.message,
+            task_id=parsed.task.id if parsed.task else None,
+            seen_id=seen_id,
+        )
+    )
+    came = f"HTTP {response.status}{'' if response.complete else f', {response.fault}'}"
+    evidence = f"{came}; body: {summarize_body(response.text) or 'none'}"
+    message = _explain(outcome, response, parsed)
+    return SubmissionResult(outcome, parsed.task, message, retry_after(response.headers), evidence, seen_id)
+
+
+def _explain(outcome: SubmissionOutcome, response: Response, parsed: ParsedResponse) -> str:
+    status = response.status
+    if not response.complete:
+        return f"PiAPI's response is unusable (HTTP {status}, {response.fault})"
+    if outcome is not SubmissionOutcome.UNKNOWN:
+        return parsed.error_words(status)
+    if parsed.well_formed and 200 <= status < 300:
+        return f"PiAPI returned no task ID (HTTP {status}{f': {parsed.message}' if parsed.message else ''})"
+    return f"PiAPI returned {parsed.words(status)}"
+
+
+def result_of_error(error: Exception, *, sent: bool, seen_id: str | None) -> SubmissionResult:
+    """Return what an error proves of the POST that it ended.
+
+    sent: whether sending had begun. seen_id: a task ID in the part of the response that came.
+    """
+    outcome = classify_submission(Evidence(sent=sent, untrusted=is_untrusted(error), seen_id=seen_id))
+    words = plain_words(error)
+    return SubmissionResult(outcome, None, words, evidence=f"{words} ({type(error).__name__})", seen_id=seen_id)

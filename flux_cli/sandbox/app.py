@@ -26,7 +26,7 @@ from starlette.routing import BaseRoute, Route
 from ..config.catalog import Catalog
 from ..images.formats import BrokenPictureError, whole_picture
 from ..json_value import Json, JsonObject, object_at, text_at
-from ..piapi.responses import redacted
+from ..piapi.responses import hide_webhook_secrets
 from . import responses
 from .faults import Fault, Faults
 from .images import IMAGES_PATH, Images
@@ -93,7 +93,7 @@ class Service:
         self.check_key(request)
         body = without_nulls(_json(await request.body()))
         model = check_request(body, self.catalog, self.plan, live=self.replies == "live")
-        stored = redacted(body)
+        stored = hide_webhook_secrets(body)
         assert isinstance(stored, dict)
         cost = model.price * count(object_at(stored, "input"))
         task = self._with_fault(self._planned(stored, cost, model.seconds))

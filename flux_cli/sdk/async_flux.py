@@ -173,7 +173,10 @@ class AsyncFlux:
             session.require_key()
             session.journal.settle_dead()
             known = session.find(task_id) or await recognised(session, task_id)
-            return _result(await self._finish(to_wait_for(session, task_id, known, save), wait=True, cache=False))
+            try:
+                return _result(await self._finish(to_wait_for(session, task_id, known, save), wait=True, cache=False))
+            finally:
+                session.journal.discard_unseen()
 
     async def _make(self, op: str, options: Any, **own: object) -> Result:
         with self._call():
@@ -185,7 +188,7 @@ class AsyncFlux:
     def _plan(self, order: Order) -> Step:
         """Return what is to be done for an order: one task is a batch of one."""
         session, save = self._session, order.save
-        draft = Draft(order.request, save.output, random_seed=order.random_seed)
+        draft = Draft(order.request, save.output, random_seed=order.random_seed, metadata=not save.no_metadata)
         prompt = OnePrompt(order.request.operation.prompt)
         plan = make_plan(prompt, lambda _: iter([draft]), source=None, price=session.price, shard=Shard())
         session.require_key()

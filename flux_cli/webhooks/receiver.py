@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import FluxError
 from ..frozen import frozen
-from ..piapi.responses import read_reply
+from ..piapi.responses import parse_response
 from ..text import clean
 from .exchange import Exchange
 
@@ -93,7 +93,7 @@ class Receiver:
             return 400
         if not self._is_genuine(request):
             return 401
-        task = read_reply(body).task
+        task = parse_response(body).task
         if task is None:
             return 400
         if task.id in self.in_progress:

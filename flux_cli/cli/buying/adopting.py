@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import Iterable
 
+from ...engine.task_matching import Likeness, likeness
 from ...errors import JournalError, UsageError
 from ...journal.entries import Entry, State
-from ...piapi.errors import NoSuchTaskError, PassingTroubleError
+from ...piapi.errors import TaskNotFoundError, TemporaryError
 from ...piapi.task import Task
-from ...piapi.task_matching import Likeness, likeness
 from ..context import Session
 
 
@@ -56,15 +56,15 @@ async def _adopt_seen(session: Session, entries: Iterable[Entry]) -> None:
         for entry in entries:
             assert entry.seen_id is not None
             try:
-                task = await client.look(entry.seen_id)
+                task = await client.poll(entry.seen_id)
                 found = likeness(entry, task)
                 if found.proves:
                     adopt(session, entry, task, found)
                     continue
                 why = "; ".join(found.unlike) or "the service does not tell what it was asked for"
-            except PassingTroubleError as error:
+            except TemporaryError as error:
                 why = error.message
-            except (NoSuchTaskError, UsageError, JournalError) as error:
+            except (TaskNotFoundError, UsageError, JournalError) as error:
                 why = str(error)
             session.output.note(f"entry {entry.id} does not take task {entry.seen_id}: {why}")
 
@@ -76,8 +76,8 @@ async def recognised(session: Session, task_id: str) -> Entry | None:
         return None
     async with session.client() as client:
         try:
-            task = await client.look(task_id)
-        except (NoSuchTaskError, PassingTroubleError):
+            task = await client.poll(task_id)
+        except (TaskNotFoundError, TemporaryError):
             return None  # whoever waits for it will tell
     for entry in entries:
         if (found := likeness(entry, task)).proves_alone:

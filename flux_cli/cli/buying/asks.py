@@ -7,7 +7,6 @@ options of the command that reads it.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePath
 
 from ...batch.plan import Draft
 from ...batch.request_builder import Choices, RequestBuilder, axes_of
@@ -15,6 +14,7 @@ from ...batch.rows import Row
 from ...batch.sweeps import count, expand
 from ...errors import UsageError
 from ...frozen import frozen
+from ...images.output_names import check_inside
 from ...json_value import JsonObject
 from ...operations.base import Parameters
 from ...operations.options import Given, SizeOptions
@@ -46,7 +46,7 @@ class Ask:
     """What one row asks for; several tasks when its prompt or its numbers are a sweep.
 
     builder: makes the requests of its tasks. output: the name or template of its images.
-    variables: the values of `{name}` in the prompt. id: what it is called.
+    variables: the values of `{name}` in the prompt. id: what it is called. metadata: whether images carry the request.
     """
 
     prompt: str
@@ -54,12 +54,13 @@ class Ask:
     output: str | None
     variables: Mapping[str, Sequence[str]]
     id: str | None = None
+    metadata: bool = True
 
 
 def ask_words(builder: RequestBuilder, save: SaveOptions, variables: Mapping[str, Sequence[str]]) -> Drafts:
     """Return what reads the prompts of a source, all with one builder."""
-    output = None if save.to_stdout else save.output
-    return lambda row: drafts_of(Ask(str(row.fields["prompt"]), builder, output, variables))
+    output, metadata = None if save.to_stdout else save.output, not save.no_metadata
+    return lambda row: drafts_of(Ask(str(row.fields["prompt"]), builder, output, variables, metadata=metadata))
 
 
 def drafts_of(ask: Ask) -> Iterator[Draft]:
@@ -75,7 +76,7 @@ def drafts_of(ask: Ask) -> Iterator[Draft]:
     for variant in expand(text, ask.variables, axes):
         chosen = Choices(**variant.options)  # type: ignore[arg-type]  # `axes_of` gave each its type
         request = builder.build(variant.prompt, chosen)
-        yield Draft(request, ask.output, variant.variables, ask.id, random_seed)
+        yield Draft(request, ask.output, variant.variables, ask.id, random_seed, ask.metadata)
 
 
 def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions) -> Drafts:
@@ -104,7 +105,8 @@ def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions
         if prompt is None:
             raise UsageError("a prompt is missing")
         builder = request_builder(session, own, groups, body)
-        return drafts_of(Ask(prompt, builder, own_save.output, {}, None if name is None else _word("id", name)))
+        label, metadata = None if name is None else _word("id", name), not own_save.no_metadata
+        return drafts_of(Ask(prompt, builder, own_save.output, {}, label, metadata))
 
     return ask
 
@@ -136,11 +138,11 @@ def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Sequence
 
 
 def _check_output(values: Mapping[str, Value], save: SaveOptions, problems: list[str]) -> None:
-    if "output" not in values or save.output is None:
-        return
-    path = PurePath(save.output)
-    if save.output == "-" or path.is_absolute() or ".." in path.parts:
-        problems.append(f"output {clean(save.output, 80)!r} is not a name inside the output folder")
+    if "output" in values and save.output is not None:
+        try:
+            check_inside(save.output)
+        except UsageError as error:
+            problems.append(error.message)
 
 
 def _word(name: str, value: Value) -> str:

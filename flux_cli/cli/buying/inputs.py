@@ -1,120 +1,101 @@
-"""What an image argument means: a path, an address, `-` for stdin, `@ID` or `@last` for a picture made before.
+"""Find the image that an argument means: a path, a URL, `-` for stdin, `@ID` or `@last` for an earlier result.
 
-A local picture is checked and fitted here, and uploaded only when the request is sent. A picture that this program
-made, and that the service still has, is passed by its address, without an upload.
+A local image is checked and fitted here, and uploaded only when the request is sent.
 """
 
-import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from ...batch.image_store import ImageStore
+from ...batch.standard_input import StandardInput
 from ...errors import UsageError
 from ...frozen import frozen
-from ...images.load import MAX_SOURCE_BYTES, InputImage, prepared
+from ...images.fit import InputImage, prepare_image
+from ...images.load import MAX_SOURCE_BYTES, read_image_file
+from ...images.output_names import expand_path
 from ...journal.entries import RESULT_SECONDS, Entry, State
 from ...operations.base import is_request_url
-from ...text import clean
-from ..context import Session
+from ...text import quoted
 
 MARGIN_SECONDS = 6 * 3600
+"""A result that PiAPI deletes sooner than this is of no use: the task may have to wait."""
 
 
 @frozen
 class Input:
-    """A picture that goes into a request.
+    """An image that goes into a request.
 
-    reference: what stands for it in the request: an address, or a reference to a local picture.
-    image: the picture itself, as it is sent; None when only its address is known.
-    content: the bytes before they were fitted.
+    reference: what stands for it in the request: a URL, or a reference to a local image.
+    name: as messages show it.
+    image: what is sent; None if only its URL is known.
     """
 
     reference: str
     name: str
     image: InputImage | None = None
-    content: bytes = b""
 
     @property
     def original_size(self) -> tuple[int, int] | None:
-        """Width and height of the picture as the user has it: what boxes and margins in pixels mean."""
+        """Width and height of the image as the user has it: what boxes and margins in pixels mean."""
         return self.image.original if self.image else None
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels, when they are known."""
+        """Width and height in pixels of what is sent, if they are known."""
         return (self.image.width, self.image.height) if self.image else None
 
 
-def find_input(session: Session, text: str, *, fit: bool) -> Input:
-    """The picture that an image argument means. Raises UsageError."""
-    if text.startswith(("http://", "https://")):
-        return Input(checked_address(text), text)
-    if text.startswith("@"):
-        return _made_before(session, text, fit=fit)
-    if text == "-":
-        return _local(session, read_stdin(session), "stdin", fit=fit)
-    path = local_path(text)
-    return _local(session, read_picture(path), path.name, fit=fit)
+@frozen
+class ImageFinder:
+    """Finds the images of one command.
+
+    store: keeps the local ones. note: shows a remark. find_entry: returns the entry for an ID or `last`.
+    """
+
+    store: ImageStore
+    stdin: StandardInput
+    note: Callable[[str], None]
+    find_entry: Callable[[str], Entry | None]
+
+    def find(self, text: str, *, fit: bool) -> Input:
+        """Return the image that an argument means. Raise UsageError."""
+        if text.startswith(("http://", "https://")):
+            return Input(check_url(text), text)
+        if text.startswith("@"):
+            return self._find_made(text, fit=fit)
+        return self._prepare(self.read(text), "stdin" if text == "-" else quoted(Path(text).name, 80), fit=fit)
+
+    def read(self, text: str) -> bytes:
+        """Return the content of the file that an argument means, or of stdin for `-`. Raise UsageError."""
+        if text != "-":
+            return read_image_file(expand_path(text))
+        content = self.stdin.take("an image").read(MAX_SOURCE_BYTES + 1)
+        if not content:
+            raise UsageError("stdin is empty", hint="Did the command before the pipe fail?")
+        return content
+
+    def _prepare(self, content: bytes, name: str, *, fit: bool) -> Input:
+        image = prepare_image(content, name, fit=fit)
+        for note in image.notes:
+            self.note(note)
+        return Input(self.store.add(image), name, image)
+
+    def _find_made(self, text: str, *, fit: bool) -> Input:
+        entry = self.find_entry(text.removeprefix("@"))
+        if entry is None or entry.state not in (State.SAVED, State.READY):
+            raise UsageError(f"no image {quoted(text, 60)} in the history", hint="List yours", command=("history",))
+        if entry.files and entry.files[0].is_whole():
+            return self._prepare(read_image_file(entry.files[0].path), text, fit=fit)
+        if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + MARGIN_SECONDS:
+            return Input(entry.urls[0], text)
+        raise UsageError(f"the image {quoted(text, 60)} is neither on disk nor at PiAPI any more")
 
 
-def checked_address(text: str) -> str:
-    """An http(s) address without a user name in it. Raises UsageError."""
+def check_url(text: str) -> str:
+    """Return an http(s) URL without a user name in it. Raise UsageError for others."""
     if is_request_url(text):
         return text
     if "@" in text.partition("://")[2].partition("/")[0]:
-        raise UsageError("an address of a picture must not have a user name or password in it")
-    raise UsageError(f"not an address: {clean(text, 80)}")
-
-
-def local_path(text: str) -> Path:
-    """The path that a user wrote; `~` is the home folder, and `~name` a file when there is no such user."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
-
-
-def read_picture(path: Path) -> bytes:
-    """A file's content, up to what any picture may have. Raises UsageError."""
-    try:
-        if not path.exists():
-            raise UsageError(f"no such picture: {clean(str(path), 120)}")
-        if not path.is_file():
-            raise UsageError(f"not a file: {clean(str(path), 120)}")
-        with path.open("rb") as file:
-            return file.read(MAX_SOURCE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {clean(str(path), 120)}: {getattr(error, 'strerror', error)}") from error
-
-
-def read_stdin(session: Session) -> bytes:
-    """Return an image from stdin. Raises UsageError."""
-    content = session.stdin.take("an image").read(MAX_SOURCE_BYTES + 1)
-    if not content:
-        raise UsageError("no image came on stdin", hint="did the command before the pipe fail?")
-    return content
-
-
-def _local(session: Session, content: bytes, name: str, *, fit: bool) -> Input:
-    image = prepared(content, clean(name, 80), fit=fit)
-    for note in image.notes:
-        session.output.note(note)
-    return Input(session.images.add(image), name, image, content)
-
-
-def _made_before(session: Session, text: str, *, fit: bool) -> Input:
-    entry = _entry(session, text)
-    if entry.files and entry.files[0].path.exists():
-        content = read_picture(entry.files[0].path)
-        if hashlib.sha256(content).hexdigest() == entry.files[0].sha256:  # not overwritten by another picture since
-            return _local(session, content, text, fit=fit)
-    if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + MARGIN_SECONDS:
-        return Input(entry.urls[0], text)
-    raise UsageError(f"{clean(text, 60)} has no picture any more, neither here nor at the service")
-
-
-def _entry(session: Session, text: str) -> Entry:
-    word = text.removeprefix("@")
-    found = session.last_saved() if word == "last" else session.find(word)
-    if found is None or found.state not in (State.SAVED, State.READY):
-        raise UsageError(f"no picture is known as {clean(text, 60)}", hint="see: flux history")
-    return found
+        raise UsageError("the URL of an image must not contain a user name or password")
+    raise UsageError(f"not a URL: {quoted(text, 80)}")

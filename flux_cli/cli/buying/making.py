@@ -7,31 +7,33 @@ from ...json_value import JsonObject
 from ...operations.base import BuildContext, MaskedImage, Parameters
 from ...operations.options import Given, MaskOptions
 from ..context import Session
-from .inputs import Input, find_input
-from .regions import find_region, show_region
+from ..output.output import Mode, shown
+from .inputs import ImageFinder, Input
+from .regions import find_region, preview_path, preview_region, write_preview
 
 
 @frozen
-class SessionImages:
-    """Finds the images of an invocation's requests: `Images`."""
+class RequestImages:
+    """Finds the images and masks of an invocation's requests. dialect: the setting."""
 
-    session: Session
+    finder: ImageFinder
+    dialect: str
 
     def find(self, text: str, *, fit: bool) -> Input:
         """Return an input image. Raises UsageError."""
-        return find_input(self.session, text, fit=fit)
+        return self.finder.find(text, fit=fit)
 
     def find_masked(self, text: str, mask: MaskOptions, *, fit: bool) -> MaskedImage:
         """Return an input image and its mask. Raises UsageError."""
-        source = self.find(text, fit=fit)
-        region = find_region(self.session, source, mask)
+        source = self.finder.find(text, fit=fit)
+        region = find_region(self.finder, source, mask, self.dialect)
         return MaskedImage(source.reference, region.mask, region.cut_out)
 
 
 def request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
     """Return what makes the requests of a command or a row. `body` is the content of `--input`. Raises UsageError."""
-    catalog = session.catalog
-    context = BuildContext(SessionImages(session), catalog.loras, catalog.controls, session.output.note)
+    catalog, images = session.catalog, RequestImages(session.inputs, session.settings.text("dialect"))
+    context = BuildContext(images, catalog.loras, catalog.controls, session.output.note)
     return RequestBuilder(
         catalog,
         session.settings.with_options(given.task.settings()),
@@ -43,6 +45,13 @@ def request_builder(session: Session, own: Parameters, given: Given, body: JsonO
 
 
 def show_mask(session: Session, image: str, given: Given, *, overwrite: bool) -> ExitCode:
-    """Write an image of the region that `flux inpaint` would regenerate, and send nothing."""
-    source = find_input(session, image, fit=not given.inputs.no_fit)
-    return show_region(session, source, given.mask, overwrite=overwrite)
+    """Write an image that shows the region that `flux inpaint` would change, and send nothing."""
+    path = preview_path(given.mask, overwrite=overwrite)
+    png = preview_region(session.inputs, session.inputs.find(image, fit=not given.inputs.no_fit), given.mask)
+    write_preview(path, png, overwrite=overwrite)
+    if session.output.mode is Mode.JSON:
+        session.output.record("mask", {"files": [str(path)]})
+    else:
+        session.output.path(shown(path))
+    session.output.note("The tinted region would be changed. Nothing was sent.")
+    return ExitCode.OK

@@ -1,159 +1,170 @@
-"""The region that `inpaint` paints: from a mask, a box, a colour or transparency, checked before any money is spent."""
+"""The region that `inpaint` changes: from a mask, a box, a color or transparency, checked before any money is spent."""
 
-import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import DiskError, ExitCode, UsageError
+from ...errors import DiskError, UsageError
 from ...frozen import frozen
-from ...images.load import InputImage
+from ...images.fit import InputImage
+from ...images.output_names import check_format, check_regular, expand_path
 from ...operations.options import MaskOptions
-from ...system.atomic_files import write_atomic
-from ..context import Session
-from ..output.output import Mode, shown
-from .inputs import Input, checked_address, local_path, read_picture, read_stdin
+from ...system.atomic_files import create, place, temporary_beside
+from ...text import quoted
+from .inputs import ImageFinder, Input, check_url
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 COLOR_TOLERANCE = 24
-"""Steps of a colour channel that still count as the colour: enough for a JPEG's noise."""
+"""Steps of a color channel that still count as the color: enough for a JPEG's noise."""
+DOWNLOAD = "Download it first"
 
 
 @frozen
 class Region:
-    """References for a request: the mask, and the picture with a hole where it is white (when both are local)."""
+    """References for a request: the mask, and the image with a hole where it is white (if both are local)."""
 
     mask: str
     cut_out: str | None
 
 
-def find_region(session: Session, source: Input, options: MaskOptions) -> Region:
-    """The region that the options tell. Raises UsageError."""
+def find_region(finder: ImageFinder, source: Input, options: MaskOptions, dialect: str) -> Region:
+    """Return the region that the options describe. dialect: the setting. Raise UsageError."""
     from ...images import masks
 
-    _check_ways(options)
-    if options.mask and options.mask.startswith(("http://", "https://")):
-        return _of_an_address(session, options, options.mask)
+    _check_one_way(options)
+    if options.mask is not None and _is_url(options.mask):
+        if options.invert or options.feather:
+            raise UsageError("--invert and --feather need a local mask", hint=DOWNLOAD)
+        _note_url(finder, dialect)
+        return Region(check_url(options.mask), None)
     if source.image is None:
-        return _for_an_address(session, source, options)
-    picture, mask = _drawn(session, source, source.image, options)
-    # The picture with a hole is what the live service reads; the specification's own words do without it.
-    hole = None if session.settings.text("dialect") == "sop" else masks.cut_out(picture, mask)
-    return Region(_added(session, mask), None if hole is None else _png(session, hole, picture.size))
+        mask = _mask_for_url(finder, options)
+        _note_url(finder, dialect)
+        return Region(_add_png(finder, masks.to_png(mask), mask.size), None)
+    pixels, mask = _draw(finder, source, source.image, options)
+    # The image with a hole is what the live service reads; the specification's own fields do without it.
+    hole = None if dialect == "sop" else _add_png(finder, masks.cut_out(pixels, mask), pixels.size)
+    return Region(_add_png(finder, masks.to_png(mask), mask.size), hole)
 
 
-def show_region(session: Session, source: Input, options: MaskOptions, *, overwrite: bool) -> ExitCode:
-    """Write a picture of the region, `--show-mask`. Raises UsageError, DiskError."""
+def preview_region(finder: ImageFinder, source: Input, options: MaskOptions) -> bytes:
+    """Return a PNG that shows the region on the image. Raise UsageError."""
     from ...images import masks
 
-    _check_ways(options)
-    path = options.show_mask
-    assert path is not None
-    if path.exists() and not overwrite:
-        raise DiskError(f"{shown(path)} exists; nothing was sent", hint="replace it with --overwrite")
-    if source.image is None or (options.mask or "").startswith(("http://", "https://")):
-        raise UsageError("--show-mask needs a local picture and a local mask", hint="download it first")
-    _show(session, masks.overlay(*_drawn(session, source, source.image, options)), path)
-    return ExitCode.OK
+    _check_one_way(options)
+    if source.image is None or (options.mask is not None and _is_url(options.mask)):
+        raise UsageError("--show-mask needs a local image and a local mask", hint=DOWNLOAD)
+    return masks.encode_png(masks.overlay(*_draw(finder, source, source.image, options)))
 
 
-def _check_ways(options: MaskOptions) -> None:
+def preview_path(options: MaskOptions, *, overwrite: bool) -> Path:
+    """Return the file that `--show-mask` names. Raise UsageError, DiskError if nothing can be written there."""
+    path = expand_path(str(options.show_mask))
+    check_format(path.name)
+    check_regular(path, "--show-mask")
+    if os.path.isdir(path):
+        raise DiskError(f"{quoted(str(path))} is a directory")
+    if os.path.lexists(path) and not overwrite:
+        raise DiskError(f"{quoted(str(path))} exists", hint="Replace it with --overwrite")
+    return path
+
+
+def write_preview(path: Path, png: bytes, *, overwrite: bool) -> None:
+    """Write an image, complete or not at all. Raise DiskError."""
+    temporary = temporary_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(create(temporary), "wb") as file:
+                file.write(png)
+            place(temporary, path, overwrite=overwrite)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DiskError(f"cannot write {quoted(str(path))}: {error.strerror}") from error
+
+
+def _check_one_way(options: MaskOptions) -> None:
     ways = {"--mask": options.mask, "--mask-box": options.box, "--mask-color": options.color}
     given = [name for name, value in ways.items() if value is not None] + ["--mask-alpha"] * options.alpha
-    if len(given) != 1:
-        which = f"give only one of {', '.join(given)}" if given else "where to paint is not told"
-        raise UsageError(which, hint="one of --mask, --mask-box, --mask-color, --mask-alpha")
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} cannot be used together")
+    if not given:
+        raise UsageError("no region is given", hint="Use --mask, --mask-box, --mask-color or --mask-alpha")
 
 
-def _of_an_address(session: Session, options: MaskOptions, mask: str) -> Region:
-    """A mask of which only the address is known: it is passed on as it is."""
-    if options.invert or options.feather:
-        raise UsageError("--invert and --feather need a local mask", hint="download it first")
-    _remark_on_addresses(session)
-    return Region(checked_address(mask), None)
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
 
 
-def _for_an_address(session: Session, source: Input, options: MaskOptions) -> Region:
-    """A mask for a picture of which only the address is known."""
+def _note_url(finder: ImageFinder, dialect: str) -> None:
+    if dialect == "both":
+        finder.note("PiAPI may ignore the mask if the image or the mask is a URL; with local files it does not")
+
+
+def _mask_for_url(finder: ImageFinder, options: MaskOptions) -> "Image":
+    """Return the mask for an image of which only the URL is known."""
     from ...images import masks
 
     if options.mask is None:
-        raise UsageError("a box, a colour or transparency needs a local picture", hint="download it first")
-    content = _mask_content(session, options.mask)
-    mask = masks.from_picture(content, _opened(content, options.mask).size, options.mask)
-    session.output.note("the mask's size cannot be checked: the picture is an address")
-    _remark_on_addresses(session)
-    return Region(_added(session, masks.finished(mask, feather=options.feather, invert=options.invert)), None)
+        raise UsageError("a box, a color or transparency needs a local image", hint=DOWNLOAD)
+    name = _name(options.mask)
+    image = _load(finder.read(options.mask), name)
+    mask = _read_mask(finder, image, image.size, name, options)
+    finder.note("the size of the mask cannot be checked: the image is a URL")
+    return masks.finish(mask, feather=options.feather, invert=options.invert)
 
 
-def _remark_on_addresses(session: Session) -> None:
-    if session.settings.text("dialect") == "both":
-        session.output.note("the live service may read no mask beside an address; it does with local files")
-
-
-def _drawn(session: Session, source: Input, image: InputImage, options: MaskOptions) -> tuple["Image", "Image"]:
-    """The picture as it is sent, and the finished mask."""
+def _draw(finder: ImageFinder, source: Input, image: InputImage, options: MaskOptions) -> tuple["Image", "Image"]:
+    """Return the image as it is sent, and the mask."""
     from ...images import masks
 
-    mask = masks.finished(_region_of(session, source, image, options), feather=options.feather, invert=options.invert)
-    if remark := masks.remark(mask):
-        session.output.warn(remark)
-    return _opened(image.content, source.name), mask
+    pixels = _load(image.content, source.name)
+    region = _region_of(finder, image, pixels, options)
+    return pixels, masks.finish(region, feather=options.feather, invert=options.invert)
 
 
-def _region_of(session: Session, source: Input, image: InputImage, options: MaskOptions) -> "Image":
-    """The mask as it was told, in the size of the picture that is sent.
+def _region_of(finder: ImageFinder, image: InputImage, pixels: "Image", options: MaskOptions) -> "Image":
+    """Return the region, not inverted, in the size of the image that is sent.
 
-    Boxes and mask files mean the picture as the user has it, and are scaled along with it.
+    Boxes and mask files are about the image as the user has it, and are scaled along with it.
     """
     from ...images import masks
 
-    size, original = (image.width, image.height), image.original
+    size, original = pixels.size, image.original
     if options.mask is not None:
-        content = _mask_content(session, options.mask)
-        scaled_along = original != size and _opened(content, options.mask).size == original
-        return masks.from_picture(content, original if scaled_along else size, options.mask).resize(size)
+        name = _name(options.mask)
+        found = _load(finder.read(options.mask), name)
+        expected = original if found.size == original else size
+        return _read_mask(finder, found, expected, name, options).resize(size)
     if options.box is not None:
         return masks.from_box(masks.parse_box(options.box, *original), original).resize(size)
-    picture = _opened(image.content, source.name)
     if options.color is not None:
-        return masks.from_color(picture, options.color, COLOR_TOLERANCE)
-    return masks.from_alpha(picture)
+        return masks.from_color(pixels, options.color, COLOR_TOLERANCE)
+    return masks.from_alpha(pixels)
 
 
-def _mask_content(session: Session, text: str) -> bytes:
-    return read_stdin(session) if text == "-" else read_picture(local_path(text))
-
-
-def _opened(content: bytes, name: str) -> "Image":
-    from ...images.decode import opened, upright
-
-    return upright(opened(content, name).image)
-
-
-def _added(session: Session, mask: "Image") -> str:
+def _read_mask(finder: ImageFinder, image: "Image", size: tuple[int, int], name: str, options: MaskOptions) -> "Image":
     from ...images import masks
 
-    return _png(session, masks.to_png(mask.convert("L")), mask.size)
+    mask, transparent = masks.from_image(image, size, name, invert=options.invert)
+    if transparent:
+        kept = "its transparent part is kept" if options.invert else "its transparent part is the region"
+        finder.note(f"mask {name}: {kept}")
+    return mask
 
 
-def _png(session: Session, content: bytes, size: tuple[int, int]) -> str:
-    return session.images.add(InputImage(content, "png", *size, size, hashlib.sha256(content).hexdigest(), ()))
+def _name(text: str) -> str:
+    return "from stdin" if text == "-" else quoted(Path(text).name, 80)
 
 
-def _show(session: Session, overlay: "Image", path: Path) -> None:
-    import io
+def _load(content: bytes, name: str) -> "Image":
+    from ...images.load import load_image
 
-    buffer = io.BytesIO()
-    overlay.save(buffer, "PNG")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, buffer.getvalue())
-    except OSError as error:
-        raise DiskError(f"cannot write {shown(path)}: {error.strerror}") from error
-    if session.output.mode is Mode.JSON:
-        session.output.record("mask", {"files": [str(path)]})
-    else:
-        session.output.path(shown(path))
-    session.output.note("the tinted region would be painted; nothing was sent")
+    return load_image(content, name).image
+
+
+def _add_png(finder: ImageFinder, content: bytes, size: tuple[int, int]) -> str:
+    return finder.store.add(InputImage.of(content, "png", size))

@@ -7,12 +7,12 @@ about the task before anything else happens to it.
 import asyncio
 import time
 
-from ...engine.poll_schedule import backoff
+from ...engine.backoff import backoff
+from ...engine.task_matching import likeness
 from ...errors import FluxError, NetworkError, RefusedError
 from ...journal.entries import REPORTED, Entry, State
 from ...piapi.client import PiAPIClient
 from ...piapi.task import Task
-from ...piapi.task_matching import likeness
 from ..buying.adopting import adopt
 from ..context import Session
 from ..options.options import SaveOptions

@@ -11,10 +11,10 @@ from ...gallery.contact_sheet import FORMATS, write_sheet
 from ...gallery.exhibits import Exhibit, exhibits_of, total_cost
 from ...gallery.grids import Grid, grid_of
 from ...gallery.page import Page
+from ...images.output_names import absolute_path
 from ...json_value import JsonObject, object_at, strings_in
 from ...system.atomic_files import replacing
 from ...text import clean, counted
-from ..buying.inputs import local_path
 from ..context import Session
 from ..output.output import Mode, shown
 from ..output.viewer import look
@@ -68,7 +68,7 @@ def show_gallery(
 
 
 def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(local_path(str(path))))
+    return absolute_path(str(path))
 
 
 def _target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path:

@@ -142,7 +142,7 @@ class _Listening:
         while True:
             delivery = await self.receiver.arrived.get()
             try:
-                entry = await self._entry(engine.watcher.client, delivery)
+                entry = await self._entry(engine.poller.client, delivery)
             except FluxError as error:
                 self.session.output.failure(error)
                 if isinstance(error, NetworkError):

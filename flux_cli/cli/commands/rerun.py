@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from ...errors import ExitCode, UsageError
 from ...operations.options import SizeOptions, TaskOptions
 from ...operations.parameters import Option
+from ...text import clean
 from ..context import Session
 from ..options.common import LookOptions
 from ..options.options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
@@ -17,6 +18,7 @@ from .show import Image, find_made
 if TYPE_CHECKING:
     from ...batch.plan import Draft
     from ...batch.request_builder import Choices, Overrides
+    from ...operations.base import Operation
     from ...operations.request import TaskRequest
 
 T = TypeVar("T")
@@ -43,7 +45,10 @@ def rerun(
     """
     from ..generate import generate_drafts
 
-    before = find_made(session, image).request
+    made = find_made(session, image)
+    before = made.request
+    for remark in made.unusual:
+        session.output.note(f"{clean(image, 80)}: {remark}")
     new_prompt = before.operation.prompt if prompt is None else prompt
     return generate_drafts(
         session, new_prompt, lambda: _drafts(session, before, new_prompt, task, size, save), save, submit, many
@@ -61,7 +66,7 @@ def _drafts(
     for numbers in product(*axes.values()):
         choices = Choices(**dict(zip(axes, numbers, strict=True)))  # type: ignore[arg-type]  # `axes_of` gave the types
         request = _change(session, before, prompt, task, size, overrides, choices)
-        yield Draft(request, None if save.to_stdout else save.output)
+        yield Draft(request, None if save.to_stdout else save.output, metadata=not save.no_metadata)
 
 
 def _change(
@@ -94,6 +99,7 @@ def _change(
         seed=_first(asked.seed, before.seed),
     )
     settings = {**session.settings.texts, "model": options.model}
+    _check_urls(operation)
     request = RequestBuilder(session.catalog, settings, options, size, overrides, operation).build(prompt, choices)
     _check_images(session, request)
     # An image comes from anywhere: fields set by hand in its request must not change price, model or webhook.
@@ -103,6 +109,19 @@ def _change(
 
 def _first(new: T | None, old: T) -> T:
     return old if new is None else new
+
+
+def _check_urls(operation: "Operation") -> None:
+    """Raise UsageError for a URL that no command would accept: the request may be a stranger's."""
+    from ...operations.base import LOCAL
+    from ..buying.inputs import check_url
+
+    urls = [getattr(operation, name, None) for name in ("image", "mask", "cut_out")]
+    urls += [control.image for control in getattr(operation, "controls", ())]
+    urls += [lora.name for lora in getattr(operation, "loras", ()) if lora.is_address]
+    for url in urls:
+        if url is not None and not url.startswith(LOCAL):
+            check_url(url)
 
 
 def _check_images(session: Session, request: "TaskRequest") -> None:

@@ -122,7 +122,7 @@ def _explain(session: Session, entry: Entry) -> UnknownChargeError | None:
 
 
 def _known(entry: Entry) -> list[str]:
-    from ...piapi.task_matching import moment
+    from ...engine.task_matching import moment
 
     rows: dict[str, str | None] = {}
     if request := entry.request:
@@ -161,7 +161,7 @@ def _nothing_to_resolve(entry: Entry) -> UsageError:
 
 def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
     from ...batch.runner import finish_entries
-    from ...piapi.task_matching import likeness
+    from ...engine.task_matching import likeness
     from ..buying.adopting import adopt
     from ..calls.following import to_wait_for
 

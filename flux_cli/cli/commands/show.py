@@ -1,7 +1,6 @@
 """`flux show`: how an image was made."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ from ..context import Session
 from ..options.common import LookOptions
 
 if TYPE_CHECKING:
-    from ...images.metadata import Made
+    from ...images.metadata import Provenance
 
 Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task ID or @last.")]
 
@@ -32,43 +31,45 @@ def show(session: Session, image: Image, looking: LookOptions) -> ExitCode:
     return _print_made(session, image)
 
 
-def find_made(session: Session, word: str) -> "Made":
+def find_made(session: Session, word: str) -> "Provenance":
     """Return how the image in a file, or of an entry or task ID, was made. Raises UsageError."""
-    from ...images.metadata import Made, made_from
+    from ...images.load import read_image_file
+    from ...images.metadata import Provenance, read_provenance
+    from ...images.output_names import expand_path
     from ...images.png import texts_in
-    from ..buying.inputs import local_path, read_picture
 
-    path = local_path(word.removeprefix("@"))
+    path = expand_path(word.removeprefix("@"))
     if not word.startswith("@") and path.exists():
-        return made_from(texts_in(read_picture(path)))
+        return read_provenance(texts_in(read_image_file(path)))
     last = word == "@last"
     entry = session.last_saved() if last else session.find(word.removeprefix("@"))
     if entry is None:
         raise UsageError(f"no file, entry or task {clean(word, 80)!r}", hint="List yours", command=("history",))
     if entry.request is None:
         raise UsageError(f"task {clean(word, 80)} was submitted elsewhere: its request is not known here")
-    return Made(entry.request, entry.task_id or "", entry.price, __version__)
+    return Provenance(entry.request, entry.task_id or "", entry.price, __version__)
 
 
 def _files(session: Session, word: str) -> list[Path]:
     """Return the files of an image."""
-    from ..buying.inputs import local_path
+    from ...images.output_names import absolute_path, expand_path
 
-    path = local_path(word)
+    path = expand_path(word)
     if not word.startswith("@") and path.exists():
-        return [Path(os.path.abspath(path))]
+        return [absolute_path(word)]
     entry = session.last_saved() if word == "@last" else session.find(word.removeprefix("@"))
     return [file.path for file in entry.files] if entry else []
 
 
 def _print_made(session: Session, word: str) -> ExitCode:
+    from ...images.load import read_image_file
+    from ...images.output_names import expand_path
     from ...images.png import texts_in
-    from ..buying.inputs import local_path, read_picture
     from ..output.output import Mode
 
-    path = local_path(word)
+    path = expand_path(word)
     if path.is_file():
-        texts = texts_in(read_picture(path))
+        texts = texts_in(read_image_file(path))
         if "flux" not in texts and texts:  # the texts of another tool's image, as they are
             return _print_foreign(session, path, texts)
     made = find_made(session, word)

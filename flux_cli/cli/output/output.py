@@ -63,7 +63,9 @@ class Output:
         self._progress: Progress | None = None
         for stream in (stdout, stderr):
             if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="flux")
+                # A pipe on Windows has an encoding of one country, in which most names would be escapes.
+                piped = os.name == "nt" and not stream.isatty()
+                stream.reconfigure(errors="flux", encoding="utf-8" if piped else None)
 
     # --- stdout ----------------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from ..frozen import frozen
 from ..journal.entries import Entry
 from ..json_value import number_at, text_at
 from ..operations.request import create_body
+from ..piapi.task import Task
 from ..text import clean
-from .task import Task
 
 WINDOW_SECONDS = 600.0
 """Between the submission and the task's creation: clocks differ, and a POST may take two minutes."""

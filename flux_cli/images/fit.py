@@ -1,0 +1,161 @@
+"""Images that go into a task: checked, and fitted to what PiAPI accepts, before any money is spent."""
+
+import hashlib
+import io
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..frozen import frozen
+from ..text import byte_count
+from .load import FORMATS, MAX_SOURCE_BYTES, load_image, to_srgb, too_large
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_UPLOAD_BYTES = 10_000_000
+"""The most that is sent: the upload endpoint accepts 10 MB, and the specification 25 MB (File Requirements)."""
+MAX_PIXELS = 1048576
+"""Width times height (specification: File Requirements)."""
+MIN_SIDE = 256
+"""Pixels, of either side (specification: File Requirements)."""
+JPEG_QUALITY = 92
+"""Of 100: looks the same as 100, at a third of its size."""
+
+MINIMUM = f"PiAPI accepts {MIN_SIDE}x{MIN_SIDE} and more"
+MAXIMUM = f"PiAPI accepts up to {MAX_PIXELS:,} pixels (1024x1024)"
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+@frozen
+class InputImage:
+    """An image as it will be uploaded.
+
+    extension: `png`, `jpg` or `webp`.
+    width, height: pixels.
+    original: the size of the image as the user has it, upright; that of `content` if nothing was scaled.
+    sha256: what the image is known by, hex: the hash of the user's file; of `content` if that had to be encoded.
+    notes: one sentence for each change to what the image shows; empty if only metadata was removed, or nothing.
+    """
+
+    content: bytes
+    extension: str
+    width: int
+    height: int
+    original: Size
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, content: bytes, extension: str, size: Size, *, original: Size | None = None, notes: Iterable[str] = ()
+    ) -> "InputImage":
+        """Return an image that was encoded here, known by its own hash. original: as `size` if None."""
+        return cls(content, extension, *size, original or size, hashlib.sha256(content).hexdigest(), tuple(notes))
+
+
+def prepare_image(content: bytes, name: str, *, fit: bool) -> InputImage:
+    """Return the image in a file, ready to upload. name: how messages call it.
+
+    Metadata is removed. An image that PiAPI accepts is not encoded again unless its EXIF data turns it.
+    fit: make an image that is too large smaller, rather than refuse it.
+    Raise UsageError, and nothing else, for anything but a still image of an accepted kind and size.
+    """
+    if len(content) > MAX_SOURCE_BYTES:
+        raise too_large(f"{name} has more than {byte_count(MAX_SOURCE_BYTES)}")
+    loaded = load_image(content, name)
+    size = loaded.image.size
+    if min(size) < MIN_SIDE:
+        raise UsageError(f"{name} is {_by(size)}; {MINIMUM}")
+    problems = list(_problems(len(loaded.content), size, name))
+    if problems and not fit:
+        raise UsageError.of(problems)
+    if not problems and not loaded.turned:
+        known_by = hashlib.sha256(content).hexdigest()  # results of flux are, in the journal, with their metadata
+        return InputImage(loaded.content, loaded.extension, *size, size, known_by)
+    return _encode_fitting(loaded.image, loaded.extension, name, turned=loaded.turned)
+
+
+def _problems(weight: int, size: Size, name: str) -> Iterator[str]:
+    """Yield each reason why an image must be made smaller."""
+    if _within_pixels(size) != size:
+        yield f"{name}: {_by(size)} has {size[0] * size[1]:,} pixels; {MAXIMUM}"
+    if weight > MAX_UPLOAD_BYTES:
+        yield f"{name} has {byte_count(weight)}; {_heaviest()}"
+
+
+@frozen
+class _Encoding:
+    """One way to send an image."""
+
+    content: bytes
+    extension: str
+    size: Size
+
+
+def _encode_fitting(image: "Image", extension: str, name: str, *, turned: bool) -> InputImage:
+    """Return the image, encoded so that it fits. Raise UsageError if none of the ways does."""
+    most = _within_pixels(image.size)
+    if min(most) < MIN_SIDE:
+        fitted = f"{name}: {_by(image.size)} would be scaled to {_by(most)}"
+        raise UsageError(f"{fitted}; {MINIMUM}, up to {MAX_PIXELS:,} pixels", hint="Crop it first")
+    colors, converted = to_srgb(image)
+    ways = _encodings(colors, extension, most)
+    way = next((way for way in ways if len(way.content) <= MAX_UPLOAD_BYTES), None)
+    if way is None:
+        raise UsageError(f"{name} cannot be made small enough; {_heaviest()}")
+    notes = [f"{name}: turned upright as its EXIF data says"] if turned else []
+    if converted:
+        notes.append(f"{name}: colors converted to sRGB")
+    if way.size != image.size:
+        reason = MAXIMUM if way.size == most else _heaviest()
+        notes.append(f"{name}: scaled from {_by(image.size)} to {_by(way.size)}; {reason}")
+    if way.extension != extension:
+        notes.append(f"{name}: converted to JPEG; {_heaviest()}")
+    if not notes:
+        notes.append(f"{name}: compressed to {byte_count(len(way.content))}; {_heaviest()}")
+    return InputImage.of(way.content, way.extension, way.size, original=image.size, notes=notes)
+
+
+def _encodings(colors: "Image", extension: str, size: Size) -> Iterator[_Encoding]:
+    """Yield what could be sent, best first: the same format, an opaque PNG as JPEG, then four fifths of the size."""
+    from PIL.Image import Resampling
+
+    as_jpeg = extension == "png" and "A" not in colors.getbands()
+    while min(size) >= MIN_SIDE:
+        scaled = colors.resize(size, Resampling.LANCZOS)
+        for kind in (extension, "jpg") if as_jpeg else (extension,):
+            yield _Encoding(_encode(scaled, kind), kind, size)
+        size = (size[0] * 4 // 5, size[1] * 4 // 5)
+
+
+def _encode(image: "Image", extension: str) -> bytes:
+    """Return the image in a format, with its color profile and no other metadata."""
+    options: dict[str, dict[str, object]] = {
+        "png": {},
+        "jpg": {"quality": JPEG_QUALITY, "subsampling": "4:4:4"},
+        # So few pixels are small enough without a loss, even the hidden ones, which an edit may uncover.
+        "webp": {"lossless": True, "exact": True},
+    }
+    buffer = io.BytesIO()
+    image.save(buffer, FORMATS[extension], icc_profile=image.info.get("icc_profile"), **options[extension])
+    return buffer.getvalue()
+
+
+def _within_pixels(size: Size) -> Size:
+    """Return the largest size of the same ratio with at most MAX_PIXELS, not larger than `size`."""
+    width, height = size
+    if width * height <= MAX_PIXELS:
+        return size
+    return math.isqrt(MAX_PIXELS * width // height), math.isqrt(MAX_PIXELS * height // width)
+
+
+def _by(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _heaviest() -> str:
+    return f"an upload is at most {byte_count(MAX_UPLOAD_BYTES)}"

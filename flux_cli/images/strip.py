@@ -1,0 +1,186 @@
+"""Remove what an image file contains beside its pixels, without encoding the pixels again.
+
+A photo may contain the place where it was taken, its owner's name, and an earlier version of itself as a thumbnail or
+after the end of the image. Parts that a decoder needs or that define colors are kept; everything else is removed, so
+that an unknown kind of metadata is removed too.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+
+from ..frozen import frozen
+from .formats import PNG_SIGNATURE, BrokenPictureError, png_chunks
+
+MAX_PARTS = 100_000
+"""Chunks or segments in a file. libpng writes 8 KiB per chunk, so a PNG of 200 MB has 25,000."""
+
+MAX_SCANS = 500
+"""Scans in a JPEG. Each may be empty and still costs a pass over all pixels; encoders write up to about 60."""
+
+PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs".split())
+WEBP_KEPT = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", b"ANMF"))
+
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_SOI, _EOI, _SOS = b"\xff\xd8", 0xD9, 0xDA
+_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))  # TEM, RST0 to RST7, SOI
+_COMMENT = 0xFE
+_EXIF = b"Exif\0\0"
+
+
+@frozen
+class Stripped:
+    """An image file without metadata.
+
+    content: the file's own bytes object if there was nothing to remove.
+    orientation: 1 to 8, how the image is meant to be viewed (EXIF 2.3, section 4.6.4); 1 is as stored.
+    animated: whether the file contains several frames.
+    """
+
+    content: bytes
+    orientation: int = 1
+    animated: bool = False
+
+
+def strip_metadata(content: bytes) -> Stripped:
+    """Return a PNG, JPEG or WebP file without metadata, cut where the image ends; other content as it is.
+
+    Raise BrokenPictureError if its structure is damaged or cut short. Nothing is decompressed.
+    """
+    strip: Callable[[bytes], Stripped]
+    if content.startswith(PNG_SIGNATURE):
+        strip = _strip_png
+    elif content.startswith(_SOI + b"\xff"):
+        strip = _strip_jpeg
+    elif content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        strip = _strip_webp
+    else:
+        return Stripped(content)
+    stripped = strip(content)
+    if len(stripped.content) < len(content):
+        return stripped
+    return Stripped(content, stripped.orientation, stripped.animated)
+
+
+def _strip_png(content: bytes) -> Stripped:
+    """Keep the chunks in PNG_KEPT, up to IEND (PNG, third edition, section 11)."""
+    kept: list[bytes | memoryview] = [PNG_SIGNATURE]
+    orientation, animated = 1, False
+    for number, chunk in enumerate(png_chunks(content)):
+        if number > MAX_PARTS:
+            raise BrokenPictureError("the PNG has too many chunks")
+        if chunk.kind in PNG_KEPT:
+            kept.append(chunk.raw)
+        elif chunk.kind == b"eXIf":
+            orientation = _orientation(bytes(chunk.data))
+        elif chunk.kind == b"acTL":
+            animated = int.from_bytes(chunk.data[:4], "big") > 1
+    return Stripped(b"".join(kept), orientation, animated)
+
+
+def _strip_jpeg(content: bytes) -> Stripped:
+    """Keep JFIF, Adobe, ICC and all that is not an application segment or a comment (ITU T.81, annex B)."""
+    kept = [_SOI]
+    orientation = scans = 0
+    for number, (marker, segment, scan) in enumerate(_jpeg_segments(content)):
+        if number > MAX_PARTS:
+            raise BrokenPictureError("the JPEG has too many segments")
+        scans += marker == _SOS
+        if scans > MAX_SCANS:
+            raise BrokenPictureError("the JPEG has too many scans")
+        payload = segment[4:]
+        if marker == 0xE1 and payload.startswith(_EXIF):
+            orientation = orientation or _orientation(payload)
+        elif marker == 0xE0 and payload.startswith(b"JFIF\0") and len(payload) > 14:
+            kept.append(b"\xff\xe0\0\x10" + payload[:12] + b"\0\0")  # without the thumbnail
+        elif _is_needed(marker, payload):
+            kept += (segment, scan)
+        if marker == _EOI:
+            return Stripped(b"".join(kept), orientation or 1)
+    raise BrokenPictureError("the JPEG is cut short")
+
+
+def _is_needed(marker: int, payload: bytes) -> bool:
+    if marker == _COMMENT:
+        return False
+    wanted = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}.get(marker)
+    return payload.startswith(wanted) if wanted else not 0xE0 <= marker <= 0xEF
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield each marker, its segment from the marker on, and the entropy-coded data after it.
+
+    Bytes between segments that belong to none are skipped, as decoders do.
+    """
+    position = len(_SOI)
+    while found := _MARKER.search(content, position):
+        marker, start = content[found.start() + 1], found.start()
+        if marker == _EOI:
+            yield marker, content[start : start + 2], b""
+            return
+        if marker in _WITHOUT_LENGTH:  # has no place between segments
+            position = found.end()
+            yield marker, b"", b""
+            continue
+        end = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+        position = end
+        if marker == _SOS:
+            after = _SCAN_END.search(content, end)
+            position = after.start() if after else len(content)
+        yield marker, content[start:end], content[end:position]
+
+
+def _strip_webp(content: bytes) -> Stripped:
+    """Keep the chunks in WEBP_KEPT, up to the length that RIFF gives (WebP Container Specification)."""
+    end = 8 + int.from_bytes(content[4:8], "little")
+    if end > len(content):
+        raise BrokenPictureError("the WebP is cut short")
+    kept: list[bytes] = []
+    orientation, frames = 1, 0
+    for number, (kind, chunk) in enumerate(_riff_chunks(content, end)):
+        if number > MAX_PARTS:
+            raise BrokenPictureError("the WebP has too many chunks")
+        if kind == b"EXIF":
+            orientation = _orientation(chunk[8:])
+        elif kind == b"VP8X" and len(chunk) > 8:
+            kept.append(chunk[:8] + bytes((chunk[8] & ~0x0C,)) + chunk[9:])  # neither EXIF nor XMP follows
+        elif kind in WEBP_KEPT:
+            kept.append(chunk)
+            frames += kind == b"ANMF"
+    body = b"".join(kept)
+    return Stripped(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body, orientation, frames > 1)
+
+
+def _riff_chunks(content: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and all bytes of each chunk of a WebP. Raise BrokenPictureError if one reaches beyond `end`."""
+    position = 12
+    while position + 8 <= end:
+        kind, length = content[position : position + 4], int.from_bytes(content[position + 4 : position + 8], "little")
+        start, position = position, position + 8 + length
+        if position > end:
+            raise BrokenPictureError("the WebP is cut short")
+        position += length % 2  # padding, which some writers leave out at the end
+        yield kind, content[start : min(position, end)]
+
+
+def _orientation(exif: bytes) -> int:
+    """Return the orientation that EXIF data gives, 1 to 8; 1 if it gives none or cannot be read (TIFF 6.0, section 2).
+
+    Not read with Pillow, whose warnings about other tags can be silenced for a whole process only.
+    """
+    tiff = exif.removeprefix(_EXIF)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", tiff, entry)
+            if tag == 0x0112 and kind in (3, 4):  # SHORT, LONG
+                (value,) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", tiff, entry + 8)
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
