@@ -59,11 +59,13 @@ class TaskRequest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is asked for, hex: equal requests have equal digests. The webhook does not count."""
-        import hashlib  # not for those who list entries
+        """SHA-256 of the request without its webhook, hex: equal requests have equal digests."""
+        return _sha256(replace(self, webhook=None).to_json())
 
-        canonical = json.dumps(replace(self, webhook=None).to_json(), sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+    @property
+    def content(self) -> str:
+        """SHA-256 of the request without its webhook and its seed, hex."""
+        return _sha256({**replace(self, webhook=None).to_json(), "seed": None})
 
     @property
     def local_images(self) -> list[str]:
@@ -79,3 +81,9 @@ def _listed(value: Json) -> Json:
     if isinstance(value, list | tuple):
         return [_listed(item) for item in value]
     return value
+
+
+def _sha256(value: JsonObject) -> str:
+    import hashlib  # a command that lists entries does without it
+
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
