@@ -12,7 +12,7 @@ from ..frozen import frozen
 from ..images.existing import is_complete_image, is_sandbox_image
 from ..images.output_names import LATE, OutputPlan
 from ..journal.entries import UNFINISHED, Entry, State
-from ..journal.entry_errors import busy, past_error
+from ..journal.entry_errors import busy_error, error_of
 from ..text import clean
 from .outputs import Names, Saving, find_existing
 from .plan import Plan, PlannedTask, identify
@@ -120,7 +120,7 @@ def _find_known(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy
         if policy.cache and task.draft.random_seed:
             task = _with_earlier_seed(task, workspace, seeds)
         identity = identities.get(task.index)
-        known = workspace.find_planned(identity) if identity else None
+        known = workspace.journal.find_planned(identity) if identity else None
         action = choose_action(known, policy)
         if known and known.state is State.SAVED and replaced:
             action = Action.GENERATE  # `--overwrite` for one image: the user wants another one
@@ -132,7 +132,7 @@ def _with_earlier_seed(task: PlannedTask, workspace: Workspace, seeds: dict[str,
     """Return the task with the seed of an identical one, in the journal or before it in the plan, which it joins."""
     content = replace(task.request, seed=0).digest
     if content not in seeds:
-        earlier = workspace.find_seed(task.request)
+        earlier = workspace.journal.seed_of(task.request, workspace.cache_seconds)
         seeds[content] = task.request.seed if earlier is None else earlier
     request = replace(task.request, seed=seeds[content])
     return replace(task, draft=replace(task.draft, request=request))
@@ -140,7 +140,7 @@ def _with_earlier_seed(task: PlannedTask, workspace: Workspace, seeds: dict[str,
 
 def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Policy, names: Names) -> Step:
     """Return the step with the names of its images, or without a need for them."""
-    same = None if policy.no_cache else workspace.find_identical(step.task.request)
+    same = None if policy.no_cache else workspace.journal.duplicate(step.task.request, workspace.cache_seconds)
     reusable = same is not None and same.state is State.SAVED and policy.wait and not saving.placed
     if same and reusable and all(file.is_whole() for file in same.files):
         return replace(step, action=Action.REPORT, known=same)
@@ -170,7 +170,7 @@ def begin(step: Step, workspace: Workspace, saving: Saving) -> Entry | Outcome:
             step.identity, known, task.request, step.output, service=service, profile=profile, price=task.price
         ):
             return planned
-        known = workspace.find_planned(step.identity)  # another process has planned it meanwhile
+        known = workspace.journal.find_planned(step.identity)  # another process has planned it meanwhile
     assert known is not None
     return _take_up(workspace, journal.get(known.id) or known, task, saving)
 
@@ -185,12 +185,12 @@ def _take_up(workspace: Workspace, known: Entry, task: PlannedTask, saving: Savi
         claimed = journal.claim(known)
         if claimed is not None and claimed.request is not None:
             request = replace(task.request, seed=claimed.request.seed)
-            claimed = journal.move(claimed, request=request, price=workspace.price(request))
-        return claimed or Outcome(known, busy(known), 0.0)
+            claimed = journal.move(claimed, replace(claimed, request=request, price=workspace.price(request)))
+        return claimed or Outcome(known, busy_error(known), 0.0)
     if known.state in UNFINISHED:
-        return journal.claim(known) or Outcome(known, busy(known), 0.0)
+        return journal.claim(known) or Outcome(known, busy_error(known), 0.0)
     if known.state is not State.SAVED:
-        return Outcome(known, past_error(known), 0.0)
+        return Outcome(known, error_of(known), 0.0)
     return _check_saved(workspace, known, saving)
 
 
@@ -221,8 +221,8 @@ def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Polic
     """Return the expired entries of a plan that would be paid for again: PiAPI may have their tasks after all."""
     if not policy.retry_failed or policy.no_cache or not is_recognized(plan):
         return ()
-    if not workspace.entries(State.EXPIRED):
+    if not workspace.journal.entries(State.EXPIRED):
         return ()
     identities = identify(plan, saving.folder)
-    known = [workspace.find_planned(identities[task.index]) for task in plan.tasks]
+    known = [workspace.journal.find_planned(identities[task.index]) for task in plan.tasks]
     return [entry for entry in known if entry and entry.state is State.EXPIRED]

@@ -18,10 +18,10 @@ from ..json_value import JsonObject
 from ..operations.request import TaskRequest
 from ..piapi.responses import redacted
 from ..text import byte_count, clean, counted
-from .buying.adopting import adopt_seen
 from .buying.asks import ask_rows, ask_words
 from .buying.inputs import local_path
 from .buying.making import KINDS
+from .buying.reconciliation import link_seen
 from .context import Session
 from .options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
 from .options.request_options import Given
@@ -123,8 +123,8 @@ def _run(
     session.require_key()
     if save.to_stdout:
         saving = _check_stdout(session, plan, saving)
-    session.journal.settle_dead()
-    adopt_seen(session)
+    session.journal.mark_dead_unknown()
+    link_seen(session)
     policy = Policy(no_cache=many.no_cache, cache=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
     with CommandReporter(
         session.output,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import KeyRefusedError, NotSavedError, RefusedError, StillRunningError, TaskFailedError
 from ..frozen import frozen
@@ -101,29 +101,33 @@ class Watcher:
         if streaks.missing < MISSES:
             return 1.0 * self.scale
         error = no_such_task(entry, words)
-        self.journal.move(entry, state=State.EXPIRED, problem=problem_of(error))
+        self.journal.move(entry, replace(entry, state=State.EXPIRED, problem=problem_of(error)))
         raise error
 
     def _noted(self, entry: Entry, task: Task) -> Entry:
         if task.status.word == entry.status:
             return entry
-        return self.journal.move(entry, status=task.status.word)
+        return self.journal.move(entry, replace(entry, status=task.status.word))
 
     def _ended(self, entry: Entry, task: Task, streaks: _Streaks, elapsed: float) -> Entry | None:
         """The entry, ready; None when the pictures are not listed yet."""
         word = task.status.word
         if task.status.phase is Phase.FAILED:
             error = task_failed(task)
-            self.journal.move(entry, state=State.FAILED, status=word, ended=time.time(), problem=problem_of(error))
+            self.journal.move(
+                entry, replace(entry, state=State.FAILED, status=word, ended=time.time(), problem=problem_of(error))
+            )
             raise error
         if task.urls or task.inline:
             took = self.durations.measured(entry, task, streaks.running, elapsed)
             ended = _ended_at(entry, task, None if took is None else took * self.scale)
-            return self.journal.move(entry, state=State.READY, status=word, urls=task.urls, ended=ended, seconds=took)
+            return self.journal.move(
+                entry, replace(entry, state=State.READY, status=word, urls=task.urls, ended=ended, seconds=took)
+            )
         streaks.empty += 1
         if streaks.empty <= EMPTY_LOOKS:
             return None
-        self.journal.move(entry, status=word, evidence="completed without a picture in the reply")
+        self.journal.move(entry, replace(entry, status=word, evidence="completed without a picture in the reply"))
         raise NotSavedError(
             f"task {task.id} is completed, but the service lists no picture",
             hint=f"ask again later: flux wait {task.id}",

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DiskError, NotSavedError
@@ -49,7 +50,7 @@ class Saver:
             entry, files = await self._fetch_all(entry, task)
         except OSError as error:
             raise disk_error(error, entry) from error
-        return self.journal.move(entry, state=State.SAVED, files=tuple(files))
+        return self.journal.move(entry, replace(entry, state=State.SAVED, files=tuple(files)))
 
     async def _fetch_all(self, entry: Entry, task: Task | None) -> tuple[Entry, list[SavedFile]]:
         files: list[SavedFile] = []
@@ -91,7 +92,7 @@ class Saver:
         task = await self._ask_again(entry)
         if len(task.urls) < len(entry.urls):
             raise self._expired(entry, gone)
-        return self.journal.move(entry, urls=task.urls)
+        return self.journal.move(entry, replace(entry, urls=task.urls))
 
     async def _fetch_fresh(self, entry: Entry, index: int) -> Download:
         try:
@@ -137,7 +138,7 @@ class Saver:
 
     def _expired(self, entry: Entry, reason: str) -> NotSavedError:
         error = NotSavedError(f"the picture of task {entry.task_id} has expired: {reason}", code="expired")
-        self.journal.move(entry, state=State.EXPIRED, problem=problem_of(error))
+        self.journal.move(entry, replace(entry, state=State.EXPIRED, problem=problem_of(error)))
         return error
 
 

@@ -111,13 +111,14 @@ class Submitter:
     def _record_unknown(self, entry: Entry, evidence: str, seen_id: str | None = None) -> Entry:
         # Left at `sending` by a journal that cannot be written, the entry becomes unknown when this process is gone.
         with contextlib.suppress(JournalError):
-            return self.journal.move(entry, state=State.UNKNOWN, evidence=evidence, seen_id=seen_id)
+            return self.journal.move(entry, replace(entry, state=State.UNKNOWN, evidence=evidence, seen_id=seen_id))
         return replace(entry, seen_id=seen_id)
 
     def _accepted(self, entry: Entry, task: Task) -> Entry:
         try:
             return self.journal.move(
-                entry, state=State.ACCEPTED, task_id=task.id, status=task.status.word, accepted=time.time()
+                entry,
+                replace(entry, state=State.ACCEPTED, task_id=task.id, status=task.status.word, accepted=time.time()),
             )
         except JournalError as error:
             raise UnknownChargeError(
@@ -131,9 +132,9 @@ class Submitter:
         if answer.fate is Fate.UNKNOWN:
             raise unknown_outcome(self._record_unknown(entry, answer.evidence, answer.seen_id), answer.message)
         if answer.fate in RETRIES or answer.fate is Fate.UNTRUSTED:
-            return self.journal.move(entry, state=State.PLANNED)
+            return self.journal.move(entry, replace(entry, state=State.PLANNED))
         error = refusal(answer)
-        self.journal.move(entry, state=State.REJECTED, problem=problem_of(error))
+        self.journal.move(entry, replace(entry, state=State.REJECTED, problem=problem_of(error)))
         raise error
 
     async def _until_its_turn(self, entry: Entry, answer: Answer, place: Place) -> None:

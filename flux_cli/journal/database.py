@@ -73,7 +73,9 @@ class Database:
             return sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         # SQLite would make a log and its index. `immutable` does without them, but would not read a log.
         how = "mode=ro" if beside(self._path, "-wal").exists() else "mode=ro&immutable=1"
-        return sqlite3.connect(f"{self._path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False
+        )
 
     def _use_wal(self) -> None:
         """Several processes that make the file at once: SQLite refuses some of them here without waiting."""

@@ -50,7 +50,9 @@ def examine(path: Path) -> Condition | None:
     except OSError as error:
         return Condition(trouble=str(error.strerror))
     except (sqlite3.Error, UnicodeError) as error:  # names in a damaged schema may be no valid text
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the rest of an extended code is detail
+        code = (
+            getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        )  # the rest of an extended code is detail
         return Condition(version, str(error), damaged=code in DAMAGE, wal_bytes=wal_bytes)
 
 

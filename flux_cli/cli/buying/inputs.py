@@ -114,7 +114,7 @@ def _made_before(session: Session, text: str, *, fit: bool) -> Input:
 
 def _entry(session: Session, text: str) -> Entry:
     word = text.removeprefix("@")
-    found = session.last_saved() if word == "last" else session.find(word)
+    found = session.journal.last_saved() if word == "last" else session.journal.find(word)
     if found is None or found.state not in (State.SAVED, State.READY):
         raise UsageError(f"no picture is known as {clean(text, 60)}", hint="see: flux history")
     return found

@@ -52,7 +52,7 @@ def show_spent(session: Session, since: str | None, by: str | None) -> ExitCode:
         tasks[name].add(entry.task_id or entry.id)
     for name in sorted(tasks) or ["total"]:
         _tell_spent(session, name, len(tasks[name]), spent[name], risk[name])
-    for allowance in session.allowances():
+    for allowance in session.journal.allowances(session.budgets):
         _tell_left(session, allowance)
     return ExitCode.OK
 

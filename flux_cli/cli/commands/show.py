@@ -45,7 +45,7 @@ def find_made(session: Session, word: str) -> "Made":
     if not word.startswith("@") and path.exists():
         return made_from(texts_in(read_picture(path)))
     last = word == "@last"
-    entry = session.last_saved() if last else session.find(word.removeprefix("@"))
+    entry = session.journal.last_saved() if last else session.journal.find(word.removeprefix("@"))
     if entry is None:
         raise UsageError(f"no file, entry or task {clean(word, 80)!r}", hint="List yours", command=("history",))
     if entry.request is None:
@@ -60,7 +60,7 @@ def _files(session: Session, word: str) -> list[Path]:
     path = local_path(word)
     if not word.startswith("@") and path.exists():
         return [Path(os.path.abspath(path))]
-    entry = session.last_saved() if word == "@last" else session.find(word.removeprefix("@"))
+    entry = session.journal.last_saved() if word == "@last" else session.journal.find(word.removeprefix("@"))
     return [file.path for file in entry.files] if entry else []
 
 

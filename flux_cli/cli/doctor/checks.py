@@ -236,7 +236,7 @@ def unknown_outcomes(session: Session) -> Iterator[Finding]:
     if dead := session.journal.dead():
         message = f"{counted(len(dead), 'submission')} of a process that died before the answer came ({named(dead)})"
         yield warning("sending", message, "they become unknown with: flux doctor --fix")
-    if unknown := session.entries(State.UNKNOWN):
+    if unknown := session.journal.entries(State.UNKNOWN):
         risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
         message = f"{counted(len(unknown), 'submission')} with a lost answer, at most {usd(risk)} at risk"
         yield warning("unknown", message, f"go on with: flux resolve {unknown[0].id}")
@@ -256,7 +256,7 @@ def pictures(session: Session) -> Iterator[Finding]:
 
 def budgets(session: Session) -> Iterator[Finding]:
     """What is left of each."""
-    for allowance in session.allowances():
+    for allowance in session.journal.allowances(session.budgets):
         period, limit = allowance.budget.period, usd(allowance.budget.limit)
         message = f"{usd(allowance.left)} of this {period}'s {limit} are left"
         if allowance.left:

@@ -79,4 +79,4 @@ def _sending(session: Session) -> None:
     if dead := session.journal.dead():
         for entry in dead:
             session.output.note(f"fix: entry {entry.id} from sending to unknown: its process has died")
-        session.journal.settle_dead()
+        session.journal.mark_dead_unknown()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ...errors import JournalError, UsageError
 from ...journal.entries import Entry, State
@@ -12,13 +13,13 @@ from ...piapi.task_matching import Likeness, likeness
 from ..context import Session
 
 
-def adopt(session: Session, entry: Entry, task: Task, found: Likeness) -> Entry:
+def link(session: Session, entry: Entry, task: Task, found: Likeness) -> Entry:
     """The entry, accepted, with its task; saved, when `flux wait` has put the pictures of that task on disk already.
 
     found: what they have in common, to be told.
     Raises UsageError when the task is that of another submission, JournalError when another process was faster.
     """
-    known = session.entries(task_id=task.id)
+    known = session.journal.entries(task_id=task.id)
     if others := [other for other in known if other.submitted is not None]:
         raise UsageError(
             f"task {task.id} is that of entry {others[0].id}, which was a submission of its own",
@@ -27,26 +28,31 @@ def adopt(session: Session, entry: Entry, task: Task, found: Likeness) -> Entry:
     now, journal = time.time(), session.journal
     entry = journal.move(
         entry,
-        state=State.ACCEPTED,
-        owner=journal.owner,
-        task_id=task.id,
-        status=task.status.word,
-        accepted=min(task.created.timestamp(), now) if task.created else now,
-        problem=None,
+        replace(
+            entry,
+            state=State.ACCEPTED,
+            owner=journal.owner,
+            task_id=task.id,
+            status=task.status.word,
+            accepted=min(task.created.timestamp(), now) if task.created else now,
+            problem=None,
+        ),
     )
     same = ", ".join(sorted(found.alike))
     compared = f"the same {same}" if same else "the service tells nothing that could be compared"
     session.output.note(f"entry {entry.id} has its task, {task.id}: {compared}")
     for other in known:
         if other.state is State.SAVED and all(file.is_whole() for file in other.files):
-            ready = journal.move(entry, state=State.READY, status=other.status, urls=other.urls, ended=other.ended)
-            return journal.move(ready, state=State.SAVED, files=other.files)
+            ready = journal.move(
+                entry, replace(entry, state=State.READY, status=other.status, urls=other.urls, ended=other.ended)
+            )
+            return journal.move(ready, replace(ready, state=State.SAVED, files=other.files))
     return entry
 
 
-def adopt_seen(session: Session) -> None:
+def link_seen(session: Session) -> None:
     """Look at the task ids that came in answers which could not be read, and adopt those that fit."""
-    entries = [entry for entry in session.entries(State.UNKNOWN) if entry.seen_id]
+    entries = [entry for entry in session.journal.entries(State.UNKNOWN) if entry.seen_id]
     if entries:
         asyncio.run(_adopt_seen(session, entries))
 
@@ -59,7 +65,7 @@ async def _adopt_seen(session: Session, entries: Iterable[Entry]) -> None:
                 task = await client.look(entry.seen_id)
                 found = likeness(entry, task)
                 if found.proves:
-                    adopt(session, entry, task, found)
+                    link(session, entry, task, found)
                     continue
                 why = "; ".join(found.unlike) or "the service does not tell what it was asked for"
             except PassingTroubleError as error:
@@ -69,9 +75,9 @@ async def _adopt_seen(session: Session, entries: Iterable[Entry]) -> None:
             session.output.note(f"entry {entry.id} does not take task {entry.seen_id}: {why}")
 
 
-async def recognised(session: Session, task_id: str) -> Entry | None:
+async def find_unknown(session: Session, task_id: str) -> Entry | None:
     """The entry with a lost answer whose task this one is beyond doubt, adopted. Raises KeyRefusedError."""
-    entries = session.entries(State.UNKNOWN)
+    entries = session.journal.entries(State.UNKNOWN)
     if not entries:
         return None
     async with session.client() as client:
@@ -81,5 +87,5 @@ async def recognised(session: Session, task_id: str) -> Entry | None:
             return None  # whoever waits for it will tell
     for entry in entries:
         if (found := likeness(entry, task)).proves_alone:
-            return adopt(session, entry, task, found)
+            return link(session, entry, task, found)
     return None
