@@ -53,6 +53,7 @@ class Step:
     """A task and what is to be done about it.
 
     identity: what the task is recognized by when the command is run again; None for one that is new each time.
+    any_seed: an image of the same request with another seed will do.
     known: the entry that stands for it, if there is one. output: where the images of a task to generate go.
     files: those that stand for a skipped task. joins: an identical request has a task already, which is not paid again.
     """
@@ -60,6 +61,7 @@ class Step:
     task: PlannedTask
     action: Action
     identity: str | None
+    any_seed: bool = False
     known: Entry | None = None
     output: OutputPlan | None = None
     files: tuple[Path, ...] = ()
@@ -117,14 +119,15 @@ def _find_known(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy
     replaced, seeds = saving.overwrite and plan.total == 1, dict[str, int]()
     steps = []
     for task in plan.tasks:
-        if policy.cache and task.draft.random_seed:
+        any_seed = policy.cache and task.draft.random_seed
+        if any_seed:
             task = _with_earlier_seed(task, workspace, seeds)
         identity = identities.get(task.index)
         known = workspace.journal.find_planned(identity) if identity else None
         action = choose_action(known, policy)
         if known and known.state is State.SAVED and replaced:
             action = Action.GENERATE  # `--overwrite` for one image: the user wants another one
-        steps.append(Step(task, action, identity, known))
+        steps.append(Step(task, action, identity, any_seed, known))
     return steps
 
 
@@ -163,11 +166,10 @@ def begin(step: Step, workspace: Workspace, saving: Saving) -> Entry | Outcome:
     journal, task, known = workspace.journal, step.task, step.known
     if step.action is Action.GENERATE:
         assert step.output is not None
-        service, profile = workspace.service, workspace.profile
         if step.identity is None:
-            return journal.plan(task.request, step.output, service=service, profile=profile, price=task.price)
-        if planned := journal.plan_row(
-            step.identity, known, task.request, step.output, service=service, profile=profile, price=task.price
+            return journal.plan(task.request, step.output, price=task.price, any_seed=step.any_seed)
+        if planned := journal.plan_once(
+            step.identity, known, task.request, step.output, price=task.price, any_seed=step.any_seed
         ):
             return planned
         known = workspace.journal.find_planned(step.identity)  # another process has planned it meanwhile
@@ -207,14 +209,8 @@ def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | 
         workspace.note(f"{file.path.name} was changed since flux saved it; kept")
     else:
         return Outcome(known, None, 0.0)
-    return workspace.journal.adopt(
-        known.task_id or "",
-        replace(known.output, overwrite=saving.overwrite),
-        service=workspace.service,
-        profile=workspace.profile,
-        request=known.request,
-        row=known.row,
-    )
+    output = replace(known.output, overwrite=saving.overwrite)
+    return workspace.journal.track(known.task_id or "", output, request=known.request, identity=known.identity)
 
 
 def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> Sequence[Entry]:

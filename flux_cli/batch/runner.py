@@ -61,13 +61,11 @@ class Connections:
             self.client,
             workspace.journal,
             workspace.images,
-            service=workspace.service,
             upload_service=workspace.upload_service,
-            profile=workspace.profile,
             sleep=asyncio.sleep,
             scale=workspace.scale,
         )
-        self._durations = Durations(workspace.catalog, workspace.journal, workspace.service, workspace.scale)
+        self._durations = Durations(workspace.catalog, workspace.journal, workspace.scale)
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -9,6 +9,7 @@ from ..batch.costs import Limits
 from ..batch.outputs import Saving
 from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, read_prompts
+from ..batch.reconciliation import link_seen
 from ..batch.resume import Policy
 from ..batch.rows import OnePrompt, Row, Rows
 from ..batch.sweeps import parse_vary
@@ -21,7 +22,6 @@ from ..text import byte_count, clean, counted
 from .buying.asks import ask_rows, ask_words
 from .buying.inputs import local_path
 from .buying.making import KINDS
-from .buying.reconciliation import link_seen
 from .context import Session
 from .options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
 from .options.request_options import Given
@@ -124,7 +124,7 @@ def _run(
     if save.to_stdout:
         saving = _check_stdout(session, plan, saving)
     session.journal.mark_dead_unknown()
-    link_seen(session)
+    link_seen(session.workspace)
     policy = Policy(no_cache=many.no_cache, cache=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
     with CommandReporter(
         session.output,

@@ -24,8 +24,8 @@ class Durations:
     scale: what multiplies all expectations. A task's duration is kept as it would be with a scale of 1.
     """
 
-    def __init__(self, catalog: Catalog, journal: Journal, service: str, scale: float) -> None:
-        self._catalog, self._journal, self._service, self._scale = catalog, journal, service, scale
+    def __init__(self, catalog: Catalog, journal: Journal, scale: float) -> None:
+        self._catalog, self._journal, self._scale = catalog, journal, scale
         self._past: dict[Kind, deque[float]] = {}
         self._schedules: dict[Kind, PollSchedule] = {}
         self._news: dict[Kind, int] = {}  # tasks that ended since the schedule was made
@@ -67,6 +67,6 @@ class Durations:
 
     def _seen(self, kind: Kind) -> "deque[float]":
         if kind not in self._past:
-            past = self._journal.durations(*kind, service=self._service, limit=REMEMBERED)
+            past = self._journal.durations(*kind, limit=REMEMBERED)
             self._past[kind] = deque(past, REMEMBERED)
         return self._past[kind]

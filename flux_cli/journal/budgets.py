@@ -5,7 +5,7 @@ What was spent is the sum of the journal's entries. No second record could disag
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from ..errors import BudgetError
 from ..frozen import frozen
@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 Period = Literal["day", "month"]
 PERIODS: tuple[Period, ...] = ("month", "day")
 """The longer one first: if both are spent, waiting for tomorrow does not help."""
-Split = Literal["total", "model", "day", "op", "profile"]
+Split = Literal["model", "day", "op", "profile"]
 SPLITS: dict[Split, str] = {
-    "total": "'total'",
     "model": "coalesce(json_extract(request, '$.model'), 'unknown')",
     "day": "date(created, 'unixepoch', 'localtime')",
     "op": "coalesce(json_extract(request, '$.op'), 'unknown')",
     "profile": "profile",
 }
 """Ways to split what was spent, and the name of an entry's part in SQL."""
+
+
+def is_split(word: str) -> TypeGuard[Split]:
+    """Return whether what was spent can be split by this."""
+    return word in SPLITS
 
 
 @frozen
@@ -111,15 +115,19 @@ class Spending:
     possibly: Decimal
 
 
-def split_spending(db: "sqlite3.Connection", split: Split, since: float, profile: str | None) -> list[Spending]:
-    """Return what was spent by entries created `since`, of all profiles or one, in parts sorted by name."""
+def split_spending(db: "sqlite3.Connection", split: Split | None, since: float, profile: str | None) -> list[Spending]:
+    """Return what was spent by entries created `since`, of all profiles or one, in parts sorted by name.
+
+    split: None for one part, `total`.
+    """
+    part = SPLITS[split] if split else "'total'"
     source = f"""
         FROM entries WHERE state IN ({", ".join("?" * len(SPENT))}) AND created >= ? AND (profile = ? OR ? IS NULL)
     """
     values = (*SPENT, since, profile, profile)
     sums: dict[str, tuple[Decimal, Decimal]] = {}
     of_price = f"""
-        SELECT {SPLITS[split]} AS name, price, state IN ({", ".join("?" * len(POSSIBLY_CHARGED))}), COUNT(*)
+        SELECT {part}, price, state IN ({", ".join("?" * len(POSSIBLY_CHARGED))}), COUNT(*)
         {source} AND price IS NOT NULL GROUP BY 1, 2, 3
     """
     for name, price, doubtful, times in db.execute(of_price, (*POSSIBLY_CHARGED, *values)):
@@ -127,7 +135,7 @@ def split_spending(db: "sqlite3.Connection", split: Split, since: float, profile
         amount = times * Decimal(price)
         sums[name] = (charged, possibly + amount) if doubtful else (charged + amount, possibly)
     # Several entries may have fetched one task.
-    tasks = f"SELECT {SPLITS[split]} AS name, COUNT(DISTINCT coalesce(task_id, id)) {source} GROUP BY 1 ORDER BY 1"
+    tasks = f"SELECT {part}, COUNT(DISTINCT coalesce(task_id, id)) {source} GROUP BY 1 ORDER BY 1"
     return [
         Spending(name, number, *sums.get(name, (Decimal(0), Decimal(0)))) for name, number in db.execute(tasks, values)
     ]

@@ -140,23 +140,22 @@ class Database:
             raise JournalError(message, hint="Find out what is wrong with it", command=("doctor",)) from error
 
     @contextlib.contextmanager
-    def transaction(self, patience: float | None = None) -> Iterator[None]:
-        """Make what is read and written inside one step for every process; an error undoes it.
-
-        patience: seconds to wait for a process that is writing, if less than usual.
-        """
+    def transaction(self) -> Iterator[None]:
+        """Make what is read and written inside one step for every process; an error undoes it."""
         with self.errors(), self.connection:
-            if patience is not None:
-                self._wait_for(min(patience, BUSY_SECONDS))
-            try:
-                self.connection.execute("BEGIN IMMEDIATE")
-            finally:
-                if patience is not None:
-                    self._wait_for(BUSY_SECONDS)
+            self.connection.execute("BEGIN IMMEDIATE")
             yield
 
-    def _wait_for(self, seconds: float) -> None:
-        self.connection.execute(f"PRAGMA busy_timeout={1000 * seconds:.0f}")
+    @contextlib.contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Wait only so long inside for another process that is writing."""
+        with self.errors():
+            self.connection.execute(f"PRAGMA busy_timeout={1000 * seconds:.0f}")
+        try:
+            yield
+        finally:
+            with self.errors():
+                self.connection.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS:.0f}")
 
     def read(self, make: Callable[[sqlite3.Row], T], sql: str, values: Sequence[Json] = ()) -> list[T]:
         """Return what `make` makes of each row that a query finds."""

@@ -8,6 +8,7 @@ the kernel frees when its process dies.
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -41,6 +42,10 @@ class Journal:
         self._owner: tuple[str, Lock] | None = None
         self._sent: list[str] = []
         self._db = Database(path)
+
+    def patience(self, seconds: float) -> AbstractContextManager[None]:
+        """Return a context in which a locked journal raises LockedError after so many seconds."""
+        return self._db.patience(seconds)
 
     def close(self) -> None:
         """Close the file and release every entry."""
@@ -200,13 +205,10 @@ class Journal:
         )
         return self.move(entry, joined)
 
-    def accept(self, entry: Entry, task_id: str, status: str, *, patience: float) -> Entry:
-        """Record, durably, the task that PiAPI made of a submission.
-
-        patience: seconds to wait for a process that is writing. Raises LockedError then, JournalError.
-        """
+    def accept(self, entry: Entry, task_id: str, status: str) -> Entry:
+        """Record, durably, the task that PiAPI made of a submission. Raises LockedError, JournalError."""
         self._db.survive_power_cuts(True)
-        with self._db.transaction(patience):
+        with self._db.transaction():
             first = self._submitter_of(task_id)  # a service that names one task twice is none the less believed
             accepted = replace(
                 entry,
@@ -227,9 +229,12 @@ class Journal:
         self._db.survive_power_cuts(True)
         with self._db.transaction():
             if first := self._submitter_of(task_id):
-                error = UsageError(f"task {task_id} is that of entry {first.id}, which submitted it", code="task_taken")
-                error.entry, error.task_id = entry.id, task_id
-                raise error
+                raise UsageError(
+                    f"task {task_id} belongs to entry {first.id}, which submitted it",
+                    hint=f"If there is no other task for entry {entry.id}",
+                    command=("resolve", entry.id, "--dismiss"),
+                    code="task_taken",
+                )
             linked = replace(
                 entry,
                 state=State.ACCEPTED,
@@ -353,7 +358,7 @@ class Journal:
             found.append(Allowance(budget, sum_spent(self._db.connection, self.account, begins, ends), ends))
         return found
 
-    def spending(self, split: Split, since: float, profile: str | None) -> list[Spending]:
+    def spending(self, split: Split | None, since: float, profile: str | None) -> list[Spending]:
         """Return what was spent by entries created `since` (seconds since the epoch), of all accounts or a profile."""
         with self._db.errors():
             return split_spending(self._db.connection, split, since, profile)

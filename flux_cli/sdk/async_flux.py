@@ -21,10 +21,10 @@ from typing import Any, Self, TypeVar, Unpack
 
 from ..batch.batch import Batch
 from ..batch.plan import Draft, Shard, make_plan
+from ..batch.reconciliation import link_matching
 from ..batch.resume import Policy, Step, begin
 from ..batch.rows import OnePrompt
 from ..batch.runner import Connections, feed_entries
-from ..cli.buying.reconciliation import find_unknown
 from ..cli.calls.following import to_wait_for
 from ..cli.context import Session
 from ..cli.options.common import CommonOptions
@@ -172,7 +172,7 @@ class AsyncFlux:
             session, save = self._session, kw.saving({"output": output, "overwrite": overwrite})
             session.require_key()
             session.journal.mark_dead_unknown()
-            known = session.journal.find(task_id) or await find_unknown(session, task_id)
+            known = session.journal.find(task_id) or await link_matching(session.workspace, task_id)
             return _result(await self._finish(to_wait_for(session, task_id, known, save), wait=True, cache=False))
 
     async def _make(self, op: str, options: Any, **own: object) -> Result:

@@ -24,7 +24,7 @@ def expiring(session: Session, now: float) -> str | None:
 
 def missing(session: Session, now: float) -> list[Entry]:
     """Entries whose pictures were saved and are not there any more, while the service still has them."""
-    recent = [entry for entry in session.journal.entries(State.SAVED) if (entry.ended or 0) > now - RESULT_SECONDS]
+    recent = session.journal.entries(State.SAVED, ended_since=now - RESULT_SECONDS)
     there = {entry.task_id for entry in recent if _is_there(entry)}  # it may have been fetched once more
     return [entry for entry in recent if entry.task_id not in there]
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from ...batch.outputs import name_values, plan_found_task
+from ...batch.reconciliation import link_matching, link_seen
 from ...batch.results import Results
 from ...batch.runner import Run, feed_entries, report_entries
 from ...batch.task_ids import read_ids
@@ -23,7 +24,6 @@ from ...piapi.errors import NoSuchTaskError, PassingTroubleError
 from ...piapi.task import Phase, Task
 from ...system.signals import DetachedExecutor
 from ...text import clean
-from ..buying.reconciliation import find_unknown, link_seen
 from ..context import Session
 from ..options.options import SaveOptions
 from ..output.output import Mode
@@ -151,7 +151,7 @@ async def _followed(
         try:
             if isinstance(word, UsageError):
                 raise word
-            known = session.journal.find(word) or await find_unknown(session, word)
+            known = session.journal.find(word) or await link_matching(session.workspace, word)
             task = (known.task_id or known.id) if known else word
             if task in seen:
                 continue
@@ -199,7 +199,7 @@ def _track(session: Session, task_id: str, save: SaveOptions) -> Entry:
     """Return a new entry for a task that was submitted elsewhere, or whose images are saved once again."""
     values = {"task": "", "n": "1"}
     plan = plan_found_task(save.output, values, 1, session.saving(save), default="{task}")
-    return session.journal.adopt(task_id, plan, service=session.service, profile=session.settings.profile)
+    return session.journal.track(task_id, plan)
 
 
 def resume_all(session: Session, *, expiring: bool) -> ExitCode:
@@ -208,7 +208,7 @@ def resume_all(session: Session, *, expiring: bool) -> ExitCode:
     expiring: only those whose images PiAPI may delete within a day.
     """
     session.journal.mark_dead_unknown()
-    link_seen(session)
+    link_seen(session.workspace)
     now = time.time()
     left = session.journal.entries(*UNFINISHED)
     if expiring:

@@ -21,7 +21,7 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
     session.journal.mark_dead_unknown()
     states = (State(state),) if state else ()
     profile = session.settings.profile
-    entries = session.journal.entries(states=states, profile=profile, newest_first=True, limit=limit)
+    entries = session.journal.newest(*states, profile=profile, limit=limit)
     if entries and session.output.mode is Mode.TEXT:
         session.output.note(f"{'ENTRY':<8}  {'SUBMITTED':<16}  {'STATE':<9}  {'COST':>8}  PROMPT  IMAGES")
     for entry in entries:
@@ -40,7 +40,7 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
 
 
 def _warn_of_unknowns(session: Session) -> None:
-    unknown = session.journal.entries(states=(State.UNKNOWN,), profile=session.settings.profile)
+    unknown = session.journal.newest(State.UNKNOWN, profile=session.settings.profile)
     if unknown:
         risk = sum(entry.price for entry in unknown if entry.price is not None)
         number = counted(len(unknown), "submission")

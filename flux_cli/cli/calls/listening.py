@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from socket import socket
 
+from ...batch.reconciliation import link_matching
 from ...batch.results import Results, TaskResult
 from ...batch.runner import Run
 from ...config.urls import is_loopback
@@ -20,7 +21,6 @@ from ...text import clean
 from ...webhooks.forwarder import Relay, command_words, forward_address
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
-from ..buying.reconciliation import find_unknown
 from ..context import Session
 from ..options.arguments import ListenArguments
 from ..options.options import SaveOptions
@@ -164,7 +164,7 @@ class _Listening:
         known = session.journal.find(task_id)
         if known is None:
             await self._believe(client, task_id)
-            known = await find_unknown(session, task_id)
+            known = await link_matching(session.workspace, task_id)
         if task_id in self.seen:
             session.output.note(f"task {task_id}: delivered once more")
             self.receiver.done(delivery)

@@ -91,7 +91,7 @@ def _find(session: Session, word: str) -> Entry:
     entry = session.journal.get(word)
     if entry is None:
         raise UsageError(f"no entry {clean(word, 60)!r}", hint="List them", command=("history", "--state", "unknown"))
-    if (entry.service, entry.profile) != (session.service, session.settings.profile):
+    if entry.account != session.journal.account:
         hint = f"Use --profile {entry.profile}; its service is {entry.service}"
         raise UsageError(f"entry {entry.id} belongs to another account", hint=hint)
     return entry
@@ -164,9 +164,9 @@ def _nothing_to_resolve(entry: Entry) -> UsageError:
 
 
 def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
+    from ...batch.reconciliation import link
     from ...batch.runner import finish_entries
     from ...piapi.task_matching import likeness
-    from ..buying.reconciliation import link
     from ..calls.following import to_wait_for
 
     if len(entries) > 1:
@@ -182,7 +182,7 @@ def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bo
         if found.unlike and not force:
             message = f"task {task_id} does not match entry {entry.id}; nothing was changed"
             raise UsageError(message, details=found.unlike, hint="To link it anyway, add --force")
-        link(session, entry, task, found)
+        link(session.workspace, entry, task, found)
     with session.reporter() as reporter:
         item = to_wait_for(session, entry.id, session.journal.find(entry.id), SaveOptions())
         return finish_entries(session.workspace, reporter, [item])
@@ -263,13 +263,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
     check_writable(path.parent for path in entry.output.paths)
     until = time.time() + UPLOAD_MARGIN + SLACK_SECONDS
     for image in images_sent(session.workspace, request):
-        known = session.journal.upload_of(
-            image.removeprefix(LOCAL),
-            service=session.upload_service,
-            profile=session.settings.profile,
-            alive_until=until,
-        )
-        if known is None:
+        if session.journal.upload_of(image.removeprefix(LOCAL), alive_until=until) is None:
             raise UsageError(
                 f"PiAPI no longer has the input image of entry {entry.id}",
                 hint="Run its command again with the local file, and then",
@@ -287,9 +281,7 @@ def _send_again(session: Session, entry: Entry, price: Decimal | None) -> "Entry
         return to_wait_for(session, entry.id, session.journal.find(entry.id), SaveOptions())
     if entry.state is State.PLANNED:
         claimed = session.journal.claim(entry)
-        return (
-            session.journal.move(claimed, replace(claimed, price=price))
-            if claimed
-            else Outcome(entry, busy_error(entry), 0.0)
-        )
+        if claimed is None:
+            return Outcome(entry, busy_error(entry), 0.0)
+        return session.journal.move(claimed, replace(claimed, price=price))
     return session.journal.replan(entry, price=price)
