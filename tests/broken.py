@@ -43,10 +43,10 @@ def sent_again_after_a_crash() -> None:
     """What a dead process was sending is planned again."""
 
     def settle(self: Journal) -> list[Entry]:
-        dead = [claimed for entry in self.entries(states=(State.SENDING,)) if (claimed := self.claim(entry))]
-        return [self.move(entry, state=State.PLANNED) for entry in dead]
+        dead = [claimed for entry in self.newest(State.SENDING) if (claimed := self.claim(entry))]
+        return [self.move(entry, replace(entry, state=State.PLANNED)) for entry in dead]
 
-    Journal.settle_dead = settle  # type: ignore[method-assign]
+    Journal.mark_dead_unknown = settle  # type: ignore[method-assign]
 
 
 def written_in_place() -> None:
