@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from flux_cli.cli.buying import batches
+from flux_cli.cli.output import reporter
 from flux_cli.engine import saver as saving
 from flux_cli.engine.poller import Watcher
 from flux_cli.engine.saver import Saver
@@ -109,7 +109,7 @@ def impatient() -> None:
 
 def interrupted_at_the_end() -> None:
     """No fault: Ctrl-C comes when all has been told but the summary."""
-    batches.tell_summary = lambda output, summary: signal.raise_signal(signal.SIGINT)  # type: ignore[attr-defined]  # as imported there
+    reporter.show_summary = lambda output, summary: signal.raise_signal(signal.SIGINT)  # type: ignore[attr-defined]  # as imported there
 
 
 def interrupted_at_once() -> None:

@@ -79,7 +79,7 @@ class World:
         """Wait for the end of a run, and check what must hold after it, however it ended; gives its exit code."""
         code = runner.wait()
         self.check(Path(order.folder), killed=code < 0)
-        if code not in (-signal.SIGKILL, -signal.SIGALRM, 0, 3, 7, 12, 130, 141, 143):
+        if code not in (-signal.SIGKILL, -signal.SIGALRM, -signal.SIGINT, -signal.SIGTERM, 0, 3, 7, 12, 141):
             self._found(f"exit code {code}: {(Path(order.folder) / ERR).read_text()}")
         return code
 

@@ -104,13 +104,13 @@ def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monke
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("config set plan gold", "plan: one of free, creator, pro; nothing was sent"),
-        ("config set pln pro", "no setting is called 'pln'; nothing was sent"),
-        ("config get pln", "no setting is called 'pln'; nothing was sent"),
-        ("config set api_key x", "a key on the command line would be seen by others; nothing was sent"),
-        ("config set base_url http://evil.example", "base_url: http:// is accepted for this machine only; use https://; nothing was sent"),
-        ("config set time_scale 2", "time_scale is set by FLUX_TIME_SCALE only; nothing was sent"),
-        ("login --sandbox", "the sandbox needs no key; nothing was sent"),
+        ("config set plan gold", "plan: one of free, creator, pro"),
+        ("config set pln pro", "no setting is called 'pln'"),
+        ("config get pln", "no setting is called 'pln'"),
+        ("config set api_key x", "a key on the command line would be seen by others"),
+        ("config set base_url http://evil.example", "base_url: http:// is accepted for this machine only; use https://"),
+        ("config set time_scale 2", "time_scale is set by FLUX_TIME_SCALE only"),
+        ("login --sandbox", "the sandbox needs no key"),
     ],
 )  # fmt: skip
 def test_bad_settings_are_told(flux: Flux, home: Path, line: str, said: str) -> None:
@@ -148,9 +148,9 @@ def test_prices_can_be_overridden(flux: Flux, home: Path) -> None:
     (home / "config.toml").write_text('[prices]\nschnell = 0.0015\n"Qubico/flux1-dev" = "0.01"\n')
     (home / "config.toml").chmod(0o600)
 
-    assert flux("gen x --dry-run -m schnell -b 3").err == "would cost $0.0045 for 3 pictures; nothing was sent\n"
-    assert flux("gen x --dry-run").err == "would cost $0.01 for 1 picture; nothing was sent\n"
-    assert flux("gen x --dry-run -m pro").err == "would cost $0.05 for 1 picture; nothing was sent\n"
+    assert flux("gen x --dry-run -m schnell -b 3").err == "would cost $0.0045 for 3 pictures. Nothing was sent.\n"
+    assert flux("gen x --dry-run").err == "would cost $0.01 for 1 picture. Nothing was sent.\n"
+    assert flux("gen x --dry-run -m pro").err == "would cost $0.05 for 1 picture. Nothing was sent.\n"
 
 
 def test_login_on_a_terminal_does_not_show_the_key(no_key: Service, start: Start, home: Path) -> None:
