@@ -42,11 +42,12 @@ def written_down_after_the_answer() -> None:
 def sent_again_after_a_crash() -> None:
     """What a dead process was sending is planned again."""
 
-    def settle(self: Journal) -> list[Entry]:
-        dead = [claimed for entry in self.newest(State.SENDING) if (claimed := self.claim(entry))]
-        return [self.move(entry, replace(entry, state=State.PLANNED)) for entry in dead]
+    def plan_again(self: Journal) -> None:
+        for entry in self.newest(State.SENDING):
+            if claimed := self.claim(entry):
+                self.move(claimed, replace(claimed, state=State.PLANNED))
 
-    Journal.mark_dead_unknown = settle  # type: ignore[method-assign]
+    Journal.mark_dead_unknown = plan_again  # type: ignore[method-assign]
 
 
 def written_in_place() -> None:
@@ -67,16 +68,14 @@ def looked_at_before_it_is_accepted() -> None:
     """`accepted` comes to the journal after the first look at the task."""
     watch = Watcher.watch
 
-    def accepted(self: Submitter, entry: Entry, task: Task) -> Entry:
+    async def accepted(self: Submitter, entry: Entry, task: Task) -> Entry:
         return replace(entry, state=State.ACCEPTED, task_id=task.id, status=task.status.word, accepted=time.time())
 
     async def watched(self: Watcher, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
         if task is not None:
             await self.client.look(task.id)
             sending = replace(entry, state=State.SENDING, task_id=None, status=None, accepted=None)
-            entry = self.journal.move(
-                sending, state=State.ACCEPTED, task_id=task.id, status=entry.status, accepted=entry.accepted
-            )
+            entry = self.journal.accept(sending, task.id, task.status.word)
         return await watch(self, entry, task)
 
     Submitter._accepted = accepted  # type: ignore[method-assign]

@@ -179,7 +179,10 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("gen --from same.txt -o '{slug}.png' --overwrite", "same.txt, line 2: two images would be named a-cat.png (also line 1)"),
+        (
+            "gen --from same.txt -o '{slug}.png' --overwrite",
+            "same.txt, line 2: two images would be named a-cat.png (also line 1)",
+        ),
         (
             "gen --from names.txt -o '{slug}.png'",
             "names.txt, line 2: the output name 'aux.png' would not work on every system",

@@ -19,7 +19,7 @@ from flux_cli.engine.slots import Slots
 from flux_cli.errors import BudgetError, ConfigError
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.budgets import Budget, Period
-from flux_cli.journal.entries import Entry
+from flux_cli.journal.entries import Account, Entry
 from flux_cli.journal.journal import Journal
 from flux_cli.json_value import JsonObject
 from flux_cli.operations.operations import TextToImage
@@ -260,9 +260,9 @@ def test_the_last_of_the_money_is_given_once(home: Path) -> None:
     request, output = TaskRequest(TextToImage(prompt="x"), "m", 1), OutputPlan((home / "x.png",))
 
     def spend(_: int) -> int:
-        with closing(Journal(home / "journal.db", home / "locks")) as journal:
+        with closing(Journal(home / "journal.db", home / "locks", Account("s", "p"))) as journal:
             for sent in range(25):
-                entry = journal.plan(request, output, service="s", profile="p", price=price)
+                entry = journal.plan(request, output, price=price)
                 try:
                     journal.send(entry, [budget], 0.0)
                 except BudgetError:

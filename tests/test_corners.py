@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.journal.entries import State
+from flux_cli.journal.entries import Account, State
 from flux_cli.journal.journal import Journal
 
 from .conftest import KEY, Flux
@@ -303,7 +303,7 @@ def test_a_journal_that_is_locked_newer_or_broken(flux: Flux, service: Service, 
 
 def test_several_make_the_journal_at_once(tmp_path: Path) -> None:
     def make(path: Path) -> None:
-        Journal(path, tmp_path / "locks").close()
+        Journal(path, tmp_path / "locks", Account("s", "p")).close()
 
     with ThreadPoolExecutor(8) as threads:
         for number in range(60):

@@ -13,7 +13,7 @@ import pytest
 
 from flux_cli.errors import ExitCode
 from flux_cli.journal import database
-from flux_cli.journal.create import make_unless_there
+from flux_cli.journal.database import Database
 from flux_cli.journal.entries import State
 from flux_cli.journal.migrations import MIGRATIONS
 

@@ -375,13 +375,13 @@ def test_what_waits_is_not_sent_after_the_run_halted(flux: Flux, service: Servic
     """The key is refused while two wait for the service: they would have been sent ten seconds later."""
     flux("gen first --no-wait")
     with Session(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
-        (first,) = session.entries()
+        (first,) = session.journal.entries()
         claimed = session.journal.claim(first)
         assert claimed is not None
         service.answer(*LOOK, (503, {"retry-after": "1"}, b""), (401, {}, b""))
         service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "10"})] * 2)
         code = finish(session, [claimed, *planned(session, 4)])
-        states = [entry.state for entry in session.entries()]
+        states = [entry.state for entry in session.journal.entries()]
 
     assert code is ExitCode.CONFIG
     assert states == [State.ACCEPTED] + [State.PLANNED] * 4

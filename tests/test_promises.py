@@ -415,7 +415,10 @@ def test_a_signal_while_waiting_names_the_task(
     assert result.code == -number
     assert time.monotonic() - sent < 2
     task = service.charges[0].id
-    assert f"flux: interrupted; task {task} is still running. Charged ($0.015).\n      Next: flux wait {task}\n" in result.err
+    assert (
+        f"flux: interrupted; task {task} is still running. Charged ($0.015).\n      Next: flux wait {task}\n"
+        in result.err
+    )
     assert "Traceback" not in result.err
 
 

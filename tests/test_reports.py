@@ -134,7 +134,9 @@ def test_json_has_the_fields_of_the_json_lines_and_a_summary() -> None:
 
 
 def test_csv_has_every_field_of_the_json_flat() -> None:
-    short = ended(State.SAVED, PartialError("2 of 4", hint="look", command=("show", "@last")), files=["/p/1.png", "/p/2.png"])
+    short = ended(
+        State.SAVED, PartialError("2 of 4", hint="look", command=("show", "@last")), files=["/p/1.png", "/p/2.png"]
+    )
     header, line = written([ReportRow(1, None, None, short)], "csv").read_text().splitlines()
     assert tuple(header.split(",")) == COLUMNS
     assert line == (

@@ -77,7 +77,10 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     ("line", "said"),
     [
         ("resolve nosuch1", "flux: no entry 'nosuch1'. Nothing was sent."),
-        ("resolve {0} --dismiss --resubmit", "flux: --task, --dismiss and --resubmit cannot be used together. Nothing was sent."),
+        (
+            "resolve {0} --dismiss --resubmit",
+            "flux: --task, --dismiss and --resubmit cannot be used together. Nothing was sent.",
+        ),
         ("resolve {0} --force", "flux: --force needs --task. Nothing was sent."),
         ("resolve {0} {1} --task x", "flux: --task is for one entry, and there are 2. Nothing was sent."),
         ("resolve {0} --task ../x", "flux: '../x' is not a task ID. Nothing was sent."),
@@ -302,7 +305,7 @@ def test_sent_once_more_and_never_twice(flux: Flux, service: Service, proxy: Bre
     assert (result.code, result.out) == (0, "fox.png\n")
     assert result.err.startswith("Resending 1 request for $0.015. The first attempt may also have been charged.\n")
     assert [charge.body for charge in service.charges] == [service.charges[0].body] * 2
-    assert [(entry.state, entry.replaces) for entry in entries()] == [(State.FORGOTTEN, None), (State.SAVED, lost)]
+    assert [(entry.state, entry.replaces) for entry in entries()] == [(State.DISMISSED, None), (State.SAVED, lost)]
     assert flux(f"resolve {lost} --resubmit").out == "fox.png\n"
     assert flux("resume").code == 0
     assert len(service.charges) == 2
@@ -379,7 +382,7 @@ def test_killed_before_it_was_sent(
     assert len(service.charges) == 1
 
     assert flux(f"resolve {lost} --resubmit -q").out == "a-boat-1.png\n"
-    assert [entry.state for entry in entries()] == [State.FORGOTTEN, State.SAVED]
+    assert [entry.state for entry in entries()] == [State.DISMISSED, State.SAVED]
     assert len(service.charges) == 2
 
 
@@ -391,7 +394,7 @@ def test_killed_while_it_was_sent(
     lost = killed_while_resubmitting(service, entries, start, State.SENDING)
 
     assert flux(f"resolve {lost} --resubmit").code == 7
-    assert [entry.state for entry in entries()] == [State.FORGOTTEN, State.UNKNOWN]
+    assert [entry.state for entry in entries()] == [State.DISMISSED, State.UNKNOWN]
     assert len(service.charges) == 2
 
 
