@@ -77,9 +77,9 @@ def test_a_command_that_costs_more_than_is_left_sends_nothing(
 
     assert (result.code, result.out) == (2, "")
     first, hint = result.err.splitlines()
-    assert first == f"flux: this would cost ${price}, and $0.005 of this day's $0.007 are left. Nothing was sent."
-    assert hint.endswith("raise it with: flux config set budget.day USD; then run the same command again")
-    assert ("wait until" in hint) == (price == "0.006")  # what is more than a whole day's never fits
+    assert first == f"flux: this costs ${price}, but $0.005 of this day's $0.007 budget is left. Nothing was sent."
+    assert hint.endswith("aise it and run the command again: flux config set budget.day USD")
+    assert ("Wait until" in hint) == (price == "0.006")  # what is more than a whole day's never fits
     assert json.loads(flux(f"{line} --json").out)["error"]["code"] == "too_expensive"
     assert service.posts() == len(entries()) == 1
 
@@ -104,8 +104,8 @@ def test_what_was_bought_before_costs_nothing(flux: Flux, service: Service, monk
     prompts("a", "b", "c", "d", "e")
     result = flux(line)
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("flux: this would cost $0.004, and $0.00 of this day's $0.006 are left")
-    assert flux(f"{line} --no-cache").err.startswith("flux: this would cost $0.01,")
+    assert result.err.startswith("flux: this costs $0.004, but $0.00 of this day's $0.006 budget is left")
+    assert flux(f"{line} --no-cache").err.startswith("flux: this costs $0.01,")
     assert bought(service) == ["a", "b", "c"]
 
 
@@ -142,7 +142,24 @@ def test_what_may_be_paid_counts_and_what_was_refused_does_not(
     assert flux(f"gen x {SMALL}").code == 0
     service.answer(*POST, (500, {}, b""))
     assert flux(f"gen x {SMALL}").code == 7
-    assert flux(f"gen x {SMALL}").err.startswith("flux: this would cost $0.002, and $0.00 of this day's $0.004")
+    assert flux(f"gen x {SMALL}").err.startswith("flux: this costs $0.002, but $0.00 of this day's $0.004")
+
+
+@pytest.mark.parametrize("resolve", ["--resubmit -y", "--dismiss"])
+def test_what_was_sent_again_or_dismissed_may_have_been_charged_all_the_same(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, resolve: str
+) -> None:
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0.005")
+    service.answer(*POST, *[(500, {}, b"")] * 9)
+    assert flux(f"gen x {SMALL}").code == 7
+    for _ in range(8):
+        flux(f"resolve - {resolve}", stdin=flux("history --state unknown -q").out)
+        flux(f"gen x {SMALL} -o x.png")
+    assert service.posts() == 2
+    total, left = flux("cost").out.splitlines()
+    assert total.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.004 possibly charged"]
+    assert left.split()[:2] == ["budget.day", "$0.001"]
+    assert json.loads(flux("cost --json").out.splitlines()[0])["at_risk_usd"] == "0.004"
 
 
 def test_the_money_comes_back_with_the_next_day_and_the_next_month(
@@ -156,7 +173,10 @@ def test_the_money_comes_back_with_the_next_day_and_the_next_month(
     next_month = f"{today.year + today.month // 12}-{today.month % 12 + 1:02}-01"
     result = flux(f"gen x {SMALL}")
     assert "of this month's $0.002" in result.err
-    assert f"wait until {next_month}, or raise it with: flux config set budget.month USD" in result.err
+    assert (
+        f"Wait until {next_month}, or raise it and run the command again: flux config set budget.month USD"
+        in result.err
+    )
 
     days_pass(home, 31)
     assert flux(f"gen x {SMALL}").code == 0
@@ -221,7 +241,7 @@ def test_processes_together_buy_what_the_budget_allows(
     assert sorted(result.code for result in results) == [0, 0, 0, 2, 2, 2]
     assert len(service.charges) == service.posts() == 3
     refused = next(result for result in results if result.code)
-    assert "flux: the next task would cost $0.002, and $0.00 of this month's $0.006 are left" in refused.err
+    assert "flux: the next task costs $0.002, but $0.00 of this month's $0.006 budget is left" in refused.err
 
 
 def test_a_batch_stops_when_somebody_else_spends_its_money_and_goes_on_when_there_is_more(

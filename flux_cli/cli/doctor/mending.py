@@ -2,12 +2,10 @@
 
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from ...config.resolve import permissions_warning
-from ...errors import FluxError, JournalError
+from ...errors import FluxError
 from ...journal.integrity import examine
-from ...system.file_locks import is_held
 from ...text import clean, counted
 from ..context import Session
 from .checks import stale, stale_locks
@@ -48,9 +46,6 @@ def _journal(session: Session) -> None:
     state = examine(path)
     if state is None or not state.damaged:
         return
-    if _in_use(session.paths.locks):
-        message = f"the journal {path} is damaged, and a running flux uses it: it was left as it is"
-        raise JournalError(message, hint="wait until it has ended; then: flux doctor --fix")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     session.output.note(f"fix: copy {path} to {path.name}.damaged-{stamp}, and rebuild it from what can be read")
     from ...journal.recovery import rebuild
@@ -67,10 +62,6 @@ def _journal(session: Session) -> None:
             f"{counted(lost, 'entry', 'entries')} could not be read: their tasks may be paid"
             " for; look for them in the PiAPI workspace, and fetch them with: flux wait TASK_ID"
         )
-
-
-def _in_use(locks: Path) -> bool:
-    return any(is_held(path) for path in locks.glob("*.lock"))
 
 
 def _sending(session: Session) -> None:
