@@ -21,8 +21,8 @@ class Durations:
     scale: multiplies every schedule.
     """
 
-    def __init__(self, catalog: Catalog, journal: Journal, service: str, scale: float) -> None:
-        self._catalog, self._journal, self._service, self._scale = catalog, journal, service, scale
+    def __init__(self, catalog: Catalog, journal: Journal, scale: float) -> None:
+        self._catalog, self._journal, self._scale = catalog, journal, scale
         self._past: dict[Kind, deque[float]] = {}
 
     def schedule(self, entry: Entry) -> PollSchedule:
@@ -51,6 +51,6 @@ class Durations:
 
     def _seen(self, kind: Kind) -> "deque[float]":
         if kind not in self._past:
-            past = self._journal.durations(*kind, service=self._service, limit=REMEMBERED)
+            past = self._journal.durations(*kind, limit=REMEMBERED)
             self._past[kind] = deque(past, REMEMBERED)
         return self._past[kind]

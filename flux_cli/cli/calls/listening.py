@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from socket import socket
 
+from ...batch.reconciliation import link_matching
 from ...batch.results import Results, TaskResult
 from ...batch.runner import Run
 from ...config.urls import is_loopback
@@ -20,7 +21,6 @@ from ...text import clean
 from ...webhooks.forwarder import Relay, command_words, forward_address
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
-from ..buying.adopting import recognised
 from ..context import Session
 from ..options.arguments import ListenArguments
 from ..options.options import SaveOptions
@@ -67,7 +67,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
     )
     session.key  # noqa: B018 - a missing key is told before anything is received
     receiver = Receiver(session.webhook_secret(), log_of(session))
-    session.journal.settle_dead()
+    session.journal.mark_dead_unknown()
     with closing(listening_socket(options.host, options.port, usual="flux listen")) as at:
         listening = _Listening(session, options, save, receiver, relay, at)
         reporter = _Reporter(session.output, listening)
@@ -161,10 +161,10 @@ class _Listening:
         Raises RefusedError for a task that is not this account's, NetworkError, ConfigError, DiskError, JournalError.
         """
         session, task_id = self.session, delivery.task_id
-        known = session.find(task_id)
+        known = session.journal.find(task_id)
         if known is None:
             await self._believe(client, task_id)
-            known = await recognised(session, task_id)
+            known = await link_matching(session.workspace, task_id)
         if task_id in self.seen:
             session.output.note(f"task {task_id}: delivered once more")
             self.receiver.done(delivery)
