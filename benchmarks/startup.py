@@ -6,8 +6,7 @@ from shutil import which
 from statistics import median, quantiles
 
 from flux_cli.cli.main import COMMANDS, CONFIG_COMMANDS
-from flux_cli.config.catalog import Catalog
-from flux_cli.engine.poll_schedule import PollSchedule
+from flux_cli.engine.poll_schedule import GAP_SECONDS
 
 from .figures import Figure, Section
 from .installed import Installed
@@ -24,7 +23,7 @@ ROUNDS, QUICK_ROUNDS = 21, 3
 PICTURE_BYTES = 1_500_000
 MODEL = "schnell"
 SCALE = 0.001
-"""The smallest FLUX_TIME_SCALE; what it leaves to wait before the first look is told in a note."""
+"""The smallest FLUX_TIME_SCALE; a note says how long it leaves to wait before the first poll."""
 HELP, OFFLINE, COMPLETION, GEN = 1.5, 5.0, 2.0, 10.0
 """Targets: multiples of `pass`."""
 OFFLINES = ("models", "history", "cost")
@@ -62,10 +61,9 @@ def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Sec
         rows["python -c 'import re', which the console script does too"] = _row(done["script"], unit)
     if "curls" in done:
         rows["three curls"] = _row(done["curls"], unit)
-    wait = PollSchedule(Catalog({}).model(MODEL).seconds, SCALE).step(0.0)
     notes = (
         f"`python -c pass` took {1000 * unit.seconds:.1f} ms; {rounds} rounds.",
-        f"`gen` waits {1000 * wait:.0f} ms of its time before it looks, the least that the settings allow.",
+        f"`gen` waits {1000 * SCALE * GAP_SECONDS / 2:.0f} ms on average before it polls, the least it can.",
     )
     return Section("startup", "Start-up", ABOUT, rows, notes)
 

@@ -6,7 +6,6 @@ from shutil import which
 from statistics import median
 
 from flux_cli.config.catalog import Catalog
-from flux_cli.engine.poll_schedule import PollSchedule
 
 from .figures import Figure, Section
 from .installed import Installed
@@ -49,8 +48,6 @@ def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Sec
     pictures = len(list((folder / "pictures").iterdir()))
     if pictures != tasks:
         raise FailedRunError(f"{pictures} pictures of {tasks} tasks")
-    late = _lateness(PollSchedule((low, high), scale), seconds)
-    rows["makespan, if only the schedule were late"] = {"measured": Figure((seconds + late) / seconds, "x ideal")}
     title = f"{tasks} tasks of {seconds:g} s, {at_once} at once, one process"
     return Section("throughput", title, ABOUT, rows)
 
@@ -81,11 +78,3 @@ def _baselines(
         spent = median(many.run(environ, cwd=folder).cpu for _ in range(3))
         rows["CPU per 1,000 requests, x curl --parallel"] = {"measured": Figure(1000 * cpu / spent)}
     return rows
-
-
-def _lateness(schedule: PollSchedule, seconds: float) -> float:
-    """How long after the end of a task of so many seconds the schedule looks, when nothing else takes time."""
-    now = 0.0
-    while now < seconds:
-        now += schedule.step(now)
-    return now - seconds

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from flux_cli.cli.buying import batches
 from flux_cli.engine import saver as saving
-from flux_cli.engine.poller import Watcher
+from flux_cli.engine.poller import Poller
 from flux_cli.engine.saver import Saver
 from flux_cli.engine.submitter import Submitter
 from flux_cli.journal.budgets import Budget
@@ -65,22 +65,22 @@ def written_in_place() -> None:
 
 def looked_at_before_it_is_accepted() -> None:
     """`accepted` comes to the journal after the first look at the task."""
-    watch = Watcher.watch
+    poll = Poller.poll
 
     def accepted(self: Submitter, entry: Entry, task: Task) -> Entry:
         return replace(entry, state=State.ACCEPTED, task_id=task.id, status=task.status.word, accepted=time.time())
 
-    async def watched(self: Watcher, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
+    async def polled(self: Poller, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
         if task is not None:
             await self.client.look(task.id)
             sending = replace(entry, state=State.SENDING, task_id=None, status=None, accepted=None)
             entry = self.journal.move(
                 sending, state=State.ACCEPTED, task_id=task.id, status=entry.status, accepted=entry.accepted
             )
-        return await watch(self, entry, task)
+        return await poll(self, entry, task)
 
     Submitter._accepted = accepted  # type: ignore[method-assign]
-    Watcher.watch = watched  # type: ignore[method-assign]
+    Poller.poll = polled  # type: ignore[method-assign]
 
 
 def saved_before_it_is_there() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import report, waiting
-from flux_cli.engine.poll_schedule import Uniform
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,17 +36,12 @@ def test_an_unknown_measure_is_refused() -> None:
     assert "no measure is called wating" in done.stderr
 
 
-@pytest.mark.parametrize("span", [5.0, 20.0])
-def test_the_bound_of_a_uniform_duration_is_known_in_closed_form(span: float) -> None:
-    assert waiting.bound([(1.0, Uniform(15, 15 + span))]) == pytest.approx(2 * span / 9, rel=1e-4)
-
-
-def test_a_look_every_so_often_costs_what_it_must() -> None:
-    found = waiting.cost(waiting.looks(waiting.every(0.8), 0.0), [(1.0, Uniform(10, 20))])
+def test_a_poll_every_so_often_costs_what_it_must() -> None:
+    found = waiting.cost(waiting.every(0.8), (10, 20))
 
     period = 0.8 + waiting.ROUND_TRIP
     assert found.waste == pytest.approx(period / 2 + waiting.ROUND_TRIP / 2, rel=0.01)
-    assert found.looks == pytest.approx(15 / period + 1, abs=0.5)
+    assert found.polls == pytest.approx(15 / period + 1, abs=0.5)
 
 
 def test_the_published_figures_are_those_of_the_last_full_run() -> None:

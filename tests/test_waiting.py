@@ -12,13 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from flux_cli.batch.task_ids import read_ids
+from flux_cli.cli.calls.following import POLLS_AT_ONCE
 from flux_cli.journal.entries import State
 from flux_cli.system.signals import DetachedExecutor
 
-from .conftest import Flux, Result
-from .servers import Breaker, BreakingProxy, Service, breaking
+from .conftest import KEY, Flux, Result
+from .servers import Breaker, BreakingProxy, Service, breaking, serving
 from .test_promises import LOOK, POST, Entries, Start, finish, refusal, task_reply, wait_until
 from .test_sources import Many
 
@@ -258,6 +263,29 @@ def test_status_answers_each_id_at_once(flux: Flux, service: Service, start: Sta
 
     assert (result.code, result.out) == (2, "")
     assert result.err == "flux: stdin, line 2: 'what is this' is not a task id\n"
+
+
+def test_status_polls_many_tasks_together_and_shows_them_in_order(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is answered when eight have been asked for; the others at once."""
+    asked, eight = list[str](), asyncio.Event()
+
+    async def poll(request: Request) -> JSONResponse:
+        task = request.path_params["task"]
+        asked.append(task)
+        if len(asked) == POLLS_AT_ONCE:
+            eight.set()
+        if task == "task-0":
+            await asyncio.wait_for(eight.wait(), 20)
+        return JSONResponse({"code": 200, "data": {"task_id": task, "status": "pending"}})
+
+    tasks = [f"task-{number}" for number in range(30)]
+    with serving(Starlette(routes=[Route("/api/v1/task/{task}", poll)])) as origin:
+        monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
+        monkeypatch.setenv("PIAPI_API_KEY", KEY)
+        result = flux(f"status {' '.join(tasks)}")
+
+    assert (result.code, result.out.splitlines()) == (0, [f"{task} pending" for task in tasks])
+    assert set(asked[:POLLS_AT_ONCE]) == set(tasks[:POLLS_AT_ONCE])
 
 
 # --- the first of several ----------------------------------------------------------------------------------------

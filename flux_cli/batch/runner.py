@@ -10,7 +10,8 @@ from typing import Self
 from ..engine.durations import Durations
 from ..engine.events import Listener
 from ..engine.outcome import Outcome, exit_code
-from ..engine.poller import Watcher
+from ..engine.poll_schedule import PollLimiter
+from ..engine.poller import Poller
 from ..engine.rate_limiter import Pace
 from ..engine.saver import Saver
 from ..engine.scheduler import HALTING, Scheduler, interruption
@@ -67,17 +68,21 @@ class Connections:
             sleep=asyncio.sleep,
             scale=workspace.scale,
         )
+        self._limiter = PollLimiter(time.monotonic, asyncio.sleep, workspace.scale)
         self._durations = Durations(workspace.catalog, workspace.journal, workspace.service, workspace.scale)
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self._exits.aclose()
 
-    def scheduler(self, listener: Listener, stop: Stop, *, cache: bool, share_errors: bool = True) -> Scheduler:
+    def scheduler(
+        self, listener: Listener, stop: Stop, *, cache: bool, share_errors: bool = True, deadline: float | None = None
+    ) -> Scheduler:
         """Return a scheduler.
 
         cache: whether an identical request, submitted within the cache time, stands for one.
         share_errors: whether an error that the next submission would meet too stops all of them.
+        deadline: on the monotonic clock, when waiting ends for all tasks; None: each has the timeout.
         """
         workspace, clock, sleep = self.workspace, time.monotonic, asyncio.sleep
 
@@ -101,17 +106,29 @@ class Connections:
                 budgets=workspace.budgets,
                 life=workspace.cache_seconds if cache else 0.0,
             ),
-            watcher=Watcher(
-                self.client,
-                workspace.journal,
-                listener,
-                self._durations,
-                clock,
-                sleep,
-                workspace.timeout,
-                workspace.scale,
+            poller=Poller(
+                client=self.client,
+                journal=workspace.journal,
+                listener=listener,
+                durations=self._durations,
+                limiter=self._limiter,
+                clock=clock,
+                sleep=sleep,
+                timeout=workspace.timeout,
+                scale=workspace.scale,
+                deadline=deadline,
             ),
-            saver=Saver(self.client, self.downloader, workspace.journal, listener, sleep, workspace.scale),
+            saver=Saver(
+                client=self.client,
+                downloader=self.downloader,
+                journal=workspace.journal,
+                listener=listener,
+                limiter=self._limiter,
+                clock=clock,
+                sleep=sleep,
+                scale=workspace.scale,
+                deadline=deadline,
+            ),
             journal=workspace.journal,
             listener=listener,
             stop=stop,
@@ -135,6 +152,7 @@ class Run:
 
     total: how many there will be; 0 when that is not known. tasks: the planned task of each entry, by its ID.
     first: the first image that is saved ends the run, and the other tasks keep running.
+    one_deadline: the timeout limits the whole run, not the time for each task.
     halted: the error that stopped it before its end.
     beside: a server that feeds the run; a signal ends it well when nothing is in flight.
     """
@@ -149,6 +167,7 @@ class Run:
     fail_fast: bool = False
     cache: bool = True
     first: bool = False
+    one_deadline: bool = False
     beside: Beside | None = None
     _stop: Stop = field(default_factory=Stop)
     _begun: dict[str, Entry] = field(default_factory=dict)
@@ -201,9 +220,10 @@ class Run:
 
     async def _run(self) -> None:
         asyncio.get_running_loop().set_default_executor(DetachedExecutor())
+        deadline = time.monotonic() + self.workspace.timeout if self.one_deadline else None
         async with Connections(self.workspace) as connections:
             with self.reporter.progress(self.total) as listener:
-                scheduler = connections.scheduler(listener, self._stop, cache=self.cache)
+                scheduler = connections.scheduler(listener, self._stop, cache=self.cache, deadline=deadline)
                 scheduler.fail_fast = self.fail_fast
                 try:
                     async with self.beside(scheduler) if self.beside else nullcontext():

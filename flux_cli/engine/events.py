@@ -41,8 +41,8 @@ class Accepted:
 
 
 @frozen
-class Looked:
-    """The service's word on the task, `elapsed` seconds after it was accepted."""
+class Polled:
+    """PiAPI's status word for the task, `elapsed` seconds after it was accepted."""
 
     entry: str
     status: str
@@ -100,5 +100,5 @@ class Ended:
     state: str
 
 
-Event = Queued | Submitting | Accepted | Looked | Trouble | Slowed | Fetching | Noted | Waiting | Ended
+Event = Queued | Submitting | Accepted | Polled | Trouble | Slowed | Fetching | Noted | Waiting | Ended
 Listener = Callable[[Event], None]

@@ -1,10 +1,10 @@
-"""Waiting for a task: free requests, repeated until the task ends or the deadline passes."""
+"""Waiting for a task: free polls, repeated until the task ends or the deadline passes."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ..errors import KeyRefusedError, NotSavedError, RefusedError, StillRunningError, TaskFailedError
+from ..errors import NotSavedError, RefusedError, StillRunningError, TaskFailedError
 from ..frozen import frozen
 from ..journal.entries import Entry, State
 from ..journal.entry_errors import problem_of
@@ -14,124 +14,156 @@ from ..piapi.errors import NoSuchTaskError, PassingTroubleError
 from ..piapi.task import Phase, Task
 from ..system.signals import Sleep
 from ..text import seconds
+from .backoff import backoff
 from .durations import Durations
-from .events import Listener, Looked, Trouble
-from .poll_schedule import backoff
+from .events import Listener, Polled, Trouble
+from .poll_schedule import PollLimiter
 
-NEW_SECONDS = 30.0
-"""A task may be unknown to the service's readers for this long after its creation."""
-MISSES = 3
-"""After that, this many answers in a row that there is no such task mean that it has expired."""
-EMPTY_LOOKS = 3
-"""A task may be completed a moment before its pictures are listed."""
+MISSES, MISSING_SECONDS = 3, 45.0
+"""So many "not found" responses in a row, over so long, prove that PiAPI no longer has a task that it once had.
+
+Fewer do not: a new task may be unknown to some servers for half a minute, and a gateway may say so during a deployment.
+"""
+EMPTY_POLLS = 3
+"""A task may be completed a moment before its images are listed."""
 
 
 @dataclass
-class _Streaks:
-    """How often in a row something went wrong; `running`: when the task still ran, seconds after its acceptance."""
+class Misses:
+    """Consecutive polls of one task that found no such task. `since`: when the first of them was, on the clock."""
+
+    count: int = 0
+    since: float = 0.0
+
+    def add(self, now: float) -> int:
+        """Count one at `now`, and return how many there are."""
+        if not self.count:
+            self.since = now
+        self.count += 1
+        return self.count
+
+    def prove(self, now: float, span: float) -> bool:
+        """Return whether there are enough, over `span` seconds, to conclude that there is no such task."""
+        return self.count >= MISSES and now - self.since >= span
+
+
+@dataclass
+class _Streak:
+    """What polls of one task found. running: when it still ran, in seconds after its acceptance."""
 
     running: float = 0.0
     trouble: int = 0
-    missing: int = 0
     empty: int = 0
+    misses: Misses = field(default_factory=Misses)
 
 
 @frozen
-class Watcher:
-    """Follows accepted entries. `timeout` is in seconds, per entry."""
+class Poller:
+    """Polls accepted entries until their tasks end.
+
+    limiter: shared by all polls of the process. scale: multiplies every wait but the timeout.
+    timeout: seconds to wait for each task. deadline: the time on the clock when waiting ends for all; None: `timeout`.
+    """
 
     client: PiAPIClient
     journal: Journal
     listener: Listener
     durations: Durations
+    limiter: PollLimiter
     clock: Callable[[], float]
     sleep: Sleep
     timeout: float
     scale: float
+    deadline: float | None = None
 
-    async def watch(self, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
-        """The entry, ready, and the task with its pictures. `task` is the look that is known already, if any.
+    async def poll(self, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
+        """Return the entry, ready, and its task. `task` is the response to the submission if that was just now.
 
         Raises TaskFailedError, StillRunningError, NotSavedError, RefusedError, KeyRefusedError, JournalError.
         """
-        started, already = self.clock(), max(0.0, time.time() - (entry.accepted or time.time()))
-        deadline, schedule, streaks = started + self.timeout, self.durations.schedule(entry), _Streaks()
-        wait, late = 0.0, started >= deadline
+        started = self.clock()
+        accepted = started - max(0.0, time.time() - (entry.accepted or time.time()))
+        deadline = started + self.timeout if self.deadline is None else self.deadline
+        schedule, streak = self.durations.schedule(entry), _Streak()
+        wait = 0.0 if task is None else schedule.first_step()
         while True:
-            if task is None:
-                await self.sleep(max(0.0, min(wait, deadline - self.clock())))
-                late = self.clock() >= deadline
-                task, wait = await self._look(entry, streaks)
-            elapsed = self.clock() - started + already
+            await self.sleep(max(0.0, min(wait, deadline - self.clock())))
+            await self.limiter.wait()
+            # The last poll begins after the deadline: a machine that was suspended has only an old result until then.
+            late = self.clock() >= deadline
+            task, wait = await self._poll_once(entry, streak)
             if task is not None:
-                self.listener(Looked(entry.id, task.status.word, elapsed))
-                if task.status.phase is not Phase.RUNNING and (ended := self._ended(entry, task, streaks, elapsed)):
-                    return ended, task
-                entry, task, streaks.running = self._noted(entry, task), None, elapsed
+                elapsed = self.clock() - accepted
+                entry = self._advance(entry, task, streak, elapsed)
+                if entry.state is State.READY:
+                    return entry, task
                 wait = schedule.step(elapsed)
-            # The last look is begun when the time is over: a machine that was suspended in the midst of an earlier one
-            # knows only how the task was before that.
             if late:
-                raise still_running(entry, self.timeout)
+                raise still_running(entry, max(0.0, deadline - started))
 
-    async def _look(self, entry: Entry, streaks: _Streaks) -> tuple[Task | None, float]:
-        """The task, or None and the seconds to wait before another look."""
+    async def _poll_once(self, entry: Entry, streak: _Streak) -> tuple[Task | None, float]:
+        """Return the task, or None and the seconds to wait before the next poll."""
         assert entry.task_id is not None
         try:
             task = await self.client.look(entry.task_id)
-        except KeyRefusedError as refused:
-            raise key_refused_meanwhile(entry, refused) from refused
         except PassingTroubleError as trouble:
-            streaks.trouble, streaks.missing = streaks.trouble + 1, 0
-            wait = trouble.retry_after if trouble.retry_after is not None else backoff(streaks.trouble + 1, self.scale)
-            if streaks.trouble == 1:
-                self.listener(Trouble(entry.id, trouble.message, wait))
-            return None, wait
+            streak.trouble, streak.misses = streak.trouble + 1, Misses()
+            return None, self._wait(entry, trouble.message, streak.trouble, trouble.retry_after)
         except NoSuchTaskError as missing:
-            streaks.trouble = 0
-            return None, self._missing(entry, streaks, str(missing))
-        streaks.trouble = streaks.missing = 0
+            streak.trouble = 0
+            return None, self._missing(entry, streak, str(missing))
+        streak.trouble, streak.misses = 0, Misses()
         return task, 0.0
 
-    def _missing(self, entry: Entry, streaks: _Streaks, words: str) -> float:
-        # A task of ours is known to exist; somebody else's id may be a slip of the keyboard.
-        if entry.submitted is not None and time.time() - (entry.accepted or 0) < NEW_SECONDS:
-            return 2.0 * self.scale
-        streaks.missing += 1
-        if streaks.missing < MISSES:
-            return 1.0 * self.scale
-        error = no_such_task(entry, words)
+    def _wait(self, entry: Entry, message: str, failures: int, retry_after: float | None = None) -> float:
+        """Return the seconds to wait after so many failures in a row; the first of them is shown."""
+        wait = backoff(failures + 1, self.scale) if retry_after is None else retry_after
+        if failures == 1:
+            self.listener(Trouble(entry.id, message, wait))
+        return wait
+
+    def _missing(self, entry: Entry, streak: _Streak, words: str) -> float:
+        # A task that this machine submitted or has seen did exist. Any other ID may be a typing error.
+        existed = bool(entry.submitted or entry.status or entry.request)
+        now = self.clock()
+        count = streak.misses.add(now)
+        if not streak.misses.prove(now, MISSING_SECONDS * self.scale if existed else 0.0):
+            return self._wait(entry, f"PiAPI does not find task {entry.task_id}: {words}", count)
+        if existed:
+            raise expired(self.journal, entry, f"PiAPI no longer has it: {words}")
+        error = RefusedError(f"PiAPI has no task {entry.task_id}: {words}", code="no_such_task")
         self.journal.move(entry, state=State.EXPIRED, problem=problem_of(error))
         raise error
 
-    def _noted(self, entry: Entry, task: Task) -> Entry:
-        if task.status.word == entry.status:
-            return entry
-        return self.journal.move(entry, status=task.status.word)
-
-    def _ended(self, entry: Entry, task: Task, streaks: _Streaks, elapsed: float) -> Entry | None:
-        """The entry, ready; None when the pictures are not listed yet."""
+    def _advance(self, entry: Entry, task: Task, streak: _Streak, elapsed: float) -> Entry:
+        """Return the entry as a poll changes it: ready when its images are listed. Raises TaskFailedError."""
         word = task.status.word
+        self.listener(Polled(entry.id, word, elapsed))
         if task.status.phase is Phase.FAILED:
             error = task_failed(task)
             self.journal.move(entry, state=State.FAILED, status=word, ended=time.time(), problem=problem_of(error))
             raise error
-        if task.urls or task.inline:
-            took = self.durations.measured(entry, task, streaks.running, elapsed)
+        if task.status.phase is Phase.RUNNING:
+            streak.running = elapsed
+        elif task.urls or task.inline:
+            took = self.durations.record(entry, task, streak.running, elapsed)
             ended = _ended_at(entry, task, None if took is None else took * self.scale)
             return self.journal.move(entry, state=State.READY, status=word, urls=task.urls, ended=ended, seconds=took)
-        streaks.empty += 1
-        if streaks.empty <= EMPTY_LOOKS:
-            return None
-        self.journal.move(entry, status=word, evidence="completed without a picture in the reply")
-        raise NotSavedError(
-            f"task {task.id} is completed, but the service lists no picture",
-            hint=f"ask again later: flux wait {task.id}",
-        )
+        else:
+            self._empty(entry, task, streak)
+        return entry if word == entry.status else self.journal.move(entry, status=word)
+
+    def _empty(self, entry: Entry, task: Task, streak: _Streak) -> None:
+        """Count a completed task without images. Raises NotSavedError when it has been so often enough."""
+        streak.empty += 1
+        if streak.empty > EMPTY_POLLS:
+            evidence = "completed without an image in the response"
+            self.journal.move(entry, status=task.status.word, evidence=evidence)
+            raise NotSavedError(f"task {task.id} is completed, but PiAPI lists no image")
 
 
 def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
-    """When the task ended, by this machine's clock where it was accepted here; None when nobody knows.
+    """Return when the task ended, by this machine's clock if it was accepted here; None if it is not known.
 
     took: seconds, more exact than the service's times of day, which may be whole seconds.
     """
@@ -142,34 +174,20 @@ def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
     return time.time() if entry.submitted is not None else None
 
 
-def still_running(entry: Entry, timeout: float) -> StillRunningError:
-    """The error for a task that outlived `--timeout`."""
-    return StillRunningError(
-        f"task {entry.task_id} is still {entry.status or 'running'} after {seconds(timeout)}",
-        hint=f"fetch it later: flux wait {entry.task_id}, or everything: flux resume",
-    )
-
-
-def key_refused_meanwhile(entry: Entry, refused: KeyRefusedError) -> KeyRefusedError:
-    """The error for a key that stopped working while a task ran."""
-    return KeyRefusedError(
-        refused.message,
-        money=f"task {entry.task_id} is paid for and runs on",
-        hint="give another key with: flux login, then: flux resume",
-    )
+def still_running(entry: Entry, waited: float) -> StillRunningError:
+    """Return the error for a task that had not ended after `waited` seconds."""
+    return StillRunningError(f"task {entry.task_id} is still {entry.status or 'running'} after {seconds(waited)}")
 
 
 def task_failed(task: Task) -> TaskFailedError:
-    """The error for a task that the service gave up."""
+    """Return the error for a task that PiAPI reported as failed."""
     reason = task.error.message if task.error else "no reason given"
     code = f" (code {task.error.code})" if task.error and task.error.code else ""
-    return TaskFailedError(
-        f"task {task.id} {task.status.word}: {reason}{code}", hint="whether it was charged: see the PiAPI workspace"
-    )
+    return TaskFailedError(f"task {task.id} {task.status.word}: {reason}{code}")
 
 
-def no_such_task(entry: Entry, words: str) -> NotSavedError | RefusedError:
-    """The error for a task that the service does not know, or knows no more."""
-    if entry.submitted is None:
-        return RefusedError(f"the service knows no task {entry.task_id}: {words}", code="no_such_task")
-    return NotSavedError(f"task {entry.task_id} has expired at the service: {words}", code="expired")
+def expired(journal: Journal, entry: Entry, reason: str) -> NotSavedError:
+    """Move an entry to `expired`, and return the error for it."""
+    error = NotSavedError(f"task {entry.task_id} has expired: {reason}", code="expired")
+    journal.move(entry, state=State.EXPIRED, problem=problem_of(error))
+    return error

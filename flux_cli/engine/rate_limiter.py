@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..system.signals import Sleep
-from .poll_schedule import backoff
+from .backoff import backoff
 
 DECREASE = 0.7
 """What a refusal leaves of the window, as in RFC 9438: half of it would idle a quarter of the account's room."""

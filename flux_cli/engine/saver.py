@@ -1,148 +1,179 @@
-"""Saving the pictures of a finished task: download, verify, give the name."""
+"""Saving the images of a finished task: download, verify, give the name.
+
+A link that does not work is no proof that the image is gone: the CDN may lag behind the task, and PiAPI may have a new
+link. So every retry asks for the task again.
+"""
 
 import asyncio
 import errno
 import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import DiskError, NotSavedError
+from ..errors import DiskError, KeyRefusedError, NotSavedError
 from ..frozen import frozen
 from ..images.metadata import texts_for
 from ..images.output_names import unique
 from ..images.png import with_texts
 from ..journal.entries import Entry, SavedFile, State
-from ..journal.entry_errors import problem_of
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import NoSuchTaskError, PassingTroubleError
-from ..piapi.image_download import Download, Downloader, DownloadError, ForbiddenError, GoneError, rewritten, unpack
+from ..piapi.image_download import Download, Downloader, DownloadError, ForbiddenError, rewritten, unpack
 from ..piapi.task import Task
 from ..system.atomic_files import place
 from ..system.signals import Sleep
 from ..text import counted
+from .backoff import backoff
 from .events import Fetching, Listener, Noted, Trouble
-from .poll_schedule import backoff
+from .poll_schedule import PollLimiter
+from .poller import MISSING_SECONDS, Misses, expired
 
-TRIES = 5
+RETRY_SECONDS = 60.0
+"""How long after the first failure the images of a task are tried again."""
+FORBIDDEN_TRIES = 2
+"""A link that must not be fetched is replaced by a fresh one once: waiting does not make it better."""
+LARGEST_BATCH, MORE_IMAGES = 4, 4
+"""Images that one task can order, and images beyond the order that are saved: ControlNet may return its input."""
+
+
+@dataclass
+class _Retry:
+    """What has failed while one entry is saved.
+
+    until: the time on the clock to give up, set by the first failure. answered: PiAPI responded to a poll.
+    """
+
+    until: float = 0.0
+    answered: bool = False
+    failures: int = 0
+    forbidden: int = 0
+    misses: Misses = field(default_factory=Misses)
+    refused: KeyRefusedError | None = None
 
 
 @frozen
 class Saver:
-    """Turns ready entries into files."""
+    """Turns ready entries into files.
+
+    limiter: shared by all polls of the process. scale: multiplies every wait.
+    deadline: the time on the clock when retries end for all entries; None: each has RETRY_SECONDS.
+    """
 
     client: PiAPIClient
     downloader: Downloader
     journal: Journal
     listener: Listener
+    limiter: PollLimiter
+    clock: Callable[[], float]
     sleep: Sleep
     scale: float
+    deadline: float | None = None
 
     async def save(self, entry: Entry, task: Task | None) -> Entry:
-        """The entry, saved. `task` is the last look, which may hold pictures inline.
+        """Return the entry, saved.
 
-        Raises NotSavedError, DiskError, KeyRefusedError, JournalError; the entry stays ready, or is expired.
+        task: the poll that found it completed just now; None for an entry that has been ready for some time, whose
+        links may be old: its task is polled first.
+        Raises NotSavedError, DiskError, KeyRefusedError, JournalError; the entry stays ready unless it has expired.
         """
-        if task is None and not entry.urls:
-            task = await self._ask_again(entry)
-        self.listener(Fetching(entry.id, max(len(entry.urls), 1)))
-        try:
-            entry, files = await self._fetch_all(entry, task)
-        except OSError as error:
-            raise disk_error(error, entry) from error
-        return self.journal.move(entry, state=State.SAVED, files=tuple(files))
-
-    async def _fetch_all(self, entry: Entry, task: Task | None) -> tuple[Entry, list[SavedFile]]:
-        files: list[SavedFile] = []
-        if not entry.urls and task is not None:
-            for index, inline in enumerate(task.inline):
-                files.append(await self._placed(entry, index, self._unpack(entry, index, inline)))
-        index = 0
-        while index < len(entry.urls):
-            try:
-                download = await self._fetch(entry, index)
-            except GoneError as gone:
-                entry = await self._fresh(entry, str(gone))
-                download = await self._fetch_fresh(entry, index)
-            files.append(await self._placed(entry, index, download))
-            index += 1
-        if not files:
-            raise self._not_saved(entry, "the service lists no picture")
-        return entry, files
-
-    async def _fetch(self, entry: Entry, index: int) -> Download:
-        attempt = 0
+        retry, files = _Retry(), list[SavedFile]()
         while True:
             try:
-                return await self.downloader.fetch(entry.urls[index], self._target(entry, index))
-            except GoneError:
-                raise
-            except ForbiddenError as error:
-                raise self._not_saved(entry, str(error)) from error
+                if task is None:
+                    entry, task = await self._refresh(entry, retry)
+                await self._save_images(entry, task, files)
+                return self.journal.move(entry, state=State.SAVED, files=tuple(files))
             except DownloadError as error:
-                attempt += 1
-                if attempt == TRIES:
-                    raise self._not_saved(entry, str(error)) from error
-                wait = backoff(attempt, self.scale)
-                self.listener(Trouble(entry.id, str(error), wait))
-                await self.sleep(wait)
+                await self._pause(entry, error, retry)
+                task = None
+            except OSError as error:
+                raise disk_error(error, entry) from error
 
-    async def _fresh(self, entry: Entry, gone: str) -> Entry:
-        """The entry with the addresses that the task has now: old ones expire (docs/promises.md)."""
-        task = await self._ask_again(entry)
-        if len(task.urls) < len(entry.urls):
-            raise self._expired(entry, gone)
-        return self.journal.move(entry, urls=task.urls)
-
-    async def _fetch_fresh(self, entry: Entry, index: int) -> Download:
-        try:
-            return await self._fetch(entry, index)
-        except GoneError as gone:
-            raise self._expired(entry, str(gone)) from gone
-
-    async def _ask_again(self, entry: Entry) -> Task:
+    async def _refresh(self, entry: Entry, retry: _Retry) -> tuple[Entry, Task | None]:
+        """Return the entry with the links that its task has now, and the task; None if it cannot be polled."""
         assert entry.task_id is not None
+        await self.limiter.wait()
         try:
-            return await self.client.look(entry.task_id)
-        except PassingTroubleError as error:
-            raise self._not_saved(entry, error.message) from error
-        except NoSuchTaskError as error:
-            raise self._expired(entry, str(error)) from error
+            task = await self.client.look(entry.task_id)
+        except KeyRefusedError as refused:
+            retry.refused = refused  # the links that are known may still work
+            return entry, None
+        except PassingTroubleError:
+            retry.misses = Misses()
+            return entry, None
+        except NoSuchTaskError:
+            retry.answered = True
+            retry.misses.add(self.clock())
+            return entry, None
+        retry.answered, retry.misses, retry.refused = True, Misses(), None
+        # A response with fewer images is no reason to forget the others.
+        return (self.journal.move(entry, urls=task.urls) if len(task.urls) >= len(entry.urls) else entry), task
 
-    def _unpack(self, entry: Entry, index: int, inline: str) -> Download:
-        try:
-            return unpack(inline, self._target(entry, index))
-        except DownloadError as error:
-            raise self._not_saved(entry, str(error)) from error
+    async def _save_images(self, entry: Entry, task: Task | None, files: list[SavedFile]) -> None:
+        """Save the images that are not in `files` yet, and add them. Raises DownloadError, OSError."""
+        inline = task.inline if task and not entry.urls else ()
+        listed = len(entry.urls) or len(inline)
+        if not listed:
+            raise DownloadError("PiAPI lists no image")
+        ordered = entry.request.operation.batch_size if entry.request else LARGEST_BATCH
+        count = min(listed, ordered + MORE_IMAGES)
+        self.listener(Fetching(entry.id, count))
+        for index in range(len(files), count):
+            target = self._target(entry, index)
+            if inline:
+                download = unpack(inline[index], target)
+            else:
+                download = await self.downloader.fetch(entry.urls[index], target)
+            files.append(await self._place(entry, index, download))
+        if count < listed:
+            where = f"all URLs: flux status {entry.task_id} --json"
+            self.listener(Noted(entry.id, f"PiAPI lists {listed} images; saved the first {count} ({where})"))
+
+    async def _pause(self, entry: Entry, error: DownloadError, retry: _Retry) -> None:
+        """Wait before the next try. Raises NotSavedError or KeyRefusedError when there is none."""
+        now = self.clock()
+        if not retry.failures:
+            retry.until = min(now + RETRY_SECONDS * self.scale, math.inf if self.deadline is None else self.deadline)
+        retry.failures += 1
+        retry.forbidden += isinstance(error, ForbiddenError)
+        if now >= retry.until or retry.forbidden >= FORBIDDEN_TRIES:
+            raise self._give_up(entry, str(error), retry, now) from error
+        wait = min(backoff(retry.failures, self.scale), retry.until - now)
+        if retry.failures == 1:
+            self.listener(Trouble(entry.id, str(error), wait))
+        await self.sleep(wait)
+
+    def _give_up(self, entry: Entry, why: str, retry: _Retry, now: float) -> NotSavedError | KeyRefusedError:
+        if retry.refused:
+            return retry.refused
+        if retry.misses.prove(now, MISSING_SECONDS * self.scale):
+            return expired(self.journal, entry, f"PiAPI no longer has it, and {why}")
+        if retry.answered and entry.expires is not None and time.time() >= entry.expires:
+            return expired(self.journal, entry, f"PiAPI keeps images for 7 days, and {why}")
+        return NotSavedError(f"the image of task {entry.task_id} could not be saved: {why}")
 
     def _target(self, entry: Entry, index: int) -> Path:
         target = entry.output.path(index, entry.task_id or entry.id)
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
-    async def _placed(self, entry: Entry, index: int, download: Download) -> SavedFile:
-        """The picture with its name. In a thread: other tasks go on while the disk takes it."""
+    async def _place(self, entry: Entry, index: int, download: Download) -> SavedFile:
+        """Give an image its name. In a thread: other tasks go on while the disk works."""
         planned, extension = self._target(entry, index), download.picture.extension
         saved = await asyncio.to_thread(_place, entry, planned, download)
         if planned.suffix.lower() != f".{extension}":
-            self.listener(Noted(entry.id, f"the picture is {extension}: saved as {saved.path.name}"))
+            self.listener(Noted(entry.id, f"the image is {extension}: saved as {saved.path.name}"))
         elif saved.path != planned:
-            self.listener(Noted(entry.id, f"{planned.name} exists by now: saved as {saved.path.name}"))
+            self.listener(Noted(entry.id, f"{planned.name} already exists: saved as {saved.path.name}"))
         return saved
-
-    def _not_saved(self, entry: Entry, reason: str) -> NotSavedError:
-        return NotSavedError(
-            f"the picture of task {entry.task_id} could not be saved: {reason}",
-            hint="try again at no cost: flux resume",
-        )
-
-    def _expired(self, entry: Entry, reason: str) -> NotSavedError:
-        error = NotSavedError(f"the picture of task {entry.task_id} has expired: {reason}", code="expired")
-        self.journal.move(entry, state=State.EXPIRED, problem=problem_of(error))
-        return error
 
 
 def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
-    """Give the picture its name, with the extension that its bytes deserve; never on top of another file."""
+    """Give the image its name, with the extension that its bytes deserve; never replace another file."""
     try:
         download = _with_metadata(download, entry)
         named = planned.suffix.lower() == f".{download.picture.extension}"
@@ -161,7 +192,7 @@ def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
 
 
 def _with_metadata(download: Download, entry: Entry) -> Download:
-    """The same picture, telling how it was made; only a PNG can, without encoding a pixel anew."""
+    """Return the image with its settings embedded: of a PNG, the only format that takes them without re-encoding."""
     if entry.request is None or not entry.output.metadata or download.picture.extension != "png":
         return download
     texts = texts_for(entry.request, entry.task_id or "", entry.price)
@@ -169,7 +200,7 @@ def _with_metadata(download: Download, entry: Entry) -> Download:
 
 
 def _holds(path: Path, sha256: str) -> bool:
-    """Whether a file is there already with exactly this content."""
+    """Return whether a file with exactly this content exists."""
     try:
         return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     except OSError:
@@ -177,12 +208,10 @@ def _holds(path: Path, sha256: str) -> bool:
 
 
 def disk_error(error: OSError, entry: Entry) -> DiskError:
-    """The error for a picture that the disk did not take."""
+    """Return the error for an image that could not be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     what = "the disk is full" if full else error.strerror or "cannot write"
     where = error.filename or entry.output.paths[0]
-    pictures = counted(len(entry.urls) or 1, "picture")
-    return DiskError(
-        f"{what}: {where}; {pictures} of task {entry.task_id} paid for and not saved",
-        hint=f"{'make room' if full else 'mend that'}, then fetch it at no cost: flux resume",
-    )
+    images = counted(len(entry.urls) or 1, "image")
+    hint = f"{'Make room' if full else 'Fix that'}, then"
+    return DiskError(f"{what}: {where}; {images} of task {entry.task_id} not saved", hint=hint)

@@ -29,7 +29,7 @@ from ..text import clean, counted
 from .events import Accepted, Ended, Listener, Queued
 from .outcome import Outcome
 from .poll_schedule import PollSchedule
-from .poller import Watcher
+from .poller import Poller
 from .rate_limiter import ClosedError, Pace, Place
 from .saver import Saver
 from .slots import Slots
@@ -51,7 +51,7 @@ class Scheduler:
     """
 
     submitter: Submitter
-    watcher: Watcher
+    poller: Poller
     saver: Saver
     journal: Journal
     listener: Listener
@@ -199,7 +199,7 @@ class Scheduler:
             self._announce(entry)
             if not wait:  # the reader of the ID may wait for the task at once, while this process goes on
                 return self.journal.move(entry, owner=None)
-            entry, task = await self.stop.guard(self.watcher.watch(entry, task))
+            entry, task = await self.stop.guard(self.poller.poll(entry, task))
         place.release()  # PiAPI is done with the task: the next may be sent while this one is saved
         if entry.state is State.READY:
             entry = await self.stop.guard(self.saver.save(entry, task))

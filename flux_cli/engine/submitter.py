@@ -22,8 +22,8 @@ from ..piapi.errors import Answer, refusal
 from ..piapi.submission import RETRIES, Fate
 from ..piapi.task import Task
 from ..system.signals import Sleep, Stop, StoppedError
+from .backoff import backoff
 from .events import Listener, Noted, Slowed, Submitting, Trouble, Waiting
-from .poll_schedule import backoff
 from .rate_limiter import SHORTEST_WAIT, ImpatientError, Place
 
 JOIN_SECONDS = 0.5

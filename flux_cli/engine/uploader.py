@@ -13,8 +13,8 @@ from ..piapi.client import PiAPIClient
 from ..piapi.errors import PassingTroubleError
 from ..system.signals import Sleep
 from ..text import byte_count
+from .backoff import backoff
 from .events import Listener, Noted, Trouble
-from .poll_schedule import backoff
 
 UPLOAD_SECONDS = 24 * 3600
 """Uploads are kept for 24 hours (docs/service.md, section 4)."""

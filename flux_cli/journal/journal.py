@@ -149,6 +149,11 @@ class Journal:
             raise JournalError(f"entry {entry.id} was changed by another process", hint="see: flux history")
         return moved
 
+    def discard_unseen(self) -> None:
+        """Delete this process's entries for IDs that PiAPI has no task for: a mistyped ID leaves no trace."""
+        unseen = "state = ? AND submitted IS NULL AND request IS NULL AND status IS NULL"
+        self._db.write(f"DELETE FROM entries WHERE owner = ? AND {unseen}", [self.owner, State.EXPIRED])
+
     def send(self, entry: Entry, budgets: Sequence[Budget], life: float) -> Entry:
         """Move a planned entry to `sending`, durably: from here on its price counts as spent.
 

@@ -173,7 +173,10 @@ class AsyncFlux:
             session.require_key()
             session.journal.settle_dead()
             known = session.find(task_id) or await recognised(session, task_id)
-            return _result(await self._finish(to_wait_for(session, task_id, known, save), wait=True, cache=False))
+            try:
+                return _result(await self._finish(to_wait_for(session, task_id, known, save), wait=True, cache=False))
+            finally:
+                session.journal.discard_unseen()
 
     async def _make(self, op: str, options: Any, **own: object) -> Result:
         with self._call():

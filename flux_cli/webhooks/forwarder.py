@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from ..config.urls import is_local, web_address
-from ..engine.poll_schedule import backoff
+from ..engine.backoff import backoff
 from ..errors import ConfigError, UsageError
 from ..journal.entries import Entry
 from ..piapi.http_errors import environment_settings, plain_words

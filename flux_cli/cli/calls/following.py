@@ -2,16 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from ...batch.outputs import name_values, plan_found_task
 from ...batch.results import Results
 from ...batch.runner import Run, feed_entries, report_entries
 from ...batch.task_ids import read_ids
 from ...engine.outcome import Outcome, exit_code
+from ...engine.poll_schedule import PollLimiter
 from ...engine.scheduler import Scheduler
 from ...errors import ConfigError, ExitCode, FluxError, NetworkError, RefusedError, UsageError
 from ...images.output_names import DEFAULT_TEMPLATE, is_template
@@ -30,39 +34,72 @@ from ..output.output import Mode
 from .expiry import ends_soon
 
 TEMPLATE_HINT = "use a template: -o '{task}.png'"
+POLLS_AT_ONCE = 8
+"""Of `flux status`."""
+Found = tuple[Entry | None, Task] | FluxError
+"""The entry and the task with an ID, or why there is none to show."""
 
 
 def show_status(session: Session, words: Sequence[str]) -> ExitCode:
-    """Tell what the service says of each task now, as the ids come."""
-    return asyncio.run(_look_at_all(session, read_ids(words, session.stdin.text)))
+    """Show PiAPI's status of each task, in the order of the IDs, as they come."""
+    return asyncio.run(_show_all(session, read_ids(words, session.stdin.text)))
 
 
-async def _look_at_all(session: Session, ids: AsyncIterator[str | UsageError]) -> ExitCode:
+async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> ExitCode:
     errors: dict[ExitCode, FluxError | None] = {}
     asyncio.get_running_loop().set_default_executor(DetachedExecutor())
     session.journal.settle_dead()
-    async with session.client() as client:
-        async for found in ids:
-            try:
-                if isinstance(found, UsageError):
-                    raise found
-                await _show_one(session, client, found)
+    async with session.client() as client, aclosing(_polled(session, client, ids)) as polled:
+        async for found in polled:
+            if isinstance(found, ConfigError):
+                raise found  # every other poll would be refused too
+            if isinstance(found, FluxError):
+                session.output.failure(found)
+                errors[found.exit_code] = found
+            else:
+                _show(session, *found)
                 errors[ExitCode.OK] = None
-            except ConfigError:
-                raise  # the next look would be refused too
-            except FluxError as failure:
-                session.output.failure(failure)
-                errors[failure.exit_code] = failure
     return exit_code(errors.values())
 
 
-async def _show_one(session: Session, client: PiAPIClient, word: str) -> None:
-    entry = session.find(word)
-    task_id = entry.task_id if entry else word
-    if task_id is None:
-        assert entry is not None
-        raise past_error(entry)
-    task = await look_at(client, task_id)
+async def _polled(session: Session, client: PiAPIClient, ids: AsyncIterator[str | UsageError]) -> AsyncGenerator[Found]:
+    """Yield what polls find, in the order of the IDs. At most POLLS_AT_ONCE run at a time."""
+    polls, limiter = deque[asyncio.Future[Found]](), PollLimiter(time.monotonic, asyncio.sleep, session.scale)
+    coming: asyncio.Future[str | UsageError | None] | None = asyncio.ensure_future(anext(ids, None))
+    try:
+        while coming or polls:
+            room = [coming] if coming and len(polls) < POLLS_AT_ONCE else []
+            either: list[asyncio.Future[Any]] = [*room, *list(polls)[:1]]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if room and room[0].done():
+                word = room[0].result()
+                coming = None if word is None else asyncio.ensure_future(anext(ids, None))
+                if word is not None:
+                    polls.append(asyncio.ensure_future(_poll(session, client, limiter, word)))
+            if polls and polls[0].done():
+                yield polls.popleft().result()
+    finally:
+        left: list[asyncio.Future[Any]] = [*polls, *([coming] if coming else [])]
+        for future in left:
+            future.cancel()
+            await asyncio.wait([future])
+
+
+async def _poll(session: Session, client: PiAPIClient, limiter: PollLimiter, word: str | UsageError) -> Found:
+    """Return the entry with this ID, if there is one, and its task; or why there is none to show."""
+    try:
+        if isinstance(word, UsageError):
+            raise word
+        entry = session.find(word)
+        if entry and entry.task_id is None:
+            raise past_error(entry)
+        await limiter.wait()
+        return entry, await look_at(client, entry.task_id if entry and entry.task_id else word)
+    except FluxError as error:
+        return error
+
+
+def _show(session: Session, entry: Entry | None, task: Task) -> None:
     if session.output.mode is Mode.JSON:
         session.output.record("task", _task_json(task, entry))
         return
@@ -72,13 +109,13 @@ async def _show_one(session: Session, client: PiAPIClient, word: str) -> None:
 
 
 async def look_at(client: PiAPIClient, task_id: str) -> Task:
-    """The task now. Raises RefusedError when there is none, NetworkError, KeyRefusedError."""
+    """Return the task now. Raises RefusedError if there is none, NetworkError, KeyRefusedError."""
     try:
         return await client.look(task_id)
     except NoSuchTaskError as error:
-        raise RefusedError(f"the service knows no task {task_id}: {error}", code="no_such_task") from error
+        raise RefusedError(f"PiAPI has no task {task_id}: {error}", code="no_such_task") from error
     except PassingTroubleError as error:
-        raise NetworkError(f"task {task_id} could not be looked at: {error.message}") from error
+        raise NetworkError(f"task {task_id} could not be polled: {error.message}") from error
 
 
 def _task_json(task: Task, entry: Entry | None) -> JsonObject:
@@ -117,10 +154,14 @@ def wait_for(session: Session, words: Sequence[str], save: SaveOptions, *, first
         def feed(scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
             return _followed(session, ids, save, wrong, first=first)
 
-        run = Run(session.workspace, reporter, results, feed, 0 if "-" in words else named, first=first)
+        # IDs from a pipe come whenever their tasks are submitted, so the time for each begins when it comes.
+        piped = "-" in words
+        total = 0 if piped else named
+        run = Run(session.workspace, reporter, results, feed, total, first=first, one_deadline=not piped)
         try:
             code = run.finish()
         finally:
+            session.journal.discard_unseen()
             if results.count > 1:
                 # What was submitted in the meantime was paid for by another process.
                 reporter.summary(replace(results.summary(), spent=Decimal(0)))
@@ -216,7 +257,8 @@ def resume_all(session: Session, *, expiring: bool) -> ExitCode:
     items = [session.journal.claim(entry) or Outcome(entry, busy(entry), 0.0) for entry in left]
     with session.reporter() as reporter:
         results = Results(reporter)
-        run = Run(session.workspace, reporter, results, lambda _: feed_entries(items), len(items))
+        feed = feed_entries(items)
+        run = Run(session.workspace, reporter, results, lambda _: feed, len(items), one_deadline=True)
         if items:
             run.finish()
         else:

@@ -9,8 +9,8 @@ from socket import socket
 from ...batch.results import Results, TaskResult
 from ...batch.runner import Run
 from ...config.urls import is_loopback
+from ...engine.backoff import backoff
 from ...engine.outcome import Outcome
-from ...engine.poll_schedule import backoff
 from ...engine.scheduler import Scheduler
 from ...errors import ExitCode, FluxError, InterruptError, NetworkError, RefusedError, UsageError
 from ...images.output_names import is_template
@@ -144,7 +144,7 @@ class _Listening:
         while True:
             delivery = await self.receiver.arrived.get()
             try:
-                entry = await self._entry(engine.watcher.client, delivery)
+                entry = await self._entry(engine.poller.client, delivery)
             except FluxError as error:
                 self.session.output.failure(error)
                 if not isinstance(error, RefusedError):

@@ -12,8 +12,8 @@ from ...engine.events import (
     Ended,
     Event,
     Fetching,
-    Looked,
     Noted,
+    Polled,
     Queued,
     Slowed,
     Submitting,
@@ -92,7 +92,7 @@ class PlainProgress:
                 facts += [expectation(event.expected)] if event.expected else []
                 self._tell(event.entry, f"task {event.task_id}" + (f" ({', '.join(facts)})" if facts else ""))
                 self._status[event.entry] = "pending"
-            case Looked():
+            case Polled():
                 if self._verbose or self._status.get(event.entry) != event.status:
                     self._status[event.entry] = event.status
                     self._tell(event.entry, f"{event.status} after {seconds(event.elapsed)}")
@@ -170,7 +170,7 @@ class LiveProgress:
                 row.label, row.state, row.since = self._labels.give(event), "accepted", self._clock()
                 row.expected = expectation(event.expected)
                 self._cost += event.cost or 0
-            case Looked():
+            case Polled():
                 row.state = event.status
             case Trouble():
                 row.state = event.message

@@ -1,0 +1,266 @@
+"""What proves that an image is gone, and what does not: a paid image is fetched as long as PiAPI has it."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flux_cli.cli.context import Session
+from flux_cli.cli.options.common import CommonOptions
+from flux_cli.engine.durations import Durations
+from flux_cli.engine.events import Event
+from flux_cli.engine.poll_schedule import PollLimiter
+from flux_cli.engine.poller import MISSING_SECONDS, Poller
+from flux_cli.errors import FluxError, NotSavedError, RefusedError, StillRunningError
+from flux_cli.images.output_names import OutputPlan
+from flux_cli.journal.entries import Entry, State
+
+from .conftest import Flux
+from .raw_servers import Answer, RawServer, plain, redirect, unframed
+from .servers import Reply, Service
+from .test_downloads import GOOD, PNG, completed
+from .test_promises import GEN, LOOK, PICTURE, Entries, refusal, task_reply
+
+MISSING = refusal(404, 404, "task not found")
+PAGE = plain(b"<!DOCTYPE html><title>Sign in</title>")
+STALE: dict[str, list[Answer]] = {
+    **{f"HTTP {status}": [plain(b"", status=f"{status} No")] for status in (400, 401, 403, 404, 410, 429, 451, 500)},
+    "a web page": [PAGE],
+    "a login": [redirect("/login")],
+    "a loop": [redirect("/stale")],
+    "cut": [unframed(PNG[:-4])],
+}
+
+
+@pytest.mark.parametrize("stale", STALE)
+def test_a_link_that_does_not_work_is_replaced_by_a_fresh_one(
+    flux: Flux, service: Service, raw: RawServer, stale: str
+) -> None:
+    task = flux(GEN + " --no-wait").out.strip()
+    raw.answers = {"/stale": STALE[stale], "/login": [PAGE], "/fresh": [GOOD]}
+    service.answer(*LOOK, completed(task, raw.url("/stale")), completed(task, raw.url("/fresh")))
+
+    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert len(service.charges) == 1
+
+
+def test_an_image_host_that_is_gone_is_replaced_too(flux: Flux, service: Service, raw: RawServer) -> None:
+    task = flux(GEN + " --no-wait").out.strip()
+    raw.answers = {"/fresh": [GOOD]}
+    service.answer(*LOOK, completed(task, "http://127.0.0.1:1/gone.png"), completed(task, raw.url("/fresh")))
+
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+
+@pytest.mark.parametrize("reply", [(404, {}, b""), (410, {}, b""), (403, {}, b"<html>"), (200, {}, b"<html>")])
+def test_a_link_that_stays_dead_leaves_the_entry_ready(
+    flux: Flux, service: Service, entries: Entries, reply: Reply
+) -> None:
+    service.answer(*PICTURE, *[reply] * 999)
+    result = flux(GEN)
+    (entry,) = entries()
+
+    assert (result.code, result.out, entry.state) == (10, "", State.READY)
+    assert f"the image of task {entry.task_id} could not be saved: " in result.err
+    assert result.err.count("trying again") == 1
+    assert result.err.splitlines()[-1] == "      Next: flux resume"
+    service.scripted.clear()
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+
+def test_links_that_lag_behind_their_task_are_waited_for(flux: Flux, service: Service) -> None:
+    service.answer(*PICTURE, *[(404, {}, b"")] * 2)
+    assert flux(GEN).code == 0
+
+
+def ready(flux: Flux, service: Service) -> str:
+    """Return the ID of a task that is ready, and whose image could not be saved."""
+    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    assert flux(GEN + " --no-metadata").code == 10
+    service.scripted.clear()
+    return service.charges[0].id
+
+
+@pytest.mark.parametrize("command", ["resume", "wait {}"])
+def test_a_ready_entry_asks_for_fresh_links_first(flux: Flux, service: Service, raw: RawServer, command: str) -> None:
+    task = ready(flux, service)
+    raw.answers = {"/fresh": [GOOD]}
+    service.answer(*LOOK, completed(task, raw.url("/fresh")))
+    service.seen.clear()
+
+    assert flux(f"{command.format(task)} -q").out == "a-boat-1.png\n"
+    assert [request.path for request in service.seen] == [f"{LOOK[1]}{task}"]
+    assert len(raw.heads) == 1
+
+
+@pytest.mark.parametrize(
+    "reply", [(503, {}, b""), MISSING, refusal(401, 1200, "Authentication failed"), (200, {}, b"<html>")]
+)
+def test_the_links_that_are_known_do_when_the_task_cannot_be_polled(flux: Flux, service: Service, reply: Reply) -> None:
+    ready(flux, service)
+    service.answer(*LOOK, *[reply] * 9)
+
+    assert flux("resume -q").out == "a-boat-1.png\n"
+
+
+def test_a_key_that_is_refused_is_the_error_when_they_do_not(flux: Flux, service: Service, entries: Entries) -> None:
+    ready(flux, service)
+    service.answer(*LOOK, *[refusal(401, 1200, "Authentication failed")] * 999)
+    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    result = flux("resume")
+
+    assert (result.code, [entry.state for entry in entries()]) == (4, [State.READY])
+    assert "the service refused the key: Authentication failed" in result.err
+
+
+def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
+    flux: Flux, service: Service, entries: Entries
+) -> None:
+    task = ready(flux, service)
+    service.answer(*LOOK, *[MISSING] * 999)
+    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    result = flux("resume")
+
+    assert (result.code, [entry.state for entry in entries()]) == (10, [State.EXPIRED])
+    assert f"task {task} has expired: PiAPI no longer has it, and the picture's address answers with" in result.err
+
+
+@pytest.mark.parametrize(
+    ("poll", "state", "said"),
+    [
+        ([], State.EXPIRED, "task {} has expired: PiAPI keeps images for 7 days, and the picture's address answers"),
+        ([(503, {}, b"")] * 999, State.READY, "the image of task {} could not be saved: the picture's address answers"),
+    ],
+)
+def test_it_has_expired_when_the_seven_days_are_over(
+    flux: Flux, service: Service, entries: Entries, home: Path, poll: list[Reply], state: State, said: str
+) -> None:
+    """A machine without a connection learns nothing about the image."""
+    task = ready(flux, service)
+    with closing(sqlite3.connect(home / "journal.db")) as journal, journal:
+        journal.execute("UPDATE entries SET ended = ended - 8 * 86400, accepted = accepted - 8 * 86400")
+    service.answer(*LOOK, *poll)
+    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    result = flux("resume")
+
+    assert (result.code, [entry.state for entry in entries()]) == (10, [state])
+    assert said.format(task) in result.err
+
+
+def test_far_more_images_than_ordered_are_not_all_saved(flux: Flux, service: Service, raw: RawServer) -> None:
+    task = flux(GEN + " --no-wait").out.strip()
+    raw.answers = {f"/{number}": [GOOD] for number in range(200)}
+    reply = completed(task, *(raw.url(f"/{number}") for number in range(200)))
+    service.answer(*LOOK, reply, reply)
+    result = flux("resume")
+
+    assert result.code == 0
+    assert len(list(Path().iterdir())) == len(raw.heads) == 5
+    assert f"PiAPI lists 200 images; saved the first 5 (all URLs: flux status {task} --json)" in result.err
+    assert len(json.loads(flux(f"status {task} --json").out)["urls"]) == 200
+
+
+# --- polls, in virtual time ------------------------------------------------------------------------------------------
+
+
+class Waiting:
+    """A poller with the program's own parts against the service, and time that passes only while it sleeps."""
+
+    def __init__(self, session: Session) -> None:
+        self.session, self.now, self.events = session, 0.0, list[Event]()
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def clock(self) -> float:
+        return self.now
+
+    def poll(self, entry: Entry, *, patience: float = 900, deadline: float | None = None) -> Entry | FluxError:
+        """Return the entry, ready, or the error that ended the waiting."""
+        return asyncio.run(self._poll(entry, patience, deadline))
+
+    async def _poll(self, entry: Entry, patience: float, deadline: float | None) -> Entry | FluxError:
+        journal, service = self.session.journal, self.session.service
+        durations = Durations(self.session.catalog, journal, service, 1.0)
+        limiter = PollLimiter(self.clock, self.sleep, 1.0)
+        async with self.session.client() as client:
+            poller = Poller(
+                client, journal, self.events.append, durations, limiter, self.clock, self.sleep, patience, 1.0, deadline
+            )
+            claimed = journal.claim(entry)
+            assert claimed
+            try:
+                return (await poller.poll(claimed, None))[0]
+            except FluxError as error:
+                return error
+
+
+@pytest.fixture
+def waiting(service: Service) -> Iterator[Waiting]:
+    """A poller in virtual time."""
+    with Session(CommonOptions(quiet=True), {}) as session:
+        yield Waiting(session)
+
+
+def test_not_found_for_less_than_a_minute_is_no_proof(flux: Flux, service: Service, waiting: Waiting) -> None:
+    flux(GEN + " --no-wait")
+    (entry,) = waiting.session.entries()
+    service.answer(*LOOK, *[MISSING] * 4)
+    found = waiting.poll(entry)
+
+    assert isinstance(found, Entry)
+    assert found.state is State.READY
+
+
+def test_not_found_for_a_minute_is(flux: Flux, service: Service, waiting: Waiting) -> None:
+    flux(GEN + " --no-wait")
+    (entry,) = waiting.session.entries()
+    service.answer(*LOOK, task_reply(service, status="processing"), *[MISSING] * 999)
+    found = waiting.poll(entry)
+
+    assert isinstance(found, NotSavedError)
+    assert found.message == f"task {entry.task_id} has expired: PiAPI no longer has it: task not found"
+    assert MISSING_SECONDS < waiting.now < 100
+    assert [entry.state for entry in waiting.session.entries()] == [State.EXPIRED]
+
+
+def test_trouble_in_between_begins_the_minute_again(flux: Flux, service: Service, waiting: Waiting) -> None:
+    flux(GEN + " --no-wait")
+    (entry,) = waiting.session.entries()
+    service.answer(*LOOK, *[*[MISSING] * 4, (502, {}, b"<html>")] * 40)
+    found = waiting.poll(entry, patience=300)
+
+    assert isinstance(found, StillRunningError)
+    assert [entry.state for entry in waiting.session.entries()] == [State.ACCEPTED]
+
+
+def test_an_id_that_was_never_seen_is_given_up_soon(service: Service, waiting: Waiting, tmp_path: Path) -> None:
+    session, plan = waiting.session, OutputPlan((tmp_path / "x.png",))
+    entry = session.journal.adopt("nowhere", plan, service=session.service, profile=session.settings.profile)
+    found = waiting.poll(entry)
+
+    assert isinstance(found, RefusedError)
+    assert found.code == "no_such_task"
+    assert waiting.now < 10
+
+
+def test_one_deadline_ends_the_waiting_for_every_task(flux: Flux, service: Service, waiting: Waiting) -> None:
+    flux(GEN + " --no-wait")
+    flux('gen "two" --seed 1 --size 256x256 --no-wait')
+    for charge in service.charges:
+        running = task_reply(service, task_id=charge.id, status="processing")
+        service.answer("GET", f"{LOOK[1]}{charge.id}", *[running] * 999)
+    one, two = waiting.session.entries()
+    service.seen.clear()
+    first, between = waiting.poll(one, deadline=60), len(service.seen)
+    second = waiting.poll(two, deadline=60)
+
+    assert isinstance(first, StillRunningError)
+    assert isinstance(second, StillRunningError)
+    assert waiting.now == pytest.approx(60)
+    assert between > 10
+    assert len(service.seen) == between + 1, "what comes after the deadline is polled once"
