@@ -477,7 +477,7 @@ def test_a_full_disk_keeps_the_task(flux: Flux, service: Service) -> None:
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=False)
 
     assert (done.returncode, done.stdout) == (11, "")
-    assert f"1 image of task {service.charges[0].id} paid for and not saved" in done.stderr
+    assert f"1 image of task {service.charges[0].id} not saved" in done.stderr
     assert list(Path().iterdir()) == []
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 1

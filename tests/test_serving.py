@@ -227,7 +227,7 @@ def test_links_expire(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
     sandbox("--expire 0s")
     result = flux(GEN)
     assert (result.code, result.out) == (10, "")
-    assert "could not be saved: the picture's address answers with HTTP 403; it is paid for" in result.err
+    assert "could not be saved: the picture's address answers with HTTP 403. Charged" in result.err
 
 
 def test_tasks_and_uploads_outlive_it_in_a_file(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:

@@ -38,14 +38,14 @@ class Durations:
         running, ended: seconds from the acceptance to the last poll that found the task running (0: none did), and to
         the first that found it ended. The service's times count within these bounds: they may be whole seconds.
         """
-        if task.ended and task.created:
+        if task.ended and task.created and task.ended > task.created:
             seconds = (task.ended - task.created).total_seconds()
         elif ended - running < LONGEST_GAP * self._scale:
             seconds = (running + ended) / 2
         else:  # it may have been resumed days later
             return None
         seconds = min(max(seconds, running), ended) / self._scale
-        if entry.request and seconds > 0:
+        if entry.request:
             self._seen((entry.request.model, entry.request.operation.name)).append(seconds)
         return seconds
 
