@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from flux_cli.operations.text_to_image import TextToImage
 from PIL import Image
 
 from flux_cli.images.metadata import made_from
@@ -19,6 +18,7 @@ from flux_cli.images.png import texts_in
 from flux_cli.journal.entries import Account, Entry, State
 from flux_cli.journal.journal import Journal
 from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Breaker, Service, breaking

@@ -14,7 +14,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from flux_cli.operations.text_to_image import TextToImage
 
 from flux_cli.engine import submitter
 from flux_cli.errors import ExitCode, UsageError
@@ -26,6 +25,7 @@ from flux_cli.journal.entries import Account, Entry, State
 from flux_cli.journal.journal import Journal
 from flux_cli.journal.migrations import MIGRATIONS
 from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Service
