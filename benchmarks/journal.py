@@ -2,16 +2,16 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 from flux_cli.images.output_names import OutputPlan
-from flux_cli.journal.entries import Entry, SavedFile, State
+from flux_cli.journal.entries import Account, Entry, SavedFile, State
 from flux_cli.journal.journal import Journal
 from flux_cli.operations.request import TaskRequest
 from flux_cli.operations.text_to_image import TextToImage
@@ -28,6 +28,7 @@ least that anything durable costs. Both on the disk of the folder for temporary 
 """.strip()
 IN_FLIGHT, PROCESSES = 200, 4
 ROUNDS, QUICK_ROUNDS = 10, 1
+ACCOUNT = Account("https://api.example", "default")
 P99 = 1.0
 """Target, ms."""
 
@@ -62,20 +63,24 @@ def transitions(folder: Path, in_flight: int, rounds: int) -> Times:
     """Take `rounds` times so many entries through their life in the journal of a folder."""
     times = Times()
     scratch = os.open(folder / f"{os.getpid()}.sync", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    with closing(Journal(folder / "journal.db", folder / "locks")) as journal:
+    with closing(Journal(folder / "journal.db", folder / "locks", ACCOUNT)) as journal:
         for _ in range(rounds):
             entries = [_planned(journal, number, folder) for number in range(in_flight)]
-            for changes in _LIFE:
-                entries = [_timed(journal, entry, changes, scratch, times) for entry in entries]
+            for advance in _LIFE:
+                entries = [_timed(journal, entry, advance(entry), scratch, times) for entry in entries]
     os.close(scratch)
     return times
 
 
-_LIFE: Sequence[dict[str, object]] = (
-    {"state": State.SENDING, "submitted": 1.0},
-    {"state": State.ACCEPTED, "task_id": "0123456789abcdef", "status": "pending", "accepted": 2.0},
-    {"state": State.READY, "status": "completed", "urls": ("https://img.example/0123456789abcdef.png",), "ended": 3.0},
-    {"state": State.SAVED, "files": (SavedFile(Path("/pictures/fox.png"), "0" * 64),)},
+_LIFE: Sequence[Callable[[Entry], Entry]] = (
+    lambda entry: replace(entry, state=State.SENDING, submitted=1.0),
+    lambda entry: replace(
+        entry, state=State.ACCEPTED, task_id=f"0123456789-{entry.id}", status="pending", accepted=2.0
+    ),
+    lambda entry: replace(
+        entry, state=State.READY, status="completed", urls=("https://img.example/0123456789abcdef.png",), ended=3.0
+    ),
+    lambda entry: replace(entry, state=State.SAVED, files=(SavedFile(Path("/pictures/fox.png"), "0" * 64),)),
 )
 
 
@@ -83,12 +88,12 @@ def _planned(journal: Journal, number: int, folder: Path) -> Entry:
     operation = TextToImage(prompt=f"a red fox in the snow, number {number}")
     request = TaskRequest(operation, "Qubico/flux1-dev", number)
     output = OutputPlan((folder / f"{number}.png",))
-    return journal.plan(request, output, service="https://api.example", profile="default", price=Decimal("0.015"))
+    return journal.plan(request, output, price=Decimal("0.015"))
 
 
-def _timed(journal: Journal, entry: Entry, changes: dict[str, object], scratch: int, times: Times) -> Entry:
+def _timed(journal: Journal, entry: Entry, after: Entry, scratch: int, times: Times) -> Entry:
     begun = time.perf_counter()
-    entry = journal.move(entry, **changes)
+    entry = journal.move(entry, after)
     moved = time.perf_counter()
     os.write(scratch, b"\0" * 4096)
     os.fsync(scratch)

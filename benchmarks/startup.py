@@ -38,7 +38,7 @@ def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Sec
     """Ratios to `python -c pass`."""
     helps = HELPS[:2] if quick else HELPS
     rounds = QUICK_ROUNDS if quick else ROUNDS
-    with serving(seconds=0, picture_bytes=PICTURE_BYTES) as stub:
+    with serving(seconds=0, image_bytes=PICTURE_BYTES) as stub:
         environ = clean_environ(
             folder / "home",
             FLUX_BASE_URL=f"{stub.origin}/api/v1",
@@ -82,7 +82,7 @@ def _works(installed: Installed, helps: Sequence[str], folder: Path, stub: Stub)
         task = f"{stub.origin}/api/v1/task"
         create = [curl, "--silent", "--data", '{"model": "Qubico/flux1-schnell", "task_type": "txt2img"}', task]
         look = [curl, "--silent", f"{task}/{DONE_ID}"]
-        fetch = [curl, "--silent", "--output", str(folder / "curl.png"), f"{stub.origin}/pictures/{DONE_ID}.png"]
+        fetch = [curl, "--silent", "--output", str(folder / "curl.png"), f"{stub.origin}/images/{DONE_ID}.png"]
         works["curls"] = Work([create, look, fetch])
     return works
 

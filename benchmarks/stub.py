@@ -1,4 +1,4 @@
-"""A stand-in for the service that costs next to nothing: the client is measured, not the drawing of pictures.
+"""A stand-in for the service that costs next to nothing: the client is measured, not the drawing of images.
 
 A process of its own on loopback. It remembers no task: the id says when the task is done.
 """
@@ -31,14 +31,14 @@ class Counts:
     """What a stand-in has answered so far, and the CPU seconds that it took."""
 
     creates: int
-    looks: int
-    pictures: int
+    polls: int
+    images: int
     cpu: float
 
     @property
     def requests(self) -> int:
         """All of them."""
-        return self.creates + self.looks + self.pictures
+        return self.creates + self.polls + self.images
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Stub:
 
 
 @contextmanager
-def serving(*, seconds: float, picture_bytes: int) -> Iterator[Stub]:
-    """A stand-in whose tasks take so many seconds and whose pictures have about so many bytes."""
-    command = [sys.executable, "-m", "benchmarks.stub", str(seconds), str(picture_bytes)]
+def serving(*, seconds: float, image_bytes: int) -> Iterator[Stub]:
+    """A stand-in whose tasks take so many seconds and whose images have about so many bytes."""
+    command = [sys.executable, "-m", "benchmarks.stub", str(seconds), str(image_bytes)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -86,9 +86,9 @@ def png(size: int) -> bytes:
 class _Service:
     """The answers. `seconds` is how long a task takes."""
 
-    def __init__(self, seconds: float, picture: bytes) -> None:
+    def __init__(self, seconds: float, image: bytes) -> None:
         self.origin = ""
-        self._seconds, self._picture = seconds, _response(b"image/png", picture)
+        self._seconds, self._image = seconds, _response(b"image/png", image)
         self._answered: Counter[str] = Counter()
 
     def answer(self, method: bytes, path: str) -> bytes:
@@ -97,13 +97,13 @@ class _Service:
             self._answered["creates"] += 1
             done = time.monotonic() + self._seconds
             return self._task(f"{done * 1000:.0f}-{self._answered['creates']}", "pending")
-        if path.startswith("/pictures/"):
-            self._answered["pictures"] += 1
-            return self._picture
+        if path.startswith("/images/"):
+            self._answered["images"] += 1
+            return self._image
         if path == "/counts":
-            counts = {name: self._answered[name] for name in ("creates", "looks", "pictures")}
+            counts = {name: self._answered[name] for name in ("creates", "polls", "images")}
             return _response(b"application/json", json.dumps({**counts, "cpu": time.process_time()}).encode())
-        self._answered["looks"] += 1
+        self._answered["polls"] += 1
         task = path.rpartition("/")[2]
         done = time.monotonic() * 1000 >= float(task.partition("-")[0])
         return self._task(task, "completed" if done else "processing")
@@ -120,7 +120,7 @@ class _Service:
             "error": {"code": 0, "message": ""},
         }
         if status == "completed":
-            data["output"] = {"image_url": f"{self.origin}/pictures/{task}.png", "width": 1024, "height": 1024}
+            data["output"] = {"image_url": f"{self.origin}/images/{task}.png", "width": 1024, "height": 1024}
         body = json.dumps({"code": 200, "data": data, "message": "success"}).encode()
         return _response(b"application/json", body)
 
@@ -152,9 +152,9 @@ class _Connection(asyncio.Protocol):
             self._transport.write(self._service.answer(method, path.decode()))
 
 
-async def _serve(seconds: float, picture_bytes: int) -> None:
+async def _serve(seconds: float, image_bytes: int) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    service = _Service(seconds, png(picture_bytes))
+    service = _Service(seconds, png(image_bytes))
     server = await loop.create_server(lambda: _Connection(service), "127.0.0.1", 0, backlog=1024)
     service.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(service.origin, flush=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from flux_cli.cli.buying import batches
+from flux_cli.cli.output import reporter
 from flux_cli.engine import saver as saving
 from flux_cli.engine.poller import Poller
 from flux_cli.engine.saver import Saver
@@ -42,11 +42,12 @@ def written_down_after_the_answer() -> None:
 def sent_again_after_a_crash() -> None:
     """What a dead process was sending is planned again."""
 
-    def settle(self: Journal) -> list[Entry]:
-        dead = [claimed for entry in self.entries(states=(State.SENDING,)) if (claimed := self.claim(entry))]
-        return [self.move(entry, state=State.PLANNED) for entry in dead]
+    def plan_again(self: Journal) -> None:
+        for entry in self.newest(State.SENDING):
+            if claimed := self.claim(entry):
+                self.move(claimed, replace(claimed, state=State.PLANNED))
 
-    Journal.settle_dead = settle  # type: ignore[method-assign]
+    Journal.mark_dead_unknown = plan_again  # type: ignore[method-assign]
 
 
 def written_in_place() -> None:
@@ -67,16 +68,14 @@ def looked_at_before_it_is_accepted() -> None:
     """`accepted` comes to the journal after the first look at the task."""
     poll = Poller.poll
 
-    def accepted(self: Submitter, entry: Entry, task: Task) -> Entry:
+    async def accepted(self: Submitter, entry: Entry, task: Task) -> Entry:
         return replace(entry, state=State.ACCEPTED, task_id=task.id, status=task.status.word, accepted=time.time())
 
     async def polled(self: Poller, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
         if task is not None:
             await self.client.poll(task.id)
             sending = replace(entry, state=State.SENDING, task_id=None, status=None, accepted=None)
-            entry = self.journal.move(
-                sending, state=State.ACCEPTED, task_id=task.id, status=entry.status, accepted=entry.accepted
-            )
+            entry = self.journal.accept(sending, task.id, task.status.word)
         return await poll(self, entry, task)
 
     Submitter._accepted = accepted  # type: ignore[method-assign]
@@ -109,7 +108,7 @@ def impatient() -> None:
 
 def interrupted_at_the_end() -> None:
     """No fault: Ctrl-C comes when all has been told but the summary."""
-    batches.tell_summary = lambda output, summary: signal.raise_signal(signal.SIGINT)  # type: ignore[attr-defined]  # as imported there
+    reporter.show_summary = lambda output, summary: signal.raise_signal(signal.SIGINT)  # type: ignore[attr-defined]  # as imported there
 
 
 def interrupted_at_once() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 from flux_cli.cli.main import main
 from flux_cli.config.paths import Paths
 from flux_cli.images.png import texts_in
-from flux_cli.journal.entries import Entry
+from flux_cli.journal.entries import Account, Entry
 from flux_cli.journal.journal import Journal
 from flux_cli.piapi.http_client import tls_context
 
@@ -217,11 +218,8 @@ def entries(home: Path) -> Callable[[], list[Entry]]:
 
     def read() -> list[Entry]:
         paths = Paths.find({"FLUX_HOME": str(home)})
-        journal = Journal(paths.journal, paths.locks)
-        try:
-            return journal.entries()
-        finally:
-            journal.close()
+        with closing(Journal(paths.journal, paths.locks, Account("any", "any"))) as journal:
+            return journal.newest()[::-1]
 
     return read
 

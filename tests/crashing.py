@@ -12,7 +12,7 @@ import pytest
 
 from flux_cli.config.paths import Paths
 from flux_cli.images.formats import BrokenPictureError, whole_picture
-from flux_cli.journal.entries import Entry, State
+from flux_cli.journal.entries import Account, Entry, State
 from flux_cli.journal.journal import Journal
 from flux_cli.json_value import object_at
 from flux_cli.sandbox.app import Service as Rules
@@ -79,7 +79,7 @@ class World:
         """Wait for the end of a run, and check what must hold after it, however it ended; gives its exit code."""
         code = runner.wait()
         self.check(Path(order.folder), killed=code < 0)
-        if code not in (-signal.SIGKILL, -signal.SIGALRM, 0, 3, 7, 12, 130, 141, 143):
+        if code not in (-signal.SIGKILL, -signal.SIGALRM, -signal.SIGINT, -signal.SIGTERM, 0, 3, 7, 12, 141):
             self._found(f"exit code {code}: {(Path(order.folder) / ERR).read_text()}")
         return code
 
@@ -109,8 +109,8 @@ class World:
 
     def entries(self) -> list[Entry]:
         """What the journal says now."""
-        with closing(Journal(self.paths.journal, self.paths.locks)) as journal:
-            return journal.entries()
+        with closing(Journal(self.paths.journal, self.paths.locks, Account("any", "any"))) as journal:
+            return journal.newest()[::-1]
 
     def check(self, folder: Path, *, killed: bool) -> None:
         """Look for what must never be, after a run that wrote into `folder`; another one may go on meanwhile."""

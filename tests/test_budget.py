@@ -15,10 +15,11 @@ import pytest
 from flux_cli.cli.context import Session
 from flux_cli.cli.options.common import CommonOptions
 from flux_cli.config.resolve import resolve
+from flux_cli.engine.slots import Slots
 from flux_cli.errors import BudgetError, ConfigError
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.budgets import Budget, Period
-from flux_cli.journal.entries import Entry
+from flux_cli.journal.entries import Account, Entry
 from flux_cli.journal.journal import Journal
 from flux_cli.json_value import JsonObject
 from flux_cli.operations.request import TaskRequest
@@ -44,7 +45,7 @@ def days_pass(home: Path, days: int) -> None:
 def places_taken(limit: int) -> Iterator[None]:
     """Meanwhile nothing is sent by those who may have up to `limit` tasks at once."""
     with Session(CommonOptions(), {}) as session:
-        slots = session.slots
+        slots = Slots(session.workspace.slots_folder, limit)
         held = [slots.try_acquire() for _ in range(limit)]
         yield
         for slot in held:
@@ -61,7 +62,7 @@ def places_taken(limit: int) -> Iterator[None]:
         (f"gen --from prompts.txt {SMALL}", "0.006"),
         (f"gen 'a {{red|blue}} fox' -b 2 {SMALL}", "0.008"),
         ("gen x --size 64x64", "0.015"),
-        ("again @last -b 3", "0.006"),
+        ("rerun @last -b 3", "0.006"),
     ],
 )
 def test_a_command_that_costs_more_than_is_left_sends_nothing(
@@ -76,9 +77,9 @@ def test_a_command_that_costs_more_than_is_left_sends_nothing(
 
     assert (result.code, result.out) == (2, "")
     first, hint = result.err.splitlines()
-    assert first == f"flux: this would cost ${price}, and $0.005 of this day's $0.007 are left; nothing was sent"
-    assert hint.endswith("raise it with: flux config set budget.day USD; then run the same command again")
-    assert ("wait until" in hint) == (price == "0.006")  # what is more than a whole day's never fits
+    assert first == f"flux: this costs ${price}, but $0.005 of this day's $0.007 budget is left. Nothing was sent."
+    assert hint.endswith("aise it and run the command again: flux config set budget.day USD")
+    assert ("Wait until" in hint) == (price == "0.006")  # what is more than a whole day's never fits
     assert json.loads(flux(f"{line} --json").out)["error"]["code"] == "too_expensive"
     assert service.posts() == len(entries()) == 1
 
@@ -103,8 +104,8 @@ def test_what_was_bought_before_costs_nothing(flux: Flux, service: Service, monk
     prompts("a", "b", "c", "d", "e")
     result = flux(line)
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("flux: this would cost $0.004, and $0.00 of this day's $0.006 are left")
-    assert flux(f"{line} --new").err.startswith("flux: this would cost $0.01,")
+    assert result.err.startswith("flux: this costs $0.004, but $0.00 of this day's $0.006 budget is left")
+    assert flux(f"{line} --no-cache").err.startswith("flux: this costs $0.01,")
     assert bought(service) == ["a", "b", "c"]
 
 
@@ -125,7 +126,7 @@ def test_a_picture_that_was_bought_already_needs_no_budget(
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.002")
     line = f"gen a {SMALL} --seed 1"
     assert flux(f"{line} -o a.png").code == flux(f"{line} -o b.png").code == 0
-    assert flux(f"{line} -o c.png --new").code == 2
+    assert flux(f"{line} -o c.png --no-cache").code == 2
     assert len(service.charges) == 1
 
 
@@ -141,7 +142,24 @@ def test_what_may_be_paid_counts_and_what_was_refused_does_not(
     assert flux(f"gen x {SMALL}").code == 0
     service.answer(*POST, (500, {}, b""))
     assert flux(f"gen x {SMALL}").code == 7
-    assert flux(f"gen x {SMALL}").err.startswith("flux: this would cost $0.002, and $0.00 of this day's $0.004")
+    assert flux(f"gen x {SMALL}").err.startswith("flux: this costs $0.002, but $0.00 of this day's $0.004")
+
+
+@pytest.mark.parametrize("resolve", ["--resubmit -y", "--dismiss"])
+def test_what_was_sent_again_or_dismissed_may_have_been_charged_all_the_same(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, resolve: str
+) -> None:
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0.005")
+    service.answer(*POST, *[(500, {}, b"")] * 9)
+    assert flux(f"gen x {SMALL}").code == 7
+    for _ in range(8):
+        flux(f"resolve - {resolve}", stdin=flux("history --state unknown -q").out)
+        flux(f"gen x {SMALL} -o x.png")
+    assert service.posts() == 2
+    total, left = flux("cost").out.splitlines()
+    assert total.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.004 possibly charged"]
+    assert left.split()[:2] == ["budget.day", "$0.001"]
+    assert json.loads(flux("cost --json").out.splitlines()[0])["at_risk_usd"] == "0.004"
 
 
 def test_the_money_comes_back_with_the_next_day_and_the_next_month(
@@ -155,7 +173,10 @@ def test_the_money_comes_back_with_the_next_day_and_the_next_month(
     next_month = f"{today.year + today.month // 12}-{today.month % 12 + 1:02}-01"
     result = flux(f"gen x {SMALL}")
     assert "of this month's $0.002" in result.err
-    assert f"wait until {next_month}, or raise it with: flux config set budget.month USD" in result.err
+    assert (
+        f"Wait until {next_month}, or raise it and run the command again: flux config set budget.month USD"
+        in result.err
+    )
 
     days_pass(home, 31)
     assert flux(f"gen x {SMALL}").code == 0
@@ -220,10 +241,7 @@ def test_processes_together_buy_what_the_budget_allows(
     assert sorted(result.code for result in results) == [0, 0, 0, 2, 2, 2]
     assert len(service.charges) == service.posts() == 3
     refused = next(result for result in results if result.code)
-    assert (
-        "flux: the next task would cost $0.002, and $0.00 of this month's $0.006 are left; nothing was sent for it"
-        in refused.err
-    )
+    assert "flux: the next task costs $0.002, but $0.00 of this month's $0.006 budget is left" in refused.err
 
 
 def test_a_batch_stops_when_somebody_else_spends_its_money_and_goes_on_when_there_is_more(
@@ -239,20 +257,20 @@ def test_a_batch_stops_when_somebody_else_spends_its_money_and_goes_on_when_ther
         assert [flux(f"gen x {SMALL} -b 4 -j 4 -q").code for _ in range(2)] == [0, 0]
     stopped = finish(batch)
 
-    assert stopped.code == 3
+    assert stopped.code == 2
     *outcomes, summary = map(json.loads, stopped.out.splitlines())
     assert [row["state"] for row in outcomes if not row["error"]] == ["saved"] * 4
     refused = [row for row in outcomes if row["error"]]
     assert {row["error"]["code"] for row in refused} == {"too_expensive"}
     assert 1 <= len(refused) <= 3, "after the first, nothing more was tried"
-    assert (summary["saved"], summary["not_begun"], summary["cost_usd"]) == (4, 8, "0.008")
+    assert (summary["saved"], summary["not_started"], summary["cost_usd"]) == (4, 8, "0.008")
     assert service.posts() == 6
 
     assert flux(line).code == 2
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.04")
     again = flux(line)
     assert (again.code, len(again.out.split())) == (0, 12)
-    assert again.err.splitlines()[-1].startswith("8 saved, 4 bought before; $0.016 spent")
+    assert again.err.splitlines()[-1].startswith("8 saved, 4 saved before; $0.016 spent")
     assert bought(service) == [*"abcdefghijkl", "x", "x"]
 
 
@@ -262,9 +280,9 @@ def test_the_last_of_the_money_is_given_once(home: Path) -> None:
     request, output = TaskRequest(TextToImage(prompt="x"), "m", 1), OutputPlan((home / "x.png",))
 
     def spend(_: int) -> int:
-        with closing(Journal(home / "journal.db", home / "locks")) as journal:
+        with closing(Journal(home / "journal.db", home / "locks", Account("s", "p"))) as journal:
             for sent in range(25):
-                entry = journal.plan(request, output, service="s", profile="p", price=price)
+                entry = journal.plan(request, output, price=price)
                 try:
                     journal.send(entry, [budget], 0.0)
                 except BudgetError:

@@ -35,7 +35,7 @@ OFFLINE = [
     "batch rows.jsonl --dry-run",
     "show plain.png",
     "show @last",
-    "again made.png --dry-run",
+    "rerun made.png --dry-run",
     "config list",
     "config get model",
     "config set plan pro",
@@ -71,7 +71,7 @@ def test_what_needs_no_connection_makes_none(flux: Flux, monkeypatch: pytest.Mon
         monkeypatch.delenv("PIAPI_API_KEY", raising=False)
     assert Path("made.png").exists()
     asked = {line.split()[0] for line in OFFLINE if line}
-    online = {"lora", "controlnet", "redux", "outpaint", "status", "wait", "settle", "sandbox", "listen"}
+    online = {"lora", "controlnet", "redux", "outpaint", "status", "wait", "resolve", "sandbox", "listen"}
     assert set(COMMANDS) - asked <= online, "a new command has to say that it needs no connection, or be listed here"
 
 

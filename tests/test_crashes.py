@@ -181,8 +181,8 @@ def test_a_resubmission_is_sent_once_wherever_it_is_killed(here: World, runner: 
     here.run(runner, here.batch(prompts))
     lost = [entry.id for entry in here.entries()]
     for step, entry in enumerate(lost, 1):
-        here.run(runner, ["settle", entry, "--resubmit", "-y"], dies=step)
-    here.run(runner, ["settle", *lost, "--resubmit", "-y"])
+        here.run(runner, ["resolve", entry, "--resubmit", "-y"], dies=step)
+    here.run(runner, ["resolve", *lost, "--resubmit", "-y"])
     assert len(here.charged()) > len(prompts) - 3  # of those that died with a POST on its way nobody knows
     here.finish(runner)
     assert here.faults == []

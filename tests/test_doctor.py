@@ -196,7 +196,7 @@ def test_unknown_outcomes_are_reported_with_their_price(
 
     found = checks(flux("doctor --json"))
     assert found["unknown"]["message"] == "1 submission with an unknown outcome, at most $0.015 charged"
-    assert found["unknown"]["hint"] == f"see your options with: flux settle {lost.id}"
+    assert found["unknown"]["hint"] == f"see your options with: flux resolve {lost.id}"
     assert dead.id in str(found["sending"]["message"])
     assert entries()[1].state is State.SENDING
 
@@ -217,7 +217,7 @@ def test_results_that_are_about_to_expire(flux: Flux, service: Service, home: Pa
     said = "1 paid result is not fetched and may be gone within a day, the first in 5 h"
     assert checks(flux("doctor --json"))["expiring"]["message"] == said
     assert flux("history").err == f"{said}; fetch them, at no cost, with: flux resume --expiring\n"
-    flux(f"{GEN} --no-wait --new -o later.png")
+    flux(f"{GEN} --no-wait --no-cache -o later.png")
     assert flux("resume --expiring -q").out == "a-boat-1.png\n"
     assert flux("history").err == ""
     assert flux("resume --expiring").err == "nothing is about to expire\n"

@@ -2,24 +2,34 @@
 
 import os
 import random
+import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from flux_cli.errors import ExitCode
+from flux_cli.engine import submitter
+from flux_cli.errors import ExitCode, UsageError
+from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal import database
-from flux_cli.journal.create import make_unless_there
-from flux_cli.journal.entries import State
+from flux_cli.journal.budgets import Budget
+from flux_cli.journal.database import Database, alone
+from flux_cli.journal.entries import Account, Entry, State
+from flux_cli.journal.journal import Journal
 from flux_cli.journal.migrations import MIGRATIONS
+from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Service
-from .test_promises import GEN, LOOK, Entries, task_reply
+from .test_promises import GEN, LOOK, POST, Entries, Start, finish, task_reply, wait_until
 
 TABLE = next(number for number, statement in enumerate(MIGRATIONS, 1) if "CREATE TABLE entries" in statement)
 
@@ -39,11 +49,11 @@ def test_a_locked_journal_can_be_read_and_sends_nothing(
     flux(GEN + " --no-wait")
     task = service.charges[0].id
     with locked(home / "journal.db"):
-        for line in (GEN + " --new", "resume", "wait another-task"):
+        for line in (GEN + " --no-cache", "resume", "wait another-task"):
             result = flux(line)
             assert (result.code, result.out) == (12, ""), line
             assert "cannot use the journal" in result.err or "is locked" in result.err
-            assert "another flux holds it; try again" in result.err
+            assert "Another program keeps it locked; try again" in result.err
         assert flux("history -q").code == 0
         assert flux(f"status {task}").code == 0
 
@@ -71,12 +81,12 @@ def test_a_journal_cut_anywhere_is_told_and_sends_nothing(flux: Flux, service: S
     whole, posts = path.read_bytes(), service.posts()
     for length in (0, 1, 99, 100, 4095, 4096, 8192, len(whole) // 2, len(whole) - 4096):
         path.write_bytes(whole[:length])
-        for line in ("history", GEN + " --new", "resume"):
+        for line in ("history", GEN + " --no-cache", "resume"):
             result = flux(line)
             assert (result.code, result.out) == (12, ""), (length, line)
-            begins, hint = f"cannot use the journal {path}: ", "find out what is wrong with it: flux doctor"
-            if length < 100:  # no header is whole
-                begins, hint = f"the journal {path} was cut to {length} byte", "begin a new one: flux doctor --fix"
+            begins, hint = f"cannot use the journal {path}: ", "Find out what is wrong with it: flux doctor"
+            if length < 100:  # no header is complete
+                begins, hint = f"the journal {path} was cut to {length} byte", "start a new one: flux doctor --fix"
             assert result.err.startswith(f"flux: {begins}")
             assert hint in result.err
         assert path.read_bytes()[:length] == whole[:length]
@@ -172,11 +182,11 @@ def test_a_newer_journal_is_left_as_it_is(flux: Flux, service: Service, home: Pa
     new.execute("ALTER TABLE entries ADD COLUMN mood TEXT")
     new.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
     new.close()
-    for line in (GEN, "history", "resume", "cost", "status some-task", "wait some-task", "again @last", "show @last"):
+    for line in (GEN, "history", "resume", "cost", "status some-task", "wait some-task", "rerun @last", "show @last"):
         result = flux(line)
         assert (result.code, result.out) == (12, ""), line
         assert "was written by a newer flux" in result.err
-        assert "upgrade: pip install -U piapi-flux" in result.err
+        assert "Upgrade: pip install -U piapi-flux" in result.err
 
     assert service.posts() == 0
     with closing(sqlite3.connect(home / "journal.db")) as left:
@@ -209,7 +219,228 @@ def test_a_journal_in_use_is_not_replaced_by_another_new_one_where_there_are_no_
     home.mkdir()
     journal = home / "journal.db"
     with ThreadPoolExecutor(2) as threads:
-        for made in [threads.submit(make_unless_there, journal) for _ in range(2)]:
-            made.result()
+        for opened in [threads.submit(Database, journal) for _ in range(2)]:
+            opened.result().close()
     assert placed == [str(journal)]
-    assert list(home.iterdir()) == [journal]
+    assert sorted(path.name for path in home.iterdir()) == ["journal.db", "journal.db.lock"]
+
+
+# --- damage that nothing has noticed yet -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["entries", "entries_task", "entries_own_task", "entries_spent", "saved_files"])
+def test_a_damaged_page_is_found_before_anything_is_sent(
+    flux: Flux, service: Service, home: Path, entries: Entries, name: str
+) -> None:
+    filled(flux, service)
+    path, posts = home / "journal.db", service.posts()
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    damaged = bytearray(path.read_bytes())
+    damaged[(page - 1) * size : page * size] = b"\x55" * size
+    path.write_bytes(damaged)
+
+    result = flux("gen 'a new boat' --seed 9 --size 64x64")
+    assert (result.code, result.out, service.posts()) == (12, "", posts)
+    assert "Find out what is wrong with it: flux doctor" in result.err
+
+
+def test_the_check_of_a_large_journal_is_not_waited_for(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(database, "CHECK_STEPS", 1)
+    assert flux(GEN).code == flux(GEN + " --seed 2").code == 0
+
+
+def test_a_journal_that_is_open_is_not_rebuilt_and_one_that_is_rebuilt_is_not_opened(
+    flux: Flux, service: Service, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(flux, service)
+    path, posts = home / "journal.db", service.posts()
+    whole = path.read_bytes()
+    with closing(Journal(path, home / "locks", Account("any", "any"))):
+        damaged = whole[:-4096]
+        path.write_bytes(damaged)
+        assert "is in use by a running flux" in flux("doctor --offline --fix").err
+        assert path.read_bytes() == damaged
+        assert not list(home.glob("*.damaged-*"))
+
+    path.write_bytes(whole)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    with alone(path):
+        result = flux("gen 'a new boat' --seed 9 --size 64x64")
+        assert (result.code, service.posts()) == (12, posts)
+        assert "another process has been making or repairing it" in result.err
+    assert flux("history").code == 0
+
+
+def test_a_home_with_any_name_is_not_locked(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "locked"
+    home.mkdir()
+    (home / "journal.db").write_bytes(b"no database at all" * 100)
+    monkeypatch.setenv("FLUX_HOME", str(home))
+    assert "Find out what is wrong with it: flux doctor" in flux("history").err
+
+
+# --- a task belongs to one entry -------------------------------------------------------------------------------------
+
+
+def sent(journal: Journal, prompt: str) -> Entry:
+    request = TaskRequest(TextToImage(prompt=prompt), "Qubico/flux1-schnell", 7)
+    return journal.send(journal.plan(request, OutputPlan((Path("x.png"),)), price=Decimal("0.002")), (), 0)
+
+
+def test_two_entries_that_are_linked_to_one_task_at_once(home: Path) -> None:
+    """Each waits for the other until both are about to write."""
+    account = Account("https://api.example", "default")
+
+    def link(task: str) -> bool:
+        with closing(Journal(home / "journal.db", home / "locks", account)) as journal:
+            entry = sent(journal, task)
+            entry = journal.move(entry, replace(entry, state=State.UNKNOWN))
+            both.wait()
+            with suppress(UsageError):
+                return journal.link(entry, task, "pending", None).task_id == task
+            return False
+
+    with ThreadPoolExecutor(2) as threads:
+        for number in range(20):
+            both = threading.Barrier(2)
+            assert sorted(threads.map(link, [f"task-{number}"] * 2)) == [False, True]
+
+
+def test_a_service_that_names_one_task_twice_is_believed(flux: Flux, service: Service, entries: Entries) -> None:
+    """A stand-in of the service may have one ID for all."""
+    flux("gen 'a boat' --seed 1 --size 64x64")
+    service.answer(*POST, task_reply(service))
+    assert flux("gen 'a ship' --seed 2 --size 64x64").code == 0
+    first, second = entries()
+    assert (first.task_id, first.joined) == (second.task_id, None)
+    assert (second.state, second.joined) == (State.SAVED, first.id)
+
+
+def test_entries_of_an_older_journal_that_share_a_task(flux: Flux, home: Path, entries: Entries) -> None:
+    before = next(number for number, statement in enumerate(MIGRATIONS) if "RENAME COLUMN row" in statement)
+    with closing(of_version(home / "journal.db", before)) as old:
+        for number in range(6):
+            row = OLD_ENTRY | {
+                "id": f"e{number}",
+                "service": "s",
+                "task_id": f"t{number // 2}",
+                "output": '{"paths":["/x.png"],"overwrite":false,"metadata":true}',
+            }
+            row |= {"submitted": None} if number == 4 else {}
+            names = ", ".join(row)
+            old.execute(f"INSERT INTO entries ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+        old.execute("UPDATE entries SET state = 'forgotten', problem = '{' WHERE id = 'e0'")
+        problem = '{"code": "forgotten", "message": "was lost", "exit_code": 3}'
+        old.execute("UPDATE entries SET state = 'forgotten', problem = ? WHERE id = 'e2'", (problem,))
+    assert flux("cost").code == 0
+    with closing(sqlite3.connect(home / "journal.db")) as db:
+        db.execute("UPDATE entries SET problem = NULL WHERE id = 'e0'")
+        db.commit()
+    found = {entry.id: entry for entry in entries()}
+    assert [found[f"e{number}"].joined for number in range(6)] == [None, "e0", None, "e2", None, None]
+    dismissed = found["e2"].problem
+    assert (found["e2"].state, dismissed and dismissed.code) == (State.DISMISSED, "dismissed")
+
+
+# --- another program keeps it locked ---------------------------------------------------------------------------------
+
+
+def test_a_journal_that_is_locked_when_the_response_arrives(
+    flux: Flux, service: Service, home: Path, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(submitter, "LOCK_SECONDS", 0.01)
+    monkeypatch.setattr(submitter, "LOCK_PAUSE", 0.01)
+    flux("history")
+    holder = sqlite3.connect(home / "journal.db", isolation_level=None, check_same_thread=False)
+
+    def lock() -> None:
+        holder.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.4, holder.execute, ("ROLLBACK",)).start()
+
+    for code in (0, 7):
+        service.before[POST] = lock
+        if code:
+            service.answer(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
+        result = flux(f"gen 'boat {code}' --seed 1 --size 64x64")
+        assert result.code == code
+        assert "waiting for another program that keeps the journal locked" in result.err
+    holder.close()
+    saved, unknown = entries()
+    assert saved.state is State.SAVED
+    assert (unknown.state, unknown.seen_id) == (State.UNKNOWN, "seen-task-1")
+    assert (service.posts(), len(service.charges)) == (2, 1)
+
+
+def test_a_journal_that_stays_locked_until_the_user_stops_it(
+    flux: Flux, service: Service, home: Path, start: Start, entries: Entries
+) -> None:
+    flux("history")
+    process = start(GEN)
+    with closing(sqlite3.connect(home / "journal.db", isolation_level=None, check_same_thread=False)) as holder:
+        service.before[POST] = lambda: holder.execute("BEGIN IMMEDIATE") and None
+        wait_until(lambda: len(service.charges) == 1)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        result = finish(process)
+    task = service.charges[0].id
+    assert f"task {task} was accepted, but could not be recorded" in result.err
+    assert f"flux wait {task}" in result.err
+    assert result.code == -signal.SIGINT
+    assert [entry.state for entry in entries()] == [State.SENDING]
+
+
+# --- many entries, odd times, other systems --------------------------------------------------------------------------
+
+
+def test_lookups_do_not_read_every_entry(home: Path) -> None:
+    statements = list[str]()
+    request = TaskRequest(TextToImage(prompt="x"), "Qubico/flux1-dev", 1)
+    with closing(Journal(home / "journal.db", home / "locks", Account("s", "p"))) as journal:
+        entry = sent(journal, "x")
+        journal._db.connection.set_trace_callback(statements.append)
+        journal.find("x")
+        journal.find_planned("x")
+        journal.find_replacement(entry)
+        journal.last_saved()
+        journal.duplicate(request, 60)
+        journal.seed_of(request, 60)
+        journal.allowances([Budget("day", Decimal(1))])
+        journal.durations("Qubico/flux1-dev", "gen", 50)
+        journal.url_of("0" * 64, 0)
+        journal.upload_of("0" * 64, alive_until=0)
+        journal.entries(State.UNKNOWN)
+        journal.entries(task_id="x")
+        journal.dead()
+        journal.accept(entry, "task-1", "pending")
+        journal._db.connection.set_trace_callback(None)
+        queries = [statement for statement in statements if statement.lstrip().startswith(("SELECT", "UPDATE"))]
+        assert len(queries) > 13
+        for query in queries:
+            steps = [row["detail"] for row in journal._db.connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+            by_all = [
+                step for step in steps if step.startswith("SCAN entries") or step.endswith("(service=? AND profile=?)")
+            ]
+            assert not by_all, query
+
+
+def test_times_that_no_calendar_has_hide_no_entry(flux: Flux, service: Service, home: Path) -> None:
+    flux(GEN)
+    with closing(Journal(home / "journal.db", home / "locks", Account("s", "default"), now=lambda: 1e15)) as journal:
+        entry = sent(journal, "a boat")
+        entry = journal.move(entry, replace(entry, state=State.UNKNOWN))
+        linked = journal.link(entry, "task-1", "completed", -1e12)
+        journal.move(linked, replace(linked, state=State.READY, ended=1e300))
+    assert flux("history").code == 0
+    assert flux("doctor --offline").code == 0
+
+
+def test_a_mac_writes_the_journal_through_the_cache_of_its_drive(home: Path) -> None:
+    with closing(Database(home / "journal.db")) as db:
+        assert db.connection.execute("PRAGMA fullfsync").fetchone()[0] == 1

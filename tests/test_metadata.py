@@ -270,6 +270,8 @@ def test_rerun_of_an_edit_uses_the_upload_while_it_lives(flux: Flux, service: Se
     flux("controlnet 'a boat' --control depth=photo.png:0.5 --lora anime:0.3 --seed 1 --size 256x256 -o control.png")
     Path("photo.png").unlink()
     assert flux("rerun out.png --denoise 0.9 -o more.png").code == 0
+    assert flux("rerun control.png -o joined.png").code == 0
+    assert len(service.charges) == 3
     assert flux("rerun control.png -o control2.png --no-cache").code == 0
 
     first, control, more, control2 = (charge.body for charge in service.charges)

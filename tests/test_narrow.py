@@ -59,11 +59,11 @@ def test_no_word_is_broken(flux: Flux, start: Start, service: Service) -> None:
 def test_errors_are_broken_between_words_and_hints_are_not(start: Start) -> None:
     assert lines_at(start, f"show {'x' * 30}", 60, "stderr") == [
         "flux: no file, entry or task is called",
-        f"      {'x' * 30}; nothing was sent",
+        f"      {'x' * 30}. Nothing was sent.",
         "      see: flux history",
     ]
     assert lines_at(start, "gen x -b 4 --steps 99", 60, "stderr") == [
-        "flux: 2 things are wrong; nothing was sent",
+        "flux: 2 things are wrong. Nothing was sent.",
         "      - steps 99 is out of range: 1 to 40",
         "      - batch size 4 needs schnell: dev makes 1 image per",
         "        task",
@@ -79,9 +79,9 @@ def test_a_command_at_the_end_of_a_remark_stays_whole(flux: Flux, start: Start, 
     entry = flux("history --state unknown -q").out.strip()
     assert lines_at(start, "history", 80, "stderr") == [
         "1 submission with a lost answer: at most $0.002 was charged; see what to do:",
-        f"  flux settle {entry}",
+        f"  flux resolve {entry}",
     ]
-    assert lines_at(start, f"settle {entry}", 80)[:3] == [
+    assert lines_at(start, f"resolve {entry}", 80)[:3] == [
         f"entry {entry}: the answer to this submission was lost; at most $0.002 was",
         "  charged, and it is not sent again by itself",
         '  prompt     "fox"',

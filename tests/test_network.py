@@ -291,27 +291,29 @@ BOMB = gzip.compress(gzip.compress(bytes(2**26), 9), 9)
 """A few kilobytes for 64 MiB, in two layers."""
 
 
-@pytest.mark.parametrize(
-    ("body", "encoding", "message"),
-    [
-        (BOMB, "gzip, gzip", UNUSABLE),
-        (BOMB, "gzip, identity, x-gzip", UNUSABLE),
-        (TASK, "br", UNUSABLE),
-        (TASK, "zstd", UNUSABLE),
-        (TASK, "gzip", UNUSABLE),
-        (gzip.compress(TASK)[:30], "gzip", UNUSABLE),
-        (gzip.compress(bytes(2**26), 9), "gzip", "PiAPI's response is unusable (HTTP 200, larger than 32 MiB)"),
-    ],
-)
+BODIES = {
+    "two layers": (BOMB, "gzip, gzip", UNUSABLE),
+    "two layers, by other names": (BOMB, "gzip, identity, x-gzip", UNUSABLE),
+    "brotli": (TASK, "br", UNUSABLE),
+    "zstd": (TASK, "zstd", UNUSABLE),
+    "no gzip": (TASK, "gzip", UNUSABLE),
+    "cut": (gzip.compress(TASK)[:30], "gzip", UNUSABLE),
+    "large": (gzip.compress(bytes(2**26), 9), "gzip", "PiAPI's response is unusable (HTTP 200, larger than 32 MiB)"),
+}
+"""What comes, the encoding it is said to have, and what the response is called."""
+
+
+@pytest.mark.parametrize("name", BODIES)
 @looped
-async def test_a_body_is_bounded_after_decoding(body: bytes, encoding: str, message: str) -> None:
+async def test_a_body_is_bounded_after_decoding(name: str) -> None:
+    body, encoding, message = BODIES[name]
     async with serving(answering(response(body, f"Content-Encoding: {encoding}"))) as peer:
         tracemalloc.start()
         result = await submit(peer.origin)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert (result.outcome, result.message) == (Outcome.UNKNOWN, message)
-        assert peak < (200 if "32 MiB" in message else 8) * 2**20
+        assert peak < (200 if name == "large" else 8) * 2**20
         async with PiAPIClient(peer.origin, KEY) as client:
             with pytest.raises(TemporaryError):
                 await client.poll(ID)

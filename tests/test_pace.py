@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from flux_cli.cli.buying.runs import finish
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +22,7 @@ from flux_cli.json_value import object_at
 
 from .conftest import KEY, Flux
 from .servers import Service, miniature
-from .test_engine import planned
+from .test_engine import finish, planned
 from .test_promises import LOOK, POST, Entries, Start, refusal
 
 T = TypeVar("T")
@@ -349,7 +348,7 @@ def test_a_retry_after_longer_than_the_time_out_is_not_waited_for(
     result = flux("gen boat --timeout 50")
 
     assert result.code == 13
-    assert "flux: the task could not be submitted: no (code 1400); nothing was charged" in result.err
+    assert "flux: the task could not be submitted: no (code 1400). Not charged." in result.err
     assert "trying again" not in result.err
     assert service.posts() == 1
     assert [entry.state for entry in entries()] == [State.PLANNED]
@@ -364,8 +363,8 @@ def test_ctrl_c_while_all_wait(service: Service, start: Start, entries: Entries)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
 
-    assert (process.returncode, out) == (130, "")
-    assert "flux: interrupted; nothing was sent" in err
+    assert (process.returncode, out) == (-signal.SIGINT, "")
+    assert "flux: interrupted. Nothing was sent." in err
     assert "Traceback" not in err
     assert service.posts() <= 3
     assert service.charges == []
@@ -376,13 +375,13 @@ def test_what_waits_is_not_sent_after_the_run_halted(flux: Flux, service: Servic
     """The key is refused while two wait for the service: they would have been sent ten seconds later."""
     flux("gen first --no-wait")
     with Session(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
-        (first,) = session.entries()
+        (first,) = session.journal.entries()
         claimed = session.journal.claim(first)
         assert claimed is not None
         service.answer(*LOOK, (503, {"retry-after": "1"}, b""), (401, {}, b""))
         service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "10"})] * 2)
         code = finish(session, [claimed, *planned(session, 4)])
-        states = [entry.state for entry in session.entries()]
+        states = [entry.state for entry in session.journal.entries()]
 
     assert code is ExitCode.CONFIG
     assert states == [State.ACCEPTED] + [State.PLANNED] * 4

@@ -63,7 +63,7 @@ def test_the_sandbox_needs_no_key_and_remembers_between_commands(flux: Flux, hom
 
     assert len(flux("history --sandbox").out.splitlines()) == 1
     assert flux("history").out == ""
-    assert sorted(path.name for path in home.iterdir()) == ["journal.db", "sandbox"]
+    assert sorted(path.name for path in home.iterdir()) == ["journal.db", "journal.db.lock", "sandbox"]
 
 
 def test_the_sandbox_can_be_chosen_in_the_environment(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_a_link_that_stays_dead_leaves_the_entry_ready(
     assert (result.code, result.out, entry.state) == (10, "", State.READY)
     assert f"the image of task {entry.task_id} could not be saved: " in result.err
     assert result.err.count("trying again") == 1
-    assert f"flux wait {entry.task_id}" in result.err
+    assert result.err.splitlines()[-1] == "      Next: flux resume"
     service.scripted.clear()
     assert flux("resume -q").out == "a-boat-1.png\n"
 
@@ -208,7 +208,7 @@ def waiting(service: Service) -> Iterator[Waiting]:
 
 def test_not_found_for_less_than_a_minute_is_no_proof(flux: Flux, service: Service, waiting: Waiting) -> None:
     flux(GEN + " --no-wait")
-    (entry,) = waiting.session.entries()
+    (entry,) = waiting.session.journal.entries()
     service.answer(*LOOK, *[MISSING] * 4)
     found = waiting.poll(entry)
 
@@ -218,29 +218,29 @@ def test_not_found_for_less_than_a_minute_is_no_proof(flux: Flux, service: Servi
 
 def test_not_found_for_a_minute_is(flux: Flux, service: Service, waiting: Waiting) -> None:
     flux(GEN + " --no-wait")
-    (entry,) = waiting.session.entries()
+    (entry,) = waiting.session.journal.entries()
     service.answer(*LOOK, task_reply(service, status="processing"), *[MISSING] * 999)
     found = waiting.poll(entry)
 
     assert isinstance(found, NotSavedError)
     assert found.message == f"task {entry.task_id} has expired: PiAPI no longer has it: task not found"
     assert MISSING_SECONDS < waiting.now < 100
-    assert [entry.state for entry in waiting.session.entries()] == [State.EXPIRED]
+    assert [entry.state for entry in waiting.session.journal.entries()] == [State.EXPIRED]
 
 
 def test_trouble_in_between_begins_the_minute_again(flux: Flux, service: Service, waiting: Waiting) -> None:
     flux(GEN + " --no-wait")
-    (entry,) = waiting.session.entries()
+    (entry,) = waiting.session.journal.entries()
     service.answer(*LOOK, *[*[MISSING] * 4, (502, {}, b"<html>")] * 40)
     found = waiting.poll(entry, patience=300)
 
     assert isinstance(found, StillRunningError)
-    assert [entry.state for entry in waiting.session.entries()] == [State.ACCEPTED]
+    assert [entry.state for entry in waiting.session.journal.entries()] == [State.ACCEPTED]
 
 
 def test_an_id_that_was_never_seen_is_given_up_soon(service: Service, waiting: Waiting, tmp_path: Path) -> None:
     session, plan = waiting.session, OutputPlan((tmp_path / "x.png",))
-    entry = session.journal.adopt("nowhere", plan, service=session.service, profile=session.settings.profile)
+    entry = session.journal.track("nowhere", plan, service=session.service, profile=session.settings.profile)
     found = waiting.poll(entry)
 
     assert isinstance(found, RefusedError)
@@ -254,7 +254,7 @@ def test_one_deadline_ends_the_waiting_for_every_task(flux: Flux, service: Servi
     for charge in service.charges:
         running = task_reply(service, task_id=charge.id, status="processing")
         service.answer("GET", f"{LOOK[1]}{charge.id}", *[running] * 999)
-    one, two = waiting.session.entries()
+    one, two = waiting.session.journal.entries()
     service.seen.clear()
     first, between = waiting.poll(one, deadline=60), len(service.seen)
     second = waiting.poll(two, deadline=60)

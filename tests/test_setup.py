@@ -198,9 +198,9 @@ def test_prices_can_be_overridden(flux: Flux, home: Path) -> None:
     (home / "config.toml").write_text('[prices]\nschnell = 0.0015\n"Qubico/flux1-dev" = "0.01"\n')
     (home / "config.toml").chmod(0o600)
 
-    assert flux("gen x --dry-run -m schnell -b 3").err == "would cost $0.0045 for 3 pictures; nothing was sent\n"
-    assert flux("gen x --dry-run").err == "would cost $0.01 for 1 picture; nothing was sent\n"
-    assert flux("gen x --dry-run -m pro").err == "would cost $0.05 for 1 picture; nothing was sent\n"
+    assert flux("gen x --dry-run -m schnell -b 3").err == "would cost $0.0045 for 3 pictures. Nothing was sent.\n"
+    assert flux("gen x --dry-run").err == "would cost $0.01 for 1 picture. Nothing was sent.\n"
+    assert flux("gen x --dry-run -m pro").err == "would cost $0.05 for 1 picture. Nothing was sent.\n"
 
 
 def test_login_on_a_terminal_does_not_show_the_key_and_keeps_what_changed_meanwhile(

@@ -111,7 +111,7 @@ def test_every_row_of_the_table(outcome: Outcome, evidence: Evidence) -> None:
     assert classify_submission(evidence) is outcome
 
 
-def test_how_often_each_fate_is_repeated() -> None:
+def test_how_many_times_a_post_is_repeated() -> None:
     assert RETRIES == {Outcome.NOT_SENT: 3, Outcome.RATE_LIMITED: None, Outcome.UNAVAILABLE: 2, Outcome.NOT_APPLIED: 2}
 
 

@@ -118,14 +118,14 @@ def test_lines_of_json_are_ids_too(flux: Flux, service: Service) -> None:
 
 
 def test_a_pipeline_run_again_fetches_nothing_anew(flux: Flux, service: Service) -> None:
-    """What was bought before is named by its task too, or `wait` would be given file names."""
+    """What was saved before is named by its task too, or `wait` would be given file names."""
     Path("prompts.txt").write_text("boat\nhouse\n")
     for _ in range(2):
         gen = flux("gen --from prompts.txt --seed 1 --size 64x64 --no-wait")
         assert sorted(gen.out.split()) == sorted(charge.id for charge in service.charges)
         wait = flux("wait -", gen.out)
         assert (wait.code, sorted(wait.out.split())) == (0, ["1-boat-1.png", "2-house-1.png"])
-    assert flux("gen --from prompts.txt --new --skip-existing --seed 1 --size 64x64 --no-wait").out == ""
+    assert flux("gen --from prompts.txt --no-cache --skip-existing --seed 1 --size 64x64 --no-wait").out == ""
     assert len(service.charges) == 2
 
 
@@ -150,7 +150,7 @@ def test_noise_in_the_pipe_loses_no_task(flux: Flux, service: Service, line: str
 @pytest.mark.parametrize("command", ["wait", "status"])
 def test_a_pipe_without_ids(flux: Flux, service: Service, command: str, content: str) -> None:
     result = flux(f"{command} -", content)
-    assert (result.code, result.out, result.err) == (2, "", "flux: no task ids came; nothing was sent\n")
+    assert (result.code, result.out, result.err) == (2, "", "flux: no task ids came. Nothing was sent.\n")
 
 
 @pytest.mark.parametrize("piece", [b"flux_ba5a939d\n", b"x" * 500])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class Batch:
             encode_body(workspace.body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
         price = sum((step.price for step in steps), Decimal(0))
         self.limits.check(price)
-        check_budgets(workspace.allowances(), price)
+        check_budgets(workspace.journal.allowances(workspace.budgets), price)
         check_writable(folder for step in steps for folder in _folders(step))
         return steps
 
@@ -124,4 +124,4 @@ async def _reopen(workspace: Workspace, entries: Iterable[Entry]) -> None:
             except (TaskNotFoundError, TemporaryError):
                 continue
             if claimed := workspace.journal.claim(entry):
-                workspace.journal.move(claimed, state=State.ACCEPTED, problem=None, owner=None)
+                workspace.journal.move(claimed, replace(claimed, state=State.ACCEPTED, problem=None, owner=None))

@@ -15,7 +15,7 @@ from ..frozen import frozen
 from ..journal.entries import CHARGED, Entry, State
 from .plan import PlannedTask
 
-FAILURES = (State.FAILED, State.REJECTED, State.EXPIRED, State.FORGOTTEN)
+FAILURES = (State.FAILED, State.REJECTED, State.EXPIRED, State.DISMISSED)
 
 
 @frozen

@@ -14,7 +14,7 @@ from ..images.formats import is_complete_image
 from ..images.metadata import is_sandbox_image
 from ..images.output_names import LATE, OutputPlan
 from ..journal.entries import UNFINISHED, Entry, State
-from ..journal.entry_errors import busy, past_error
+from ..journal.entry_errors import busy_error, error_of
 from ..text import clean
 from .outputs import Names, Saving, find_existing
 from .plan import Plan, PlannedTask, identify
@@ -55,6 +55,7 @@ class Step:
     """A task and what is to be done about it.
 
     identity: what the task is recognized by when the command is run again; None for one that is new each time.
+    any_seed: an image of the same request with another seed will do.
     known: the entry that stands for it, if there is one. output: where the images of a task to generate go.
     files: those that stand for a skipped task. joins: an identical request has a task already, which is not paid again.
     """
@@ -62,6 +63,7 @@ class Step:
     task: PlannedTask
     action: Action
     identity: str | None
+    any_seed: bool = False
     known: Entry | None = None
     output: OutputPlan | None = None
     files: tuple[Path, ...] = ()
@@ -119,14 +121,15 @@ def _find_known(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy
     replaced, seeds = saving.overwrite and plan.total == 1, dict[str, int]()
     steps = []
     for task in plan.tasks:
-        if policy.cache and task.draft.random_seed:
+        any_seed = policy.cache and task.draft.random_seed
+        if any_seed:
             task = _with_earlier_seed(task, workspace, seeds)
         identity = identities.get(task.index)
-        known = workspace.find_planned(identity) if identity else None
+        known = workspace.journal.find_planned(identity) if identity else None
         action = choose_action(known, policy)
         if known and known.state is State.SAVED and replaced:
             action = Action.GENERATE  # `--overwrite` for one image: the user wants another one
-        steps.append(Step(task, action, identity, known))
+        steps.append(Step(task, action, identity, any_seed, known))
     return steps
 
 
@@ -134,7 +137,7 @@ def _with_earlier_seed(task: PlannedTask, workspace: Workspace, seeds: dict[str,
     """Return the task with the seed of an identical one, in the journal or before it in the plan, which it joins."""
     content = replace(task.request, seed=0).digest
     if content not in seeds:
-        earlier = workspace.find_seed(task.request)
+        earlier = workspace.journal.seed_of(task.request, workspace.cache_seconds)
         seeds[content] = task.request.seed if earlier is None else earlier
     request = replace(task.request, seed=seeds[content])
     return replace(task, draft=replace(task.draft, request=request))
@@ -142,7 +145,7 @@ def _with_earlier_seed(task: PlannedTask, workspace: Workspace, seeds: dict[str,
 
 def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Policy, names: Names) -> Step:
     """Return the step with the names of its images, or without a need for them."""
-    same = None if policy.no_cache else workspace.find_identical(step.task.request)
+    same = None if policy.no_cache else workspace.journal.duplicate(step.task.request, workspace.cache_seconds)
     reusable = same is not None and same.state is State.SAVED and policy.wait and not saving.placed
     if same and reusable and all(file.is_whole() for file in same.files):
         return replace(step, action=Action.REPORT, known=same)
@@ -153,7 +156,9 @@ def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Polic
     files = [file for path in output.paths if LATE not in str(path) and (file := find_existing(path))]
     if broken := [file for file in files if not is_complete_image(file)]:
         names.refuse(step.task, DiskError(f"{clean(broken[0].name, 200)} exists, but is not a complete image"))
-    elif not is_local(workspace.service) and (sandboxed := [file for file in files if is_sandbox_image(file)]):
+    elif not is_local(workspace.journal.account.service) and (
+        sandboxed := [file for file in files if is_sandbox_image(file)]
+    ):
         workspace.note(f"{clean(sandboxed[0].name, 200)} was made in the sandbox, and does not stand for the image")
         return replace(step, output=replace(output, overwrite=True))
     elif len(files) == len(output.paths):
@@ -166,14 +171,13 @@ def begin(step: Step, workspace: Workspace, saving: Saving) -> Entry | Outcome:
     journal, task, known = workspace.journal, step.task, step.known
     if step.action is Action.GENERATE:
         assert step.output is not None
-        service, profile = workspace.service, workspace.profile
         if step.identity is None:
-            return journal.plan(task.request, step.output, service=service, profile=profile, price=task.price)
-        if planned := journal.plan_row(
-            step.identity, known, task.request, step.output, service=service, profile=profile, price=task.price
+            return journal.plan(task.request, step.output, price=task.price, any_seed=step.any_seed)
+        if planned := journal.plan_once(
+            step.identity, known, task.request, step.output, price=task.price, any_seed=step.any_seed
         ):
             return planned
-        known = workspace.find_planned(step.identity)  # another process has planned it meanwhile
+        known = workspace.journal.find_planned(step.identity)  # another process has planned it meanwhile
     assert known is not None
     return _take_up(workspace, journal.get(known.id) or known, task, saving)
 
@@ -188,12 +192,12 @@ def _take_up(workspace: Workspace, known: Entry, task: PlannedTask, saving: Savi
         claimed = journal.claim(known)
         if claimed is not None and claimed.request is not None:
             request = replace(task.request, seed=claimed.request.seed)
-            claimed = journal.move(claimed, request=request, price=workspace.price(request))
-        return claimed or Outcome(known, busy(known), 0.0)
+            claimed = journal.move(claimed, replace(claimed, request=request, price=workspace.price(request)))
+        return claimed or Outcome(known, busy_error(known), 0.0)
     if known.state in UNFINISHED:
-        return journal.claim(known) or Outcome(known, busy(known), 0.0)
+        return journal.claim(known) or Outcome(known, busy_error(known), 0.0)
     if known.state is not State.SAVED:
-        return Outcome(known, past_error(known), 0.0)
+        return Outcome(known, error_of(known), 0.0)
     return _check_saved(workspace, known, saving)
 
 
@@ -210,22 +214,16 @@ def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | 
         workspace.note(f"{file.path.name} was changed since flux saved it; kept")
     else:
         return Outcome(known, None, 0.0)
-    return workspace.journal.adopt(
-        known.task_id or "",
-        replace(known.output, overwrite=saving.overwrite),
-        service=workspace.service,
-        profile=workspace.profile,
-        request=known.request,
-        row=known.row,
-    )
+    output = replace(known.output, overwrite=saving.overwrite)
+    return workspace.journal.track(known.task_id or "", output, request=known.request, identity=known.identity)
 
 
 def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> Sequence[Entry]:
     """Return the expired entries of a plan that would be paid for again: PiAPI may have their tasks after all."""
     if not policy.retry_failed or policy.no_cache or not is_recognized(plan):
         return ()
-    if not workspace.entries(State.EXPIRED):
+    if not workspace.journal.entries(State.EXPIRED):
         return ()
     identities = identify(plan, saving.folder)
-    known = [workspace.find_planned(identities[task.index]) for task in plan.tasks]
+    known = [workspace.journal.find_planned(identities[task.index]) for task in plan.tasks]
     return [entry for entry in known if entry and entry.state is State.EXPIRED]

@@ -20,7 +20,7 @@ from ..engine.submitter import Submitter
 from ..engine.uploader import Uploader
 from ..errors import ExitCode, FluxError, InterruptError
 from ..journal.entries import Entry, State
-from ..journal.entry_errors import past_error
+from ..journal.entry_errors import error_of
 from ..json_value import strings_in
 from ..operations.request import TaskRequest, encode_body
 from ..piapi.client import PiAPIClient
@@ -61,14 +61,12 @@ class Connections:
             self.client,
             workspace.journal,
             workspace.images,
-            service=workspace.service,
             upload_service=workspace.upload_service,
-            profile=workspace.profile,
             sleep=asyncio.sleep,
             scale=workspace.scale,
         )
         self._limiter = PollLimiter(time.monotonic, asyncio.sleep, workspace.scale)
-        self._durations = Durations(workspace.catalog, workspace.journal, workspace.service, workspace.scale)
+        self._durations = Durations(workspace.catalog, workspace.journal, workspace.scale)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -259,4 +257,4 @@ def finish_entries(workspace: Workspace, reporter: Reporter, items: Sequence[Ent
 def report_entries(results: Results, entries: Iterable[Entry]) -> None:
     """Report how entries ended that are not brought any further."""
     for entry in entries:
-        results.add(None, Outcome(entry, past_error(entry), 0.0))
+        results.add(None, Outcome(entry, error_of(entry), 0.0))

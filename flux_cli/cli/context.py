@@ -5,7 +5,6 @@ Heavy imports (httpx, asyncio, sqlite3, Pillow) wait inside the methods that nee
 
 import os
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing, suppress
 from functools import cached_property
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
     from ..batch.outputs import Saving
     from ..batch.workspace import Workspace
     from ..config.catalog import Catalog
-    from ..journal.budgets import Allowance, Budget
-    from ..journal.entries import Entry, State
+    from ..journal.budgets import Budget
+    from ..journal.entries import Entry
     from ..journal.journal import Journal
     from ..operations.request import TaskRequest
     from ..piapi.client import Account, PiAPIClient
@@ -207,12 +206,6 @@ class Session:
         """For how long an identical request is not bought again."""
         return float(self.settings.text("cache_hours")) * 3600
 
-    def allowances(self) -> "list[Allowance]":
-        """What is left of each budget now."""
-        if not self.budgets:
-            return []
-        return self.journal.allowances(self.budgets, time.time(), service=self.service, profile=self.settings.profile)
-
     def limits(self, max_cost: str | None, *, yes: bool) -> "Limits":
         """Return what a command may cost. Nothing in the sandbox is charged, so nothing is asked there."""
         from ..batch.costs import Limits, parse_amount
@@ -234,7 +227,7 @@ class Session:
         return ImageFinder(self.images, self.stdin, self.output.note, self._find_made)
 
     def _find_made(self, word: str) -> "Entry | None":
-        return self.last_saved() if word == "last" else self.find(word)
+        return self.journal.last_saved() if word == "last" else self.journal.find(word)
 
     @cached_property
     def images(self) -> "ImageStore":
@@ -260,8 +253,6 @@ class Session:
 
         account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
         return Workspace(
-            service=self.service,
-            profile=self.settings.profile,
             upload_service=self.upload_service,
             journal=self.journal,
             catalog=self.catalog,
@@ -362,19 +353,8 @@ class Session:
     @cached_property
     def journal(self) -> "Journal":
         """The journal, opened (and made, the first time)."""
+        from ..journal.entries import Account
         from ..journal.journal import Journal
 
-        return self._open.enter_context(closing(Journal(self.paths.journal, self.paths.locks)))
-
-    def entries(self, *states: "State", task_id: str | None = None) -> "list[Entry]":
-        """The journal's entries of this service and profile that are in one of `states`, or of one task."""
-        profile = self.settings.profile
-        return self.journal.entries(states=states, service=self.service, profile=profile, task_id=task_id)
-
-    def find(self, word: str) -> "Entry | None":
-        """The newest entry of this service and profile with this id or this task id."""
-        return self.journal.find(word, service=self.service, profile=self.settings.profile)
-
-    def last_saved(self) -> "Entry | None":
-        """The newest entry of this service and profile whose pictures are on disk."""
-        return self.journal.last_saved(service=self.service, profile=self.settings.profile)
+        account = Account(self.service, self.settings.profile)
+        return self._open.enter_context(closing(Journal(self.paths.journal, self.paths.locks, account)))

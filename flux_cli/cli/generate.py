@@ -9,6 +9,7 @@ from ..batch.costs import Limits
 from ..batch.outputs import Saving
 from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, read_prompts
+from ..batch.reconciliation import link_seen
 from ..batch.request_builder import read_body
 from ..batch.resume import Policy
 from ..batch.rows import OnePrompt, Row, Rows
@@ -22,7 +23,6 @@ from ..operations.options import Given
 from ..operations.request import TaskRequest
 from ..piapi.responses import hide_webhook_secrets
 from ..text import byte_count, clean, counted
-from .buying.adopting import adopt_seen
 from .buying.asks import ask_rows, ask_words
 from .buying.making import request_builder
 from .context import Session
@@ -125,8 +125,8 @@ def _run(
     session.require_key()
     if save.to_stdout:
         saving = _check_stdout(session, plan, saving)
-    session.journal.settle_dead()
-    adopt_seen(session)
+    session.journal.mark_dead_unknown()
+    link_seen(session.workspace)
     policy = Policy(no_cache=many.no_cache, cache=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
     with CommandReporter(
         session.output,

@@ -21,8 +21,8 @@ class Durations:
     scale: multiplies every schedule.
     """
 
-    def __init__(self, catalog: Catalog, journal: Journal, service: str, scale: float) -> None:
-        self._catalog, self._journal, self._service, self._scale = catalog, journal, service, scale
+    def __init__(self, catalog: Catalog, journal: Journal, scale: float) -> None:
+        self._catalog, self._journal, self._scale = catalog, journal, scale
         self._past: dict[Kind, deque[float]] = {}
 
     def schedule(self, entry: Entry) -> PollSchedule:
@@ -38,19 +38,19 @@ class Durations:
         running, ended: seconds from the acceptance to the last poll that found the task running (0: none did), and to
         the first that found it ended. The service's times count within these bounds: they may be whole seconds.
         """
-        if task.ended and task.created:
+        if task.ended and task.created and task.ended > task.created:
             seconds = (task.ended - task.created).total_seconds()
         elif ended - running < LONGEST_GAP * self._scale:
             seconds = (running + ended) / 2
         else:  # it may have been resumed days later
             return None
         seconds = min(max(seconds, running), ended) / self._scale
-        if entry.request and seconds > 0:
+        if entry.request:
             self._seen((entry.request.model, entry.request.operation.name)).append(seconds)
         return seconds
 
     def _seen(self, kind: Kind) -> "deque[float]":
         if kind not in self._past:
-            past = self._journal.durations(*kind, service=self._service, limit=REMEMBERED)
+            past = self._journal.durations(*kind, limit=REMEMBERED)
             self._past[kind] = deque(past, REMEMBERED)
         return self._past[kind]

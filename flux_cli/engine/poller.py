@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import NotSavedError, RefusedError, StillRunningError, TaskFailedError
 from ..frozen import frozen
@@ -132,7 +132,7 @@ class Poller:
         if existed:
             raise expired(self.journal, entry, f"PiAPI no longer has it: {words}")
         error = RefusedError(f"PiAPI has no task {entry.task_id}: {words}", code="no_such_task")
-        self.journal.move(entry, state=State.EXPIRED, problem=problem_of(error))
+        self.journal.move(entry, replace(entry, state=State.EXPIRED, problem=problem_of(error)))
         raise error
 
     def _advance(self, entry: Entry, task: Task, streak: _Streak, elapsed: float) -> Entry:
@@ -141,24 +141,28 @@ class Poller:
         self.listener(Polled(entry.id, word, elapsed))
         if task.status.phase is Phase.FAILED:
             error = task_failed(task)
-            self.journal.move(entry, state=State.FAILED, status=word, ended=time.time(), problem=problem_of(error))
+            self.journal.move(
+                entry, replace(entry, state=State.FAILED, status=word, ended=time.time(), problem=problem_of(error))
+            )
             raise error
         if task.status.phase is Phase.RUNNING:
             streak.running = elapsed
         elif task.urls or task.inline:
             took = self.durations.record(entry, task, streak.running, elapsed)
             ended = _ended_at(entry, task, None if took is None else took * self.scale)
-            return self.journal.move(entry, state=State.READY, status=word, urls=task.urls, ended=ended, seconds=took)
+            return self.journal.move(
+                entry, replace(entry, state=State.READY, status=word, urls=task.urls, ended=ended, seconds=took)
+            )
         else:
             self._empty(entry, task, streak)
-        return entry if word == entry.status else self.journal.move(entry, status=word)
+        return entry if word == entry.status else self.journal.move(entry, replace(entry, status=word))
 
     def _empty(self, entry: Entry, task: Task, streak: _Streak) -> None:
         """Count a completed task without images. Raises NotSavedError when it has been so often enough."""
         streak.empty += 1
         if streak.empty > EMPTY_POLLS:
             evidence = "completed without an image in the response"
-            self.journal.move(entry, status=task.status.word, evidence=evidence)
+            self.journal.move(entry, replace(entry, status=task.status.word, evidence=evidence))
             raise NotSavedError(f"task {task.id} is completed, but PiAPI lists no image")
 
 
@@ -189,5 +193,5 @@ def task_failed(task: Task) -> TaskFailedError:
 def expired(journal: Journal, entry: Entry, reason: str) -> NotSavedError:
     """Move an entry to `expired`, and return the error for it."""
     error = NotSavedError(f"task {entry.task_id} has expired: {reason}", code="expired")
-    journal.move(entry, state=State.EXPIRED, problem=problem_of(error))
+    journal.move(entry, replace(entry, state=State.EXPIRED, problem=problem_of(error)))
     return error

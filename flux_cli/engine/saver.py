@@ -10,7 +10,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..config.urls import is_local
@@ -87,7 +87,7 @@ class Saver:
                 if task is None:
                     entry, task = await self._refresh(entry, retry)
                 await self._save_images(entry, task, files)
-                return self.journal.move(entry, state=State.SAVED, files=tuple(files))
+                return self.journal.move(entry, replace(entry, state=State.SAVED, files=tuple(files)))
             except DownloadError as error:
                 await self._pause(entry, error, retry)
                 task = None
@@ -114,7 +114,9 @@ class Saver:
             return entry, None
         retry.answered, retry.misses, retry.refused = True, Misses(), None
         # A response with fewer images is no reason to forget the others.
-        return (self.journal.move(entry, urls=task.urls) if len(task.urls) >= len(entry.urls) else entry), task
+        return (
+            self.journal.move(entry, replace(entry, urls=task.urls)) if len(task.urls) >= len(entry.urls) else entry
+        ), task
 
     async def _save_images(self, entry: Entry, task: Task | None, files: list[SavedFile]) -> None:
         """Save the images that are not in `files` yet, and add them. Raises DownloadError, OSError."""

@@ -7,7 +7,7 @@ data, an `Outcome` with an error, never an exception.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import (
@@ -198,7 +198,7 @@ class Scheduler:
         if entry.state is State.ACCEPTED:
             self._announce(entry)
             if not wait:  # the reader of the ID may wait for the task at once, while this process goes on
-                return self.journal.move(entry, owner=None)
+                return self.journal.move(entry, replace(entry, owner=None))
             entry, task = await self.stop.guard(self.poller.poll(entry, task))
         place.release()  # PiAPI is done with the task: the next may be sent while this one is saved
         if entry.state is State.READY:

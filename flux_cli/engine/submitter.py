@@ -5,7 +5,6 @@ The order is the promise: `sending` on disk, then the POST; `accepted` on disk, 
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 from ..errors import JournalError, NetworkError, StillRunningError, UnknownChargeError
 from ..frozen import frozen
 from ..journal.budgets import Budget
+from ..journal.database import LockedError
 from ..journal.entries import Entry, State
 from ..journal.entry_errors import problem_of, unknown_outcome
 from ..journal.journal import Journal
@@ -30,6 +30,8 @@ JOIN_SECONDS = 0.5
 """Between two checks whether an identical request was accepted."""
 GRACE_SECONDS = 10.0
 """How long a POST in flight may still answer after the user asked to stop: its charge must not be lost."""
+LOCK_SECONDS, LOCK_PAUSE = 0.1, 0.4
+"""How long each attempt to record a response waits for a locked journal, and the pause between two."""
 
 
 @frozen
@@ -80,10 +82,10 @@ class Submitter:
             place.sending()
             result = await self._post(entry, body)
             if result.outcome is SubmissionOutcome.ACCEPTED and result.task is not None:
-                entry = self._accepted(entry, result.task)
+                entry = await self._accepted(entry, result.task)
                 place.accepted()
                 return entry, result.task
-            entry = self._refused(entry, result)
+            entry = await self._refused(entry, result)
             if result.outcome is SubmissionOutcome.RATE_LIMITED:
                 await self._until_its_turn(entry, result, place)
                 deadline = self.clock() + self.timeout
@@ -108,16 +110,15 @@ class Submitter:
             self._record_unknown(entry, f"ended by {type(error).__name__}")
             raise
 
-    def _record_unknown(self, entry: Entry, evidence: str, seen_id: str | None = None) -> Entry:
+    def _record_unknown(self, entry: Entry, evidence: str) -> None:
         # Left at `sending` by a journal that cannot be written, the entry becomes unknown when this process is gone.
         with contextlib.suppress(JournalError):
-            return self.journal.move(entry, state=State.UNKNOWN, evidence=evidence, seen_id=seen_id)
-        return replace(entry, seen_id=seen_id)
+            self.journal.move(entry, replace(entry, state=State.UNKNOWN, evidence=evidence))
 
-    def _accepted(self, entry: Entry, task: Task) -> Entry:
+    async def _accepted(self, entry: Entry, task: Task) -> Entry:
         try:
-            return self.journal.move(
-                entry, state=State.ACCEPTED, task_id=task.id, status=task.status.word, accepted=time.time()
+            return await self._record(
+                entry, f"task {task.id} was accepted", lambda: self.journal.accept(entry, task.id, task.status.word)
             )
         except JournalError as error:
             raise UnknownChargeError(
@@ -126,14 +127,40 @@ class Submitter:
                 command=("wait", task.id),
             ) from error
 
-    def _refused(self, entry: Entry, result: SubmissionResult) -> Entry:
+    async def _record(self, entry: Entry, what: str, write: Callable[[], Entry]) -> Entry:
+        """Return what `write` records. Repeat it for as long as another program keeps the journal locked.
+
+        Each attempt blocks the loop for a moment only. After a request to stop they end with the grace period, after a
+        second one at once. what: is to be recorded, for the user. Raises JournalError.
+        """
+        deadline: float | None = None
+        while True:
+            try:
+                with self.journal.patience(LOCK_SECONDS):
+                    return write()
+            except LockedError as error:
+                if deadline is None and self.stop.requested:
+                    deadline = self.clock() + GRACE_SECONDS
+                if deadline is not None and self.clock() > deadline:
+                    raise
+                locked = error
+            self.listener(Waiting(entry.id, f"{what}; waiting for another program that keeps the journal locked"))
+            try:
+                await self.sleep(LOCK_PAUSE)
+            except asyncio.CancelledError:
+                raise locked from None
+
+    async def _refused(self, entry: Entry, result: SubmissionResult) -> Entry:
         """The entry, planned again, when the POST may be repeated; otherwise its end is journalled and raised."""
         if result.outcome is SubmissionOutcome.UNKNOWN:
-            raise unknown_outcome(self._record_unknown(entry, result.evidence, result.seen_id), result.message)
+            unknown = replace(entry, state=State.UNKNOWN, evidence=result.evidence, seen_id=result.seen_id)
+            with contextlib.suppress(JournalError):  # then it becomes unknown when this process is gone
+                await self._record(entry, "no usable response came", lambda: self.journal.move(entry, unknown))
+            raise unknown_outcome(unknown, result.message)
         if result.outcome in RETRIES or result.outcome is SubmissionOutcome.UNTRUSTED:
-            return self.journal.move(entry, state=State.PLANNED)
+            return self.journal.move(entry, replace(entry, state=State.PLANNED))
         error = refusal_error(result)
-        self.journal.move(entry, state=State.REJECTED, problem=problem_of(error))
+        self.journal.move(entry, replace(entry, state=State.REJECTED, problem=problem_of(error)))
         raise error
 
     async def _until_its_turn(self, entry: Entry, result: SubmissionResult, place: Place) -> None:

@@ -1,7 +1,6 @@
-"""Whether a task is the one that an entry asked for.
+"""Matching of tasks with entries whose response was lost.
 
-The service has no idempotency key: a task whose answer was lost is known again by what replies repeat of the request,
-and by when it was created.
+PiAPI has no idempotency key. A task is recognized by what its responses repeat of the request, and by its time.
 """
 
 from collections.abc import Iterator
@@ -15,16 +14,16 @@ from ..piapi.task import Task
 from ..text import clean
 
 WINDOW_SECONDS = 600.0
-"""Between the submission and the task's creation: clocks differ, and a POST may take two minutes."""
+"""The most between submission and creation: clocks differ, and a POST may take two minutes."""
 SHOWN = 60
 
 
 @frozen
 class Likeness:
-    """What a task has in common with what was asked for.
+    """What a task has in common with a request.
 
-    alike: the names of facts that agree. unlike: a sentence about each that does not. What the reply does not tell, and
-    live replies leave out much, is in neither.
+    alike: the names of facts that agree. unlike: a sentence about each that does not. Facts that the response leaves
+    out, as live responses often do, are in neither.
     """
 
     alike: frozenset[str]
@@ -32,17 +31,17 @@ class Likeness:
 
     @property
     def proves(self) -> bool:
-        """Enough for a task id that came in answer to this very submission."""
+        """Whether this is enough for a task ID that came in response to this submission."""
         return not self.unlike and bool(self.alike & {"prompt", "seed"})
 
     @property
     def proves_alone(self) -> bool:
-        """Enough when nothing else speaks for it. Seeds are 32 bits, but people like to choose the same ones."""
+        """Whether this is enough without further evidence. Seeds have 32 bits, but people choose the same ones."""
         return not self.unlike and {"prompt", "seed"} <= self.alike
 
 
 def likeness(entry: Entry, task: Task) -> Likeness:
-    """Compare a task with the request of an entry as it was sent: prompt, seed, model and time."""
+    """Compare a task with an entry's request as it was sent: prompt, seed, model and time."""
     alike, unlike = set[str](), list[str]()
     for name, same, difference in _compared(entry, task):
         if same:
@@ -53,7 +52,7 @@ def likeness(entry: Entry, task: Task) -> Likeness:
 
 
 def _compared(entry: Entry, task: Task) -> Iterator[tuple[str, bool, str]]:
-    """Each fact that both tell: its name, whether it is the same, and what to say when it is not."""
+    """Yield each fact that both have: its name, whether it agrees, and what to print if it does not."""
     if entry.request is not None:
         asked = create_body(entry.request)
         prompt, seed, model = (
@@ -74,7 +73,7 @@ def _compared(entry: Entry, task: Task) -> Iterator[tuple[str, bool, str]]:
 
 
 def _prompts_differ(told: str, asked: str) -> str:
-    """Both prompts, from a little before the place where they part."""
+    """Show both prompts, from a little before their first difference."""
     parting = next((place for place, (one, other) in enumerate(zip(told, asked, strict=False)) if one != other), 0)
     start = max(0, parting - SHOWN // 2)
     dots = "…" if start else ""
@@ -83,5 +82,5 @@ def _prompts_differ(told: str, asked: str) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time as a person here reads it, from seconds since the epoch."""
+    """Format seconds since the epoch as local time."""
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"

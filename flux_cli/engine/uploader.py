@@ -40,7 +40,7 @@ class LocalImages(Protocol):
 class Uploader:
     """Finds or makes the URLs of the local images of requests, however many tasks need them at the same time.
 
-    service, profile: whose results are known. upload_service: the origin of the upload service.
+    upload_service: the origin of the upload service.
     """
 
     def __init__(
@@ -49,15 +49,12 @@ class Uploader:
         journal: Journal,
         images: LocalImages,
         *,
-        service: str,
         upload_service: str,
-        profile: str,
         sleep: Sleep,
         scale: float,
     ) -> None:
         self._client, self._journal, self._images = client, journal, images
-        self._service, self._upload_service, self._profile = service, upload_service, profile
-        self._sleep, self._scale = sleep, scale
+        self._upload_service, self._sleep, self._scale = upload_service, sleep, scale
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def find_urls(self, entry: Entry, references: Iterable[str], listener: Listener) -> dict[str, str]:
@@ -69,13 +66,11 @@ class Uploader:
 
     async def _find_url(self, entry: Entry, reference: str, listener: Listener) -> str:
         async with self._locks.setdefault(reference, asyncio.Lock()):
-            now, sha256 = time.time(), reference.removeprefix(LOCAL)
-            until = now + UPLOAD_MARGIN
-            if known := known_url(self._journal, reference, self._service, self._upload_service, self._profile, until):
+            now = time.time()
+            if known := known_url(self._journal, reference, now + UPLOAD_MARGIN):
                 return known
             url = await self._upload(entry, reference, listener)
-            place = {"service": self._upload_service, "profile": self._profile}
-            self._journal.remember_upload(sha256, url, **place, expires=now + UPLOAD_SECONDS)
+            self._journal.remember_upload(reference.removeprefix(LOCAL), url, expires=now + UPLOAD_SECONDS)
             return url
 
     async def _upload(self, entry: Entry, reference: str, listener: Listener) -> str:
@@ -96,13 +91,10 @@ class Uploader:
                 await self._sleep(wait)
 
 
-def known_url(
-    journal: Journal, reference: str, service: str, upload_service: str, profile: str, until: float
-) -> str | None:
+def known_url(journal: Journal, reference: str, until: float) -> str | None:
     """Return a URL at which PiAPI has a local image already: as a result of its own, or as an upload.
 
     until: when the upload must still be there, seconds since the epoch.
     """
     sha256, since = reference.removeprefix(LOCAL), time.time() - RESULT_SECONDS + RESULT_MARGIN
-    result = journal.address_of(sha256, service=service, profile=profile, since=since)
-    return result or journal.upload_of(sha256, service=upload_service, profile=profile, alive_until=until)
+    return journal.url_of(sha256, since) or journal.upload_of(sha256, alive_until=until)

@@ -1,7 +1,7 @@
-"""Which picture format some bytes are, and whether the picture is whole.
+"""The format of an image, and whether the image is complete.
 
-The bytes decide, never a name or a content type: an expired link answers with a page named `.png`, and
-Pillow opens a PNG that is cut by four bytes without a word.
+The bytes decide, never a name or a content type: an expired link returns a page named `.png`, and Pillow opens a PNG
+that is cut by four bytes without an error. The work is bounded, whatever the bytes are.
 """
 
 import re
@@ -16,7 +16,7 @@ from ..frozen import frozen
 EXTENSIONS = ("png", "jpg", "webp")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_SIDE = 1048576
-"""Pixels; the service's limit is on width times height, so one side can be all of it."""
+"""Pixels; PiAPI limits width times height, so one side can be all of it."""
 MOST_CHUNKS = 2**15
 """Chunks of a PNG. Encoders write at least 4 KiB of pixels into each: a real one of 64 MiB has at most 16,384."""
 MOST_SEGMENTS = 4096
@@ -39,7 +39,7 @@ class Picture:
 
 @frozen
 class PngChunk:
-    """One chunk of a PNG. raw: its length, kind, data and CRC, as they stand in the file."""
+    """One chunk of a PNG. raw: its length, kind, data and CRC, as in the file."""
 
     raw: memoryview
 
@@ -50,17 +50,17 @@ class PngChunk:
 
     @property
     def data(self) -> memoryview:
-        """What the chunk carries."""
+        """The chunk's content."""
         return self.raw[8:-4]
 
     @property
     def intact(self) -> bool:
-        """Whether the CRC is that of the kind and the data."""
+        """Whether the CRC matches the kind and the data."""
         return zlib.crc32(self.raw[4:-4]) == int.from_bytes(self.raw[-4:], "big")
 
 
 class BrokenPictureError(Exception):
-    """The bytes are not a whole picture; the message says what they are instead."""
+    """The bytes are not a complete image; the message says what they are instead."""
 
 
 def whole_picture(content: bytes) -> Picture:
@@ -154,7 +154,7 @@ def _end_of_fill(content: bytes, position: int) -> int:
 
 
 def _webp(content: bytes) -> Picture:
-    """The RIFF length against the bytes that came, and the size from the first chunk (WebP container)."""
+    """Check the RIFF length, and read the size from the first chunk (WebP container)."""
     if len(content) < 30:
         raise BrokenPictureError("the WebP is cut short")
     (length,) = struct.unpack_from("<I", content, 4)

@@ -1,30 +1,47 @@
-"""Budgets: what a profile may spend in a calendar day and in a calendar month, by this machine's clock.
+"""Budgets: how much a profile may spend in a calendar day and month, by the clock of this machine.
 
-What was spent is summed up from the journal's entries; nothing else is written down that could disagree with them.
+What was spent is the sum of the journal's entries. No second record could disagree with them.
 """
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from ..errors import BudgetError
 from ..frozen import frozen
 from ..text import usd
+from .entries import POSSIBLY_CHARGED, SPENT, Account
+
+if TYPE_CHECKING:
+    import sqlite3
 
 Period = Literal["day", "month"]
 PERIODS: tuple[Period, ...] = ("month", "day")
-"""The longer first: when both are spent, it is no use to wait for tomorrow."""
+"""The longer one first: if both are spent, waiting for tomorrow does not help."""
+Split = Literal["model", "day", "op", "profile"]
+SPLITS: dict[Split, str] = {
+    "model": "coalesce(json_extract(request, '$.model'), 'unknown')",
+    "day": "date(created, 'unixepoch', 'localtime')",
+    "op": "coalesce(json_extract(request, '$.op'), 'unknown')",
+    "profile": "profile",
+}
+"""Ways to split what was spent, and the name of an entry's part in SQL."""
+
+
+def is_split(word: str) -> TypeGuard[Split]:
+    """Return whether what was spent can be split by this."""
+    return word in SPLITS
 
 
 @frozen
 class Budget:
-    """A limit, USD, on what a period may cost. It is set by the setting `budget.` + period."""
+    """A limit, USD, on the cost of a period: the setting `budget.` + period."""
 
     period: Period
     limit: Decimal
 
     def span(self, moment: float) -> tuple[float, float]:
-        """When the period that holds `moment` begins, and when the next one does; seconds since the epoch."""
+        """Return the start of the period that contains `moment`, and of the next one; seconds since the epoch."""
         today = datetime.fromtimestamp(moment).date()
         if self.period == "day":
             begins, ends = today, today + timedelta(days=1)
@@ -38,7 +55,7 @@ class Budget:
 
 @frozen
 class Allowance:
-    """What is left of a budget: `spent` of it, USD, is gone until `ends`, seconds since the epoch."""
+    """The rest of a budget. spent: USD, until `ends`, seconds since the epoch."""
 
     budget: Budget
     spent: Decimal
@@ -46,22 +63,79 @@ class Allowance:
 
     @property
     def left(self) -> Decimal:
-        """USD; 0 when more was spent before the limit was lowered."""
+        """USD; 0 when the limit was lowered below what was spent."""
         return max(self.budget.limit - self.spent, Decimal(0))
 
     @property
     def next_day(self) -> str:
-        """The first day on which the whole budget is there again, `2026-11-01`."""
+        """The first day of the next period, `2026-11-01`."""
         return f"{datetime.fromtimestamp(self.ends):%Y-%m-%d}"
 
-    def check(self, price: Decimal, what: str = "this", money: str | None = None) -> None:
-        """Raises BudgetError when `price`, of `what`, is more than is left; `money`: what that means for the user's."""
+    def check(self, price: Decimal, what: str = "this") -> None:
+        """Raise BudgetError when `price`, of `what`, is more than what is left."""
         if price <= self.left:
             return
         period, limit = self.budget.period, self.budget.limit
-        wait = f"wait until {self.next_day}, or " if price <= limit else ""
+        wait = f"Wait until {self.next_day}, or raise it" if price <= limit else "Raise it"
         raise BudgetError(
-            f"{what} would cost {usd(price)}, and {usd(self.left)} of this {period}'s {usd(limit)} are left",
-            hint=f"{wait}raise it with: flux config set budget.{period} USD; then run the same command again",
-            money=money,
+            f"{what} costs {usd(price)}, but {usd(self.left)} of this {period}'s {usd(limit)} budget is left",
+            hint=f"{wait} and run the command again",
+            command=("config", "set", f"budget.{period}", "USD"),
         )
+
+
+_NEXT_PRICE = "SELECT MIN(price) FROM entries WHERE service = ? AND profile = ? AND price > ?"
+_TIMES = f"""
+    SELECT COUNT(*) FROM entries WHERE service = ? AND profile = ? AND price = ?
+    AND state IN ({", ".join("?" * len(SPENT))}) AND submitted >= ? AND submitted < ?
+"""
+
+
+def sum_spent(db: "sqlite3.Connection", account: Account, begins: float, ends: float) -> Decimal:
+    """Return the exact price, USD, of what was submitted from `begins` until `ends` (seconds since the epoch).
+
+    SQLite has no decimals to add, and prices are few: each is counted, for which the index `entries_spent` suffices.
+    GROUP BY would sort all rows: 36 ms for 100,000 of them instead of 9 ms.
+    """
+    total, price = Decimal(0), ""
+    while price := db.execute(_NEXT_PRICE, (account.service, account.profile, price)).fetchone()[0]:
+        values = (account.service, account.profile, price, *SPENT, begins, ends)
+        times: int = db.execute(_TIMES, values).fetchone()[0]
+        total += times * Decimal(price)
+    return total
+
+
+@frozen
+class Spending:
+    """One part of what was spent. tasks: their number. charged, possibly: USD, the latter with an unknown outcome."""
+
+    name: str
+    tasks: int
+    charged: Decimal
+    possibly: Decimal
+
+
+def split_spending(db: "sqlite3.Connection", split: Split | None, since: float, profile: str | None) -> list[Spending]:
+    """Return what was spent by entries created `since`, of all profiles or one, in parts sorted by name.
+
+    split: None for one part, `total`.
+    """
+    part = SPLITS[split] if split else "'total'"
+    source = f"""
+        FROM entries WHERE state IN ({", ".join("?" * len(SPENT))}) AND created >= ? AND (profile = ? OR ? IS NULL)
+    """
+    values = (*SPENT, since, profile, profile)
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    of_price = f"""
+        SELECT {part}, price, state IN ({", ".join("?" * len(POSSIBLY_CHARGED))}), COUNT(*)
+        {source} AND price IS NOT NULL GROUP BY 1, 2, 3
+    """
+    for name, price, doubtful, times in db.execute(of_price, (*POSSIBLY_CHARGED, *values)):
+        charged, possibly = sums.get(name, (Decimal(0), Decimal(0)))
+        amount = times * Decimal(price)
+        sums[name] = (charged, possibly + amount) if doubtful else (charged + amount, possibly)
+    # Several entries may have fetched one task.
+    tasks = f"SELECT {part}, COUNT(DISTINCT coalesce(task_id, id)) {source} GROUP BY 1 ORDER BY 1"
+    return [
+        Spending(name, number, *sums.get(name, (Decimal(0), Decimal(0)))) for name, number in db.execute(tasks, values)
+    ]

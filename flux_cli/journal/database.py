@@ -1,131 +1,259 @@
-"""The journal's file: an SQLite database that many processes read and write at once."""
+"""The file of the journal: an SQLite database that many processes read and write at the same time.
+
+A new journal is made under another name and then renamed. So a file that is too short was in use and has been cut.
+SQLite would take a file of no bytes for a new database and remove the log beside it, and with it the record of what
+was paid for.
+
+Every process holds a shared lock while it has the journal open: one that replaces the file needs it for itself alone.
+"""
 
 import contextlib
+import errno
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import JournalError
 from ..json_value import Json
-from ..system.atomic_files import private_folder
-from .create import make_unless_there
-from .integrity import NOT_WRITABLE, connect_read_only
-from .migrations import MIGRATIONS
+from ..system.atomic_files import create, place, private_folder, temporary_beside
+from ..system.file_locks import UnsupportedError, hold
+from .integrity import beside, cut_off
+from .migrations import MIGRATIONS, migrate, version_of
 
 BUSY_SECONDS = 10.0
+"""How long to wait for another process."""
+CHECK_SECONDS = 0.05
+"""Bounds the second part of the check: the first one, of the pages themselves, takes 0.5 ms per MB (56 MB: 26 ms)."""
+CHECK_STEPS = 10_000
+"""Instructions of SQLite between two looks at the clock."""
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 T = TypeVar("T")
 
 
-class Database:
-    """The database at a path, made and migrated when that is needed.
+class LockedError(JournalError):
+    """Another process keeps the journal locked."""
 
-    read_only: nothing can be written where it is. Every method raises JournalError when the file cannot be read or
-    written.
+    code = "journal_locked"
+
+
+class Database:
+    """The database at a path, made and migrated if necessary.
+
+    Every method raises JournalError when the file cannot be read or written, and LockedError when it is locked.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._survives: bool | None = None
-        self.read_only = False
-        with self.errors():
-            private_folder(path.parent)
-            make_unless_there(path)
-            # Images are prepared in threads, which may look up earlier ones; only one thread writes.
-            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            self.connection.row_factory = sqlite3.Row
-        try:
+        self._durable: bool | None = None
+        self._checked = False
+        with contextlib.ExitStack() as opening:
             with self.errors():
-                try:
+                private_folder(path.parent)
+                self.read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+                if not self.read_only and (descriptor := _share(path)) is not None:
+                    opening.callback(os.close, descriptor)
+                self.connection = opening.enter_context(closing(self._connect()))
+                self.connection.row_factory = sqlite3.Row
+                if not self.read_only:
                     self._use_wal()
-                except sqlite3.OperationalError as error:
-                    if error.sqlite_errorcode & 0xFF not in NOT_WRITABLE:
-                        raise
-                    self.connection.close()
-                    self.connection, self.read_only = connect_read_only(path), True
-                    self.connection.row_factory = sqlite3.Row
+                    # For macOS (see `atomic_files.sync`); other systems ignore it.
+                    self.connection.execute("PRAGMA fullfsync=ON")
                 self._migrate()
-        except JournalError:
-            self.close()
-            raise
+            self._open = opening.pop_all()
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self.read_only:
+            # Images are prepared in threads, which may look up earlier ones; only one thread writes.
+            return sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        # SQLite would make a log and its index. `immutable` does without them, but would not read a log.
+        how = "mode=ro" if beside(self._path, "-wal").exists() else "mode=ro&immutable=1"
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False
+        )
 
     def _use_wal(self) -> None:
-        """Of several processes that make the file at once, SQLite refuses some here without waiting."""
+        """Several processes that make the file at once: SQLite refuses some of them here without waiting."""
         ends = time.monotonic() + BUSY_SECONDS
         while True:
             try:
                 self.connection.execute("PRAGMA journal_mode=WAL")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                if not _is_busy(error) or time.monotonic() > ends:
                     raise
                 time.sleep(0.01)
 
     def _migrate(self) -> None:
-        version = self._version()
+        version = version_of(self.connection)
         if version > len(MIGRATIONS):
             raise JournalError(
-                f"the journal {self._path} was written by a newer flux", hint="upgrade: pip install -U piapi-flux"
+                f"the journal {self._path} was written by a newer flux", hint="Upgrade: pip install -U piapi-flux"
             )
-        if version == len(MIGRATIONS):
-            return
-        self.connection.execute("BEGIN IMMEDIATE")
-        # Another process may have migrated while this one waited for the lock.
-        for number, statement in enumerate(MIGRATIONS[self._version() :], self._version() + 1):
-            self.connection.execute(statement)
-            self.connection.execute(f"PRAGMA user_version={number}")
-        self.connection.execute("COMMIT")
+        if version < len(MIGRATIONS):
+            if self.read_only:
+                raise sqlite3.OperationalError("an older flux wrote it, and it cannot be written to")
+            migrate(self.connection)
 
-    def _version(self) -> int:
-        version: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
-        return version
+    def check(self) -> None:
+        """Raise JournalError when a page of the file is damaged: what was paid for could not be recorded in it.
+
+        Once per process, and for a bounded time: of a large journal, not every row is checked.
+        """
+        if self._checked:
+            return
+        ends = time.monotonic() + CHECK_SECONDS
+        with self.errors():
+            self.connection.set_progress_handler(lambda: time.monotonic() > ends, CHECK_STEPS)
+            try:
+                (found,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+                found = "ok"
+            finally:
+                self.connection.set_progress_handler(None, 0)
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+        self._checked = True
 
     def close(self) -> None:
         """Close the file."""
-        self.connection.close()
+        self._open.close()
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """While inside, what goes wrong with the file becomes a JournalError."""
+        """Turn what fails inside because of the file into a JournalError."""
         try:
             yield
-        except (sqlite3.Error, OSError, UnicodeError) as error:  # a damaged schema may be no text
-            raise JournalError(f"cannot use the journal {self._path}: {error}", hint=_hint(error)) from error
+        except (sqlite3.Error, OSError, UnicodeError, ArithmeticError) as error:  # damaged, texts and prices are none
+            message = f"cannot use the journal {self._path}: {error}"
+            if isinstance(error, TimeoutError) or _is_busy(error):
+                raise LockedError(message, hint="Another program keeps it locked; try again") from error
+            if isinstance(error, OSError) and error.errno in READ_ONLY:
+                raise JournalError(message, hint="Set FLUX_HOME to a directory that you can write to") from error
+            raise JournalError(message, hint="Find out what is wrong with it", command=("doctor",)) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is read and written inside happens at once, for every process; an error undoes it."""
+        """Make what is read and written inside one step for every process; an error undoes it."""
         with self.errors(), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
             yield
 
+    @contextlib.contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Wait only so long inside for another process that is writing."""
+        with self.errors():
+            self.connection.execute(f"PRAGMA busy_timeout={1000 * seconds:.0f}")
+        try:
+            yield
+        finally:
+            with self.errors():
+                self.connection.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS:.0f}")
+
     def read(self, make: Callable[[sqlite3.Row], T], sql: str, values: Sequence[Json] = ()) -> list[T]:
-        """What is made of each row that a query finds."""
+        """Return what `make` makes of each row that a query finds."""
         with self.errors():
             return [make(row) for row in self.connection.execute(sql, values).fetchall()]
 
     def write(self, sql: str, values: Sequence[Json] = ()) -> int:
-        """Execute a statement; gives the number of rows that it changed."""
+        """Execute a statement and return the number of rows that it changed."""
         with self.errors():
             return self.connection.execute(sql, values).rowcount
 
     def survive_power_cuts(self, needed: bool) -> None:
-        """Whether the next commit is to be on the disk itself when it returns.
+        """Set whether the next commit has to be on the disk itself when it returns.
 
-        It is for what tells that money is on its way or gone. The rest can be found out again: a lost `saved` makes
-        `resume` fetch the picture once more. Each such commit waits for the disk, milliseconds on a busy one.
+        Needed for what records that money is leaving or spent. The rest can be found out again: after a lost `saved`,
+        the image is downloaded again. Each such commit waits for the disk, milliseconds on a busy one.
         """
-        if needed is not self._survives and not self.connection.in_transaction:  # a transaction is as it began
+        if needed is not self._durable and not self.connection.in_transaction:  # a transaction keeps its own
             self.write(f"PRAGMA synchronous={'FULL' if needed else 'NORMAL'}")
-            self._survives = needed
+            self._durable = needed
 
 
-def _hint(error: Exception) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or isinstance(error, TimeoutError):
-        return "another flux holds it; try again"
-    if code in NOT_WRITABLE or isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError):
-        return "set FLUX_HOME to a directory that you can write to; for details: flux doctor"
-    return "find out what is wrong with it: flux doctor"
+def _is_busy(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # the rest of an extended code is detail
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _share(path: Path) -> int | None:
+    """Return a descriptor that shares the lock of a journal, which is made first if there is none; None without locks.
+
+    Raises JournalError for what is left of a journal, OSError.
+    """
+    ends = time.monotonic() + BUSY_SECONDS
+    while True:
+        _refuse_remains(path)
+        exists = path.exists()
+        try:
+            descriptor = hold(_lock_of(path), shared=exists)
+        except UnsupportedError:
+            if not exists:
+                make(path)
+            return None
+        if descriptor is not None and exists:
+            return descriptor
+        if descriptor is not None:
+            try:
+                if not path.exists():
+                    make(path)
+            finally:
+                os.close(descriptor)
+        elif time.monotonic() > ends:
+            raise TimeoutError(f"another process has been making or repairing it for {BUSY_SECONDS:.0f} s")
+        else:
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep every process from opening the journal at `path`. Raises LockedError when one has it open, OSError."""
+    descriptor = hold(_lock_of(path))
+    if descriptor is None:
+        raise LockedError(f"the journal {path} is in use by a running flux", hint="Wait until it has ended")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_of(path: Path) -> Path:
+    return beside(path, ".lock")
+
+
+def _refuse_remains(path: Path) -> None:
+    """Raise JournalError for what is left of a journal that was cut."""
+    if left := cut_off(path):
+        raise JournalError(
+            f"the journal {path} {left}: its record of paid tasks is lost",
+            hint="Recover what is readable, and start a new one",
+            command=("doctor", "--fix"),
+        )
+
+
+def make(path: Path) -> None:
+    """Make a new journal at `path`, unless another process was faster. Raises OSError."""
+    temporary = temporary_beside(path)
+    try:
+        # Prompts are private: the file is for its owner only, whatever the umask.
+        with open(create(temporary, 0o600), "wb") as file:
+            file.write(blank(len(MIGRATIONS)))
+        with contextlib.suppress(FileExistsError):
+            place(temporary, path, overwrite=False)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def blank(version: int) -> bytes:
+    """Return a journal without entries that has had `version` migrations."""
+    with closing(sqlite3.connect("", isolation_level=None)) as db:
+        for statement in (*MIGRATIONS[:version], f"PRAGMA user_version={version}"):
+            db.execute(statement)
+        return db.serialize()

@@ -1,13 +1,12 @@
-"""An entry of the journal: one paid task, from plan to picture.
+"""An entry of the journal: one paid task, from the plan to the saved image.
 
 planned -> sending -> accepted -> ready -> saved
-side exits: rejected, unknown, forgotten, failed, expired
+side exits: rejected, unknown, dismissed, failed, expired
 """
 
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """How far an entry got (docs/promises.md)."""
+    """The phase that an entry has reached (docs/promises.md)."""
 
     PLANNED = "planned"
     SENDING = "sending"
@@ -33,45 +32,57 @@ class State(StrEnum):
     SAVED = "saved"
     REJECTED = "rejected"
     UNKNOWN = "unknown"
-    FORGOTTEN = "forgotten"
+    DISMISSED = "dismissed"
     FAILED = "failed"
     EXPIRED = "expired"
 
 
 NEXT: dict[State, frozenset[State]] = {
-    # Straight to accepted when it joins an identical request.
+    # Directly to accepted when it joins an identical request.
     State.PLANNED: frozenset({State.SENDING, State.ACCEPTED}),
-    # Back to planned only on proof that nothing was carried out.
+    # Back to planned only on proof that PiAPI did nothing.
     State.SENDING: frozenset({State.PLANNED, State.ACCEPTED, State.REJECTED, State.UNKNOWN}),
     State.ACCEPTED: frozenset({State.READY, State.FAILED, State.EXPIRED}),
     State.READY: frozenset({State.READY, State.SAVED, State.EXPIRED}),
-    State.UNKNOWN: frozenset({State.ACCEPTED, State.FORGOTTEN}),
-    # A task that was given up may turn up after all.
-    State.FORGOTTEN: frozenset({State.ACCEPTED}),
-    # When the user asks for it once more: a gateway may have said what the service would not.
+    State.UNKNOWN: frozenset({State.ACCEPTED, State.DISMISSED}),
+    # The task of a dismissed entry may be found later.
+    State.DISMISSED: frozenset({State.ACCEPTED}),
+    # On request of the user: the "not found" may have come from a gateway and not from PiAPI.
     State.EXPIRED: frozenset({State.ACCEPTED}),
 }
 CHARGED = frozenset({State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED, State.FAILED})
-"""The service took the task, and its price."""
-SPENT = CHARGED | {State.SENDING, State.UNKNOWN}
-"""The price is gone, or may be: what counts against a budget."""
+"""PiAPI accepted the task and charges its price."""
+POSSIBLY_CHARGED = frozenset({State.SENDING, State.UNKNOWN, State.DISMISSED})
+"""A submission left and its outcome is not known. That a user dismissed it does not undo a charge."""
+SPENT = CHARGED | POSSIBLY_CHARGED
+"""States whose price counts against a budget."""
 UNFINISHED = (State.ACCEPTED, State.READY)
-"""Paid for, with a task id: `resume` finishes these at no cost."""
+"""Paid for, with a task ID: finished at no cost."""
 REPORTED = "reported by a webhook; PiAPI has not been asked about it"
 """The evidence of an accepted entry that a webhook made."""
 RESULT_SECONDS = 7 * 86400
-"""The service keeps results for seven days (specification: Output Images)."""
+"""PiAPI keeps results for seven days (specification: Output Images)."""
+LATEST = 32_503_680_000.0
+"""The year 3000, in seconds since the epoch: not every platform can show a later time, or one before the epoch."""
+
+
+@frozen
+class Account:
+    """Who pays: the base URL of the service, and the profile whose key is used there."""
+
+    service: str
+    profile: str
 
 
 @frozen
 class SavedFile:
-    """A picture on disk. `sha256` is of the whole file, hex."""
+    """An image on disk. `sha256` is of the whole file, hex."""
 
     path: Path
     sha256: str
 
     def is_whole(self) -> bool:
-        """Whether the file is still there, byte for byte."""
+        """Return whether the file still exists with the same bytes."""
         import hashlib
 
         try:
@@ -82,7 +93,7 @@ class SavedFile:
 
 @frozen
 class Problem:
-    """Why an entry ended as it did: a stable word, a sentence, and the exit code."""
+    """Why an entry ended without an image: a stable word, a sentence, and the exit code."""
 
     code: str
     message: str
@@ -93,10 +104,13 @@ class Problem:
 class Entry:
     """One paid task.
 
-    row: how a batch knows it again. seconds: what the task took (see `durations`).
-    seen_id: a task id that stood in an answer which could not be read: this entry's, perhaps.
-    replaces: the entry with a lost answer that this one sends once more.
-    Other times are seconds since the epoch; `price` is USD; `request` is None for a task from elsewhere.
+    owner: the process that may change it. identity: recognizes a planned task when its command is run again.
+    any_seed: an image of the same request with another seed will do.
+    task_id, joined: the task, and the entry that submitted it if that is another one.
+    seen_id: a task ID in a response that could not be parsed; perhaps the ID of this task.
+    replaces: the entry of unknown outcome whose request this one sends again.
+    seconds: how long the task took (see `durations`). Other times are seconds since the epoch.
+    price: USD. request: None for a task that was submitted elsewhere.
     """
 
     id: str
@@ -114,7 +128,9 @@ class Entry:
     files: tuple[SavedFile, ...] = ()
     problem: Problem | None = None
     evidence: str | None = None
-    row: str | None = None
+    identity: str | None = None
+    any_seed: bool = False
+    joined: str | None = None
     seen_id: str | None = None
     replaces: str | None = None
     submitted: float | None = None
@@ -123,43 +139,62 @@ class Entry:
     seconds: float | None = None
 
     @property
+    def account(self) -> Account:
+        """The account that pays for the entry."""
+        return Account(self.service, self.profile)
+
+    @property
     def label(self) -> str:
-        """What a person knows the entry by."""
+        """The name of the entry for people: the prompt, or the task ID."""
         return self.request.operation.prompt if self.request else self.task_id or self.id
 
     @property
     def seed(self) -> int | None:
-        """The seed that was sent; None for a task from elsewhere."""
+        """The seed that was sent; None for a task that was submitted elsewhere."""
         return self.request.seed if self.request else None
 
     @property
     def expires(self) -> float | None:
-        """When the service no longer has its pictures; of a task that may still run: the earliest moment."""
+        """When PiAPI deletes its images, in seconds since the epoch; for a task that is still running, at the earliest."""
         ended = self.ended or self.accepted
         return None if ended is None else ended + RESULT_SECONDS
 
 
-def given_up(how: str) -> Problem:
-    """Why an entry with a lost answer is forgotten."""
-    return Problem("forgotten", f"the answer to the submission was lost, and it was {how}", int(ExitCode.PARTIAL))
+def dismissal(how: str) -> Problem:
+    """Return the reason why an entry of unknown outcome is dismissed."""
+    return Problem("dismissed", f"the outcome of the submission is unknown, and it was {how}", int(ExitCode.PARTIAL))
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id() -> str:
-    """A fresh entry id: eight characters that are easy to read and to type (40 bits)."""
+    """Return a new entry ID: eight characters that are easy to read and to type (40 bits)."""
     import secrets
 
     return "".join(secrets.choice(_ALPHABET) for _ in range(8))
 
 
+FIELDS = tuple(field.name for field in fields(Entry))
+TIMES = ("created", "submitted", "accepted", "ended")
+
+
 def to_row(entry: Entry, changed: Iterable[str] | None = None) -> dict[str, Json]:
-    """An entry as the journal's columns hold it (see `schema`): all of it, or only the fields that `changed`."""
-    names = {field.name for field in fields(Entry)} if changed is None else set(changed)
+    """Return the columns of an entry (see `migrations`): all of them, or those of the fields that `changed`."""
+    names = set(FIELDS if changed is None else changed)
     if "request" in names:
-        names.add("digest")
+        names |= {"digest", "content"}
     return {name: _WRITTEN[name](entry) if name in _WRITTEN else getattr(entry, name) for name in names}
+
+
+def _in_range(name: str) -> Callable[[Entry], Json]:
+    """Return what writes a time: the clock of a server may say anything, and so may the clock of this machine."""
+
+    def write(entry: Entry) -> Json:
+        moment: float | None = getattr(entry, name)
+        return None if moment is None else min(max(moment, 0.0), LATEST)
+
+    return write
 
 
 _WRITTEN: dict[str, Callable[[Entry], Json]] = {
@@ -173,27 +208,31 @@ _WRITTEN: dict[str, Callable[[Entry], Json]] = {
     ),
     "request": lambda entry: None if entry.request is None else _dump(entry.request.to_json()),
     "digest": lambda entry: None if entry.request is None else entry.request.digest,
+    "content": lambda entry: None if entry.request is None else entry.request.content,
     "price": lambda entry: None if entry.price is None else str(entry.price),
     "urls": lambda entry: _dump(list(entry.urls)),
     "files": lambda entry: _dump([{"path": str(file.path), "sha256": file.sha256} for file in entry.files]),
     "problem": lambda entry: None if entry.problem is None else _dump(asdict(entry.problem)),
+    "any_seed": lambda entry: int(entry.any_seed),
+    **{name: _in_range(name) for name in TIMES},
 }
-"""Columns that are not the field itself."""
+"""Columns that differ from their field."""
 
 
 def from_row(row: "sqlite3.Row") -> Entry:
-    """The entry in a row of the journal. Raises sqlite3.DataError for a row that this program did not write so."""
+    """Return the entry in a row of the journal. Raises sqlite3.DataError for a row that flux did not write."""
     try:
         return _from_row(row)
-    except (ValueError, TypeError, LookupError, ArithmeticError, OSError, RecursionError) as error:
-        import sqlite3  # not before the journal is needed
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        import sqlite3  # not before a journal is read
 
         raise sqlite3.DataError(f"entry {row['number']} in it is damaged") from error
 
 
 def _from_row(row: "sqlite3.Row") -> Entry:
-    for name in ("created", "submitted", "accepted", "ended"):
-        datetime.fromtimestamp(row[name] or 0)  # one that is no time would only be noticed where it is shown
+    for name in TIMES:
+        if not 0 <= (row[name] or 0) <= LATEST:  # it would fail only where it is shown
+            raise ValueError("not a time")
     output, problem = json.loads(row["output"]), json.loads(row["problem"] or "null")
     return Entry(
         id=row["id"],
@@ -211,7 +250,9 @@ def _from_row(row: "sqlite3.Row") -> Entry:
         files=tuple(SavedFile(Path(file["path"]), file["sha256"]) for file in json.loads(row["files"])),
         problem=None if problem is None else Problem(problem["code"], problem["message"], problem["exit_code"]),
         evidence=row["evidence"],
-        row=row["row"],
+        identity=row["identity"],
+        any_seed=bool(row["any_seed"]),
+        joined=row["joined"],
         seen_id=row["seen_id"],
         replaces=row["replaces"],
         submitted=row["submitted"],
@@ -229,7 +270,7 @@ def _price(stored: str) -> Decimal:
 
 
 def _request(stored: str | None) -> TaskRequest | None:
-    """The request, or None for one that a newer version stored: its task can be fetched all the same."""
+    """Return the request; None for one that a newer version stored, whose task can be fetched anyway."""
     try:
         return None if stored is None else TaskRequest.from_json(json.loads(stored))
     except (UsageError, ValueError):

@@ -1,4 +1,9 @@
-"""The error that an entry's state stands for: when it has just ended, and whenever it is reported again."""
+"""The error that the state of an entry stands for: when it has just ended, and whenever it is reported again.
+
+Each error names its entry; what to type next follows from that.
+"""
+
+from typing import TypeVar
 
 from ..errors import ExitCode, FluxError, JournalError, RefusedError, UnknownChargeError
 from ..text import clean
@@ -6,33 +11,40 @@ from .entries import Entry, Problem, State
 
 LABEL = 40
 """Characters of a prompt by which a person recognizes it."""
+E = TypeVar("E", bound=FluxError)
 
 
-def past_error(entry: Entry) -> FluxError:
+def error_of(entry: Entry) -> FluxError:
     """Return the error that an entry ended with."""
     if entry.state is State.UNKNOWN:
         return unknown_outcome(entry)
     if entry.state is State.SENDING:
-        return JournalError(f"entry {entry.id} is being submitted by another flux", code="busy")
+        return _about(entry, JournalError(f"entry {entry.id} is being submitted by another flux process", code="busy"))
     if entry.problem is None:
-        return RefusedError(f"entry {entry.id} was never sent")
+        return _about(entry, RefusedError(f"entry {entry.id} was never sent"))
     error = FluxError(entry.problem.message, code=entry.problem.code)
     error.exit_code = ExitCode(entry.problem.exit_code)
-    return error
+    return _about(entry, error)
 
 
-def busy(entry: Entry) -> JournalError:
+def busy_error(entry: Entry) -> JournalError:
     """Return the error for an entry that another process is bringing to its end."""
-    hint = "It will save the image"
-    return JournalError(f"another flux process is waiting for entry {entry.id}", hint=hint, code="busy")
+    message = f"another flux process is waiting for entry {entry.id}"
+    return _about(entry, JournalError(message, hint="It will save the image", code="busy"))
 
 
 def unknown_outcome(entry: Entry, why: str = "") -> UnknownChargeError:
-    """Return the error for a submission without a usable response; `why` in a few words, when it has just happened."""
+    """Return the error for a submission without a usable response. why: in a few words, when it has just happened."""
     reason = f" ({why})" if why else ""
-    return UnknownChargeError(f'no usable response to the submission of "{clean(entry.label, LABEL)}"{reason}')
+    message = f'no usable response to the submission of "{clean(entry.label, LABEL)}"{reason}'
+    return _about(entry, UnknownChargeError(message))
 
 
 def problem_of(error: FluxError) -> Problem:
     """Return what the journal keeps of an error."""
     return Problem(error.code, error.message, int(error.exit_code))
+
+
+def _about(entry: Entry, error: E) -> E:
+    error.entry, error.task_id = entry.id, entry.task_id
+    return error

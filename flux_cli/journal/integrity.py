@@ -1,4 +1,4 @@
-"""The condition of a journal's file, looked at without changing it: no migration, no repair, no file made."""
+"""The condition of the file of a journal, checked without a change to it: no migration, no repair, no new file."""
 
 import sqlite3
 from collections import Counter
@@ -10,10 +10,10 @@ from pathlib import Path
 from ..frozen import frozen
 from ..text import counted
 from .entries import from_row
-from .migrations import MIGRATIONS
+from .migrations import MIGRATIONS, version_of
 
 HEADER_BYTES = 100
-"""Of every SQLite database (SQLite: Database File Format, 1.3)."""
+"""Size of the header of every SQLite database (SQLite: Database File Format, 1.3)."""
 NOT_WRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 """Errors of SQLite where nothing can be written."""
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -21,9 +21,10 @@ DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 @frozen
 class Condition:
-    """version: of the schema. trouble: why the file cannot be used, None when it can; damaged: its content is wrong.
+    """The condition of a journal.
 
-    counts: entries by state. wal_bytes: what waits beside the file to be written into it.
+    version: of the schema. trouble: why the file cannot be used, None if it can; damaged: its content is wrong.
+    counts: entries by state. wal_bytes: size of the log that SQLite has not yet written into the file.
     """
 
     version: int = 0
@@ -34,7 +35,7 @@ class Condition:
 
 
 def examine(path: Path) -> Condition | None:
-    """How the journal at `path` is; None when there is none yet."""
+    """Return the condition of the journal at `path`; None when it does not exist."""
     version = wal_bytes = 0
     try:
         if left := cut_off(path):
@@ -43,15 +44,17 @@ def examine(path: Path) -> Condition | None:
             return None
         wal_bytes = _size(beside(path, "-wal")) or 0
         with closing(connect_read_only(path)) as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            said = "; ".join(str(row[0]) for row in db.execute("PRAGMA quick_check(3)"))
-            if said != "ok":
-                return Condition(version, said, damaged=True, wal_bytes=wal_bytes)
+            version = version_of(db)
+            found = "; ".join(str(row[0]) for row in db.execute("PRAGMA quick_check(3)"))
+            if found != "ok":
+                return Condition(version, found, damaged=True, wal_bytes=wal_bytes)
             return Condition(version, counts=_counts(db, version), wal_bytes=wal_bytes)
     except OSError as error:
         return Condition(trouble=str(error.strerror))
-    except (sqlite3.Error, UnicodeError) as error:  # a damaged schema may be no text
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the rest tells more of the same
+    except (sqlite3.Error, UnicodeError) as error:  # names in a damaged schema may be no valid text
+        code = (
+            getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        )  # the rest of an extended code is detail
         return Condition(version, str(error), damaged=code in DAMAGE, wal_bytes=wal_bytes)
 
 
@@ -76,7 +79,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
-    """Entries by state. Raises sqlite3.DataError for a row that is no entry: every command would stumble over it."""
+    """Return the number of entries by state. Raises sqlite3.DataError for a row that is not an entry."""
     db.row_factory = sqlite3.Row
     if version == len(MIGRATIONS):
         return dict(Counter(from_row(row).state.value for row in db.execute("SELECT * FROM entries")))
@@ -84,16 +87,19 @@ def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
 
 
 def cut_off(path: Path) -> str | None:
-    """What is left of a journal that cannot be opened without losing the rest: too few bytes, or the log alone."""
-    logged = _size(beside(path, "-wal"))  # looked at first: whoever makes a journal makes its log last
+    """Return what is left of a journal that SQLite would replace with an empty one: a few bytes, or only the log.
+
+    None for one that is complete or does not exist.
+    """
+    logged = _size(beside(path, "-wal"))  # first: a process that makes a journal makes its log last
     size = _size(path)
     if size is None:
-        return "is gone, and its log is there" if logged else None
+        return "is missing, and its log is there" if logged else None
     return None if size >= HEADER_BYTES else f"was cut to {counted(size, 'byte')}"
 
 
 def _size(path: Path) -> int | None:
-    """Bytes of a file; None when there is none, which for a log may be from one moment to the next."""
+    """Return the size of a file in bytes; None if it is missing. A log can disappear at any time."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -101,5 +107,5 @@ def _size(path: Path) -> int | None:
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """A file that SQLite keeps beside a database."""
+    """Return the path of a file that belongs to a database and stands beside it."""
     return path.with_name(path.name + suffix)

@@ -1,46 +1,54 @@
-"""The journal: what was asked for, what was paid, and how far it got. SQLite, one row an entry.
+"""The journal: what was asked for, what was paid, and how far each task got. SQLite, one row per entry.
 
 `sending` is durable before the first byte of a POST leaves, `accepted` before anything is printed. A change is a
-compare-and-swap on the state and the owner, so two processes never advance one entry; the owner is a lock file
-that the kernel frees when its process dies.
+compare-and-swap on the state and the owner, so two processes never advance one entry. The owner is a lock file, which
+the kernel frees when its process dies.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-from ..errors import JournalError
+from ..errors import JournalError, UsageError
 from ..images.output_names import OutputPlan
 from ..json_value import Json
 from ..operations.request import TaskRequest
 from ..system.file_locks import Lock, is_held
-from .budgets import Allowance, Budget
+from .budgets import Allowance, Budget, Spending, Split, split_spending, sum_spent
 from .database import Database
-from .duplicates import seed_of, twin_of
-from .entries import NEXT, Entry, State, from_row, given_up, new_id, to_row
-from .spending import spent
+from .duplicates import WITH_TASK, find_same
+from .entries import FIELDS, NEXT, Account, Entry, State, dismissal, from_row, new_id, to_row
 
 DURABLE = frozenset(State) - {State.PLANNED, State.READY, State.SAVED}
-"""States that a power cut must not take back."""
+"""States that a power cut must not undo."""
+RECENT = 5000
+"""Entries among which durations are looked for: a kind that is rare may be in none of them."""
 
 
 class Journal:
-    """The journal of one user at one place on disk.
+    """The journal at one place on disk, as one account uses it.
 
-    Every method raises JournalError when the file cannot be read or written.
+    Methods are about the entries of that account unless they say otherwise. Every method raises JournalError when the
+    file cannot be read or written.
     """
 
-    def __init__(self, path: Path, locks: Path, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, locks: Path, account: Account, *, now: Callable[[], float] = time.time) -> None:
+        self.account = account
         self._locks, self._now = locks, now
         self._owner: tuple[str, Lock] | None = None
         self._sent: list[str] = []
         self._db = Database(path)
 
+    def patience(self, seconds: float) -> AbstractContextManager[None]:
+        """Return a context in which a locked journal raises LockedError after so many seconds."""
+        return self._db.patience(seconds)
+
     def close(self) -> None:
-        """Close the file and let go of every entry."""
+        """Close the file and release every entry."""
         self._db.close()
         if self._owner:
             self._owner[1].release()
@@ -48,15 +56,14 @@ class Journal:
 
     @property
     def owner(self) -> str:
-        """This process's name in the journal, held by a lock that dies with it."""
+        """The name of this process in the journal, held by a lock that dies with it."""
         if self._owner is None:
             import secrets
 
             name = secrets.token_hex(8)
             with self._db.errors():
                 lock = Lock.take(self._lock_path(name))
-            if lock is None:
-                raise JournalError(f"cannot lock {self._lock_path(name)}")
+            assert lock is not None, "the name is new"
             self._owner = (name, lock)
         return self._owner[0]
 
@@ -64,7 +71,7 @@ class Journal:
         return self._locks / f"{owner}.lock"
 
     def _is_alive(self, owner: str | None) -> bool:
-        """Whether an owner's process lives. The lock file of a dead one goes: its name is never used again."""
+        """Return whether the process of an owner is alive. Remove the lock file of a dead one: names are not reused."""
         if owner is None:
             return False
         held = is_held(self._lock_path(owner))
@@ -75,63 +82,71 @@ class Journal:
 
     # --- writing ---------------------------------------------------------------------------------------------
 
-    def plan(self, request: TaskRequest, output: OutputPlan, *, service: str, profile: str, price: Decimal) -> Entry:
-        """A new entry, about to be sent; what a power cut takes of it has cost nothing."""
-        now = self._now()
-        return self._insert(Entry(new_id(), State.PLANNED, service, profile, output, now, self.owner, request, price))
+    def plan(self, request: TaskRequest, output: OutputPlan, *, price: Decimal, any_seed: bool = False) -> Entry:
+        """Add an entry that is about to be sent. A power cut may undo it, for it has cost nothing.
 
-    def plan_row(
+        any_seed: an image of the same request with another seed will do.
+        """
+        return self._insert(self._planned(request, output, price, any_seed=any_seed))
+
+    def plan_once(
         self,
-        row: str,
+        identity: str,
         known: Entry | None,
         request: TaskRequest,
         output: OutputPlan,
         *,
-        service: str,
-        profile: str,
         price: Decimal,
+        any_seed: bool = False,
     ) -> Entry | None:
-        """As `plan`, for a row of a batch whose newest entry is `known`.
+        """Add an entry as `plan` does, for a task whose newest entry is `known`.
 
-        None when another process has planned that row in the meantime: two of the same batch never both buy it.
+        None when another process has planned that task in the meantime: two runs of one command never both pay for it.
         """
-        now = self._now()
-        entry = Entry(new_id(), State.PLANNED, service, profile, output, now, self.owner, request, price, row=row)
+        entry = replace(self._planned(request, output, price, any_seed=any_seed), identity=identity)
         with self._db.transaction():
-            newest = self.find_row(row, service=service, profile=profile)
+            newest = self.find_planned(identity)
             return self._insert(entry) if (newest and newest.id) == (known and known.id) else None
 
     def replan(self, entry: Entry, *, price: Decimal) -> Entry:
-        """A new entry for the request of one with a lost answer, which is forgotten: both are durable, or neither."""
-        again = Entry(
-            new_id(), State.PLANNED, entry.service, entry.profile, entry.output, self._now(), self.owner,
-            entry.request, price, row=entry.row, replaces=entry.id,
-        )  # fmt: skip
+        """Dismiss an entry of unknown outcome and plan its request again: both durably, or neither."""
+        assert entry.request is not None
+        again = self._planned(entry.request, entry.output, price, any_seed=False)
+        again = replace(again, identity=entry.identity, replaces=entry.id)
+        reason = dismissal(f"sent again as entry {again.id}")
         self._db.survive_power_cuts(True)
         with self._db.transaction():
-            self.move(entry, state=State.FORGOTTEN, problem=given_up(f"sent once more as entry {again.id}"))
+            self.move(entry, replace(entry, state=State.DISMISSED, problem=reason))
             return self._insert(again)
 
-    def adopt(
+    def track(
         self,
         task_id: str,
         output: OutputPlan,
         *,
-        service: str,
-        profile: str,
         request: TaskRequest | None = None,
-        row: str | None = None,
+        identity: str | None = None,
         evidence: str | None = None,
     ) -> Entry:
-        """A new entry, durable, for a task that was submitted elsewhere, or whose pictures are to come once more."""
+        """Add an entry, durably, for a task that was submitted elsewhere or whose images are to be fetched again."""
         now = self._now()
-        entry = Entry(new_id(), State.ACCEPTED, service, profile, output, now, self.owner, request, row=row)
+        entry = Entry(new_id(), State.ACCEPTED, *self._place, output, now, self.owner, request, identity=identity)
         return self._insert(replace(entry, task_id=task_id, accepted=now, evidence=evidence))
 
     def discard(self, entry: Entry) -> None:
         """Delete an entry of this process that was made for a reported task, and is not needed any more."""
         where = "id = ? AND state = ? AND owner IS ? AND submitted IS NULL"
         self._db.write(f"DELETE FROM entries WHERE {where}", [entry.id, entry.state, entry.owner])
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        return self.account.service, self.account.profile
+
+    def _planned(self, request: TaskRequest, output: OutputPlan, price: Decimal, *, any_seed: bool) -> Entry:
+        now = self._now()
+        return Entry(
+            new_id(), State.PLANNED, *self._place, output, now, self.owner, request, price, any_seed=any_seed
+        )  # fmt: skip
 
     def _insert(self, entry: Entry) -> Entry:
         row = to_row(entry)
@@ -140,49 +155,24 @@ class Journal:
         self._db.write(f"INSERT INTO entries ({', '.join(row)}) VALUES ({places})", list(row.values()))
         return entry
 
-    def move(self, entry: Entry, **changes: object) -> Entry:
-        """Change an entry that this process owns; `state` among the changes must be an allowed next one.
+    def move(self, before: Entry, after: Entry) -> Entry:
+        """Change an entry that this process owns from `before` to `after`, and return `after`.
 
-        On return a state of DURABLE is on the disk itself, every other change is what other processes see.
-        Raises JournalError when somebody else has changed it.
+        A change of state must be allowed by NEXT. On return a state of DURABLE is on the disk itself; any other change
+        is visible to other processes. Raises JournalError when another process has changed the entry.
         """
-        moved = replace(entry, **changes)  # type: ignore[arg-type]
-        if moved.state is not entry.state and moved.state not in NEXT.get(entry.state, frozenset()):
-            raise JournalError(f"entry {entry.id} cannot go from {entry.state} to {moved.state}")
-        row = to_row(moved, [name for name in changes if getattr(moved, name) != getattr(entry, name)])
-        self._db.survive_power_cuts(moved.state in DURABLE and moved.state is not entry.state)
-        if row and not self._swap(entry, row):
-            raise JournalError(f"entry {entry.id} was changed by another process", hint="see: flux history")
-        return moved
+        if after.state is not before.state and after.state not in NEXT.get(before.state, frozenset()):
+            raise JournalError(f"entry {before.id} cannot go from {before.state} to {after.state}")
+        row = to_row(after, [name for name in FIELDS if getattr(after, name) != getattr(before, name)])
+        self._db.survive_power_cuts(after.state in DURABLE and after.state is not before.state)
+        if row and not self._swap(before, row):
+            raise JournalError(f"entry {before.id} was changed by another process", hint="See", command=("history",))
+        return after
 
     def discard_unseen(self) -> None:
         """Delete this process's entries for IDs that PiAPI has no task for: a mistyped ID leaves no trace."""
         unseen = "state = ? AND submitted IS NULL AND request IS NULL AND status IS NULL"
         self._db.write(f"DELETE FROM entries WHERE owner = ? AND {unseen}", [self.owner, State.EXPIRED])
-
-    def send(self, entry: Entry, budgets: Sequence[Budget], life: float) -> Entry:
-        """Move a planned entry to `sending`, durably: from here on its price counts as spent.
-
-        Not when the same request was submitted less than `life` seconds ago: then the entry becomes `accepted`, with
-        that one's task and at no price; or stays `planned` while the other's answer is not known.
-        What is spent and sent is looked at and added to in one transaction, so that all processes together keep to
-        the budgets and send nothing twice. Raises BudgetError when the price does not fit; the entry stays planned.
-        """
-        assert entry.request is not None
-        price, request = entry.price or Decimal(0), entry.request
-        self._db.survive_power_cuts(True)
-        with self._db.transaction():
-            now = self._now()  # not before: others may have sent while this one waited
-            twin = self.twin(request, service=entry.service, profile=entry.profile, since=now - life) if life else None
-            if twin and twin.task_id:
-                joined = {"task_id": twin.task_id, "status": twin.status, "accepted": twin.accepted}
-                return self.move(entry, state=State.ACCEPTED, submitted=now, price=Decimal(0), **joined)
-            if twin and self._is_alive(twin.owner):
-                return entry
-            for allowance in self.allowances(budgets, now, service=entry.service, profile=entry.profile):
-                allowance.check(price, "the next task", "nothing was sent for it")
-            self._sent.append(entry.id)
-            return self.move(entry, state=State.SENDING, submitted=now)
 
     def _swap(self, entry: Entry, row: Mapping[str, Json]) -> bool:
         sets = ", ".join(f"{name} = ?" for name in row)
@@ -190,91 +180,160 @@ class Journal:
         values = [*row.values(), entry.id, entry.state, entry.owner]
         return self._db.write(f"UPDATE entries SET {sets} WHERE {where}", values) == 1
 
+    def send(self, entry: Entry, budgets: Sequence[Budget], life: float) -> Entry:
+        """Move a planned entry to `sending`, durably: from here on its price counts as spent.
+
+        If the same request was submitted less than `life` seconds ago, the entry becomes `accepted` instead, with the
+        task of that one and at no charge; or it stays `planned` while a living process is sending that one.
+        One transaction reads what was spent and sent, and adds to it: all processes together keep to the budgets and
+        send nothing twice. Raises BudgetError when the price does not fit (the entry stays planned), JournalError.
+        """
+        assert entry.request is not None
+        self._db.check()
+        self._db.survive_power_cuts(True)
+        with self._db.transaction():
+            now = self._now()  # not before: other processes may have sent while this one waited
+            if life:
+                if same := next(self._same(entry.request, life, WITH_TASK, any_seed=entry.any_seed), None):
+                    return self._join(entry, same, now)
+                sending = self._same(entry.request, life, (State.SENDING,), any_seed=entry.any_seed)
+                if any(self._is_alive(same.owner) for same in sending):  # one that died hides none that lives
+                    return entry
+            for allowance in self._allowances(budgets, now):
+                allowance.check(entry.price or Decimal(0), "the next task")
+            self._sent.append(entry.id)
+            return self.move(entry, replace(entry, state=State.SENDING, submitted=now))
+
+    def _join(self, entry: Entry, same: Entry, now: float) -> Entry:
+        """Return the entry, accepted with the task of another one. With that seed, if it had another."""
+        assert entry.request is not None
+        assert same.request is not None
+        joined = replace(
+            entry,
+            state=State.ACCEPTED,
+            request=replace(entry.request, seed=same.request.seed),
+            price=Decimal(0),
+            submitted=now,
+            task_id=same.task_id,
+            joined=same.joined or same.id,
+            status=same.status,
+            accepted=same.accepted,
+        )
+        return self.move(entry, joined)
+
+    def accept(self, entry: Entry, task_id: str, status: str) -> Entry:
+        """Record, durably, the task that PiAPI made of a submission. Raises LockedError, JournalError."""
+        self._db.survive_power_cuts(True)
+        with self._db.transaction():
+            first = self._submitter_of(task_id)  # a service that names one task twice is none the less believed
+            accepted = replace(
+                entry,
+                state=State.ACCEPTED,
+                task_id=task_id,
+                joined=first.id if first else None,
+                status=status,
+                accepted=self._now(),
+            )
+            return self.move(entry, accepted)
+
+    def link(self, entry: Entry, task_id: str, status: str, created: float | None) -> Entry:
+        """Give an entry of unknown outcome its task, durably. created: when PiAPI made it, seconds since the epoch.
+
+        Raises UsageError when the task is that of another submission, JournalError when another process was faster.
+        """
+        owner, now = self.owner, self._now()
+        self._db.survive_power_cuts(True)
+        with self._db.transaction():
+            if first := self._submitter_of(task_id):
+                raise UsageError(
+                    f"task {task_id} belongs to entry {first.id}, which submitted it",
+                    hint=f"If there is no other task for entry {entry.id}",
+                    command=("resolve", entry.id, "--dismiss"),
+                    code="task_taken",
+                )
+            linked = replace(
+                entry,
+                state=State.ACCEPTED,
+                owner=owner,
+                task_id=task_id,
+                status=status,
+                accepted=now if created is None else min(created, now),
+                problem=None,
+            )
+            return self.move(entry, linked)
+
+    def _submitter_of(self, task_id: str) -> Entry | None:
+        return self._one("task_id = ? AND submitted IS NOT NULL AND joined IS NULL", task_id)
+
     def claim(self, entry: Entry) -> Entry | None:
-        """The entry, now owned by this process; None when a living process has it, or it has moved on."""
+        """Return the entry, owned by this process; None when a living process owns it or it has changed."""
         if entry.owner == self.owner:
             return entry
         if self._is_alive(entry.owner):
             return None
         return replace(entry, owner=self.owner) if self._swap(entry, {"owner": self.owner}) else None
 
-    def settle_dead(self) -> list[Entry]:
-        """Mark as unknown what was being sent by processes that have died, and return it, if it can be written."""
+    def mark_dead_unknown(self) -> None:
+        """Mark as unknown what processes were sending when they died, of all accounts."""
         if self._db.read_only:
-            return []
-        settled = []
+            return
         for entry in self.dead():
             if claimed := self.claim(entry):
-                evidence = "the process that sent it ended before the answer came"
-                settled.append(self.move(claimed, state=State.UNKNOWN, evidence=evidence))
-        return settled
+                evidence = "the process that sent it ended before the response came"
+                self.move(claimed, replace(claimed, state=State.UNKNOWN, evidence=evidence))
 
     def dead(self) -> list[Entry]:
-        """What was being sent by processes that have died: the next `settle_dead` makes it unknown."""
-        sending = self.entries(states=(State.SENDING,))
+        """Return what processes were sending when they died, of all accounts."""
+        sending = self._db.read(from_row, "SELECT * FROM entries WHERE state = ?", (State.SENDING,))
         return [entry for entry in sending if not self._is_alive(entry.owner)]
 
     # --- reading ---------------------------------------------------------------------------------------------
 
     def entries(
-        self, *, states: Iterable[State] = (), service: str | None = None, profile: str | None = None,
-        task_id: str | None = None, newest_first: bool = False, limit: int = -1,
+        self, *states: State, task_id: str | None = None, ended_since: float | None = None
     ) -> list[Entry]:  # fmt: skip
-        """Entries in these states (empty: all), of a service, a profile and a task, in the order they were made."""
-        wanted = [str(state) for state in states]
-        conditions, values = ["1"], list[Json]()
-        if wanted:
-            conditions.append(f"state IN ({', '.join('?' * len(wanted))})")
-            values += wanted
-        for name, value in (("service", service), ("profile", profile), ("task_id", task_id)):
+        """Return the entries in these states (none: all), of a task, and ended since a time, oldest first."""
+        conditions, values = _in_states(states)
+        for name, value in (("task_id = ?", task_id), ("ended >= ?", ended_since)):
             if value is not None:
-                conditions.append(f"{name} = ?")
+                conditions.append(name)
                 values.append(value)
-        order = "DESC" if newest_first else "ASC"
-        sql = f"SELECT * FROM entries WHERE {' AND '.join(conditions)} ORDER BY number {order} LIMIT ?"
-        return self._db.read(from_row, sql, [*values, limit])
+        sql = f"SELECT * FROM entries WHERE {OWN} AND {' AND '.join(conditions)} ORDER BY number"
+        return self._db.read(from_row, sql, [*self._place, *values])
+
+    def newest(self, *states: State, profile: str | None = None, limit: int = -1) -> list[Entry]:
+        """Return the newest entries first, of all accounts or those of a profile, in these states (none: all)."""
+        conditions, values = _in_states(states)
+        sql = f"SELECT * FROM entries WHERE (+profile = ? OR ? IS NULL) AND {' AND '.join(conditions)}"
+        return self._db.read(from_row, f"{sql} ORDER BY number DESC LIMIT ?", [profile, profile, *values, limit])
 
     def get(self, entry_id: str) -> Entry | None:
-        """The entry with this id."""
-        return self._one("id = ?", entry_id)
+        """Return the entry with this ID, of any account."""
+        return next(iter(self._db.read(from_row, "SELECT * FROM entries WHERE id = ?", (entry_id,))), None)
 
-    def find(self, word: str, *, service: str, profile: str) -> Entry | None:
-        """The newest entry of a service and profile with this id or this task id."""
-        return self._one("(id = ? OR task_id = ?) AND service = ? AND profile = ?", word, word, service, profile)
+    def find(self, word: str) -> Entry | None:
+        """Return the newest entry with this ID or this task ID."""
+        return self._one("(id = ? OR task_id = ?)", word, word)
 
-    def find_row(self, row: str, *, service: str, profile: str) -> Entry | None:
-        """The newest entry of a service and profile that a batch made for this row."""
-        return self._one("row = ? AND service = ? AND profile = ?", row, service, profile)
+    def find_planned(self, identity: str) -> Entry | None:
+        """Return the newest entry of a planned task."""
+        return self._one("identity = ?", identity)
 
     def sent_here(self) -> list[Entry]:
         """Return the entries that this process has sent, as they are now."""
         return [entry for name in dict.fromkeys(self._sent) if (entry := self.get(name))]
 
-    def replacement(self, entry: Entry) -> Entry | None:
-        """The entry that sends this one once more."""
+    def find_replacement(self, entry: Entry) -> Entry | None:
+        """Return the entry that sends the request of this one again."""
         return self._one("replaces = ?", entry.id)
 
+    def last_saved(self) -> Entry | None:
+        """Return the newest entry whose images were saved."""
+        return self._one("state = ?", State.SAVED)
+
     def _one(self, condition: str, *values: str) -> Entry | None:
-        sql = f"SELECT * FROM entries WHERE {condition} ORDER BY number DESC LIMIT 1"
-        return next(iter(self._db.read(from_row, sql, values)), None)
-
-    # --- money -----------------------------------------------------------------------------------------------
-
-    def allowances(self, budgets: Iterable[Budget], moment: float, *, service: str, profile: str) -> list[Allowance]:
-        """What a service and profile have left of each budget at a moment."""
-        found = []
-        for budget in budgets:
-            begins, ends = budget.span(moment)
-            with self._db.errors():
-                found.append(Allowance(budget, spent(self._db.connection, service, profile, begins, ends), ends))
-        return found
-
-    def durations(self, model: str, operation: str, *, service: str, limit: int) -> list[float]:
-        """What the newest tasks of a model and operation took, oldest first (see `durations`)."""
-        kind = "json_extract(request, '$.model') = ? AND json_extract(request, '$.op') = ?"
-        sql = f"SELECT seconds FROM entries WHERE seconds > 0 AND service = ? AND {kind} ORDER BY number DESC LIMIT ?"
-        newest = self._db.read(lambda row: float(row["seconds"]), sql, (service, model, operation, limit))
-        return newest[::-1]
+        sql = f"SELECT * FROM entries WHERE {condition} AND {OWN} ORDER BY number DESC LIMIT 1"
+        return next(iter(self._db.read(from_row, sql, [*values, *self._place])), None)
 
     def measured_seconds(self, *, service: str, limit: int) -> dict[str, list[float]]:
         """Return what the newest tasks took in seconds, at most `limit` in all, by the ID of their model."""
@@ -287,41 +346,90 @@ class Journal:
 
     # --- identical requests ----------------------------------------------------------------------------------
 
-    def twin(self, request: TaskRequest, *, service: str, profile: str, since: float) -> Entry | None:
-        """The newest entry with this very request, submitted `since`, that has a picture or is about to have one."""
+    def duplicate(self, request: TaskRequest, life: float) -> Entry | None:
+        """Return the newest entry with the same request and a task, submitted less than `life` seconds ago."""
         with self._db.errors():
-            return twin_of(self._db.connection, request, service=service, profile=profile, since=since)
+            return next(self._same(request, life, WITH_TASK), None)
 
-    def seed_of(self, request: TaskRequest, *, service: str, profile: str, since: float) -> int | None:
-        """The seed of the newest such entry whose request is this one but for its seed."""
+    def seed_of(self, request: TaskRequest, life: float) -> int | None:
+        """Return the seed of the newest request that is the same but for its seed, if it is less than `life` old.
+
+        One that is not submitted yet counts while its process is alive.
+        """
+        pending = (State.PLANNED, State.SENDING)
         with self._db.errors():
-            return seed_of(self._db.connection, request, service=service, profile=profile, since=since)
-
-    # --- addresses of pictures -------------------------------------------------------------------------------
-
-    def address_of(self, sha256: str, *, service: str, profile: str, since: float) -> str | None:
-        """Where the service still has a picture that was saved here with this content, from a task ended `since`."""
-        where = "service = ? AND profile = ? AND ended >= ? AND files LIKE ?"
-        sql = f"SELECT * FROM entries WHERE {where} ORDER BY number DESC"
-        for entry in self._db.read(from_row, sql, (service, profile, since, f'%"{sha256}"%')):
-            for file, url in zip(entry.files, entry.urls, strict=False):
-                if file.sha256 == sha256:
-                    return url
+            for entry in self._same(request, life, (*WITH_TASK, *pending), any_seed=True):
+                if entry.request and (entry.state not in pending or self._is_alive(entry.owner)):
+                    return entry.request.seed
         return None
 
-    def last_saved(self, *, service: str, profile: str) -> Entry | None:
-        """The newest entry whose pictures are on disk."""
-        return self._one("state = ? AND service = ? AND profile = ?", State.SAVED, service, profile)
+    def _same(
+        self, request: TaskRequest, life: float, states: Sequence[State], *, any_seed: bool = False
+    ) -> Iterator[Entry]:
+        since = self._now() - life
+        return find_same(self._db.connection, request, self.account, since, states, any_seed=any_seed)
 
-    def upload_of(self, sha256: str, *, service: str, profile: str, alive_until: float) -> str | None:
-        """The address of uploaded content that lives until then at least."""
-        sql = "SELECT url FROM uploads WHERE sha256 = ? AND service = ? AND profile = ? AND expires >= ?"
-        urls = self._db.read(lambda row: str(row["url"]), sql, (sha256, service, profile, alive_until))
+    # --- money -----------------------------------------------------------------------------------------------
+
+    def allowances(self, budgets: Iterable[Budget]) -> list[Allowance]:
+        """Return what is left of each budget now."""
+        with self._db.errors():
+            return self._allowances(budgets, self._now())
+
+    def _allowances(self, budgets: Iterable[Budget], moment: float) -> list[Allowance]:
+        found = []
+        for budget in budgets:
+            begins, ends = budget.span(moment)
+            found.append(Allowance(budget, sum_spent(self._db.connection, self.account, begins, ends), ends))
+        return found
+
+    def spending(self, split: Split | None, since: float, profile: str | None) -> list[Spending]:
+        """Return what was spent by entries created `since` (seconds since the epoch), of all accounts or a profile."""
+        with self._db.errors():
+            return split_spending(self._db.connection, split, since, profile)
+
+    def durations(self, model: str, operation: str, limit: int) -> list[float]:
+        """Return how long the newest tasks of a model and operation took at this service, oldest first."""
+        sql = f"""
+            SELECT seconds FROM entries
+            WHERE seconds > 0 AND +service = ? AND number > (SELECT MAX(number) FROM entries) - {RECENT}
+            AND json_extract(request, '$.model') = ? AND json_extract(request, '$.op') = ?
+            ORDER BY number DESC LIMIT ?
+        """
+        values = (self.account.service, model, operation, limit)
+        return self._db.read(lambda row: float(row["seconds"]), sql, values)[::-1]
+
+    # --- URLs of images --------------------------------------------------------------------------------------
+
+    def url_of(self, sha256: str, since: float) -> str | None:
+        """Return where PiAPI hosts an image that was saved here with this content, of a task that ended `since`."""
+        sql = f"""
+            SELECT json_extract(urls, '$[' || place || ']') FROM saved_files JOIN entries ON number = entry
+            WHERE sha256 = ? AND {OWN} AND ended >= ? ORDER BY number DESC
+        """
+        urls = self._db.read(lambda row: row[0], sql, (sha256, *self._place, since))
+        return next((str(url) for url in urls if url), None)
+
+    def upload_of(self, sha256: str, *, alive_until: float) -> str | None:
+        """Return the URL of uploaded content that is kept until then at least."""
+        sql = f"SELECT url FROM uploads WHERE sha256 = ? AND {OWN} AND expires >= ?"
+        urls = self._db.read(lambda row: str(row["url"]), sql, (sha256, *self._place, alive_until))
         return urls[0] if urls else None
 
-    def remember_upload(self, sha256: str, url: str, *, service: str, profile: str, expires: float) -> None:
-        """Note where uploaded content stands."""
+    def remember_upload(self, sha256: str, url: str, *, expires: float) -> None:
+        """Record the URL of uploaded content, and when it expires (seconds since the epoch)."""
         self._db.write(
             "INSERT OR REPLACE INTO uploads (sha256, service, profile, url, expires) VALUES (?, ?, ?, ?, ?)",
-            (sha256, service, profile, url, expires),
+            (sha256, *self._place, url, expires),
         )
+
+
+OWN = "+service = ? AND +profile = ?"
+"""Entries of one account. `+` keeps SQLite from searching by account, which nearly all entries have in common."""
+
+
+def _in_states(states: Sequence[State]) -> tuple[list[str], list[Json]]:
+    """Return the condition in SQL that an entry is in one of these states (none: any), and its values."""
+    if not states:
+        return ["1"], []
+    return [f"state IN ({', '.join('?' * len(states))})"], [str(state) for state in states]

@@ -1,8 +1,19 @@
-"""The journal's schema: migrations, applied in order, never edited once released.
+"""The schema of the journal: migrations, applied in order and never edited once released.
 
-`PRAGMA user_version` counts how many a file has had.
+`PRAGMA user_version` of a journal is the number of migrations that it has had.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+LIST_SAVED_FILES = """
+    INSERT OR IGNORE INTO saved_files
+    SELECT json_extract(value, '$.sha256'), number, key
+    FROM entries, json_each(CASE WHEN json_valid(files) THEN files ELSE '[]' END)
+    WHERE json_extract(value, '$.sha256') IS NOT NULL
+"""
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE entries (
@@ -13,16 +24,16 @@ MIGRATIONS: tuple[str, ...] = (
         service   TEXT NOT NULL,    -- base URL
         profile   TEXT NOT NULL,
         created   REAL NOT NULL,    -- seconds since the epoch, as all times here
-        request   TEXT,             -- canonical JSON; null for a task from elsewhere
+        request   TEXT,             -- canonical JSON; null for a task submitted elsewhere
         digest    TEXT,             -- SHA-256 of the request
         price     TEXT,             -- USD expected, decimal
-        output    TEXT NOT NULL,    -- where the pictures go, JSON
+        output    TEXT NOT NULL,    -- where the images go, JSON
         task_id   TEXT,
-        status    TEXT,             -- the service's last word
+        status    TEXT,             -- the last status from PiAPI
         urls      TEXT NOT NULL,    -- JSON list
         files     TEXT NOT NULL,    -- JSON list of {path, sha256}
         problem   TEXT,             -- JSON {code, message, exit_code}
-        evidence  TEXT,             -- of an unknown submission: what is known
+        evidence  TEXT,             -- what is known of a submission with an unknown outcome
         submitted REAL,
         accepted  REAL,
         ended     REAL
@@ -34,23 +45,87 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE uploads (
         sha256  TEXT NOT NULL,      -- of the uploaded bytes
-        service TEXT NOT NULL,      -- base URL of the upload service
+        service TEXT NOT NULL,      -- base URL
         profile TEXT NOT NULL,
         url     TEXT NOT NULL,
         expires REAL NOT NULL,
         PRIMARY KEY (sha256, service, profile)
     ) STRICT
     """,
-    # What a row of a batch asked for, its output and its place among equal rows: how it is known when it is run again.
+    # Identifies a planned task when its command is run again: what it asks for, its output, its place among equal ones.
     "ALTER TABLE entries ADD COLUMN row TEXT",
     "CREATE INDEX entries_row ON entries (row)",
-    # What a day or a month cost, price by price, without a look at the rows themselves.
+    # Covers the sum of a day or a month, price by price, without reading the rows themselves.
     "CREATE INDEX entries_spent ON entries (service, profile, price, state, submitted)",
-    # What the task took at the service, in seconds at a time scale of 1: looks at the next ones are timed by it.
+    # How long the task took at PiAPI, in seconds at a time scale of 1: it times the polls of later tasks.
     "ALTER TABLE entries ADD COLUMN seconds REAL",
-    # A task id in an answer that could not be read.
+    # A task ID in a response that could not be parsed.
     "ALTER TABLE entries ADD COLUMN seen_id TEXT",
-    # The entry with a lost answer that this one sends once more: never more than one does.
+    # The entry of unknown outcome whose request this one sends again. At most one entry does.
     "ALTER TABLE entries ADD COLUMN replaces TEXT",
     "CREATE UNIQUE INDEX entries_replaces ON entries (replaces)",
+    "ALTER TABLE entries RENAME COLUMN row TO identity",
+    "DROP INDEX entries_row",
+    "CREATE INDEX entries_identity ON entries (identity)",
+    """
+    UPDATE entries
+    SET state = 'dismissed',
+        problem = CASE WHEN json_valid(problem) THEN json_set(problem, '$.code', 'dismissed') ELSE problem END
+    WHERE state = 'forgotten'
+    """,
+    # The request without its seed and webhook, SHA-256. Entries written before have none and match no request.
+    "ALTER TABLE entries ADD COLUMN content TEXT",
+    "CREATE INDEX entries_content ON entries (content)",
+    # 1 when an image of the same content with another seed will do.
+    "ALTER TABLE entries ADD COLUMN any_seed INTEGER NOT NULL DEFAULT 0",
+    # The entry that submitted the task, when this one shares that task at no charge. Every other entry that was
+    # submitted owns its task alone.
+    "ALTER TABLE entries ADD COLUMN joined TEXT",
+    """
+    UPDATE entries
+    SET joined = (
+        SELECT id FROM entries AS other
+        WHERE other.task_id = entries.task_id AND +other.service = entries.service AND +other.profile = entries.profile
+          AND other.submitted IS NOT NULL AND other.number < entries.number
+        ORDER BY number LIMIT 1
+    )
+    WHERE task_id IS NOT NULL AND submitted IS NOT NULL
+    """,
+    """
+    CREATE UNIQUE INDEX entries_own_task ON entries (task_id, service, profile)
+    WHERE submitted IS NOT NULL AND joined IS NULL
+    """,
+    # Which saved file has which content: finds the URL of an image that PiAPI still hosts.
+    """
+    CREATE TABLE saved_files (
+        sha256 TEXT NOT NULL,
+        entry  INTEGER NOT NULL,    -- its number
+        place  INTEGER NOT NULL,    -- its index among the files and URLs of the entry
+        PRIMARY KEY (sha256, entry, place)
+    ) STRICT, WITHOUT ROWID
+    """,
+    LIST_SAVED_FILES,
+    """
+    CREATE TRIGGER entries_saved AFTER UPDATE OF files ON entries BEGIN
+        INSERT OR IGNORE INTO saved_files
+        SELECT json_extract(value, '$.sha256'), NEW.number, key FROM json_each(NEW.files);
+    END
+    """,
 )
+
+
+def migrate(db: "sqlite3.Connection") -> None:
+    """Apply the migrations that a journal lacks, all or none. Raises sqlite3.Error."""
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        # Only now: another process may have migrated while this one waited for the lock.
+        done = version_of(db)
+        for number, statement in enumerate(MIGRATIONS[done:], done + 1):
+            db.execute(statement)
+            db.execute(f"PRAGMA user_version={number}")
+
+
+def version_of(db: "sqlite3.Connection") -> int:
+    """Return how many migrations a journal has had. Raises sqlite3.Error."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version

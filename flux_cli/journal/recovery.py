@@ -1,6 +1,5 @@
 """A damaged journal, read row by row into a new one. The damaged file is kept."""
 
-import os
 import shlex
 import shutil
 import sqlite3
@@ -12,11 +11,11 @@ from pathlib import Path
 from ..errors import JournalError
 from ..frozen import frozen
 from ..json_value import Json
-from ..system.atomic_files import sync_folder
-from .create import blank
+from ..system.atomic_files import create, sync, sync_folder
+from .database import alone, blank
 from .entries import from_row
 from .integrity import beside, cut_off
-from .journal import Journal
+from .migrations import LIST_SAVED_FILES, MIGRATIONS, migrate, version_of
 
 LONGEST = 2**33
 """Bytes. A header that claims more is damaged itself."""
@@ -24,7 +23,7 @@ LONGEST = 2**33
 
 @frozen
 class Salvaged:
-    """read: entries that are in the new journal. known: how many there were. kept: the damaged file, as it was."""
+    """read: entries in the new journal. known: entries in the old one. kept: the damaged file, unchanged."""
 
     read: int
     known: int
@@ -32,23 +31,22 @@ class Salvaged:
 
 
 def rebuild(path: Path, stamp: str) -> Salvaged:
-    """Put what can be read of the journal at `path` into a new one in its place, and keep the old file beside it.
+    """Replace the journal at `path` with a new one that has what can be read of it, and keep the old file beside it.
 
-    stamp: goes into the kept file's name. Nobody else may use the journal meanwhile.
-    Raises JournalError when nothing can be read, and then the journal stays as it is.
+    stamp: part of the name of the kept file. Raises LockedError when a running process has the journal open, and
+    JournalError when nothing can be read; the journal is unchanged then.
     """
     kept = beside(path, f".damaged-{stamp}")
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as folder:
+        with alone(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as folder:
             old, new = Path(folder, "old.db"), Path(folder, "new.db")
             cut = cut_off(path) is not None
             _copy(path, old)  # SQLite writes a log that was left into the file: not into the damaged one
-            if cut:  # SQLite would remove the log beside it; on what a journal begins with, the log can be read
-                old.write_bytes(blank())
+            if cut:  # SQLite would remove the log beside it; on the first pages of any journal, the log can be read
+                old.write_bytes(blank(len(MIGRATIONS)))
             _lengthen(old)
-            Journal(new, Path(folder)).close()
-            read, known = _carried_over(old, new)
-            if not read and not cut:  # of one that was cut there is nothing to lose
+            read, known = _carry_over(old, new)
+            if not read and not cut:  # a journal that was cut has nothing to lose
                 raise JournalError(
                     f"no entry in {path} could be read; it was left as it is",
                     hint=f"for a new, empty journal: mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}",
@@ -58,7 +56,7 @@ def rebuild(path: Path, stamp: str) -> Salvaged:
                 beside(path, suffix).unlink(missing_ok=True)
             _sync(new)
             new.replace(path)
-        sync_folder(path.parent)
+            sync_folder(path.parent)
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"cannot rebuild the journal {path}: {error}") from error
     return Salvaged(read, max(known, read), kept)
@@ -73,15 +71,15 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have what was written on the disk itself: the damaged file may hold the only word of a paid task."""
+    """Wait until a file is on the disk: the damaged one may be the only record of a paid task."""
     with path.open("rb+") as file:
-        os.fsync(file.fileno())
+        sync(file.fileno())
 
 
 def _lengthen(path: Path) -> None:
-    """Give a file that was cut its length back, in zeros: SQLite reads nothing of one that is shorter than it says.
+    """Extend a file that was cut to its full length with zeros: SQLite reads nothing of one that is too short.
 
-    Its header has the page size at byte 16, and the number of pages at byte 28 (SQLite: Database File Format, 1.3).
+    Its header has the page size at byte 16 and the number of pages at byte 28 (SQLite: Database File Format, 1.3).
     """
     with path.open("rb+") as file:
         header = file.read(32)
@@ -92,21 +90,43 @@ def _lengthen(path: Path) -> None:
             file.truncate(length)
 
 
-def _carried_over(old: Path, new: Path) -> tuple[int, int]:
-    """How many entries could be read and written, and how many there were."""
-    with closing(sqlite3.connect(old)) as source, closing(sqlite3.connect(new)) as target:
-        source.row_factory = target.row_factory = sqlite3.Row
-        last = _last(source)
-        with target:
-            read = sum(_insert_entry(target, row) for row in _rows(source, "entries", last))
+def _carry_over(old: Path, new: Path) -> tuple[int, int]:
+    """Make a journal at `new` of the rows of `old`; return how many entries it has, and how many there were.
+
+    Rows are copied into the schema that the old journal had, and migrated then.
+    """
+    with closing(sqlite3.connect(old)) as source:
+        source.row_factory = sqlite3.Row
+        with open(create(new, 0o600), "wb") as file:
+            file.write(blank(_version(source)))
+        with closing(sqlite3.connect(new, isolation_level=None)) as target:
+            target.row_factory = sqlite3.Row
+            known = _last(source)
+            target.execute("BEGIN")
+            for row in _rows(source, "entries", known):
+                _insert(target, "entries", row)
             for row in _rows(source, "uploads", _highest(source, "SELECT MAX(rowid) FROM uploads")):
                 _insert(target, "uploads", row)
-        target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return read, last
+            target.execute("COMMIT")
+            migrate(target)
+            target.execute("BEGIN")
+            target.execute(LIST_SAVED_FILES)
+            read = sum(_is_entry(target, number) for number in range(1, known + 1))
+            target.execute("COMMIT")
+    return read, known
+
+
+def _version(source: sqlite3.Connection) -> int:
+    """Return the version of the schema of a damaged journal; the newest one when it cannot be right."""
+    with suppress(sqlite3.Error):
+        version = version_of(source)
+        if 1 <= version <= len(MIGRATIONS):
+            return version
+    return len(MIGRATIONS)
 
 
 def _last(source: sqlite3.Connection) -> int:
-    """The highest number that an entry was given; entries are never removed."""
+    """Return the highest number that an entry was given. Entries are never removed."""
     numbered = _highest(source, "SELECT seq FROM sqlite_sequence WHERE name = 'entries'")
     return max(numbered, _highest(source, "SELECT MAX(number) FROM entries"))
 
@@ -120,7 +140,7 @@ def _highest(source: sqlite3.Connection, sql: str) -> int:
 
 
 def _rows(source: sqlite3.Connection, table: str, last: int) -> Iterator[sqlite3.Row]:
-    """Each row that can be read. One by one: a damaged page ends a scan, and hides only its own rows from look-ups."""
+    """Yield each row that can be read, by its number: a damaged page ends a scan, but hides only its own rows then."""
     for number in range(1, last + 1):
         with suppress(sqlite3.Error, UnicodeError):
             row = source.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)).fetchone()
@@ -128,22 +148,21 @@ def _rows(source: sqlite3.Connection, table: str, last: int) -> Iterator[sqlite3
                 yield row
 
 
-def _insert(target: sqlite3.Connection, table: str, row: sqlite3.Row) -> bool:
+def _insert(target: sqlite3.Connection, table: str, row: sqlite3.Row) -> None:
+    """Copy a row, unless it breaks a rule of the table."""
     names, values = row.keys(), list[Json](row)
-    try:
+    with suppress(sqlite3.Error):
         target.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
-    except sqlite3.Error:
-        return False
-    return True
 
 
-def _insert_entry(target: sqlite3.Connection, row: sqlite3.Row) -> bool:
-    """Whether the row is an entry also when it is read again, in the schema of today."""
-    if not _insert(target, "entries", row):
-        return False
+def _is_entry(target: sqlite3.Connection, number: int) -> bool:
+    """Return whether the row with this number is an entry. Delete a row that is not."""
     try:
-        from_row(target.execute("SELECT * FROM entries WHERE number = ?", (row["number"],)).fetchone())
+        row = target.execute("SELECT * FROM entries WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            return False
+        from_row(row)
     except sqlite3.Error:
-        target.execute("DELETE FROM entries WHERE number = ?", (row["number"],))
+        target.execute("DELETE FROM entries WHERE number = ?", (number,))
         return False
     return True

@@ -64,11 +64,13 @@ class TaskRequest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is requested, hex: equal requests have equal digests. The webhook does not count."""
-        import hashlib  # not for those who list entries
+        """SHA-256 of the request without its webhook, hex: equal requests have equal digests."""
+        return _sha256(replace(self, webhook=None).to_json())
 
-        canonical = json.dumps(replace(self, webhook=None).to_json(), sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+    @property
+    def content(self) -> str:
+        """SHA-256 of the request without its webhook and its seed, hex."""
+        return _sha256({**replace(self, webhook=None).to_json(), "seed": None})
 
     @property
     def local_images(self) -> list[str]:
@@ -146,3 +148,9 @@ def _typed(name: str, kind: Any, value: Json) -> object:
     if isinstance(value, bool) is (wanted is bool) and isinstance(value, (int, float) if wanted is float else wanted):
         return value
     raise TypeError(f"{name} has another type")
+
+
+def _sha256(value: JsonObject) -> str:
+    import hashlib  # a command that lists entries does without it
+
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

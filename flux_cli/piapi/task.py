@@ -1,4 +1,4 @@
-"""A task as the service tells of it."""
+"""A task as PiAPI reports it."""
 
 import re
 from datetime import datetime
@@ -9,17 +9,17 @@ from ..frozen import frozen
 SUCCESS_WORDS = frozenset({"completed", "success", "succeeded"})
 FAILURE_WORDS = frozenset({"failed", "failure", "error", "cancelled", "canceled"})
 
-# A task id stands in URLs and file names, and comes from outside (docs/promises.md).
+# A task ID comes from outside and is used in URLs and file names (docs/promises.md).
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
 def is_task_id(text: object) -> bool:
-    """Whether `text` is a string that may be used as a task id in a URL or a path."""
+    """Return whether `text` is a string that may be used as a task ID in a URL or a path."""
     return isinstance(text, str) and _TASK_ID.fullmatch(text) is not None
 
 
 class Phase(Enum):
-    """What a status word means to somebody who waits."""
+    """What a status word means for waiting."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -28,23 +28,23 @@ class Phase(Enum):
 
 @frozen
 class TaskStatus:
-    """The service's status word, lowercase, and what it means.
+    """PiAPI's status word, lowercase, and what it means.
 
-    The documented words are capitalised, live replies also lowercase, and new ones appear
-    (`staged`): a word nobody knows means keep waiting (docs/service.md, section 2).
+    The documented words are capitalized, live responses also lowercase, and new ones appear (`staged`): an unknown word
+    means keep waiting (docs/service.md, section 2).
     """
 
     word: str
 
     @classmethod
     def parse(cls, text: object) -> "TaskStatus":
-        """The status that a reply's `status` field tells; anything but a string is `unknown`."""
+        """Return the status in a response's `status` field; anything but a string is `unknown`."""
         word = text.strip().casefold() if isinstance(text, str) else ""
         return cls(word or "unknown")
 
     @property
     def phase(self) -> Phase:
-        """Running, completed or failed."""
+        """Return running, completed or failed."""
         if self.word in SUCCESS_WORDS:
             return Phase.COMPLETED
         return Phase.FAILED if self.word in FAILURE_WORDS else Phase.RUNNING
@@ -52,7 +52,7 @@ class TaskStatus:
 
 @frozen
 class TaskError:
-    """Why the service says a task failed. `code` is 0 when it gave none."""
+    """Why a task failed, in PiAPI's words. `code` is 0 if it gave none."""
 
     code: int
     message: str
@@ -60,13 +60,13 @@ class TaskError:
 
 @frozen
 class Task:
-    """One look at a task.
+    """A task at the time of a response.
 
-    urls: the pictures, in order and without repetition; http(s) only, not yet judged safe to fetch.
-    inline: pictures that came inside the reply, base64.
-    error: set only when the task failed (live replies carry `error.code = 0` on success).
-    created, started, ended: UTC, None while the service has not got there.
-    prompt, seed: of the request, as far as the reply repeats them.
+    urls: the images, in order and without repetition; http(s) only, not yet checked for safety.
+    inline: images within the response, base64.
+    error: set only if the task failed (live responses have `error.code = 0` on success).
+    created, started, ended: UTC, None if it has not happened yet.
+    prompt, seed: of the request, if the response repeats them.
     """
 
     id: str

@@ -13,7 +13,7 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +21,10 @@ from typing import Any, Self, TypeVar, Unpack
 
 from ..batch.batch import Batch
 from ..batch.plan import Draft, Shard, make_plan
+from ..batch.reconciliation import link_matching
 from ..batch.resume import Policy, Step, begin
 from ..batch.rows import OnePrompt
 from ..batch.runner import Connections, feed_entries
-from ..cli.buying.adopting import recognised
 from ..cli.calls.following import to_wait_for
 from ..cli.context import Session
 from ..cli.options.common import CommonOptions
@@ -34,7 +34,7 @@ from ..engine.outcome import Outcome
 from ..engine.scheduler import Scheduler
 from ..errors import NotSavedError, UsageError
 from ..journal.entries import UNFINISHED, Entry, State
-from ..journal.entry_errors import past_error
+from ..journal.entry_errors import error_of
 from ..piapi.task import is_task_id
 from ..system.signals import Stop
 from ..text import clean
@@ -171,8 +171,8 @@ class AsyncFlux:
         with self._call():
             session, save = self._session, kw.saving({"output": output, "overwrite": overwrite})
             session.require_key()
-            session.journal.settle_dead()
-            known = session.find(task_id) or await recognised(session, task_id)
+            session.journal.mark_dead_unknown()
+            known = session.journal.find(task_id) or await link_matching(session.workspace, task_id)
             try:
                 return _result(await self._finish(to_wait_for(session, task_id, known, save), wait=True, cache=False))
             finally:
@@ -192,7 +192,7 @@ class AsyncFlux:
         prompt = OnePrompt(order.request.operation.prompt)
         plan = make_plan(prompt, lambda _: iter([draft]), source=None, price=session.price, shard=Shard())
         session.require_key()
-        session.journal.settle_dead()
+        session.journal.mark_dead_unknown()
         policy, limits = Policy(no_cache=order.no_cache, wait=order.wait), session.limits(order.max_cost, yes=order.yes)
         batch = Batch(plan, session.workspace, session.saving(save), policy, limits, session.reporter())
         (step,) = batch.prepare()
@@ -231,7 +231,7 @@ class AsyncFlux:
         if outcomes:
             return outcomes[0]
         entry = session.journal.get(item.id) or item
-        return Outcome(entry, past_error(entry), 0.0)
+        return Outcome(entry, error_of(entry), 0.0)
 
 
 class _Nowhere(io.TextIOWrapper):
@@ -251,7 +251,7 @@ async def _run(scheduler: Scheduler, entry: Entry, report: Callable[[Outcome], N
         # This process may live long: release the entry, so that another process can fetch the task.
         left = scheduler.journal.get(entry.id)
         if left and left.state in UNFINISHED and left.owner:
-            scheduler.journal.move(left, owner=None)
+            scheduler.journal.move(left, replace(left, owner=None))
 
 
 def _listener(on_event: Callable[[Event], None] | None) -> Listener:

@@ -1,29 +1,30 @@
-"""Writing files so that they are whole or absent: temporary name, sync, rename, sync of the folder."""
+"""Files that are complete or absent: temporary name, sync, rename, sync of the folder."""
 
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 
 def temporary_beside(target: Path) -> Path:
-    """A name in the same folder that nobody uses; hidden, so that a glob for pictures passes it by."""
-    import secrets  # with OpenSSL: not for those who only read
+    """Return an unused name in the folder of `target`; hidden, so that a glob for images does not match it."""
+    import secrets  # imports OpenSSL, which a command that only reads can do without
 
     return target.with_name(f".flux-{secrets.token_hex(8)}.part")
 
 
 def create(path: Path, mode: int = 0o666) -> int:
-    """A descriptor for a new file, its `mode` less the umask; raises OSError when the name exists."""
+    """Return a descriptor of a new file with `mode` less the umask. Raises OSError when the name exists."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for their owner alone. Raises OSError.
+    """Make a folder and its missing parents, for their owner only. Raises OSError.
 
-    `mkdir` with `parents` would leave those above to the umask.
+    `mkdir` with `parents` would leave the mode of the parents to the umask.
     """
     for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
@@ -32,7 +33,7 @@ def private_folder(folder: Path) -> None:
 
 
 def probe(folder: Path) -> None:
-    """Write a little into a folder, and take it away again. Raises OSError when that cannot be done."""
+    """Write a small file into a folder and remove it. Raises OSError when the folder or the disk refuses it."""
     trial = temporary_beside(folder / "probe")
     try:
         with open(create(trial), "wb") as file:
@@ -44,7 +45,7 @@ def probe(folder: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A file to write into. It takes the place of `target`, synced, when the block ends well; else the old one stands.
+    """Yield a file that replaces `target`, synced, when the block ends without an error; else `target` is unchanged.
 
     mode: less the umask. Raises OSError.
     """
@@ -53,7 +54,7 @@ def replacing(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         with open(create(temporary, mode), "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -62,19 +63,19 @@ def replacing(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 
 def write_atomic(target: Path, content: bytes) -> None:
-    """Replace `target` with `content`, readable by its owner only. Raises OSError; then the old file stands."""
+    """Replace `target` with `content`, readable by its owner only. Raises OSError and then leaves the old file."""
     with replacing(target, 0o600) as file:
         file.write(content)
 
 
 def place(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Give a finished file its name, once its content is on the disk.
+    """Give a complete file its final name, once its content is on the disk.
 
-    Without `overwrite` an existing target is never replaced, even when it appeared a moment ago:
-    `link` refuses where `rename` would not. Raises FileExistsError, OSError.
+    Without `overwrite` an existing target is never replaced, even one that appeared a moment ago: `link` fails where
+    `rename` would replace it. Raises FileExistsError, OSError.
     """
     with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
+        sync(file.fileno())
     if overwrite:
         temporary.replace(target)
     else:
@@ -96,11 +97,26 @@ def _place_new(temporary: Path, target: Path) -> None:
         temporary.unlink()
 
 
+def sync(descriptor: int) -> None:
+    """Wait until the content of an open file is on the disk. Raises OSError.
+
+    On macOS `fsync` leaves it in the cache of the drive, which a power cut empties (fsync(2)). F_FULLFSYNC does not,
+    but some file systems, SMB among them, refuse it.
+    """
+    if sys.platform == "darwin":
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable. Windows cannot open a folder, and needs no such thing."""
+    """Make the names in `folder` durable. Windows cannot open a folder and does not need this."""
     if os.name == "nt":
         return
-    with contextlib.suppress(OSError):  # some network file systems refuse; the content is synced all the same
+    with contextlib.suppress(OSError):  # some network file systems refuse it; the content is synced already
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,11 +1,14 @@
-"""Locks that die with their holder, however it dies: the kernel frees them.
+"""Locks on files. The kernel frees a lock when its holder dies, however it dies.
 
-The one seam between Unix (`flock`) and Windows (`msvcrt.locking`).
+This is the one seam between Unix (`flock`) and Windows (`msvcrt.locking`). Windows locks ranges of bytes, and the
+standard library has no shared lock for it. There an exclusive lock takes the whole range and a shared one takes a
+byte of it, as SQLite does where it has no shared locks either.
 """
 
 import contextlib
 import errno
 import os
+import random
 import sys
 from pathlib import Path
 from typing import Self
@@ -15,19 +18,22 @@ from .atomic_files import private_folder
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    RANGE = 512
+    """Bytes. No more processes than this share a lock."""
 
-    _share = _take  # there are no shared ones
+    def _lock(descriptor: int, *, shared: bool) -> None:
+        os.lseek(descriptor, random.randrange(RANGE) if shared else 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1 if shared else RANGE)
+
+    TRIES = 4
+    """Another process may share the lock by the same byte."""
 else:
     import fcntl
 
-    def _take(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(descriptor: int, *, shared: bool) -> None:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
-    def _share(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-
+    TRIES = 1
 
 UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 
@@ -36,20 +42,36 @@ class UnsupportedError(OSError):
     """The file system has no locks."""
 
 
-def hold(path: Path) -> int | None:
-    """A descriptor that holds the lock at `path` until it is closed, or None when another descriptor holds it.
+def hold(path: Path, *, shared: bool = False) -> int | None:
+    """Return a descriptor that holds the lock at `path` until it is closed; None when the lock is taken.
 
-    Raises UnsupportedError when the file system has no locks, another OSError when the file cannot be made.
+    shared: any number of shared holders exclude an exclusive one only. Raises UnsupportedError when the file system
+    has no locks, another OSError when the file cannot be opened or made.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
-        _take(descriptor)
-    except OSError as error:
+        taken = _take(descriptor, shared=shared)
+    except UnsupportedError as error:
         os.close(descriptor)
-        if error.errno in UNSUPPORTED:
-            raise UnsupportedError(error.errno, error.strerror, str(path)) from error
-        return None
-    return descriptor
+        error.filename = str(path)
+        raise
+    if taken:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _take(descriptor: int, *, shared: bool) -> bool:
+    """Lock an open file, if it is free. Raises UnsupportedError."""
+    for _ in range(TRIES if shared else 1):
+        try:
+            _lock(descriptor, shared=shared)
+        except OSError as error:
+            if error.errno in UNSUPPORTED:
+                raise UnsupportedError(error.errno, error.strerror) from error
+        else:
+            return True
+    return False
 
 
 class Lock:
@@ -61,33 +83,32 @@ class Lock:
 
     @classmethod
     def take(cls, path: Path) -> Self | None:
-        """The lock, or None when another process holds it. Raises OSError when the file cannot be made."""
+        """Return the lock, or None when another process holds it. Raises OSError as `hold` does."""
         private_folder(path.parent)
-        try:
-            descriptor = hold(path)
-        except UnsupportedError:
-            return None
+        descriptor = hold(path)
         return None if descriptor is None else cls(path, descriptor)
 
     def release(self) -> None:
-        """Let go, and remove the file: its name is never used again."""
+        """Release the lock and remove the file: its name is never used again."""
         os.close(self._descriptor)
         with contextlib.suppress(OSError):
             self._path.unlink()
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock at `path`, or nobody can tell. One whose file is gone is not held."""
+    """Return whether a living process holds the lock at `path`; True as well when that cannot be found out.
+
+    A lock whose file is missing is not held.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError:
         return False
-    except OSError:  # a file of another user, or on a read-only file system
+    except OSError:  # no descriptors left, for example
         return True
     try:
-        _share(descriptor)  # two that look at the same moment must not take each other for the holder
-    except OSError:
+        return not _take(descriptor, shared=True)  # shared: two processes that check must not see each other
+    except UnsupportedError:
         return True
     finally:
         os.close(descriptor)
-    return False

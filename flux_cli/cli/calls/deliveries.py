@@ -6,14 +6,15 @@ about the task before anything else happens to it.
 
 import asyncio
 import time
+from dataclasses import replace
 
+from ...batch.reconciliation import link
 from ...engine.backoff import backoff
 from ...engine.task_matching import likeness
 from ...errors import FluxError, NetworkError, RefusedError
 from ...journal.entries import REPORTED, Entry, State
 from ...piapi.client import PiAPIClient
 from ...piapi.task import Task
-from ..buying.adopting import adopt
 from ..context import Session
 from ..options.options import SaveOptions
 from .following import look_at, track
@@ -28,7 +29,7 @@ JOIN_LONGEST = 120.0
 
 def record(session: Session, task_id: str, save: SaveOptions) -> None:
     """Make sure that the journal has the task of a delivery, durably. Raise JournalError or DiskError."""
-    if session.find(task_id) is None:
+    if session.journal.find(task_id) is None:
         track(session, task_id, save, evidence=REPORTED)
 
 
@@ -42,7 +43,7 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
     task: Task | None = None
     deadline = time.monotonic() + JOIN_LONGEST
     while True:
-        known = session.entries(task_id=task_id)
+        known = journal.entries(task_id=task_id)
         reported = next((entry for entry in known if entry.evidence == REPORTED), None)
         if reported and (reported := journal.claim(reported)) is None:
             return known[-1]  # another process is working on it
@@ -51,8 +52,8 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
                 journal.discard(reported)
             return submitted[-1]
         task = task or await _ask(session, client, task_id, reported)
-        journal.settle_dead()
-        entries = session.entries(State.SENDING, State.UNKNOWN)
+        journal.mark_dead_unknown()
+        entries = journal.entries(State.SENDING, State.UNKNOWN)
         # A submission that began after the delivery had come is of another task.
         able = [entry for entry in entries if (entry.submitted or 0.0) <= received and not likeness(entry, task).unlike]
         in_flight = any(entry.state is State.SENDING for entry in able)
@@ -62,11 +63,11 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
     for entry in [entry for entry in able if entry.state is State.UNKNOWN]:
         found = likeness(entry, task)
         if found.proves_alone or (entry.seen_id == task_id and found.proves):
-            linked = adopt(session, entry, task, found)
+            linked = link(session.workspace, entry, task, found)
             if reported:
                 journal.discard(reported)
             return linked
-    return journal.move(reported, evidence=None) if reported else None
+    return journal.move(reported, replace(reported, evidence=None)) if reported else None
 
 
 async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: Entry | None) -> Task:
@@ -84,13 +85,13 @@ async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: En
         raise
     except NetworkError:
         if reported:
-            session.journal.move(reported, owner=None)
+            session.journal.move(reported, replace(reported, owner=None))
         raise
 
 
 def resolve_reported(session: Session) -> None:
     """Resolve the entries of deliveries that no process has got round to. What fails is printed."""
-    ids = [entry.task_id for entry in session.entries(State.ACCEPTED) if entry.evidence == REPORTED]
+    ids = [entry.task_id for entry in session.journal.entries(State.ACCEPTED) if entry.evidence == REPORTED]
     if ids:
         asyncio.run(_resolve_all(session, [task_id for task_id in ids if task_id]))
 

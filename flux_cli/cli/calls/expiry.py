@@ -13,7 +13,7 @@ def ends_soon(entry: Entry, now: float) -> bool:
 
 def expiring(session: Session, now: float) -> str | None:
     """What to say of results that were never fetched and may be gone within a day; None when there are none."""
-    soon = sorted(entry.expires or now for entry in session.entries(*UNFINISHED) if ends_soon(entry, now))
+    soon = sorted(entry.expires or now for entry in session.journal.entries(*UNFINISHED) if ends_soon(entry, now))
     if not soon:
         return None
     hours = (soon[0] - now) / 3600
@@ -24,7 +24,7 @@ def expiring(session: Session, now: float) -> str | None:
 
 def missing(session: Session, now: float) -> list[Entry]:
     """Entries whose pictures were saved and are not there any more, while the service still has them."""
-    recent = [entry for entry in session.entries(State.SAVED) if (entry.ended or 0) > now - RESULT_SECONDS]
+    recent = session.journal.entries(State.SAVED, ended_since=now - RESULT_SECONDS)
     there = {entry.task_id for entry in recent if _is_there(entry)}  # it may have been fetched once more
     return [entry for entry in recent if entry.task_id not in there]
 

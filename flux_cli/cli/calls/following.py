@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from ...batch.outputs import name_values, plan_found_task
+from ...batch.reconciliation import link_matching, link_seen
 from ...batch.results import Results
 from ...batch.runner import Run, feed_entries, report_entries
 from ...batch.task_ids import read_ids
@@ -20,14 +21,13 @@ from ...engine.scheduler import Scheduler
 from ...errors import ConfigError, ExitCode, FluxError, NetworkError, RefusedError, UsageError
 from ...images.output_names import DEFAULT_TEMPLATE, is_template
 from ...journal.entries import UNFINISHED, Entry, State
-from ...journal.entry_errors import busy, past_error
+from ...journal.entry_errors import busy_error, error_of
 from ...json_value import JsonObject
 from ...piapi.client import PiAPIClient
 from ...piapi.errors import TaskNotFoundError, TemporaryError
 from ...piapi.task import Phase, Task
 from ...system.signals import DetachedExecutor
 from ...text import clean
-from ..buying.adopting import adopt_seen, recognised
 from ..context import Session
 from ..options.options import SaveOptions
 from ..output.output import Mode
@@ -48,7 +48,7 @@ def show_status(session: Session, words: Sequence[str]) -> ExitCode:
 async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> ExitCode:
     errors: dict[ExitCode, FluxError | None] = {}
     asyncio.get_running_loop().set_default_executor(DetachedExecutor())
-    session.journal.settle_dead()
+    session.journal.mark_dead_unknown()
     async with session.client() as client, aclosing(_polled(session, client, ids)) as polled:
         async for found in polled:
             if isinstance(found, ConfigError):
@@ -90,9 +90,9 @@ async def _poll(session: Session, client: PiAPIClient, limiter: PollLimiter, wor
     try:
         if isinstance(word, UsageError):
             raise word
-        entry = session.find(word)
+        entry = session.journal.find(word)
         if entry and entry.task_id is None:
-            raise past_error(entry)
+            raise error_of(entry)
         await limiter.wait()
         return entry, await look_at(client, entry.task_id if entry and entry.task_id else word)
     except FluxError as error:
@@ -146,7 +146,7 @@ def wait_for(session: Session, words: Sequence[str], save: SaveOptions, *, first
     if named > 1 and _takes_one(save, first):
         raise UsageError(f"-o names one file, and there are {named} tasks", hint=TEMPLATE_HINT)
     session.require_key()
-    session.journal.settle_dead()
+    session.journal.mark_dead_unknown()
     wrong = dict[ExitCode, FluxError]()
     with session.reporter() as reporter:
         results = Results(reporter)
@@ -192,7 +192,7 @@ async def _followed(
         try:
             if isinstance(word, UsageError):
                 raise word
-            known = session.find(word) or await recognised(session, word)
+            known = session.journal.find(word) or await link_matching(session.workspace, word)
             task = (known.task_id or known.id) if known else word
             if task in seen:
                 continue
@@ -215,18 +215,18 @@ def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOpti
         whole = all(file.path.exists() for file in known.files)
         return Outcome(known, None, 0.0) if whole and not save.given else track(session, known.task_id or word, save)
     if known.state not in (*UNFINISHED, State.EXPIRED):
-        return Outcome(known, past_error(known), 0.0)
+        return Outcome(known, error_of(known), 0.0)
     claimed = session.journal.claim(known)
     if claimed is None:
-        return Outcome(known, busy(known), 0.0)
+        return Outcome(known, busy_error(known), 0.0)
     if claimed.state is State.EXPIRED:
-        claimed = session.journal.move(claimed, state=State.ACCEPTED, problem=None)
+        claimed = session.journal.move(claimed, replace(claimed, state=State.ACCEPTED, problem=None))
     if save.given:
         count = len(known.output.paths)
         plan = plan_found_task(
             save.output, _values(session, known), count, session.saving(save), default=DEFAULT_TEMPLATE
         )
-        claimed = session.journal.move(claimed, output=plan)
+        claimed = session.journal.move(claimed, replace(claimed, output=plan))
     return claimed
 
 
@@ -240,8 +240,7 @@ def track(session: Session, task_id: str, save: SaveOptions, evidence: str | Non
     """Return a new entry for a task that was submitted elsewhere, or whose images are saved once again."""
     values = {"task": "", "n": "1"}
     plan = plan_found_task(save.output, values, 1, session.saving(save), default="{task}")
-    profile = session.settings.profile
-    return session.journal.adopt(task_id, plan, service=session.service, profile=profile, evidence=evidence)
+    return session.journal.track(task_id, plan, evidence=evidence)
 
 
 def resume_all(session: Session, *, expiring: bool) -> ExitCode:
@@ -251,14 +250,14 @@ def resume_all(session: Session, *, expiring: bool) -> ExitCode:
     """
     from .deliveries import resolve_reported
 
-    session.journal.settle_dead()
-    adopt_seen(session)
+    session.journal.mark_dead_unknown()
+    link_seen(session.workspace)
     resolve_reported(session)
     now = time.time()
-    left = session.entries(*UNFINISHED)
+    left = session.journal.entries(*UNFINISHED)
     if expiring:
         left = [entry for entry in left if ends_soon(entry, now)]
-    items = [session.journal.claim(entry) or Outcome(entry, busy(entry), 0.0) for entry in left]
+    items = [session.journal.claim(entry) or Outcome(entry, busy_error(entry), 0.0) for entry in left]
     with session.reporter() as reporter:
         results = Results(reporter)
         feed = feed_entries(items)
@@ -267,5 +266,5 @@ def resume_all(session: Session, *, expiring: bool) -> ExitCode:
             run.finish()
         else:
             session.output.note("nothing is about to expire" if expiring else "nothing is left to fetch")
-        report_entries(results, session.entries(State.UNKNOWN))
+        report_entries(results, session.journal.entries(State.UNKNOWN))
         return exit_code(results.errors.values(), stopped_by=run.halted)

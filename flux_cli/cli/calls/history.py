@@ -18,10 +18,10 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
     """The newest entries, a line each."""
     if state is not None and state not in [known.value for known in State]:
         raise UsageError(f"no state is called {clean(state, 40)!r}", hint=suggestion(state, State))
-    session.journal.settle_dead()
+    session.journal.mark_dead_unknown()
     states = (State(state),) if state else ()
     profile = session.settings.profile
-    entries = session.journal.entries(states=states, profile=profile, newest_first=True, limit=limit)
+    entries = session.journal.newest(*states, profile=profile, limit=limit)
     if entries and session.output.mode is Mode.TEXT:
         session.output.note(f"{'ENTRY':<8}  {'SUBMITTED':<16}  {'STATE':<9}  {'COST':>8}  PROMPT  IMAGES")
     for entry in entries:
@@ -40,7 +40,7 @@ def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
 
 
 def _warn_of_unknowns(session: Session) -> None:
-    unknown = session.journal.entries(states=(State.UNKNOWN,), profile=session.settings.profile)
+    unknown = session.journal.newest(State.UNKNOWN, profile=session.settings.profile)
     if unknown:
         risk = sum(entry.price for entry in unknown if entry.price is not None)
         number = counted(len(unknown), "submission")
@@ -70,6 +70,6 @@ def _history_line(entry: Entry) -> str:
 
 def _cost(entry: Entry) -> str:
     """Return what an entry cost: `-` when nothing was charged, `~$0.015` when that is not known."""
-    if entry.price is None or entry.state in (*NOT_CHARGED, State.FORGOTTEN) or entry.submitted is None:
+    if entry.price is None or entry.state in (*NOT_CHARGED, State.DISMISSED) or entry.submitted is None:
         return "-"
     return usd(entry.price) if entry.state in CHARGED else f"~{usd(entry.price)}"

@@ -62,7 +62,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
     )
     session.key  # noqa: B018 - a missing key is an error before anything is received
     receiver = Receiver(session.webhook_secret(), lambda task_id: record(session, task_id, save), log_of(session))
-    session.journal.settle_dead()
+    session.journal.mark_dead_unknown()
     with closing(listening_socket(options.host, options.port, command="flux listen")) as at:
         listening = _Listening(session, options, save, receiver, forwarder, at)
         reporter = _Reporter(session.output, listening)

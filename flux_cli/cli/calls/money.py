@@ -1,26 +1,15 @@
 """What was spent, and what is left."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from ...errors import ExitCode, UsageError
-from ...journal.budgets import Allowance
-from ...journal.entries import CHARGED, Entry, State
+from ...journal.budgets import SPLITS, Allowance, Spending, is_split
 from ...json_value import JsonObject
 from ...text import clean, counted, suggestion, usd
 from ..context import Session
 from ..output.output import Mode
-
-SPLITS: dict[str, Callable[[Entry], str]] = {
-    "model": lambda entry: entry.request.model if entry.request else "unknown",
-    "day": lambda entry: f"{datetime.fromtimestamp(entry.created):%Y-%m-%d}",
-    "op": lambda entry: entry.request.operation.name if entry.request else "unknown",
-    "profile": lambda entry: entry.profile,
-}
-
 
 PRICED = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun")
 """Commands that can be priced."""
@@ -37,33 +26,24 @@ def price_command(session: Session, command: list[str]) -> ExitCode:
 
 
 def show_spent(session: Session, since: str | None, by: str | None) -> ExitCode:
-    """Show what the journal says was spent: expected prices of accepted tasks, failed ones included."""
-    if by is not None and by not in SPLITS:
+    """Show what was spent: the expected prices of accepted tasks, failed ones included, of all profiles or one."""
+    if by is not None and not is_split(by):
         raise UsageError(f"cannot split by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
-    start = moment_of(since) if since else 0.0
-    entries = [entry for entry in session.journal.entries(states=(*CHARGED, State.UNKNOWN)) if entry.created >= start]
-    split = SPLITS[by] if by else lambda entry: "total"
-    spent: defaultdict[str, Decimal] = defaultdict(Decimal)
-    risk: defaultdict[str, Decimal] = defaultdict(Decimal)
-    tasks: defaultdict[str, set[str]] = defaultdict(set)  # one may have been fetched by several entries
-    for entry in entries:
-        name, price = split(entry), entry.price or Decimal(0)
-        (risk if entry.state is State.UNKNOWN else spent)[name] += price
-        tasks[name].add(entry.task_id or entry.id)
-    for name in sorted(tasks) or ["total"]:
-        _tell_spent(session, name, len(tasks[name]), spent[name], risk[name])
-    for allowance in session.allowances():
+    parts = session.journal.spending(by, moment_of(since) if since else 0.0, session.common.profile)
+    for part in parts or [Spending("total", 0, Decimal(0), Decimal(0))]:
+        _show_part(session, part)
+    for allowance in session.journal.allowances(session.budgets):
         _tell_left(session, allowance)
     return ExitCode.OK
 
 
-def _tell_spent(session: Session, name: str, tasks: int, spent: Decimal, risk: Decimal) -> None:
+def _show_part(session: Session, part: Spending) -> None:
     if session.output.mode is Mode.JSON:
-        content: JsonObject = {"name": name, "tasks": tasks, "spent_usd": str(spent), "at_risk_usd": str(risk)}
-        session.output.record("spent", content)
+        money: JsonObject = {"spent_usd": str(part.charged), "at_risk_usd": str(part.possibly)}
+        session.output.record("spent", {"name": part.name, "tasks": part.tasks, **money})
         return
-    at_risk = f", and {usd(risk)} at risk" if risk else ""
-    session.output.result(f"{name:<26} {usd(spent):>10}  {counted(tasks, 'task')}{at_risk}")
+    possibly = f", and {usd(part.possibly)} possibly charged" if part.possibly else ""
+    session.output.result(f"{part.name:<26} {usd(part.charged):>10}  {counted(part.tasks, 'task')}{possibly}")
 
 
 def _tell_left(session: Session, allowance: Allowance) -> None:

@@ -130,9 +130,7 @@ def _check_images(session: Session, request: "TaskRequest") -> None:
 
     for image in request.local_images:
         until = time.time() + UPLOAD_MARGIN
-        if not known_url(
-            session.journal, image, session.service, session.upload_service, session.settings.profile, until
-        ):
+        if not known_url(session.journal, image, until):
             raise UsageError(
                 "PiAPI no longer has the input image", hint="Run the original command again with the local file"
             )

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
-from ...journal.entries import Entry, State, given_up
+from ...journal.entries import Entry, State, dismissal
 from ...operations.parameters import Argument, Option
 from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, usd
@@ -30,7 +31,7 @@ ForceOption = Annotated[
 DismissOption = Annotated[bool, Option("--dismiss", help="The task does not exist, or you do not need its image.")]
 ResubmitOption = Annotated[bool, Option("--resubmit", help="Submit the request again, and pay for it.")]
 
-OPEN = (State.UNKNOWN, State.FORGOTTEN)
+OPEN = (State.UNKNOWN, State.DISMISSED)
 """What can be resolved; a dismissed submission too, for its task may appear later."""
 SLACK_SECONDS = 600.0
 """An uploaded image must still be there when the request has waited for its turn."""
@@ -59,7 +60,7 @@ def resolve(
         raise UsageError("--task, --dismiss and --resubmit cannot be used together")
     if force and task is None:
         raise UsageError("--force needs --task")
-    session.journal.settle_dead()
+    session.journal.mark_dead_unknown()
     found = [_find(session, word) for word in asyncio.run(_read(session, entries))]
     if task is not None:
         return _link(session, found, task, force=force)
@@ -87,7 +88,7 @@ def _find(session: Session, word: str) -> Entry:
     entry = session.journal.get(word)
     if entry is None:
         raise UsageError(f"no entry {clean(word, 60)!r}", hint="List them", command=("history", "--state", "unknown"))
-    if (entry.service, entry.profile) != (session.service, session.settings.profile):
+    if entry.account != session.journal.account:
         hint = f"Use --profile {entry.profile}; its service is {entry.service}"
         raise UsageError(f"entry {entry.id} belongs to another account", hint=hint)
     return entry
@@ -106,7 +107,7 @@ def _explain(session: Session, entry: Entry) -> UnknownChargeError | None:
 
     output = session.output
     if entry.state is not State.UNKNOWN:
-        dismissed = entry.state is State.FORGOTTEN and entry.problem
+        dismissed = entry.state is State.DISMISSED and entry.problem
         output.note(f"entry {entry.id}: {dismissed.message}" if dismissed else _nothing_to_resolve(entry).message)
         return None
     error = unknown_outcome(entry)
@@ -160,9 +161,9 @@ def _nothing_to_resolve(entry: Entry) -> UsageError:
 
 
 def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
+    from ...batch.reconciliation import link
     from ...batch.runner import finish_entries
     from ...engine.task_matching import likeness
-    from ..buying.adopting import adopt
     from ..calls.following import to_wait_for
 
     if len(entries) > 1:
@@ -178,9 +179,9 @@ def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bo
         if found.unlike and not force:
             message = f"task {task_id} does not match entry {entry.id}; nothing was changed"
             raise UsageError(message, details=found.unlike, hint="To link it anyway, add --force")
-        adopt(session, entry, task, found)
+        link(session.workspace, entry, task, found)
     with session.reporter() as reporter:
-        item = to_wait_for(session, entry.id, session.find(entry.id), SaveOptions())
+        item = to_wait_for(session, entry.id, session.journal.find(entry.id), SaveOptions())
         return finish_entries(session.workspace, reporter, [item])
 
 
@@ -204,7 +205,7 @@ def _dismiss(session: Session, entries: Sequence[Entry]) -> ExitCode:
             raise _nothing_to_resolve(entry)
     for entry in entries:
         if entry.state is State.UNKNOWN:
-            entry = session.journal.move(entry, state=State.FORGOTTEN, problem=given_up("dismissed"))
+            entry = session.journal.move(entry, replace(entry, state=State.DISMISSED, problem=dismissal("dismissed")))
         show_outcome(session.output, Outcome(entry, None, 0.0))
     name = entries[0].id if len(entries) == 1 else "ENTRY"
     message = f"{counted(len(entries), 'submission')} dismissed; if a task appears later"
@@ -231,7 +232,7 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
         requests = counted(len(prices), "request")
         session.output.note(f"Resending {requests} for {usd(total)}. The first attempt may also have been charged.")
     session.limits(max_cost, yes=yes).check(total)
-    check_budgets(session.allowances(), total)
+    check_budgets(session.journal.allowances(session.budgets), total)
     with session.reporter() as reporter:
         items = [_send_again(session, last, prices.get(last.id)) for last in latest.values()]
         return finish_entries(session.workspace, reporter, items)
@@ -239,7 +240,7 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
 
 def _latest(session: Session, entry: Entry) -> Entry:
     """Return the entry of the last attempt to submit a request again."""
-    while entry.state is State.FORGOTTEN and (again := session.journal.replacement(entry)):
+    while entry.state is State.DISMISSED and (again := session.journal.find_replacement(entry)):
         entry = again
     return entry
 
@@ -259,13 +260,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
     check_writable(path.parent for path in entry.output.paths)
     until = time.time() + UPLOAD_MARGIN + SLACK_SECONDS
     for image in images_sent(session.workspace, request):
-        known = session.journal.upload_of(
-            image.removeprefix(LOCAL),
-            service=session.upload_service,
-            profile=session.settings.profile,
-            alive_until=until,
-        )
-        if known is None:
+        if session.journal.upload_of(image.removeprefix(LOCAL), alive_until=until) is None:
             raise UsageError(
                 f"PiAPI no longer has the input image of entry {entry.id}",
                 hint="Run its command again with the local file, and then",
@@ -276,12 +271,14 @@ def _price(session: Session, entry: Entry) -> Decimal:
 
 def _send_again(session: Session, entry: Entry, price: Decimal | None) -> "Entry | Outcome":
     from ...engine.outcome import Outcome
-    from ...journal.entry_errors import busy
+    from ...journal.entry_errors import busy_error
     from ..calls.following import to_wait_for
 
     if price is None:  # sent again before: report that attempt
-        return to_wait_for(session, entry.id, session.find(entry.id), SaveOptions())
+        return to_wait_for(session, entry.id, session.journal.find(entry.id), SaveOptions())
     if entry.state is State.PLANNED:
         claimed = session.journal.claim(entry)
-        return session.journal.move(claimed, price=price) if claimed else Outcome(entry, busy(entry), 0.0)
+        if claimed is None:
+            return Outcome(entry, busy_error(entry), 0.0)
+        return session.journal.move(claimed, replace(claimed, price=price))
     return session.journal.replan(entry, price=price)

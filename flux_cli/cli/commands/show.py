@@ -42,7 +42,7 @@ def find_made(session: Session, word: str) -> "Provenance":
     if not word.startswith("@") and path.exists():
         return read_provenance(texts_in(read_image_file(path)))
     last = word == "@last"
-    entry = session.last_saved() if last else session.find(word.removeprefix("@"))
+    entry = session.journal.last_saved() if last else session.journal.find(word.removeprefix("@"))
     if entry is None:
         raise UsageError(f"no file, entry or task {clean(word, 80)!r}", hint="List yours", command=("history",))
     if entry.request is None:
@@ -57,7 +57,7 @@ def _files(session: Session, word: str) -> list[Path]:
     path = expand_path(word)
     if not word.startswith("@") and path.exists():
         return [absolute_path(word)]
-    entry = session.last_saved() if word == "@last" else session.find(word.removeprefix("@"))
+    entry = session.journal.last_saved() if word == "@last" else session.journal.find(word.removeprefix("@"))
     return [file.path for file in entry.files] if entry else []
 
 

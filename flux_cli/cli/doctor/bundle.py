@@ -89,7 +89,7 @@ def _journal(session: Session) -> JsonObject:
 def _entries(session: Session, *, with_prompts: bool) -> list[Json]:
     if not session.paths.journal.exists():
         return []
-    newest = session.journal.entries(newest_first=True, limit=NEWEST)
+    newest = session.journal.newest(limit=NEWEST)
     return [_entry(entry) | (_words(entry) if with_prompts else {}) for entry in newest]
 
 

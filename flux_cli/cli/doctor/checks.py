@@ -244,7 +244,7 @@ def unknown_outcomes(session: Session) -> Iterator[Finding]:
     if dead := session.journal.dead():
         message = f"{counted(len(dead), 'submission')} of a process that died before the response came ({named(dead)})"
         yield warning("sending", message, "mark as unknown with: flux doctor --fix")
-    if unknown := session.entries(State.UNKNOWN):
+    if unknown := session.journal.entries(State.UNKNOWN):
         risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
         message = f"{counted(len(unknown), 'submission')} with an unknown outcome, at most {usd(risk)} charged"
         yield warning("unknown", message, f"see your options with: flux resolve {unknown[0].id}")
@@ -264,7 +264,7 @@ def images(session: Session) -> Iterator[Finding]:
 
 def budgets(session: Session) -> Iterator[Finding]:
     """Report what is left of each budget."""
-    for allowance in session.allowances():
+    for allowance in session.journal.allowances(session.budgets):
         period, limit = allowance.budget.period, usd(allowance.budget.limit)
         message = f"{usd(allowance.left)} of this {period}'s {limit} left"
         if allowance.left:

@@ -2,12 +2,10 @@
 
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from ...config.config_file import permissions_warning
-from ...errors import FluxError, JournalError
+from ...errors import FluxError
 from ...journal.integrity import examine
-from ...system.file_locks import is_held
 from ...text import clean, counted
 from ..context import Session
 from .checks import stale, stale_locks
@@ -48,9 +46,6 @@ def _journal(session: Session) -> None:
     state = examine(path)
     if state is None or not state.damaged:
         return
-    if _in_use(session.paths.locks):
-        message = f"the journal {path} is damaged, and a running flux process uses it: it was not changed"
-        raise JournalError(message, hint="when that process has ended, run: flux doctor --fix")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     session.output.note(f"fix: copy {path} to {path.name}.damaged-{stamp}, and rebuild it from what can be read")
     from ...journal.recovery import rebuild
@@ -67,14 +62,10 @@ def _journal(session: Session) -> None:
         session.output.warn(f"{entries} could not be read: their tasks may have been charged; {where}")
 
 
-def _in_use(locks: Path) -> bool:
-    return any(is_held(path) for path in locks.glob("*.lock"))
-
-
 def _sending(session: Session) -> None:
     if not session.paths.journal.exists():
         return
     if dead := session.journal.dead():
         for entry in dead:
             session.output.note(f"fix: entry {entry.id} from sending to unknown: its process died")
-        session.journal.settle_dead()
+        session.journal.mark_dead_unknown()

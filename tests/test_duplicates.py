@@ -2,19 +2,29 @@
 
 import io
 import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from flux_cli.journal.entries import State
+from flux_cli.images.metadata import made_from
+from flux_cli.images.output_names import OutputPlan
+from flux_cli.images.png import texts_in
+from flux_cli.journal.entries import Account, Entry, State
 from flux_cli.journal.journal import Journal
+from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Breaker, Service, breaking
 from .test_batches import Entries
-from .test_promises import POST, Start, refusal
+from .test_budget import places_taken
+from .test_promises import POST, Start, finish, refusal, wait_until
 
 FOX = "gen fox -m schnell --size 64x64 --seed 7"
 
@@ -23,12 +33,11 @@ def test_what_was_made_is_told_and_not_bought(flux: Flux, service: Service) -> N
     first = flux(FOX)
     again = flux(FOX)
     assert (again.code, again.out) == (0, first.out)
-    assert again.err.startswith("the same was made 0.")
-    assert again.err.splitlines()[0].endswith(" s ago: nothing is bought; buy it again with --new")
+    assert again.err == f"already saved: {first.out.strip()} (no charge)\n"
     assert service.posts() == 1
 
     assert json.loads(flux(f"{FOX} --json").out)["files"] == [str(Path(first.out.strip()).absolute())]
-    assert flux(f"{FOX} --new").code == 0
+    assert flux(f"{FOX} --no-cache").code == 0
     assert flux(f"{FOX} --steps 3").code == 0
     assert service.posts() == 3
 
@@ -38,7 +47,7 @@ def test_in_another_place_it_is_fetched_again(flux: Flux, service: Service) -> N
     flux(FOX)
     copied = flux(f"{FOX} -o copy.png")
     assert (copied.code, copied.out) == (0, "copy.png\n")
-    assert "nothing is bought" in copied.err
+    assert f"fox: identical to task {service.charges[0].id}: not charged again" in copied.err
     assert flux(FOX).out == "copy.png\n"
     before = Path("copy.png").read_bytes()
     for name in ("fox-7.png", "copy.png"):
@@ -120,11 +129,82 @@ def test_one_that_never_became_a_task_hides_none_that_did(
     first = flux(FOX)
     (saved,) = entries()
     assert saved.request
-    there = {"service": saved.service, "profile": saved.profile}
-    journal = Journal(home / "journal.db", home / "locks")
-    planned = journal.plan(saved.request, saved.output, **there, price=Decimal(0))
-    journal.send(planned, (), life=0)
-    journal.close()
+    with closing(Journal(home / "journal.db", home / "locks", saved.account)) as journal:
+        journal.send(journal.plan(saved.request, saved.output, price=Decimal(0)), (), life=0)
     assert [entry.state for entry in entries()] == [State.SAVED, State.SENDING]
     assert flux(FOX).out == first.out
     assert service.posts() == 1
+
+
+# --- while they are sent ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def journals(home: Path) -> Iterator[Callable[[], Journal]]:
+    """The journal as processes have it open, each with locks of its own."""
+    with ExitStack() as opened:
+        account = Account("https://api.example", "default")
+        yield lambda: opened.enter_context(closing(Journal(home / "journal.db", home / "locks", account)))
+
+
+def planned(journal: Journal, *, seed: int = 7, any_seed: bool = False) -> Entry:
+    request = TaskRequest(TextToImage(prompt="fox"), "Qubico/flux1-schnell", seed)
+    return journal.plan(request, OutputPlan((Path("fox.png"),)), price=Decimal("0.002"), any_seed=any_seed)
+
+
+def test_a_sender_that_died_hides_none_that_lives(journals: Callable[[], Journal]) -> None:
+    living, dead, third = journals(), journals(), journals()
+    first = living.send(planned(living), (), 60)
+    assert dead.send(planned(dead), (), 0).state is State.SENDING
+    dead.close()
+    waiting = third.send(planned(third), (), 60)
+    assert (first.state, waiting.state) == (State.SENDING, State.PLANNED)
+
+    living.accept(first, "task-1", "pending")
+    joined = third.send(waiting, (), 60)
+    assert (joined.state, joined.task_id, joined.price) == (State.ACCEPTED, "task-1", Decimal(0))
+
+
+def test_a_sender_that_died_is_not_waited_for(journals: Callable[[], Journal]) -> None:
+    dead, other = journals(), journals()
+    dead.send(planned(dead), (), 60)
+    dead.close()
+    assert other.send(planned(other), (), 60).state is State.SENDING
+
+
+def test_with_the_cache_another_seed_will_do_and_only_then(journals: Callable[[], Journal]) -> None:
+    one, other = journals(), journals()
+    first = one.send(planned(one, seed=1), (), 60)
+    assert other.send(planned(other, seed=2), (), 60).state is State.SENDING
+    cached = planned(other, seed=3, any_seed=True)
+    assert other.send(cached, (), 60).state is State.PLANNED
+    one.accept(first, "task-1", "pending")
+    joined = other.send(cached, (), 60)
+    assert (joined.task_id, joined.seed) == ("task-1", 1), "the image has the seed of the task"
+    assert other.get(joined.id) == joined
+
+
+def test_a_planned_request_lends_its_seed_while_its_process_lives(journals: Callable[[], Journal]) -> None:
+    one, other = journals(), journals()
+    request = planned(one, seed=1).request
+    assert request
+    asked = replace(request, seed=2)
+    assert other.seed_of(asked, 60) == 1
+    one.close()
+    assert other.seed_of(asked, 60) is None
+
+
+def test_processes_with_the_cache_that_ask_for_the_same_at_once_pay_once(
+    service: Service, start: Start, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX_CONCURRENCY", "6")
+    service.before[POST] = lambda: time.sleep(0.3)
+    with places_taken(6):
+        processes = [start("gen fox -m schnell --size 64x64 --cache") for _ in range(6)]
+        wait_until(lambda: len(entries()) == 6)
+    results = [finish(process) for process in processes]
+    assert [result.code for result in results] == [0] * 6
+    assert (service.posts(), len({entry.seed for entry in entries()})) == (1, 1)
+    for path in {Path(result.out.strip()) for result in results}:
+        seed = made_from(texts_in(path.read_bytes())).request.seed
+        assert path.name.startswith(f"fox-{seed}")
