@@ -113,7 +113,7 @@ def test_the_task_is_there(flux: Flux, service: Service, proxy: BreakingProxy, e
     result = flux(f"resolve {entry.id} --task {task.id}")
 
     assert (result.code, result.out) == (0, "fox.png\n")
-    assert f"entry {entry.id} has its task, {task.id}: the same model, prompt, seed, time" in result.err
+    assert f"matched entry {entry.id} to task {task.id}: same model, prompt, seed, time" in result.err
     assert [(entry.state, entry.task_id) for entry in entries()] == [(State.SAVED, task.id)]
     assert flux(f"resolve {entry.id} --task {task.id} -q").out == "fox.png\n"
     assert flux("resume").code == 0
@@ -145,11 +145,11 @@ def test_another_task_is_refused_unless_forced(
 @pytest.mark.parametrize(
     ("told", "code", "said"),
     [
-        ({}, 0, "the service tells nothing that could be compared"),
-        ({"input": {"prompt": " a boat\n", "seed": 0}}, 0, "the same prompt"),
-        ({"input": {"seed": -1}, "output": {"seed": 1, "image_url": ""}}, 0, "the same seed"),
+        ({}, 0, "PiAPI returned nothing to compare"),
+        ({"input": {"prompt": " a boat\n", "seed": 0}}, 0, "same prompt"),
+        ({"input": {"seed": -1}, "output": {"seed": 1, "image_url": ""}}, 0, "same seed"),
         ({"input": {"prompt": "a goat"}}, 2, 'its prompt is "a goat", not "a boat"'),
-        ({"created": datetime.now(UTC) + timedelta(minutes=5)}, 0, "the same time"),
+        ({"created": datetime.now(UTC) + timedelta(minutes=5)}, 0, "same time"),
         ({"created": datetime.now(UTC) - timedelta(hours=1)}, 2, "it was created "),
     ],
 )
@@ -214,7 +214,7 @@ def test_one_task_is_never_that_of_two_submissions(
     result = flux(f"resolve {lost.id} --task {bought.task_id} --force")
 
     assert result.code == 2
-    assert f"task {bought.task_id} is that of entry {bought.id}, which was a submission of its own" in result.err
+    assert f"task {bought.task_id} belongs to entry {bought.id}, which submitted it" in result.err
     assert f"flux resolve {lost.id} --dismiss" in result.err
     assert flux("cost").out.split()[1] == "$0.015"
 
@@ -253,7 +253,7 @@ def test_waiting_for_what_may_be_another_task_settles_nothing(
 # --- forgetting ------------------------------------------------------------------------------------------------------
 
 
-def test_forgotten_entries_are_no_risk_any_more(
+def test_dismissed_entries_need_nothing_and_may_have_been_charged(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
     lose(flux, proxy)
@@ -263,12 +263,13 @@ def test_forgotten_entries_are_no_risk_any_more(
 
     assert (result.code, result.out) == (0, "")
     assert result.err.startswith("2 submissions dismissed; if a task appears later: flux resolve ENTRY --task ID\n")
-    assert flux("resolve - --dismiss --json", stdin=ids).out.count('"state": "forgotten"') == 2
+    records = [json.loads(line) for line in flux("resolve - --dismiss --json", stdin=ids).out.splitlines()]
+    assert [(record["state"], record["at_risk_usd"]) for record in records] == [("dismissed", "0.015")] * 2
     assert flux("resume").code == 0
-    assert flux("cost").out.split() == ["total", "$0.00", "0", "tasks"]
+    assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.03 possibly charged\n"]
     assert service.posts() == 2
     told = flux(f"wait {ids.split()[0]}")
-    assert (told.code, "was lost, and it was dismissed" in told.err) == (3, True)
+    assert (told.code, "is unknown, and it was dismissed" in told.err) == (3, True)
 
 
 def test_a_task_that_turns_up_after_all(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:

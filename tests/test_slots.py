@@ -286,7 +286,7 @@ def test_a_folder_that_is_missing_or_cannot_be_made_is_an_error_and_hurts_no_hel
     slots = Slots(folder, 3)
     held = taken(slots)
     shutil.rmtree(folder)
-    with pytest.raises(DiskError, match="No such file or directory: .*slot-2"):
+    with pytest.raises(DiskError, match=r"No such file or directory: .*slot-2"):
         asyncio.run(slots.acquire())
     held.release()
 

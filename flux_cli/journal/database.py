@@ -21,7 +21,7 @@ from ..errors import JournalError
 from ..json_value import Json
 from ..system.atomic_files import create, place, private_folder, temporary_beside
 from ..system.file_locks import UnsupportedError, hold
-from .integrity import beside, cut_off
+from .integrity import beside, connect_read_only, cut_off
 from .migrations import MIGRATIONS, migrate, version_of
 
 BUSY_SECONDS = 10.0
@@ -71,11 +71,7 @@ class Database:
         if not self.read_only:
             # Images are prepared in threads, which may look up earlier ones; only one thread writes.
             return sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        # SQLite would make a log and its index. `immutable` does without them, but would not read a log.
-        how = "mode=ro" if beside(self._path, "-wal").exists() else "mode=ro&immutable=1"
-        return sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False
-        )
+        return connect_read_only(self._path)
 
     def _use_wal(self) -> None:
         """Several processes that make the file at once: SQLite refuses some of them here without waiting."""

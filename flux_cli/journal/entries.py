@@ -155,7 +155,7 @@ class Entry:
 
     @property
     def expires(self) -> float | None:
-        """When PiAPI deletes its images, in seconds since the epoch; for a task that is still running, at the earliest."""
+        """When PiAPI deletes its images, in seconds since the epoch; while the task is running, at the earliest."""
         ended = self.ended or self.accepted
         return None if ended is None else ended + RESULT_SECONDS
 

@@ -59,22 +59,19 @@ def examine(path: Path) -> Condition | None:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Return a connection that changes nothing. Raise sqlite3.Error or OSError.
+    """Return a connection that changes nothing. Raises sqlite3.Error or OSError.
 
     Where nothing can be written, SQLite reads only what is declared `immutable`, and then ignores the log beside it.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None)
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA schema_version")
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         db.close()
-        if error.sqlite_errorcode & 0xFF not in NOT_WRITABLE or _size(beside(path, "-wal")):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in NOT_WRITABLE or _size(beside(path, "-wal")):
             raise
-        db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
-    except sqlite3.DatabaseError:
-        db.close()
-        raise
+        db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
     return db
 
 

@@ -3,7 +3,7 @@
 from ...batch.results import Summary
 from ...engine.outcome import Outcome
 from ...errors import FluxError
-from ...journal.entries import CHARGED, Entry, State
+from ...journal.entries import CHARGED, POSSIBLY_CHARGED, Entry, State
 from ...json_value import JsonObject
 from ...text import counted, seconds, usd
 from .money import describe_charge, next_command
@@ -80,7 +80,7 @@ def entry_json(entry: Entry) -> JsonObject:
         "files": [str(file.path) for file in entry.files],
         "urls": list(entry.urls),
         "cost_usd": price if entry.state in CHARGED else None,
-        "at_risk_usd": price if entry.state is State.UNKNOWN else None,
+        "at_risk_usd": price if entry.state in POSSIBLY_CHARGED else None,
     }
 
 
