@@ -5,39 +5,39 @@ _flux_command() {
     commands='' options='' arguments=''
     case $1 in
     '')
-        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume settle history show again gallery models cost balance login logout doctor completions sandbox listen config'
+        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume resolve history show rerun gallery models cost balance login logout doctor completions sandbox listen config'
         options='--version --json -h --help'
         ;;
     gen)
-        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='text'
         ;;
     lora)
-        options='--lora=lora --image=image -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--lora=lora --image=image -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='text'
         ;;
     controlnet)
-        options='--control=control --lora=lora --keep-control -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--control=control --lora=lora --keep-control -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='text'
         ;;
     redux)
-        options='--strength=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--strength=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     edit)
-        options='--kontext -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--kontext -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     inpaint)
-        options='--mask=image --mask-box=text --mask-color=text --mask-alpha --feather=text --invert --show-mask=file -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--mask=image --mask-box=text --mask-color=text --mask-alpha --feather=text --invert --show-mask=file -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     outpaint)
-        options='--left=text --right=text --top=text --bottom=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--left=text --right=text --top=text --bottom=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     batch)
-        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --new --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='file'
         ;;
     status)
@@ -51,8 +51,8 @@ _flux_command() {
     resume)
         options='--expiring --timeout=text -j=text --concurrency=text --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
-    settle)
-        options='--adopt=text --force --forget --resubmit --max-cost=text -y --yes --timeout=text -j=text --concurrency=text --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+    resolve)
+        options='--task=id --force --dismiss --resubmit --max-cost=text -y --yes --timeout=text -j=text --concurrency=text --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='id...'
         ;;
     history)
@@ -62,8 +62,8 @@ _flux_command() {
         options='--preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='picture'
         ;;
-    again)
-        options='--prompt=text --new -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+    rerun)
+        options='--prompt=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='picture'
         ;;
     gallery)
@@ -123,7 +123,7 @@ _flux_command() {
 # The words of a kind, where they are known beforehand.
 _flux_words() {
     case $1 in
-    command) words='gen lora controlnet redux edit inpaint outpaint batch again' ;;
+    command) words='gen lora controlnet redux edit inpaint outpaint batch rerun' ;;
     control) words='pose openpose depth canny soft-edge soft_edge hed' ;;
     lora) words='anime art disney furry mjv6 realism scenery collage-artstyle creepcute cyberpunk-anime-style deco-pulse deep-sea-particle-enhencer faetastic-details fractal-geometry galactixy-illustrations-style geometric-woman graphic-portrait mat-miller-art moebius-style ob3d-isometric-3d-room paper-quilling-and-layering-style mystic-realism remes-abstract-poster-style' ;;
     model) words='schnell dev pro dev-advanced auto' ;;

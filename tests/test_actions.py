@@ -134,7 +134,7 @@ def test_a_preview_is_the_same_json_and_gives_no_orders(flux: Flux, service: Ser
 def test_a_run_without_a_key_is_annotated(flux: Flux, page: Path) -> None:
     result = flux("gen fox")
     assert result.code == 4
-    assert obeyed(result.err)[0].startswith("::error title=flux::no PiAPI key: looked in PIAPI_API_KEY and ")
+    assert obeyed(result.err)[0].startswith("::error title=flux::no API key found: looked in PIAPI_API_KEY and ")
     assert page.read_text() == ""
 
 
@@ -154,7 +154,7 @@ def test_an_answer_that_was_lost_is_money_at_risk(flux: Flux, service: Service, 
     told = page.read_text()
     assert "**flux**: 1 task, $0.00 spent, $0.002 may have been charged as well" in told
     assert "<td>$0.002 at risk</td>" in told
-    assert "next: <code>" in told
+    assert "<code>Next: flux resolve " in told
 
 
 def _summed_up(page: Path, tasks: int, *, failed: bool) -> str:

@@ -182,7 +182,9 @@ def test_a_wrong_clock_and_an_empty_account(flux: Flux) -> None:
     assert (result.code, found["balance"]["level"]) == (6, "problem")
 
 
-def test_lost_answers_are_told_with_their_price(flux: Flux, proxy: BreakingProxy, home: Path, entries: Entries) -> None:
+def test_unknown_outcomes_are_told_with_their_price(
+    flux: Flux, proxy: BreakingProxy, home: Path, entries: Entries
+) -> None:
     proxy.breakers.append(Breaker(b"POST"))
     flux(GEN)
     flux(f"{GEN} --seed 2")
@@ -191,7 +193,7 @@ def test_lost_answers_are_told_with_their_price(flux: Flux, proxy: BreakingProxy
 
     found = checks(flux("doctor --json"))
     assert found["unknown"]["message"] == "1 submission with a lost answer, at most $0.015 at risk"
-    assert found["unknown"]["hint"] == f"go on with: flux settle {lost.id}"
+    assert found["unknown"]["hint"] == f"go on with: flux resolve {lost.id}"
     assert dead.id in str(found["sending"]["message"])
     assert entries()[1].state is State.SENDING
 
@@ -211,10 +213,11 @@ def test_results_that_are_about_to_expire(flux: Flux, service: Service, home: Pa
 
     said = "1 paid result is not fetched and may be gone within a day, the first in 5 h"
     assert checks(flux("doctor --json"))["expiring"]["message"] == said
-    assert flux("history").err == f"{said}; fetch them, at no cost, with: flux resume --expiring\n"
-    flux(f"{GEN} --no-wait --new -o later.png")
+    told = f"{said}; download the images, at no cost, with: flux resume --expiring"
+    assert flux("history").err.splitlines()[1:] == [told]
+    flux(f"{GEN} --no-wait --no-cache -o later.png")
     assert flux("resume --expiring -q").out == "a-boat-1.png\n"
-    assert flux("history").err == ""
+    assert "gone" not in flux("history").err
     assert flux("resume --expiring").err == "nothing is about to expire\n"
     assert flux("resume -q").out == "later.png\n"
 

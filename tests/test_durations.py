@@ -20,7 +20,7 @@ from .conftest import Flux
 from .servers import Service
 from .test_batches import Entries
 
-FOX = "gen fox -m schnell --size 64x64 --new"
+FOX = "gen fox -m schnell --size 64x64 --no-cache"
 
 
 def expected(told: str) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.cli.buying.runs import finish
+from flux_cli.batch.runner import finish_entries
 from flux_cli.cli.context import Session
 from flux_cli.cli.options.common import CommonOptions
 from flux_cli.errors import ExitCode
@@ -38,6 +38,12 @@ def planned(session: Session, count: int) -> list[Entry]:
     return found
 
 
+def finish(session: Session, entries: list[Entry]) -> ExitCode:
+    """Bring entries to their end, as every command does."""
+    with session.reporter() as reporter:
+        return finish_entries(session.workspace, reporter, entries)
+
+
 def test_many_entries_run_under_the_cap(service: Service) -> None:
     with Session(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
         code = finish(session, planned(session, 12))
@@ -58,11 +64,11 @@ def test_credits_that_end_stop_the_rest_and_fetch_what_is_paid(tmp_path: Path, m
             code = finish(session, planned(session, 9))
             states = [entry.state for entry in session.entries()]
 
-    assert code is ExitCode.PARTIAL
+    assert code is ExitCode.CREDITS
     assert states == [State.SAVED] * 5 + [State.REJECTED] + [State.PLANNED] * 3
 
 
-def test_one_lost_answer_wins_the_exit_code_and_stops_nothing(service: Service) -> None:
+def test_one_unknown_outcome_wins_the_exit_code_and_stops_nothing(service: Service) -> None:
     service.answer("POST", "/api/v1/task", (500, {}, b""))
     with Session(CommonOptions(quiet=True), {"concurrency": "1"}) as session:
         code = finish(session, planned(session, 4))

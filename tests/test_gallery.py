@@ -65,7 +65,7 @@ def test_a_page_shows_every_picture_and_what_is_known_of_it(flux: Flux, service:
     page = read()
     assert set(page.all("a", "href")) == {"fox-1.png", "fox-2.png", "plain.webp", "broken.png"}
     assert {"a fox", "flux1-schnell, seed 7, $0.004 for 2", "320x256", "4 pictures, $0.004"} <= set(page.words)
-    told = {f"flux again {name}.png" for name in ("fox-1", "fox-2", "broken")}
+    told = {f"flux rerun {name}.png" for name in ("fox-1", "fox-2", "broken")}
     assert set(page.all("button", "data-command")) == told
     kind, _, data = page.all("img", "src")[0].partition(";base64,")
     assert kind == "data:image/webp"
@@ -102,8 +102,8 @@ def test_hostile_texts_and_names_are_inert(flux: Flux) -> None:
     assert {unquote(link) for link in page.all("a", "href")} == {name, "2.png", "\x1bc.png"}
     # A name that could drive a terminal when it is pasted there has no command.
     assert sorted(page.all("button", "data-command")) == [
-        "flux again 'javascript:alert(1) '\"'\"'\"<b>&#.png'",
-        "flux again 2.png",
+        "flux rerun 'javascript:alert(1) '\"'\"'\"<b>&#.png'",
+        "flux rerun 2.png",
     ]
 
 
@@ -180,7 +180,7 @@ def test_a_page_elsewhere_links_back(flux: Flux) -> None:
     found = json.loads(flux("gallery shots -o page.html --json").out)
     assert (found["pictures"], found["axes"], found["cost_usd"]) == (1, [], "0.015")
     assert read("page.html").all("a", "href") == ["shots/fox.png"]
-    assert read("page.html").all("button", "data-command") == ["flux again shots/fox.png"]
+    assert read("page.html").all("button", "data-command") == ["flux rerun shots/fox.png"]
 
 
 def test_the_pictures_of_a_batch_wherever_they_are(flux: Flux, service: Service) -> None:

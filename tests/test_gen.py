@@ -68,6 +68,8 @@ def test_json_is_one_object_and_nothing_else_on_stdout(flux: Flux, service: Serv
         "model": "Qubico/flux1-dev",
         "prompt": "a boat",
         "seed": 1,
+        "index": 1,
+        "id": None,
         "files": [str(Path("a-boat-1.png").resolve())],
         "urls": [f"{service.origin}/pictures/{task}/1.png"],
         "cost_usd": "0.015",
@@ -124,7 +126,7 @@ def test_every_option_reaches_the_service(flux: Flux, service: Service, tmp_path
         },
     }
     assert json.loads(dry.out) == expected
-    assert dry.err == "would cost $0.004 for 2 pictures; nothing was sent\n"
+    assert dry.err == "Would cost $0.004 for 2 images. Nothing was sent.\n"
     assert [charge.body for charge in service.charges] == [expected]
 
 
@@ -181,32 +183,32 @@ def test_shapes(flux: Flux, options: str, first: dict[str, float]) -> None:
 
 
 BAD = {
-    "gen ''": "the prompt is empty; nothing was sent",
-    "gen '   '": "the prompt is empty; nothing was sent",
-    f"gen {'x' * 1501}": "the prompt has 1501 characters, the service takes 1 to 1500; nothing was sent",
-    "gen x --size 1025x1024": "the size 1025x1024 has 1049600 pixels, the service takes up to 1048576 (1024x1024); nothing was sent",
-    "gen x --size big": "--size 'big' is not WIDTHxHEIGHT, such as 768x1024; nothing was sent",
-    "gen x --width 0": "the size 0x1024 is not positive; nothing was sent",
-    "gen x --size 512x512 --preset square": "give only one of --size, --preset; nothing was sent",
-    "gen x --guidance 1.4": "guidance 1.4 is out of range: 1.5 to 5; nothing was sent",
-    "gen x --guidance nan": "--guidance: not a number: 'nan'; nothing was sent",
-    "gen x --seed 1..x": "--seed: not a whole number: '1..x'; nothing was sent",
-    "gen x --denoise 0": "denoise 0 is out of range: above 0 and up to 1; nothing was sent",
-    "gen x --steps 41": "steps 41 is out of range: 1 to 40; nothing was sent",
-    "gen x -b 2": "batch size 2: this model makes one picture a task, only schnell makes up to 4; nothing was sent",
-    "gen x -m schnell -b 5": "batch size 5 is out of range: 1 to 4; nothing was sent",
-    "gen x --seed -1": "seed -1 is out of range: 0 to 4294967295; nothing was sent",
-    "gen x -m schnel": "no model is called 'schnel'; nothing was sent",
-    "gen x --webhook http://example.com": "--webhook: http:// is accepted for this machine only; use https://; nothing was sent",
-    "gen x --overwrite --skip-existing": "give only one of --overwrite, --skip-existing; nothing was sent",
-    "gen x -o fox.jpg": "the service makes PNG pictures, not .jpg; nothing was sent",
-    "gen x -o {slug.__class__}.png": "no placeholder is called {slug.__class__} in an output name; nothing was sent",
-    "gen x -o con.png": "the output name 'con.png' would not work on every system; nothing was sent",
-    "gen x -o - --json": "-o - and --json both want stdout; nothing was sent",
-    "gen x -o - -m schnell -b 2": "-o - takes one picture, and -b 2 orders 2; nothing was sent",
-    "gen x --modl dev": "no such option: --modl; nothing was sent",
-    "gen": "a prompt is missing; nothing was sent",
-    "gne x": "no such command 'gne'; nothing was sent",
+    "gen ''": "the prompt is empty. Nothing was sent.",
+    "gen '   '": "the prompt is empty. Nothing was sent.",
+    f"gen {'x' * 1501}": "the prompt has 1501 characters, the service takes 1 to 1500. Nothing was sent.",
+    "gen x --size 1025x1024": "the size 1025x1024 has 1049600 pixels, the service takes up to 1048576 (1024x1024). Nothing was sent.",
+    "gen x --size big": "--size 'big' is not WIDTHxHEIGHT, such as 768x1024. Nothing was sent.",
+    "gen x --width 0": "the size 0x1024 is not positive. Nothing was sent.",
+    "gen x --size 512x512 --preset square": "give only one of --size, --preset. Nothing was sent.",
+    "gen x --guidance 1.4": "guidance 1.4 is out of range: 1.5 to 5. Nothing was sent.",
+    "gen x --guidance nan": "--guidance: not a number: 'nan'. Nothing was sent.",
+    "gen x --seed 1..x": "--seed: not a whole number: '1..x'. Nothing was sent.",
+    "gen x --denoise 0": "denoise 0 is out of range: above 0 and up to 1. Nothing was sent.",
+    "gen x --steps 41": "steps 41 is out of range: 1 to 40. Nothing was sent.",
+    "gen x -b 2": "batch size 2: this model makes one picture a task, only schnell makes up to 4. Nothing was sent.",
+    "gen x -m schnell -b 5": "batch size 5 is out of range: 1 to 4. Nothing was sent.",
+    "gen x --seed -1": "seed -1 is out of range: 0 to 4294967295. Nothing was sent.",
+    "gen x -m schnel": "no model is called 'schnel'. Nothing was sent.",
+    "gen x --webhook http://example.com": "--webhook: http:// is accepted for this machine only; use https://. Nothing was sent.",
+    "gen x --overwrite --skip-existing": "--overwrite and --skip-existing cannot be used together. Nothing was sent.",
+    "gen x -o fox.jpg": "the service makes PNG pictures, not .jpg. Nothing was sent.",
+    "gen x -o {slug.__class__}.png": "no placeholder is called {slug.__class__} in an output name. Nothing was sent.",
+    "gen x -o con.png": "the output name 'con.png' would not work on every system. Nothing was sent.",
+    "gen x -o - --json": "-o - and --json cannot be used together: both write to stdout. Nothing was sent.",
+    "gen x -o - -m schnell -b 2": "-o - is for one image, and this makes 2. Nothing was sent.",
+    "gen x --modl dev": "no such option: --modl. Nothing was sent.",
+    "gen": "no prompt. Nothing was sent.",
+    "gne x": "no such command 'gne'",
 }
 
 
@@ -226,13 +228,14 @@ def test_all_problems_are_told_at_once(flux: Flux, service: Service) -> None:
     error = json.loads(result.out)["error"]
     assert error == {
         "code": "usage",
-        "message": "3 things are wrong; nothing was sent",
+        "message": "3 errors. Nothing was sent.",
         "details": [
             "seed -4 is out of range: 0 to 4294967295",
             "the prompt is empty",
             "guidance 9 is out of range: 1.5 to 5",
         ],
         "hint": None,
+        "command": None,
         "exit_code": 2,
     }
     assert service.seen == []
@@ -242,20 +245,25 @@ def test_an_existing_output_is_kept(flux: Flux, service: Service) -> None:
     Path("fox.png").write_text("mine")
 
     refused = flux("gen x --size 256x256 -o fox.png")
-    assert (refused.code, refused.err.splitlines()[0]) == (11, "flux: fox.png exists; nothing was sent")
-    skipped = flux("gen x --size 256x256 -o fox.png --skip-existing")
-    assert (skipped.code, skipped.out) == (0, "fox.png\n")
+    assert (refused.code, refused.err.splitlines()[0]) == (11, "flux: fox.png exists. Nothing was sent.")
+    foreign = flux("gen x --size 256x256 -o fox.png --skip-existing")
+    message = "flux: fox.png exists, but is not a complete image. Nothing was sent."
+    assert (foreign.code, foreign.out, foreign.err.splitlines()[0]) == (11, "", message)
     assert service.seen == []
     assert Path("fox.png").read_text() == "mine"
 
     replaced = flux("gen x --size 256x256 -o fox.png --overwrite")
     assert (replaced.code, replaced.out) == (0, "fox.png\n")
-    assert Path("fox.png").read_bytes().startswith(b"\x89PNG")
+    saved = Path("fox.png").read_bytes()
+    assert saved.startswith(b"\x89PNG")
+    skipped = flux("gen another --size 256x256 -o fox.png --skip-existing")
+    assert (skipped.code, skipped.out, skipped.err) == (0, "fox.png\n", "skipped: fox.png exists\n")
+    assert (len(service.charges), Path("fox.png").read_bytes()) == (1, saved)
 
 
 def test_a_name_of_our_own_making_never_lands_on_another_file(flux: Flux, service: Service) -> None:
     for expected in ("x-1.png", "x-1-2.png", "x-1-3.png"):
-        assert flux("gen x --seed 1 --size 256x256 --new").out == f"{expected}\n"
+        assert flux("gen x --seed 1 --size 256x256 --no-cache").out == f"{expected}\n"
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_paying(flux: Flux, service: Service) -> None:
@@ -263,7 +271,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_paying(flux: Flux, servi
 
     result = flux("gen x -d file/below")
     assert result.code == 11
-    assert result.err.startswith("flux: cannot write into file/below: ")
+    assert result.err.startswith("flux: cannot write to file/below: ")
     assert service.seen == []
 
 
@@ -272,9 +280,9 @@ def test_a_missing_key_names_the_places(flux: Flux, home: Path) -> None:
 
     assert (result.code, result.out) == (4, "")
     assert result.err.splitlines() == [
-        f"flux: no PiAPI key: looked in PIAPI_API_KEY and {home}/config.toml [profiles.default] (profiles there: none);"
-        " nothing was sent",
-        "      store one with: flux login; or try without one: add --sandbox",
+        f"flux: no API key found: looked in PIAPI_API_KEY and {home}/config.toml [profiles.default]"
+        " (profiles there: none). Nothing was sent.",
+        "      Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox. Store it with: flux login",
     ]
     assert not home.exists()
 
@@ -298,4 +306,4 @@ def test_credits_that_end(flux: Flux, tmp_path: Path, monkeypatch: pytest.Monkey
         result = flux("gen x --size 256x256")
 
     assert result.code == 6
-    assert "out of credits: Insufficient credits: Top up account balance (code 1300); nothing was charged" in result.err
+    assert "out of credits: Insufficient credits: Top up account balance (code 1300). Not charged." in result.err

@@ -347,9 +347,9 @@ def hostile_service(path: Path, recipe: Recipe) -> Iterator[str]:
 
 
 LINES = [
-    ["gen", HOSTILE.replace("\x7f\x85", ""), "--seed", "1", "--size", "64x64", "--new"],
-    ["gen", "two", "--seed", "2", "--size", "64x64", "--no-wait", "--new", "-o", "{task}-{slug}.png"],
-    ["edit", f"{NAME}.png", HOSTILE, "--seed", "3", "--new"],
+    ["gen", HOSTILE.replace("\x7f\x85", ""), "--seed", "1", "--size", "64x64", "--no-cache"],
+    ["gen", "two", "--seed", "2", "--size", "64x64", "--no-wait", "--no-cache", "-o", "{task}-{slug}.png"],
+    ["edit", f"{NAME}.png", HOSTILE, "--seed", "3", "--no-cache"],
     ["status", "a-task"],
     ["history"],
     ["wait", "a-task"],
@@ -402,7 +402,7 @@ def on_terminal(start: Start, words: list[str]) -> tuple[int, bytes]:
 
 
 TERMINAL_LINES = [
-    (["gen", HOSTILE.replace("\x7f\x85", ""), "--seed", "1", "--size", "64x64", "--new"], "talkative"),
+    (["gen", HOSTILE.replace("\x7f\x85", ""), "--seed", "1", "--size", "64x64", "--no-cache"], "talkative"),
     (["gen", "{x|y}", "--seed", "1,2", "--size", "64x64"], "odd_status"),
     (["gen", "a boat", "--size", "64x64"], "failing"),
     (["gen", "a boat", "--size", "64x64"], "busy"),

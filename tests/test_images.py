@@ -327,7 +327,7 @@ def test_what_cannot_be_made_light_enough_is_refused(monkeypatch: pytest.MonkeyP
 def test_everything_that_fitting_would_mend_is_told_at_once() -> None:
     content = with_chunk(encoded(drawn((1100, 1001), "L"), "png"), b"fiLl", bytes(MAX_UPLOAD_BYTES))
     assert refused(content, fit=False) == (
-        "2 things are wrong; a.png: 1100x1001 has 1101100 pixels, the service takes up to 1048576 (1024x1024); "
+        "2 errors; a.png: 1100x1001 has 1101100 pixels, the service takes up to 1048576 (1024x1024); "
         "a.png has 10.1 MB, an upload takes up to 10 MB"
     )
 

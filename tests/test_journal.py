@@ -39,7 +39,7 @@ def test_a_locked_journal_can_be_read_and_sends_nothing(
     flux(GEN + " --no-wait")
     task = service.charges[0].id
     with locked(home / "journal.db"):
-        for line in (GEN + " --new", "resume", "wait another-task"):
+        for line in (GEN + " --no-cache", "resume", "wait another-task"):
             result = flux(line)
             assert (result.code, result.out) == (12, ""), line
             assert "cannot use the journal" in result.err or "is locked" in result.err
@@ -71,7 +71,7 @@ def test_a_journal_cut_anywhere_is_told_and_sends_nothing(flux: Flux, service: S
     whole, posts = path.read_bytes(), service.posts()
     for length in (0, 1, 99, 100, 4095, 4096, 8192, len(whole) // 2, len(whole) - 4096):
         path.write_bytes(whole[:length])
-        for line in ("history", GEN + " --new", "resume"):
+        for line in ("history", GEN + " --no-cache", "resume"):
             result = flux(line)
             assert (result.code, result.out) == (12, ""), (length, line)
             begins, hint = f"cannot use the journal {path}: ", "find out what is wrong with it: flux doctor"
@@ -172,7 +172,7 @@ def test_a_newer_journal_is_left_as_it_is(flux: Flux, service: Service, home: Pa
     new.execute("ALTER TABLE entries ADD COLUMN mood TEXT")
     new.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
     new.close()
-    for line in (GEN, "history", "resume", "cost", "status some-task", "wait some-task", "again @last", "show @last"):
+    for line in (GEN, "history", "resume", "cost", "status some-task", "wait some-task", "rerun @last", "show @last"):
         result = flux(line)
         assert (result.code, result.out) == (12, ""), line
         assert "was written by a newer flux" in result.err

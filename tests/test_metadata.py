@@ -83,7 +83,7 @@ def test_show_reads_the_file_or_the_journal(flux: Flux, service: Service) -> Non
 def test_a_file_that_tells_nothing(flux: Flux, content: bytes, code: int) -> None:
     Path("x.png").write_bytes(content)
     assert flux("show x.png").code == code
-    assert flux("again x.png").code == code
+    assert flux("rerun x.png").code == code
 
 
 def test_a_picture_of_another_tool_is_shown_and_hostile_texts_are_harmless(flux: Flux) -> None:
@@ -98,7 +98,7 @@ def test_a_picture_of_another_tool_is_shown_and_hostile_texts_are_harmless(flux:
 
 def test_again_makes_the_same_picture(flux: Flux, service: Service) -> None:
     flux(GEN + " -o fox.png")
-    assert flux("again fox.png -o same.png --new").code == 0
+    assert flux("rerun fox.png -o same.png --no-cache").code == 0
 
     assert service.charges[0].body == service.charges[1].body
     with Image.open("fox.png") as one, Image.open("same.png") as two:
@@ -107,7 +107,7 @@ def test_again_makes_the_same_picture(flux: Flux, service: Service) -> None:
 
 def test_again_with_changes(flux: Flux, service: Service) -> None:
     flux(GEN + " -o fox.png")
-    assert flux("again fox.png --prompt 'a wolf' --seed 8 --guidance 5 --size 256x256 -m dev -o wolf.png").code == 0
+    assert flux("rerun fox.png --prompt 'a wolf' --seed 8 --guidance 5 --size 256x256 -m dev -o wolf.png").code == 0
 
     changed = service.charges[1].body
     assert changed["model"] == "Qubico/flux1-dev"
@@ -130,7 +130,7 @@ def test_again_of_a_crafted_picture_cannot_change_price_model_or_webhook(flux: F
     info.add_text("flux", json.dumps({"request": {**request, "overrides": hostile}, "task_id": "t", "version": "9"}))
     Image.new("RGB", (8, 8)).save("crafted.png", pnginfo=info)
 
-    body = json.loads(flux("again crafted.png --dry-run").out)
+    body = json.loads(flux("rerun crafted.png --dry-run").out)
     assert (body["model"], body["task_type"]) == ("Qubico/flux1-schnell", "txt2img")
     assert body["input"]["note"] == "kept"
     assert "batch_size" not in body["input"]
@@ -142,8 +142,8 @@ def test_again_of_a_batch_size(flux: Flux) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("flux", json.dumps({"request": request, "task_id": "t", "version": "9"}))
     Image.new("RGB", (8, 8)).save("four.png", pnginfo=info)
-    assert flux("cost again four.png").out == "0.008\n"
-    assert flux("cost again four.png -b 1").out == "0.002\n"
+    assert flux("cost rerun four.png").out == "0.008\n"
+    assert flux("cost rerun four.png -b 1").out == "0.002\n"
 
 
 def test_again_of_an_edit_uses_the_upload_while_it_lives(flux: Flux, service: Service) -> None:
@@ -151,10 +151,12 @@ def test_again_of_an_edit_uses_the_upload_while_it_lives(flux: Flux, service: Se
     flux("edit photo.png 'a boat' --seed 1 -o out.png")
     flux("controlnet 'a boat' --control depth=photo.png:0.5 --lora anime:0.3 --seed 1 --size 256x256 -o control.png")
     Path("photo.png").unlink()
-    assert flux("again out.png --denoise 0.9 -o more.png").code == 0
-    assert flux("again control.png -o control2.png").code == 0
+    assert flux("rerun out.png --denoise 0.9 -o more.png").code == 0
+    assert flux("rerun control.png -o joined.png").code == 0
+    assert len(service.charges) == 3
+    assert flux("rerun control.png -o control2.png --no-cache").code == 0
 
     first, control, more, control2 = (charge.body for charge in service.charges)
     assert object_at(more, "input") == {**object_at(first, "input"), "denoise": 0.9}
     assert control == control2
-    assert flux("again out.png --size 256x256").code == 2
+    assert flux("rerun out.png --size 256x256").code == 2

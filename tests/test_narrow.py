@@ -58,17 +58,17 @@ def test_no_word_is_broken(flux: Flux, start: Start, service: Service) -> None:
 
 def test_errors_are_broken_between_words_and_hints_are_not(start: Start) -> None:
     assert lines_at(start, f"show {'x' * 30}", 60, "stderr") == [
-        "flux: no file, entry or task is called",
-        f"      {'x' * 30}; nothing was sent",
-        "      see: flux history",
+        "flux: no file, entry or task",
+        f"      '{'x' * 30}'",
+        "      List yours: flux history",
     ]
     assert lines_at(start, "gen x -b 4 --steps 99", 60, "stderr") == [
-        "flux: 2 things are wrong; nothing was sent",
+        "flux: 2 errors. Nothing was sent.",
         "      - steps 99 is out of range: 1 to 40",
         "      - batch size 4: this model makes one picture a task,",
         "        only schnell makes up to 4",
     ]
-    hint = "      store one with: flux login; or try without one: add --sandbox"
+    hint = "      Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox. Store it with: flux login"
     assert lines_at(start, "gen x", 60, "stderr")[-1] == hint
 
 
@@ -77,12 +77,12 @@ def test_a_command_at_the_end_of_a_remark_stays_whole(flux: Flux, start: Start, 
     service.answer(*POST, (500, {}, b""))
     flux("gen fox -m schnell --size 64x64")
     entry = flux("history --state unknown -q").out.strip()
-    assert lines_at(start, "history", 80, "stderr") == [
-        "1 submission with a lost answer: at most $0.002 was charged; see what to do:",
-        f"  flux settle {entry}",
+    assert lines_at(start, "history", 80, "stderr")[1:] == [
+        "1 submission with an unknown outcome, up to $0.002 possibly charged; resolve",
+        f"  with: flux resolve {entry}",
     ]
-    assert lines_at(start, f"settle {entry}", 80)[:3] == [
-        f"entry {entry}: the answer to this submission was lost; at most $0.002 was",
-        "  charged, and it is not sent again by itself",
+    assert lines_at(start, f"resolve {entry}", 80)[:3] == [
+        f"entry {entry}: no usable response to this submission. It may have been charged",
+        "  ($0.002); flux does not resend it.",
         '  prompt     "fox"',
     ]

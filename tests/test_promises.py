@@ -34,7 +34,7 @@ def refusal(status: int, code: int, message: str = "no", **headers: str) -> Repl
 
 
 @pytest.mark.parametrize("answer_bytes", [0, 1, 20, 150, 190])
-def test_a_lost_answer_is_unknown_and_never_sent_again(
+def test_a_unknown_outcome_is_unknown_and_never_sent_again(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, answer_bytes: int
 ) -> None:
     proxy.breakers.append(Breaker(b"POST", times=9, answer_bytes=answer_bytes))
@@ -44,13 +44,15 @@ def test_a_lost_answer_is_unknown_and_never_sent_again(
     (entry,) = entries()
     assert entry.state is State.UNKNOWN
     assert result.out == ""
-    assert "; at most $0.015 was charged, and it is not sent again by itself" in result.err
+    assert 'flux: no usable response to the submission of "a boat" (' in result.err
+    assert "It may have been charged ($0.015); flux does not resend it.\n" in result.err
+    assert result.err.endswith(f"Next: flux resolve {entry.id}\n")
     for command in ("resume", f"wait {entry.id}"):
         again = flux(command)
         assert again.code == 7
         assert entry.id in again.err
     assert len(service.charges) == service.posts() == 1
-    assert "1 submission with a lost answer: at most $0.015 was charged" in flux("history").err
+    assert "1 submission with an unknown outcome, up to $0.015 possibly charged" in flux("history").err
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_two_retries_are_enough(flux: Flux, service: Service, entries: Entries, 
     result = flux(GEN)
 
     assert result.code == 13
-    assert result.err.splitlines()[-2].endswith("; nothing was charged")
+    assert result.err.splitlines()[-2].endswith(". Not charged.")
     assert service.posts() == 3
     assert [entry.state for entry in entries()] == [State.PLANNED]
 
@@ -126,7 +128,7 @@ def test_a_refusal_is_final(flux: Flux, service: Service, entries: Entries, repl
     result = flux(GEN)
 
     assert result.code == code
-    assert f"flux: {said}; nothing was charged" in result.err.splitlines()
+    assert f"flux: {said}. Not charged." in result.err.splitlines()
     assert service.posts() == 1
     assert service.charges == []
     assert [entry.state for entry in entries()] == [State.REJECTED]
@@ -138,7 +140,7 @@ def test_a_service_that_is_not_there(flux: Flux, monkeypatch: pytest.MonkeyPatch
     result = flux(GEN)
 
     assert result.code == 13
-    assert "flux: the task could not be submitted: the connection was refused; nothing was charged" in result.err
+    assert "flux: the task could not be submitted: the connection was refused. Not charged." in result.err
     assert result.err.count("trying again") == 3
     assert [entry.state for entry in entries()] == [State.PLANNED]
 
@@ -192,7 +194,8 @@ def test_a_failed_task(flux: Flux, service: Service, entries: Entries) -> None:
     again = flux(f"wait {task}")
     assert (again.code, again.err.splitlines()[0]) == (
         8,
-        f"flux: task {task} failed: LoRA\\x1b[31m load failed (code 1800)",
+        f"flux: task {task} failed: LoRA\\x1b[31m load failed (code 1800). "
+        "It may have been charged ($0.015); see the PiAPI workspace.",
     )
 
 
@@ -200,8 +203,9 @@ def test_a_time_out_stops_waiting_not_paying(flux: Flux, service: Service, entri
     result = flux(GEN + " --timeout 0")
 
     task = service.charges[0].id
-    assert (result.code, result.out) == (9, f"{task}\n")
-    assert "it is paid for and runs on" in result.err
+    assert (result.code, result.out) == (9, "")
+    assert "Charged ($0.015)." in result.err
+    assert result.err.endswith(f": flux wait {task}\n")
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 1
 
@@ -218,7 +222,7 @@ def test_completed_without_a_picture_for_good(flux: Flux, service: Service, entr
     result = flux("resume")
 
     assert result.code == 10
-    assert "is completed, but the service lists no picture; it is paid for" in result.err
+    assert "is completed, but the service lists no picture. Charged ($0.015)." in result.err
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
@@ -258,7 +262,7 @@ def test_what_is_no_picture_never_gets_a_name(flux: Flux, service: Service, repl
     result = flux(GEN)
 
     assert (result.code, result.out) == (10, "")
-    assert "it is paid for" in result.err
+    assert "Charged ($0.015)." in result.err
     assert list(Path().iterdir()) == []
     service.scripted.clear()
     assert flux("resume -q").out == "a-boat-1.png\n"
@@ -275,7 +279,7 @@ def test_an_expired_picture_is_said_to_be(flux: Flux, service: Service, entries:
     result = flux(GEN)
 
     assert result.code == 10
-    assert "has expired: the picture's address answers with HTTP 404; it is paid for" in result.err
+    assert "has expired: the picture's address answers with HTTP 404. Charged ($0.015)." in result.err
     assert [entry.state for entry in entries()] == [State.EXPIRED]
 
 
@@ -317,7 +321,7 @@ def test_fewer_pictures_than_ordered_are_saved_and_told(flux: Flux, service: Ser
     result = flux("resume")
 
     assert (result.code, result.out) == (3, "a-boat-1-1.png\n")
-    assert "made 1 picture of the 3 that were ordered" in result.err
+    assert "returned 1 of 3 images ordered. Charged ($0.006)." in result.err
 
 
 def test_more_pictures_than_ordered_are_all_saved(flux: Flux, service: Service) -> None:
@@ -388,7 +392,7 @@ def test_killed_while_waiting_is_finished_by_resume(
     process = start(GEN)
     wait_until(lambda: any(entry.state is State.ACCEPTED for entry in entries()))
     busy = flux(f"wait {service.charges[0].id}")
-    assert (busy.code, "another flux is waiting" in busy.err) == (12, True)
+    assert (busy.code, "another flux process is waiting" in busy.err) == (12, True)
     process.kill()
     finish(process)
     service.scripted.clear()
@@ -398,9 +402,9 @@ def test_killed_while_waiting_is_finished_by_resume(
     assert len(service.charges) == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_waiting_names_the_task(
-    flux: Flux, service: Service, entries: Entries, start: Start, number: int, code: int
+    flux: Flux, service: Service, entries: Entries, start: Start, number: int
 ) -> None:
     service.answer(*LOOK, *[(503, {}, b"")] * 1000)
     process = start(GEN)
@@ -409,10 +413,13 @@ def test_a_signal_while_waiting_names_the_task(
     process.send_signal(number)
     result = finish(process)
 
-    assert result.code == code
+    assert result.code == -number
     assert time.monotonic() - sent < 2
-    assert f"flux: interrupted; task {service.charges[0].id} is paid for and runs on" in result.err
-    assert "flux resume" in result.err
+    task = service.charges[0].id
+    assert (
+        f"flux: interrupted; task {task} is still running. Charged ($0.015).\n      Next: flux wait {task}\n"
+        in result.err
+    )
     assert "Traceback" not in result.err
 
 
@@ -425,7 +432,7 @@ def test_a_signal_lets_a_post_in_flight_answer(
     process.send_signal(signal.SIGINT)
     result = finish(process)
 
-    assert result.code == 130
+    assert result.code == -signal.SIGINT
     assert [(entry.state, entry.task_id) for entry in entries()] == [(State.ACCEPTED, service.charges[0].id)]
 
 
@@ -440,10 +447,11 @@ def test_a_second_signal_ends_at_once_and_leaves_an_unknown(
     process.send_signal(signal.SIGINT)
     result = finish(process)
 
-    assert result.code == 130
+    assert result.code == -signal.SIGINT
     (entry,) = entries()
     assert entry.state is State.UNKNOWN
-    assert f"flux: stopped at once; entry {entry.id} may have been charged" in result.err
+    assert 'flux: stopped immediately before a response to the submission of "a boat" came. It may' in result.err
+    assert f"Next: flux resolve {entry.id}" in result.err
 
 
 def test_a_closed_pipe_ends_quietly(service: Service, start: Start) -> None:

@@ -1,6 +1,7 @@
 """What became of each row of a batch, in a file that others read."""
 
 import csv
+import io
 import json
 import os
 import random
@@ -19,9 +20,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flux_cli.batch.results import Summary
+from flux_cli.cli.output.output import Output
 from flux_cli.cli.output.render import outcome_json
 from flux_cli.cli.output.reports import COLUMNS, ReportRow, open_report
-from flux_cli.engine.counting import Summary
 from flux_cli.engine.outcome import Outcome
 from flux_cli.errors import (
     DiskError,
@@ -44,7 +46,15 @@ from flux_cli.operations.request import TaskRequest
 
 from .test_text import ANY_TEXT, HOSTILE
 
-SUMMARY = Summary({"saved": 2, "not begun": 1}, Decimal("0.030"), 61.25)
+
+def silent(*secrets: str) -> Output:
+    """An output that nobody reads and that keeps these secrets out."""
+    output = Output(io.StringIO(), io.StringIO())
+    output.secrets.update(secrets)
+    return output
+
+
+SUMMARY = Summary({"saved": 2, "not started": 1}, Decimal("0.030"), 61.25)
 SECRET = "sk-0123456789abcdef"
 EXTENSIONS = ("json", "csv", "xml")
 
@@ -75,7 +85,7 @@ def ended(
 def written(rows: Iterable[ReportRow], extension: str = "json") -> Path:
     """The report of rows that came in this order."""
     path = Path(f"report.{extension}")
-    report = open_report(path, "flux gen --from prompts.txt", {SECRET})
+    report = open_report(path, "flux gen --from prompts.txt", silent(SECRET))
     for row in rows:
         report.add(row)
     report.close(SUMMARY)
@@ -110,27 +120,29 @@ def test_rows_stand_in_the_order_of_the_batch_whatever_the_order_they_came_in() 
 
 def test_json_has_the_fields_of_the_json_lines_and_a_summary() -> None:
     saved = ended(files=["/pictures/fox.png"])
-    rows = [ReportRow(2, None, None, None, "not begun"), ReportRow(1, "fox", "rows.csv, line 2", saved)]
+    rows = [ReportRow(2, None, None, None, "not started"), ReportRow(1, "fox", "rows.csv, line 2", saved)]
     assert json.loads(written(rows).read_text()) == {
         "schema": 1,
         "type": "report",
         "title": "flux gen --from prompts.txt",
-        "summary": {"saved": 2, "not_begun": 1, "cost_usd": "0.030", "seconds": 61.25},
+        "summary": {"saved": 2, "not_started": 1, "cost_usd": "0.030", "seconds": 61.25},
         "rows": [
-            {"index": 1, "id": "fox", "source": "rows.csv, line 2", "reason": None, **outcome_json(saved)},
-            {"index": 2, "id": None, "source": None, "reason": "not begun"},
+            {"index": 1, "id": "fox", "source": "rows.csv, line 2", "reason": None, **outcome_json(silent(), saved)},
+            {"index": 2, "id": None, "source": None, "reason": "not started"},
         ],
     }
 
 
 def test_csv_has_every_field_of_the_json_flat() -> None:
-    short = ended(State.SAVED, PartialError("2 of 4", hint="look"), files=["/p/1.png", "/p/2.png"])
+    short = ended(
+        State.SAVED, PartialError("2 of 4", hint="look", command=("show", "@last")), files=["/p/1.png", "/p/2.png"]
+    )
     header, line = written([ReportRow(1, None, None, short)], "csv").read_text().splitlines()
     assert tuple(header.split(",")) == COLUMNS
     assert line == (
-        "1,,,,saved,k7m2p9qx,task-1,,gen,Qubico/flux1-dev,a fox,7,/p/1.png;/p/2.png,,0.015,,1.5,partial,2 of 4,,look,3"
+        "1,,,,saved,k7m2p9qx,task-1,,gen,Qubico/flux1-dev,a fox,7,/p/1.png;/p/2.png,,0.015,,1.5,partial,2 of 4,,look: flux show @last,3,flux show @last"
     )
-    fields = outcome_json(short)
+    fields = outcome_json(silent(), short)
     error = {f"error_{name}" for name in object_at(fields, "error")}
     assert set(COLUMNS) == {"index", "id", "source", "reason", *fields, *error} - {"error"}
 
@@ -140,7 +152,7 @@ def test_csv_has_every_field_of_the_json_flat() -> None:
     [
         (ReportRow(1, None, None, ended()), None, None),
         (ReportRow(1, None, None, ended(State.ACCEPTED)), None, None),  # --no-wait
-        (ReportRow(1, None, None, None, "not begun"), "skipped", None),
+        (ReportRow(1, None, None, None, "not started"), "skipped", None),
         (ReportRow(1, None, None, None, "exists"), "skipped", None),
         (ReportRow(1, None, None, ended(State.PLANNED, InterruptError("stop", signal_number=2))), "skipped", None),
         (ReportRow(1, None, None, ended(State.PLANNED, NetworkError("no route"))), "failure", "network"),
@@ -172,7 +184,7 @@ def test_junit_as_ci_reads_it() -> None:
     rows = [
         ReportRow(1, "fox", "rows.csv, line 2", ended(files=[str(Path("out/fox.png").resolve()), "/elsewhere/2.png"])),
         ReportRow(2, None, None, ended(State.REJECTED, refused)),
-        ReportRow(3, "owl", "rows.csv, line 4", None, "not begun"),
+        ReportRow(3, "owl", "rows.csv, line 4", None, "not started"),
         ReportRow(4, None, None, ended(State.UNKNOWN, UnknownChargeError("the answer was lost"))),
     ]
     root = ET.parse(written(rows, "xml")).getroot()
@@ -192,11 +204,12 @@ def test_junit_as_ci_reads_it() -> None:
 
     failure = failed.find("failure")
     assert failure is not None
-    assert failure.attrib == {"message": refused.sentence, "type": "refused"}
-    assert (failure.text or "").split("\n") == [refused.sentence, "steps: 99", "guidance: 9", "see: flux models"]
+    message = f"{refused.message}. Not charged."
+    assert failure.attrib == {"message": message, "type": "refused"}
+    assert (failure.text or "").split("\n") == [message, "steps: 99", "guidance: 9", "see: flux models"]
 
     assert skipped.attrib == {"classname": "flux", "name": "3 owl", "time": "0"}
-    assert skipped.findtext("skipped") == "not begun"
+    assert skipped.findtext("skipped") == "not started"
     assert unknown.find("properties/property[@name='at_risk_usd'][@value='0.015']") is not None
     assert unknown.find("properties/property[@name='cost_usd']") is None
 
@@ -266,10 +279,10 @@ def test_ci_is_asked_to_attach_our_pictures_and_nothing_else(file: str) -> None:
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_secrets_are_in_no_report(extension: str) -> None:
-    secrets, late = {SECRET}, "wh-fedcba9876543210"
+    output, late = silent(SECRET), "wh-fedcba9876543210"
     path = Path(f"report.{extension}")
-    with open_report(path, f"flux {SECRET}", secrets) as report:
-        secrets.add(late)
+    with open_report(path, f"flux {SECRET}", output) as report:
+        output.secrets.add(late)
         text = f"x{SECRET}{late}"
         error = NotSavedError(text, hint=text, details=[text])
         report.add(ReportRow(1, text, text, ended(State.READY, error, prompt=text, files=[f"/p/{text}.png"])))
@@ -283,21 +296,20 @@ def test_secrets_are_in_no_report(extension: str) -> None:
 @pytest.mark.parametrize("name", ["report.txt", "report", "report.json.gz", "\x1b[2J.yaml"])
 def test_another_kind_of_file_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"\.json, \.csv or \.xml") as caught:
-        open_report(Path(name), "flux gen", ())
-    assert "\x1b" not in caught.value.sentence
+        open_report(Path(name), "flux gen", silent())
+    assert "\x1b" not in caught.value.message
     assert not list(Path().iterdir())
 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("new folder/report.json", "make its folder first: mkdir -p 'new folder'"), ("folder.csv", None), ("a/x.xml", None)],
+    [("new folder/report.json", "Make its directory first: mkdir -p 'new folder'"), ("folder.csv", None), ("a/x.xml", None)],
 )  # fmt: skip
 def test_a_place_that_cannot_be_written_is_told_beforehand(name: str, hint: str | None) -> None:
     Path("folder.csv").mkdir()
     Path("a").write_text("a file")
     with pytest.raises(DiskError, match="cannot write the report") as caught:
-        open_report(Path(name), "flux gen", ())
-    assert caught.value.sentence.endswith("; nothing was sent")
+        open_report(Path(name), "flux gen", silent())
     assert caught.value.hint == hint
 
 
@@ -306,7 +318,7 @@ def test_a_report_is_the_users_file_and_nothing_else_is_left() -> None:
     Path("latest.JSON").symlink_to("real/report.txt")
     before = os.umask(0o027)
     try:
-        with open_report(Path("latest.JSON"), "flux gen", ()) as report:
+        with open_report(Path("latest.JSON"), "flux gen", silent()) as report:
             assert [path.name for path in Path().rglob("*")] == ["latest.JSON", "real"]
             report.add(ReportRow(1, None, None, ended()))
     finally:
@@ -322,7 +334,7 @@ class BrokenOffError(Exception):
 
 def break_off(path: Path) -> None:
     """A batch of which one row is known when it breaks off, and whose folder may be gone by then."""
-    with open_report(path, "flux gen", ()) as report:
+    with open_report(path, "flux gen", silent()) as report:
         report.add(ReportRow(1, None, None, ended(prompt="known by then")))
         if path.parent.name == "gone":
             path.parent.rmdir()
@@ -346,34 +358,35 @@ def test_a_report_that_cannot_be_written_hides_no_other_error() -> None:
 def test_an_old_report_stands_when_nothing_is_known() -> None:
     path = Path("report.json")
     path.write_text("the old one")
-    with pytest.raises(UsageError), open_report(path, "flux gen", ()):
+    with pytest.raises(UsageError), open_report(path, "flux gen", silent()):
         raise UsageError("no")
     assert path.read_text() == "the old one"
 
 
 def test_what_was_closed_with_a_summary_is_not_written_again() -> None:
-    with open_report(Path("report.json"), "flux gen", ()) as report:
+    with open_report(Path("report.json"), "flux gen", silent()) as report:
         report.close(SUMMARY)
     assert json.loads(Path("report.json").read_text())["summary"]["saved"] == 2
 
 
 CHILD = """
-    import resource, signal, sys
+    import io, resource, signal, sys
     from pathlib import Path
+    from flux_cli.cli.output.output import Output
     from flux_cli.errors import DiskError
     from flux_cli.cli.output.reports import ReportRow, open_report
 
     name, rows, action = sys.argv[1], int(sys.argv[2]), signal.Handlers(int(sys.argv[3]))
-    report = open_report(Path(name), "flux gen", ())
+    report = open_report(Path(name), "flux gen", Output(io.StringIO(), io.StringIO()))
     signal.signal(signal.SIGXFSZ, action)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     for index in range(rows):
-        report.add(ReportRow(index, None, "x" * 1000, None, "not begun"))
+        report.add(ReportRow(index, None, "x" * 1000, None, "not started"))
     try:
         report.close()
     except DiskError as error:
-        sys.exit(error.sentence)
+        sys.exit(error.message)
 """
 
 
@@ -390,10 +403,7 @@ def test_an_old_report_stands_until_the_new_one_is_whole(extension: str) -> None
     path.write_text("the old one")
 
     full = child(path.name, 500, signal.SIG_IGN)
-    assert (full.returncode, full.stderr) == (
-        1,
-        f"cannot write the report {path}: File too large; what was paid for is in the journal\n",
-    )
+    assert (full.returncode, full.stderr) == (1, f"cannot write the report {path}: File too large\n")
     lost = child(path.name, 10_000, signal.SIG_IGN)  # more than what waits in memory: `add` meets the full disk
     assert lost.returncode == 1
     assert lost.stderr.startswith(
@@ -412,7 +422,7 @@ def test_an_old_report_stands_until_the_new_one_is_whole(extension: str) -> None
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_rows_are_never_in_memory_together(extension: str) -> None:
     tracemalloc.start()
-    written((ReportRow(index, None, "x" * 5000, None, "not begun") for index in range(2000)), extension)
+    written((ReportRow(index, None, "x" * 5000, None, "not started") for index in range(2000)), extension)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000  # the rows are ten times as long

@@ -47,43 +47,47 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     (entry,) = entries()
     assert result.out == ""
     assert result.err.splitlines() == [
-        'flux: the answer to the submission of "a boat" was lost: the connection broke; '
-        "at most $0.015 was charged, and it is not sent again by itself",
-        f"      see what to do: flux settle {entry.id}",
+        'flux: no usable response to the submission of "a boat" (the connection broke). '
+        "It may have been charged ($0.015); flux does not resend it.",
+        f"      Next: flux resolve {entry.id}",
     ]
 
-    told = flux(f"settle {entry.id}")
+    told = flux(f"resolve {entry.id}")
     assert (told.code, told.err) == (7, "")
     assert told.out.splitlines() == [
-        f"entry {entry.id}: the answer to this submission was lost; at most $0.015 was charged, "
-        "and it is not sent again by itself",
+        f"entry {entry.id}: no usable response to this submission. "
+        "It may have been charged ($0.015); flux does not resend it.",
         '  prompt     "a boat"',
         "  model      Qubico/flux1-dev",
         "  seed       1",
         f"  sent       {datetime.fromtimestamp(entry.submitted or 0):%Y-%m-%d %H:%M:%S}",
         "  known      the connection broke (RemoteProtocolError)",
         "Look for a task with this prompt and time in the PiAPI workspace. Then:",
-        f"  flux settle {entry.id} --adopt TASK_ID  it is there: fetch it, at no cost",
-        f"  flux settle {entry.id} --forget         it is not there, or does not matter",
-        f"  flux settle {entry.id} --resubmit       send it once more, for $0.015",
+        f"  flux resolve {entry.id} --task ID   the task exists: download its image (no extra charge)",
+        f"  flux resolve {entry.id} --dismiss   the task does not exist, or you do not need it",
+        f"  flux resolve {entry.id} --resubmit  submit it again, for $0.015",
     ]
-    record = json.loads(flux(f"settle {entry.id} --json").out)
+    record = json.loads(flux(f"resolve {entry.id} --json").out)
     assert (record["state"], record["at_risk_usd"]) == ("unknown", "0.015")
-    assert record["error"]["hint"] == f"see what to do: flux settle {entry.id}"
+    assert record["error"]["hint"] == f"Next: flux resolve {entry.id}"
+    assert record["error"]["command"] == f"flux resolve {entry.id}"
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("settle nosuch1", "flux: no entry is called nosuch1; nothing was sent"),
-        ("settle {0} --forget --resubmit", "flux: give only one of --adopt, --forget, --resubmit; nothing was sent"),
-        ("settle {0} --force", "flux: --force belongs to --adopt; nothing was sent"),
-        ("settle {0} {1} --adopt x", "flux: a task is that of one entry, and there are 2; nothing was sent"),
-        ("settle {0} --adopt ../x", "flux: '../x' is not a task id; nothing was sent"),
-        ("settle {0} --forget --profile other", "flux: entry {0} belongs to another account; nothing was sent"),
-        ("settle {0} {1} --forget", "flux: entry {1} is saved: there is nothing to settle"),
-        ("settle {0} {1} --resubmit", "flux: entry {1} is saved: there is nothing to settle"),
-        ("settle {1} --adopt x", "flux: entry {1} is saved: there is nothing to settle"),
+        ("resolve nosuch1", "flux: no entry 'nosuch1'. Nothing was sent."),
+        (
+            "resolve {0} --dismiss --resubmit",
+            "flux: --task, --dismiss and --resubmit cannot be used together. Nothing was sent.",
+        ),
+        ("resolve {0} --force", "flux: --force needs --task. Nothing was sent."),
+        ("resolve {0} {1} --task x", "flux: --task is for one entry, and there are 2. Nothing was sent."),
+        ("resolve {0} --task ../x", "flux: '../x' is not a task ID. Nothing was sent."),
+        ("resolve {0} --dismiss --profile other", "flux: entry {0} belongs to another account. Nothing was sent."),
+        ("resolve {0} {1} --dismiss", "flux: entry {1} is saved: there is nothing to resolve. Nothing was sent."),
+        ("resolve {0} {1} --resubmit", "flux: entry {1} is saved: there is nothing to resolve. Nothing was sent."),
+        ("resolve {1} --task x", "flux: entry {1} is saved: there is nothing to resolve. Nothing was sent."),
     ],
 )
 def test_what_cannot_be_changes_nothing(
@@ -106,12 +110,12 @@ def test_what_cannot_be_changes_nothing(
 def test_the_task_is_there(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
     lose(flux, proxy, f"{GEN} -o fox.png")
     (entry,), (task,) = entries(), service.charges
-    result = flux(f"settle {entry.id} --adopt {task.id}")
+    result = flux(f"resolve {entry.id} --task {task.id}")
 
     assert (result.code, result.out) == (0, "fox.png\n")
     assert f"entry {entry.id} has its task, {task.id}: the same model, prompt, seed, time" in result.err
     assert [(entry.state, entry.task_id) for entry in entries()] == [(State.SAVED, task.id)]
-    assert flux(f"settle {entry.id} --adopt {task.id} -q").out == "fox.png\n"
+    assert flux(f"resolve {entry.id} --task {task.id} -q").out == "fox.png\n"
     assert flux("resume").code == 0
     assert flux("cost").out.split() == ["total", "$0.015", "1", "task"]
     assert len(service.charges) == 1
@@ -124,18 +128,18 @@ def test_another_task_is_refused_unless_forced(
     lose(flux, proxy, f"gen '{far}big boat' --seed 1 --size 64x64 -o boat.png")
     flux(f"gen '{far}big goat' --seed 2 --size 64x64 -m schnell --no-wait --profile other")
     lost, task = entries()[0], service.charges[1]
-    result = flux(f"settle {lost.id} --adopt {task.id}")
+    result = flux(f"resolve {lost.id} --task {task.id}")
 
     assert (result.code, result.out) == (2, "")
     assert result.err.splitlines() == [
-        f"flux: task {task.id} is not what entry {lost.id} asked for; nothing was changed",
+        f"flux: task {task.id} does not match entry {lost.id}; nothing was changed. Nothing was sent.",
         '      - its prompt is "…very very very very very big goat", not "…very very very very very big boat"',
         "      - its seed is 2, not 1",
         "      - its model is Qubico/flux1-schnell, not Qubico/flux1-dev",
-        "      if it is the one all the same: add --force",
+        "      To link it anyway, add --force",
     ]
     assert entries()[0] == lost
-    assert flux(f"settle {lost.id} --adopt {task.id} --force -q").out == "boat.png\n"
+    assert flux(f"resolve {lost.id} --task {task.id} --force -q").out == "boat.png\n"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +158,7 @@ def test_only_what_the_service_tells_is_compared(
 ) -> None:
     lose(flux, proxy)
     service.answer(*LOOK, look_reply(service, **told))  # type: ignore[arg-type]  # `created` among them
-    result = flux(f"settle {entries()[0].id} --adopt {service.charges[0].id}")
+    result = flux(f"resolve {entries()[0].id} --task {service.charges[0].id}")
 
     assert (result.code, said in result.err) == (code, True)
     assert [entry.state for entry in entries()] == [State.UNKNOWN if code else State.SAVED]
@@ -166,11 +170,10 @@ def test_a_task_that_cannot_be_looked_at_is_not_adopted(
 ) -> None:
     lose(flux, proxy)
     service.answer(*LOOK, reply)
-    result = flux(f"settle {entries()[0].id} --adopt {service.charges[0].id} --force")
+    result = flux(f"resolve {entries()[0].id} --task {service.charges[0].id} --force")
     assert result.code == code
-    assert ("; nothing was changed\n      copy the id from the task in the PiAPI workspace" in result.err) is (
-        code == 5
-    )
+    told = "; nothing was changed. Nothing was sent.\n      Copy the ID from the task in the PiAPI workspace"
+    assert (told in result.err) is (code == 5)
     assert [entry.state for entry in entries()] == [State.UNKNOWN]
 
 
@@ -179,7 +182,7 @@ def test_a_task_that_failed_is_adopted_with_its_failure(
 ) -> None:
     lose(flux, proxy)
     service.answer(*LOOK, *[look_reply(service, status="failed", error={"code": 1800, "message": "no"})] * 2)
-    assert flux(f"settle {entries()[0].id} --adopt {service.charges[0].id}").code == 8
+    assert flux(f"resolve {entries()[0].id} --task {service.charges[0].id}").code == 8
     assert flux("resume").code == 0
 
 
@@ -192,7 +195,7 @@ def test_a_picture_that_was_fetched_already_is_not_fetched_again(
     service.answer(*LOOK, *[look_reply(service)] * 2)
     assert flux(f"wait {task.id}").code == 0
     assert flux("resume").code == 7
-    result = flux(f"settle {lost.id} --adopt {task.id}")
+    result = flux(f"resolve {lost.id} --task {task.id}")
 
     assert (result.code, result.out) == (0, f"{task.id}.png\n")
     assert [path.name for path in Path().iterdir()] == [f"{task.id}.png"]
@@ -208,11 +211,11 @@ def test_one_task_is_never_that_of_two_submissions(
     lose(flux, proxy)
     flux(GEN)
     lost, bought = entries()
-    result = flux(f"settle {lost.id} --adopt {bought.task_id} --force")
+    result = flux(f"resolve {lost.id} --task {bought.task_id} --force")
 
     assert result.code == 2
     assert f"task {bought.task_id} is that of entry {bought.id}, which was a submission of its own" in result.err
-    assert f"flux settle {lost.id} --forget" in result.err
+    assert f"flux resolve {lost.id} --dismiss" in result.err
     assert flux("cost").out.split()[1] == "$0.015"
 
 
@@ -256,24 +259,24 @@ def test_forgotten_entries_are_no_risk_any_more(
     lose(flux, proxy)
     lose(flux, proxy)
     ids = flux("history --state unknown -q").out
-    result = flux("settle - --forget", stdin=ids)
+    result = flux("resolve - --dismiss", stdin=ids)
 
     assert (result.code, result.out) == (0, "")
-    assert result.err.startswith("2 submissions forgotten, $0.03 less at risk; if a task turns up after all: ")
-    assert flux("settle - --forget --json", stdin=ids).out.count('"state": "forgotten"') == 2
+    assert result.err.startswith("2 submissions dismissed; if a task appears later: flux resolve ENTRY --task ID\n")
+    assert flux("resolve - --dismiss --json", stdin=ids).out.count('"state": "forgotten"') == 2
     assert flux("resume").code == 0
     assert flux("cost").out.split() == ["total", "$0.00", "0", "tasks"]
     assert service.posts() == 2
     told = flux(f"wait {ids.split()[0]}")
-    assert (told.code, "was lost, and it was given up" in told.err) == (3, True)
+    assert (told.code, "was lost, and it was dismissed" in told.err) == (3, True)
 
 
 def test_a_task_that_turns_up_after_all(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
     lose(flux, proxy)
     entry = entries()[0].id
-    flux(f"settle {entry} --forget")
+    flux(f"resolve {entry} --dismiss")
 
-    assert flux(f"settle {entry} --adopt {service.charges[0].id} -q").out == "a-boat-1.png\n"
+    assert flux(f"resolve {entry} --task {service.charges[0].id} -q").out == "a-boat-1.png\n"
     assert flux("cost").out.split()[1] == "$0.015"
 
 
@@ -282,11 +285,11 @@ def test_a_forgotten_row_of_a_batch_counts_as_failed(flux: Flux, service: Servic
     line = "gen --from prompts.txt -m schnell --size 64x64 -j 1"
     service.answer(*POST, LOST)
     assert flux(line).code == 7
-    flux(f"settle {entries()[0].id} --forget")
+    flux(f"resolve {entries()[0].id} --dismiss")
 
     again = flux(line)
     assert (again.code, service.posts()) == (3, 2)
-    assert again.err.splitlines()[-1].startswith("1 bought before, 1 failed; $0.00 spent")
+    assert again.err.splitlines()[-1].startswith("1 saved before, 1 failed; $0.00 spent")
     assert flux(f"{line} --retry-failed").code == 0
     assert service.posts() == 3
 
@@ -297,13 +300,13 @@ def test_a_forgotten_row_of_a_batch_counts_as_failed(flux: Flux, service: Servic
 def test_sent_once_more_and_never_twice(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
     lose(flux, proxy, f"{GEN} -o fox.png")
     lost = entries()[0].id
-    result = flux(f"settle {lost} --resubmit")
+    result = flux(f"resolve {lost} --resubmit")
 
     assert (result.code, result.out) == (0, "fox.png\n")
-    assert result.err.startswith("1 request once more for $0.015; the first time may have been charged as well\n")
+    assert result.err.startswith("Resending 1 request for $0.015. The first attempt may also have been charged.\n")
     assert [charge.body for charge in service.charges] == [service.charges[0].body] * 2
     assert [(entry.state, entry.replaces) for entry in entries()] == [(State.FORGOTTEN, None), (State.SAVED, lost)]
-    assert flux(f"settle {lost} --resubmit").out == "fox.png\n"
+    assert flux(f"resolve {lost} --resubmit").out == "fox.png\n"
     assert flux("resume").code == 0
     assert len(service.charges) == 2
     assert flux("cost").out.split()[:2] == ["total", "$0.015"]
@@ -314,13 +317,13 @@ def test_what_was_sent_once_more_may_get_lost_as_well(
 ) -> None:
     lose(flux, proxy)
     first = entries()[0].id
-    lose(flux, proxy, f"settle {first} --resubmit")
+    lose(flux, proxy, f"resolve {first} --resubmit")
     second = entries()[1].id
-    again = flux(f"settle {first} --resubmit")
+    again = flux(f"resolve {first} --resubmit")
 
     assert (again.code, len(service.charges)) == (7, 2)
-    assert f"see what to do: flux settle {second}" in again.err
-    assert flux(f"settle {first} {second} --resubmit -q").out == "a-boat-1.png\n"
+    assert f"Next: flux resolve {second}" in again.err
+    assert flux(f"resolve {first} {second} --resubmit -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 3
 
 
@@ -350,14 +353,14 @@ def test_it_obeys_the_limits_of_every_purchase(
         monkeypatch.setenv(*setting.split("="))
     ids = " ".join(entry.id for entry in entries())
 
-    assert flux(f"settle {ids} --resubmit {options}").code == code
+    assert flux(f"resolve {ids} --resubmit {options}").code == code
     assert service.posts() == (2 if code else 4)
 
 
 def killed_while_resubmitting(service: Service, entries: Entries, start: Start, state: State) -> str:
     """The lost entry, whose resubmission was killed when the new entry was in this state."""
     lost = entries()[0].id
-    process = start(f"settle {lost} --resubmit")
+    process = start(f"resolve {lost} --resubmit")
     charges = 1 if state is State.PLANNED else 2  # a request that has come may still lack its body: nothing is charged
 
     def there() -> bool:
@@ -378,7 +381,7 @@ def test_killed_before_it_was_sent(
     lost = killed_while_resubmitting(service, entries, start, State.PLANNED)
     assert len(service.charges) == 1
 
-    assert flux(f"settle {lost} --resubmit -q").out == "a-boat-1.png\n"
+    assert flux(f"resolve {lost} --resubmit -q").out == "a-boat-1.png\n"
     assert [entry.state for entry in entries()] == [State.FORGOTTEN, State.SAVED]
     assert len(service.charges) == 2
 
@@ -390,7 +393,7 @@ def test_killed_while_it_was_sent(
     proxy.breakers.append(Breaker(b"POST", hold=True))
     lost = killed_while_resubmitting(service, entries, start, State.SENDING)
 
-    assert flux(f"settle {lost} --resubmit").code == 7
+    assert flux(f"resolve {lost} --resubmit").code == 7
     assert [entry.state for entry in entries()] == [State.FORGOTTEN, State.UNKNOWN]
     assert len(service.charges) == 2
 
@@ -403,7 +406,7 @@ def test_killed_while_it_was_waited_for(
     lost = killed_while_resubmitting(service, entries, start, State.ACCEPTED)
     service.scripted.clear()
 
-    assert flux(f"settle {lost} --resubmit -q").out == "a-boat-1.png\n"
+    assert flux(f"resolve {lost} --resubmit -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 2
 
 
@@ -416,7 +419,7 @@ def test_nothing_is_forgotten_when_the_new_entry_cannot_be_written(
         db.execute("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     db.close()
 
-    assert flux(f"settle {lost.id} --resubmit").code == 12
+    assert flux(f"resolve {lost.id} --resubmit").code == 12
     assert entries() == [lost]
     assert service.posts() == 1
 
@@ -427,12 +430,12 @@ def test_a_picture_that_went_in_must_still_be_there(flux: Flux, service: Service
     for _number in range(2):
         assert flux("edit photo.png night --seed 1").code == 7
     first, second = (entry.id for entry in entries())
-    assert flux(f"settle {first} --resubmit -q").out == "night-1.png\n"
+    assert flux(f"resolve {first} --resubmit -q").out == "night-1.png\n"
     with closing(sqlite3.connect(home / "journal.db")) as db, db:
         db.execute("DELETE FROM uploads")
     db.close()
-    result = flux(f"settle {second} --resubmit")
+    result = flux(f"resolve {second} --resubmit")
 
     assert result.code == 2
-    assert f"the picture that went into entry {second} is not at the service any more; nothing was sent" in result.err
+    assert f"PiAPI no longer has the input image of entry {second}. Nothing was sent." in result.err
     assert len(service.charges) == 1

@@ -103,8 +103,8 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "output": "../x.png"}, "output '../x.png' is not a name inside the output folder"),
         ({"prompt": "x", "output": "/tmp/x.png"}, "output '/tmp/x.png' is not a name inside the output folder"),
         ({"prompt": "x", "output": "-"}, "output '-' is not a name inside the output folder"),
-        ({"prompt": "x", "output": "first.png"}, "two pictures would be called first.png"),
-        ({"prompt": "x", "id": "first"}, "another row has the id first"),
+        ({"prompt": "x", "output": "first.png"}, "two images would be named first.png (also line 1)"),
+        ({"prompt": "x", "id": "first"}, "the ID 'first' is also that of line 1"),
         ({"prompt": "\x1b[2J" * 400}, "the prompt has 1600 characters"),
     ],
 )
@@ -133,19 +133,16 @@ def test_every_option_of_a_kind_has_a_long_name() -> None:
         assert all(name == name.lower() and not name.startswith("-") for name in names)
 
 
-def test_a_picture_that_vanished_meanwhile_does_not_stop_the_others(
+def test_a_picture_that_vanished_meanwhile_is_sent_as_it_was(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The source is read twice; what a row needs may be gone the second time."""
-    Path("rows.jsonl").write_text(
-        '{"prompt": "one"}\n{"op": "edit", "image": "cup.png", "prompt": "two"}\n{"prompt": "three"}\n'
-    )
-    monkeypatch.setattr("flux_cli.cli.buying.batches.probe_folder", lambda folder: Path("cup.png").unlink())
+    """Every image is read once, before anything is paid for."""
+    Path("rows.jsonl").write_text('{"prompt": "one"}\n{"op": "edit", "image": "cup.png", "prompt": "two"}\n')
+    monkeypatch.setattr("flux_cli.batch.batch.check_writable", lambda folders: Path("cup.png").unlink())
     result = flux("batch rows.jsonl -m schnell")
 
-    assert result.code == 3
-    assert "flux: line 2: no such picture: cup.png; it was not sent" in result.err
-    assert [body["prompt"] for body in asked(service)] == ["one", "three"]
+    assert result.code == 0
+    assert [body["prompt"] for body in asked(service)] == ["one", "two"]
 
 
 def test_shares_of_one_file_make_up_the_whole(flux: Flux, service: Service) -> None:
@@ -158,8 +155,8 @@ def test_shares_of_one_file_make_up_the_whole(flux: Flux, service: Service) -> N
     assert len(service.charges) == 7
     assert flux(f"{line} -q").code == 0
     assert len(service.charges) == 7
-    assert flux(f"{line} --shard 9/9").err == "this share has none of the 7 tasks\n"
-    assert "--shard '4/3' is not K/N, such as 1/4" in flux(f"{line} --shard 4/3").err
+    assert flux(f"{line} --shard 9/9").err == "this shard has none of the 7 tasks\n"
+    assert "--shard '4/3' is not K/N with K from 1 to N, for example 1/4" in flux(f"{line} --shard 4/3").err
 
 
 def test_only_what_is_missing_counts_against_the_limit(flux: Flux, service: Service) -> None:
@@ -192,18 +189,18 @@ def test_a_report_tells_what_became_of_each_row(flux: Flux, service: Service, ex
     Path("rows.jsonl").write_text("".join(json.dumps({"prompt": word, "id": f"id-{word}"}) + "\n" for word in rows))
     line = f"batch rows.jsonl -m schnell --size 64x64 -j 1 --report report.{extension}"
     service.answer(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"), refusal(402, 1300))
-    assert flux(line).code == 3
+    assert flux(line).code == 6
     text = Path(f"report.{extension}").read_text()
 
     if extension == "json":
         report = json.loads(text)
-        assert report["summary"] | {"seconds": 0} == {"failed": 2, "not_begun": 2, "cost_usd": "0", "seconds": 0}
+        assert report["summary"] | {"seconds": 0} == {"failed": 2, "not_started": 2, "cost_usd": "0", "seconds": 0}
         told = [(row["index"], row["id"], row["source"], row.get("state"), row["reason"]) for row in report["rows"]]
         assert told == [
             (1, "id-one", "rows.jsonl, line 1", "rejected", None),
             (2, "id-two", "rows.jsonl, line 2", "rejected", None),
-            (3, "id-three", "rows.jsonl, line 3", None, "not begun"),
-            (4, "id-four", "rows.jsonl, line 4", None, "not begun"),
+            (3, "id-three", "rows.jsonl, line 3", None, "not started"),
+            (4, "id-four", "rows.jsonl, line 4", None, "not started"),
         ]
     elif extension == "csv":
         assert [row.split(",")[1] for row in text.splitlines()] == ["id", *(f"id-{word}" for word in rows)]
@@ -221,4 +218,4 @@ def test_a_single_picture_has_a_report_too(flux: Flux, service: Service) -> None
     assert flux("gen fox -m schnell --size 64x64 -o fox.png --report r.json").code == 0
     [row] = json.loads(Path("r.json").read_text())["rows"]
     assert (row["index"], row["prompt"], row["files"]) == (1, "fox", [str(Path("fox.png").absolute())])
-    assert flux("gen fox --report r.txt").err.startswith("flux: a report's name ends in .json, .csv or .xml")
+    assert flux("gen fox --report r.txt").err.startswith("flux: --report 'r.txt' does not end in .json, .csv or .xml")

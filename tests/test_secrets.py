@@ -38,9 +38,9 @@ def picture() -> None:
 
 
 LINES = [
-    "gen 'a boat' --seed 1 --size 64x64 --new --report report{}.json",
-    "gen 'a boat' --seed 2 --size 64x64 --no-wait --new",
-    "edit plain.png 'a ship' --seed 3 --new",
+    "gen 'a boat' --seed 1 --size 64x64 --no-cache --report report{}.json",
+    "gen 'a boat' --seed 2 --size 64x64 --no-wait --no-cache",
+    "edit plain.png 'a ship' --seed 3 --no-cache",
     "gen 'a boat' --dry-run",
     "wait a-task",
     "status a-task",
@@ -113,7 +113,7 @@ def test_a_secret_with_quotes_is_one_too(
     service.answer(*POST, *[(500, {}, echo)] * 3)
     told = ""
     for mode in ("--json", "--debug", ""):
-        result = flux(f"{GEN} --new {mode}")
+        result = flux(f"{GEN} --no-cache {mode}")
         told += result.out + result.err
     told += flux("history --json").out
 
@@ -228,7 +228,7 @@ def test_nobody_else_can_read_what_is_kept(flux: Flux, service: Service, home: P
     try:
         for line in (first, "login", SMALL, "edit plain.png x --no-wait"):
             assert flux(line, stdin=f"{KEY}\n").code == 0, line
-        flux(f"{SMALL} --new -o - -q")
+        flux(f"{SMALL} --no-cache -o - -q")
     finally:
         os.umask(before)
 

@@ -80,7 +80,7 @@ class Sandbox:
 
     def client(self) -> httpx.Client:
         """A client that knows nothing of this project."""
-        return httpx.Client(base_url=self.origin, headers={"X-API-Key": KEY}, trust_env=False)
+        return httpx.Client(base_url=self.origin, headers={"X-API-Key": KEY}, trust_env=False, timeout=60)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal; gives the exit code."""
@@ -227,7 +227,7 @@ def test_links_expire(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
     sandbox("--expire 0s")
     result = flux(GEN)
     assert (result.code, result.out) == (10, "")
-    assert "has expired: the picture's address answers with HTTP 403; it is paid for" in result.err
+    assert "has expired: the picture's address answers with HTTP 403. Charged ($0.015)." in result.err
 
 
 def test_tasks_and_uploads_outlive_it_in_a_file(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:

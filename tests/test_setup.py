@@ -76,8 +76,8 @@ def test_profiles_keep_their_keys_apart(flux: Flux, no_key: Service, home: Path)
     assert flux("login --profile work", stdin=f"{KEY}\n").code == 0
 
     assert flux("gen x").err.splitlines()[0] == (
-        f"flux: no PiAPI key: looked in PIAPI_API_KEY and {home}/config.toml [profiles.default] (profiles there: work);"
-        " nothing was sent"
+        f"flux: no API key found: looked in PIAPI_API_KEY and {home}/config.toml [profiles.default]"
+        " (profiles there: work). Nothing was sent."
     )
     assert flux("gen x --size 256x256 -q --profile work").code == 0
     assert flux("history").err == "no entries\n"
@@ -104,13 +104,13 @@ def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monke
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("config set plan gold", "plan: one of free, creator, pro; nothing was sent"),
-        ("config set pln pro", "no setting is called 'pln'; nothing was sent"),
-        ("config get pln", "no setting is called 'pln'; nothing was sent"),
-        ("config set api_key x", "a key on the command line would be seen by others; nothing was sent"),
-        ("config set base_url http://evil.example", "base_url: http:// is accepted for this machine only; use https://; nothing was sent"),
-        ("config set time_scale 2", "time_scale is set by FLUX_TIME_SCALE only; nothing was sent"),
-        ("login --sandbox", "the sandbox needs no key; nothing was sent"),
+        ("config set plan gold", "plan: one of free, creator, pro"),
+        ("config set pln pro", "no setting is called 'pln'"),
+        ("config get pln", "no setting is called 'pln'"),
+        ("config set api_key x", "a key on the command line would be seen by others"),
+        ("config set base_url http://evil.example", "base_url: http:// is accepted for this machine only; use https://"),
+        ("config set time_scale 2", "time_scale is set by FLUX_TIME_SCALE only"),
+        ("login --sandbox", "the sandbox needs no key"),
     ],
 )  # fmt: skip
 def test_bad_settings_are_told(flux: Flux, home: Path, line: str, said: str) -> None:
@@ -148,9 +148,9 @@ def test_prices_can_be_overridden(flux: Flux, home: Path) -> None:
     (home / "config.toml").write_text('[prices]\nschnell = 0.0015\n"Qubico/flux1-dev" = "0.01"\n')
     (home / "config.toml").chmod(0o600)
 
-    assert flux("gen x --dry-run -m schnell -b 3").err == "would cost $0.0045 for 3 pictures; nothing was sent\n"
-    assert flux("gen x --dry-run").err == "would cost $0.01 for 1 picture; nothing was sent\n"
-    assert flux("gen x --dry-run -m pro").err == "would cost $0.05 for 1 picture; nothing was sent\n"
+    assert flux("gen x --dry-run -m schnell -b 3").err == "Would cost $0.0045 for 3 images. Nothing was sent.\n"
+    assert flux("gen x --dry-run").err == "Would cost $0.01 for 1 image. Nothing was sent.\n"
+    assert flux("gen x --dry-run -m pro").err == "Would cost $0.05 for 1 image. Nothing was sent.\n"
 
 
 def test_login_on_a_terminal_does_not_show_the_key(no_key: Service, start: Start, home: Path) -> None:
@@ -179,7 +179,10 @@ def test_login_on_a_terminal_does_not_show_the_key(no_key: Service, start: Start
 
 def test_the_next_command_finds_the_same_profile_and_service(flux: Flux) -> None:
     """Whoever copies it must not end up among the tasks of another account."""
-    assert flux("show gone --sandbox").err.splitlines()[-1] == "      see: flux history --sandbox"
-    hint = "      store one with: flux login --profile work; or try without one: add --sandbox"
+    assert flux("show gone --sandbox").err.splitlines()[-1] == "      List yours: flux history --sandbox"
+    hint = (
+        "      Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox."
+        " Store it with: flux login --profile work"
+    )
     assert flux("gen fox --profile work").err.splitlines()[-1] == hint
     assert flux("gen fox --profile '\\1'").code == 2

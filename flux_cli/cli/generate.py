@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO
 
-from ..batch.batch import Batch
 from ..batch.costs import Limits
 from ..batch.outputs import Saving
 from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
@@ -18,7 +17,6 @@ from ..json_value import JsonObject
 from ..operations.request import TaskRequest
 from ..piapi.responses import redacted
 from ..text import byte_count, clean, counted
-from .buying.adopting import adopt_seen
 from .buying.asks import ask_rows, ask_words
 from .buying.inputs import local_path
 from .buying.making import KINDS
@@ -26,7 +24,6 @@ from .context import Session
 from .options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
 from .options.request_options import Given
 from .output.output import Mode
-from .output.reporter import CommandReporter
 
 
 def generate(session: Session, op: str, own: Any, given: Given, buy: BuyOptions) -> ExitCode:
@@ -120,6 +117,10 @@ def _run(
     if not plan.tasks:
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
+    from ..batch.batch import Batch  # here: a price needs neither asyncio nor a connection
+    from .buying.adopting import adopt_seen
+    from .output.reporter import CommandReporter
+
     session.require_key()
     if save.to_stdout:
         saving = _check_stdout(session, plan, saving)

@@ -32,7 +32,7 @@ from .render import outcome_json, summary_json
 COLUMNS = (
     *("index", "id", "source", "reason", "state", "entry", "task_id", "status", "op", "model", "prompt", "seed"),
     *("files", "urls", "cost_usd", "at_risk_usd", "seconds"),
-    *("error_code", "error_message", "error_details", "error_hint", "error_exit_code"),
+    *("error_code", "error_message", "error_details", "error_hint", "error_exit_code", "error_command"),
 )
 """Of a CSV: the fields of a JSON row, flat. Several files, addresses or details are joined by `;`: a row is a line."""
 CELL_LIMIT = 8000
