@@ -7,6 +7,7 @@ from shutil import which
 from statistics import median
 
 from flux_cli.config.catalog import Catalog
+from flux_cli.engine.poll_schedule import PollSchedule
 
 from .figures import Figure, Section
 from .installed import Installed

@@ -1,17 +1,23 @@
 """Engines with a fault each, to prove that the crash tests would find it. A fault is patched into a forked process."""
 
 import asyncio
+import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from flux_cli.cli.output import reporter
 from flux_cli.engine import saver as saving
+from flux_cli.engine.events import Ended, Event
+from flux_cli.engine.outcome import Outcome
 from flux_cli.engine.poller import Poller
+from flux_cli.engine.rate_limiter import Place
 from flux_cli.engine.saver import Saver
+from flux_cli.engine.scheduler import Report, Scheduler
 from flux_cli.engine.submitter import Submitter
 from flux_cli.journal.budgets import Budget
 from flux_cli.journal.entries import Entry, SavedFile, State
@@ -101,6 +107,77 @@ def saved_before_it_is_there() -> None:
     Saver.save = saved  # type: ignore[method-assign]
 
 
+STATEMENTS = ("listener", "report", "place", "end")
+"""What may raise in the scheduler: its listener, its report of an outcome that is known, the search for a place, and the
+report of a task that has just ended."""
+
+
+def raises(statement: str, *, cuts_off: bool) -> None:
+    """A statement of the scheduler raises, once, while the response to a POST is on its way; stderr says when.
+
+    cuts_off: the fault: what is in flight is cut off then.
+    """
+    run, next_item, place, fail, post = (
+        Scheduler.run,
+        Scheduler._next,
+        Scheduler._place,
+        Scheduler._fail,
+        Submitter._post,
+    )
+    in_flight, begun, left = set[str](), asyncio.Event(), {statement}
+
+    def reach(name: str) -> None:
+        if in_flight and name in left:
+            left.clear()
+            os.write(2, b"raised\n")
+            raise RuntimeError(f"a bug at {name}")
+
+    async def run_with_them(
+        self: Scheduler, entries: AsyncIterator[Entry | Outcome], report: Report, *, wait: bool = True
+    ) -> None:
+        listener = self.listener
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Ended) and asyncio.current_task() not in self._live:
+                reach("listener")
+            listener(event)
+
+        def tell(outcome: Outcome) -> None:
+            reach("end" if asyncio.current_task() in self._live else "report")
+            report(outcome)
+
+        self.listener = hear
+        await run(self, entries, tell, wait=wait)
+
+    async def next_in_flight(self: Scheduler, entries: AsyncIterator[Entry | Outcome]) -> Entry | Outcome | None:
+        item = await next_item(self, entries)
+        if left and self._live:
+            await begun.wait()
+        return item
+
+    async def find_place(self: Scheduler, entry: Entry) -> Place | None:
+        reach("place")
+        return await place(self, entry)
+
+    async def count(self: Submitter, entry: Entry, body: bytes) -> SubmissionResult:
+        in_flight.add(entry.id)
+        begun.set()
+        try:
+            return await post(self, entry, body)
+        finally:
+            in_flight.discard(entry.id)
+
+    def cut_off(self: Scheduler, error: BaseException) -> None:
+        for task in self._live:
+            task.cancel()
+        fail(self, error)
+
+    Scheduler.run, Scheduler._next, Scheduler._place = run_with_them, next_in_flight, find_place  # type: ignore[method-assign]
+    Submitter._post = count  # type: ignore[method-assign]
+    if cuts_off:
+        Scheduler._fail = cut_off  # type: ignore[method-assign]
+
+
 def impatient() -> None:
     """No fault: a POST gets a second, so that a test need not wait for minutes."""
     client.POST_SECONDS = 1.0
@@ -135,4 +212,6 @@ FAULTS: dict[str, Callable[[], None]] = {
         interrupted_at_once,
     )
 }
-"""By name."""
+FAULTS |= {f"raises_at_{name}": partial(raises, name, cuts_off=False) for name in STATEMENTS}
+FAULTS |= {f"cuts_off_at_{name}": partial(raises, name, cuts_off=True) for name in STATEMENTS}
+"""By name; those that `raise_at` have no fault, and a bug strikes them."""

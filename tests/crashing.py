@@ -35,6 +35,7 @@ class World:
 
     command: what all batches here are. prompts: all that were ever asked for; each once.
     faults: what did not hold. excused: prompts that a process was sending when it was killed.
+    codes: how a run may end.
     """
 
     def __init__(self, root: Path, service: Service) -> None:
@@ -45,6 +46,7 @@ class World:
         self.prompts: list[str] = []
         self.faults: list[str] = []
         self.excused: set[str] = set()
+        self.codes = {-signal.SIGKILL, -signal.SIGALRM, -signal.SIGINT, -signal.SIGTERM, 0, 3, 7, 12, 141}
         self.lives = [Life()]
         self.runs = 0
         self._whole = set[Path]()
@@ -79,7 +81,7 @@ class World:
         """Wait for the end of a run, and check what must hold after it, however it ended; gives its exit code."""
         code = runner.wait()
         self.check(Path(order.folder), killed=code < 0)
-        if code not in (-signal.SIGKILL, -signal.SIGALRM, -signal.SIGINT, -signal.SIGTERM, 0, 3, 7, 12, 141):
+        if code not in self.codes:
             self._found(f"exit code {code}: {(Path(order.folder) / ERR).read_text()}")
         return code
 

@@ -154,7 +154,7 @@ def test_an_answer_that_was_lost_is_money_at_risk(flux: Flux, service: Service, 
     told = page.read_text()
     assert "**flux**: 1 task, $0.00 spent, $0.002 may have been charged as well" in told
     assert "<td>$0.002 at risk</td>" in told
-    assert "next: <code>" in told
+    assert "<code>Next: flux resolve " in told
 
 
 def _summed_up(page: Path, tasks: int, *, failed: bool) -> str:

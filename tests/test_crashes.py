@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from flux_cli.errors import ExitCode
 from flux_cli.journal.entries import State
 from flux_cli.system.file_locks import is_held
 
-from .crashing import World, world
+from .broken import STATEMENTS
+from .crashing import World, prompt_of, world
 from .moments import Life, Moment, dies, holds, kill
 from .test_promises import POST, wait_until
 from .warm import ERR, Warm, warm
@@ -186,6 +188,32 @@ def test_a_resubmission_is_sent_once_wherever_it_is_killed(here: World, runner: 
     assert len(here.charged()) > len(prompts) - 3  # of those that died with a POST on its way nobody knows
     here.finish(runner)
     assert here.faults == []
+
+
+def raise_while_one_is_in_flight(here: World, runner: Warm, broken: str) -> set[str]:
+    """Let a statement of the loop raise before the response to the first POST comes; gives what is saved then."""
+    here.run(runner, here.batch(["known"]))
+    life = Life(("create", "done"), holds)
+    here.codes.add(ExitCode.BUG)
+    order = here.start(runner, here.batch(["one", "two", "known", "three", "four"]), life, broken=broken)
+    wait_until(lambda: "raised" in (Path(order.folder) / ERR).read_text())
+    life.over = True
+    assert here.end(runner, order) in (ExitCode.BUG, ExitCode.UNKNOWN_CHARGE)
+    return {prompt_of(entry) for entry in here.entries() if entry.state is State.SAVED}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_a_bug_in_the_loop_cuts_off_nothing_that_is_in_flight(here: World, runner: Warm, statement: str) -> None:
+    saved = raise_while_one_is_in_flight(here, runner, f"raises_at_{statement}")
+    assert saved == {*here.charged().values()} > {"known"}
+    here.finish(runner)
+    assert here.faults == []
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_a_loop_that_cuts_off_what_is_in_flight_is_found(here: World, runner: Warm, statement: str) -> None:
+    raise_while_one_is_in_flight(here, runner, f"cuts_off_at_{statement}")
+    assert any(fault.startswith("unknown without a reason") for fault in here.faults), here.faults
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def test_a_link_that_does_not_work_is_asked_for_again(
     assert [entry.state for entry in entries()] == [state]
     assert [path.read_bytes() for path in Path().iterdir()] == ([marked(PNG)] if code == 0 else [])
     if code:
-        assert "; it is paid for" in result.err
+        assert ". Charged ($0.015)." in result.err
     assert len(service.charges) == 1
 
 
@@ -320,6 +320,9 @@ def inside(names: dict[str, list[str]]) -> None:
 
 MALFORMED = ["https://0177.0.0.1/x.png", "https://\uff11\uff12\uff17.0.0.1/x.png"]
 INSIDE, MISSHAPEN = " leads into a private network", ", or one that it redirects to, is malformed"
+
+
+REFUSED = "could not be saved: the image URL leads into a private network"
 
 
 def test_a_public_service_leads_to_no_private_address(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.images.metadata import made_from
+from flux_cli.images.metadata import read_provenance
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.images.png import texts_in
 from flux_cli.journal.entries import Account, Entry, State
@@ -206,5 +206,5 @@ def test_processes_with_the_cache_that_ask_for_the_same_at_once_pay_once(
     assert [result.code for result in results] == [0] * 6
     assert (service.posts(), len({entry.seed for entry in entries()})) == (1, 1)
     for path in {Path(result.out.strip()) for result in results}:
-        seed = made_from(texts_in(path.read_bytes())).request.seed
+        seed = read_provenance(texts_in(path.read_bytes())).request.seed
         assert path.name.startswith(f"fox-{seed}")

@@ -311,7 +311,7 @@ def test_a_signal_leaves_what_is_in_flight_to_resume(
     assert listener.deliver(hint(task)) == 200
     assert listener.says("trying again")
     assert listener.stop(signal.SIGINT) == -signal.SIGINT
-    assert f"task {task} is still running" in listener.log
+    assert f"task {task} is completed, not yet saved. Charged ($0.015)." in listener.log
 
     service.scripted.clear()
     assert flux("resume -q").out == "a-boat-1.png\n"

@@ -485,7 +485,7 @@ def test_the_program_over_tls(
         tls_context.cache_clear()
         result = flux('gen "a ship" --seed 1 --size 64x64')
         assert result.code == 13
-        assert "certificate is not trusted; nothing was charged" in result.err
+        assert "certificate is not trusted. Not charged." in result.err
         assert "trying again" not in result.err
         assert len(service.charges) == 1
 

@@ -361,7 +361,7 @@ def test_an_upload_that_is_refused(flux: Flux, service: Service, photo: Path, re
     service.answer(*UPLOAD, reply)
     result = flux("edit photo.png x")
     assert (result.code, service.posts()) == (code, 1)
-    assert "nothing was charged" in result.err
+    assert "Not charged." in result.err
 
 
 def test_a_hostile_upload_address_is_not_passed_on(flux: Flux, service: Service, photo: Path) -> None:
@@ -400,7 +400,7 @@ def test_a_plan_that_takes_no_uploads(
         result = flux("edit photo.png x")
         assert result.code == 5
         assert result.err.splitlines()[-2:] == [
-            "flux: the image could not be uploaded: Insufficient plan level; nothing was charged",
+            "flux: the image could not be uploaded: Insufficient plan level. Not charged.",
             "      uploads need the Creator plan or higher; pass the URL of a public image instead of a file",
         ]
         assert service.charges == []
@@ -416,7 +416,7 @@ def test_an_upload_is_tried_again(flux: Flux, service: Service, photo: Path) -> 
     Image.new("RGB", (300, 300), "blue").save("photo.png")
     result = flux("edit photo.png x -o more.png")
     assert result.code == 13
-    assert "the picture could not be uploaded: PiAPI returned HTTP 503; nothing was charged" in result.err
+    assert "the picture could not be uploaded: PiAPI returned HTTP 503. Not charged." in result.err
 
 
 BAD = {
@@ -480,7 +480,7 @@ def test_bad_input_is_told_before_anything_is_sent(flux: Flux, service: Service,
 
     assert (result.code, result.out) == (2, "")
     assert BAD[line] in result.err.splitlines()[0], result.err
-    assert "nothing was sent" in result.err
+    assert "Nothing was sent." in result.err
     assert service.seen == []
 
 

@@ -17,7 +17,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from flux_cli.engine.counting import Summary
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -159,7 +159,8 @@ ALLOWED: dict[Rule, dict[str, int]] = {
         "flux_cli/config/api_key.py": 1,
     },
     evaluations: {},
-    slow_values: {},
+    # Its users see its signature in their editors.
+    slow_values: {"flux_cli/sdk/async_flux.py": 1},
 }
 """How often each module may break a rule: it is the one place for that."""
 

@@ -184,8 +184,8 @@ class Waiting:
         return asyncio.run(self._poll(entry, patience, deadline))
 
     async def _poll(self, entry: Entry, patience: float, deadline: float | None) -> Entry | FluxError:
-        journal, service = self.session.journal, self.session.service
-        durations = Durations(self.session.catalog, journal, service, 1.0)
+        journal = self.session.journal
+        durations = Durations(self.session.catalog, journal, 1.0)
         limiter = PollLimiter(self.clock, self.sleep, 1.0)
         async with self.session.client() as client:
             poller = Poller(
@@ -240,7 +240,7 @@ def test_trouble_in_between_begins_the_minute_again(flux: Flux, service: Service
 
 def test_an_id_that_was_never_seen_is_given_up_soon(service: Service, waiting: Waiting, tmp_path: Path) -> None:
     session, plan = waiting.session, OutputPlan((tmp_path / "x.png",))
-    entry = session.journal.track("nowhere", plan, service=session.service, profile=session.settings.profile)
+    entry = session.journal.track("nowhere", plan)
     found = waiting.poll(entry)
 
     assert isinstance(found, RefusedError)

@@ -87,7 +87,7 @@ class Sandbox:
 
     def client(self) -> httpx.Client:
         """A client that knows nothing of this project."""
-        return httpx.Client(base_url=self.origin, headers={"X-API-Key": KEY}, trust_env=False)
+        return httpx.Client(base_url=self.origin, headers={"X-API-Key": KEY}, trust_env=False, timeout=60)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal; gives the exit code."""

@@ -389,7 +389,7 @@ def test_all_problems_come_together_with_those_of_the_caller() -> None:
 
 @pytest.mark.parametrize(("bad", "shown"), [(SHOWN, SHOWN), (SHOWN + 1, SHOWN + 1), (400, SHOWN + 1)])
 def test_only_the_first_problems_are_shown(bad: int, shown: int) -> None:
-    with pytest.raises(UsageError, match=f"^{bad} things are wrong$") as caught:
+    with pytest.raises(UsageError, match=f"^{bad} errors$") as caught:
         rows("jsonl", "[]\n" * bad)
     details = caught.value.details
     assert len(details) == shown

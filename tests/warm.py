@@ -23,11 +23,9 @@ OUT, ERR, STEPS = "out", "err", "steps"
 """Files beside the home: what a run wrote, and the durable steps that it took."""
 
 IMPORTED = (
-    *(
-        f"flux_cli.{name}"
-        for name in ("cli.fast_path", "cli.main", "cli.output.progress", "engine.slots", "batch.reconciliation")
-    ),
-    *(f"flux_cli.cli.{name}" for name in ("generate", "calls.following")),
+    *(f"flux_cli.{name}" for name in ("batch.batch", "engine.slots", "cli.fast_path", "cli.main")),
+    *(f"flux_cli.cli.{name}" for name in ("generate", "buying.adopting", "calls.following")),
+    *(f"flux_cli.cli.output.{name}" for name in ("progress", "reporter")),
     *(f"flux_cli.cli.commands.{name}" for name in ("create", "edit", "tasks", "resolve")),
     *("certifi", "h11", "typer._click.decorators"),
 )

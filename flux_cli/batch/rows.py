@@ -74,7 +74,7 @@ class Rows(Iterator[Row]):
         more = self._problem_count - len(self._problems)
         if not more:
             return UsageError.of(self._problems)
-        return UsageError(f"{self._problem_count} things are wrong", details=[*self._problems, f"and {more} more"])
+        return UsageError(f"{self._problem_count} errors", details=[*self._problems, f"and {more} more"])
 
 
 class OnePrompt(Iterator[Row]):

@@ -201,7 +201,7 @@ class Run:
         raise InterruptError("interrupted", signal_number=number)
 
     def _report_rest(self) -> bool:
-        """Report the tasks that have no outcome yet; return whether a signal cut any of them off."""
+        """Report the tasks that have no outcome yet; return whether a signal cut a submitted one off."""
         left = [self.workspace.journal.get(name) or entry for name, entry in self._begun.items()]
         running = [entry for entry in left if entry.state is not State.PLANNED]
         number = self._stop.signal_number
@@ -213,7 +213,7 @@ class Run:
             if entry.state is State.PLANNED and (task := self.tasks.get(entry.id)):
                 self.results.not_started(task)
         self.reporter.left_running(running if number is None else [], len(left) - len(running))
-        return bool(left)
+        return bool(running)
 
     async def _run(self) -> None:
         asyncio.get_running_loop().set_default_executor(DetachedExecutor())

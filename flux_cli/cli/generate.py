@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
-from ..batch.batch import Batch
 from ..batch.costs import Limits
 from ..batch.outputs import Saving
 from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
@@ -28,7 +27,6 @@ from .buying.making import request_builder
 from .context import Session
 from .options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
 from .output.output import Mode
-from .output.reporter import CommandReporter
 
 
 def generate(session: Session, own: Parameters, given: Given, buy: BuyOptions) -> ExitCode:
@@ -122,6 +120,9 @@ def _run(
     if not plan.tasks:
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
+    from ..batch.batch import Batch  # here: a price needs neither asyncio nor a connection
+    from .output.reporter import CommandReporter
+
     session.require_key()
     if save.to_stdout:
         saving = _check_stdout(session, plan, saving)

@@ -223,7 +223,8 @@ def interruption(entry: Entry, signal_number: int, how: str = "interrupted") -> 
     if entry.state in (State.SENDING, State.UNKNOWN):
         how += f' before a response to the submission of "{clean(entry.label, LABEL)}" came'
     elif entry.task_id:
-        how += f"; task {entry.task_id} is still running"
+        state = "completed, not yet saved" if entry.state is State.READY else "still running"
+        how += f"; task {entry.task_id} is {state}"
     return InterruptError(how, signal_number=signal_number)
 
 
