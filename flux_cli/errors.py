@@ -98,7 +98,6 @@ class FluxError(Exception):
         command: Sequence[str] = (),
         code: str | None = None,
         details: Sequence[str] = (),
-        money: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message

@@ -24,10 +24,10 @@ OUT, ERR, STEPS = "out", "err", "steps"
 
 IMPORTED = (
     *(f"flux_cli.{name}" for name in ("batch.batch", "engine.slots", "cli.fast_path", "cli.main")),
-    *(f"flux_cli.cli.{name}" for name in ("generate", "buying.adopting", "calls.following")),
+    *(f"flux_cli.cli.{name}" for name in ("generate", "calls.following")),
     *(f"flux_cli.cli.output.{name}" for name in ("progress", "reporter")),
     *(f"flux_cli.cli.commands.{name}" for name in ("create", "edit", "tasks", "resolve")),
-    *("certifi", "h11", "typer._click.decorators"),
+    *("certifi", "typer._click.decorators"),
 )
 """What a run imports, some of it in the midst of a request."""
 

@@ -51,9 +51,9 @@ async def _piped(stdin: TextIO) -> AsyncIterator[str | UsageError]:
                 if found := id_in(line.decode("utf-8-sig", "replace")):
                     yield found
             except UsageError as error:
-                yield UsageError(f"stdin, line {number}: {error.message}", money="")
+                yield UsageError(f"stdin, line {number}: {error.message}")
     except OSError as error:
-        yield UsageError(f"cannot read stdin: {error.strerror}", money="")
+        yield UsageError(f"cannot read stdin: {error.strerror}")
 
 
 def id_in(text: str) -> str:

@@ -174,7 +174,9 @@ def _version(asked: bool) -> None:
 
 def _only_with_help(asked: bool) -> None:
     if asked:
-        raise UsageError("--json stands behind the command, or beside --help", hint="For example: flux history --json")
+        raise UsageError(
+            "--json goes after the command, or with --help", hint="For example", command=("history", "--json")
+        )
 
 
 def flux(

@@ -23,13 +23,14 @@ def checked_key(text: str, source: str) -> str:
     Raise ConfigError, which never shows the key.
     """
     key = text.removesuffix("\n").removesuffix("\r")
-    hint = "copy it again from https://piapi.ai/workspace/key; then run: flux login"
+    hint = "Copy it again from https://piapi.ai/workspace/key; then run"
     if not key:
-        raise ConfigError(f"the key from {source} is empty", hint=hint)
+        raise ConfigError(f"the key from {source} is empty", hint=hint, command=("login",))
     if not all("!" <= character <= "~" for character in key):
         raise ConfigError(
             f"the key from {source} has a character that cannot be part of a key (a space, a line break, a quote?)",
             hint=hint,
+            command=("login",),
         )
     return key
 
@@ -43,26 +44,30 @@ def key_from_command(command: str, source: str) -> str:
     """
     import subprocess
 
-    hint = "run the command in your shell to see why, or store a key with: flux login"
     try:
         words = _words(command)
         if not words:
-            raise ConfigError(f"the command from {source} is empty", hint=hint)
+            raise _command_error(source, "is empty")
         done = subprocess.run(  # noqa: S603 - the user's own command, from the user's own settings
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=COMMAND_SECONDS, check=False
         )
         output = done.stdout.decode()
     except subprocess.TimeoutExpired:
-        raise ConfigError(f"the command from {source} ran longer than {COMMAND_SECONDS:.0f} s", hint=hint) from None
+        raise _command_error(source, f"ran longer than {COMMAND_SECONDS:.0f} s") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"the command from {source} printed something that is not text", hint=hint) from None
+        raise _command_error(source, "printed something that is not text") from None
     except ValueError:  # of shlex
-        raise ConfigError(f"the command from {source} has an unclosed quotation mark", hint=hint) from None
+        raise _command_error(source, "has an unclosed quotation mark") from None
     except OSError as error:
-        raise ConfigError(f"the command from {source} cannot be started: {error.strerror}", hint=hint) from None
+        raise _command_error(source, f"cannot be started: {error.strerror}") from None
     if done.returncode:
-        raise ConfigError(f"the command from {source} failed with exit status {done.returncode}", hint=hint)
+        raise _command_error(source, f"failed with exit status {done.returncode}")
     return checked_key(output.strip(), f"the command from {source}")
+
+
+def _command_error(source: str, problem: str) -> ConfigError:
+    hint = "Run the command in your shell to see why, or store a key with"
+    return ConfigError(f"the command from {source} {problem}", hint=hint, command=("login",))
 
 
 def _words(command: str) -> list[str]:

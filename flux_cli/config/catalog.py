@@ -176,8 +176,12 @@ class Catalog:
         """
         model = self.find(wanted)
         if model is None:
-            hint = "see where it comes from: flux config list; change it with: flux config set model NAME"
-            raise ConfigError(f"Invalid setting model {clean(wanted, 60)!r}: unknown model", hint=hint)
+            hint = "See where it comes from with flux config list; change it with"
+            raise ConfigError(
+                f"Invalid setting model {clean(wanted, 60)!r}: unknown model",
+                hint=hint,
+                command=("config", "set", "model", "NAME"),
+            )
         if operation in model.operations:
             return model
         return next(other for other in self.models.values() if operation in other.operations)

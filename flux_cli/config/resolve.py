@@ -86,7 +86,7 @@ def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, 
     table = _flat(object_at(file, "profiles", profile))
     if unknown := sorted(set(table) - set(BY_NAME) - {"api_key", ACCOUNT}):
         message = f"unknown setting '{clean(unknown[0], 40)}' in {_place(path, profile, unknown[0])}"
-        raise ConfigError(message, hint=guess(unknown[0], BY_NAME) or "list the settings with: flux config list")
+        raise ConfigError(message, hint=guess(unknown[0], BY_NAME), command=("config", "list"))
     values = {setting.name: _value(setting, table, environ, options, path, profile) for setting in SETTINGS}
     values |= _of_account(object_at(table, ACCOUNT), values)
     key, command, source = _key(table, environ, values["api_key_command"], f"{path} [{profile}]")
@@ -141,7 +141,7 @@ def _value(
         return Value(setting.check(_as_text(setting, stored)), f"{path} [{profile}]")
     except ValueError as problem:
         error = _invalid(setting, setting.name, stored, problem, f" ({_place(path, profile, setting.name)})")
-        error.hint = f"correct it with: flux config set {setting.name} VALUE"
+        error.hint, error.command = "Correct it with", ("config", "set", setting.name, "VALUE")
         raise error from None
 
 

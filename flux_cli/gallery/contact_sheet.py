@@ -98,7 +98,6 @@ def _fitting(exhibits: Sequence[Exhibit], grid: Grid | None) -> tuple[Plan, int]
             return plan, side
     raise UsageError(
         f"{len(exhibits)} pictures are too many for a contact sheet", hint="choose with --since, or leave --sheet out",
-        money="",
     )  # fmt: skip
 
 

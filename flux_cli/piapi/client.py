@@ -201,7 +201,7 @@ class PiAPIClient:
         parsed = parse_response(response.text)
         forbidden = response.status == 403 and parsed.well_formed and not PLAN.search(parsed.message)
         if (response.status == 401 or parsed.code == 1200 or forbidden) and parsed.task is None:
-            raise key_error(parsed.error_words(response.status), money="")
+            raise key_error(parsed.error_words(response.status))
         return response, parsed
 
     async def _request_free(

@@ -52,6 +52,6 @@ def credits_error(message: str) -> CreditsError:
     return CreditsError(said, hint="top up in the PiAPI workspace, then run the command again")
 
 
-def key_error(message: str, *, money: str | None = None) -> KeyRefusedError:
+def key_error(message: str) -> KeyRefusedError:
     """Return the error for a key that PiAPI does not accept."""
-    return KeyRefusedError(f"PiAPI refused the key: {message}", hint="store another key with: flux login", money=money)
+    return KeyRefusedError(f"PiAPI refused the key: {message}", hint="Store another key with", command=("login",))

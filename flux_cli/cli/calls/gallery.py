@@ -41,14 +41,14 @@ def show_gallery(
 ) -> ExitCode:
     """Write a page, or a contact sheet, of the pictures chosen. Raises UsageError, DiskError."""
     if output and sheet:
-        raise UsageError("give only one of -o, --sheet", money="")
+        raise UsageError("give only one of -o, --sheet")
     if choice.batch and choice.folder:
-        raise UsageError("give only one of DIR, --batch", money="")
+        raise UsageError("give only one of DIR, --batch")
     report = _absolute(choice.batch) if choice.batch else None
     place = report.parent if report else _absolute(choice.folder) if choice.folder else session.folder
     target = _target(_absolute(sheet or output or place / PAGE), FORMATS if sheet else PAGES, overwrite=overwrite)
     if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # no path leads from one to the other
-        raise UsageError("the page must be on the drive of the pictures", money="")
+        raise UsageError("the page must be on the drive of the pictures")
     since = moment_of(choice.since) if choice.since else 0.0
     exhibits = _of_report(report, since) if report else _of_folder(place, since, target)
     grid = grid_of(exhibits)
@@ -74,9 +74,9 @@ def _absolute(path: Path) -> Path:
 def _target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path:
     if target.suffix.lower() not in suffixes:  # also so that a page never takes the place of a picture
         hint = "a page is written with -o, a contact sheet with --sheet"
-        raise UsageError(f"{clean(target.name, 80)} does not end in {' or '.join(suffixes)}", hint=hint, money="")
+        raise UsageError(f"{clean(target.name, 80)} does not end in {' or '.join(suffixes)}", hint=hint)
     if target.is_dir():
-        raise UsageError(f"{shown(target)} is a folder: name a file in it", money="")
+        raise UsageError(f"{shown(target)} is a folder: name a file in it")
     if os.path.lexists(target) and not overwrite:
         hint = "replace it with --overwrite, or give another name"
         raise DiskError(f"{shown(target)} exists", hint=hint, code="exists")
@@ -85,7 +85,7 @@ def _target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path
 
 def _of_folder(place: Path, since: float, target: Path) -> list[Exhibit]:
     if not place.is_dir():
-        raise UsageError(f"no such folder: {clean(shown(place), 120)}", money="")
+        raise UsageError(f"no such folder: {clean(shown(place), 120)}")
     try:
         return _some(exhibits_of((path for path in place.iterdir() if path != target), since), since, place)
     except OSError as error:
@@ -103,14 +103,14 @@ def _of_report(report: Path, since: float) -> list[Exhibit]:
     except OSError as error:
         raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
     except (ValueError, RecursionError):
-        hint = "write one with: flux batch FILE --report FILE.json"
-        raise UsageError(f"{clean(shown(report), 120)} is no report in JSON", hint=hint, money="") from None
+        hint = "Write one with flux batch FILE --report FILE.json"
+        raise UsageError(f"{clean(shown(report), 120)} is no report in JSON", hint=hint) from None
 
 
 def _some(exhibits: list[Exhibit], since: float, place: Path) -> list[Exhibit]:
     if not exhibits:
         newer = " of that time" if since else ""
-        raise UsageError(f"there is no picture{newer} in {clean(shown(place), 120)}", money="")
+        raise UsageError(f"there is no picture{newer} in {clean(shown(place), 120)}")
     return exhibits
 
 

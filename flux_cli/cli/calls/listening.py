@@ -70,7 +70,8 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
         code = run.finish()
     if left := len(receiver.in_progress - {delivery.task_id for delivery in listening.followed.values()}):
         session.output.note(
-            f"{counted(left, 'webhook')} recorded and not worked on; fetch the images with: flux resume"
+            f"{counted(left, 'webhook')} recorded and not worked on; download the images with",
+            ("resume",),
         )
     return ExitCode.OK if listening.enough else code
 
@@ -146,7 +147,9 @@ class _Listening:
             except FluxError as error:
                 self.session.output.failure(error)
                 if isinstance(error, NetworkError):
-                    self.session.output.note(f"task {delivery.task_id} is recorded; fetch it later with: flux resume")
+                    self.session.output.note(
+                        f"task {delivery.task_id} is recorded; download its images later with", ("resume",)
+                    )
                 self.receiver.done(delivery)
                 continue
             if entry:

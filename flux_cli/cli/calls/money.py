@@ -21,7 +21,7 @@ def price_command(session: Session, command: list[str]) -> ExitCode:
 
     name, *arguments = command
     if name not in PRICED:
-        raise UsageError(f"cannot price {clean(name, 40)!r}", hint='For example: flux cost gen "a fox" -b 4 -m schnell')
+        raise UsageError(f"cannot price {clean(name, 40)!r}", hint="For example", command=("cost", "gen", "a fox"))
     return ExitCode(main([name, "--price-only", *session.common.arguments(), *arguments]))
 
 

@@ -59,8 +59,10 @@ def _check(session: Session, key: str) -> "Account":
     try:
         account = asyncio.run(session.account(key))
     except NetworkError as error:
-        hint = "store it unchecked with: flux login --no-check"
-        raise NetworkError(f"{error.message}; the key was not stored", hint=hint, code=error.code) from error
+        hint = "Store it unchecked with"
+        raise NetworkError(
+            f"{error.message}; the key was not stored", hint=hint, command=("login", "--no-check"), code=error.code
+        ) from error
     facts = [f"plan {account.plan}"] if account.plan else []
     facts += [f"{counted(account.concurrency, 'task')} in parallel"] if account.concurrency else []
     facts += [f"balance {usd(account.balance)}"] if account.balance is not None else []
@@ -182,7 +184,9 @@ def store_setting(session: Session, name: str, value: str) -> ExitCode:
     """
     file, profile = session.home.config_file, _profile(session)
     if name == "api_key":
-        raise UsageError("a key on the command line can be seen by other users", hint="store it with: flux login")
+        raise UsageError(
+            "a key on the command line can be seen by other users", hint="Store it with", command=("login",)
+        )
     if not value and name in object_at(session.config_file, "profiles", profile) and name not in BY_NAME:
         _edit(session, {name: None})  # a misspelled one
         session.output.note(f"{name} removed from {file} [profiles.{profile}]")
@@ -211,8 +215,8 @@ def _checked(session: Session, setting: Setting, value: str) -> str:
 def _known(name: str) -> Setting:
     if name in BY_NAME:
         return BY_NAME[name]
-    hint = guess(name, BY_NAME) or "list the settings with: flux config list"
-    raise UsageError(f"unknown setting '{clean(name, 40)}'", hint=hint)
+    hint = guess(name, BY_NAME)
+    raise UsageError(f"unknown setting '{clean(name, 40)}'", hint=hint, command=("config", "list"))
 
 
 def _profile(session: Session) -> str:

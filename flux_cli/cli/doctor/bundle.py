@@ -30,7 +30,7 @@ PRIVATE_SETTINGS = ("webhook", "webhook_secret_file", "api_key_command")
 def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with_prompts: bool) -> None:
     """Write the zip. Raise DiskError; raise FluxError, and write nothing, if it would contain a secret after all."""
     content: dict[str, Json] = {
-        "checks.json": [finding.as_json for finding in found],
+        "checks.json": [finding.to_json(session.output.join_hint(finding.hint, finding.command)) for finding in found],
         "versions.json": dict(version_numbers()),
         "config.json": _attempt(lambda: _config(session)),
         "journal.json": _attempt(lambda: _journal(session)),

@@ -43,7 +43,7 @@ def configuration(session: Session) -> Iterator[Finding]:
     """Check the config file, its permissions and its settings; list those that are not defaults."""
     file, settings = session.home.config_file, session.settings
     if permissions_warning(file):
-        yield warning("configuration", f"{file} can be read by other users", "restrict it with: flux doctor --fix")
+        yield warning("configuration", f"{file} can be read by other users", "restrict it with", "doctor", "--fix")
     else:
         found = "" if file.exists() else " (not found; using defaults)"
         source = "" if settings.profile_source == "default" else f" (from {settings.profile_source})"
@@ -77,11 +77,14 @@ def service(session: Session) -> Iterator[Finding]:
         account = asyncio.run(session.account())
     except NetworkError as error:
         yield ok("key", f"{shown_key}; not checked")
-        hint = "check the connection, HTTPS_PROXY and base_url; for details: flux doctor --debug"
-        yield Finding(Level.PROBLEM, "service", f"{session.service}: {error.message}", hint, error.exit_code)
+        hint = "check the connection, HTTPS_PROXY and base_url; for details"
+        message = f"{session.service}: {error.message}"
+        yield Finding(Level.PROBLEM, "service", message, hint, error.exit_code, ("doctor", "--debug"))
         return
     except KeyRefusedError as error:
-        yield Finding.of("key", KeyRefusedError(f"{shown_key}: {error.message}", hint=error.hint))
+        yield Finding.of(
+            "key", KeyRefusedError(f"{shown_key}: {error.message}", hint=error.hint, command=error.command)
+        )
         yield ok("service", f"{session.service} responds")
         return
     except (ConfigError, JournalError) as error:  # of the proxy or the certificates; of the sandbox's tasks
@@ -128,16 +131,20 @@ def output_directory(session: Session) -> Iterator[Finding]:
     """Check that images can be written; report what interrupted runs have left behind."""
     folder = session.folder
     if reason := _write_error(folder):
-        hint = "use another one: flux config set output_dir DIR"
-        yield Finding.of("output dir", DiskError(f"cannot write to {shown(folder)}: {reason}", hint=hint))
+        error = DiskError(
+            f"cannot write to {shown(folder)}: {reason}",
+            hint="use another one",
+            command=("config", "set", "output_dir", "DIR"),
+        )
+        yield Finding.of("output dir", error)
     else:
         yield ok("output dir", f"{folder}{'' if folder.exists() else ' (will be created)'}: writable")
     if parts := stale(folder, ".flux-*.part"):
         message = f"{counted(len(parts), 'unfinished file')} of interrupted runs in {shown(folder)}"
-        yield warning("left over", message, "remove with: flux doctor --fix")
+        yield warning("left over", message, "remove with", "doctor", "--fix")
     if locks := stale_locks(session):
         message = f"{counted(len(locks), 'lock file')} of processes that no longer run"
-        yield warning("left over", message, "remove with: flux doctor --fix")
+        yield warning("left over", message, "remove with", "doctor", "--fix")
 
 
 def data_directory(session: Session) -> Iterator[Finding]:
@@ -227,8 +234,10 @@ def journal(session: Session) -> Iterator[Finding]:
         yield ok("journal", f"{path} will be created by the first task")
         return
     if state.trouble:
-        hint = "recover what is readable with: flux doctor --fix" if state.damaged else "try again"
-        raise JournalError(f"{path}: {state.trouble}", hint=hint)
+        message = f"{path}: {state.trouble}"
+        if state.damaged:
+            raise JournalError(message, hint="recover what is readable with", command=("doctor", "--fix"))
+        raise JournalError(message, hint="try again")
     if state.version > len(MIGRATIONS):
         hint = "upgrade with: pip install -U piapi-flux"
         raise JournalError(f"{path} was written by a newer version of flux", hint=hint)
@@ -243,23 +252,23 @@ def unknown_outcomes(session: Session) -> Iterator[Finding]:
     """Report submissions that may have been charged, and those of processes that died meanwhile."""
     if dead := session.journal.dead():
         message = f"{counted(len(dead), 'submission')} of a process that died before the response came ({named(dead)})"
-        yield warning("sending", message, "mark as unknown with: flux doctor --fix")
+        yield warning("sending", message, "mark as unknown with", "doctor", "--fix")
     if unknown := session.journal.entries(State.UNKNOWN):
         risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
         message = f"{counted(len(unknown), 'submission')} with an unknown outcome, at most {usd(risk)} charged"
-        yield warning("unknown", message, f"see your options with: flux resolve {unknown[0].id}")
+        yield warning("unknown", message, "see your options with", "resolve", unknown[0].id)
 
 
 def images(session: Session) -> Iterator[Finding]:
     """Report images that are paid for, not on disk, and still available at PiAPI."""
     now = time.time()
     if soon := expiring(session, now):
-        yield warning("expiring", soon, "download them for free with: flux resume --expiring")
+        yield warning("expiring", soon, "download them for free with", "resume", "--expiring")
     if lost := missing(session, now):
         message = f"the images of {counted(len(lost), 'task')} are no longer where they were saved ({named(lost)})"
         last = min((entry.expires or now) - now for entry in lost) / 3600
-        hint = f"if they are lost, PiAPI keeps them for another {last:.0f} h; download with: flux wait {lost[0].id}"
-        yield warning("missing", message, hint)
+        hint = f"if they are lost, PiAPI keeps them for another {last:.0f} h; download with"
+        yield warning("missing", message, hint, "wait", lost[0].id)
 
 
 def budgets(session: Session) -> Iterator[Finding]:
@@ -270,5 +279,5 @@ def budgets(session: Session) -> Iterator[Finding]:
         if allowance.left:
             yield ok("budget", message)
         else:
-            hint = f"wait until {allowance.next_day}, or raise it with: flux config set budget.{period} USD"
-            yield warning("budget", message, hint)
+            hint = f"wait until {allowance.next_day}, or raise it with"
+            yield warning("budget", message, hint, "config", "set", f"budget.{period}", "USD")

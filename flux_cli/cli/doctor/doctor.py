@@ -70,7 +70,8 @@ def _has_problem(found: Iterable[Finding]) -> bool:
 
 
 def _print(session: Session, finding: Finding) -> None:
+    hint = session.output.join_hint(finding.hint, finding.command)
     if session.output.mode is Mode.JSON:
-        session.output.record("check", finding.as_json)
+        session.output.record("check", finding.to_json(hint))
     elif session.output.mode is Mode.TEXT or finding.level is not Level.OK:
-        session.output.row(finding.line, 24)
+        session.output.row(finding.line(hint), 24)

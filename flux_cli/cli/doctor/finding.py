@@ -18,33 +18,36 @@ class Level(StrEnum):
 
 @frozen
 class Finding:
-    """One line of the result. hint: what to do next. exit_code: of a problem, as other commands would exit with it."""
+    """One line of the result.
+
+    hint: what to do next; command: what to type, the words after `flux`.
+    exit_code: of a problem, as other commands would exit with it.
+    """
 
     level: Level
     name: str
     message: str
     hint: str | None = None
     exit_code: ExitCode = ExitCode.OK
+    command: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, error: FluxError) -> "Finding":
         """Return the problem that an error describes."""
-        return cls(Level.PROBLEM, name, error.message, error.hint, error.exit_code)
+        return cls(Level.PROBLEM, name, error.message, error.hint, error.exit_code, error.command)
 
-    @property
-    def line(self) -> str:
-        """The finding for people."""
-        text = f"{self.message}; {self.hint}" if self.hint else self.message
+    def line(self, hint: str) -> str:
+        """Return the finding for people, with its hint as the output renders it."""
+        text = f"{self.message}; {hint}" if hint else self.message
         return f"{self.level:<7}  {self.name:<13}  {clean(text, 1000)}"
 
-    @property
-    def as_json(self) -> JsonObject:
-        """The finding for programs."""
+    def to_json(self, hint: str) -> JsonObject:
+        """Return the finding for programs, with its hint as the output renders it."""
         return {
             "level": str(self.level),
             "name": self.name,
             "message": clean(self.message, 1000),
-            "hint": self.hint,
+            "hint": hint or None,
             "exit_code": int(self.exit_code),
         }
 
@@ -54,6 +57,6 @@ def ok(name: str, message: str) -> Finding:
     return Finding(Level.OK, name, message)
 
 
-def warning(name: str, message: str, hint: str | None = None) -> Finding:
-    """Return a finding of something that may cost time, images or money later."""
-    return Finding(Level.WARNING, name, message, hint)
+def warning(name: str, message: str, hint: str | None = None, *command: str) -> Finding:
+    """Return a finding of something that may cost time, images or money later. command: what to type next."""
+    return Finding(Level.WARNING, name, message, hint, command=command)

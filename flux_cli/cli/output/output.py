@@ -173,10 +173,14 @@ class Output:
 
     def hint_of(self, error: FluxError, command: Sequence[str] = ()) -> str:
         """Return what to do next as a line; empty when there is nothing."""
-        words = error.command or tuple(command)
+        return self.join_hint(error.hint, error.command or command)
+
+    def join_hint(self, hint: str | None, words: Sequence[str]) -> str:
+        """Return a hint and the command that goes with it as a line."""
         if not words:
-            return error.hint or ""
-        return f"{error.hint or 'Next'}: {self.command_line(words)}"
+            return hint or ""
+        lead = hint or "Next"
+        return f"{lead}{' Next' if lead[-1] in '.?' else ''}: {self.command_line(words)}"
 
     def error_json(self, error: FluxError, money: str = "", command: Sequence[str] = ()) -> JsonObject:
         """Return an error as `--json` and reports show it: the same facts as in text."""

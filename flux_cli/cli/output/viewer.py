@@ -65,7 +65,9 @@ def _open(output: Output, paths: Sequence[Path]) -> None:
     for path in paths:
         if output.opened == OPENED:
             output.opened += 1
-            output.note(f"--open has opened {counted(OPENED, 'picture')}, and opens no more; see: flux gallery --open")
+            output.note(
+                f"--open opened {counted(OPENED, 'image')} and opens no more; see all with", ("gallery", "--open")
+            )
         if output.opened > OPENED:
             return
         if not start_viewer(path):
