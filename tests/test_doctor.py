@@ -363,9 +363,9 @@ def test_a_journal_that_is_cut_to_nothing_is_not_taken_for_a_new_one(
     for line in (GEN, "resume", "history"):
         result = flux(line)
         assert (result.code, result.out) == (12, "")
-        told = "is gone, and its log is there" if size is None else f"was cut to {size} byte"
+        told = "is missing, and its log is there" if size is None else f"was cut to {size} byte"
         assert f"flux: the journal {path} {told}" in result.err
-        assert result.err.endswith("begin a new one: flux doctor --fix\n")
+        assert result.err.endswith("start a new one: flux doctor --fix\n")
     assert checks(flux("doctor --json"))["journal"]["level"] == "problem"
     fixed = flux("doctor --fix")
     assert (fixed.code, f"{int(logged)} of {int(logged)} entries were read" in fixed.err) == (0, True)

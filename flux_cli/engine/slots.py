@@ -2,8 +2,8 @@
 
 A slot is a locked file. The kernel frees it when its holder dies, however it dies. A process that waits for a slot
 polls, with jitter, and so gets one by lot: with 20 processes for 2 slots the longest wait was three times that of a
-queue, and nobody waited for good. A process that releases a slot polls for the next one like all others, so a batch
-leaves room for a single task.
+queue, and the time for all tasks the same. A process that releases a slot polls for the next one like all others, so a
+batch leaves room for a single task.
 """
 
 import asyncio

@@ -21,7 +21,7 @@ from ..errors import JournalError
 from ..json_value import Json
 from ..system.atomic_files import create, place, private_folder, temporary_beside
 from ..system.file_locks import UnsupportedError, hold
-from .integrity import beside, connect_read_only, cut_off
+from .integrity import NOT_WRITABLE, beside, connect_read_only, cut_off
 from .migrations import MIGRATIONS, migrate, version_of
 
 BUSY_SECONDS = 10.0
@@ -29,9 +29,10 @@ BUSY_SECONDS = 10.0
 CHECK_SECONDS = 0.05
 """Bounds the second part of the check: the first one, of the pages themselves, takes 0.5 ms per MB (56 MB: 26 ms)."""
 CHECK_STEPS = 10_000
-"""Instructions of SQLite between two looks at the clock."""
+"""Instructions of SQLite after which the clock is read."""
 
-READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_PLACE = (PermissionError, FileNotFoundError, NotADirectoryError)
+"""Errors of a home where nothing can be written."""
 
 T = TypeVar("T")
 
@@ -131,8 +132,8 @@ class Database:
             message = f"cannot use the journal {self._path}: {error}"
             if isinstance(error, TimeoutError) or _is_busy(error):
                 raise LockedError(message, hint="Another program keeps it locked; try again") from error
-            if isinstance(error, OSError) and error.errno in READ_ONLY:
-                raise JournalError(message, hint="Set FLUX_HOME to a directory that you can write to") from error
+            if isinstance(error, NO_PLACE) or _code(error) in NOT_WRITABLE or getattr(error, "errno", 0) == errno.EROFS:
+                raise JournalError(message, hint="set FLUX_HOME to a directory that you can write to") from error
             raise JournalError(message, hint="Find out what is wrong with it", command=("doctor",)) from error
 
     @contextlib.contextmanager
@@ -175,8 +176,12 @@ class Database:
 
 
 def _is_busy(error: Exception) -> bool:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # the rest of an extended code is detail
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _code(error: Exception) -> int:
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF  # the rest of an extended code is detail
 
 
 def _share(path: Path) -> int | None:

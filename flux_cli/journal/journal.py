@@ -170,7 +170,7 @@ class Journal:
         return after
 
     def discard_unseen(self) -> None:
-        """Delete this process's entries for IDs that PiAPI has no task for: a mistyped ID leaves no trace."""
+        """Delete the entries of this process for IDs that PiAPI has no task for: a mistyped ID leaves no trace."""
         unseen = "state = ? AND submitted IS NULL AND request IS NULL AND status IS NULL"
         self._db.write(f"DELETE FROM entries WHERE owner = ? AND {unseen}", [self.owner, State.EXPIRED])
 
@@ -335,15 +335,6 @@ class Journal:
         sql = f"SELECT * FROM entries WHERE {condition} AND {OWN} ORDER BY number DESC LIMIT 1"
         return next(iter(self._db.read(from_row, sql, [*values, *self._place])), None)
 
-    def measured_seconds(self, *, service: str, limit: int) -> dict[str, list[float]]:
-        """Return what the newest tasks took in seconds, at most `limit` in all, by the ID of their model."""
-        columns = "json_extract(request, '$.model') AS model, seconds"
-        sql = f"SELECT {columns} FROM entries WHERE seconds > 0 AND service = ? ORDER BY number DESC LIMIT ?"
-        found: dict[str, list[float]] = {}
-        for model, seconds in self._db.read(lambda row: (row["model"], float(row["seconds"])), sql, (service, limit)):
-            found.setdefault(str(model), []).append(seconds)
-        return found
-
     # --- identical requests ----------------------------------------------------------------------------------
 
     def duplicate(self, request: TaskRequest, life: float) -> Entry | None:
@@ -398,6 +389,16 @@ class Journal:
         """
         values = (self.account.service, model, operation, limit)
         return self._db.read(lambda row: float(row["seconds"]), sql, values)[::-1]
+
+    def measured_seconds(self, limit: int) -> dict[str, list[float]]:
+        """Return how long the newest tasks took at this service, at most `limit` in all, by the ID of their model."""
+        columns = "json_extract(request, '$.model') AS model, seconds"
+        sql = f"SELECT {columns} FROM entries WHERE seconds > 0 AND +service = ? ORDER BY number DESC LIMIT ?"
+        found: dict[str, list[float]] = {}
+        rows = self._db.read(lambda row: (row["model"], float(row["seconds"])), sql, (self.account.service, limit))
+        for model, seconds in rows:
+            found.setdefault(str(model), []).append(seconds)
+        return found
 
     # --- URLs of images --------------------------------------------------------------------------------------
 
