@@ -141,8 +141,8 @@ def test_an_id_that_does_not_fit_is_left_alone_and_told(flux: Flux, service: Ser
     result = flux("resume")
 
     assert (result.code, result.out) == (7, "")
-    assert f'entry {first} does not take task {goat}: its prompt is "a goat", not "a boat"' in result.err
-    assert f"entry {second} does not take task {ID}: task not found" in result.err
+    assert f'entry {first} is not linked to task {goat}: its prompt is "a goat", not "a boat"' in result.err
+    assert f"entry {second} is not linked to task {ID}: task not found" in result.err
     assert [entry.state for entry in entries()] == [State.SAVED, State.UNKNOWN, State.UNKNOWN]
 
 
