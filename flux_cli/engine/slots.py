@@ -7,7 +7,6 @@ batch leaves room for a single task.
 """
 
 import asyncio
-import errno
 import os
 import random
 from collections.abc import Callable
@@ -20,6 +19,9 @@ from ..system.signals import Sleep
 
 PAUSE = 0.05
 """Mean seconds between two polls: 1.5 % of a task of 3 s, and 0.5 % of a core for each process that waits."""
+
+FILES = 2
+"""Files that a task has open at a time, beside its slot: a connection, and an image."""
 
 
 class Slot:
@@ -63,17 +65,17 @@ class Slots:
     def try_acquire(self) -> Slot | None:
         """Return a free slot, or None.
 
-        Without a file descriptor for another slot there is none as long as this process holds one: fewer tasks at a
-        time need fewer. Raises DiskError when the files of the slots cannot be made or opened.
+        A process that holds a slot gets another one only while each of its tasks can open the files that it needs.
+        Raises DiskError when the files of the slots cannot be made or opened.
         """
+        if self._held and not _can_open(1 + FILES * (len(self._held) + 1)):
+            return None
         try:
             if not self._made:
                 private_folder(self._folder)
                 self._made = True
             return next((Slot(number, self._free) for number in self._numbers() if self._take(number)), None)
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE) and self._held:
-                return None
             what = f"{error.strerror}: {error.filename or self._folder}"
             raise DiskError(f"cannot share the limit on parallel tasks with other processes: {what}") from error
 
@@ -107,3 +109,17 @@ class Slots:
         descriptor = self._held.pop(number)
         if descriptor is not None:
             os.close(descriptor)  # the file stays: removing it could remove a lock that was taken a moment ago
+
+
+def _can_open(number: int) -> bool:
+    """Return whether the system lets this process open so many more files."""
+    opened: list[int] = []
+    try:
+        while len(opened) < number:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return True
