@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flux_cli.config.paths import Paths
-from flux_cli.images.formats import BrokenPictureError, whole_picture
+from flux_cli.images.formats import BrokenImageError, inspect_image
 from flux_cli.journal.entries import Account, Entry, State
 from flux_cli.journal.journal import Journal
 from flux_cli.json_value import object_at
@@ -157,8 +157,8 @@ class World:
             if path not in expected:
                 self._found(f"a file that nobody knows: {path.name}")
             try:
-                whole_picture(path.read_bytes())
-            except BrokenPictureError as broken:
+                inspect_image(path.read_bytes())
+            except BrokenImageError as broken:
                 self._found(f"torn: {path.name}: {broken}")
 
     def charged(self) -> dict[str, str]:

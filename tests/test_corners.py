@@ -207,7 +207,7 @@ def test_a_key_refused_while_a_task_runs(flux: Flux, service: Service) -> None:
     result = flux("resume")
 
     assert result.code == 4
-    assert "flux: the service refused the key: Authentication failed (code 1200). Charged ($0.015)." in result.err
+    assert "flux: PiAPI refused the key: Authentication failed (code 1200). Charged ($0.015)." in result.err
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 

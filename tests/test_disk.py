@@ -127,9 +127,9 @@ def mounting() -> list[str]:
 @pytest.mark.parametrize(
     ("size", "place", "code", "said", "charges", "state"),
     [
-        ("96k", "small", 11, "flux: the disk is full: ", 1, [State.READY]),
+        ("16k", "small", 11, "flux: the disk is full: ", 1, [State.READY]),
         ("16k", "home", 12, "flux: cannot use the journal ", 0, []),
-        ("4k", "small", 11, "flux: cannot write into small: No space left on device. Nothing was sent.", 0, []),
+        ("4k", "small", 11, "flux: cannot write to small: No space left on device. Nothing was sent.", 0, []),
     ],
 )
 def test_a_small_disk(
@@ -156,7 +156,7 @@ def test_a_read_only_folder_is_told_before_paying(service: Service, home: Path) 
     Path("closed").mkdir(mode=0o555)
     result = as_plain_user(GEN + " -d closed")
     assert (result.code, result.out) == (11, "")
-    assert "flux: cannot write into closed: Permission denied. Nothing was sent." in result.err
+    assert "flux: cannot write to closed: Permission denied. Nothing was sent." in result.err
 
     as_plain_user("history")
     home.chmod(0o555)

@@ -103,7 +103,7 @@ def test_a_refused_key_is_a_problem_of_the_key(flux: Flux, service: Service, mon
     found = checks(result)
     assert (result.code, found["key"]["level"], found["key"]["exit_code"]) == (4, "problem", 4)
     assert "…6789 from PIAPI_API_KEY: PiAPI refused the key" in str(found["key"]["message"])
-    assert found["key"]["hint"] == "store another key with: flux login"
+    assert found["key"]["hint"] == "Store another key with: flux login"
     assert found["service"]["level"] == "ok"
     assert "wrong-key" not in result.out + result.err
 
@@ -216,7 +216,10 @@ def test_results_that_are_about_to_expire(flux: Flux, service: Service, home: Pa
 
     said = "1 paid result is not fetched and may be gone within a day, the first in 5 h"
     assert checks(flux("doctor --json"))["expiring"]["message"] == said
-    assert flux("history").err == f"{said}; fetch them, at no cost, with: flux resume --expiring\n"
+    assert flux("history").err.splitlines() == [
+        "ENTRY     SUBMITTED         STATE          COST  PROMPT  IMAGES",
+        f"{said}; download the images, at no cost, with: flux resume --expiring",
+    ]
     flux(f"{GEN} --no-wait --no-cache -o later.png")
     assert flux("resume --expiring -q").out == "a-boat-1.png\n"
     assert "gone" not in flux("history").err

@@ -12,7 +12,7 @@ from flux_cli.batch.runner import finish_entries
 from flux_cli.cli.context import Session
 from flux_cli.cli.options.common import CommonOptions
 from flux_cli.errors import ExitCode
-from flux_cli.images.formats import whole_picture
+from flux_cli.images.formats import inspect_image
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Entry, State
 from flux_cli.json_value import object_at
@@ -111,7 +111,7 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_paid_twice(
     assert len(seeds) == len(set(seeds)), "paid twice"
     assert len(list(Path().glob("boat-*.png"))) == len(known)
     for path in Path().glob("*.png"):
-        whole_picture(path.read_bytes())
+        inspect_image(path.read_bytes())
 
 
 def test_processes_share_the_plans_limit(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from flux_cli.images.formats import PNG_SIGNATURE, BrokenPictureError, Picture, whole_picture
+from flux_cli.images.formats import PNG_SIGNATURE, BrokenImageError, ImageInfo, inspect_image
 
 
 def drawn(mode: str, width: int = 24, height: int = 13) -> Image.Image:
@@ -50,15 +50,15 @@ every_picture = pytest.mark.parametrize("name", PICTURES)
 
 def is_whole(content: bytes) -> bool:
     try:
-        whole_picture(content)
-    except BrokenPictureError:
+        inspect_image(content)
+    except BrokenImageError:
         return False
     return True
 
 
 @every_picture
 def test_a_whole_picture_tells_its_kind_and_size(name: str) -> None:
-    assert whole_picture(PICTURES[name]) == Picture(name.split("-")[0], 24, 13)
+    assert inspect_image(PICTURES[name]) == ImageInfo(name.split("-")[0], 24, 13)
 
 
 @every_picture
@@ -79,13 +79,13 @@ def test_a_png_with_any_bit_flipped_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 65536), (1, 1048576), (1024, 1024)])
 def test_every_size_that_can_be_ordered_is_a_picture(size: tuple[int, int]) -> None:
-    assert whole_picture(encoded(Image.new("L", size), "PNG")) == Picture("png", *size)
+    assert inspect_image(encoded(Image.new("L", size), "PNG")) == ImageInfo("png", *size)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 1), (1, 300), (16383, 2)])
 @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"quality": 50, "exif": exif()}])
 def test_webp_sizes(size: tuple[int, int], options: dict[str, object]) -> None:
-    assert whole_picture(encoded(Image.new("RGB", size, "teal"), "WEBP", **options)) == Picture("webp", *size)
+    assert inspect_image(encoded(Image.new("RGB", size, "teal"), "WEBP", **options)) == ImageInfo("webp", *size)
 
 
 def chunk(kind: bytes, data: bytes = b"") -> bytes:
@@ -106,34 +106,34 @@ JPEG_START = b"\xff\xd8\xff\xe0\x00\x04ab"
         (b"", "nothing came"),
         (b" \n<!DOCTYPE html><title>Expired</title>", "a web page"),
         (b"<html>", "a web page"),
-        (b'{"code": 404}', "not a picture"),
-        (b"GIF89a" + bytes(99), "not a picture"),
-        (PNG_SIGNATURE, "no picture in it"),
-        (PNG_SIGNATURE + header(1, 1) + END, "no picture in it"),
-        (PNG_SIGNATURE + chunk(b"tEXt", b"a\0b") + header(1, 1) + DATA + END, "no picture in it"),
+        (b'{"code": 404}', "not an image"),
+        (b"GIF89a" + bytes(99), "not an image"),
+        (PNG_SIGNATURE, "no image data"),
+        (PNG_SIGNATURE + header(1, 1) + END, "no image data"),
+        (PNG_SIGNATURE + chunk(b"tEXt", b"a\0b") + header(1, 1) + DATA + END, "no image data"),
         (PNG_SIGNATURE + header(1, 1) + DATA, "cut short"),
         (PNG_SIGNATURE + header(1, 1) + DATA + END[:-4], "cut short"),  # Pillow opens this one without a word
-        (PNG_SIGNATURE + chunk(b"IHDR") + DATA + END, "makes no sense"),
-        (PNG_SIGNATURE + header(0, 1) + DATA + END, "makes no sense"),
-        (PNG_SIGNATURE + header(1, 2**31) + DATA + END, "makes no sense"),
+        (PNG_SIGNATURE + chunk(b"IHDR") + DATA + END, "size is invalid"),
+        (PNG_SIGNATURE + header(0, 1) + DATA + END, "size is invalid"),
+        (PNG_SIGNATURE + header(1, 2**31) + DATA + END, "size is invalid"),
         (JPEG_START + b"\xff\xd9", "cut short"),
-        (JPEG_START + b"\xff\xda\x00\x02\xff\xd9", "no picture in it"),
-        (JPEG_START + b"\xff\xc0\x00\x08\x08\x00\x00\x00\x10\x01\xff\xda\x00\x02\xff\xd9", "makes no sense"),
+        (JPEG_START + b"\xff\xda\x00\x02\xff\xd9", "no image data"),
+        (JPEG_START + b"\xff\xc0\x00\x08\x08\x00\x00\x00\x10\x01\xff\xda\x00\x02\xff\xd9", "size is invalid"),
         (JPEG_START + b"no marker here\xff\xd9", "damaged"),
         (b"RIFF\x04\x00\x00\x00WEBP", "cut short"),
         (b"RIFF\x20\x00\x00\x00WEBPABCD" + bytes(24), "damaged"),
     ],
 )  # fmt: skip
 def test_what_is_no_whole_picture_is_refused_with_a_reason(content: bytes, what: str) -> None:
-    with pytest.raises(BrokenPictureError, match=what):
-        whole_picture(content)
+    with pytest.raises(BrokenImageError, match=what):
+        inspect_image(content)
 
 
 @pytest.mark.parametrize("after", [b"\r\n", b"\0\0", b"\xff", b"\xff\xd9", b"a film, or notes", b"\xff\xd8\xff\xe0"])
 @every_picture
 def test_what_follows_an_image_is_harmless(name: str, after: bytes) -> None:
-    found = whole_picture(PICTURES[name] + after)
-    assert (found, found.length) == (whole_picture(PICTURES[name]), len(PICTURES[name]))
+    found = inspect_image(PICTURES[name] + after)
+    assert (found, found.length) == (inspect_image(PICTURES[name]), len(PICTURES[name]))
 
 
 LARGE = 64 * 2**20
@@ -154,8 +154,8 @@ def test_a_large_image_that_keeps_a_reader_busy_is_refused_after_few_steps(name:
     steps = itertools.count()
     sys.setprofile(lambda *_: next(steps))
     try:
-        with pytest.raises(BrokenPictureError, match=reason):
-            whole_picture(content)
+        with pytest.raises(BrokenImageError, match=reason):
+            inspect_image(content)
     finally:
         sys.setprofile(None)
     assert next(steps) < 2_000_000  # of Python's, which last less than a microsecond each
@@ -194,8 +194,8 @@ DAMAGED = st.builds(
 @given(st.binary(max_size=60) | MADE_UP | DAMAGED)
 def test_no_bytes_whatever_raise_anything_else(content: bytes) -> None:
     try:
-        picture = whole_picture(content)
-    except BrokenPictureError:
+        picture = inspect_image(content)
+    except BrokenImageError:
         return
     assert picture.width > 0
     assert picture.height > 0

@@ -200,15 +200,15 @@ BAD = {
     "gen x --seed -1": "seed -1 is out of range: 0 to 4294967295. Nothing was sent.",
     "gen x -m schnel": "unknown model 'schnel'. Nothing was sent.",
     "gen x --webhook http://example.com": "Invalid --webhook: expected an https URL; http is accepted for this machine only. Nothing was sent.",
-    "gen x --overwrite --skip-existing": "give only one of --overwrite, --skip-existing. Nothing was sent.",
+    "gen x --overwrite --skip-existing": "--overwrite and --skip-existing cannot be used together. Nothing was sent.",
     "gen x -o fox.jpg": "images are saved as PNG, not as .jpg. Nothing was sent.",
     "gen x -o {slug.__class__}.png": "unknown placeholder {slug.__class__} in an output name. Nothing was sent.",
     "gen x -o con.png": "the output name 'con.png' would not work on every system. Nothing was sent.",
-    "gen x -o - --json": "-o - and --json both want stdout. Nothing was sent.",
-    "gen x -o - -m schnell -b 2": "-o - takes one picture, and -b 2 orders 2. Nothing was sent.",
+    "gen x -o - --json": "-o - and --json cannot be used together: both write to stdout. Nothing was sent.",
+    "gen x -o - -m schnell -b 2": "-o - is for one image, and this makes 2. Nothing was sent.",
     "gen x --modl dev": "no such option: --modl. Nothing was sent.",
-    "gen": "a prompt is missing. Nothing was sent.",
-    "gne x": "no such command 'gne'. Nothing was sent.",
+    "gen": "no prompt. Nothing was sent.",
+    "gne x": "no such command 'gne'",
 }
 
 
@@ -281,8 +281,8 @@ def test_a_missing_key_names_the_places(flux: Flux, home: Path) -> None:
     assert (result.code, result.out) == (4, "")
     assert result.err.splitlines() == [
         f"flux: no API key: PIAPI_API_KEY is not set, and {home}/config.toml has no key for profile default"
-        " (profiles there: none)",
-        "      create one at https://piapi.ai/workspace/key, then run: flux login; or try flux free: add --sandbox",
+        " (profiles there: none). Nothing was sent.",
+        "      Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox. Store it with: flux login",
     ]
     assert not home.exists()
 
@@ -293,7 +293,8 @@ def test_a_refused_key(flux: Flux, service: Service, monkeypatch: pytest.MonkeyP
 
     assert result.code == 4
     assert (
-        "flux: the service refused the key: Authentication failed: Verify API key is correct (code 1200)" in result.err
+        "flux: PiAPI refused the key: Authentication failed: Verify API key is correct (code 1200). Not charged."
+        in result.err
     )
     assert [entry.state for entry in entries()] == [State.REJECTED]
 

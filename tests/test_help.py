@@ -51,7 +51,7 @@ def test_other_help_comes_from_the_program(line: str, columns: str, monkeypatch:
 
 
 def test_no_summary_of_a_command_is_cut() -> None:
-    assert "..." not in (FOLDER / "flux.txt").read_text().partition("Make pictures:")[2]
+    assert "..." not in (FOLDER / "flux.txt").read_text().partition("Generate images:")[2]
 
 
 @pytest.mark.parametrize("line", ["--help", *(f"{line} --help" for line in LINES)])
@@ -163,7 +163,7 @@ def test_help_as_data_has_the_whole_program(flux: Flux) -> None:
     assert {
         "names": ["-m", "--model"],
         "metavar": "MODEL",
-        "help": "schnell, dev, pro, dev-advanced, a full id, or auto.",
+        "help": "schnell, dev, pro, dev-advanced, a full ID, or auto; see flux models.",
         "default": "dev",
         "env": "FLUX_MODEL",
         "repeatable": False,

@@ -95,8 +95,8 @@ ANIMATION = [drawn(), drawn().rotate(180)]
 HTML = b"\n <!DOCTYPE html><title>Expired</title>"
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "a.png is an empty file"),
-    "text": (b"a boat", "a.png: what came is not a picture (PNG, JPEG or WebP)"),
-    "page": (HTML, "a.png: a web page came instead of a picture"),
+    "text": (b"a boat", "a.png: what came is not an image (PNG, JPEG or WebP)"),
+    "page": (HTML, "a.png: a web page came instead of an image"),
     "gif": (encoded(drawn(), "GIF"), "a.png is a GIF"),
     "bmp": (encoded(drawn(), "BMP"), "a.png is a BMP"),
     "tiff": (encoded(drawn(), "TIFF"), "a.png is a TIFF"),

@@ -21,7 +21,7 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from flux_cli.images.formats import whole_picture
+from flux_cli.images.formats import inspect_image
 from flux_cli.journal.entries import Entry, State
 from flux_cli.json_value import Json, JsonObject
 from flux_cli.webhooks.forwarder import split_command
@@ -160,7 +160,7 @@ def test_nothing_that_a_delivery_says_is_believed(flux: Flux, listen: Callable[.
         assert listener.deliver(lie) == 200
         told = listener.told()
     assert told["state"] == "saved"
-    assert whole_picture(Path("a-boat-1.png").read_bytes()).extension == "png"
+    assert inspect_image(Path("a-boat-1.png").read_bytes()).extension == "png"
     assert trap.taken == []
 
 
@@ -192,7 +192,7 @@ def test_a_hint_outlives_a_service_that_is_down_for_a_moment(service: Service, l
     service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 3)
     assert listener.deliver(hint("unheard-of")) == 200
     assert listener.told()["error"]["code"] == "network"
-    assert listener.says("task unheard-of is recorded; fetch it later with: flux resume")
+    assert listener.says("task unheard-of is recorded; download its images later with: flux resume")
 
 
 JUNK = {
@@ -342,7 +342,7 @@ def test_what_was_accepted_is_in_the_history_whatever_happens_next(
     service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 1000)
     assert [listener.deliver(hint(task)) for task in tasks] == [200] * 5
     if end is None:
-        assert all(listener.says(f"task {task} is recorded; fetch it later with: flux resume") for task in tasks)
+        assert all(listener.says(f"task {task} is recorded; download its images later with: flux resume") for task in tasks)
     else:
         assert [listener.deliver(hint(task)) for task in tasks] == [200] * 5, "PiAPI repeats itself"
         assert listener.stop(end) in (0, -end, 128 + end)
@@ -543,4 +543,4 @@ def test_the_readmes_three_programs(tmp_path: Path) -> None:
     done = readme.run(example, tmp_path)
     names = [f"pictures/a-fox-{seed}.png" for seed in (1, 2, 3)]
     assert sorted(re.findall(r"^pictures/\S+$", done.stdout, re.M)) == names
-    assert all(whole_picture(Path(name).read_bytes()).extension == "png" for name in names)
+    assert all(inspect_image(Path(name).read_bytes()).extension == "png" for name in names)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from flux_cli.errors import UsageError
-from flux_cli.images.formats import is_complete_image, whole_picture
+from flux_cli.images.formats import inspect_image, is_complete_image
 from flux_cli.images.metadata import is_sandbox_image, read_provenance, sandbox_mark
 from flux_cli.images.png import texts_in, with_texts
 from flux_cli.json_value import Json, JsonObject, object_at
@@ -38,7 +38,7 @@ def test_a_saved_picture_tells_how_it_was_made(flux: Flux, service: Service) -> 
     assert flux(GEN + " --webhook https://example.com/private-hook -o fox.png").code == 0
 
     content = Path("fox.png").read_bytes()
-    assert whole_picture(content).width == 320
+    assert inspect_image(content).width == 320
     with Image.open("fox.png") as image:
         assert isinstance(image, PngImagePlugin.PngImageFile)
         about, parameters = json.loads(image.text["flux"]), image.text["parameters"]

@@ -81,7 +81,7 @@ class Upscale(Operation):
         guides: list[Json] = [{"url": writer.image(guide.image), "weight": guide.weight} for guide in self.guides]
         return {
             "image": writer.image(self.image),
-            **writer.pair({"scale": self.factor}, {"factor": self.factor}),
+            **writer.pair({"enlargement": self.factor}, {"factor": self.factor}),
             "guides": guides,
         }
 
@@ -125,7 +125,7 @@ def test_rows_journal_metadata_and_a_rerun(flux: Flux, service: Service, entries
     assert body | {"image": "", "guides": []} == {
         "prompt": "the same, larger",
         "image": "",
-        "scale": 4,
+        "enlargement": 4,
         "factor": 4,
         "guides": [],
         "seed": 1,

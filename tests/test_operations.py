@@ -256,7 +256,7 @@ def test_ranges_and_able_models_in_messages_come_from_the_catalog(
     (tmp_path / "catalog.toml").write_text(facts)
     monkeypatch.setattr(catalog, "__file__", str(tmp_path / "catalog.py"))
     for line, told in {
-        "gen x -b 2": "this model makes one picture a task, only schnell makes up to 6",
+        "gen x -b 2": "batch size 2 needs schnell: dev makes 1 image per task",
         "gen x -m schnell -b 7": "batch size 7 is out of range: 1 to 6",
         "redux photo.png -b 2": "batch size 2 is out of range: 1 to 1",
         "gen x --guidance 9.5": "guidance 9.5 is out of range: 2 to 9",
@@ -416,13 +416,13 @@ def test_an_upload_is_tried_again(flux: Flux, service: Service, photo: Path) -> 
     Image.new("RGB", (300, 300), "blue").save("photo.png")
     result = flux("edit photo.png x -o more.png")
     assert result.code == 13
-    assert "the picture could not be uploaded: PiAPI returned HTTP 503. Not charged." in result.err
+    assert "the image could not be uploaded: PiAPI returned HTTP 503. Not charged." in result.err
 
 
 BAD = {
     "edit nosuch.png x": "image not found: 'nosuch.png'",
     "edit . x": "not a file: '.'",
-    "edit page.png x": "'page.png': a web page came instead of a picture",
+    "edit page.png x": "'page.png': a web page came instead of an image",
     "edit tiny.png x": "'tiny.png' is 255x300; PiAPI accepts 256x256 and more",
     "edit https://u:p@e.com/x.png y": "the URL of an image must not contain a user name or password",
     "edit @last y": "no image '@last' in the history",
@@ -541,7 +541,7 @@ def test_cost_sums_what_was_spent(flux: Flux, service: Service) -> None:
     flux("gen x --size 256x256")
     flux("gen x --size 256x256")
 
-    assert flux("cost").out.split() == ["total", "$0.019", "3", "tasks,", "and", "$0.015", "at", "risk"]
+    assert flux("cost").out.split() == ["total", "$0.019", "3", "tasks,", "and", "$0.015", "possibly", "charged"]
     rows = {row["name"]: row["spent_usd"] for row in map(json.loads, flux("cost --by model --json").out.splitlines())}
     assert rows == {"Qubico/flux1-dev": "0.015", "Qubico/flux1-schnell": "0.004"}
     assert flux("cost --since 2999-01-01").out.split() == ["total", "$0.00", "0", "tasks"]

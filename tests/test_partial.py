@@ -126,7 +126,12 @@ def test_whatever_the_status_an_id_means_that_there_may_be_a_task(
     said = lost_but_for_the_id(flux, service, ID, status=status)
     (entry,) = entries()
     assert (entry.state, entry.seen_id, service.posts()) == (State.UNKNOWN, ID, 1)
-    assert f"      a part came, with task {ID}; to fetch it, if it is the one: flux resume" in said.splitlines()
+    assert said == (
+        'flux: no usable response to the submission of "a boat" '
+        f'(PiAPI returned HTTP {status}: {{"code": 200, "data": {{"task_id": "{ID}", "mod). '
+        "It may have been charged ($0.015); flux does not resend it.\n"
+        "      Next: flux resume\n"
+    )
     told = flux(f"resolve {entry.id}").out.splitlines()
     assert f"  task seen  {ID}" in told
     assert next(line.split()[:2] for line in told if line.startswith("  flux ")) == ["flux", "resume"]

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from flux_cli.images.formats import PNG_SIGNATURE, BrokenPictureError, png_chunks, whole_picture
+from flux_cli.images.formats import PNG_SIGNATURE, BrokenImageError, inspect_image, png_chunks
 from flux_cli.images.png import CHUNK_LIMIT, DECOMPRESSED_LIMIT, TOTAL_LIMIT, parameters_text, texts_in, with_texts
 
 TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
@@ -112,7 +112,7 @@ def test_only_chunks_before_the_picture_data_are_added(name: str) -> None:
     assert after[:at] == before[:at]
     assert after[at + extra :] == before[at:]
     assert kinds(after)[kinds(before).index(b"IDAT") :][:4] == [b"tEXt", b"iTXt", b"tEXt", b"IDAT"]
-    assert whole_picture(after) == whole_picture(before)
+    assert inspect_image(after) == inspect_image(before)
 
 
 @every_picture
@@ -246,7 +246,7 @@ def test_a_lone_surrogate_is_refused() -> None:
     "content", [b"", b"<html>", PNG_SIGNATURE, PLAIN[:-1], PLAIN[:60] + b"!" + PLAIN[61:], encoded(RGB, "JPEG")]
 )
 def test_only_a_whole_png_takes_texts(content: bytes) -> None:
-    with pytest.raises(BrokenPictureError):
+    with pytest.raises(BrokenImageError):
         with_texts(content, TEXTS)
 
 
@@ -264,7 +264,7 @@ def test_every_text_comes_back(texts: dict[str, str], name: str) -> None:
     content = with_texts(PICTURES[name], texts)
     assert texts_in(content) == texts_in(PICTURES[name]) | texts
     assert opened(content).text == opened(PICTURES[name]).text | texts
-    assert whole_picture(content) == whole_picture(PICTURES[name])
+    assert inspect_image(content) == inspect_image(PICTURES[name])
     assert with_texts(content, texts) == content
 
 
@@ -340,7 +340,7 @@ def test_damaged_picture_data_does_not_hide_the_texts() -> None:
 
 
 def test_a_whole_picture_of_another_format_is_told_what_is_wrong() -> None:
-    with pytest.raises(BrokenPictureError, match="not a PNG"):
+    with pytest.raises(BrokenImageError, match="not a PNG"):
         with_texts(encoded(RGB, "WEBP"), TEXTS)
 
 

@@ -1,5 +1,6 @@
 """The promises, against a service and a network that break: what is charged is counted on the server's side."""
 
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from flux_cli.images.metadata import sandbox_mark
 from flux_cli.images.png import with_texts
@@ -149,7 +151,7 @@ def test_a_plan_that_is_too_low_is_no_fault_of_the_key(
         result = flux('lora "a boat" --lora anime --json')
         error = json.loads(result.out.splitlines()[-1])["error"]
         assert (result.code, error["code"], "upgrade the plan" in error["hint"]) == (5, "plan", True)
-        assert "Insufficient plan level: this needs the Creator plan or higher" in error["message"]
+        assert error["message"] == "your PiAPI plan does not include this: Insufficient plan level. Not charged."
         assert [entry.state for entry in entries()] == [State.REJECTED]
         assert service.posts() == 1
 
@@ -473,6 +475,9 @@ def test_a_closed_pipe_ends_quietly(service: Service, start: Start) -> None:
 
 
 def test_a_full_disk_keeps_the_task(flux: Flux, service: Service) -> None:
+    large = io.BytesIO()
+    Image.effect_noise((800, 800), 80).save(large, "png")  # larger than the journal will be
+    service.answer(*PICTURE, (200, {}, large.getvalue()))
     line = f"ulimit -f 200; exec {sys.executable} -m flux_cli gen 'a boat' --seed 1"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=False)
 

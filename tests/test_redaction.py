@@ -140,7 +140,7 @@ def test_nothing_on_disk_has_a_key_that_came_back(
 ) -> None:
     for spelling in (*ESCAPED.values(), *ENCODED.values()):
         service.answer(*POST, (status, {}, f'{{"code": 1, "message": "bad key {spelling(KEY)}"}}'.encode(charset)))
-        assert flux(f"{GEN} --new").code in (4, 5, 7)
+        assert flux(f"{GEN} --no-cache").code in (4, 5, 7)
     found = everything(home)
     for spelling in (*ESCAPED.values(), *ENCODED.values()):
         for form in (spelling(KEY), spelling(KEY)[:-3], json.dumps(spelling(KEY))[1:-1]):
@@ -157,7 +157,7 @@ def test_nor_a_key_that_is_cut_by_the_end_of_a_response(
     for cut in range(SHORTEST_CUT, len(KEY)):
         body = f'{{"code": 200, "message": "bad key {KEY[:cut]}'.encode()
         raw.answers["/api/v1/task"] = [lambda body=body: [head("HTTP/1.1 200 OK", "Content-Length: 999"), body]]  # type: ignore[misc]
-        assert flux(f"{GEN} --new").code == 7
+        assert flux(f"{GEN} --no-cache").code == 7
     raw.heads.clear()  # this one is the service: the key belongs there
     assert {entry.state for entry in entries()} == {State.UNKNOWN}
     assert KEY[:SHORTEST_CUT].encode() not in everything(home)

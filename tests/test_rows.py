@@ -102,8 +102,8 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "output": "../x.png"}, "output '../x.png' is not a name inside the output directory"),
         ({"prompt": "x", "output": "/tmp/x.png"}, "output '/tmp/x.png' is not a name inside the output directory"),
         ({"prompt": "x", "output": "-"}, "output '-' is not a name inside the output directory"),
-        ({"prompt": "x", "output": "first.png"}, "two pictures would be called first.png"),
-        ({"prompt": "x", "id": "first"}, "another row has the id first"),
+        ({"prompt": "x", "output": "first.png"}, "two images would be named first.png (also line 1)"),
+        ({"prompt": "x", "id": "first"}, "the ID 'first' is also that of line 1"),
         ({"prompt": "\x1b[2J" * 400}, "the prompt has 1600 characters"),
     ],
 )
@@ -133,7 +133,9 @@ def test_a_picture_that_vanished_meanwhile_is_sent_as_it_was(
 ) -> None:
     """Every image is read once, before anything is paid for."""
     Path("rows.jsonl").write_text('{"prompt": "one"}\n{"op": "edit", "image": "cup.png", "prompt": "two"}\n')
-    monkeypatch.setattr("flux_cli.batch.batch.check_writable", lambda folders: Path("cup.png").unlink())
+    monkeypatch.setattr(
+        "flux_cli.batch.outputs.check_writable", lambda folders: Path("cup.png").unlink(missing_ok=True)
+    )
     result = flux("batch rows.jsonl -m schnell")
 
     assert result.code == 0

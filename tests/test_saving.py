@@ -114,7 +114,7 @@ def test_a_key_that_is_refused_is_the_error_when_they_do_not(flux: Flux, service
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (4, [State.READY])
-    assert "the service refused the key: Authentication failed" in result.err
+    assert "PiAPI refused the key: Authentication failed (code 1200). Charged ($0.015)." in result.err
 
 
 def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
@@ -126,14 +126,14 @@ def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (10, [State.EXPIRED])
-    assert f"task {task} has expired: PiAPI no longer has it, and the picture's address answers with" in result.err
+    assert f"task {task} has expired: PiAPI no longer has it, and the image URL returned HTTP 404. Charged ($0.015)." in result.err
 
 
 @pytest.mark.parametrize(
     ("poll", "state", "said"),
     [
-        ([], State.EXPIRED, "task {} has expired: PiAPI keeps images for 7 days, and the picture's address answers"),
-        ([(503, {}, b"")] * 999, State.READY, "the image of task {} could not be saved: the picture's address answers"),
+        ([], State.EXPIRED, "task {} has expired: PiAPI keeps images for 7 days, and the image URL returned HTTP 404. Charged ($0.015)."),
+        ([(503, {}, b"")] * 999, State.READY, "the image of task {} could not be saved: the image URL returned HTTP 404. Charged ($0.015)."),
     ],
 )
 def test_it_has_expired_when_the_seven_days_are_over(

@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from flux_cli.cli.calls.serving import variable_lines
 from flux_cli.errors import UsageError
-from flux_cli.images.formats import whole_picture
+from flux_cli.images.formats import inspect_image
 from flux_cli.json_value import JsonObject
 from flux_cli.sandbox.app import Service, create_app
 from flux_cli.sandbox.drawing import draw
@@ -133,7 +133,7 @@ def test_what_it_prints_is_all_that_a_client_needs(flux: Flux, sandbox: Callable
     assert flux(GEN).out == "a-boat-1.png\n"
     assert flux('edit photo.jpg "as a woodcut" --seed 1 -q').out == "as-a-woodcut-1.png\n"
 
-    assert whole_picture(Path("a-boat-1.png").read_bytes()).extension == "png"
+    assert inspect_image(Path("a-boat-1.png").read_bytes()).extension == "png"
     assert running.printed == {
         "FLUX_BASE_URL": f"{running.origin}/api/v1",
         "FLUX_UPLOAD_URL": f"http://127.0.0.1:{running.port}",
@@ -193,7 +193,7 @@ def test_each_fault_is_what_flux_promises_to_survive(
 
     assert (result.code, len(shared.tasks) - before) == (code, made), result.err
     if code == 0:
-        assert whole_picture(Path("a-boat-1.png").read_bytes()).extension == "png"
+        assert inspect_image(Path("a-boat-1.png").read_bytes()).extension == "png"
     else:
         assert list(Path().iterdir()) == []
     assert fault.startswith("task:") or shared.said(f" fault {fault}\n")
@@ -385,7 +385,7 @@ def test_the_specifications_own_examples(shared: Sandbox, example: JsonObject) -
         picture = http.get(task["data"]["output"]["image_url"])
 
     assert (created["code"], created["message"], created["data"]["status"]) == (200, "success", "pending")
-    assert whole_picture(picture.content).extension == "png"
+    assert inspect_image(picture.content).extension == "png"
     assert (task["data"]["model"], task["data"]["task_type"]) == (example["model"], example["task_type"])
     assert "webhook_secret" not in json.dumps(task)
 
@@ -556,7 +556,7 @@ def test_the_page_shows_everything_in_its_first_response(shared: Sandbox) -> Non
     assert '<p class="prompt">&lt;img src=x onerror=alert(1)&gt;</p>' in card
     small = [base64.b64decode(text) for text in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', card)]
     assert [Image.open(io.BytesIO(content)).size for content in small] == [(416, 416)] * 2
-    assert [whole_picture(image.content).width for image in images] == [256] * 2, "expiry and faults do not apply"
+    assert [inspect_image(image.content).width for image in images] == [256] * 2, "expiry and faults do not apply"
     assert "<li>image:403 &times;0</li>" in page.text
     assert "no tasks yet" not in page.text
     assert f'src="{shown["images"][0]}"' in later.text  # type: ignore[index]
@@ -698,6 +698,6 @@ def test_the_readmes_example(tmp_path: Path) -> None:
     done = readme.run(readme.examples("Test your scripts")[0], tmp_path)
     assert "fox.png\n" in done.stdout
     assert "exit code 7\n" in done.stdout
-    assert whole_picture(Path("fox.png").read_bytes()).extension == "png"
+    assert inspect_image(Path("fox.png").read_bytes()).extension == "png"
     assert not Path("lost.png").exists()
     assert "Stopped. Served 2 tasks ($0.03 simulated)." in Path("sandbox.log").read_text()

@@ -76,7 +76,7 @@ def test_a_service_that_cannot_be_asked_stores_nothing_unless_told(
     monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
     refused = flux("login", stdin=f"{KEY}\n")
     assert (refused.code, "the key was not stored" in refused.err) == (13, True)
-    assert refused.err.endswith("store it unchecked with: flux login --no-check\n")
+    assert refused.err.endswith("Store it unchecked with: flux login --no-check\n")
     assert not (home / "config.toml").exists()
     assert flux("login --no-check", stdin=f"{KEY}\n").code == 0
     assert (home / "config.toml").exists()
@@ -87,7 +87,7 @@ def test_profiles_keep_their_keys_apart(flux: Flux, no_key: Service, home: Path)
 
     assert flux("gen x").err.splitlines()[0] == (
         f"flux: no API key: PIAPI_API_KEY is not set, and {home}/config.toml has no key for profile default"
-        " (profiles there: work)"
+        " (profiles there: work). Nothing was sent."
     )
     assert flux("gen x --size 256x256 -q --profile work").code == 0
     assert flux("history").err == "no entries\n"
@@ -163,7 +163,7 @@ def test_a_bad_value_names_its_variable_or_its_line(flux: Flux, home: Path, monk
     (home / "config.toml").write_text('# mine\n[profiles.default]\ntimeout = "abc"\n')
     (home / "config.toml").chmod(0o600)
     problem = f"flux: Invalid timeout 'abc' ({home}/config.toml, line 3): expected a number from 0 to 86400"
-    assert flux("history").err.splitlines() == [problem, "      correct it with: flux config set timeout VALUE"]
+    assert flux("history").err.splitlines() == [problem, "      Correct it with: flux config set timeout VALUE"]
     monkeypatch.setenv("FLUX_TIMEOUT", "abc")
     assert flux("history").err == "flux: Invalid FLUX_TIMEOUT 'abc': expected a number from 0 to 86400\n"
     assert flux("config set timeout 60").err.splitlines() == [
@@ -198,9 +198,9 @@ def test_prices_can_be_overridden(flux: Flux, home: Path) -> None:
     (home / "config.toml").write_text('[prices]\nschnell = 0.0015\n"Qubico/flux1-dev" = "0.01"\n')
     (home / "config.toml").chmod(0o600)
 
-    assert flux("gen x --dry-run -m schnell -b 3").err == "would cost $0.0045 for 3 pictures. Nothing was sent.\n"
-    assert flux("gen x --dry-run").err == "would cost $0.01 for 1 picture. Nothing was sent.\n"
-    assert flux("gen x --dry-run -m pro").err == "would cost $0.05 for 1 picture. Nothing was sent.\n"
+    assert flux("gen x --dry-run -m schnell -b 3").err == "Would cost $0.0045 for 3 images. Nothing was sent.\n"
+    assert flux("gen x --dry-run").err == "Would cost $0.01 for 1 image. Nothing was sent.\n"
+    assert flux("gen x --dry-run -m pro").err == "Would cost $0.05 for 1 image. Nothing was sent.\n"
 
 
 def test_login_on_a_terminal_does_not_show_the_key_and_keeps_what_changed_meanwhile(
@@ -399,7 +399,7 @@ def test_a_command_that_cannot_be_started_is_an_error(
 
 def test_the_next_command_finds_the_same_profile_and_service(flux: Flux) -> None:
     """A copied command must not act on the tasks of another account."""
-    assert flux("show gone --sandbox").err.splitlines()[-1] == "      see: flux history --sandbox"
-    hint = "then run: flux login --profile work; or try flux free: add --sandbox"
+    assert flux("show gone --sandbox").err.splitlines()[-1] == "      List yours: flux history --sandbox"
+    hint = "or try flux for free with --sandbox. Store it with: flux login --profile work"
     assert flux("gen fox --profile work").err.endswith(f"{hint}\n")
     assert flux("gen fox --profile '\\1'").code == 2

@@ -63,7 +63,7 @@ def test_a_signal_at_every_stage(here: World, runners: Runners, number: int, mon
         "downloading": (("picture", "half"), 0.0, True),
     }
     for stage, (moment, after, held) in stages.items():
-        monkeypatch.setenv("FLUX_TIME_SCALE", "1" if stage == "sleeping" else "0.002")
+        monkeypatch.setenv("FLUX_TIME_SCALE", "1000" if stage == "sleeping" else "0.002")
         life = Life(moment, gets(number, after, held))
         words = said(here, runners[0], here.batch([stage]), life, number)
         paid = [task for task, prompt in here.charged().items() if prompt == stage]

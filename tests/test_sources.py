@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flux_cli.batch.prompts import LINE_LIMIT, read_prompts
 from flux_cli.batch.rows import SHOWN, Row, Rows
-from flux_cli.batch.tables import TOML_LIMIT, Kind, kind_of, read_rows
+from flux_cli.batch.tables import WHOLE_LIMIT, Kind, kind_of, read_rows
 from flux_cli.errors import UsageError
 
 BOM = b"\xef\xbb\xbf"
@@ -44,9 +44,11 @@ def problems(read: Callable[[], object]) -> list[str]:
         (b"a\r\nb\r\n", [(1, "a"), (2, "b")]),
         (b"a\r\nb\r", [(1, "a"), (2, "b")]),
         (BOM + b"a\n", [(1, "a")]),
-        (BOM + b"a\n" + BOM + b"b\n", [(1, "a"), (2, "\ufeffb")]),
+        (BOM + b"a\n" + BOM + b"b\n", [(1, "a"), (2, "b")]),
         (b"\n\na\n \t\r\nb\n\n", [(3, "a"), (5, "b")]),
-        (b"# a\n#b\n", [(1, "# a"), (2, "#b")]),
+        (b"# a\n//b\n\\#c\n\\//d\n\\e\n -- f\n", [(3, "#c"), (4, "//d"), (5, "\\e"), (6, " -- f")]),
+        (b"a\rb\r\rc\r", [(1, "a"), (2, "b"), (4, "c")]),
+        (b"a\rb", [(1, "a"), (2, "b")]),
         (b"  a  \n", [(1, "  a  ")]),
         (b"a\rb\n", [(1, "a\rb")]),
         (b'"a, b"\n{c}\n', [(1, '"a, b"'), (2, "{c}")]),
@@ -61,7 +63,7 @@ def test_a_prompt_is_a_line(data: bytes, expected: list[tuple[int, str]]) -> Non
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]), max_size=20), min_size=1),
+    st.lists(st.text(st.characters(exclude_characters="\n\0#/\\-\ufeff", exclude_categories=["Cs"]), max_size=20), min_size=1),
     st.sampled_from(["\n", "\r\n"]),
     st.booleans(),
     st.booleans(),
@@ -72,7 +74,7 @@ def test_what_was_joined_comes_apart_as_it_was(lines: list[str], end: str, bom: 
     source = read_prompts(io.BytesIO(data), "p")
     found = [(row.line, row.fields["prompt"]) for row in source]
     assert found == [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    assert source.blank == len(lines) - len(found)
+    assert source.skipped["blank line"] == len(lines) - len(found)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +86,8 @@ def test_what_was_joined_comes_apart_as_it_was(lines: list[str], end: str, bom: 
         (b"a\n\xed\xa0\x80\n", ["p.txt, line 2: not UTF-8 (byte 0xed)"]),
         (b"\xff\n", ["p.txt, line 1: not UTF-8 (byte 0xff)"]),
         ("a\nb\n".encode("utf-16"), ["p.txt, line 1: UTF-16; save it as UTF-8"]),
-        (b"a\n" + FULL + b"x\nb\n", ["p.txt, line 2: longer than 64 KiB; what follows was not read"]),
-        (b"\0\n" + FULL + b"x", ["p.txt, line 1: a NUL character", "p.txt, line 2: longer than 64 KiB; what follows was not read"]),
+        (b"a\n" + FULL + b"x\nb\n", ["p.txt, line 2: longer than 64 KiB; the rest was not read"]),
+        (b"\0\n" + FULL + b"x", ["p.txt, line 1: a NUL character", "p.txt, line 2: longer than 64 KiB; the rest was not read"]),
     ],
 )  # fmt: skip
 def test_a_bad_prompt_file_is_refused_with_the_line(data: bytes, expected: list[str]) -> None:
@@ -199,6 +201,8 @@ def test_time_is_linear() -> None:
         ('{"seed": 9007199254740993, "g": 3.5, "x": 3.0, "y": true}', [(1, {"seed": 2**53 + 1, "g": 3.5, "x": 3.0, "y": True})]),
         ('{"a": null, "b": ["x", 1], "c": []}', [(1, {"b": ["x", 1], "c": []})]),
         ('{"p": "a\u2028b\u0085c"}\n{}', [(1, {"p": "a\u2028b\u0085c"}), (2, {})]),
+        ('[\n  {"a": 1},\n\n  {\n    "a": 2.0\n  }\n]\n', [(2, {"a": 1}), (4, {"a": 2.0})]),
+        ("[]\n", []),
         (r'{"p": "a\nb 😀"}', [(1, {"p": "a\nb 😀"})]),
     ],
 )  # fmt: skip
@@ -213,7 +217,10 @@ def test_json_lines(text: str, expected: list[Any]) -> None:
     [
         ('{"prompt": "a", "prompt": "b"}', "'prompt' is given twice"),
         ('{"a": {"b": 1, "b": 2}}', "'b' is given twice"),
-        ('["a"]', "a JSON array, not a row"),
+        ('["a"]', "not an object"),
+        ('[{"a": 1},\n{"a": 2}', "expected , or ]"),
+        ('[{"a": 1}, ]', "not JSON: Expecting value"),
+        ("[" * 9000, "nested too deeply"),
         ('"a"', "not an object"),
         ("null", "not an object"),
         ("{", "not JSON: Expecting property name"),
@@ -250,7 +257,7 @@ def test_json_lines_that_are_no_rows(line: str, what: str) -> None:
         ("prompt\tseed\na, b; c\t1\n", [(2, {"prompt": "a, b; c", "seed": "1"})]),
         ("prompt\na;b;c\n", [(2, {"prompt": "a;b;c"})]),
         ("\n\nprompt,seed\n\n,\na,1\n", [(6, {"prompt": "a", "seed": "1"})]),
-        (" prompt , output-dir \n a ,1\n", [(2, {"prompt": " a ", "output-dir": "1"})]),
+        (" prompt , output-dir \n a ,1\n", [(2, {"prompt": "a", "output-dir": "1"})]),
         ("prompt\na\u2028b\x0bc\x85d\n#x\n", [(2, {"prompt": "a\u2028b\x0bc\x85d"}), (3, {"prompt": "#x"})]),
     ],
 )  # fmt: skip
@@ -280,10 +287,10 @@ def test_csv_that_is_refused(text: str | bytes, expected: list[str]) -> None:
     assert problems(lambda: rows("csv", text)) == expected
 
 
-def test_blank_csv_rows_are_counted() -> None:
-    source = read_rows(io.BytesIO(b"\na,b\n,\n\n1,2\n"), "rows", "csv")
-    assert [row.line for row in source] == [5]
-    assert source.blank == 3
+def test_csv_lines_that_are_no_rows_are_counted() -> None:
+    source = read_rows(io.BytesIO(b"\na,b\n,\n\n1,2\n" + BOM + b"a, b\n3,4\n"), "rows", "csv")
+    assert [row.line for row in source] == [5, 7]
+    assert source.skipped == {"blank line": 3, "repeated header": 1}
 
 
 CELLS = st.text(st.sampled_from('a,;\t"\n\r\u2028é '), max_size=8).map(lambda cell: f"x{cell}")
@@ -304,7 +311,7 @@ def test_csv_that_was_written_is_read_back(cells: list[tuple[str, str]], delimit
     ).writerows([("a", "b"), *cells])
     text = written.getvalue()
     found = rows("csv", text)
-    assert [tuple(fields.values()) for _, fields in found] == cells
+    assert [tuple(fields.values()) for _, fields in found] == [(a.strip(), b.strip()) for a, b in cells]
     line = 2
     for (at, _), row in zip(found, cells, strict=True):
         assert at == line
@@ -355,7 +362,7 @@ def test_toml(name: str, end: str, bom: str) -> None:
         ("[[row]]\na = 1\n".encode("utf-16"), "line 1: UTF-16"),
         ("[[row]]\na = " + "[" * 9000, "not TOML"),
         ("# nothing\n", "rows is empty"),
-        (b"#" * (TOML_LIMIT + 1), "line 1: longer than 16 MiB"),
+        (b"#" * (WHOLE_LIMIT + 1), "line 1: longer than 16 MiB"),
     ],
 )
 def test_toml_that_is_refused(text: str | bytes, what: str) -> None:
@@ -381,7 +388,7 @@ def test_all_problems_come_together_with_those_of_the_caller() -> None:
 
     assert problems(check) == [
         "rows, line 1: too red",
-        "rows, line 2: a JSON array, not a row: write one object on each line, as jq -c '.[]' does",
+        'rows, line 2: not an object: a row is written as {"prompt": "..."}',
         "rows, line 3: too dear",
         "rows, line 3: too large",
     ]
@@ -390,7 +397,7 @@ def test_all_problems_come_together_with_those_of_the_caller() -> None:
 @pytest.mark.parametrize(("bad", "shown"), [(SHOWN, SHOWN), (SHOWN + 1, SHOWN + 1), (400, SHOWN + 1)])
 def test_only_the_first_problems_are_shown(bad: int, shown: int) -> None:
     with pytest.raises(UsageError, match=f"^{bad} errors$") as caught:
-        rows("jsonl", "[]\n" * bad)
+        rows("jsonl", "1\n" * bad)
     details = caught.value.details
     assert len(details) == shown
     assert details[SHOWN - 1].startswith(f"rows, line {SHOWN}: ")

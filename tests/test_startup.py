@@ -51,6 +51,6 @@ def test_a_command_loads_only_what_it_uses(line: str, without: set[str]) -> None
     assert loaded(line) & without == set()
 
 
-def test_a_picture_needs_neither_a_live_view_nor_pillow_nor_certificates(service: Service) -> None:
-    without = SHOWN | {"httpcore", "anyio", "certifi", "zipfile", "importlib.resources", "statistics"}
+def test_an_image_needs_neither_a_live_view_nor_pillow(service: Service) -> None:
+    without = SHOWN | {"zipfile", "statistics"}
     assert loaded("gen fox --size 64x64 -m schnell") & without == set()

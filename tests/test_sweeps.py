@@ -118,8 +118,8 @@ def test_variables_that_are_refused(text: str) -> None:
 
 
 def test_the_values_of_a_file_are_its_lines() -> None:
-    Path("values").write_bytes('\ufeffa, b\r\n\r\n#c\u2028d\n"e"'.encode())
-    assert parse_vary("x=@values") == ("x", ["a, b", "#c\u2028d", '"e"'])
+    Path("values").write_bytes('\ufeffa, b\r\n\r\nc\u2028d\n# f\n"e"'.encode())
+    assert parse_vary("x=@values") == ("x", ["a, b", "c\u2028d", '"e"'])
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"a\n\xff\n", b"a\0", b"x" * 65_537])

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from pathlib import Path
 
 from ..engine.outcome import Outcome
 from ..engine.scheduler import Scheduler
@@ -13,7 +12,7 @@ from ..journal.entries import Entry, State
 from ..operations.request import encode_body
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from .costs import Limits, check_budgets
-from .outputs import Saving, check_writable
+from .outputs import Saving
 from .plan import Plan, PlannedTask
 from .results import Reporter, Results
 from .resume import Action, Policy, Step, begin, find_expired, review
@@ -78,13 +77,7 @@ class Batch:
         price = sum((step.price for step in steps), Decimal(0))
         self.limits.check(price)
         check_budgets(workspace.journal.allowances(workspace.budgets), price)
-        check_writable(folder for step in steps for folder in _folders(step))
         return steps
-
-
-def _folders(step: Step) -> Iterator[Path]:
-    if step.output:
-        yield from (path.parent for path in step.output.paths)
 
 
 @dataclass
@@ -103,7 +96,11 @@ class _Feed:
             elif scheduler.halted and step.price:
                 batch.results.not_started(step.task)
             else:
-                item = begin(step, batch.workspace, batch.saving)
+                try:
+                    item = begin(step, batch.workspace, batch.saving)
+                except Exception:  # it ends the run, and the report has every row
+                    batch.results.not_started(step.task)
+                    raise
                 entry = item.entry if isinstance(item, Outcome) else item
                 self.tasks[entry.id] = step.task
                 yield item

@@ -26,6 +26,8 @@ from .plan import Plan, PlannedTask
 BATCH_TEMPLATE = "{index}-{slug}-{seed}"
 """The names of several tasks' images when none is asked for: in the order of the source."""
 
+SHOWN_ERRORS = 50
+
 
 @frozen
 class Saving:
@@ -52,6 +54,7 @@ class Names:
         self._plan, self._saving, self._catalog = plan, saving, catalog
         self._now = datetime.now()
         self._taken: dict[Path, PlannedTask] = {}
+        self._folders: set[Path] = set()
         self._errors: list[FluxError] = []
 
     def plan_output(self, task: PlannedTask) -> OutputPlan | None:
@@ -67,6 +70,7 @@ class Names:
                 self._check_taken(task, paths)
             else:
                 paths = self._free(paths)
+            self._check_folders(paths)
         except FluxError as error:
             self.refuse(task, error)
             return None
@@ -89,9 +93,12 @@ class Names:
         first = next((error for error in self._errors if isinstance(error, UsageError)), self._errors[0])
         if len(self._errors) == 1:
             raise first
+        details = [error.message for error in self._errors[:SHOWN_ERRORS]]
+        if rest := len(self._errors) - len(details):
+            details.append(f"and {rest} more")
         raise type(first)(
             f"{len(self._errors)} errors",
-            details=[error.message for error in self._errors],
+            details=details,
             hint=first.hint,
             code=first.code,
         )
@@ -123,9 +130,14 @@ class Names:
                 )
             if self._saving.overwrite or self._saving.skip_existing:
                 if path.is_dir():
-                    raise DiskError(f"{_shown(path)} is a directory")
+                    raise file_exists(path)
             elif os.path.lexists(path):
                 raise file_exists(path)
+
+    def _check_folders(self, paths: Iterable[Path]) -> None:
+        folders = {path.parent for path in paths} - self._folders
+        self._folders |= folders  # a folder that cannot be written is one error, not one for each image
+        check_writable(folders)
 
     def _free(self, paths: Iterable[Path]) -> list[Path]:
         free: list[Path] = []
@@ -166,9 +178,10 @@ def plan_found_task(
 
 def file_exists(path: Path) -> DiskError:
     """Return the error for a name that is taken."""
-    what = "is a directory" if path.is_dir() else "exists"
+    if path.is_dir():
+        return DiskError(f"{_shown(path)} is a directory", hint="Save into it with -d, or use another name with -o")
     return DiskError(
-        f"{_shown(path)} {what}",
+        f"{_shown(path)} exists",
         hint="Replace it with --overwrite, keep it with --skip-existing, or use another name with -o",
         code="exists",
     )

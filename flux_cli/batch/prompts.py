@@ -1,5 +1,6 @@
 """The lines of a source, and prompts, one a line."""
 
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -10,28 +11,60 @@ LINE_LIMIT = 64 * 1024
 BOM = b"\xef\xbb\xbf"
 
 
+_COMMENT = ("#", "//")
+_OPTION = re.compile(r"--[a-z]")
+
+
 def read_prompts(stream: BinaryIO, name: str) -> Rows:
-    """The prompts of a stream, one a line, with `name` for messages. `#` begins a prompt like any other sign."""
+    """Return the prompts of a stream, one a line; `name` is for messages.
+
+    A line that begins with `#` or `//` is a comment; `\\#` and `\\//` begin a prompt with these characters.
+    """
     return Rows(name, stream, _prompts)
 
 
 def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
     for number, text in good_lines(rows, stream):
-        yield Row(number, {"prompt": text.removesuffix("\n").removesuffix("\r")})
+        prompt = text.removesuffix("\n").removesuffix("\r")
+        begin = prompt.lstrip()
+        if begin.startswith(_COMMENT):
+            rows.skipped["comment"] += 1
+        elif _OPTION.match(begin):
+            rows.problem(number, "an option, not a prompt; write options in the rows of a file for flux batch")
+        else:
+            escaped = begin.removeprefix("\\")
+            yield Row(number, {"prompt": escaped if begin != escaped and escaped.startswith(_COMMENT) else prompt})
 
 
 def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The lines with their numbers and their "\\n". A line without end is not read on."""
-    number = 0
-    while raw := stream.readline(LINE_LIMIT + 1):
-        number += 1
-        if len(raw) > LINE_LIMIT and not raw.endswith(b"\n"):
-            raise UnreadableError(number, f"longer than {LINE_LIMIT // 1024} KiB; what follows was not read")
-        yield number, without_bom(raw) if number == 1 else raw
+    """Yield the lines with their numbers and their ends. A line without an end is not read on.
+
+    A byte order mark at the start of a line is dropped: files that begin with one may have been concatenated.
+    """
+    for number, raw in enumerate(_lines(stream), 1):
+        if len(raw) > LINE_LIMIT and not raw.endswith((b"\n", b"\r")):
+            raise UnreadableError(number, f"longer than {LINE_LIMIT // 1024} KiB; the rest was not read")
+        yield number, without_bom(raw) if number == 1 else raw.removeprefix(BOM)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines, which end at "\\n"; at "\\r" in a file whose first line ends so, as old spreadsheets write."""
+    first = stream.readline(LINE_LIMIT + 1)
+    if b"\r" not in first or first.endswith(b"\n"):
+        while first:
+            yield first
+            first = stream.readline(LINE_LIMIT + 1)
+        return
+    while piece := stream.read(LINE_LIMIT):
+        *lines, first = (first + piece).split(b"\r")
+        yield from (line + b"\r" for line in lines)
+        if len(first) > LINE_LIMIT:
+            break
+    yield from first.splitlines(keepends=True)
 
 
 def good_lines(rows: Rows, stream: BinaryIO) -> Iterator[tuple[int, str]]:
-    """The lines that are text and not blank, where a bad one says nothing about the others."""
+    """Yield the lines that are text and not blank; a bad one is a problem of its own."""
     for number, raw in numbered(stream):
         try:
             text = decoded(number, raw)
@@ -41,17 +74,18 @@ def good_lines(rows: Rows, stream: BinaryIO) -> Iterator[tuple[int, str]]:
         if text.strip():
             yield number, text
         else:
-            rows.blank += 1
+            rows.skipped["blank line"] += 1
 
 
 def without_bom(raw: bytes) -> bytes:
+    """Return the start of a source without a byte order mark. Raises UnreadableError for UTF-16."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # what `>` of older PowerShells writes
         raise UnreadableError(1, "UTF-16; save it as UTF-8")
     return raw.removeprefix(BOM)
 
 
 def decoded(number: int, raw: bytes) -> str:
-    """The text of what begins on line `number`."""
+    """Return the text of lines that begin with line `number`. Raises UnreadableError."""
     if (nul := raw.find(b"\0")) >= 0:
         raise UnreadableError(number + raw.count(b"\n", 0, nul), "a NUL character")
     try:

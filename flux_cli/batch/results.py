@@ -53,8 +53,8 @@ class Reporter(Protocol):
     def summary(self, summary: Summary) -> None:
         """Show how a command of several tasks went."""
 
-    def left_running(self, entries: Sequence[Entry], not_started: int) -> None:
-        """Name the tasks whose results nothing showed, and count those that were not started."""
+    def left_running(self, entries: Sequence[Entry]) -> None:
+        """Name the tasks that keep running: no result of theirs was shown."""
 
     def progress(self, total: int) -> AbstractContextManager[Listener]:
         """Return a listener for the scheduler's events, which shows them while it is entered."""

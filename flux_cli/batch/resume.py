@@ -76,8 +76,11 @@ class Step:
         return self.task.price if pays else Decimal(0)
 
 
-def choose_action(known: Entry | None, policy: Policy) -> Action:
-    """Return what is to be done about a task for which the journal has this entry."""
+def choose_action(known: Entry | None, policy: Policy, *, single: bool = False) -> Action:
+    """Return what is to be done about a task for which the journal has this entry.
+
+    single: the command names this one task, so a failed one is submitted again.
+    """
     if known is None or policy.no_cache:
         return Action.GENERATE
     if known.state is State.PLANNED:
@@ -87,7 +90,7 @@ def choose_action(known: Entry | None, policy: Policy) -> Action:
     if known.state in (State.SAVED, State.UNKNOWN, State.SENDING):
         return Action.REPORT
     for_now = known.problem is not None and known.problem.code in (CreditsError.code, KeyRefusedError.code)
-    return Action.GENERATE if for_now or policy.retry_failed else Action.REPORT
+    return Action.GENERATE if for_now or policy.retry_failed or single else Action.REPORT
 
 
 def is_recognized(plan: Plan) -> bool:
@@ -96,6 +99,10 @@ def is_recognized(plan: Plan) -> bool:
     A single image under a name of flux's choice is a new one each time.
     """
     return plan.total > 1 or plan.source is not None or any(task.draft.output is not None for task in plan.tasks)
+
+
+def _is_single(plan: Plan) -> bool:
+    return plan.total == 1 and plan.source is None
 
 
 def review(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> list[Step]:
@@ -126,7 +133,7 @@ def _find_known(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy
             task = _with_earlier_seed(task, workspace, seeds)
         identity = identities.get(task.index)
         known = workspace.journal.find_planned(identity) if identity else None
-        action = choose_action(known, policy)
+        action = choose_action(known, policy, single=_is_single(plan))
         if known and known.state is State.SAVED and replaced:
             action = Action.GENERATE  # `--overwrite` for one image: the user wants another one
         steps.append(Step(task, action, identity, any_seed, known))
@@ -220,7 +227,7 @@ def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | 
 
 def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> Sequence[Entry]:
     """Return the expired entries of a plan that would be paid for again: PiAPI may have their tasks after all."""
-    if not policy.retry_failed or policy.no_cache or not is_recognized(plan):
+    if not (policy.retry_failed or _is_single(plan)) or policy.no_cache or not is_recognized(plan):
         return ()
     if not workspace.journal.entries(State.EXPIRED):
         return ()

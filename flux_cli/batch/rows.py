@@ -1,9 +1,9 @@
-"""Where many prompts come from: a file of prompts, or rows of options as JSON lines, CSV or TOML.
+"""A source of many prompts: a file of prompts, or rows of options as JSON, CSV or TOML.
 
-Every picture costs money, so a source is never cut where its author did not cut it: lines end at "\\n" and nowhere
-else, and what cannot be read for certain is a problem with a line number, never a guess.
+Every image costs money, so what cannot be read for certain is a problem with a line number, never a guess.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
@@ -13,12 +13,12 @@ from ..operations.parameters import Value
 from ..text import clean
 
 SHOWN = 50
-"""Problems of one source that are told one by one."""
+"""Problems of one source that are listed."""
 
 
 @frozen
 class Row:
-    """What is asked for on one line; `line` is where it begins, from 1."""
+    """The fields of one row; `line` is where it begins, from 1."""
 
     line: int
     fields: Mapping[str, Value]
@@ -27,15 +27,15 @@ class Row:
 class Rows(Iterator[Row]):
     """The rows of a source, read as they are taken, each at most once.
 
-    A row that is wrong is not among them. After the last row, UsageError tells everything that was wrong, also what
-    the caller added with `problem` or `refuse` on the way; so nothing may be sent before the last row was taken.
+    A row that is wrong is not among them. After the last row, a UsageError lists everything that was wrong, including
+    what the caller added with `problem` or `refuse`; so nothing may be sent before the last row was taken.
 
-    blank: the blank lines so far.
+    skipped: how many lines of each kind so far were no rows, such as `blank line`.
     """
 
     def __init__(self, name: str, stream: BinaryIO, read: Callable[["Rows", BinaryIO], Iterator[Row]]) -> None:
         self.name = clean(name, 80)
-        self.blank = 0
+        self.skipped: Counter[str] = Counter()
         self._rows = read(self, stream)
         self._any = False
         self._problems: list[str] = []
@@ -80,9 +80,8 @@ class Rows(Iterator[Row]):
 class OnePrompt(Iterator[Row]):
     """A prompt from the command line as a source of one row, on no line; what is wrong with it is raised at once."""
 
-    blank = 0
-
     def __init__(self, prompt: str) -> None:
+        self.skipped: Counter[str] = Counter()
         self._rows = iter([Row(0, {"prompt": prompt})])
 
     def __next__(self) -> Row:

@@ -20,7 +20,7 @@ from ..engine.submitter import Submitter
 from ..engine.uploader import Uploader
 from ..errors import ExitCode, FluxError, InterruptError
 from ..journal.entries import Entry, State
-from ..journal.entry_errors import error_of
+from ..journal.entry_errors import error_of, unknown_outcome
 from ..json_value import strings_in
 from ..operations.request import TaskRequest, encode_body
 from ..piapi.client import PiAPIClient
@@ -188,7 +188,7 @@ class Run:
                 return ExitCode.UNKNOWN_CHARGE
             raise
         cut_off = self._report_rest()
-        if self._won:
+        if self._won and ExitCode.UNKNOWN_CHARGE not in self.results.errors:
             return ExitCode.OK
         number = self._stop.signal_number
         if number is None:
@@ -204,15 +204,20 @@ class Run:
         """Report the tasks that have no outcome yet; return whether a signal cut a submitted one off."""
         left = [self.workspace.journal.get(name) or entry for name, entry in self._begun.items()]
         running = [entry for entry in left if entry.state is not State.PLANNED]
-        number = self._stop.signal_number
-        if number is not None:
-            for entry in running:
-                error = interruption(entry, number, "stopped immediately")
-                self.results.add(self.tasks.get(entry.id), Outcome(entry, error, 0.0))
+        number, followed = self._stop.signal_number, []
         for entry in left:
-            if entry.state is State.PLANNED and (task := self.tasks.get(entry.id)):
-                self.results.not_started(task)
-        self.reporter.left_running(running if number is None else [], len(left) - len(running))
+            task = self.tasks.get(entry.id)
+            if entry.state is State.PLANNED:
+                if task:
+                    self.results.not_started(task)
+            elif number is not None:
+                self.results.add(task, Outcome(entry, interruption(entry, number, "stopped immediately"), 0.0))
+            elif entry.state in (State.SENDING, State.UNKNOWN):
+                self.results.add(task, Outcome(entry, unknown_outcome(entry), 0.0))
+            else:
+                followed.append(entry)
+        if followed:
+            self.reporter.left_running(followed)
         return bool(running)
 
     async def _run(self) -> None:

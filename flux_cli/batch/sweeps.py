@@ -139,6 +139,8 @@ def _piece(match: re.Match[str]) -> _Piece:
     if group is None:
         raise _stray(match)
     if "|" in group:
+        if "$$" in group:  # of Dynamic Prompts: take so many of them
+            raise UsageError(f"{clean(found, 40)} is not a choice", hint="Write {a|b}, which takes one of them")
         return tuple(group.split("|"))
     if not _NAME.fullmatch(group):
         raise UsageError(

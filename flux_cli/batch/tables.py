@@ -1,4 +1,4 @@
-"""Rows of options: JSON lines, CSV, TOML."""
+"""Rows of options: JSON, CSV, TOML."""
 
 import csv
 import json
@@ -14,29 +14,35 @@ from ..text import clean
 from .prompts import BOM, decoded, good_lines, numbered, without_bom
 from .rows import Row, Rows, UnreadableError
 
-TOML_LIMIT = 16 * 1024 * 1024
-"""Bytes of a TOML source, the one kind that has to be held whole."""
+WHOLE_LIMIT = 16 * 1024 * 1024
+"""Bytes of a source that is parsed as a whole: TOML, or a JSON array."""
 
 Kind: TypeAlias = Literal["jsonl", "csv", "toml"]
 
 _SUFFIXES: dict[str, Kind] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".toml": "toml",
 }  # fmt: skip
+_SPACE = re.compile(r"[ \t\r\n]*")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TABLE = re.compile(r"\[\[[ \t]*rows?[ \t]*\]\]")
 _ROW_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*rows?[ \t]*\]\]", re.MULTILINE)
 
 
 def read_rows(stream: BinaryIO, name: str, kind: Kind) -> Rows:
-    """The rows of a stream. The values of CSV are text; those of JSON and TOML keep their types."""
+    """Return the rows of a stream. The values of CSV are text; those of JSON and TOML keep their types."""
     readers: dict[Kind, Callable[[Rows, BinaryIO], Iterator[Row]]] = {
-        "jsonl": _json_lines, "csv": _csv_rows, "toml": _toml_rows,
+        "jsonl": _json_rows, "csv": _csv_rows, "toml": _toml_rows,
     }  # fmt: skip
     return Rows(name, stream, readers[kind])
 
 
+def has_rows(name: str) -> bool:
+    """Return whether a file's extension is that of a format of rows."""
+    return PurePath(name).suffix.lower() in _SUFFIXES
+
+
 def kind_of(name: str, first_bytes: bytes) -> Kind:
-    """What a source of rows is written in: by its extension, or else by how it begins."""
+    """Return the format of a source of rows: by its extension, or else by how it begins."""
     if kind := _SUFFIXES.get(PurePath(name).suffix.lower()):
         return kind
     lines = first_bytes.removeprefix(BOM).decode("utf-8", "replace").split("\n")
@@ -46,18 +52,62 @@ def kind_of(name: str, first_bytes: bytes) -> Kind:
     return "jsonl" if first.startswith(("{", "[")) else "csv"
 
 
-def _json_lines(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
-    for number, text in good_lines(rows, stream):
+def _json_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
+    """Yield rows of JSON: an object on each line, or one array of objects."""
+    for place, (number, text) in enumerate(good_lines(rows, stream)):
+        if place == 0 and text.lstrip().startswith("["):
+            yield from _json_array(rows, number, text + "".join(_rest(number, stream)))
+            return
         try:
             value = json.loads(text, object_pairs_hook=_object)
-        except json.JSONDecodeError as error:
-            rows.problem(number, f"not JSON: {error.msg} (character {error.pos + 1})")
+        except ValueError as error:
+            rows.problem(number, _json_problem(error))
         except RecursionError:
             rows.problem(number, "nested too deeply")
-        except ValueError as error:  # a repeated key, or an integer of thousands of digits
-            rows.problem(number, clean(str(error), 120))
         else:
             yield from _row(rows, number, value)
+
+
+def _rest(number: int, stream: BinaryIO) -> Iterator[str]:
+    """Yield the lines after `number`. Raises UnreadableError when they are more than WHOLE_LIMIT."""
+    left = WHOLE_LIMIT
+    for offset, raw in numbered(stream):
+        left -= len(raw)
+        if left < 0:
+            raise UnreadableError(number, f"an array of more than {WHOLE_LIMIT // 1024**2} MiB; write a row per line")
+        yield decoded(number + offset, raw)
+
+
+def _json_array(rows: Rows, line: int, text: str) -> Iterator[Row]:
+    """Yield the rows of an array that begins on `line`, each with its own line."""
+    decoder, place, counted = json.JSONDecoder(object_pairs_hook=_object), text.index("[") + 1, 0
+    try:
+        while True:
+            place = _skip_space(text, place)
+            line, counted = line + text.count("\n", counted, place), place
+            value, place = decoder.raw_decode(text, place)
+            yield from _row(rows, line, value)
+            place = _skip_space(text, place)
+            if text[place : place + 1] != ",":
+                break
+            place += 1
+        if text[place:].rstrip() != "]":
+            rows.problem(line + text.count("\n", counted, place), "not JSON: expected , or ] and the end of the file")
+    except ValueError as error:
+        rows.problem(line, _json_problem(error))
+    except RecursionError:
+        rows.problem(line, "nested too deeply")
+
+
+def _skip_space(text: str, place: int) -> int:
+    match = _SPACE.match(text, place)
+    return match.end() if match else place
+
+
+def _json_problem(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error.msg} (character {error.colno})"
+    return clean(str(error), 120)  # a repeated name, or an integer of thousands of digits
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -72,10 +122,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _row(rows: Rows, line: int, values: object) -> Iterator[Row]:
     """The row, or nothing and what is wrong with it."""
     if not isinstance(values, dict):
-        whole = "a JSON array, not a row: write one object on each line, as jq -c '.[]' does"
-        rows.problem(
-            line, whole if isinstance(values, list) else 'not an object: a row is written as {"prompt": "..."}'
-        )
+        rows.problem(line, 'not an object: a row is written as {"prompt": "..."}')
         return
     wrong = [what for name, value in values.items() for what in _value_problems(name, value)]
     for what in wrong:
@@ -100,23 +147,25 @@ def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
     for header in texts:
         if header.strip():
             break
-        rows.blank += 1
+        rows.skipped["blank line"] += 1
     else:
         return
     # Only the header decides: prompts are full of commas, names of columns have none.
     delimiter = max(",;\t", key=header.count)
-    records = _records(chain([header], texts), delimiter, rows.blank)
+    records = _records(chain([header], texts), delimiter, rows.skipped["blank line"])
     names = _column_names(*next(records))
     for line, cells in records:
         if not any(map(str.strip, cells)):
-            rows.blank += 1
+            rows.skipped["blank line"] += 1
+        elif [cell.strip() for cell in cells] == names:  # of a second file: cat a.csv b.csv
+            rows.skipped["repeated header"] += 1
         elif len(cells) != len(names):
             rows.problem(line, f"{len(cells)} cells, but the header has {len(names)}")
         elif any(cell[0].isspace() and cell.lstrip().startswith('"') for cell in cells if cell):
             # CSV takes such a quote as text and cuts at the commas behind it.
             rows.problem(line, "a space before an opening quote")
         else:
-            yield Row(line, {name: cell for name, cell in zip(names, cells, strict=True) if cell.strip()})
+            yield Row(line, {name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()})
 
 
 def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
@@ -145,9 +194,9 @@ def _column_names(line: int, cells: list[str]) -> list[str]:
 
 
 def _toml_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
-    raw = stream.read(TOML_LIMIT + 1)
-    if len(raw) > TOML_LIMIT:
-        raise UnreadableError(1, f"longer than {TOML_LIMIT // 1024**2} MiB; JSON lines can be of any length")
+    raw = stream.read(WHOLE_LIMIT + 1)
+    if len(raw) > WHOLE_LIMIT:
+        raise UnreadableError(1, f"longer than {WHOLE_LIMIT // 1024**2} MiB; JSON lines can be of any length")
     text = decoded(1, without_bom(raw))
     document = _toml(text)
     tables = document.pop("row", None) or document.pop("rows", [])

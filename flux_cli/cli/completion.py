@@ -1,7 +1,7 @@
-"""What a shell cannot know when TAB is pressed: ids of tasks and names of profiles. All else stands in its script.
+"""Completion of task IDs and profile names; everything else is in the completion script of the shell.
 
-`flux --complete WHAT WORD...` answers, with the words of the command line so far. Nothing is written, and whatever
-goes wrong is silence: it would be in the midst of what the user types.
+`flux --complete WHAT WORD...` prints the candidates; the words are those of the command line so far. It writes no file
+and prints no errors, because they would appear in the middle of the command line.
 """
 
 import json
@@ -19,8 +19,8 @@ from ..json_value import object_at, text_at
 from ..text import clean
 
 NEWEST = 100
-"""Entries that are worth offering."""
-STATES = {"show": ("saved",), "again": ("saved",), "resolve": ("unknown",), "wait": ("accepted", "ready", "expired")}
+"""Entries that are offered, at most."""
+STATES = {"show": ("saved",), "rerun": ("saved",), "resolve": ("unknown",), "wait": ("accepted", "ready", "expired")}
 """What a command is for; the others take every entry."""
 
 
@@ -39,7 +39,7 @@ def _profiles() -> dict[str, str]:
 
 
 def _ids(words: Sequence[str]) -> dict[str, str]:
-    """Tasks, or entries that have none, newest first, of the service and profile that the command line is about."""
+    """Return task IDs, or entry IDs where there is no task, newest first, for the profile of the command line."""
     paths = Paths.find(os.environ)
     profile = next((word for before, word in pairwise(words) if before == "--profile"), None)
     options = {"profile": profile, "sandbox": "true" if "--sandbox" in words else None}

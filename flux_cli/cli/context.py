@@ -1,6 +1,6 @@
-"""What one invocation needs, each thing made when it is first asked for.
+"""What one invocation needs; each part is created on first use.
 
-Heavy imports (httpx, asyncio, sqlite3, Pillow) wait inside the methods that need them.
+The methods that need slow imports (httpx, asyncio, sqlite3, Pillow) import them.
 """
 
 import os
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
 SANDBOX_KEY = "sandbox"
 SANDBOX_SPEED = 15.0
-"""The in-process sandbox works this many times faster than the documented durations: a second or two a task."""
+"""The in-process sandbox works this many times faster than the documented durations: one or two seconds per task."""
 
 
 class Session:
@@ -96,7 +96,7 @@ class Session:
 
     @cached_property
     def config_file(self) -> JsonObject:
-        """The config file's content. A file that others can read draws a warning."""
+        """The config file's content. Print a warning if other users can read the file."""
         content = read_file(self.home.config_file)
         if content and (warning := permissions_warning(self.home.config_file)):
             self.output.warn(warning)
@@ -116,19 +116,19 @@ class Session:
 
     @cached_property
     def catalog(self) -> "Catalog":
-        """Models, prices, limits, presets, plans; those of the config file included."""
+        """Models, prices, limits, presets and plans, including those in the config file."""
         from ..config.catalog import Catalog
 
         return Catalog(self.config_file, self.home.config_file)
 
     @property
     def service(self) -> str:
-        """The base URL of the service that this invocation talks to."""
+        """The base URL of the API."""
         return SANDBOX_URL if self.sandbox else self.settings.text("base_url")
 
     @property
     def upload_service(self) -> str:
-        """The origin of the upload service that belongs to the service."""
+        """The origin of the upload service."""
         return SANDBOX_URL.removesuffix("/api/v1") if self.sandbox else self.settings.text("upload_url")
 
     @cached_property
@@ -156,7 +156,7 @@ class Session:
         )
 
     def require_key(self) -> None:
-        """Raise ConfigError when there is no key."""
+        """Raise ConfigError if there is no key."""
         _ = self.key
 
     @property
@@ -188,12 +188,12 @@ class Session:
         return Saving(self.folder, save.overwrite, save.skip_existing, not save.no_metadata, save.given)
 
     def price(self, request: "TaskRequest") -> "Decimal":
-        """What the request is expected to cost, USD."""
+        """Return the expected price of a request in USD."""
         return self.catalog.price(request)
 
     @cached_property
     def budgets(self) -> "tuple[Budget, ...]":
-        """What the profile may spend in a day and in a month. The sandbox costs nothing."""
+        """The daily and monthly budgets of the profile; none in the sandbox, which costs nothing."""
         from decimal import Decimal
 
         from ..journal.budgets import PERIODS, Budget
@@ -203,11 +203,11 @@ class Session:
 
     @property
     def cache_seconds(self) -> float:
-        """For how long an identical request is not bought again."""
+        """How long an identical request reuses the image, in seconds."""
         return float(self.settings.text("cache_hours")) * 3600
 
     def limits(self, max_cost: str | None, *, yes: bool) -> "Limits":
-        """Return what a command may cost. Nothing in the sandbox is charged, so nothing is asked there."""
+        """Return the cost limits of a command. The sandbox costs nothing and never asks."""
         from ..batch.costs import Limits, parse_amount
 
         above = parse_amount(self.settings.text("confirm_above"), "confirm_above")
@@ -215,13 +215,13 @@ class Session:
         return Limits(most, above, yes or self.sandbox, self._ask if self.stdin.can_answer else None)
 
     def _ask(self, question: str) -> bool:
-        """Ask a person on a terminal."""
+        """Ask the user for confirmation on the terminal; return whether the response is yes."""
         self.output.ask(f"{question} [y/N] ")
         return self.stdin.read_answer().strip().casefold() in ("y", "yes")
 
     @cached_property
     def inputs(self) -> "ImageFinder":
-        """What finds the images that arguments name."""
+        """The finder of the images that arguments name."""
         from .buying.inputs import ImageFinder
 
         return ImageFinder(self.images, self.stdin, self.output.note, self._find_made)
@@ -237,7 +237,7 @@ class Session:
         return self._open.enter_context(closing(ImageStore()))
 
     def open_report(self, path: Path | None, source: str | None) -> "Report | None":
-        """Return the report that goes to `path`. Raises UsageError, DiskError."""
+        """Return the report that is written to `path`. Raise UsageError or DiskError."""
         if path is None:
             return None
         from .output.reports import open_report
@@ -246,7 +246,7 @@ class Session:
 
     @cached_property
     def workspace(self) -> "Workspace":
-        """What running tasks needs, with the journal open."""
+        """The dependencies of running tasks, with the journal open."""
         import hashlib
 
         from ..batch.workspace import Workspace
@@ -286,13 +286,13 @@ class Session:
 
     # --- the wire --------------------------------------------------------------------------------------------
 
-    def body(self, request: "TaskRequest", addresses: Mapping[str, str]) -> JsonObject:
-        """The exact JSON that is sent for a request; `addresses` are those of its local pictures, by reference."""
+    def body(self, request: "TaskRequest", urls: Mapping[str, str]) -> JsonObject:
+        """Return the exact JSON that is sent for a request; `urls` are those of its local images, by reference."""
         from ..operations.base import Writer
         from ..operations.request import create_body
         from ..webhooks.secret import add_secret
 
-        writer = Writer(self.settings.text("dialect"), addresses)
+        writer = Writer(self.settings.text("dialect"), urls)
         body = create_body(request, writer=writer, debug=self.common.debug)
         return add_secret(body, self.settings.get("webhook"), self.webhook_secret)
 
@@ -324,7 +324,7 @@ class Session:
         return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED, catalog=self.catalog)))
 
     def client(self, key: str | None = None) -> "PiAPIClient":
-        """A client for the service, with the session's key or another."""
+        """Return a client for PiAPI, with the session's key or another one."""
         from ..piapi.client import PiAPIClient
         from ..piapi.http_errors import environment_settings
 
@@ -334,12 +334,12 @@ class Session:
             return PiAPIClient(self.service, used, secrets=self.output.secrets, transport=self._transport, trace=trace)
 
     async def account(self, key: str | None = None) -> "Account":
-        """What the service says of the account of the session's key, or of another."""
+        """Return the account of the session's key, or of another key, from PiAPI."""
         async with self.client(key) as client:
             return await client.account()
 
     def downloader(self) -> "Downloader":
-        """A downloader for the service's pictures."""
+        """Return a downloader for result images."""
         from ..piapi.http_errors import environment_settings
         from ..piapi.image_download import Downloader
 
@@ -348,11 +348,11 @@ class Session:
         with environment_settings():
             return Downloader(private=private, transport=self._transport, trace=trace)
 
-    # --- memory ----------------------------------------------------------------------------------------------
+    # --- journal ---------------------------------------------------------------------------------------------
 
     @cached_property
     def journal(self) -> "Journal":
-        """The journal, opened (and made, the first time)."""
+        """The journal, open; the first use creates it."""
         from ..journal.entries import Account
         from ..journal.journal import Journal
 

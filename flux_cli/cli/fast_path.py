@@ -1,7 +1,7 @@
-"""Answers that need nothing of the program: its version, its help, a first tour, and what shells ask for completion.
+"""Responses that do not need the program: the version, help, the tour, and completion.
 
-Building the program with Typer takes six times as long as starting Python; these texts were written beforehand.
-Nothing but `os` is imported here.
+Building the program with Typer takes six times as long as starting Python, so these texts are generated in advance.
+This module imports only `os`.
 """
 
 import os
@@ -10,32 +10,32 @@ from .. import __version__
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
 SCRIPTS = {"bash": "flux.bash", "zsh": "_flux", "fish": "flux.fish", "powershell": "flux.ps1"}
-"""The completion script of each shell, named as the shell wants it."""
+"""The file name of the completion script for each shell."""
 TOUR = """\
-flux makes pictures from words, with PiAPI's hosted Flux service.
+flux generates and edits images with PiAPI's Flux API.
 
   flux gen "a red fox in the snow" --sandbox   try it: free, offline, no key
-  flux login                                   store your PiAPI key
-  flux gen "a red fox in the snow"             a picture, for $0.015
-  flux gen --from prompts.txt --max-cost 5     one for each line of a file
-  flux edit photo.jpg "as a watercolour"       a picture from a picture
-  flux history                                 what was asked for and paid
-  flux doctor                                  what is wrong, what to type next
+  flux login                                   check and store your PiAPI key
+  flux gen "a red fox in the snow"             generate an image, for $0.015
+  flux gen --from prompts.txt --max-cost 5     one image per line of a file
+  flux edit photo.jpg "as a watercolor"        edit an image
+  flux history                                 past tasks and their cost
+  flux doctor                                  diagnose problems
 
-All commands: flux --help       All about one: flux gen --help
+All commands: flux --help       Help for one command: flux gen --help
 """
 """What `flux` alone prints."""
 WIDTH = 80
-"""Columns that the pages need; a narrower terminal gets them from Typer."""
+"""Columns of the pages; on a narrower terminal, Typer formats the help."""
 
 
 def answer(arguments: list[str]) -> bytes | None:
-    """What such a command line prints; None for all others."""
+    """Return the output of such a command line; None for all others."""
     match arguments:
         case ["--version"]:
             return f"flux {__version__}\n".encode()
         case ["--complete", what, *words]:
-            from .completion import complete  # with SQLite and the settings, which the others do without
+            from .completion import complete  # slow to import: SQLite and the settings
 
             return complete(what, words).encode()
         case ["completions", shell] if shell in SCRIPTS:
@@ -49,7 +49,7 @@ def answer(arguments: list[str]) -> bytes | None:
 
 
 def script(shell: str) -> bytes:
-    """The completion script of a shell: installed in the package, in a checkout beside it."""
+    """Return the completion script for a shell: from the package, or beside it in a checkout."""
     folder = os.path.join(PACKAGE, "completions")
     if not os.path.isdir(folder):
         folder = os.path.join(os.path.dirname(PACKAGE), "completions")
@@ -63,12 +63,12 @@ def _page(words: list[str]) -> bytes | None:
     try:
         with open(os.path.join(PACKAGE, "help", f"{' '.join(['flux', *words])}.txt"), "rb") as page:
             return page.read()
-    except OSError:  # no such command: Typer says so
+    except OSError:  # no such command: Typer prints the error
         return None
 
 
 def _columns() -> int:
-    """As `shutil.get_terminal_size` finds them."""
+    """Return the columns of the terminal, as `shutil.get_terminal_size` finds them."""
     asked = os.environ.get("COLUMNS", "")
     if asked.isdecimal() and int(asked):
         return int(asked)

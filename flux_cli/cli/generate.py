@@ -1,20 +1,21 @@
 """From a command line to a plan, and from a plan to images: what all commands that generate have in common."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import BinaryIO
 
 from ..batch.costs import Limits
 from ..batch.outputs import Saving
 from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, read_prompts
-from ..batch.reconciliation import link_seen
 from ..batch.request_builder import read_body
-from ..batch.resume import Policy
 from ..batch.rows import OnePrompt, Row, Rows
 from ..batch.sweeps import parse_vary
-from ..batch.tables import kind_of, read_rows
+from ..batch.tables import has_rows, kind_of, read_rows
 from ..errors import ExitCode, UsageError
+from ..images.formats import EXTENSIONS
 from ..images.output_names import expand_path
 from ..json_value import JsonObject
 from ..operations.base import Parameters
@@ -36,6 +37,14 @@ def generate(session: Session, own: Parameters, given: Given, buy: BuyOptions) -
         prompt = own.default_prompt
     if prompt is None and prompts is None:
         raise UsageError("no prompt", hint="Pass one, or a file with one prompt per line: --from FILE")
+    if prompt is not None:
+        check_prompt(prompt, own.name)
+    if prompts is not None and has_rows(prompts):
+        raise UsageError(
+            f"{clean(prompts, 80)} is not a file of prompts; by its name it has rows",
+            hint="Generate them with",
+            command=("batch", prompts),
+        )
     if prompt is not None and prompts is not None:
         raise UsageError("a prompt and --from cannot be used together", hint="For text around each prompt: --vary")
     if buy.save.output == "-" and (prompts is not None or buy.source.vary):
@@ -52,6 +61,17 @@ def generate(session: Session, own: Parameters, given: Given, buy: BuyOptions) -
     with _open(session, prompts, "--from") as stream:
         name = _name(prompts)
         return _run(session, read_prompts(stream, name), name, ask, buy.many, buy.save, buy.submit)
+
+
+def check_prompt(prompt: str, command: str) -> None:
+    """Raise UsageError for an argument that was not meant as a prompt."""
+    if prompt == "-":
+        raise UsageError('the prompt is "-"', hint="Read prompts from stdin", command=(command, "--from", "-"))
+    if prompt == "help":
+        raise UsageError('the prompt is "help"', hint="For help", command=(command, "--help"))
+    if Path(prompt).suffix[1:].lower() in (*EXTENSIONS, "jpeg") and os.path.isfile(prompt):
+        hint = 'Use one image at a time: for image in *.jpg; do flux redux "$image"; done'
+        raise UsageError(f"{clean(prompt, 80)!r} is a file, not a prompt", hint=hint)
 
 
 def generate_rows(
@@ -113,14 +133,16 @@ def _run(
     limits = session.limits(many.max_cost, yes=many.yes)
     plan = make_plan(rows, drafts, source=source, price=session.price, shard=shard)
     check_single_name(plan, save.output)
-    if rows.blank:
-        session.output.note(f"{counted(rows.blank, 'blank line')} skipped")
+    if rows.skipped:
+        session.output.note(f"{', '.join(counted(number, what) for what, number in rows.skipped.items())} skipped")
     if submit.dry_run or submit.price_only:
         return _preview(session, plan, limits, price_only=submit.price_only)
     if not plan.tasks:
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
     from ..batch.batch import Batch  # here: a price needs neither asyncio nor a connection
+    from ..batch.reconciliation import link_seen
+    from ..batch.resume import Policy
     from .output.reporter import CommandReporter
 
     session.require_key()

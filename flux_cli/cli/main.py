@@ -1,4 +1,4 @@
-"""The command line: the one list of commands, and the only place where errors become words and exit codes."""
+"""The command line: the list of commands, and the place where errors become messages and exit codes."""
 
 import contextlib
 import os
@@ -21,26 +21,26 @@ from .output.github_actions import on_actions
 from .output.output import Mode, Output
 
 GROUPS: dict[str, dict[str, str]] = {
-    "Make pictures": {"gen": "create", "lora": "create", "controlnet": "create", "redux": "edit"},
-    "Change pictures": {"edit": "edit", "inpaint": "edit", "outpaint": "edit"},
-    "Make many": {"batch": "create"},
-    "Follow tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "resolve": "resolve", "history": "tasks"},
-    "Look at results": {"show": "show", "rerun": "rerun", "gallery": "results"},
-    "Money": {"models": "choose", "cost": "choose", "balance": "choose"},
-    "Set up": {"login": "setup", "logout": "setup", "config": "config", "doctor": "setup", "completions": "setup"},
-    "Build on it": {"sandbox": "serve", "listen": "serve"},
+    "Generate images": {"gen": "create", "lora": "create", "controlnet": "create", "redux": "edit"},
+    "Edit images": {"edit": "edit", "inpaint": "edit", "outpaint": "edit"},
+    "Batches": {"batch": "create"},
+    "Tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "resolve": "resolve", "history": "tasks"},
+    "Results": {"show": "show", "rerun": "rerun", "gallery": "results"},
+    "Models and costs": {"models": "choose", "cost": "choose", "balance": "choose"},
+    "Setup": {"login": "setup", "logout": "setup", "config": "config", "doctor": "setup", "completions": "setup"},
+    "Local servers": {"sandbox": "serve", "listen": "serve"},
 }
-"""What a user may want to do, and the commands for it, each with its module in `commands`."""
+"""The headings in help, and their commands, each with its module in `commands`."""
 CONFIG_COMMANDS = ("get", "set", "list", "path")
 COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
 SUBMITTING = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun", "resolve")
-"""Commands that may submit tasks: their errors say what that means for the user's money."""
+"""Commands that may submit tasks: their errors include a sentence about charges."""
 MAIN_VARIABLES = ("PIAPI_API_KEY", "FLUX_PROFILE", "FLUX_HOME", "FLUX_MODEL", "FLUX_OUTPUT_DIR", "FLUX_SANDBOX")
-"""Those that help names."""
+"""The variables that `flux --help` lists."""
 
 
 class _Grouped(TyperGroup):
-    """Help with the commands under what a user wants to do, then the environment and the exit codes."""
+    """Help with the commands under headings, then the environment and the exit codes."""
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
         width = max(map(len, self.commands))
@@ -52,14 +52,14 @@ class _Grouped(TyperGroup):
     def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
         from ..config.variables import VARIABLES
 
-        with formatter.section("Environment (all of it: man flux)"):
+        with formatter.section("Environment (all variables: man flux)"):
             formatter.write_dl([(name, VARIABLES[name]) for name in MAIN_VARIABLES])
         with formatter.section("Exit codes"):
             formatter.write_dl([(f"{code.value:>3}", code.meaning) for code in ExitCode])
 
 
 def build(named: str | None = None) -> typer.Typer:
-    """The program, with all its commands, or only with the one that is named: each of them costs time to build."""
+    """Return the program with all its commands, or only with the named one, because building each takes time."""
     app = typer.Typer(
         name="flux",
         cls=_Grouped,
@@ -94,7 +94,7 @@ def _function(module: str, name: str) -> Callable[..., ExitCode]:
 
 
 def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
-    """A command as Typer takes it: groups of options flat, the session made, errors told."""
+    """Return a command for Typer: with flat options, a new session, and errors printed."""
     signature, gather = flatten(function, CommonOptions)
 
     def run_command(**values: Any) -> int:
@@ -103,19 +103,19 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
         given: dict[str, str | None] = {}
         for group in groups_in(gathered.values()):
             given |= group.settings()
-        with Session(common, given) as session, _summed_up(session.output):
+        with Session(common, given) as session, _step_summary(session.output):
             if looks := next((group for group in groups_in(gathered.values()) if isinstance(group, LookOptions)), None):
-                _looks(session, looks)
+                _set_viewing(session, looks)
             submits = function.__name__ in SUBMITTING
             try:
                 return function(session, **gathered)
             except FluxError as error:
                 failure = error
             except KeyboardInterrupt:
-                # Here, for Typer would end it without a word.
+                # Typer would end it without a message.
                 failure = InterruptError("interrupted", signal_number=2)
             except BrokenPipeError:
-                # Here, for Typer would turn it into exit code 1.
+                # Typer would turn it into exit code 1.
                 _silence_stdout()
                 return ExitCode.PIPE
             session.output.failure(failure, session.describe_charges() if submits else "")
@@ -127,16 +127,16 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
     return run_command
 
 
-def _summed_up(output: Output) -> AbstractContextManager[None]:
-    """While inside, a run on GitHub Actions is summed up for its page."""
+def _step_summary(output: Output) -> AbstractContextManager[None]:
+    """Return a context that writes the step summary of a run on GitHub Actions."""
     if not on_actions(os.environ):
         return nullcontext()
-    from .output.step_summary import step_summary  # nobody else waits for what comes with it
+    from .output.step_summary import step_summary  # slow to import
 
     return step_summary(output, os.environ)
 
 
-def _looks(session: Session, looks: LookOptions) -> None:
+def _set_viewing(session: Session, looks: LookOptions) -> None:
     session.output.previews, session.output.opens = looks.preview, looks.open
     if looks.preview and session.output.mode is Mode.TEXT:
         from .output.viewer import sixel_cell
@@ -145,19 +145,19 @@ def _looks(session: Session, looks: LookOptions) -> None:
 
 
 def _named(arguments: list[str]) -> str | None:
-    """The command that a command line names, when that is its first word; None to be safe."""
+    """Return the command if it is the first word of the command line, else None."""
     return arguments[0] if arguments[0] in COMMANDS else None
 
 
-def _asked_as_data(arguments: list[str]) -> list[str] | None:
-    """The command whose help is asked for as data (`gen --help --json`), empty for the program, or None."""
+def _json_help_words(arguments: list[str]) -> list[str] | None:
+    """Return the command whose help is requested as JSON (`gen --help --json`), empty for the program, or None."""
     words = [word for word in arguments if not word.startswith("-")]
     if "--json" in arguments and {"-h", "--help"} & set(arguments) and (not words or words[0] in COMMANDS):
         return words
     return None
 
 
-def _tell_as_data(words: list[str], output: Output) -> ExitCode:
+def _print_json_help(words: list[str], output: Output) -> ExitCode:
     from typer.main import get_group
 
     from .docs import data, tree
@@ -184,10 +184,13 @@ def flux(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     json: Annotated[
-        bool, typer.Option("--json", callback=_only_with_help, help="With --help, also a command's: all of it as data.")
+        bool, typer.Option("--json", callback=_only_with_help, help="With --help: print the help as JSON.")
     ] = False,
 ) -> None:
-    """Pictures from PiAPI's Flux service. They cost money; with --sandbox nothing does."""
+    """Generate and edit images with PiAPI's Flux API.
+
+    Images are charged to your PiAPI account; add --sandbox to try flux for free.
+    """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -203,8 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             output.result(line)
         return ExitCode.OK
     try:
-        if (words := _asked_as_data(arguments)) is not None:
-            return _tell_as_data(words, output)
+        if (words := _json_help_words(arguments)) is not None:
+            return _print_json_help(words, output)
         app = build(_named(arguments))
         return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
     except FluxError as error:
@@ -215,14 +218,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         failure = _usage_error(error, where)
     except (typer.Abort, KeyboardInterrupt):
         failure = InterruptError("interrupted", signal_number=2)
-    except (SystemExit, BrokenPipeError):  # the first is Typer's answer to a closed pipe while it prints help
+    except (SystemExit, BrokenPipeError):  # Typer exits if the pipe is closed while it prints help
         return ExitCode.PIPE
     except Exception as error:
         if "--debug" in arguments:
             raise
         failure = _deleted_directory() or FluxError(
             f"a bug in flux: {type(error).__name__}: {error}",
-            hint="The journal is intact. Please report what --debug prints; see what was paid for",
+            hint="The journal is intact. Please report the output with --debug. See your paid tasks",
             command=("history",),
             code="bug",
         )
@@ -232,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _deleted_directory() -> DiskError | None:
-    """Return the error for a working directory that was deleted, which any relative path stumbles over."""
+    """Return the error for a deleted working directory, in which every relative path fails."""
     try:
         os.getcwd()
     except OSError:
@@ -241,15 +244,20 @@ def _deleted_directory() -> DiskError | None:
 
 
 def _usage_error(error: typer.TyperException, where: str) -> UsageError:
-    """Typer's words in the style of ours: no capital at the start, no full stop at the end, its guess as the hint."""
+    """Return Typer's message as an error of flux: no capital at the start, no full stop, its guess in the hint."""
     text, _, guess = error.format_message().partition(" Did you mean ")
     if possible := getattr(error, "possibilities", None):  # of an option; the best first
         text, guess = error.message, f"{' or '.join(possible)}?"
     hint = f"did you mean {guess} ".replace("'", "") if guess else ""
+    if where.removeprefix("flux ") in SUBMITTING:
+        if "unexpected extra argument" in text:
+            hint = f'Put the prompt in quotes: {where} "a castle"; '
+        elif text.startswith("No such option") and not guess:
+            hint = f'A prompt that begins with - goes after --: {where} -- "-a castle"; '
     return UsageError((text[:1].lower() + text[1:]).rstrip("."), hint=f"{hint}see: {where} --help")
 
 
 def _silence_stdout() -> None:
-    """Nobody reads stdout any more: what is still buffered must not fail once more at exit."""
+    """Redirect stdout to the null device: flushing a closed pipe must not fail again at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""A contact sheet: the pictures of a folder small and labelled in one picture."""
+"""A contact sheet: one image with labeled thumbnails of all images of a directory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 SIDES = (320, 240, 160, 112, 80)
-"""Pixels of a small picture; the first with which the sheet is not too large."""
+"""Sides of a thumbnail in pixels; the first one with which the sheet is small enough is used."""
 LARGEST = 40_000_000
-"""Pixels of a sheet: 120 MB while it is drawn."""
+"""Pixels of a sheet, at most; it takes 120 MB of memory."""
 WIDEST = 4000
 GAP, FONT, LINE = 12, 14, 19
 GROUND, INK, FAINT = "#ffffff", "#1d1d1b", "#8a8a85"
@@ -26,7 +26,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 @frozen
 class Cell:
-    """A picture's place: column and row, and what is written below it."""
+    """An image's column and row, and the label below it."""
 
     column: int
     row: int
@@ -36,7 +36,7 @@ class Cell:
 
 @frozen
 class Plan:
-    """Where everything goes. left and top: what is written beside rows and above columns, in their order."""
+    """The layout of a sheet. left and top: the labels of rows and columns, in order."""
 
     columns: int
     rows: int
@@ -46,11 +46,11 @@ class Plan:
     corner: str = ""
 
     def size(self, side: int) -> tuple[int, int]:
-        """Width and height of the sheet in pixels, with small pictures of `side`."""
+        """Return width and height of the sheet in pixels, with thumbnails of `side` pixels."""
         return self.corner_of(self.columns, self.rows, side)
 
     def corner_of(self, column: int, row: int, side: int) -> tuple[int, int]:
-        """The upper left corner of a cell."""
+        """Return the upper left corner of a cell in pixels."""
         left = GAP + (side // 2 + GAP if self.left else 0)
         top = GAP + (LINE + GAP // 2 if self.top else 0)
         below = 0 if self.top else LINE
@@ -60,9 +60,9 @@ class Plan:
 def write_sheet(
     file: BinaryIO, suffix: str, exhibits: Sequence[Exhibit], grid: Grid | None, broken: Callable[[str], None]
 ) -> tuple[int, int]:
-    """Draw the sheet into a file of the kind that `suffix` says (see FORMATS), and return its size in pixels.
+    """Write the sheet to a file in the format of `suffix` (see FORMATS), and return its size in pixels.
 
-    broken: hears of a file that is no whole picture. Raises UsageError when there are too many pictures for a sheet.
+    broken: called with a message for each damaged image. Raise UsageError if there are too many images for a sheet.
     """
     from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
@@ -78,7 +78,7 @@ def write_sheet(
             broken(error.message)
             draw.rectangle((x, y, x + side - 1, y + side - 1), outline=FAINT)
         else:
-            below = 0 if plan.top else side - small.height  # beside a row's label, or right above its own
+            below = 0 if plan.top else side - small.height  # align with the row's label, or directly above its own
             sheet.paste(small, (x + (side - small.width) // 2, y + below), small)
         draw.text((x, y + side + 2), _cut(font, cell.label, side), INK, font)
     kind = FORMATS[suffix]
@@ -89,7 +89,7 @@ def write_sheet(
 
 
 def _fitting(exhibits: Sequence[Exhibit], grid: Grid | None) -> tuple[Plan, int]:
-    """The plan, and how large small pictures are in it. Raises UsageError."""
+    """Return the layout and the side of its thumbnails in pixels. Raise UsageError."""
     for side in SIDES:
         across = max(1, (WIDEST - GAP) // (side + GAP))
         plan = _plan(exhibits, grid, across)
@@ -97,7 +97,7 @@ def _fitting(exhibits: Sequence[Exhibit], grid: Grid | None) -> tuple[Plan, int]
         if width * height <= LARGEST:
             return plan, side
     raise UsageError(
-        f"{len(exhibits)} pictures are too many for a contact sheet", hint="choose with --since, or leave --sheet out",
+        f"{len(exhibits)} images are too many for a contact sheet", hint="Use --since, or omit --sheet",
     )  # fmt: skip
 
 
@@ -112,14 +112,14 @@ def _plan(exhibits: Sequence[Exhibit], grid: Grid | None, across: int) -> Plan:
         ]
         corner = f"{rows.title} / {columns.title}"
         return Plan(len(columns.values), len(rows.values), placed, rows.labels, columns.labels, corner)
-    told = list(_labelled(exhibits, grid))
-    columns_used = min(across, len(told), max(1, round((len(told) * 1.4) ** 0.5)))
-    cells = [Cell(n % columns_used, n // columns_used, exhibit, label) for n, (exhibit, label) in enumerate(told)]
+    labeled = list(_labeled(exhibits, grid))
+    columns_used = min(across, len(labeled), max(1, round((len(labeled) * 1.4) ** 0.5)))
+    cells = [Cell(n % columns_used, n // columns_used, exhibit, label) for n, (exhibit, label) in enumerate(labeled)]
     return Plan(columns_used, -(-len(cells) // columns_used), cells)
 
 
-def _labelled(exhibits: Sequence[Exhibit], grid: Grid | None) -> Iterator[tuple[Exhibit, str]]:
-    """The pictures one after another, each with what tells it from the others."""
+def _labeled(exhibits: Sequence[Exhibit], grid: Grid | None) -> Iterator[tuple[Exhibit, str]]:
+    """Yield the images in order, each with the label that distinguishes it."""
     if grid is None:
         yield from ((exhibit, exhibit.prompt or exhibit.path.name) for exhibit in reversed(exhibits))
         return
@@ -145,7 +145,7 @@ def _write_axes(draw: "ImageDraw", font: "FreeTypeFont | ImageFont", plan: Plan,
 
 
 def _lines(font: "FreeTypeFont | ImageFont", text: str, width: int, most: int) -> list[str]:
-    """The text in lines of at most `width` pixels."""
+    """Return the text in lines of at most `width` pixels."""
     lines: list[str] = []
     for word in clean(text, 400).split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
@@ -156,7 +156,7 @@ def _lines(font: "FreeTypeFont | ImageFont", text: str, width: int, most: int) -
 
 
 def _cut(font: "FreeTypeFont | ImageFont", text: str, width: int) -> str:
-    """As much of the text as `width` pixels hold, on one line."""
+    """Return the text on one line, cut to `width` pixels."""
     line = clean(text, 200)
     if font.getlength(line) <= width:
         return line

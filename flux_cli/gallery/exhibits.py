@@ -1,6 +1,6 @@
-"""The pictures of a folder or of a batch, and what each tells of how it was made.
+"""The images of a directory or of a batch, and the settings embedded in each.
 
-Everything a picture tells is somebody's text, of any type and length: it becomes short texts here, and nothing else.
+Embedded settings are untrusted JSON of any type and length: this module turns them into short texts.
 """
 
 import json
@@ -17,18 +17,18 @@ from ..json_value import Json, JsonObject
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SHEET = "flux-sheet"
-"""Keyword of the text in a contact sheet, which is no exhibit of the next one."""
+"""Keyword of the text in a contact sheet, which keeps it out of the next one."""
 LONGEST_FACT = 4000
 FREE = ("prompt", "negative_prompt")
-"""What is shown by itself, and whose labels are what is special to each."""
+"""Facts that are shown separately; their labels contain only the words that differ."""
 
 
 @frozen
 class Exhibit:
-    """A picture file. facts: its request, field by field; empty when it does not tell.
+    """An image file. facts: the fields of its request; empty without embedded settings.
 
-    saved: when the file was written, seconds since the epoch. cost: USD for the whole task. note: what another tool
-    says in the picture.
+    saved: when the file was written, seconds since the epoch. cost: USD for the whole task. note: the text that
+    another tool embedded.
     """
 
     path: Path
@@ -40,12 +40,12 @@ class Exhibit:
 
     @property
     def prompt(self) -> str:
-        """The words it was made from, if they are known."""
+        """The prompt; empty if it is unknown."""
         return self.facts.get("prompt", "")
 
 
 def exhibits_of(paths: Iterable[Path], since: float) -> list[Exhibit]:
-    """The pictures among these files that were written after `since`, oldest first. Raises OSError."""
+    """Return the images among these files that were written after `since`, oldest first. Raise OSError."""
     found = []
     for path in paths:
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
@@ -83,7 +83,7 @@ def _facts(request: JsonObject) -> Iterator[tuple[str, str]]:
 
 
 def _strength(lora: Json) -> str:
-    """`anime:0.8`, as it is typed."""
+    """Return a LoRA in the form of the option: `anime:0.8`."""
     if not isinstance(lora, dict):
         return _text(lora)
     strength = lora.get("strength")
@@ -99,6 +99,6 @@ def _text(value: Json) -> str:
 
 
 def total_cost(exhibits: Iterable[Exhibit]) -> Decimal:
-    """What the tasks of these pictures cost, USD: each task once, however many pictures it made."""
+    """Return the cost of the tasks of these images in USD; a task with several images counts once."""
     costs = {exhibit.task_id or str(exhibit.path): exhibit.cost for exhibit in exhibits}
     return sum((cost for cost in costs.values() if cost is not None), Decimal(0))

@@ -1,4 +1,4 @@
-"""Pictures of a sweep side by side: a grid, when their requests differ in one or two things only."""
+"""Images of a sweep as a grid, if their requests differ in only one or two fields."""
 
 import math
 import re
@@ -11,25 +11,25 @@ from .exhibits import FREE, Exhibit
 
 @frozen
 class Axis:
-    """What varies, and its values in order, each with a label."""
+    """A field that varies, and its values in order, each with a label."""
 
     name: str
     values: tuple[str, ...]
 
     @property
     def title(self) -> str:
-        """The name as it is shown."""
+        """The name of the field, for display."""
         return self.name.replace("_", " ")
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The values; of prompts only the words in which they differ."""
+        """The labels of the values; for prompts, only the words that differ."""
         return _special(self.values) if self.name in FREE else tuple(value or "-" for value in self.values)
 
 
 @frozen
 class Grid:
-    """Pictures by the values of one thing (`rows` is None) or of two. rest: those that do not tell."""
+    """Images by the values of one field (`rows` is None) or of two. rest: images without embedded settings."""
 
     rows: Axis | None
     columns: Axis
@@ -37,28 +37,28 @@ class Grid:
     rest: list[Exhibit]
 
     def row(self, value: str) -> Iterator[list[Exhibit]]:
-        """The cells of a row, one for each column; a cell may be empty, or have the pictures of a batch."""
+        """Return the cells of a row, one per column; a cell may be empty or have several images."""
         return (self.cells.get((value, column), []) for column in self.columns.values)
 
 
 def grid_of(exhibits: Sequence[Exhibit]) -> Grid | None:
-    """The grid in which these pictures stand, in the order of their values; None when they are no sweep."""
-    told = sorted((exhibit for exhibit in exhibits if exhibit.facts), key=_as_named)
-    axes = _axes(told)
+    """Return these images as a grid, in the order of their values; None if they are not a sweep."""
+    known = sorted((exhibit for exhibit in exhibits if exhibit.facts), key=_as_named)
+    axes = _axes(known)
     if not 1 <= len(axes) <= 2:
         return None
     rows, columns = (None, axes[0]) if len(axes) == 1 else _turned(*axes)
     cells: dict[tuple[str, str], list[Exhibit]] = {}
-    for exhibit in told:
+    for exhibit in known:
         row = exhibit.facts.get(rows.name, "") if rows else ""
         cells.setdefault((row, exhibit.facts.get(columns.name, "")), []).append(exhibit)
     if rows and len(cells) * 2 < len(rows.values) * len(columns.values):
-        return None  # mostly holes: they were not made as a grid
+        return None  # mostly empty: they were not made as a grid
     return Grid(rows, columns, cells, [exhibit for exhibit in exhibits if not exhibit.facts])
 
 
 def _as_named(exhibit: Exhibit) -> list[tuple[int, str]]:
-    """2-a.png before 10-a.png: the order of the command, whereas tasks end in any order."""
+    """Sort 2-a.png before 10-a.png, the order of the command; tasks end in any order."""
     parts = re.split("([0-9]{1,18})", exhibit.path.name)
     return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
 
@@ -68,12 +68,12 @@ def _axes(exhibits: Sequence[Exhibit]) -> list[Axis]:
     values = {name: tuple(dict.fromkeys(exhibit.facts.get(name, "") for exhibit in exhibits)) for name in names}
     axes = [Axis(name, _ordered(found)) for name, found in values.items() if len(found) > 1]
     others = [axis for axis in axes if axis.name != "seed"]
-    # A seed that was drawn for each picture comes with it, and is nothing that somebody varied.
+    # Random seeds differ between images, but the user did not vary them.
     return others if others and _decided(exhibits, others) else axes
 
 
 def _decided(exhibits: Sequence[Exhibit], axes: Sequence[Axis]) -> bool:
-    """Whether the values on these axes leave no choice of the seed."""
+    """Return whether the values on these axes determine the seed."""
     seeds: dict[tuple[str, ...], str] = {}
     for exhibit in exhibits:
         place, seed = tuple(exhibit.facts.get(axis.name, "") for axis in axes), exhibit.facts.get("seed", "")
@@ -83,14 +83,14 @@ def _decided(exhibits: Sequence[Exhibit], axes: Sequence[Axis]) -> bool:
 
 
 def _turned(first: Axis, second: Axis) -> tuple[Axis, Axis]:
-    """Rows and columns: long words have room at the left, and a page is longer than it is wide."""
+    """Return the axes as rows and columns: long labels fit on the left, and a page is higher than wide."""
     if first.name in FREE or (second.name not in FREE and len(first.values) > len(second.values)):
         return first, second
     return second, first
 
 
 def _ordered(values: tuple[str, ...]) -> tuple[str, ...]:
-    """By size when all are numbers, else as they came."""
+    """Return the values in numeric order if all are numbers, else unchanged."""
     try:
         numbers = {value: float(value) for value in values}
     except ValueError:
@@ -99,7 +99,7 @@ def _ordered(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _special(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each text without the words with which all of them begin and end."""
+    """Return each text without the words that all texts begin and end with."""
     words = [text.split() for text in texts]
     head = _common(words)
     tail = _common([line[head:][::-1] for line in words])
@@ -110,5 +110,5 @@ def _special(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _common(lines: list[list[str]]) -> int:
-    """With how many words all lines begin."""
+    """Return the number of words that all lines begin with."""
     return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*lines, strict=False)))

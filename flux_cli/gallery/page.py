@@ -1,7 +1,7 @@
-"""A gallery as one HTML page that needs nothing else: small pictures inside, the full ones linked.
+"""A gallery as one self-contained HTML page: thumbnails are embedded, the full-size images are linked.
 
-Everything that comes from pictures is hostile: it is escaped, no address but that of a file beside the page is
-written, and the page's own policy lets no script run but the one that is in it.
+Text from images is untrusted: it is escaped, the page links only to files beside it, and its content security policy
+allows no script except its own.
 """
 
 import base64
@@ -26,27 +26,27 @@ from .grids import Grid
 
 WEB = Path(__file__).parent / "web"
 SIDE = 320
-"""Pixels of a small picture, at most."""
-# Controls, lone surrogates, and what turns the direction of all text that follows.
+"""Longer side of a thumbnail in pixels, at most."""
+# Control characters, lone surrogates, and characters that change the direction of text.
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @frozen
 class Page:
-    """Writes the cards of one page. folder: where the page stands. broken: hears of a file that is no whole picture."""
+    """Writes a page. folder: the directory of the page. broken: called with a message for each damaged image."""
 
     folder: Path
     broken: Callable[[str], None]
 
     def write(self, file: BinaryIO, title: str, exhibits: Sequence[Exhibit], grid: Grid | None) -> None:
-        """Write the page, card by card: no more than one picture is in memory."""
+        """Write the page, card by card: at most one image is in memory."""
         for part in self._parts(title, exhibits, grid):
             file.write(part.encode())
 
     def _parts(self, title: str, exhibits: Sequence[Exhibit], grid: Grid | None) -> Iterator[str]:
         style, script = (WEB.joinpath(name).read_text("utf-8") for name in ("gallery.css", "gallery.js"))
         cost = total_cost(exhibits)
-        about = counted(len(exhibits), "picture") + (f", {usd(cost)}" if cost else "")
+        about = counted(len(exhibits), "image") + (f", {usd(cost)}" if cost else "")
         yield (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">\n'
@@ -63,19 +63,19 @@ class Page:
             if grid.rest:
                 yield "<h2>others</h2>\n"
                 yield from self._flow((exhibit, "") for exhibit in grid.rest)
-        yield '</main>\n<dialog aria-label="picture"><img alt=""><p></p></dialog>\n'
+        yield '</main>\n<dialog aria-label="image"><img alt=""><p></p></dialog>\n'
         yield f"<script>{script}</script>\n</body>\n</html>\n"
 
-    def _flow(self, labelled: Iterable[tuple[Exhibit, str]]) -> Iterator[str]:
+    def _flow(self, labeled: Iterable[tuple[Exhibit, str]]) -> Iterator[str]:
         yield '<div class="flow">\n'
-        for exhibit, label in labelled:
+        for exhibit, label in labeled:
             yield self._card(exhibit, label)
         yield "</div>\n"
 
     def _line(self, grid: Grid) -> Iterator[str]:
         cells = zip(grid.columns.labels, grid.row(""), strict=True)
-        title, told = grid.columns.title, grid.columns.name == "prompt"  # which stands on every card
-        return self._flow((exhibit, "" if told else f"{title}: {label}") for label, cell in cells for exhibit in cell)
+        title, is_prompt = grid.columns.title, grid.columns.name == "prompt"  # every card shows the prompt
+        return self._flow((exhibit, "" if is_prompt else f"{title}: {label}") for label, cell in cells for exhibit in cell)
 
     def _table(self, grid: Grid, labels: Sequence[str]) -> Iterator[str]:
         assert grid.rows
@@ -114,13 +114,13 @@ class Page:
 
 
 def _about(exhibit: Exhibit) -> str:
-    """What is looked for first, on one line."""
+    """Return the main facts on one line."""
     model, seed = exhibit.facts.get("model", "").rpartition("/")[2], exhibit.facts.get("seed")
     return ", ".join(part for part in (model, f"seed {seed}" if seed else "", _cost(exhibit)) if part)
 
 
 def _cost(exhibit: Exhibit) -> str:
-    """What the task cost, and for how many pictures."""
+    """Return the cost of the task, and its number of images."""
     if exhibit.cost is None:
         return ""
     number = exhibit.facts.get("batch_size", "1")
@@ -129,14 +129,14 @@ def _cost(exhibit: Exhibit) -> str:
 
 def _rows(exhibit: Exhibit, size: str) -> str:
     rows = {name: value for name, value in exhibit.facts.items() if name != "prompt"}
-    rows |= {"picture": size, "task": exhibit.task_id, "cost": _cost(exhibit), "saved": _moment(exhibit.saved)}
+    rows |= {"image": size, "task": exhibit.task_id, "cost": _cost(exhibit), "saved": _moment(exhibit.saved)}
     return "".join(
         f"<dt>{_inert(name.replace('_', ' '))}</dt><dd>{_inert(value)}</dd>" for name, value in rows.items() if value
     )
 
 
 def _moment(seconds: float) -> str:
-    """Minutes suffice; nothing for a time that no calendar has, which a file can say all the same."""
+    """Return a time to the minute; empty for a file time outside the calendar."""
     try:
         return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError, OSError):
@@ -144,12 +144,15 @@ def _moment(seconds: float) -> str:
 
 
 def _button(exhibit: Exhibit, beside: str) -> str:
-    """What makes the picture anew: the file's name alone, for a prompt could hold what ends a paste into a terminal."""
+    """Return a button that copies a command to rerun the image.
+
+    The command contains the file name only: a prompt could contain characters that end a paste into a terminal.
+    """
     if not exhibit.facts or hides(beside) or _ODD.search(beside):
         return ""
     name = f"./{beside}" if beside.startswith(("-", "@", "~")) else beside
     command = _inert(f"flux rerun {shlex.quote(name)}")
-    title = f"in the folder of this page: {command}"
+    title = f"in the directory of this page: {command}"
     return f'<button type="button" data-command="{command}" title="{title}">copy command</button>'
 
 
@@ -172,7 +175,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """No address but those of pictures beside the page, and no style or script but its own."""
+    """Return the content security policy: images beside the page, and no style or script except its own."""
     sums = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     return (
         f"default-src 'none'; img-src 'self' file: data:; style-src 'sha256-{sums[0]}'; "

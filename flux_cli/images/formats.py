@@ -25,7 +25,7 @@ _FILL = re.compile(rb"\xff*")
 
 
 @frozen
-class Picture:
+class ImageInfo:
     """What a complete image's bytes say about it.
 
     width, height: in pixels. length: the bytes of the image itself; others may follow.
@@ -59,12 +59,12 @@ class PngChunk:
         return zlib.crc32(self.raw[4:-4]) == int.from_bytes(self.raw[-4:], "big")
 
 
-class BrokenPictureError(Exception):
+class BrokenImageError(Exception):
     """The bytes are not a complete image; the message says what they are instead."""
 
 
-def whole_picture(content: bytes) -> Picture:
-    """Return the image with which `content` begins; what follows its end is harmless. Raise BrokenPictureError."""
+def inspect_image(content: bytes) -> ImageInfo:
+    """Return the image with which `content` begins; what follows its end is harmless. Raise BrokenImageError."""
     if content.startswith(PNG_SIGNATURE):
         return _png(content)
     if content.startswith(b"\xff\xd8\xff"):
@@ -72,58 +72,58 @@ def whole_picture(content: bytes) -> Picture:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return _webp(content)
     if not content:
-        raise BrokenPictureError("nothing came")
+        raise BrokenImageError("nothing came")
     start = content[:256].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
-        raise BrokenPictureError("a web page came instead of a picture")
-    raise BrokenPictureError("what came is not a picture (PNG, JPEG or WebP)")
+        raise BrokenImageError("a web page came instead of an image")
+    raise BrokenImageError("what came is not an image (PNG, JPEG or WebP)")
 
 
-def _png(content: bytes) -> Picture:
+def _png(content: bytes) -> ImageInfo:
     """Check every chunk's length and CRC, IHDR first, image data, IEND last (PNG, third edition, section 5)."""
     kinds, length = list[bytes](), len(PNG_SIGNATURE)
     for chunk in png_chunks(content):
         if not chunk.intact:
-            raise BrokenPictureError("the PNG is damaged")
+            raise BrokenImageError("the PNG is damaged")
         kinds.append(chunk.kind)
         length += len(chunk.raw)
     if kinds[:1] != [b"IHDR"] or b"IDAT" not in kinds:
-        raise BrokenPictureError("the PNG has no picture in it")
+        raise BrokenImageError("the PNG has no image data")
     if kinds[-1] != b"IEND":
-        raise BrokenPictureError("the PNG is cut short")
+        raise BrokenImageError("the PNG is cut short")
     width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
-    return _picture("png", width, height, length)
+    return _image_info("png", width, height, length)
 
 
 def png_chunks(content: bytes) -> Iterator[PngChunk]:
     """Yield the chunks after the signature, up to IEND.
 
-    Raise BrokenPictureError if the bytes end within a chunk, or after MOST_CHUNKS.
+    Raise BrokenImageError if the bytes end within a chunk, or after MOST_CHUNKS.
     """
     position, kind = len(PNG_SIGNATURE), b""
     for _ in range(MOST_CHUNKS):
         if position >= len(content) or kind == b"IEND":
             return
         if position + 12 > len(content):
-            raise BrokenPictureError("the PNG is cut short")
+            raise BrokenImageError("the PNG is cut short")
         (length,) = struct.unpack_from(">I", content, position)
         end = position + 12 + length
         if end > len(content):
-            raise BrokenPictureError("the PNG is cut short")
+            raise BrokenImageError("the PNG is cut short")
         chunk = PngChunk(memoryview(content)[position:end])
         yield chunk
         position, kind = end, chunk.kind
-    raise BrokenPictureError(f"the PNG has more than {MOST_CHUNKS} chunks")
+    raise BrokenImageError(f"the PNG has more than {MOST_CHUNKS} chunks")
 
 
-def _jpeg(content: bytes) -> Picture:
+def _jpeg(content: bytes) -> ImageInfo:
     """Check the frame header's size, a scan, and an end marker after it (ITU T.81, annex B)."""
     position, size = 2, None
     for _ in range(MOST_SEGMENTS):
         if position + 4 > len(content):
             break
         if content[position] != 0xFF:
-            raise BrokenPictureError("the JPEG is damaged")
+            raise BrokenImageError("the JPEG is damaged")
         position = _end_of_fill(content, position)
         if position + 3 > len(content) or content[position] == 0xD9:
             break
@@ -139,11 +139,11 @@ def _jpeg(content: bytes) -> Picture:
             if end < 0:
                 break
             if size is None:
-                raise BrokenPictureError("the JPEG has no picture in it")
-            return _picture("jpg", *size, end + 2)
+                raise BrokenImageError("the JPEG has no image data")
+            return _image_info("jpg", *size, end + 2)
     else:
-        raise BrokenPictureError(f"the JPEG has more than {MOST_SEGMENTS} segments before its picture")
-    raise BrokenPictureError("the JPEG is cut short")
+        raise BrokenImageError(f"the JPEG has more than {MOST_SEGMENTS} segments before its image data")
+    raise BrokenImageError("the JPEG is cut short")
 
 
 def _end_of_fill(content: bytes, position: int) -> int:
@@ -153,13 +153,13 @@ def _end_of_fill(content: bytes, position: int) -> int:
     return fill.end()
 
 
-def _webp(content: bytes) -> Picture:
+def _webp(content: bytes) -> ImageInfo:
     """Check the RIFF length, and read the size from the first chunk (WebP container)."""
     if len(content) < 30:
-        raise BrokenPictureError("the WebP is cut short")
+        raise BrokenImageError("the WebP is cut short")
     (length,) = struct.unpack_from("<I", content, 4)
     if length + 8 > len(content):
-        raise BrokenPictureError("the WebP is cut short")
+        raise BrokenImageError("the WebP is cut short")
     kind = content[12:16]
     if kind == b"VP8X":
         width = int.from_bytes(content[24:27], "little") + 1
@@ -170,20 +170,20 @@ def _webp(content: bytes) -> Picture:
     elif kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, 26))
     else:
-        raise BrokenPictureError("the WebP is damaged")
-    return _picture("webp", width, height, length + 8)
+        raise BrokenImageError("the WebP is damaged")
+    return _image_info("webp", width, height, length + 8)
 
 
-def _picture(extension: str, width: int, height: int, length: int) -> Picture:
+def _image_info(extension: str, width: int, height: int, length: int) -> ImageInfo:
     if not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE:
-        raise BrokenPictureError("the picture's size makes no sense")
-    return Picture(extension, width, height, length)
+        raise BrokenImageError("the image size is invalid")
+    return ImageInfo(extension, width, height, length)
 
 
 def is_complete_image(path: Path) -> bool:
     """Return whether a file is a complete PNG, JPEG or WebP, whatever its name."""
     try:
-        whole_picture(path.read_bytes())
-    except (OSError, BrokenPictureError):
+        inspect_image(path.read_bytes())
+    except (OSError, BrokenImageError):
         return False
     return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..frozen import frozen
 from ..text import byte_count, quoted
-from .formats import BrokenPictureError, Picture, whole_picture
+from .formats import BrokenImageError, ImageInfo, inspect_image
 from .png import take_profile
 from .strip import strip_metadata
 
@@ -87,8 +87,8 @@ def load_image(content: bytes, name: str) -> LoadedImage:
     """
     try:
         stripped = strip_metadata(content)
-        kind = whole_picture(stripped.content)
-    except BrokenPictureError as error:
+        kind = inspect_image(stripped.content)
+    except BrokenImageError as error:
         other = _other_kind(content)
         raise UsageError(f"{name} is {other}" if other else f"{name}: {error}", hint=ACCEPTED) from error
     if stripped.animated:
@@ -101,7 +101,7 @@ def load_image(content: bytes, name: str) -> LoadedImage:
     return LoadedImage(stripped.content, kind.extension, upright, upright is not image)
 
 
-def _decode(content: bytes, kind: Picture, name: str) -> "Image":
+def _decode(content: bytes, kind: ImageInfo, name: str) -> "Image":
     """Return all pixels as they are stored, so that damage shows now. Raise UsageError."""
     from PIL import Image
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
 
-from .formats import PNG_SIGNATURE, BrokenPictureError, PngChunk, png_chunks, whole_picture
+from .formats import PNG_SIGNATURE, BrokenImageError, PngChunk, inspect_image, png_chunks
 
 TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
 COMPRESS_OVER = 2048
@@ -31,11 +31,11 @@ def with_texts(content: bytes, texts: Mapping[str, str]) -> bytes:
     """Return the PNG with a text chunk for each entry right before its image data; everything else stays as it is.
 
     Chunks that already have one of the keywords are replaced. Raise ValueError for an impossible keyword or a value
-    with lone surrogates, and BrokenPictureError if `content` is not a complete PNG.
+    with lone surrogates, and BrokenImageError if `content` is not a complete PNG.
     """
     added = [_text_chunk(keyword, value) for keyword, value in texts.items()]
-    if whole_picture(content).extension != "png":
-        raise BrokenPictureError("the image is not a PNG")
+    if inspect_image(content).extension != "png":
+        raise BrokenImageError("the image is not a PNG")
     replaced = {keyword.encode("latin-1") for keyword in texts}
     chunks = list(png_chunks(content))
     after_end = len(PNG_SIGNATURE) + sum(len(chunk.raw) for chunk in chunks)
@@ -53,7 +53,7 @@ def texts_in(content: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
     total = 0
     chunks = png_chunks(content) if content.startswith(PNG_SIGNATURE) else ()
-    with suppress(BrokenPictureError):  # cut short: the texts before the cut are good
+    with suppress(BrokenImageError):  # cut short: the texts before the cut are good
         for chunk in islice((chunk for chunk in chunks if chunk.kind in TEXT_KINDS), CHUNK_LIMIT):
             keyword, text = _keyword(chunk).decode("latin-1"), _text(chunk)
             if text is None or not _KEYWORD.fullmatch(keyword):

@@ -10,10 +10,10 @@ import struct
 from collections.abc import Callable, Iterator
 
 from ..frozen import frozen
-from .formats import PNG_SIGNATURE, BrokenPictureError, png_chunks
+from .formats import PNG_SIGNATURE, BrokenImageError, png_chunks
 
 MAX_PARTS = 100_000
-"""Chunks or segments in a file. libpng writes 8 KiB per chunk, so a PNG of 200 MB has 25,000."""
+"""Segments of a JPEG or chunks of a WebP."""
 
 MAX_SCANS = 500
 """Scans in a JPEG. Each may be empty and still costs a pass over all pixels; encoders write up to about 60."""
@@ -46,7 +46,7 @@ class Stripped:
 def strip_metadata(content: bytes) -> Stripped:
     """Return a PNG, JPEG or WebP file without metadata, cut where the image ends; other content as it is.
 
-    Raise BrokenPictureError if its structure is damaged or cut short. Nothing is decompressed.
+    Raise BrokenImageError if its structure is damaged or cut short. Nothing is decompressed.
     """
     strip: Callable[[bytes], Stripped]
     if content.startswith(PNG_SIGNATURE):
@@ -67,9 +67,7 @@ def _strip_png(content: bytes) -> Stripped:
     """Keep the chunks in PNG_KEPT, up to IEND (PNG, third edition, section 11)."""
     kept: list[bytes | memoryview] = [PNG_SIGNATURE]
     orientation, animated = 1, False
-    for number, chunk in enumerate(png_chunks(content)):
-        if number > MAX_PARTS:
-            raise BrokenPictureError("the PNG has too many chunks")
+    for chunk in png_chunks(content):
         if chunk.kind in PNG_KEPT:
             kept.append(chunk.raw)
         elif chunk.kind == b"eXIf":
@@ -85,10 +83,10 @@ def _strip_jpeg(content: bytes) -> Stripped:
     orientation = scans = 0
     for number, (marker, segment, scan) in enumerate(_jpeg_segments(content)):
         if number > MAX_PARTS:
-            raise BrokenPictureError("the JPEG has too many segments")
+            raise BrokenImageError("the JPEG has too many segments")
         scans += marker == _SOS
         if scans > MAX_SCANS:
-            raise BrokenPictureError("the JPEG has too many scans")
+            raise BrokenImageError("the JPEG has too many scans")
         payload = segment[4:]
         if marker == 0xE1 and payload.startswith(_EXIF):
             orientation = orientation or _orientation(payload)
@@ -98,7 +96,7 @@ def _strip_jpeg(content: bytes) -> Stripped:
             kept += (segment, scan)
         if marker == _EOI:
             return Stripped(b"".join(kept), orientation or 1)
-    raise BrokenPictureError("the JPEG is cut short")
+    raise BrokenImageError("the JPEG is cut short")
 
 
 def _is_needed(marker: int, payload: bytes) -> bool:
@@ -111,7 +109,8 @@ def _is_needed(marker: int, payload: bytes) -> bool:
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield each marker, its segment from the marker on, and the entropy-coded data after it.
 
-    Bytes between segments that belong to none are skipped, as decoders do.
+    Bytes between segments that belong to none are skipped, as decoders do. Raise BrokenImageError if a segment is
+    shorter than its own length field.
     """
     position = len(_SOI)
     while found := _MARKER.search(content, position):
@@ -123,8 +122,10 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
             position = found.end()
             yield marker, b"", b""
             continue
-        end = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
-        position = end
+        length = int.from_bytes(content[found.end() : found.end() + 2], "big")
+        if length < 2:
+            raise BrokenImageError("the JPEG is damaged")
+        position = end = found.end() + length
         if marker == _SOS:
             after = _SCAN_END.search(content, end)
             position = after.start() if after else len(content)
@@ -135,12 +136,12 @@ def _strip_webp(content: bytes) -> Stripped:
     """Keep the chunks in WEBP_KEPT, up to the length that RIFF gives (WebP Container Specification)."""
     end = 8 + int.from_bytes(content[4:8], "little")
     if end > len(content):
-        raise BrokenPictureError("the WebP is cut short")
+        raise BrokenImageError("the WebP is cut short")
     kept: list[bytes] = []
     orientation, frames = 1, 0
     for number, (kind, chunk) in enumerate(_riff_chunks(content, end)):
         if number > MAX_PARTS:
-            raise BrokenPictureError("the WebP has too many chunks")
+            raise BrokenImageError("the WebP has too many chunks")
         if kind == b"EXIF":
             orientation = _orientation(chunk[8:])
         elif kind == b"VP8X" and len(chunk) > 8:
@@ -153,13 +154,13 @@ def _strip_webp(content: bytes) -> Stripped:
 
 
 def _riff_chunks(content: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and all bytes of each chunk of a WebP. Raise BrokenPictureError if one reaches beyond `end`."""
+    """Yield the kind and all bytes of each chunk of a WebP. Raise BrokenImageError if one reaches beyond `end`."""
     position = 12
     while position + 8 <= end:
         kind, length = content[position : position + 4], int.from_bytes(content[position + 4 : position + 8], "little")
         start, position = position, position + 8 + length
         if position > end:
-            raise BrokenPictureError("the WebP is cut short")
+            raise BrokenImageError("the WebP is cut short")
         position += length % 2  # padding, which some writers leave out at the end
         yield kind, content[start : min(position, end)]
 

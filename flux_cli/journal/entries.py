@@ -50,10 +50,10 @@ NEXT: dict[State, frozenset[State]] = {
     # On request of the user: the "not found" may have come from a gateway and not from PiAPI.
     State.EXPIRED: frozenset({State.ACCEPTED}),
 }
-CHARGED = frozenset({State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED, State.FAILED})
+CHARGED = frozenset({State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED})
 """PiAPI accepted the task and charges its price."""
-POSSIBLY_CHARGED = frozenset({State.SENDING, State.UNKNOWN, State.DISMISSED})
-"""A submission left and its outcome is not known. That a user dismissed it does not undo a charge."""
+POSSIBLY_CHARGED = frozenset({State.SENDING, State.UNKNOWN, State.DISMISSED, State.FAILED})
+"""A submission left, and only the PiAPI workspace shows whether it was charged. Dismissing it does not undo a charge."""
 SPENT = CHARGED | POSSIBLY_CHARGED
 """States whose price counts against a budget."""
 UNFINISHED = (State.ACCEPTED, State.READY)

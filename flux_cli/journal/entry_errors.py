@@ -5,7 +5,7 @@ Each error names its entry; what to type next follows from that.
 
 from typing import TypeVar
 
-from ..errors import ExitCode, FluxError, JournalError, RefusedError, UnknownChargeError
+from ..errors import ExitCode, FluxError, InterruptError, JournalError, RefusedError, UnknownChargeError
 from ..text import clean
 from .entries import Entry, Problem, State
 
@@ -22,9 +22,7 @@ def error_of(entry: Entry) -> FluxError:
         return _about(entry, JournalError(f"entry {entry.id} is being submitted by another flux process", code="busy"))
     if entry.problem is None:
         return _about(entry, RefusedError(f"entry {entry.id} was never sent"))
-    error = FluxError(entry.problem.message, code=entry.problem.code)
-    error.exit_code = ExitCode(entry.problem.exit_code)
-    return _about(entry, error)
+    return _about(entry, _error(entry.problem))
 
 
 def busy_error(entry: Entry) -> JournalError:
@@ -43,6 +41,18 @@ def unknown_outcome(entry: Entry, why: str = "") -> UnknownChargeError:
 def problem_of(error: FluxError) -> Problem:
     """Return what the journal keeps of an error."""
     return Problem(error.code, error.message, int(error.exit_code))
+
+
+def _error(problem: Problem) -> FluxError:
+    """Return a stored error as an instance of its class, which its code and its exit code name."""
+    classes = list(FluxError.__subclasses__())
+    for kind in classes:
+        classes += kind.__subclasses__()
+    fitting = [kind for kind in classes if kind.exit_code == problem.exit_code and kind is not InterruptError]
+    kind = next((kind for kind in fitting if kind.code == problem.code), fitting[0] if fitting else FluxError)
+    error = kind(problem.message, code=problem.code)
+    error.exit_code = ExitCode(problem.exit_code)
+    return error
 
 
 def _about(entry: Entry, error: E) -> E:

@@ -64,11 +64,13 @@ class ControlNetParameters(Parameters):
     prompt: NewPrompt = None
     controls: Annotated[
         list[str] | None,
-        Option("--control", metavar="TYPE=IMG[:STRENGTH]", help="Follow a picture's structure; repeatable."),
+        Option(
+            "--control", metavar="TYPE=IMG[:STRENGTH]", help="Follow the pose, depth or edges of an image; repeatable."
+        ),
     ] = None
     loras: LoRAOption = None
     keep_control: Annotated[
-        bool, Option("--keep-control", help="Save also what the service read from the control pictures.")
+        bool, Option("--keep-control", help="Also save the preprocessed control images (pose, depth map, edges).")
     ] = False
 
     def build(self, given: Given, context: BuildContext) -> "ControlNet":

@@ -20,9 +20,9 @@ class ImageToImageParameters(Parameters):
     groups = (TaskOptions, SizeOptions, InputOptions)
 
     image: ImageArgument
-    prompt: Annotated[str | None, Argument("PROMPT", help="What it is to become, 1 to 1500 characters.")] = None
+    prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the result, 1 to 1500 characters.")] = None
     kontext: Annotated[
-        bool, Option("--kontext", help="The instruction editor: 'make the car red'. dev-advanced only.")
+        bool, Option("--kontext", help="Follow an instruction: 'make the car red'; dev-advanced only.")
     ] = False
 
     @property

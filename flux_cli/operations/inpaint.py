@@ -19,7 +19,7 @@ class InpaintParameters(Parameters):
     groups = (TaskOptions, InputOptions, MaskOptions)
 
     image: ImageArgument
-    prompt: Annotated[str | None, Argument("PROMPT", help="What is to be there, 1 to 1500 characters.")] = None
+    prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the region, 1 to 1500 characters.")] = None
 
     def build(self, given: Given, context: BuildContext) -> "Inpaint":
         """Return the operation."""

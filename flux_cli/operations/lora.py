@@ -14,7 +14,7 @@ from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option
 
 LoRAOption = Annotated[
-    list[str] | None, Option("--lora", metavar="NAME[:STRENGTH]", help="A style, by name or address; repeatable.")
+    list[str] | None, Option("--lora", metavar="NAME[:STRENGTH]", help="LoRA, by name or URL; repeatable.")
 ]
 
 
@@ -107,7 +107,7 @@ class LoRAParameters(Parameters):
     prompt: NewPrompt = None
     loras: LoRAOption = None
     image: Annotated[
-        str | None, Option("--image", metavar="IMG", help="Restyle this picture instead of painting a new one.")
+        str | None, Option("--image", metavar="IMG", help="Restyle this image instead of generating a new one.")
     ] = None
 
     @property

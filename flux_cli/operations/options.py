@@ -7,8 +7,8 @@ from typing import Annotated, Any, Self
 from ..frozen import frozen
 from .parameters import Argument, G, Group, Option
 
-ImageArgument = Annotated[str, Argument("IMG", help="A path, an address, - (stdin), @ID or @last.")]
-NewPrompt = Annotated[str | None, Argument("PROMPT", help="What to paint, 1 to 1500 characters.")]
+ImageArgument = Annotated[str, Argument("IMG", help="Input image: a path, a URL, - (stdin), @ID or @last.")]
+NewPrompt = Annotated[str | None, Argument("PROMPT", help="Text prompt, 1 to 1500 characters.")]
 
 
 @frozen
@@ -19,41 +19,86 @@ class TaskOptions(Group):
 
     model: Annotated[
         str | None,
-        Option("-m, --model", metavar="MODEL", help="schnell, dev, pro, dev-advanced, a full id, or auto."),
+        Option(
+            "-m, --model", metavar="MODEL", help="schnell, dev, pro, dev-advanced, a full ID, or auto; see flux models."
+        ),
     ] = None
-    commercial: Annotated[bool, Option("--commercial", help="Refuse a model without commercial licence.")] = False
-    negative: Annotated[str | None, Option("--negative", metavar="TEXT", help="What to avoid.")] = None
+    commercial: Annotated[
+        bool, Option("--commercial", help="Use only a model that is licensed for commercial use.")
+    ] = False
+    negative: Annotated[
+        str | None, Option("--negative", metavar="TEXT", help="Negative prompt: what to keep out of the image.")
+    ] = None
     guidance: Annotated[
-        str | None, Option("--guidance", metavar="X", help="How closely to follow the prompt, 1.5 to 5.", sweep=float)
+        str | None,
+        Option(
+            "--guidance",
+            metavar="X",
+            help="Guidance scale, 1.5 to 5: higher follows the prompt more closely.",
+            sweep=float,
+        ),
     ] = None
     denoise: Annotated[
-        str | None, Option("--denoise", metavar="X", help="How much to change, above 0, up to 1.", sweep=float)
+        str | None,
+        Option(
+            "--denoise",
+            metavar="X",
+            help="Denoising strength, above 0 up to 1: lower keeps more of the input image.",
+            sweep=float,
+        ),
     ] = None
-    steps: Annotated[str | None, Option("--steps", metavar="N", help="schnell 1 to 10, others 1 to 40.", sweep=int)] = (
-        None
-    )
+    steps: Annotated[
+        str | None,
+        Option(
+            "--steps", metavar="N", help="Sampling steps: 1 to 10 for schnell, 1 to 40 for other models.", sweep=int
+        ),
+    ] = None
     seed: Annotated[
         str | None,
-        Option("--seed", metavar="N", help="Makes the same picture again; 1..4 makes four. [random]", sweep=int),
+        Option(
+            "--seed",
+            metavar="N",
+            help="The same seed and options reproduce the image. A range (1..4) or list (1,5) makes one image per seed. "
+            "[default: random]",
+            sweep=int,
+        ),
     ] = None
     batch_size: Annotated[
-        int | None, Option("-b, --batch-size", metavar="N", help="Pictures a task, 1 to 4, schnell only. [1]")
+        int | None,
+        Option(
+            "-b, --batch-size",
+            metavar="N",
+            help="Images per task, 1 to 4, schnell only. Each image is charged. [default: 1]",
+        ),
     ] = None
     service_mode: Annotated[
         str | None,
-        Option("--service-mode", metavar="public|private", help="Pay as you go, or on your own account."),
+        Option(
+            "--service-mode",
+            metavar="public|private",
+            help="Billing: public (pay-as-you-go) or private (host-your-account).",
+        ),
     ] = None
-    webhook: Annotated[str | None, Option("--webhook", metavar="URL", help="PiAPI calls it when the task ends.")] = None
+    webhook: Annotated[
+        str | None, Option("--webhook", metavar="URL", help="URL that PiAPI calls when the task ends.")
+    ] = None
     webhook_secret_file: Annotated[
-        Path | None, Option("--webhook-secret-file", metavar="FILE", help="Its secret; or FLUX_WEBHOOK_SECRET.")
+        Path | None,
+        Option(
+            "--webhook-secret-file", metavar="FILE", help="File with the webhook secret. [env: FLUX_WEBHOOK_SECRET]"
+        ),
     ] = None
     overrides: Annotated[
         list[str] | None,
-        Option("--set", metavar="PATH=JSON", help="Set a field of the request: input.steps=30; repeatable."),
+        Option(
+            "--set",
+            metavar="PATH=JSON",
+            help="Set one request field, for example input.steps=30; repeatable, not validated.",
+        ),
     ] = None
-    body: Annotated[Path | None, Option("--input", metavar="FILE", help="JSON laid over the request, unchecked.")] = (
-        None
-    )
+    body: Annotated[
+        Path | None, Option("--input", metavar="FILE", help="Merge a JSON file into the request; not validated.")
+    ] = None
 
     def settings(self) -> dict[str, str | None]:
         """Return the settings that these options give."""
@@ -72,13 +117,20 @@ class SizeOptions(Group):
 
     title = "Image size"
 
-    size: Annotated[str | None, Option("--size", metavar="WxH", help="Pixels; at most 1048576 in all.")] = None
-    aspect: Annotated[str | None, Option("--aspect", metavar="W:H", help="The largest size of this shape.")] = None
-    width: Annotated[int | None, Option("--width", metavar="PX", help="Width.")] = None
-    height: Annotated[int | None, Option("--height", metavar="PX", help="Height.")] = None
+    size: Annotated[
+        str | None, Option("--size", metavar="WxH", help="Size in pixels; at most 1048576 pixels in total.")
+    ] = None
+    aspect: Annotated[
+        str | None,
+        Option("--aspect", metavar="W:H", help="Aspect ratio, for example 16:9, at the largest size allowed."),
+    ] = None
+    width: Annotated[int | None, Option("--width", metavar="PX", help="Width in pixels.")] = None
+    height: Annotated[int | None, Option("--height", metavar="PX", help="Height in pixels.")] = None
     preset: Annotated[
         str | None,
-        Option("--preset", metavar="PRESET", help="portrait, landscape, square; with what suits them."),
+        Option(
+            "--preset", metavar="PRESET", help="Preset for size, guidance and denoise: portrait, landscape or square."
+        ),
     ] = None
 
 
@@ -88,7 +140,9 @@ class InputOptions(Group):
 
     title = "Input image"
 
-    no_fit: Annotated[bool, Option("--no-fit", help="Refuse a picture that is too large; do not scale it.")] = False
+    no_fit: Annotated[
+        bool, Option("--no-fit", help="Refuse an image that is too large, instead of scaling it down.")
+    ] = False
 
 
 @frozen
@@ -98,19 +152,20 @@ class MaskOptions(Group):
     title = "Mask"
 
     mask: Annotated[
-        str | None, Option("--mask", metavar="IMG", help="Picture of the same size, white where to paint.")
+        str | None, Option("--mask", metavar="IMG", help="Mask image of the same size; white areas are regenerated.")
     ] = None
     box: Annotated[
-        str | None, Option("--mask-box", metavar="X,Y,W,H", help="A box, in pixels or percent: 10%,20%,300,50%.")
+        str | None,
+        Option("--mask-box", metavar="X,Y,W,H", help="Regenerate a box, in pixels or percent: 10%,20%,300,50%."),
     ] = None
-    color: Annotated[str | None, Option("--mask-color", metavar="COLOR", help="Where it has this colour.")] = None
-    alpha: Annotated[bool, Option("--mask-alpha", help="Where the picture is transparent.")] = False
+    color: Annotated[str | None, Option("--mask-color", metavar="COLOR", help="Regenerate areas of this color.")] = None
+    alpha: Annotated[bool, Option("--mask-alpha", help="Regenerate transparent areas.")] = False
     feather: Annotated[
-        int, Option("--feather", metavar="PX", show_default=False, help="Soften the edge by so many pixels.")
+        int, Option("--feather", metavar="PX", show_default=False, help="Soften the edge of the region by PX pixels.")
     ] = 0
-    invert: Annotated[bool, Option("--invert", help="Paint everything else.")] = False
+    invert: Annotated[bool, Option("--invert", help="Regenerate everything outside the region.")] = False
     show_mask: Annotated[
-        Path | None, Option("--show-mask", metavar="FILE", help="Write a picture of the region; send nothing.")
+        Path | None, Option("--show-mask", metavar="FILE", help="Write an image that shows the region; send nothing.")
     ] = None
 
 

@@ -13,7 +13,7 @@ from .limits import Limits
 from .options import Given, ImageArgument, InputOptions, TaskOptions
 from .parameters import Argument, Option
 
-DEFAULT_PROMPT = "the picture continued naturally"
+DEFAULT_PROMPT = "the image continued naturally"
 
 
 @frozen
@@ -26,13 +26,36 @@ class OutpaintParameters(Parameters):
     default_prompt = DEFAULT_PROMPT
 
     image: ImageArgument
-    prompt: Annotated[str | None, Argument("[PROMPT]", help=f"What is beyond. [{DEFAULT_PROMPT}]")] = None
+    prompt: Annotated[
+        str | None, Argument("[PROMPT]", help=f"Text prompt for the new area. [default: {DEFAULT_PROMPT}]")
+    ] = None
     left: Annotated[
-        str, Option("--left", metavar="N|N%", show_default=False, help="How far: pixels or N% of the side.")
+        str,
+        Option(
+            "--left", metavar="N|N%", show_default=False, help="Pixels, or percent of the width, to add on the left."
+        ),
     ] = "0"
-    right: Annotated[str, Option("--right", metavar="N|N%", show_default=False, help="The same to the right.")] = "0"
-    top: Annotated[str, Option("--top", metavar="N|N%", show_default=False, help="The same at the top.")] = "0"
-    bottom: Annotated[str, Option("--bottom", metavar="N|N%", show_default=False, help="The same at the bottom.")] = "0"
+    right: Annotated[
+        str,
+        Option(
+            "--right", metavar="N|N%", show_default=False, help="Pixels, or percent of the width, to add on the right."
+        ),
+    ] = "0"
+    top: Annotated[
+        str,
+        Option(
+            "--top", metavar="N|N%", show_default=False, help="Pixels, or percent of the height, to add at the top."
+        ),
+    ] = "0"
+    bottom: Annotated[
+        str,
+        Option(
+            "--bottom",
+            metavar="N|N%",
+            show_default=False,
+            help="Pixels, or percent of the height, to add at the bottom.",
+        ),
+    ] = "0"
 
     def build(self, given: Given, context: BuildContext) -> "Outpaint":
         """Return the operation."""

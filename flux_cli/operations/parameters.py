@@ -132,6 +132,9 @@ def _convert(name: str, value: Value, parameter: Parameter) -> object:
         if not (isinstance(parameter.about, Option) and parameter.about.sweep):
             raise UsageError(f"{name} takes one value, not a list")
         return ",".join(_text(name, item) for item in value)
+    if isinstance(parameter.about, Option) and parameter.about.sweep and "," in str(value):
+        # In half of Europe a spreadsheet writes 3.5 as 3,5, which must not become two images.
+        raise UsageError(f"{name} takes a number or a range such as 1..4, not {clean(str(value), 40)!r}")
     if bool in kinds:
         return _flag(name, value)
     for number in (int, float):
@@ -143,6 +146,8 @@ def _convert(name: str, value: Value, parameter: Parameter) -> object:
 def _text(name: str, value: Scalar) -> str:
     if isinstance(value, bool):
         raise UsageError(f"{name} takes a value, not {str(value).lower()}")
+    if isinstance(value, float) and value.is_integer():  # pandas writes the whole numbers of a column as 42.0
+        return str(int(value))
     return str(value)
 
 
@@ -155,7 +160,7 @@ def _flag(name: str, value: Scalar) -> bool:
 
 def _number(name: str, value: Scalar, kind: type[int] | type[float]) -> int | float:
     try:
-        if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        if isinstance(value, bool) or (kind is int and isinstance(value, float) and not value.is_integer()):
             raise ValueError
         return kind(value)
     except ValueError:

@@ -10,7 +10,7 @@ from .limits import Limits
 from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
 from .parameters import Argument, Option
 
-DEFAULT_PROMPT = "a variation of this picture"
+DEFAULT_PROMPT = "a variation of this image"
 
 
 @frozen
@@ -23,8 +23,12 @@ class ReduxParameters(Parameters):
     default_prompt = DEFAULT_PROMPT
 
     image: ImageArgument
-    prompt: Annotated[str | None, Argument("[PROMPT]", help=f"What is to be different. [{DEFAULT_PROMPT}]")] = None
-    strength: Annotated[float | None, Option("--strength", metavar="X", help="How much to vary, 0 to 1.")] = None
+    prompt: Annotated[
+        str | None, Argument("[PROMPT]", help=f"Text prompt for the variation. [default: {DEFAULT_PROMPT}]")
+    ] = None
+    strength: Annotated[float | None, Option("--strength", metavar="X", help="Strength of the variation, 0 to 1.")] = (
+        None
+    )
 
     def build(self, given: Given, context: BuildContext) -> "Redux":
         """Return the operation. The variation has the size of its input unless another one is given."""

@@ -16,6 +16,7 @@ from .registry import OPERATIONS
 T = TypeVar("T")
 SEED_LIMIT = 2**32
 """Seeds are 0 <= seed < 2^32: what every Flux runtime accepts."""
+EXACT = 2**53
 BOTH = Writer()
 """Writes every fact with the field names of the specification and with those of the live service."""
 _ABOUT = ("model", "seed", "service_mode", "webhook")
@@ -145,9 +146,15 @@ def _typed(name: str, kind: Any, value: Json) -> object:
         return tuple(_typed(name, get_args(kind)[0], item) for item in value)
     if is_dataclass(wanted) and isinstance(value, dict):
         return kind(**_typed_fields(kind, value))
-    if isinstance(value, bool) is (wanted is bool) and isinstance(value, (int, float) if wanted is float else wanted):
+    numbers = (int, float) if wanted is float else wanted
+    if isinstance(value, bool) is (wanted is bool) and isinstance(value, numbers) and _is_exact(value):
         return value
     raise TypeError(f"{name} has another type")
+
+
+def _is_exact(value: Json) -> bool:
+    """Return whether every JSON reader has the same number for it: finite, and at most 2^53 (RFC 8259, section 6)."""
+    return not isinstance(value, int | float) or -EXACT <= value <= EXACT
 
 
 def _sha256(value: JsonObject) -> str:

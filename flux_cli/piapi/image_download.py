@@ -18,7 +18,7 @@ import httpx
 
 from ..config.urls import is_loopback
 from ..frozen import frozen
-from ..images.formats import BrokenPictureError, Picture, whole_picture
+from ..images.formats import BrokenImageError, ImageInfo, inspect_image
 from ..system.atomic_files import create, temporary_beside
 from .http_client import decoded_body, new_client
 from .http_errors import plain_words
@@ -54,7 +54,7 @@ class Download:
     """A complete image in a temporary file beside its final place."""
 
     path: Path
-    picture: Picture
+    picture: ImageInfo
     sha256: str
 
 
@@ -198,8 +198,8 @@ def _verify(temporary: Path) -> Download:
     """Return the download if the file is a complete image. It takes up to a second: call it in a thread."""
     content = temporary.read_bytes()
     try:
-        picture = whole_picture(content)
-    except BrokenPictureError as broken:
+        picture = inspect_image(content)
+    except BrokenImageError as broken:
         raise DownloadError(str(broken)) from broken
     return Download(temporary, picture, hashlib.sha256(content).hexdigest())
 

@@ -24,7 +24,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ..config.catalog import Catalog
-from ..images.formats import BrokenPictureError, whole_picture
+from ..images.formats import BrokenImageError, inspect_image
 from ..json_value import Json, JsonObject, object_at, text_at
 from ..piapi.responses import hide_webhook_secrets
 from . import responses
@@ -216,8 +216,8 @@ class Service:
         try:
             # A data URI, and base64 in lines, are accepted too.
             content = base64.b64decode("".join(re.sub(r"^data:[^,]*;base64,", "", data).split()), validate=True)
-            image = whole_picture(content)
-        except (ValueError, BrokenPictureError):
+            image = inspect_image(content)
+        except (ValueError, BrokenImageError):
             return json_response({"code": 400, "message": "invalid file_data"}, 400)
         too_large = len(content) > UPLOAD_BYTES or image.width * image.height > UPLOAD_PIXELS
         if not 1 <= len(name) <= 128 or extension not in EXTENSIONS or too_large:

@@ -1,11 +1,11 @@
-"""The interface for Python: the same engine, journal and promises as the command line, without its words.
+"""The Python API: the same engine, journal and guarantees as the command line, without its messages.
 
     from flux_cli import Flux
 
     with Flux(sandbox=True) as flux:
         print(flux.generate("a red fox in the snow", model="schnell", output="fox.png").path)
 
-`AsyncFlux` is the same with `await`. No signal handler is installed, nothing is printed, and nobody is asked.
+`AsyncFlux` is the same with `await`. The API installs no signal handler, prints nothing and asks nothing.
 """
 
 import asyncio
@@ -47,9 +47,9 @@ Setting = str | int | float | Decimal | os.PathLike[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A task and its images: one, or as many as `batch_size` ordered.
+    """A task and its images: one, or `batch_size` of them.
 
-    entry: its ID in the journal. cost: USD, None when it is not known. Paths are absolute.
+    entry: its ID in the journal. cost: USD, None if it is unknown. Paths are absolute.
     With `wait=False` there are no paths and no URLs yet.
     """
 
@@ -63,26 +63,26 @@ class Result:
 
     @property
     def path(self) -> Path:
-        """The first picture's file. Raises NotSavedError when none is there yet."""
+        """The path of the first image. Raise NotSavedError if no image is saved yet."""
         return _first(self.paths, self.task_id)
 
     @property
     def url(self) -> str:
-        """The first picture's address at the service. Raises NotSavedError when none is known."""
+        """The URL of the first image at PiAPI. Raise NotSavedError if no URL is known yet."""
         return _first(self.urls, self.task_id)
 
 
 class AsyncFlux:
-    """A client to be used in `async with`; any number of its calls may run at once, in one event loop.
+    """A client for use in `async with`; any number of its calls can run concurrently, in one event loop.
 
-    They share one connection pool, the slots of the plan and the pace. A call that is cancelled submits nothing more;
-    a submission that is on its way gets a few seconds for its answer, and a task that was accepted stays in the
-    journal: `wait(task_id)` or `flux resume` fetches it at no cost.
+    They share one connection pool, the slots of the plan and the pace. A canceled call submits nothing more. Its
+    pending submission gets a few seconds for a response, and an accepted task stays in the journal: `wait(task_id)` or
+    `flux resume` saves its images for free.
 
-    profile, sandbox: as on the command line. key: in place of PIAPI_API_KEY. on_event: hears what happens.
-    settings: as `flux config list` shows them, such as plan="creator", timeout=120, output_dir="pictures"; what is not
-    given comes from FLUX_* variables and the config file.
-    Raises UsageError for a setting that does not exist.
+    profile, sandbox: as on the command line. key: replaces PIAPI_API_KEY. on_event: called with each event.
+    settings: as `flux config list` shows them, for example plan="creator", timeout=120, output_dir="images". Other
+    settings come from FLUX_* variables and the config file.
+    Raise UsageError for an unknown setting.
     """
 
     def __init__(
@@ -107,7 +107,8 @@ class AsyncFlux:
         self._on_event = on_event
         self._connections: Connections | None = None
         self._calls: set[asyncio.Task[Any]] = set()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
+        """The running tasks, each with the ID of its entry."""
 
     async def __aenter__(self) -> Self:
         with ExitStack() as opening:
@@ -122,12 +123,12 @@ class AsyncFlux:
         connections, self._connections = self._connections, None
         assert connections is not None
         with self._session:
-            while self._running:  # of calls that were cancelled twice: a submission's response must be recorded
+            while self._running:  # of calls that were canceled twice: a submission's response must be recorded
                 await asyncio.wait(self._running)
             await connections.__aexit__()
 
     async def _close(self) -> None:
-        """End every call of this object, and what is under way in order, before the end of `async with` comes."""
+        """Cancel every call of this object, wait until their state is recorded, and close the connections."""
         calls = self._calls - {asyncio.current_task()}
         for call in calls:
             call.cancel()
@@ -137,35 +138,38 @@ class AsyncFlux:
             await self.__aexit__(None, None, None)
 
     async def generate(self, prompt: str, **options: Unpack[kw.SizedKeywords]) -> Result:
-        """A picture from words: `flux gen`. This and the other calls raise FluxError."""
+        """Generate an image from a text prompt, as `flux gen` does. This and the other calls raise FluxError."""
         return await self._make("gen", options, prompt=prompt)
 
     async def edit(self, image: Image, prompt: str, **options: Unpack[kw.EditKeywords]) -> Result:
-        """A picture redrawn, or changed by an instruction with `kontext=True`: `flux edit`."""
+        """Edit an image with a text prompt, or with an instruction if `kontext=True`, as `flux edit` does."""
         return await self._make("edit", options, image=image, prompt=prompt)
 
     async def lora(self, prompt: str, lora: Many, **options: Unpack[kw.LoraKeywords]) -> Result:
-        """A picture in one or more styles, each `"NAME"` or `"NAME:STRENGTH"`: `flux lora`."""
+        """Generate or edit an image with LoRAs, each `"NAME"` or `"NAME:STRENGTH"`, as `flux lora` does."""
         return await self._make("lora", options, prompt=prompt, lora=lora)
 
     async def controlnet(self, prompt: str, control: Many, **options: Unpack[kw.ControlnetKeywords]) -> Result:
-        """A picture with the structure of others, each `"TYPE=IMG"` or `"TYPE=IMG:STRENGTH"`: `flux controlnet`."""
+        """Generate an image with the pose, depth or edges of others, as `flux controlnet` does.
+
+        control: each `"TYPE=IMG"` or `"TYPE=IMG:STRENGTH"`.
+        """
         return await self._make("controlnet", options, prompt=prompt, control=control)
 
     async def redux(self, image: Image, prompt: str | None = None, **options: Unpack[kw.ReduxKeywords]) -> Result:
-        """A variation of a picture: `flux redux`."""
+        """Generate a variation of an image, as `flux redux` does."""
         return await self._make("redux", options, image=image, prompt=prompt)
 
     async def inpaint(self, image: Image, prompt: str, **options: Unpack[kw.InpaintKeywords]) -> Result:
-        """A picture with a part painted anew: `flux inpaint`."""
+        """Regenerate a region of an image, as `flux inpaint` does."""
         return await self._make("inpaint", options, image=image, prompt=prompt)
 
     async def outpaint(self, image: Image, prompt: str | None = None, **options: Unpack[kw.OutpaintKeywords]) -> Result:
-        """A picture continued beyond its edges: `flux outpaint`."""
+        """Extend an image beyond its edges, as `flux outpaint` does."""
         return await self._make("outpaint", options, image=image, prompt=prompt)
 
     async def wait(self, task_id: str, *, output: Image | None = None, overwrite: bool = False) -> Result:
-        """Download the images of a task that exists already, whoever submitted it, at no cost: `flux wait`."""
+        """Save the images of an existing task for free, as `flux wait` does."""
         if not is_task_id(task_id):
             raise UsageError(f"{clean(str(task_id), 60)!r} is not a task ID")
         with self._call():
@@ -186,7 +190,7 @@ class AsyncFlux:
             return _result(await self._finish(item, order.wait, cache=not order.no_cache))
 
     def _plan(self, order: Order) -> Step:
-        """Return what is to be done for an order: one task is a batch of one."""
+        """Return the step that processes an order: a batch of one task."""
         session, save = self._session, order.save
         draft = Draft(order.request, save.output, random_seed=order.random_seed, metadata=not save.no_metadata)
         prompt = OnePrompt(order.request.operation.prompt)
@@ -200,7 +204,7 @@ class AsyncFlux:
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        """While inside, the current task is a call of this object, which `_close` may cancel."""
+        """Register the current asyncio task, so that `_close` can cancel it, while the block runs."""
         if self._connections is None:
             raise RuntimeError("use it inside: async with AsyncFlux() as flux")
         task = asyncio.current_task()
@@ -212,16 +216,21 @@ class AsyncFlux:
             self._calls.discard(task)
 
     async def _finish(self, item: Entry | Outcome, wait: bool, *, cache: bool) -> Outcome:
-        """Bring an entry as far as it will go. `cache`: whether an identical request stands for it."""
+        """Process an entry until it ends. `cache`: whether an identical request can replace it."""
         if isinstance(item, Outcome):
             return item
         assert self._connections is not None
+        while others := [task for task, entry in self._running.items() if entry == item.id]:
+            await asyncio.wait(others)  # another call processes the entry: share its outcome
+            item = self._session.journal.get(item.id) or item
+            if item.state not in (State.PLANNED, *UNFINISHED):
+                return Outcome(item, None if item.state is State.SAVED else error_of(item), 0.0)
         session, stop, outcomes = self._session, Stop(), list[Outcome]()
-        # Calls share the limits, but each has an error of its own: a full disk here is no reason to end others.
+        # Calls share the limits but not the errors: a full disk here must not end other calls.
         scheduler = self._connections.scheduler(_listener(self._on_event), stop, cache=cache, share_errors=False)
         running = asyncio.create_task(_run(scheduler, item, outcomes.append, wait))
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        self._running[running] = item.id
+        running.add_done_callback(self._running.pop)
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -235,7 +244,7 @@ class AsyncFlux:
 
 
 class _Nowhere(io.TextIOWrapper):
-    """A stream that swallows everything, has nothing to say, and is no terminal."""
+    """A stream that drops everything, contains nothing, and is not a terminal."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8")
@@ -248,14 +257,14 @@ async def _run(scheduler: Scheduler, entry: Entry, report: Callable[[Outcome], N
     try:
         await scheduler.run(feed_entries([entry]), report, wait=wait)
     finally:
-        # This process may live long: release the entry, so that another process can fetch the task.
+        # This process may run for a long time: release the entry, so that another process can save the images.
         left = scheduler.journal.get(entry.id)
         if left and left.state in UNFINISHED and left.owner:
             scheduler.journal.move(left, replace(left, owner=None))
 
 
 def _listener(on_event: Callable[[Event], None] | None) -> Listener:
-    """A listener whose errors are told to the loop: they must not come between a payment and the journal."""
+    """Return a listener whose errors go to the loop's handler: they must not keep a charge out of the journal."""
 
     def hear(event: Event) -> None:
         if on_event:
@@ -269,7 +278,7 @@ def _listener(on_event: Callable[[Event], None] | None) -> Listener:
 
 
 def _result(outcome: Outcome) -> Result:
-    """What a call returns. Raises the outcome's error, with what is known of its task."""
+    """Return the result of a call. Raise the outcome's error, with the known facts about its task."""
     entry, request = outcome.entry, outcome.entry.request
     if outcome.error:
         outcome.error.entry, outcome.error.task_id = entry.id, entry.task_id

@@ -1,4 +1,4 @@
-"""The interface for Python without `await`."""
+"""The Python API without `await`."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Flux:
-    """`AsyncFlux` without `await`, for programs that wait: its loop runs in a thread of its own.
+    """`AsyncFlux` without `await`: its event loop runs in its own thread.
 
     May be used from several threads, and where a loop runs already, as in a notebook. Takes what `AsyncFlux` takes.
     `close`, or the end of `with` or of the program, ends the thread.
@@ -38,7 +38,7 @@ class Flux:
         thread = threading.Thread(target=self._loop.run_forever, name="flux", daemon=True)
         thread.start()
         self.close = weakref.finalize(self, _shut, self._flux, self._loop, thread)
-        """Ends the thread; what is under way is left in order. Further calls do nothing."""
+        """End the thread, after running calls have recorded their state. A second call does nothing."""
         try:
             self._call(self._flux.__aenter__())
         except BaseException:
@@ -54,35 +54,35 @@ class Flux:
         self.close()
 
     def generate(self, prompt: str, **options: Unpack[kw.SizedKeywords]) -> Result:
-        """A picture from words. This and the other calls raise FluxError; see `AsyncFlux`."""
+        """Generate an image from a text prompt. This and the other calls raise FluxError; see `AsyncFlux`."""
         return self._call(self._flux.generate(prompt, **options))
 
     def edit(self, image: Image, prompt: str, **options: Unpack[kw.EditKeywords]) -> Result:
-        """A picture redrawn, or changed by an instruction with `kontext=True`."""
+        """Edit an image with a text prompt, or with an instruction if `kontext=True`."""
         return self._call(self._flux.edit(image, prompt, **options))
 
     def lora(self, prompt: str, lora: Many, **options: Unpack[kw.LoraKeywords]) -> Result:
-        """A picture in one or more styles."""
+        """Generate or edit an image with LoRA styles."""
         return self._call(self._flux.lora(prompt, lora, **options))
 
     def controlnet(self, prompt: str, control: Many, **options: Unpack[kw.ControlnetKeywords]) -> Result:
-        """A picture with the structure of others."""
+        """Generate an image with the pose, depth or edges of others."""
         return self._call(self._flux.controlnet(prompt, control, **options))
 
     def redux(self, image: Image, prompt: str | None = None, **options: Unpack[kw.ReduxKeywords]) -> Result:
-        """A variation of a picture."""
+        """Generate a variation of an image."""
         return self._call(self._flux.redux(image, prompt, **options))
 
     def inpaint(self, image: Image, prompt: str, **options: Unpack[kw.InpaintKeywords]) -> Result:
-        """A picture with a part painted anew."""
+        """Regenerate a region of an image."""
         return self._call(self._flux.inpaint(image, prompt, **options))
 
     def outpaint(self, image: Image, prompt: str | None = None, **options: Unpack[kw.OutpaintKeywords]) -> Result:
-        """A picture continued beyond its edges."""
+        """Extend an image beyond its edges."""
         return self._call(self._flux.outpaint(image, prompt, **options))
 
     def wait(self, task_id: str, *, output: Image | None = None, overwrite: bool = False) -> Result:
-        """The pictures of a task that exists already, at no cost."""
+        """Save the images of an existing task, for free."""
         return self._call(self._flux.wait(task_id, output=output, overwrite=overwrite))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
@@ -93,11 +93,11 @@ class Flux:
         try:
             return future.result()
         finally:
-            future.cancel()  # Ctrl-C came: nothing happens to one that is done
+            future.cancel()  # after Ctrl-C; a finished future ignores this
 
 
 def _shut(flux: AsyncFlux, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    if threading.current_thread() is thread:  # the last reference went in the loop itself, which cannot wait
+    if threading.current_thread() is thread:  # the last reference was dropped in the loop itself, which cannot wait
         loop.create_task(flux._close()).add_done_callback(lambda _: loop.stop())
         return
     asyncio.run_coroutine_threadsafe(flux._close(), loop).result()

@@ -1,6 +1,6 @@
-"""Keyword arguments of the Python interface: the options of the command line by their long names, and the same checks.
+"""Keyword arguments of the Python API: the options of the command line by their long names, with the same checks.
 
-What has a type there may have it here: `steps=8` and `steps="8"` are the same.
+A value can have its own type or be a string: `steps=8` and `steps="8"` are the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,15 @@ from ..operations.request import TaskRequest
 from ..text import clean, with_guess
 
 Image = str | PathLike[str]
-"""A path, an address, `@ID` or `@last`."""
+"""A path, a URL, `@ID` or `@last`."""
 Many = str | Sequence[str]
 OF_SAVING = ("output", "overwrite", "no-metadata")
 
 
 class TaskKeywords(TypedDict, total=False):
-    """What every call that makes pictures takes.
+    """Keyword arguments of every call that generates images.
 
-    wait: False returns as soon as the task is accepted; its pictures come with `wait(task_id)`.
+    wait: False returns as soon as the task is accepted; `wait(task_id)` saves its images.
     no_cache: generate and pay again, even if an identical image exists. max_cost: USD; yes: go above `confirm_above`.
     """
 
@@ -56,7 +56,7 @@ class TaskKeywords(TypedDict, total=False):
 
 
 class SizedKeywords(TaskKeywords, total=False):
-    """Of calls whose pictures can be given a size."""
+    """Keyword arguments of calls with an image size."""
 
     size: str | None
     aspect: str | None
@@ -66,14 +66,14 @@ class SizedKeywords(TaskKeywords, total=False):
 
 
 class LoraKeywords(SizedKeywords, total=False):
-    """Of `lora`."""
+    """Keyword arguments of `lora`."""
 
     image: Image | None
     no_fit: bool
 
 
 class ControlnetKeywords(SizedKeywords, total=False):
-    """Of `controlnet`."""
+    """Keyword arguments of `controlnet`."""
 
     lora: Many | None
     keep_control: bool
@@ -81,21 +81,21 @@ class ControlnetKeywords(SizedKeywords, total=False):
 
 
 class EditKeywords(SizedKeywords, total=False):
-    """Of `edit`."""
+    """Keyword arguments of `edit`."""
 
     kontext: bool
     no_fit: bool
 
 
 class ReduxKeywords(SizedKeywords, total=False):
-    """Of `redux`."""
+    """Keyword arguments of `redux`."""
 
     strength: float | None
     no_fit: bool
 
 
 class InpaintKeywords(TaskKeywords, total=False):
-    """Of `inpaint`: one way to say where."""
+    """Keyword arguments of `inpaint`; exactly one defines the region."""
 
     mask: Image | None
     mask_box: str | None
@@ -107,7 +107,7 @@ class InpaintKeywords(TaskKeywords, total=False):
 
 
 class OutpaintKeywords(TaskKeywords, total=False):
-    """Of `outpaint`: how far, in pixels or `"25%"` of the side."""
+    """Keyword arguments of `outpaint`; margins in pixels, or as `"25%"` of the side."""
 
     left: int | str
     right: int | str
@@ -118,7 +118,7 @@ class OutpaintKeywords(TaskKeywords, total=False):
 
 @frozen
 class Order:
-    """A request, and what is to be done with it. random_seed: the caller asked for no seed."""
+    """A request and its options. random_seed: the caller passed no seed."""
 
     request: TaskRequest
     random_seed: bool
@@ -130,7 +130,7 @@ class Order:
 
 
 def ordered(session: Session, op: str, keywords: Mapping[str, object]) -> Order:
-    """What a call asks for. Raises UsageError with every problem in it."""
+    """Return the order of a call. Raise UsageError with all problems."""
     given = {name: value for name, value in keywords.items() if value is not None}
     flags = {
         name: bool(given.pop(name, usual)) for name, usual in (("wait", True), ("no_cache", False), ("yes", False))
@@ -142,7 +142,7 @@ def ordered(session: Session, op: str, keywords: Mapping[str, object]) -> Order:
 
 
 def saving(keywords: Mapping[str, object]) -> SaveOptions:
-    """Where pictures go. Raises UsageError."""
+    """Return where images are saved. Raise UsageError."""
     given = {name.replace("_", "-"): _value(name, value) for name, value in keywords.items() if value is not None}
     problems: list[str] = []
     save = change_group(SaveOptions(), given, problems)
@@ -163,7 +163,7 @@ def _request(
     for name, parameter in known.items():
         value = values.get(name)
         if value == "-" and parameter.about.metavar == "IMG":
-            # An image is read from a pipe by one command line, not by a program with pipes of its own.
+            # Only a command line reads an image from stdin; a program uses stdin itself.
             problems.append(f"{name} '-' is for the command line")
         elif isinstance(value, str) and list in parameter.kinds:
             values[name] = [value]
@@ -183,7 +183,7 @@ def _request(
 def _unknown(name: str, known: Sequence[str]) -> str:
     words = [word.replace("-", "_") for word in known]
     word = name.replace("-", "_")
-    return with_guess(f"no keyword here is called {clean(word, 40)!r}", word, words)
+    return with_guess(f"unknown keyword {clean(word, 40)!r}", word, words)
 
 
 def _value(name: str, value: object) -> Value:

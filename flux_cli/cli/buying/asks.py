@@ -4,6 +4,7 @@ A line of a prompt file has only a prompt; a row of a batch file is a command li
 options of the command that reads it.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from ..options.options import ManyOptions, SaveOptions, SubmitOptions, WaitOptio
 from .making import request_builder
 
 OF_A_ROW = ("output", "no-metadata")
-"""Options about saving that a row may have; where pictures go is a matter of the whole command."""
+"""Options about saving that a row may have; the directory is an option of the whole command."""
 OF_THE_COMMAND = (CommonOptions, SaveOptions, WaitOptions, SubmitOptions, ManyOptions)
 NOT_OF_A_ROW = ("webhook-secret-file", "input")
 """Options of a request that name a file for all rows: the secret is read when a request is sent and stored nowhere, and
@@ -37,6 +38,8 @@ a row of somebody else's must not bring a file of this machine into its request.
 SWEEP_LIMIT = 100_000
 """Tasks of one prompt: groups multiply quickly to more than anyone would wait to see counted."""
 _GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
+_OPEN_CHOICE = re.compile(r"(?<!\{)\{[^{}]*\|[^{}]*$")
+_BRACE = re.compile(r"\{\{|\}\}|[{}]")
 Drafts = Callable[[Row], Iterator[Draft]]
 """Yields the tasks that a row asks for. Raises UsageError with everything that is wrong with it."""
 
@@ -64,11 +67,13 @@ def ask_words(builder: RequestBuilder, save: SaveOptions, variables: Mapping[str
 
 
 def drafts_of(ask: Ask) -> Iterator[Draft]:
-    """Yield the tasks that a row asks for. Braces without alternatives are braces, unless the row has variables."""
+    """Yield the tasks that a row asks for.
+
+    Without variables and `{a|b}`, single braces are text, and so is a prompt that is a JSON object.
+    """
     builder = ask.builder
     axes = axes_of(builder.task)
-    template = bool(ask.variables) or _GROUP.search(ask.prompt) is not None
-    text = ask.prompt if template else ask.prompt.replace("{", "{{").replace("}", "}}")
+    text = ask.prompt if ask.variables else _escape(ask.prompt)
     number = count(text, ask.variables, axes)
     if number > SWEEP_LIMIT:
         raise UsageError(f"one prompt with its sweeps makes {number:,} tasks; the limit is {SWEEP_LIMIT:,}")
@@ -77,6 +82,27 @@ def drafts_of(ask: Ask) -> Iterator[Draft]:
         chosen = Choices(**variant.options)  # type: ignore[arg-type]  # `axes_of` gave each its type
         request = builder.build(variant.prompt, chosen)
         yield Draft(request, ask.output, variant.variables, ask.id, random_seed, ask.metadata)
+
+
+def _escape(prompt: str) -> str:
+    """Return a prompt of a row without variables as a template. Raises UsageError for a choice that has no end."""
+    if _is_json_object(prompt):
+        return prompt.replace("{", "{{").replace("}", "}}")
+    if _GROUP.search(prompt):
+        return prompt
+    if open_choice := _OPEN_CHOICE.search(prompt):
+        raise UsageError(
+            f"the choice {clean(open_choice.group(), 40)!r} has no end", hint="Write {a|b}, or {{ for a brace that is text"
+        )
+    return _BRACE.sub(lambda brace: brace.group() if len(brace.group()) == 2 else brace.group() * 2, prompt)
+
+
+def _is_json_object(prompt: str) -> bool:
+    """Return whether a prompt is a JSON object, as Black Forest Labs recommends for Flux."""
+    try:
+        return prompt.lstrip().startswith("{") and isinstance(json.loads(prompt), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions) -> Drafts:

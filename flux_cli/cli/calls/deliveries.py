@@ -1,7 +1,7 @@
 """Webhook deliveries and the journal: each delivery is recorded first, then linked to the submission it belongs to.
 
-A delivery can come from anybody, and before the response to the very submission that it is about. So PiAPI is asked
-about the task before anything else happens to it.
+Anyone can send a delivery, and it can arrive before the response to its submission. So flux polls the task before it
+does anything else with it.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Pictures that are paid for, not on disk, and soon gone: the service drops them seven days after their task ended."""
+"""Images that are paid for and not on disk; PiAPI deletes them seven days after their task ended."""
 
 from ...journal.entries import RESULT_SECONDS, UNFINISHED, Entry, State
 from ..context import Session
@@ -7,25 +7,25 @@ SOON = 86400.0
 
 
 def ends_soon(entry: Entry, now: float) -> bool:
-    """Whether a result that was not fetched may be gone within a day."""
+    """Return whether PiAPI may delete a result within a day."""
     return entry.expires is not None and entry.expires - now < SOON
 
 
 def expiring(session: Session, now: float) -> str | None:
-    """What to say of results that were never fetched and may be gone within a day; None when there are none."""
+    """Return a sentence about results that are not saved and may be deleted within a day, or None."""
     soon = sorted(entry.expires or now for entry in session.journal.entries(*UNFINISHED) if ends_soon(entry, now))
     if not soon:
         return None
     hours = (soon[0] - now) / 3600
     when = "now" if hours < 0 else "within the hour" if hours < 1 else f"in {hours:.0f} h"
     results = "result is" if len(soon) == 1 else "results are"
-    return f"{len(soon)} paid {results} not fetched and may be gone within a day, the first {when}"
+    return f"{len(soon)} paid {results} not saved and may be deleted within a day, the first {when}"
 
 
 def missing(session: Session, now: float) -> list[Entry]:
-    """Entries whose pictures were saved and are not there any more, while the service still has them."""
+    """Return entries whose saved images no longer exist, while PiAPI still has them."""
     recent = session.journal.entries(State.SAVED, ended_since=now - RESULT_SECONDS)
-    there = {entry.task_id for entry in recent if _is_there(entry)}  # it may have been fetched once more
+    there = {entry.task_id for entry in recent if _is_there(entry)}  # it may have been downloaded again
     return [entry for entry in recent if entry.task_id not in there]
 
 
@@ -34,5 +34,5 @@ def _is_there(entry: Entry) -> bool:
 
 
 def named(entries: list[Entry], most: int = 3) -> str:
-    """Their ids, as many as fit: `7v9s8cxz, k3v9q2xy`."""
+    """Return the IDs of the first `most` entries: `7v9s8cxz, k3v9q2xy, ...`."""
     return ", ".join([entry.id for entry in entries[:most]] + ["..."] * (len(entries) > most))

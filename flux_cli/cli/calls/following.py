@@ -1,4 +1,4 @@
-"""Tasks that exist already: looking at them, waiting for them, finishing what is left."""
+"""`flux status`, `flux wait` and `flux resume`: tasks that exist already."""
 
 import asyncio
 import time
@@ -31,13 +31,14 @@ from ...text import clean
 from ..context import Session
 from ..options.options import SaveOptions
 from ..output.output import Mode
+from ..output.render import show_outcome
 from .expiry import ends_soon
 
-TEMPLATE_HINT = "use a template: -o '{task}.png'"
+TEMPLATE_HINT = "Use a template: -o '{task}.png'"
 POLLS_AT_ONCE = 8
 """Of `flux status`."""
-Found = tuple[Entry | None, Task] | FluxError
-"""The entry and the task with an ID, or why there is none to show."""
+Found = tuple[Entry | None, Task] | Outcome | FluxError
+"""The entry and the task with an ID, the outcome of an entry without a task, or why there is nothing to show."""
 
 
 def show_status(session: Session, words: Sequence[str]) -> ExitCode:
@@ -53,10 +54,13 @@ async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> E
         async for found in polled:
             if isinstance(found, ConfigError):
                 raise found  # every other poll would be refused too
-            if isinstance(found, FluxError):
+            if isinstance(found, Outcome) and found.error:
+                show_outcome(session.output, found)
+                errors[found.error.exit_code] = found.error
+            elif isinstance(found, FluxError):
                 session.output.failure(found)
                 errors[found.exit_code] = found
-            else:
+            elif isinstance(found, tuple):
                 _show(session, *found)
                 errors[ExitCode.OK] = None
     return exit_code(errors.values())
@@ -86,13 +90,12 @@ async def _polled(session: Session, client: PiAPIClient, ids: AsyncIterator[str 
 
 
 async def _poll(session: Session, client: PiAPIClient, limiter: PollLimiter, word: str | UsageError) -> Found:
-    """Return the entry with this ID, if there is one, and its task; or why there is none to show."""
     try:
         if isinstance(word, UsageError):
             raise word
         entry = session.journal.find(word)
         if entry and entry.task_id is None:
-            raise error_of(entry)
+            return Outcome(entry, error_of(entry), 0.0)
         await limiter.wait()
         return entry, await look_at(client, entry.task_id if entry and entry.task_id else word)
     except FluxError as error:
@@ -109,7 +112,7 @@ def _show(session: Session, entry: Entry | None, task: Task) -> None:
 
 
 async def look_at(client: PiAPIClient, task_id: str) -> Task:
-    """Return the task now. Raises RefusedError if there is none, NetworkError, KeyRefusedError."""
+    """Poll a task. Raise RefusedError if PiAPI has no such task, NetworkError or KeyRefusedError."""
     try:
         return await client.poll(task_id)
     except TaskNotFoundError as error:
@@ -135,14 +138,14 @@ def _task_json(task: Task, entry: Entry | None) -> JsonObject:
 
 
 def wait_for(session: Session, words: Sequence[str], save: SaveOptions, *, first: bool = False) -> ExitCode:
-    """Wait for tasks and save their images, whoever submitted them, as their IDs come.
+    """Wait for tasks, as their IDs arrive, and save their images.
 
-    first: until one is saved; the others keep running.
+    first: stop when one is saved; the others keep running.
     """
     ids = read_ids(words, session.stdin.text)
     named = len({word for word in words if word != "-"})
     if save.to_stdout:
-        raise UsageError("-o - is for commands that make one image", hint="save it, then: cat FILE")
+        raise UsageError("-o - is for commands that make one image", hint="Save it, then: cat FILE")
     if named > 1 and _takes_one(save, first):
         raise UsageError(f"-o names one file, and there are {named} tasks", hint=TEMPLATE_HINT)
     session.require_key()
@@ -154,7 +157,7 @@ def wait_for(session: Session, words: Sequence[str], save: SaveOptions, *, first
         def feed(scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
             return _followed(session, ids, save, wrong, first=first)
 
-        # IDs from a pipe come whenever their tasks are submitted, so the time for each begins when it comes.
+        # IDs from a pipe arrive at any time, so the timeout of each begins when it arrives.
         piped = "-" in words
         total = 0 if piped else named
         run = Run(session.workspace, reporter, results, feed, total, first=first, one_deadline=not piped)
@@ -163,7 +166,7 @@ def wait_for(session: Session, words: Sequence[str], save: SaveOptions, *, first
         finally:
             session.journal.discard_unseen()
             if results.count > 1:
-                # What was submitted in the meantime was paid for by another process.
+                # Tasks that were submitted in the meantime were paid for by another process.
                 reporter.summary(replace(results.summary(), spent=Decimal(0)))
     if first and results.saved:
         return code
@@ -171,7 +174,7 @@ def wait_for(session: Session, words: Sequence[str], save: SaveOptions, *, first
 
 
 def _takes_one(save: SaveOptions, first: bool) -> bool:
-    """Return whether `-o` has no place for a second task. With `first` one is enough, but nothing may replace it."""
+    """Return whether `-o` names one file. With `first` that is enough, unless a second image could replace it."""
     return save.output is not None and not is_template(save.output) and (save.overwrite or not first)
 
 
@@ -198,7 +201,7 @@ async def _followed(
                 continue
             seen.add(task)
             if len(seen) > 1 and _takes_one(save, first):
-                raise UsageError(f"-o names one file, and there is also task {task}", hint=TEMPLATE_HINT)
+                raise UsageError(f"-o names one file, and task {task} needs another", hint=TEMPLATE_HINT)
             item = to_wait_for(session, word, known, save)
         except FluxError as error:
             session.output.failure(error)
@@ -237,7 +240,7 @@ def _values(session: Session, entry: Entry) -> dict[str, str]:
 
 
 def track(session: Session, task_id: str, save: SaveOptions, evidence: str | None = None) -> Entry:
-    """Return a new entry for a task that was submitted elsewhere, or whose images are saved once again."""
+    """Return a new entry for a task that was submitted elsewhere, or whose images are saved again."""
     values = {"task": "", "n": "1"}
     plan = plan_found_task(save.output, values, 1, session.saving(save), default="{task}")
     return session.journal.track(task_id, plan, evidence=evidence)
@@ -265,6 +268,6 @@ def resume_all(session: Session, *, expiring: bool) -> ExitCode:
         if items:
             run.finish()
         else:
-            session.output.note("nothing is about to expire" if expiring else "nothing is left to fetch")
+            session.output.note("nothing expires soon" if expiring else "nothing is left to download")
         report_entries(results, session.journal.entries(State.UNKNOWN))
         return exit_code(results.errors.values(), stopped_by=run.halted)

@@ -1,4 +1,4 @@
-"""`flux gallery`: the pictures of a folder, or of a batch, in one page, or on one contact sheet."""
+"""`flux gallery`: the images of a directory, or of a batch, on one page or contact sheet."""
 
 import json
 import os
@@ -26,9 +26,10 @@ PAGES = (".html", ".htm")
 
 @frozen
 class Choice:
-    """Which pictures. folder: None for the one where pictures go. batch: a report; its pictures alone, in any folder.
+    """Which images to show.
 
-    since: a day, or a duration before now; only what is newer.
+    folder: None for the output directory. batch: a JSON report, to show the images of its batch in any directory.
+    since: a day, or a duration before now; older images are left out.
     """
 
     folder: Path | None = None
@@ -39,16 +40,16 @@ class Choice:
 def show_gallery(
     session: Session, choice: Choice, output: Path | None, sheet: Path | None, *, overwrite: bool
 ) -> ExitCode:
-    """Write a page, or a contact sheet, of the pictures chosen. Raises UsageError, DiskError."""
+    """Write a page or a contact sheet of the chosen images. Raise UsageError or DiskError."""
     if output and sheet:
-        raise UsageError("give only one of -o, --sheet")
+        raise UsageError("-o and --sheet cannot be used together")
     if choice.batch and choice.folder:
-        raise UsageError("give only one of DIR, --batch")
+        raise UsageError("DIR and --batch cannot be used together")
     report = _absolute(choice.batch) if choice.batch else None
     place = report.parent if report else _absolute(choice.folder) if choice.folder else session.folder
     target = _target(_absolute(sheet or output or place / PAGE), FORMATS if sheet else PAGES, overwrite=overwrite)
     if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # no path leads from one to the other
-        raise UsageError("the page must be on the drive of the pictures")
+        raise UsageError("the page must be on the same drive as the images")
     since = moment_of(choice.since) if choice.since else 0.0
     exhibits = _of_report(report, since) if report else _of_folder(place, since, target)
     grid = grid_of(exhibits)
@@ -63,7 +64,7 @@ def show_gallery(
         raise DiskError(f"cannot write {shown(target)}: {error.strerror or error}") from error
     for problem in broken:
         session.output.warn(clean(problem))
-    _tell(session, target, exhibits, grid)
+    _print(session, target, exhibits, grid)
     return ExitCode.OK
 
 
@@ -72,20 +73,20 @@ def _absolute(path: Path) -> Path:
 
 
 def _target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path:
-    if target.suffix.lower() not in suffixes:  # also so that a page never takes the place of a picture
-        hint = "a page is written with -o, a contact sheet with --sheet"
+    if target.suffix.lower() not in suffixes:  # this also keeps a page from replacing an image
+        hint = "-o writes a page, --sheet a contact sheet"
         raise UsageError(f"{clean(target.name, 80)} does not end in {' or '.join(suffixes)}", hint=hint)
     if target.is_dir():
-        raise UsageError(f"{shown(target)} is a folder: name a file in it")
+        raise UsageError(f"{shown(target)} is a directory: name a file in it")
     if os.path.lexists(target) and not overwrite:
-        hint = "replace it with --overwrite, or give another name"
+        hint = "Replace it with --overwrite, or use another name"
         raise DiskError(f"{shown(target)} exists", hint=hint, code="exists")
     return target
 
 
 def _of_folder(place: Path, since: float, target: Path) -> list[Exhibit]:
     if not place.is_dir():
-        raise UsageError(f"no such folder: {clean(shown(place), 120)}")
+        raise UsageError(f"directory not found: {clean(shown(place), 120)}")
     try:
         return _some(exhibits_of((path for path in place.iterdir() if path != target), since), since, place)
     except OSError as error:
@@ -93,7 +94,7 @@ def _of_folder(place: Path, since: float, target: Path) -> list[Exhibit]:
 
 
 def _of_report(report: Path, since: float) -> list[Exhibit]:
-    """The pictures that a report in JSON names, and that are still there."""
+    """Return the existing images of a JSON report."""
     try:
         rows = object_at(json.loads(report.read_bytes())).get("rows")
         if not isinstance(rows, list):
@@ -104,17 +105,17 @@ def _of_report(report: Path, since: float) -> list[Exhibit]:
         raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
     except (ValueError, RecursionError):
         hint = "Write one with flux batch FILE --report FILE.json"
-        raise UsageError(f"{clean(shown(report), 120)} is no report in JSON", hint=hint) from None
+        raise UsageError(f"{clean(shown(report), 120)} is not a JSON report", hint=hint) from None
 
 
 def _some(exhibits: list[Exhibit], since: float, place: Path) -> list[Exhibit]:
     if not exhibits:
-        newer = " of that time" if since else ""
-        raise UsageError(f"there is no picture{newer} in {clean(shown(place), 120)}")
+        newer = " newer than --since" if since else ""
+        raise UsageError(f"no images{newer} in {clean(shown(place), 120)}")
     return exhibits
 
 
-def _tell(session: Session, target: Path, exhibits: list[Exhibit], grid: Grid | None) -> None:
+def _print(session: Session, target: Path, exhibits: list[Exhibit], grid: Grid | None) -> None:
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
     if session.output.mode is Mode.JSON:
         about: JsonObject = {"file": str(target), "pictures": len(exhibits), "axes": list(axes)}
@@ -122,5 +123,5 @@ def _tell(session: Session, target: Path, exhibits: list[Exhibit], grid: Grid | 
     else:
         session.output.path(shown(target))
         by = " by ".join(axes) or "time"
-        session.output.note(f"{counted(len(exhibits), 'picture')}, by {by}")
+        session.output.note(f"{counted(len(exhibits), 'image')}, by {by}")
     look(session.output, [target])

@@ -1,23 +1,23 @@
-"""The journal, listed."""
+"""`flux history`: the entries of the journal."""
 
 import time
 from datetime import datetime
 
 from ...errors import ExitCode, UsageError
-from ...journal.entries import Entry, State
+from ...journal.entries import CHARGED, Entry, State
 from ...json_value import JsonObject
 from ...text import clean, counted, suggestion, usd
 from ..context import Session
-from ..output.money import CHARGED, NOT_CHARGED
+from ..output.money import NOT_CHARGED
 from ..output.output import Mode, shown
 from ..output.render import entry_json
 from .expiry import expiring
 
 
 def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
-    """The newest entries, a line each."""
+    """Print the newest entries, one per line. Raise UsageError for an unknown state."""
     if state is not None and state not in [known.value for known in State]:
-        raise UsageError(f"no state is called {clean(state, 40)!r}", hint=suggestion(state, State))
+        raise UsageError(f"unknown state {clean(state, 40)!r}", hint=suggestion(state, State))
     session.journal.mark_dead_unknown()
     states = (State(state),) if state else ()
     profile = session.settings.profile
@@ -69,7 +69,7 @@ def _history_line(entry: Entry) -> str:
 
 
 def _cost(entry: Entry) -> str:
-    """Return what an entry cost: `-` when nothing was charged, `~$0.015` when that is not known."""
+    """Return what an entry cost: `-` if nothing was charged, `~$0.015` if that is unknown."""
     if entry.price is None or entry.state in (*NOT_CHARGED, State.DISMISSED) or entry.submitted is None:
         return "-"
     return usd(entry.price) if entry.state in CHARGED else f"~{usd(entry.price)}"

@@ -1,4 +1,4 @@
-"""`flux listen`: receives webhooks, and saves the images of their tasks as `flux wait` does."""
+"""`flux listen`: receive webhooks and save the images of their tasks, as `flux wait` does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -49,7 +49,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
     Raise UsageError, ConfigError or JournalError.
     """
     if session.sandbox:
-        hint = "flux sandbox serves one that does; and unset FLUX_SANDBOX"
+        hint = "Use flux sandbox, which sends webhooks, and unset FLUX_SANDBOX"
         raise UsageError("the in-process sandbox sends no webhooks", hint=hint)
     if save.output is not None and not is_template(save.output):
         raise UsageError(f"-o {clean(save.output, 60)} names one file, for any number of images", hint=TEMPLATE_HINT)
@@ -70,7 +70,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
         code = run.finish()
     if left := len(receiver.in_progress - {delivery.task_id for delivery in listening.followed.values()}):
         session.output.note(
-            f"{counted(left, 'webhook')} recorded and not worked on; download the images with",
+            f"{counted(left, 'webhook')} recorded but not processed; download the images with",
             ("resume",),
         )
     return ExitCode.OK if listening.enough else code
@@ -139,7 +139,7 @@ class _Listening:
             )
 
     async def feed(self, engine: Scheduler) -> AsyncIterator[Entry | Outcome]:
-        """Yield entries to work on, as deliveries arrive. An error of one is printed, and ends nothing."""
+        """Yield entries to work on, as deliveries arrive. An error of one is printed and stops nothing else."""
         while True:
             delivery = await self.receiver.arrived.get()
             try:

@@ -1,4 +1,4 @@
-"""`flux models`: the models, their prices and limits, and how long their tasks took on this machine."""
+"""`flux models`: the models, their prices and limits, and the measured durations of their tasks."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,11 +11,11 @@ from ..context import Session
 from ..output.output import Mode
 
 NEWEST = 1000
-"""Tasks in the journal that are looked at for how long they took."""
+"""Newest tasks in the journal whose durations are used."""
 
 
 def show_models(session: Session, purpose: str | None) -> ExitCode:
-    """Print the models, one per line, or only the one for a purpose."""
+    """Print the models, one per line, or only the one for a purpose. Raise UsageError."""
     chosen = [_for_purpose(session, purpose)] if purpose else list(session.catalog.models.values())
     measured = _measured_seconds(session)
     if session.output.mode is Mode.TEXT:

@@ -1,4 +1,4 @@
-"""What was spent, and what is left."""
+"""`flux cost` and `flux balance`."""
 
 import re
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ PRICED = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "
 
 
 def price_command(session: Session, command: list[str]) -> ExitCode:
-    """Print the price of a command: it is run as it is, and stops at the price."""
+    """Print the price of a command: run it with `--price-only`, which stops before anything is sent."""
     from ..main import main
 
     name, *arguments = command
@@ -26,14 +26,14 @@ def price_command(session: Session, command: list[str]) -> ExitCode:
 
 
 def show_spent(session: Session, since: str | None, by: str | None) -> ExitCode:
-    """Show what was spent: the expected prices of accepted tasks, failed ones included, of all profiles or one."""
+    """Show the expected prices of accepted tasks, including failed ones, of all profiles or one."""
     if by is not None and not is_split(by):
         raise UsageError(f"cannot split by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
     parts = session.journal.spending(by, moment_of(since) if since else 0.0, session.common.profile)
     for part in parts or [Spending("total", 0, Decimal(0), Decimal(0))]:
         _show_part(session, part)
     for allowance in session.journal.allowances(session.budgets):
-        _tell_left(session, allowance)
+        _show_allowance(session, allowance)
     return ExitCode.OK
 
 
@@ -46,7 +46,7 @@ def _show_part(session: Session, part: Spending) -> None:
     session.output.result(f"{part.name:<26} {usd(part.charged):>10}  {counted(part.tasks, 'task')}{possibly}")
 
 
-def _tell_left(session: Session, allowance: Allowance) -> None:
+def _show_allowance(session: Session, allowance: Allowance) -> None:
     name, limit, left = f"budget.{allowance.budget.period}", allowance.budget.limit, allowance.left
     if session.output.mode is Mode.JSON:
         money: JsonObject = {"limit_usd": str(limit), "spent_usd": str(allowance.spent), "left_usd": str(left)}
@@ -56,7 +56,7 @@ def _tell_left(session: Session, allowance: Allowance) -> None:
 
 
 def moment_of(since: str) -> float:
-    """`30d`, or a day: `2026-11-01`. Seconds since the epoch."""
+    """Return the moment of `30d` or `2026-11-01`, in seconds since the epoch. Raise UsageError."""
     if match := re.fullmatch(r"([0-9]{1,4})d", since.strip(), re.ASCII):
         return (datetime.now() - timedelta(days=int(match[1]))).timestamp()
     try:

@@ -1,4 +1,4 @@
-"""`flux sandbox`: the mock server for other programs, with the failures that they must survive."""
+"""`flux sandbox`: the mock server for other programs, including the failures that they must handle."""
 
 import shlex
 import sys
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KEY = "flux-sandbox-key"
-"""Printed as the API key if any key is accepted. It cannot be part of a file name: keys are hidden in output."""
+"""Printed as the API key if any key is accepted. No file name contains it, because keys are hidden in output."""
 
 
 def serve_sandbox(session: Session, options: SandboxOptions) -> ExitCode:
@@ -54,7 +54,7 @@ def serve_sandbox(session: Session, options: SandboxOptions) -> ExitCode:
 
 
 def _service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Service":
-    """Return the service that the options describe."""
+    """Return the mock server that the options describe."""
     from ...sandbox.app import Service
     from ...sandbox.faults import Faults, duration
     from ...sandbox.responses import REPLIES
@@ -109,8 +109,7 @@ def _store(state: Path | None, kept: ExitStack) -> "Store":
 def _allowed_hosts(options: SandboxOptions) -> Callable[[str], bool]:
     """Return a test of whether webhooks may go to a host.
 
-    Anyone who can reach the sandbox can make it send a request: a request from another machine must not reach this
-    one that way.
+    Anyone who can reach the sandbox can make it send requests. Another machine must not reach this one that way.
     """
     named = {host.casefold() for host in options.webhook_hosts or []}
     own = is_loopback(options.host)
@@ -153,7 +152,7 @@ def variable_lines(variables: Mapping[str, str], environ: Mapping[str, str], pla
 
 
 def _announce(session: Session, options: SandboxOptions, service: "Service", origin: str) -> None:
-    """Print how to reach it: variables ready to copy on stdout, remarks on stderr."""
+    """Print how to reach the server: variables to copy on stdout, notes on stderr."""
     output = session.output
     key = next(iter(options.keys or []), KEY)
     variables = {"FLUX_BASE_URL": f"{origin}/api/v1", "FLUX_UPLOAD_URL": origin, "PIAPI_API_KEY": key}
@@ -167,7 +166,7 @@ def _announce(session: Session, options: SandboxOptions, service: "Service", ori
     if output.mode is Mode.JSON:
         output.record("sandbox", {"page": f"{origin}/", "variables": {**variables}})
     else:
-        # In one piece: a script that waits for the first line has all of them.
+        # In one write, so that a script that waits for the first line gets all of them.
         output.lines("\n".join(variable_lines(variables, session.environ)))
     output.note(f"Mock of PiAPI: {origin}/ shows its tasks and images; prices are simulated. Ctrl-C stops it.")
     if not is_loopback(options.host):

@@ -1,1 +1,1 @@
-"""The commands, one module a group. A command takes options in, makes one call, and leaves the rest to others."""
+"""The commands, one module per group. A command receives its options and makes one call."""

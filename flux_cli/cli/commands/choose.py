@@ -8,18 +8,27 @@ from ..context import Session
 
 Purpose = Annotated[
     str | None,
-    Option("--for", metavar="PURPOSE", help="Only the model for: commercial, fast, quality, an operation."),
+    Option(
+        "--for",
+        metavar="PURPOSE",
+        help="Only the model for PURPOSE: commercial, fast, quality or an operation; combine with commas.",
+    ),
 ]
-CommandLine = Annotated[list[str] | None, Argument("COMMAND ...", help="A command that makes pictures.")]
+CommandLine = Annotated[
+    list[str] | None, Argument("COMMAND ...", help="A command that generates images, with its options.")
+]
 Since = Annotated[
     str | None,
-    Option("--since", metavar="DATE|Nd", help="Only what was spent since a day, or in the last N days."),
+    Option("--since", metavar="DATE|Nd", help="Only tasks since a day (2026-11-01), or of the last N days (30d)."),
 ]
-By = Annotated[str | None, Option("--by", metavar="model|day|op|profile", help="Split by one of these.")]
+By = Annotated[
+    str | None,
+    Option("--by", metavar="model|day|op|profile", help="Show one total per model, day, operation or profile."),
+]
 
 
 def models(session: Session, purpose: Purpose = None) -> ExitCode:
-    """List the models: prices, licences, speed, abilities.
+    """List the models: price, license, speed and operations.
 
     flux models --for commercial,fast
     """
@@ -29,7 +38,7 @@ def models(session: Session, purpose: Purpose = None) -> ExitCode:
 
 
 def cost(session: Session, command: CommandLine = None, since: Since = None, by: By = None) -> ExitCode:
-    """Price a command, or sum up what was spent here.
+    """Show the price of a command, or the money spent so far.
 
     flux cost gen "two cats" -m schnell -b 4
 
@@ -41,7 +50,7 @@ def cost(session: Session, command: CommandLine = None, since: Since = None, by:
 
 
 def balance(session: Session) -> ExitCode:
-    """Ask the service for the account's plan and balance."""
+    """Show the balance and the plan of your PiAPI account."""
     from ..calls.money import show_balance
 
     return show_balance(session)

@@ -1,4 +1,4 @@
-"""Commands that make pictures from words, and from files of rows."""
+"""Commands that generate images from a text prompt, and from the rows of a file."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from ..context import Session
 from ..options.common import LookOptions
 from ..options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 
-Rows = Annotated[str, Argument("FILE", help="JSON lines, CSV or TOML; - for stdin.")]
+Rows = Annotated[str, Argument("FILE", help="Rows as JSON lines, CSV or TOML; - for stdin.")]
 
 
 def gen(
@@ -22,7 +22,7 @@ def gen(
     size: SizeOptions,
     buy: BuyOptions,
 ) -> ExitCode:
-    """Make a picture from words.
+    """Generate an image from a text prompt.
 
     flux gen "a red fox in the snow"
 
@@ -30,7 +30,7 @@ def gen(
 
     flux gen --from prompts.txt --max-cost 5
 
-    flux gen "a {red|blue} car, {style}" --vary style=woodcut,watercolour --seed 1..4
+    flux gen "a {red|blue} car, {style}" --vary style=woodcut,watercolor --seed 1..4
     """
     from ..generate import generate
 
@@ -45,7 +45,7 @@ def lora(
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
-    """Make a picture in a style, from words or from a picture.
+    """Generate or edit an image with LoRA styles.
 
     flux lora "a cozy reading room" --lora ob3d-isometric-3d-room
 
@@ -64,7 +64,7 @@ def controlnet(
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
-    """Make a picture with the pose, depth or edges of another.
+    """Generate an image with the pose, depth or edges of another.
 
     flux controlnet "a knight in the same pose" --control pose=dancer.jpg
 
@@ -87,13 +87,13 @@ def batch(
     many: ManyOptions,
     looking: LookOptions,
 ) -> ExitCode:
-    """Make what the rows of a file ask for.
+    """Run one task per row of a file.
 
-    The file is JSON lines, CSV with a header, or TOML with [[row]] tables. A row has a prompt, an op (gen when it
-    has none), and any option of that command by its long name; output names its picture, and id stands for {id}
-    in names. Options given here hold for the rows that do not say otherwise.
+    The file is JSON lines, CSV with a header, or TOML with [[row]] tables. A row has a prompt, an op (default: gen)
+    and any option of that command by its long name. The field output names the image, and id is the {id} of file
+    names. Options given here apply to rows that do not set their own.
 
-    flux batch rows.csv -m schnell -d pictures --max-cost 10
+    flux batch rows.csv -m schnell -d images --max-cost 10
 
     echo '{"op": "edit", "image": "cup.jpg", "prompt": "on marble", "output": "cup.png"}' | flux batch -
     """

@@ -1,4 +1,4 @@
-"""Commands that change pictures. IMG is a path, an address, - (stdin), @ID or @last."""
+"""Commands that edit images. IMG is a path, a URL, - (stdin), @ID or @last."""
 
 from ...errors import ExitCode
 from ...operations.image_to_image import ImageToImageParameters
@@ -18,11 +18,11 @@ def edit(
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
-    """Redraw a picture after words.
+    """Edit an image with a text prompt.
 
-    It keeps its composition, the more the lower --denoise is.
+    Lower values of --denoise keep more of the composition.
 
-    flux edit photo.jpg "as a watercolour" --denoise 0.6
+    flux edit photo.jpg "as a watercolor" --denoise 0.6
 
     flux gen "a house" -o - | flux edit - "at night" -o night.png
 
@@ -41,7 +41,7 @@ def redux(
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
-    """Make a variation of a picture.
+    """Generate a variation of an image.
 
     flux redux portrait.png "in evening light" --strength 0.7
     """
@@ -58,11 +58,11 @@ def inpaint(
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
-    """Paint a region of a picture anew.
+    """Regenerate a region of an image.
 
     flux inpaint room.jpg "a window with a view of the sea" --mask-box 10%,20%,30%,40% --feather 8
 
-    flux inpaint room.jpg "a plant" --mask mask.png --show-mask look.png
+    flux inpaint room.jpg "a plant" --mask mask.png --show-mask region.png
     """
     from ..buying.making import show_mask
     from ..generate import generate
@@ -80,7 +80,7 @@ def outpaint(
     inputs: InputOptions,
     buy: BuyOptions,
 ) -> ExitCode:
-    """Continue a picture beyond its edges.
+    """Extend an image beyond its edges.
 
     flux outpaint beach.jpg "more beach and sea" --left 256 --right 25%
     """

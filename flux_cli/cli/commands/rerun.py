@@ -1,4 +1,4 @@
-"""`flux rerun`: generate an image again, with what options change."""
+"""`flux rerun`: generate an image again, with changes."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ...operations.request import TaskRequest
 
 T = TypeVar("T")
-NewPrompt = Annotated[str | None, Option("--prompt", metavar="TEXT", help="Another prompt.")]
+NewPrompt = Annotated[
+    str | None, Option("--prompt", metavar="TEXT", help="New prompt. [default: the prompt of the image]")
+]
 
 
 def rerun(
@@ -37,7 +39,7 @@ def rerun(
     looking: LookOptions,
     prompt: NewPrompt = None,
 ) -> ExitCode:
-    """Generate an image again, with what options change.
+    """Generate an image again, with the changes in the options.
 
     flux rerun fox.png --guidance 4.5 -o fox-2.png
 
@@ -78,7 +80,7 @@ def _change(
     overrides: "Overrides",
     asked: "Choices",
 ) -> "TaskRequest":
-    """Return the request of an image with what the options change. Raises UsageError."""
+    """Return the request of an image with the changes in the options. Raise UsageError."""
     from ...batch.request_builder import Choices, Overrides, RequestBuilder
     from ...operations.base import Sized
     from ...operations.request import merge
@@ -102,7 +104,7 @@ def _change(
     _check_urls(operation)
     request = RequestBuilder(session.catalog, settings, options, size, overrides, operation).build(prompt, choices)
     _check_images(session, request)
-    # An image comes from anywhere: fields set by hand in its request must not change price, model or webhook.
+    # An image can come from anywhere: fields set by hand in its request must not change price, model or webhook.
     kept = Overrides.split(before.overrides).rest.get("input")
     return replace(request, overrides=merge({} if kept is None else {"input": kept}, request.overrides))
 
@@ -118,7 +120,7 @@ def _check_urls(operation: "Operation") -> None:
 
     urls = [getattr(operation, name, None) for name in ("image", "mask", "cut_out")]
     urls += [control.image for control in getattr(operation, "controls", ())]
-    urls += [lora.name for lora in getattr(operation, "loras", ()) if lora.is_address]
+    urls += [lora.name for lora in getattr(operation, "loras", ()) if lora.is_url]
     for url in urls:
         if url is not None and not url.startswith(LOCAL):
             check_url(url)

@@ -1,4 +1,4 @@
-"""`flux resolve`: inspect and resolve submissions that may have been charged, since no usable response came."""
+"""`flux resolve`: inspect and resolve submissions without a usable response, which may have been charged."""
 
 import asyncio
 import time
@@ -50,7 +50,7 @@ def resolve(
 ) -> ExitCode:
     """Resolve submissions that may have been charged.
 
-    Without a choice it shows what is known of each, and the options.
+    Without --task, --dismiss or --resubmit it prints what is known about each submission, and your options.
 
     flux resolve k3v9q2xy --task 1631d053-2352-4add-95cc-360fc52d5f89
 
@@ -94,11 +94,11 @@ def _find(session: Session, word: str) -> Entry:
     return entry
 
 
-# --- no choice: what is known, and the options ------------------------------------------------------------------------
+# --- no choice: print what is known, and the options ------------------------------------------------------------------
 
 
 def _explain(session: Session, entry: Entry) -> UnknownChargeError | None:
-    """Show what is known of an entry; return the error that it stands for, if it is still unknown."""
+    """Print what is known about an entry. Return the entry's error if its outcome is still unknown."""
     from ...engine.outcome import Outcome
     from ...journal.entry_errors import unknown_outcome
     from ..output.money import describe_charge
@@ -214,7 +214,7 @@ def _dismiss(session: Session, entries: Sequence[Entry]) -> ExitCode:
 
 
 def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, *, yes: bool) -> ExitCode:
-    """Submit requests again. Given again, after whatever interruption, it continues what it sent the first time."""
+    """Submit requests again. After an interruption, the same command continues what it sent the first time."""
     from ...batch.costs import check_budgets
     from ...batch.runner import finish_entries
 
@@ -246,7 +246,7 @@ def _latest(session: Session, entry: Entry) -> Entry:
 
 
 def _price(session: Session, entry: Entry) -> Decimal:
-    """Return what it costs to send an entry's request. Raises UsageError, DiskError when it cannot be sent or saved."""
+    """Return the price of an entry's request in USD. Raise UsageError or DiskError if it cannot be sent or saved."""
     from ...batch.outputs import check_writable
     from ...batch.runner import images_sent
     from ...engine.uploader import UPLOAD_MARGIN

@@ -1,4 +1,4 @@
-"""Commands about pictures that were made before."""
+"""Commands about existing images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +8,22 @@ from ...operations.parameters import Argument, Option
 from ..context import Session
 from ..options.options import Overwrite
 
-Folder = Annotated[Path | None, Argument("DIR", help="A folder. [where pictures go]")]
-PageFile = Annotated[Path | None, Option("-o, --output", metavar="FILE", help="The page. [gallery.html in the folder]")]
+Folder = Annotated[Path | None, Argument("DIR", help="Directory with images. [default: the output directory]")]
+PageFile = Annotated[
+    Path | None, Option("-o, --output", metavar="FILE", help="File for the page. [default: gallery.html in DIR]")
+]
 SheetFile = Annotated[
-    Path | None, Option("--sheet", metavar="FILE", help="A contact sheet instead: .png, .jpg or .webp.")
+    Path | None, Option("--sheet", metavar="FILE", help="Write a contact sheet instead of a page: .png, .jpg or .webp.")
 ]
 BatchOption = Annotated[
-    Path | None, Option("--batch", metavar="REPORT", help="The pictures of a batch: its --report FILE.json.")
+    Path | None,
+    Option("--batch", metavar="REPORT", help="Show the images of a batch; REPORT is its --report FILE.json."),
 ]
-SinceOption = Annotated[str | None, Option("--since", metavar="DAY", help="Only what is newer: 7d, 2026-11-01.")]
-OpenOption = Annotated[bool, Option("--open", help="Open it when it is written.")]
+SinceOption = Annotated[
+    str | None,
+    Option("--since", metavar="DAY", help="Only images saved since a day (2026-11-01), or in the last N days (7d)."),
+]
+OpenOption = Annotated[bool, Option("--open", help="Open the file in the default viewer.")]
 
 
 def gallery(
@@ -30,9 +36,9 @@ def gallery(
     overwrite: Overwrite = False,
     opened: OpenOption = False,
 ) -> ExitCode:
-    """Show the pictures of a folder, or of a batch, in one page.
+    """Show the images of a directory, or of a batch, on one page.
 
-    Those of a sweep stand in a grid. The page works offline, and links to the full pictures beside it.
+    Images from a sweep are shown as a grid. The page works offline and links to the full-size images beside it.
 
     flux gallery shots --open
 

@@ -1,4 +1,4 @@
-"""Commands that serve other programs."""
+"""Commands that run a local server."""
 
 from ...errors import ExitCode
 from ..context import Session
@@ -8,7 +8,7 @@ from ..options.sandbox import SandboxOptions
 
 
 def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
-    """Serve a mock of PiAPI on localhost, to test scripts at no cost.
+    """Serve a mock of PiAPI on localhost, to test for free.
 
     It simulates prices, limits and failures, and shows tasks and images on a page. Ctrl-C stops it.
 
@@ -22,10 +22,10 @@ def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
 
 
 def listen(session: Session, options: ListenArguments, save: SaveOptions) -> ExitCode:
-    """Receive PiAPI's webhooks, and save the images.
+    """Receive PiAPI's webhooks and save the images.
 
-    A webhook is only a trigger: PiAPI is asked about the task, and its images are saved as by flux wait. The --exec
-    command runs without a shell, with FLUX_TASK_ID, FLUX_ENTRY and FLUX_PROMPT in its environment.
+    A webhook is only a trigger: flux checks the task's status with PiAPI, and saves its images as flux wait does. The
+    --exec command runs without a shell, with FLUX_TASK_ID, FLUX_ENTRY and FLUX_PROMPT in its environment.
 
     flux listen -d images --webhook-secret-file secret
 

@@ -9,24 +9,24 @@ from ...text import clean, suggestion
 from ..context import Session
 from ..fast_path import SCRIPTS, script
 
-Name = Annotated[str, Argument("SETTING", help="The setting; see: flux config list")]
-NewValue = Annotated[str, Argument("VALUE", help="Its new value; empty removes it.")]
-Shell = Annotated[str, Argument("bash|zsh|fish|powershell", help="The shell that is to complete.")]
-NoCheck = Annotated[bool, Option("--no-check", help="Store the key without asking the service about it.")]
+Name = Annotated[str, Argument("SETTING", help="Name of the setting; see flux config list.")]
+NewValue = Annotated[str, Argument("VALUE", help="New value; an empty one removes the setting.")]
+Shell = Annotated[str, Argument("bash|zsh|fish|powershell", help="Your shell.")]
+NoCheck = Annotated[bool, Option("--no-check", help="Store the key without checking it with PiAPI.")]
 
-Offline = Annotated[bool, Option("--offline", help="Do not ask the service.")]
-Fix = Annotated[bool, Option("--fix", help="Mend what can be mended; each thing is said before.")]
+Offline = Annotated[bool, Option("--offline", help="Do not contact PiAPI.")]
+Fix = Annotated[bool, Option("--fix", help="Repair what can be repaired; print each change before making it.")]
 Bundle = Annotated[
     Path | None,
-    Option("--bundle", metavar="FILE", help="Write a zip for a bug report, without keys and prompts."),
+    Option("--bundle", metavar="FILE", help="Write a ZIP file for a bug report, without keys and prompts."),
 ]
-WithPrompts = Annotated[bool, Option("--with-prompts", help="The bundle may show prompts and answers.")]
+WithPrompts = Annotated[bool, Option("--with-prompts", help="Include prompts and API responses in the bundle.")]
 
 
 def login(session: Session, no_check: NoCheck = False) -> ExitCode:
-    """Store an API key, once the service has accepted it.
+    """Check your PiAPI key and store it.
 
-    It is asked for without being shown, or read from a pipe.
+    The key is typed without being shown, or read from a pipe.
 
     flux login
 
@@ -45,14 +45,14 @@ def logout(session: Session) -> ExitCode:
 
 
 def config_list(session: Session) -> ExitCode:
-    """Show every setting, its value, and where the value came from."""
+    """Show every setting, its value and the source of the value."""
     from ..calls.profiles import list_settings
 
     return list_settings(session)
 
 
 def config_get(session: Session, name: Name) -> ExitCode:
-    """Print the value of a setting; nothing when it is unset."""
+    """Print the value of a setting, or nothing if it is unset."""
     from ..calls.profiles import show_setting
 
     return show_setting(session, name)
@@ -69,7 +69,7 @@ def config_set(session: Session, name: Name, value: NewValue) -> ExitCode:
 
 
 def config_path(session: Session) -> ExitCode:
-    """Print where the config file is."""
+    """Print the path of the config file."""
     from ..calls.profiles import show_path
 
     return show_path(session)
@@ -82,9 +82,9 @@ def doctor(
     bundle: Bundle = None,
     with_prompts: WithPrompts = False,
 ) -> ExitCode:
-    """Check key, service, journal and pictures; say what to type.
+    """Check the installation, key, PiAPI, journal and images.
 
-    A line a check: ok, warning or problem. The exit code is that of the first problem, 0 when there is none.
+    Prints one line per check: ok, warning or problem. The exit code is that of the first problem, or 0.
 
     flux doctor --fix
 
@@ -98,9 +98,9 @@ def doctor(
 
 
 def completions(session: Session, shell: Shell) -> ExitCode:
-    """Print the completion script of a shell.
+    """Print the completion script for a shell.
 
-    It goes into ~/.bashrc, ~/.zshrc (after compinit), ~/.config/fish/config.fish or $PROFILE.
+    Add the line for your shell to ~/.bashrc, ~/.zshrc (after compinit), ~/.config/fish/config.fish or $PROFILE.
 
     eval "$(flux completions bash)"
 

@@ -1,4 +1,4 @@
-"""`flux show`: how an image was made."""
+"""`flux show`: print how an image was generated."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task I
 
 
 def show(session: Session, image: Image, looking: LookOptions) -> ExitCode:
-    """Show how an image was made.
+    """Show how an image was generated.
 
     flux show fox.png
 
@@ -27,12 +27,12 @@ def show(session: Session, image: Image, looking: LookOptions) -> ExitCode:
     """
     from ..output.viewer import look
 
-    look(session.output, _files(session, image))  # first: an image without metadata can be looked at as well
+    look(session.output, _files(session, image))  # first, because an image without metadata can be shown too
     return _print_made(session, image)
 
 
 def find_made(session: Session, word: str) -> "Provenance":
-    """Return how the image in a file, or of an entry or task ID, was made. Raises UsageError."""
+    """Return how the image in a file, or of an entry or task ID, was generated. Raise UsageError."""
     from ...images.load import read_image_file
     from ...images.metadata import Provenance, read_provenance
     from ...images.output_names import expand_path
@@ -46,7 +46,7 @@ def find_made(session: Session, word: str) -> "Provenance":
     if entry is None:
         raise UsageError(f"no file, entry or task {clean(word, 80)!r}", hint="List yours", command=("history",))
     if entry.request is None:
-        raise UsageError(f"task {clean(word, 80)} was submitted elsewhere: its request is not known here")
+        raise UsageError(f"task {clean(word, 80)} was submitted elsewhere: its request is unknown")
     return Provenance(entry.request, entry.task_id or "", entry.price, __version__)
 
 
@@ -70,7 +70,7 @@ def _print_made(session: Session, word: str) -> ExitCode:
     path = expand_path(word)
     if path.is_file():
         texts = texts_in(read_image_file(path))
-        if "flux" not in texts and texts:  # the texts of another tool's image, as they are
+        if "flux" not in texts and texts:  # the unchanged texts of another tool's image
             return _print_foreign(session, path, texts)
     made = find_made(session, word)
     request = made.request.to_json()

@@ -1,4 +1,4 @@
-"""Commands about tasks that exist already. None of them costs anything, but `flux resolve --resubmit`."""
+"""Commands about existing tasks. They cost nothing."""
 
 from typing import Annotated
 
@@ -10,21 +10,21 @@ from ..options.options import SaveOptions, WaitOptions
 
 Ids = Annotated[
     list[str],
-    Argument("ID...", help="Task ids or journal entries; - reads them from stdin."),
+    Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin."),
 ]
 StateOption = Annotated[
     str | None,
     Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
 ]
-AnyOption = Annotated[bool, Option("--any", help="Until the first picture is saved; the others run on.")]
+AnyOption = Annotated[bool, Option("--any", help="Exit after the first image is saved; the other tasks keep running.")]
 ExpiringOption = Annotated[
-    bool, Option("--expiring", help="Only what the service may drop within a day: it keeps pictures for seven.")
+    bool, Option("--expiring", help="Only images that PiAPI may delete within a day; it keeps them for seven days.")
 ]
-LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="How many entries.")]
+LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum number of entries.")]
 
 
 def status(session: Session, ids: Ids) -> ExitCode:
-    """Tell where tasks are, without waiting or downloading.
+    """Show the status of tasks, without waiting for them.
 
     flux status 1631d053-2352-4add-95cc-360fc52d5f89
 
@@ -43,10 +43,10 @@ def wait(
     looking: LookOptions,
     first: AnyOption = False,
 ) -> ExitCode:
-    """Wait for tasks and save their pictures.
+    """Wait for tasks and save their images.
 
-    Also for tasks that were submitted elsewhere. Ids on stdin are taken as they come, alone on a line or in the
-    objects of --json.
+    The tasks may have been submitted elsewhere. IDs on stdin are read as they arrive: one per line, or in the objects
+    of --json.
 
     flux wait 1631d053-2352-4add-95cc-360fc52d5f89 -o fox.png
 
@@ -60,7 +60,7 @@ def wait(
 
 
 def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = False) -> ExitCode:
-    """Finish what is paid for and not on disk, at no cost.
+    """Save all paid images that are not saved yet, for free.
 
     flux resume
 
@@ -72,7 +72,7 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
 
 
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> ExitCode:
-    """List what was asked for and what became of it, newest first."""
+    """List past tasks with their status and cost, newest first."""
     from ..calls.history import show_history
 
     return show_history(session, state, limit)

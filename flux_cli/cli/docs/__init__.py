@@ -1,1 +1,1 @@
-"""What is written from the program itself, for people and machines: the command tree, and each form it is told in."""
+"""Documents that are generated from the program: the command tree, and its formats."""

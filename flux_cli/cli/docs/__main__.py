@@ -1,6 +1,6 @@
-"""Everything that is written from the program and kept: help, completion scripts, the manual, docs/cli.md.
+"""The files that are generated from the program: help pages, completion scripts, man pages and docs/cli.md.
 
-`python -m flux_cli.cli.docs` writes all of it anew; a test compares.
+`python -m flux_cli.cli.docs` generates them again; a test compares.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ from . import bash, fish, markdown, powershell, roff, tree, zsh
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("flux_cli/help", "completions", "docs/man")
-"""They hold nothing else."""
+"""Directories that contain only generated files."""
 SHELLS = {"bash": bash, "zsh": zsh, "fish": fish, "powershell": powershell}
 
 
 def written() -> dict[str, str]:
-    """The text of each file, by its place in the repository."""
+    """Return the text of each file, by its path in the repository."""
     os.environ["COLUMNS"] = "80"
     program = tree.read(get_group(build()))
     return {
@@ -33,20 +33,20 @@ def written() -> dict[str, str]:
 
 
 def kept() -> dict[str, str]:
-    """The same, as it is in the repository now."""
+    """Return the text of each existing file, by its path in the repository."""
     paths = [path for folder in FOLDERS for path in (ROOT / folder).glob("*")] + [ROOT / "docs/cli.md"]
     return {path.relative_to(ROOT).as_posix(): path.read_text("ascii") for path in paths if path.is_file()}
 
 
 def _help(command: tree.Command) -> str:
-    """As it stands at 80 columns."""
+    """Return the help of a command at 80 columns."""
     with contextlib.redirect_stdout(io.StringIO()) as text:
         main([*command.name.split(), "--help"])
     return text.getvalue()
 
 
 def write() -> None:
-    """Write every file, and remove those of commands that are no more."""
+    """Write every file, and delete those of removed commands."""
     new = written()
     for name in kept().keys() - new.keys():
         (ROOT / name).unlink()

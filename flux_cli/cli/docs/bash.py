@@ -41,7 +41,7 @@ _flux_offer() {
     done
 }
 
-# What only the program knows: ids or profiles, each with $2 before it.
+# Completed by the program: IDs or profiles, each with $2 before it.
 _flux_ask() {
     local line
     compopt -o nosort 2>/dev/null # the newest first; not before bash 4.4
@@ -50,7 +50,7 @@ _flux_ask() {
     done < <("${typed[0]}" --complete "$1" "${typed[@]:1}" 2>/dev/null)
 }
 
-# Files of a kind: file, folder or image.
+# Files of a kind: file, directory or image.
 _flux_files() {
     local name
     compopt -o filenames 2>/dev/null # not before bash 4

@@ -27,7 +27,7 @@ function __flux_argument_of
     __flux_at $argv; and not string match -q -- '-*' (commandline -ct)
 end
 
-# What only the program knows: ids or profiles, each with $argv[2] before it.
+# Completed by the program: IDs or profiles, each with $argv[2] before it.
 function __flux_ask
     set -l words (commandline -opc)
     for line in ($words[1] --complete $argv[1] $words[2..] 2>/dev/null)
@@ -104,7 +104,7 @@ def _option(names: tuple[str, ...], option: Option, words: Words) -> str:
         forms.append("-r -F")
     elif option.value is not None:
         forms += ["-x", _values(kind, words)]
-    return _rule("__flux_at", names, " ".join([*filter(None, forms), "-d", _quoted(option.told)]))
+    return _rule("__flux_at", names, " ".join([*filter(None, forms), "-d", _quoted(option.description)]))
 
 
 def _arguments(command: Command, words: Words) -> Iterator[str]:

@@ -27,7 +27,7 @@ KINDS = {
 Words = dict[str, tuple[str, ...]]
 """Words by the kind of value that they complete."""
 PICTURES = ("png", "jpg", "jpeg", "webp")
-"""Endings of picture files."""
+"""Extensions of image files."""
 
 
 def kind_of(value: str | None) -> str:

@@ -6,7 +6,7 @@ from .tree import Command
 
 INTRODUCTION = """# The commands of flux
 
-Written from the program by `python -m flux_cli.cli.docs`. The same is told by `flux COMMAND --help`, by
+Written from the program by `python -m flux_cli.cli.docs`. The same text is in `flux COMMAND --help`,
 `man flux-COMMAND`, and as data by `flux --help --json`. [README.md](../README.md) shows how flux is used.
 """
 
@@ -36,7 +36,7 @@ def _section(command: Command) -> str:
         rows = [(_code(argument.usage), _text(argument.about)) for argument in command.arguments]
         parts.append(_table(("argument", "meaning"), rows))
     if not command.commands:
-        rows = [(_code(option.usage), _text(option.told)) for option in command.options]
+        rows = [(_code(option.usage), _text(option.description)) for option in command.options]
         parts.append(_table(("option", "meaning"), rows))
     return "\n".join(parts)
 

@@ -31,7 +31,7 @@ def _manual(command: Command, program: Command) -> str:
         lines += [".PP", _text(paragraph)]
     lines += _list("ARGUMENTS", [(argument.usage, argument.about) for argument in command.arguments])
     lines += _list("COMMANDS", [(inner.line, f"{inner.summary} See {_page(inner)}(1).") for inner in command.commands])
-    lines += _list("OPTIONS", [(option.usage, option.told) for option in command.options])
+    lines += _list("OPTIONS", [(option.usage, option.description) for option in command.options])
     if command.examples:
         lines += [".SH EXAMPLES", ".nf", *map(_text, command.examples), ".fi"]
     if command is program:

@@ -1,4 +1,4 @@
-"""The commands as data, read once from the program that Typer builds: what every document is made from."""
+"""The commands as data, read from the program that Typer builds; all documents are generated from it."""
 
 from collections.abc import Iterator
 
@@ -13,12 +13,12 @@ from ..options.common import CommonOptions
 from ..options.options import SaveOptions, WaitOptions
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group().settings()}
-"""Settings that have an option, which is called like them."""
+"""Settings with an option of the same name."""
 
 
 @frozen
 class Option:
-    """value: what help calls its value (`FILE`), None for a switch. variable: the environment's, when it has one."""
+    """value: its metavar in help (`FILE`), None for a switch. variable: its environment variable, if it has one."""
 
     names: tuple[str, ...]
     value: str | None
@@ -29,19 +29,19 @@ class Option:
 
     @property
     def usage(self) -> str:
-        """As help shows it: `-o, --output FILE`."""
+        """The option as help shows it: `-o, --output FILE`."""
         return " ".join([", ".join(self.names), *([self.value] if self.value else [])])
 
     @property
-    def told(self) -> str:
-        """What it is for, and what holds without it."""
-        known = self.default is None or f"[{self.default}]" in self.about
-        return self.about if known else f"{self.about} [{self.default}]"
+    def description(self) -> str:
+        """What the option does, and its default."""
+        known = self.default is None or "[default: " in self.about
+        return self.about if known else f"{self.about} [default: {self.default}]"
 
 
 @frozen
 class Argument:
-    """What stands behind a command without a name: `value` is what help calls it."""
+    """A positional argument; `value` is its metavar in help."""
 
     value: str
     about: str
@@ -50,7 +50,7 @@ class Argument:
 
     @property
     def usage(self) -> str:
-        """As a line of usage shows it: `IMG`, `[PROMPT]`, `ID...`."""
+        """The argument as a usage line shows it: `IMG`, `[PROMPT]`, `ID...`."""
         shown = f"{self.value}..." if self.repeatable else self.value
         return shown if self.required else f"[{shown}]"
 
@@ -59,7 +59,7 @@ class Argument:
 class Command:
     """One command. name: all its words (`config get`), empty for the program itself.
 
-    about: the paragraphs after the summary. examples: command lines. priced: whether `flux cost` takes it.
+    about: the paragraphs after the summary. examples: command lines. priced: whether `flux cost` accepts it.
     """
 
     name: str
@@ -73,29 +73,29 @@ class Command:
 
     @property
     def line(self) -> str:
-        """As a user types it: `flux config get`."""
+        """The command line: `flux config get`."""
         return f"flux {self.name}".strip()
 
     @property
     def word(self) -> str:
-        """Its last word: `get`."""
+        """The last word of the name: `get`."""
         return self.name.rpartition(" ")[2]
 
     @property
     def usage(self) -> str:
-        """What may follow: `flux edit [OPTIONS] IMG [PROMPT]`."""
+        """The usage line: `flux edit [OPTIONS] IMG [PROMPT]`."""
         rest = ["COMMAND ..."] if self.commands else [argument.usage for argument in self.arguments]
         return " ".join([self.line, "[OPTIONS]", *rest])
 
     def walk(self) -> Iterator["Command"]:
-        """This command and all below it."""
+        """Yield this command and all below it."""
         yield self
         for command in self.commands:
             yield from command.walk()
 
 
 def shared(program: Command) -> dict[tuple[str, ...], list[Option]]:
-    """Every option once, below the names of all commands that take just this one."""
+    """Return every option once, by the names of all commands that have it."""
     takers: dict[Option, list[str]] = {}
     for command in program.walk():
         for option in command.options:
@@ -107,7 +107,7 @@ def shared(program: Command) -> dict[tuple[str, ...], list[Option]]:
 
 
 def read(command: TyperCommand | TyperGroup, parent: Context | None = None) -> Command:
-    """The tree from `command` down."""
+    """Return the tree of a command."""
     name = "flux" if parent is None else command.name
     context = Context(command, info_name=name, parent=parent, **command.context_settings)
     summary, *paragraphs = (_joined(text) for text in (command.help or "").split("\n\n"))
@@ -131,7 +131,7 @@ def _joined(text: str) -> str:
 
 
 def _argument(param: TyperArgument) -> Argument:
-    assert param.metavar is not None, f"{param.name} has no name for people"
+    assert param.metavar is not None, f"{param.name} has no metavar"
     value = param.metavar.strip("[]. ")
     return Argument(value, about=param.help or "", required=param.required, repeatable=param.nargs == -1)
 

@@ -14,7 +14,7 @@ _flux_commands() {
     _describe command commands
 }
 
-# What only the program knows: ids or profiles, each with $2 before it.
+# Completed by the program: IDs or profiles, each with $2 before it.
 _flux_ask() {
     local -a found
     found=(${(f)"$($typed[1] --complete $1 $typed[2,-1] 2>/dev/null)"})
@@ -106,7 +106,7 @@ def _options(names: tuple[str, ...], options: list[Option], words: Words) -> str
 
 def _option(option: Option, words: Words) -> str:
     """`'(-m --model)'{-m+,--model=}'[What it is for]:MODEL:(dev pro)'`."""
-    names, rest = list(option.names), f"[{_plain(option.told)}]"
+    names, rest = list(option.names), f"[{_plain(option.description)}]"
     if option.value is not None:
         names = [name + ("=" if name.startswith("--") else "+") for name in names]
         rest += f":{_plain(option.value)}:{_action(option.value, words) or ' '}"

@@ -1,4 +1,4 @@
-"""The options that `cli` itself heeds: those of every command, and how pictures are looked at."""
+"""The options that `cli` itself handles: those of every command, and those that show images."""
 
 from typing import Annotated
 
@@ -13,18 +13,18 @@ class CommonOptions(Group):
     title = "Global"
 
     profile: Annotated[str | None, Option("--profile", metavar="PROFILE", help="Profile in the config file.")] = None
-    sandbox: Annotated[bool, Option("--sandbox", help="Use the built-in service: free, offline, no key.")] = False
-    json: Annotated[bool, Option("--json", help="One JSON object per result.")] = False
-    quiet: Annotated[bool, Option("-q, --quiet", help="Only paths or ids, and errors.")] = False
-    verbose: Annotated[bool, Option("-v, --verbose", help="Tell every step.")] = False
-    debug: Annotated[bool, Option("--debug", help="HTTP trace on stderr, without secrets.")] = False
+    sandbox: Annotated[bool, Option("--sandbox", help="Use the built-in test service: free, offline, no key.")] = False
+    json: Annotated[bool, Option("--json", help="Print one JSON object per result.")] = False
+    quiet: Annotated[bool, Option("-q, --quiet", help="Print only results (paths or IDs) and errors.")] = False
+    verbose: Annotated[bool, Option("-v, --verbose", help="Print every status change.")] = False
+    debug: Annotated[bool, Option("--debug", help="Log HTTP requests to stderr, with secrets removed.")] = False
 
     def settings(self) -> dict[str, str | None]:
         """Return the settings that these options give."""
         return {"profile": self.profile, "sandbox": "true" if self.sandbox else None}
 
     def arguments(self) -> list[str]:
-        """Return the options as a command line has them."""
+        """Return the options as words of a command line."""
         given = {"--sandbox": self.sandbox, "--json": self.json, "-q": self.quiet, "-v": self.verbose}
         profile = [] if self.profile is None else ["--profile", self.profile]
         return [*profile, *[name for name, value in {**given, "--debug": self.debug}.items() if value]]
@@ -32,9 +32,9 @@ class CommonOptions(Group):
 
 @frozen
 class LookOptions(Group):
-    """How pictures are looked at."""
+    """How saved images are shown."""
 
     title = "Output"
 
-    preview: Annotated[bool, Option("--preview", help="Draw the picture on the terminal.")] = False
-    open: Annotated[bool, Option("--open", help="Open it in the system's viewer.")] = False
+    preview: Annotated[bool, Option("--preview", help="Show the image in the terminal.")] = False
+    open: Annotated[bool, Option("--open", help="Open the image in the default viewer.")] = False

@@ -1,7 +1,4 @@
-"""The options that commands share: written once, meaning the same everywhere.
-
-A command takes whole groups of them. Those of every command are in `common`.
-"""
+"""The options that several commands share, in groups. Those of every command are in `common`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,34 +7,39 @@ from ...frozen import frozen
 from ...operations.parameters import Group, Option
 from .common import LookOptions
 
-MaxCost = Annotated[str | None, Option("--max-cost", metavar="USD", help="Send nothing when it would cost more.")]
-Yes = Annotated[bool, Option("-y, --yes", help="Do not ask about the cost.")]
-Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing file.")]
+MaxCost = Annotated[
+    str | None,
+    Option("--max-cost", metavar="USD", help="Fail before sending anything if the total price is higher than USD."),
+]
+Yes = Annotated[bool, Option("-y, --yes", help="Do not ask for confirmation of the cost.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace existing files.")]
 
 
 @frozen
 class SourceOptions(Group):
-    """Where many prompts come from."""
+    """Where the prompts of a batch come from."""
 
     title = "Batches"
 
     prompts: Annotated[
-        str | None, Option("--from", metavar="FILE", help="Prompts from a file, one a line; - for stdin.")
+        str | None, Option("--from", metavar="FILE", help="Read prompts from FILE, one per line; - for stdin.")
     ] = None
     vary: Annotated[
         list[str] | None,
-        Option("--vary", metavar="NAME=A,B", help="Values for {NAME} in the prompt; or NAME=@FILE. Repeatable."),
+        Option("--vary", metavar="NAME=A,B", help="Values for {NAME} in the prompt, or NAME=@FILE; repeatable."),
     ] = None
 
 
 @frozen
 class ManyOptions(Group):
-    """Many pictures from one command."""
+    """How a batch of tasks is run."""
 
     title = "Batches"
 
-    fail_fast: Annotated[bool, Option("--fail-fast", help="Submit nothing more after a failure.")] = False
-    retry_failed: Annotated[bool, Option("--retry-failed", help="Buy again what failed before.")] = False
+    fail_fast: Annotated[bool, Option("--fail-fast", help="After the first failure, submit nothing more.")] = False
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Submit failed tasks again (and pay for them).")] = (
+        False
+    )
     no_cache: Annotated[
         bool, Option("--no-cache", help="Generate and pay again, even if an identical image exists.")
     ] = False
@@ -45,10 +47,13 @@ class ManyOptions(Group):
         False
     )
     shard: Annotated[
-        str | None, Option("--shard", metavar="K/N", help="Only share K of N of the tasks, for several machines.")
+        str | None, Option("--shard", metavar="K/N", help="Run only part K of N, to split the work over machines.")
     ] = None
     report: Annotated[
-        Path | None, Option("--report", metavar="FILE", help="What became of each: .json, .csv or .xml (JUnit).")
+        Path | None,
+        Option(
+            "--report", metavar="FILE", help="Write a report with the result of each task: .json, .csv or .xml (JUnit)."
+        ),
     ] = None
     max_cost: MaxCost = None
     yes: Yes = False
@@ -56,20 +61,24 @@ class ManyOptions(Group):
 
 @frozen
 class SaveOptions(Group):
-    """Where pictures go."""
+    """Where images are saved."""
 
     title = "Output"
 
     output: Annotated[
         str | None,
-        Option("-o, --output", metavar="FILE", help="File, template such as '{slug}-{seed}.png', or - for stdout."),
+        Option(
+            "-o, --output", metavar="FILE", help="File name, template such as '{slug}-{seed}.png', or - for stdout."
+        ),
     ] = None
     output_dir: Annotated[
-        Path | None, Option("-d, --output-dir", metavar="DIR", help="Folder for the pictures. [.]")
+        Path | None, Option("-d, --output-dir", metavar="DIR", help="Directory for images. [default: .]")
     ] = None
     overwrite: Overwrite = False
-    no_metadata: Annotated[bool, Option("--no-metadata", help="Leave the request out of the picture.")] = False
-    skip_existing: Annotated[bool, Option("--skip-existing", help="Buy nothing when the file exists.")] = False
+    no_metadata: Annotated[bool, Option("--no-metadata", help="Do not embed the prompt and settings in the image.")] = (
+        False
+    )
+    skip_existing: Annotated[bool, Option("--skip-existing", help="Skip images whose file exists (no charge).")] = False
 
     def settings(self) -> dict[str, str | None]:
         """Return the settings that these options give."""
@@ -92,11 +101,22 @@ class WaitOptions(Group):
 
     title = "Waiting"
 
-    timeout: Annotated[float | None, Option("--timeout", metavar="SECONDS", help="Stop waiting, not paying. [900]")] = (
-        None
-    )
+    timeout: Annotated[
+        float | None,
+        Option(
+            "--timeout",
+            metavar="SECONDS",
+            help="Stop waiting after SECONDS. The task keeps running and stays charged; flux resume saves its images. "
+            "[default: 900]",
+        ),
+    ] = None
     concurrency: Annotated[
-        int | None, Option("-j, --concurrency", metavar="N", help="Tasks at once. [what the plan allows]")
+        int | None,
+        Option(
+            "-j, --concurrency",
+            metavar="N",
+            help="Maximum number of tasks in parallel. [default: the limit of your plan]",
+        ),
     ] = None
 
     def settings(self) -> dict[str, str | None]:
@@ -109,18 +129,18 @@ class WaitOptions(Group):
 
 @frozen
 class SubmitOptions(Group):
-    """What to do with the request."""
+    """Whether the request is sent, and whether to wait for its result."""
 
     title = "Cost"
 
-    no_wait: Annotated[bool, Option("--no-wait", help="Submit, print the task id, and leave.")] = False
+    no_wait: Annotated[bool, Option("--no-wait", help="Submit, print the task ID, and exit.")] = False
     dry_run: Annotated[bool, Option("--dry-run", help="Print the request and its price; send nothing.")] = False
     price_only: Annotated[bool, Option("--price-only", hidden=True)] = False
 
 
 @frozen
 class BuyOptions(Group):
-    """How a command that buys goes about it, whatever it buys."""
+    """The options of every command that generates images."""
 
     save: SaveOptions
     wait: WaitOptions

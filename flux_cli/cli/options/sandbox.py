@@ -1,4 +1,4 @@
-"""The options of `flux sandbox`. Light: the command line reads this at every start."""
+"""The options of `flux sandbox`. Every start of the program imports this module, so it imports little."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ PORT = 8517
 
 @frozen
 class SandboxOptions(Group):
-    """What the mock server is like."""
+    """How the mock server behaves."""
 
     title = "Server"
 
@@ -28,7 +28,11 @@ class SandboxOptions(Group):
     seed: Annotated[int, Option("--seed", metavar="N", help="Random seed for faults with rate=.")] = 0
     replies: Annotated[
         str,
-        Option("--replies", metavar="spec|live", help="Respond as PiAPI's specification says, or its live API."),
+        Option(
+            "--replies",
+            metavar="spec|live",
+            help="Respond like PiAPI's published specification (spec) or its live API (live).",
+        ),
     ] = "spec"
     plan: Annotated[
         str,
@@ -39,14 +43,14 @@ class SandboxOptions(Group):
         ),
     ] = "pro"
     credits: Annotated[
-        str | None, Option("--credits", metavar="USD", help="Balance of the account. [default: endless]")
+        str | None, Option("--credits", metavar="USD", help="Balance of the simulated account. [default: unlimited]")
     ] = None
     speed: Annotated[
         str | None,
-        Option("--speed", metavar="X", help="How many times faster than documented tasks run. [default: 15]"),
+        Option("--speed", metavar="X", help="Run tasks X times faster than documented. [default: 15]"),
     ] = None
     expire: Annotated[
-        str, Option("--expire", metavar="DURATION", help="How long image URLs work, for example 30s, 10m or 2h.")
+        str, Option("--expire", metavar="DURATION", help="How long image URLs stay valid, for example 30s, 10m or 2h.")
     ] = "7d"
     keys: Annotated[
         list[str] | None,

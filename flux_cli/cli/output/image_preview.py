@@ -1,7 +1,7 @@
 """A picture as a terminal draws it: the bytes, for what the terminal says that it understands.
 
 kitty's graphics protocol (https://sw.kovidgoyal.net/kitty/graphics-protocol/), iTerm2's inline images
-(https://iterm2.com/documentation-images.html), sixel, or half blocks, which need nothing but colours. Written here, for
+(https://iterm2.com/documentation-images.html), sixel, or half blocks, which need nothing but colors. Written here, for
 the libraries of this kind draw on stdout, where the results go, ask the terminal when they are imported, or hold Pillow
 back.
 """
@@ -103,22 +103,22 @@ def _kitty(data: str, columns: int, rows: int) -> Iterator[str]:
 
 
 def _blocks(image: "Image", *, full: bool) -> Iterator[str]:
-    """A line for every two rows of pixels: the upper in the colour of the letter, the lower in that of the ground."""
+    """A line for every two rows of pixels: the upper in the color of the letter, the lower in that of the ground."""
     pixels = image.tobytes()
-    colour = _full_colour if full else _cube_colour
+    color = _full_color if full else _cube_color
     line = image.width * 3
     for start in range(0, len(pixels), line * 2):
         for place in range(start, start + line, 3):
-            upper, lower = (colour(*pixels[there : there + 3]) for there in (place, place + line))
+            upper, lower = (color(*pixels[there : there + 3]) for there in (place, place + line))
             yield f"\x1b[38;{upper};48;{lower}m▀"
         yield "\x1b[0m\n"
 
 
-def _full_colour(red: int, green: int, blue: int) -> str:
+def _full_color(red: int, green: int, blue: int) -> str:
     return f"2;{red};{green};{blue}"
 
 
-def _cube_colour(red: int, green: int, blue: int) -> str:
-    """The nearest of the 216 colours that terminals without 24-bit colour have."""
+def _cube_color(red: int, green: int, blue: int) -> str:
+    """The nearest of the 216 colors that terminals without 24-bit color have."""
     red, green, blue = ((value * 5 + 127) // 255 for value in (red, green, blue))
     return f"5;{16 + 36 * red + 6 * green + blue}"

@@ -1,8 +1,8 @@
 """JUnit XML, as CI services read it: a batch is a test suite, and each of its rows a test case.
 
-Nobody owns the format. What is written here is what GitLab, Jenkins and the actions of GitHub have in common: GitLab
-shows the text inside of `<failure>` and passes by its message; it keeps one test case of each name; both it and
-Jenkins attach a file that `<system-out>` names in brackets.
+The format has no specification. This module writes the subset that GitLab, Jenkins and GitHub's actions share. GitLab
+shows the text inside of `<failure>`, ignores its message, and keeps one test case per name. GitLab and Jenkins attach
+a file that `<system-out>` names in brackets.
 """
 
 from collections import Counter
@@ -21,14 +21,14 @@ from .output import shown
 NAME_LIMIT, TEXT_LIMIT = 80, 4000
 """Characters of a test case's name, and of any other text."""
 SETTLED = (State.PLANNED, State.REJECTED, State.FAILED, State.SAVED)
-"""With an error in one of these a row is a failure. In any other state something may have been paid for that is not
-on disk: an error."""
+"""A row with an error is a `failure` in one of these states. In any other state an image may be paid for and not on
+disk: an `error`."""
 PROPERTIES = ("id", "source", "entry", "task_id", "model", "seed", "cost_usd", "at_risk_usd")
-_NO_XML = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}  # what XML 1.0 forbids besides what `clean` makes visible
+_NO_XML = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}  # forbidden in XML 1.0, and not replaced by `clean`
 
 
 def write_junit(file: TextIO, title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> None:
-    """Write rows, as `reports.row_json` gives them, to `file`; they are read twice, and never held together."""
+    """Write rows, as `reports.row_json` gives them, to `file`; they are read twice, and never all in memory."""
     suite = tostring(_suite(title, summary, rows), "unicode", short_empty_elements=False)
     head, end, tail = suite.rpartition("</testsuite>")
     file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n{head}')
@@ -38,7 +38,7 @@ def write_junit(file: TextIO, title: str, summary: Summary | None, rows: Iterabl
 
 
 def _suite(title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> Element:
-    """The suite without its test cases."""
+    """Return the suite without its test cases."""
     found = Counter(_verdict(row) for row in rows)
     counts = {"failures": found["failure"], "errors": found["error"], "skipped": found["skipped"]}
     about = {"name": _safe(title), "tests": str(found.total())} | {name: str(count) for name, count in counts.items()}
@@ -50,7 +50,7 @@ def _suite(title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> E
 
 
 def _verdict(row: JsonObject) -> str:
-    """`passed`, or the name of the element that says why not."""
+    """Return `passed`, or the name of the element for a row that did not pass."""
     state, error = text_at(row, "state"), object_at(row, "error")
     if state and not error:
         return "passed"
@@ -74,11 +74,11 @@ def _case(row: JsonObject) -> Element:
 
 
 def _properties(parent: Element, values: Mapping[str, Json], files: Iterable[str] = ()) -> None:
-    told = [(name, str(value)) for name, value in values.items() if value is not None]
-    told += [("file", file) for file in files]
-    if told:
+    found = [(name, str(value)) for name, value in values.items() if value is not None]
+    found += [("file", file) for file in files]
+    if found:
         properties = SubElement(parent, "properties")
-        for name, value in told:
+        for name, value in found:
             SubElement(properties, "property", name=name, value=_safe(value))
 
 
@@ -93,10 +93,10 @@ def _reason(case: Element, verdict: str, row: JsonObject) -> None:
 
 
 def _can_be_attached(path: str) -> bool:
-    """Whether a reader finds the path between the brackets, as it is.
+    """Return whether a reader can parse the path between the brackets.
 
-    Jenkins would attach any file of the machine that is named in this form. Only our own pictures are: no other text
-    stands in `<system-out>`. The path is relative below the current folder: GitLab knows no other.
+    Jenkins would attach any file of the machine that is named in this form, so `<system-out>` contains only our own
+    images. Their paths are relative below the working directory, as GitLab requires.
     """
     return _safe(path) == path and not set("[]|") & set(path)
 

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from ...errors import FluxError, KeyRefusedError, UnknownChargeError
-from ...journal.entries import Entry, State
+from ...journal.entries import CHARGED, Entry, State
 from ...text import usd
 
 NOT_CHARGED = (State.PLANNED, State.REJECTED)
-CHARGED = (State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED)
 
 
 def describe_charge(entry: Entry) -> str:

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 ANNOTATIONS = 8
-"""Errors that are annotations on GitHub Actions, which shows ten of a step: one more counts the others, and one is the
-runner's own, with the exit code."""
+"""Errors that are annotations on GitHub Actions, which shows ten per step: the ninth contains the number of further errors,
+and the tenth is the runner's own, with the exit code."""
 
 
 class Mode(Enum):
-    """How results look."""
+    """The format of results."""
 
     TEXT = "text"
     JSON = "json"
@@ -36,7 +36,7 @@ class Mode(Enum):
 
 
 def _encodable(error: UnicodeError) -> tuple[str | bytes, int]:
-    """File names come back byte for byte; what the terminal's encoding lacks becomes a visible escape."""
+    """Return file names byte for byte, and characters outside the terminal's encoding as visible escapes."""
     assert isinstance(error, UnicodeEncodeError)
     wrong = error.object[error.start : error.end]
     if all("\udc80" <= character <= "\udcff" for character in wrong):
@@ -48,58 +48,58 @@ codecs.register_error("flux", _encodable)
 
 
 class Output:
-    """Says what happened. `secrets` never appear in anything it writes."""
+    """Writes results and messages. `secrets` never appear in anything it writes."""
 
     def __init__(self, stdout: TextIO, stderr: TextIO, *, mode: Mode = Mode.TEXT, verbose: bool = False) -> None:
         self.mode, self.verbose = mode, verbose
         self._stdout, self._stderr = stdout, stderr
         self.secrets: set[str] = set()
         self.account: tuple[str, ...] = ()  # options by which a next command finds the same profile and service
-        self.previews = self.opens = False  # saved pictures are drawn on the terminal, opened in a viewer
-        self.cell: tuple[int, int] | None = None  # in pixels, of a terminal that draws sixel
+        self.previews = self.opens = False  # show saved images in the terminal, open them in a viewer
+        self.cell: tuple[int, int] | None = None  # size in pixels, on a terminal with sixel support
         self.opened = 0
-        self.listener: Callable[[Outcome], None] | None = None  # hears each outcome that is told
+        self.listener: Callable[[Outcome], None] | None = None  # receives each outcome that is shown
         self._on_actions, self._annotations = on_actions(os.environ), 0
         self._progress: Progress | None = None
         for stream in (stdout, stderr):
             if hasattr(stream, "reconfigure"):
-                # A pipe on Windows has an encoding of one country, in which most names would be escapes.
+                # A pipe on Windows has a regional encoding, in which most names would be escapes.
                 piped = os.name == "nt" and not stream.isatty()
                 stream.reconfigure(errors="flux", encoding="utf-8" if piped else None)
 
     # --- stdout ----------------------------------------------------------------------------------------------
 
     def result(self, line: str) -> None:
-        """A line of the result."""
+        """Print a line of the result."""
         self._write(self._stdout, line)
 
     def row(self, line: str, indent: int) -> None:
-        """A line of a table, as the result; what a terminal is too narrow for goes on below, so many columns in."""
+        """Print a row of a table as the result; a narrow terminal gets it on several lines, indented by `indent`."""
         self._fold(self._stdout, line, indent)
 
     def lines(self, text: str) -> None:
-        """Several lines of the result, written in one piece."""
+        """Print several lines of the result with one write."""
         self._write(self._stdout, "\n".join(map(harmless, text.split("\n"))), exact=True)
 
     def document(self, content: Json) -> None:
-        """JSON for people, on several lines."""
+        """Print readable JSON, on several lines."""
         text = readable_json(content)
         self.lines(inert_json(text) if self._on_actions else text)
 
     def path(self, name: str) -> None:
-        """The name of a file, as the result: what reads it from a pipe gets it exactly, whatever is in it."""
+        """Print a file name as the result; in a pipe it is exact, whatever characters it contains."""
         self._write(self._stdout, inert_path(name) if self._on_actions else name, exact=not self.to_terminal)
 
     def record(self, kind: str, content: JsonObject) -> None:
-        """A JSON object of the result, on one line."""
+        """Print a JSON object as the result, on one line."""
         import json
 
         line = json.dumps({"schema": SCHEMA, "type": kind, **content}, ensure_ascii=True)
         self._write(self._stdout, inert_json(line) if self._on_actions else line)
 
     def content(self, path: Path) -> None:
-        """The bytes of a file."""
-        with self._aside(), self._told_errors(self._stdout), path.open("rb") as file:
+        """Write the bytes of a file to stdout."""
+        with self._aside(), self._stream_errors(self._stdout), path.open("rb") as file:
             shutil.copyfileobj(file, self._stdout.buffer)
             self._stdout.buffer.flush()
 
@@ -124,30 +124,30 @@ class Output:
         return shlex.join(["flux", *words, *self.account])
 
     def debug(self, line: str) -> None:
-        """A line of the HTTP trace."""
+        """Print a line of the HTTP trace."""
         self._write(self._stderr, f"debug: {self._clean(line, 2000)}")
 
-    def picture(self, drawing: str) -> None:
-        """A picture, drawn on the terminal that stderr is; secrets cannot be in it, and it is not searched for them."""
-        with self._aside(), self._told_errors(self._stderr):
+    def draw(self, drawing: str) -> None:
+        """Write an image to the terminal on stderr. It cannot contain secrets and is not searched for them."""
+        with self._aside(), self._stream_errors(self._stderr):
             self._stderr.write(drawing)
             self._stderr.flush()
 
     @property
     def terminal(self) -> int | None:
-        """The descriptor of the terminal that stderr is; None when it is none."""
+        """The file descriptor of stderr if it is a terminal, else None."""
         return self._stderr.fileno() if self._stderr.isatty() else None
 
     @property
     def canvas(self) -> os.terminal_size | None:
-        """The columns and lines of the terminal that stderr is; None when it is none."""
+        """The columns and lines of stderr if it is a terminal, else None."""
         if self.terminal is None:
             return None
         size = os.get_terminal_size(self.terminal)
         return size if size.columns and size.lines else os.terminal_size((80, 24))
 
     def speaks(self, text: str) -> bool:
-        """Whether stderr's encoding has these characters."""
+        """Return whether stderr's encoding has these characters."""
         try:
             text.encode(self._stderr.encoding or "ascii")
         except UnicodeEncodeError:
@@ -155,9 +155,9 @@ class Output:
         return True
 
     def error(self, error: FluxError, money: str = "", command: Sequence[str] = (), about: str = "") -> None:
-        """Print an error: what happened, what it means for the user's money, what to do next.
+        """Print an error: what happened, whether it was charged, and the next step.
 
-        money: a sentence. command: what to type next, when the error itself has none. about: the task it concerns.
+        money: a sentence. command: the next command, if the error itself has none. about: the task that failed.
         """
         sentence, hint = sentence_of(error, money), self.hint_of(error, command)
         self._fold(self._stderr, f"flux: {self._clean(sentence)}", 6)
@@ -172,7 +172,7 @@ class Output:
                 self._annotate(about, "\n".join(self._clean(line) for line in lines if line))
 
     def hint_of(self, error: FluxError, command: Sequence[str] = ()) -> str:
-        """Return what to do next as a line; empty when there is nothing."""
+        """Return the next step as a line; empty if there is none."""
         return self.join_hint(error.hint, error.command or command)
 
     def join_hint(self, hint: str | None, words: Sequence[str]) -> str:
@@ -196,13 +196,13 @@ class Output:
         }
 
     def end_annotations(self) -> None:
-        """On GitHub Actions: count the errors that found no place among the annotations."""
+        """On GitHub Actions, print the number of errors that have no annotation."""
         if (more := self._annotations - ANNOTATIONS) > 0:
             self._annotate("", f"{counted(more, 'more error')}: see the log of this step")
 
     def _annotate(self, about: str, text: str) -> None:
         title = f"flux: {clean(redact(about, self.secrets), 60)}" if about else "flux"
-        with self._told_errors(self._stderr):
+        with self._stream_errors(self._stderr):
             self._stderr.write(harmless(annotation(title, text)) + "\n")
             self._stderr.flush()
 
@@ -213,16 +213,16 @@ class Output:
         self.error(error, money, command)
 
     def ask(self, question: str) -> None:
-        """A question, on stderr, without a line break."""
-        with self._told_errors(self._stderr):
+        """Print a question to stderr, without a line break."""
+        with self._stream_errors(self._stderr):
             self._stderr.write(question)
             self._stderr.flush()
 
-    def price(self, price: Decimal, pictures: int, *, price_only: bool) -> None:
-        """What something would cost: the result, or a remark beside it."""
-        about = f"{usd(price)} for {counted(pictures, 'image')}"
+    def price(self, price: Decimal, images: int, *, price_only: bool) -> None:
+        """Print a price in USD: as the result with `price_only`, else as a note."""
+        about = f"{usd(price)} for {counted(images, 'image')}"
         if price_only and self.mode is Mode.JSON:
-            self.record("price", {"images": pictures, "cost_usd": str(price)})
+            self.record("price", {"images": images, "cost_usd": str(price)})
         elif price_only:
             self.result(f"{price:f}")
         self.note(about if price_only else f"Would cost {about}. Nothing was sent.")
@@ -231,8 +231,8 @@ class Output:
 
     @contextmanager
     def progress(self, total: int) -> "Iterator[Progress]":
-        """A listener for the engine's events, shown while inside the block."""
-        from .progress import LiveProgress, PlainProgress  # with its events, only for those who wait
+        """Return a listener for the engine's events, which are shown while the block runs."""
+        from .progress import LiveProgress, PlainProgress  # slow to import
 
         live = self.mode is not Mode.QUIET and not self.verbose and self._stderr.isatty() and not self._on_actions
         progress: Progress
@@ -249,11 +249,11 @@ class Output:
             progress.pause()
 
     def _clean(self, text: str, limit: int = 1000) -> str:
-        """`text` on one line; a secret in it goes before it could be cut in two, and not be recognised any more."""
+        """Return `text` on one line. Secrets are removed first: one that is cut in two would not be found."""
         return clean(redact(text, self.secrets), limit)
 
     def _fold(self, stream: TextIO, line: str, indent: int) -> None:
-        """Write a line, which a terminal that is too narrow for it gets in pieces."""
+        """Write a line, folded if the terminal is too narrow for it."""
         line = redact(line, self.secrets)  # before a secret of several words is broken
         try:
             columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
@@ -268,17 +268,17 @@ class Output:
             self._write(stream, part)
 
     def _write(self, stream: TextIO, line: str, *, exact: bool = False) -> None:
-        # Made harmless here too, for it is easily forgotten where a line is made.
-        told = redact(line, self.secrets) if exact else harmless(redact(line, self.secrets))
+        # Control characters are escaped here too, in case the caller forgot.
+        text = redact(line, self.secrets) if exact else harmless(redact(line, self.secrets))
         if self._on_actions:
-            told = inert(told)
-        with self._aside(), self._told_errors(stream):
-            stream.write(told + "\n")
+            text = inert(text)
+        with self._aside(), self._stream_errors(stream):
+            stream.write(text + "\n")
             stream.flush()
 
     @contextmanager
-    def _told_errors(self, stream: TextIO) -> Iterator[None]:
-        """A result that cannot be written is an error; a remark must never break what is under way."""
+    def _stream_errors(self, stream: TextIO) -> Iterator[None]:
+        """Turn a failed write to stdout into DiskError; ignore one to stderr, which must not stop the run."""
         try:
             yield
         except BrokenPipeError:
@@ -287,7 +287,7 @@ class Output:
         except (OSError, ValueError) as error:
             if stream is not self._stdout:
                 return
-            if getattr(error, "errno", None) == errno.EIO:  # a terminal that was closed: nobody reads it either
+            if getattr(error, "errno", None) == errno.EIO:  # the terminal was closed
                 raise BrokenPipeError from error
             raise DiskError(
                 f"cannot write to stdout: {error}", hint="See what is on disk", command=("history",)
@@ -295,7 +295,7 @@ class Output:
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
-        """While inside, the live view is off the terminal."""
+        """Hide the live view while the block runs."""
         progress, self._progress = self._progress, None
         if progress:
             progress.pause()
@@ -306,7 +306,7 @@ class Output:
 
 
 def shown(path: Path) -> str:
-    """A path as a person in this folder would type it: relative when it is below."""
+    """Return a path relative to the working directory if it is below, else the absolute path."""
     try:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -314,5 +314,5 @@ def shown(path: Path) -> str:
 
 
 def sentence_of(error: FluxError, money: str) -> str:
-    """Return what happened and what it means for the user's money, as one text."""
+    """Return the message of an error and the sentence about its charge, as one text."""
     return f"{error.message}. {money}" if money else error.message

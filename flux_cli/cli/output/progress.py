@@ -1,4 +1,4 @@
-"""What a person sees while tasks run: a live view on a terminal, one plain line a change everywhere else."""
+"""Progress of running tasks: a live view on a terminal, one plain line per change everywhere else."""
 
 import contextlib
 import time
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 ROWS = 10
-"""Tasks shown at once: a display of hundreds costs more than the tasks."""
+"""Rows of the live view: drawing hundreds would take more time than the tasks."""
 PER_SECOND = 4
 LABEL = 48
 BESIDE = 52
@@ -35,7 +35,7 @@ BESIDE = 52
 
 
 def expectation(expected: tuple[float, float] | None) -> str:
-    """`usually 25-35 s`; empty when nothing is known."""
+    """Return `usually 25-35 s`; empty if nothing is known."""
     if expected is None:
         return ""
     low, high = expected
@@ -43,7 +43,7 @@ def expectation(expected: tuple[float, float] | None) -> str:
 
 
 class _Labels:
-    """What entries are called while they run: by their prompt, and by the seed too when another has the same prompt."""
+    """Labels of running entries: the prompt, and the seed if another entry has the same prompt."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -51,7 +51,7 @@ class _Labels:
         self._labels: dict[str, str] = {}
 
     def give(self, event: Queued | Submitting | Accepted) -> str:
-        """The label of the event's entry, the same as long as that runs."""
+        """Return the label of the event's entry; it stays the same while the entry runs."""
         if event.entry not in self._labels:
             alike = event.label in self._prompts.values()
             seed = f", seed {event.seed}" if alike and event.seed is not None else ""
@@ -60,17 +60,17 @@ class _Labels:
         return self._labels[event.entry]
 
     def get(self, entry: str) -> str:
-        """The label of an entry, or its id when it has none."""
+        """Return the label of an entry, or its ID if it has none."""
         return self._labels.get(entry, entry)
 
     def drop(self, entry: str) -> None:
-        """Forget it."""
+        """Remove the label of an entry."""
         self._prompts.pop(entry, None)
         self._labels.pop(entry, None)
 
 
 class PlainProgress:
-    """One line for each change, for logs and pipes. `say` writes a line; `verbose` tells every look too."""
+    """One line per change, for logs and pipes. `say` writes a line; `verbose` prints every poll too."""
 
     def __init__(self, say: Callable[[str], None], *, verbose: bool) -> None:
         self._say, self._verbose = say, verbose
@@ -79,57 +79,57 @@ class PlainProgress:
         self._slowest: int | None = None
 
     def __call__(self, event: Event) -> None:
-        """Tell one event, if it is news."""
+        """Print an event if it changes something."""
         match event:
             case Queued():
                 self._labels.give(event)
-                self._tell(event.entry, "waiting: as many tasks run as the plan or -j allows")
+                self._print(event.entry, "queued: as many tasks are running as the plan or -j allows")
             case Submitting():
                 self._labels.give(event)
             case Accepted():
                 self._labels.give(event)
                 facts = [usd(event.cost)] if event.cost is not None else []
                 facts += [expectation(event.expected)] if event.expected else []
-                self._tell(event.entry, f"task {event.task_id}" + (f" ({', '.join(facts)})" if facts else ""))
+                self._print(event.entry, f"task {event.task_id}" + (f" ({', '.join(facts)})" if facts else ""))
                 self._status[event.entry] = "pending"
             case Polled():
                 if self._verbose or self._status.get(event.entry) != event.status:
                     self._status[event.entry] = event.status
-                    self._tell(event.entry, f"{event.status} after {seconds(event.elapsed)}")
+                    self._print(event.entry, f"{event.status} after {seconds(event.elapsed)}")
             case Trouble():
-                self._tell(event.entry, f"{event.message}; trying again in {seconds(event.wait)}")
+                self._print(event.entry, f"{event.message}; trying again in {seconds(event.wait)}")
             case Slowed():
-                self._tell_slowed(event)
+                self._print_slowed(event)
             case Noted():
-                self._tell(event.entry, event.message)
+                self._print(event.entry, event.message)
             case Waiting():
                 if self._status.get(event.entry) != event.message:
                     self._status[event.entry] = event.message
-                    self._tell(event.entry, event.message)
+                    self._print(event.entry, event.message)
             case Fetching():
                 if self._verbose:
-                    self._tell(event.entry, f"downloading {counted(event.pictures, 'picture')}")
+                    self._print(event.entry, f"downloading {counted(event.pictures, 'image')}")
             case Ended():
                 self._labels.drop(event.entry)
                 self._status.pop(event.entry, None)
 
-    def _tell_slowed(self, event: Slowed) -> None:
-        # The pace goes up and down as long as the run lasts: only a pace that is slower than any before is news.
+    def _print_slowed(self, event: Slowed) -> None:
+        # The pace changes all the time: print it only when it is slower than before.
         if self._slowest is None or event.at_once < self._slowest:
             self._slowest = event.at_once
-            pace = f"{counted(event.at_once, 'task')} at once for now, trying again in {seconds(event.wait)}"
-            self._say(f"the service is busy: {pace} ({event.message})")
+            pace = f"{counted(event.at_once, 'task')} in parallel for now, trying again in {seconds(event.wait)}"
+            self._say(f"PiAPI is busy: {pace} ({event.message})")
         elif self._verbose:
-            self._tell(event.entry, f"{event.message}; waiting for its turn")
+            self._print(event.entry, f"{event.message}; waiting for its turn")
 
-    def _tell(self, entry: str, what: str) -> None:
+    def _print(self, entry: str, what: str) -> None:
         self._say(f"{self._labels.get(entry)}: {what}")
 
     def pause(self) -> None:
-        """Nothing to take away."""
+        """Do nothing: printed lines stay."""
 
     def resume(self) -> None:
-        """Nothing to bring back."""
+        """Do nothing."""
 
 
 @dataclass(slots=True)
@@ -163,7 +163,7 @@ class LiveProgress:
         row = self._rows.setdefault(event.entry, _Row(event.entry, since=self._clock()))
         match event:
             case Queued():
-                row.label, row.state = self._labels.give(event), "waiting for a place"
+                row.label, row.state = self._labels.give(event), "queued"
             case Submitting():
                 row.label, row.state = self._labels.give(event), "submitting"
             case Accepted():
@@ -175,7 +175,7 @@ class LiveProgress:
             case Trouble():
                 row.state = event.message
             case Slowed():
-                row.state = "the service is busy"
+                row.state = "PiAPI is busy"
             case Fetching():
                 row.state = "downloading"
             case Noted() | Waiting():
@@ -189,9 +189,9 @@ class LiveProgress:
 
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
-        # The one column that may wrap is the one that Rich narrows; its cells do not wrap all the same.
+        # Rich narrows only a column that may wrap, so this one may; its cells have no_wrap.
         table.add_column(max_width=self._width)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # seen on white and on black
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # readable on white and on black
         table.add_column(no_wrap=True, min_width=26)
         for row in list(self._rows.values())[:ROWS]:
             elapsed = self._clock() - row.since
@@ -208,14 +208,14 @@ class LiveProgress:
     def pause(self) -> None:
         """Take the view off the terminal."""
         if self._live:
-            with contextlib.suppress(OSError):  # a terminal that was closed must not break what is under way
+            with contextlib.suppress(OSError):  # a closed terminal must not stop the run
                 self._live.stop()
 
     def resume(self) -> None:
-        """Bring the view back, below what was written meanwhile."""
+        """Show the view again, below the lines that were printed since."""
         from rich.live import Live
 
-        # A new one each time: started again, the old one would clear as many lines as it had, now somebody else's.
+        # A new one each time: if restarted, the old one would clear lines that were printed since.
         self._live = Live(
             console=self._console,
             get_renderable=self._view,

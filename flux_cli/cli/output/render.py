@@ -1,4 +1,4 @@
-"""Outcomes in words and as JSON: what `--json`, reports and the lines of a run say of an entry."""
+"""Outcomes as text and as JSON, for `--json`, reports and the lines of a run."""
 
 from ...batch.results import Summary
 from ...engine.outcome import Outcome
@@ -12,7 +12,7 @@ from .viewer import look
 
 
 def show_outcome(output: Output, outcome: Outcome, place: JsonObject | None = None) -> None:
-    """Show how an entry ended, on both streams. `place`: where it stood in a batch."""
+    """Show how an entry ended, on both streams. `place`: its position in a batch."""
     if output.mode is Mode.JSON:
         output.record("outcome", outcome_json(output, outcome) | (place or {}))
     elif outcome.entry.state is State.SAVED:
@@ -32,7 +32,7 @@ def show_failure(output: Output, outcome: Outcome) -> None:
 
 
 def show_saved(output: Output, entry: Entry, *, before: bool = False) -> None:
-    """Show the images of a saved entry: the paths on stdout, what they are on stderr.
+    """Show the images of a saved entry: the paths on stdout, the facts on stderr.
 
     before: they were saved by an earlier run.
     """
@@ -40,13 +40,13 @@ def show_saved(output: Output, entry: Entry, *, before: bool = False) -> None:
     for name in names:
         output.path(name)
     if output.mode is Mode.TEXT:
-        # A person sees the names on stdout already; a log of stderr alone needs them.
+        # On a terminal the names are visible on stdout; a log of stderr alone needs them.
         what = counted(len(names), "image") if output.to_terminal else ", ".join(names)
         output.note(f"already saved: {what} (no charge)" if before else f"saved {what}{facts(entry)}")
 
 
 def show_summary(output: Output, summary: Summary) -> None:
-    """Show how a command of several tasks went."""
+    """Show the summary of a command with several tasks."""
     counts = ", ".join(f"{number} {name}" for name, number in summary.counts.items()) or "nothing to do"
     output.note(f"{counts}; {usd(summary.spent)} spent in {seconds(summary.duration)}")
     if output.mode is Mode.JSON:
@@ -54,7 +54,7 @@ def show_summary(output: Output, summary: Summary) -> None:
 
 
 def facts(entry: Entry) -> str:
-    """What is worth knowing of a picture beside its name: ` (model, seed 7, $0.015, 12 s)`; empty when nothing is."""
+    """Return the facts about an image besides its name: ` (model, seed 7, $0.015, 12 s)`; empty if there are none."""
     known = []
     if entry.request:
         known += [entry.request.model, f"seed {entry.request.seed}"]
@@ -66,7 +66,7 @@ def facts(entry: Entry) -> str:
 
 
 def entry_json(entry: Entry) -> JsonObject:
-    """An entry as `--json` shows it. Fields are only ever added."""
+    """Return an entry as `--json` shows it. Fields may be added, but never removed."""
     request, price = entry.request, None if entry.price is None else str(entry.price)
     return {
         "state": str(entry.state),
@@ -91,11 +91,11 @@ def outcome_json(output: Output, outcome: Outcome) -> JsonObject:
 
 
 def error_facts(output: Output, outcome: Outcome, error: FluxError) -> JsonObject:
-    """Return the error of an outcome with what it means for the user's money and what to type next."""
+    """Return the error of an outcome with its charge and the next command."""
     return output.error_json(error, describe_charge(outcome.entry), next_command(error, outcome.entry))
 
 
 def summary_json(summary: Summary) -> JsonObject:
-    """Return how a command of several tasks went, as `--json` shows it."""
+    """Return the summary of a command with several tasks, as `--json` shows it."""
     content: JsonObject = {name.replace(" ", "_"): number for name, number in summary.counts.items()}
     return {**content, "cost_usd": str(summary.spent), "seconds": round(summary.duration, 3)}

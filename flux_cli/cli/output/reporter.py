@@ -57,7 +57,10 @@ class CommandReporter:
     ) -> None:
         if self._report:
             try:
-                self._report.close(self._summary)
+                if error and not self._summary:  # refused before the run began: an earlier report stands
+                    self._report.__exit__(kind, error, traceback)
+                else:
+                    self._report.close(self._summary)
             except DiskError as failure:  # the images are on disk: how the run ended matters more
                 self._output.failure(failure)
                 self.report_failed = True
@@ -121,15 +124,13 @@ class CommandReporter:
         self._summary = summary
         show_summary(self._output, summary)
 
-    def left_running(self, entries: Sequence[Entry], not_started: int) -> None:
-        """Name the tasks that keep running, and count those that were not started."""
-        output = self._output
-        if entries:
-            ids = [entry.task_id or entry.id for entry in entries]
-            command = ["wait", *ids] if len(ids) <= NAMED else ["resume"]
-            output.note(f"{counted(len(ids), 'task')} still running; download the images, at no cost, with", command)
-        if not_started:
-            output.note(f"{counted(not_started, 'task')} not started")
+    def left_running(self, entries: Sequence[Entry]) -> None:
+        """Name the tasks that keep running."""
+        ids = [entry.task_id or entry.id for entry in entries]
+        command = ["wait", *ids] if len(ids) <= NAMED else ["resume"]
+        self._output.note(
+            f"{counted(len(ids), 'task')} still running; download the images, at no cost, with", command
+        )
 
     def progress(self, total: int) -> AbstractContextManager[Listener]:
         """Return a listener for the scheduler's events."""

@@ -1,7 +1,7 @@
-"""What became of each row of a batch, in a file for whatever runs next: JSON, CSV, or JUnit XML for CI.
+"""The report of a batch, with the result of each row: JSON, CSV, or JUnit XML for CI.
 
-Rows come as they end, and the file has them in the order of the batch. A batch may be longer than memory: its rows
-wait on disk, without the secrets, and the file is written at the end, whole or not at all.
+Rows are added as they end, and written in the order of the batch. A batch may be larger than memory: its rows are
+kept on disk, without the secrets, and the file is written at the end, completely or not at all.
 """
 
 import csv
@@ -34,7 +34,7 @@ COLUMNS = (
     *("files", "urls", "cost_usd", "at_risk_usd", "seconds"),
     *("error_code", "error_message", "error_details", "error_hint", "error_exit_code", "error_command"),
 )
-"""Of a CSV: the fields of a JSON row, flat. Several files, addresses or details are joined by `;`: a row is a line."""
+"""Columns of a CSV report: the fields of a JSON row, flat. Several files, URLs or details are joined by `;`."""
 CELL_LIMIT = 8000
 """Characters of one text in a CSV; spreadsheets cut a cell at 32,767."""
 # A cell that begins with one of these, or with its wide form, is a formula to a spreadsheet; where `;` parts the
@@ -47,9 +47,9 @@ class ReportRow:
     """A row of a batch at its end.
 
     index: its place in the batch, from 1.
-    id: what its author calls it.
-    source: where it stands ("prompts.txt, line 7").
-    outcome: None when it was not started, or not needed; `reason` then says which ("not started", "exists").
+    id: the ID in the batch file.
+    source: its file and line ("prompts.txt, line 7").
+    outcome: None if it was not started or not needed; then `reason` is "not started" or "exists".
     """
 
     index: int
@@ -66,10 +66,10 @@ def row_json(output: Output, row: ReportRow) -> JsonObject:
 
 
 class Report:
-    """Takes rows in any order and writes them when it is closed. Made by `open_report`.
+    """Collects rows in any order and writes them when it is closed. Created by `open_report`.
 
-    Left by an error, a `with` block writes what is known by then, without a summary; an earlier report stands when
-    nothing is.
+    If an error ends the `with` block, the rows so far are written without a summary; without rows, an earlier report
+    stays unchanged.
     """
 
     def __init__(self, target: Path, write: "Writer", title: str, output: Output) -> None:
@@ -87,14 +87,14 @@ class Report:
         if error is None:
             self.close()
             return
-        with closing(self._rows), suppress(DiskError):  # the error on its way is what the user has to hear
+        with closing(self._rows), suppress(DiskError):  # the user must see the first error
             if self._begun:
                 self.close()
 
     def add(self, row: ReportRow) -> None:
-        """Take in what became of a row; the last word on a row counts.
+        """Add the result of a row; a later one for the same row replaces it.
 
-        Never raises for want of space: a report is no reason to stop paid work. `close` tells.
+        Never raise if the disk is full, because a report must not stop paid work; `close` raises instead.
         """
         self._begun = True
         if self._lost is None:
@@ -104,9 +104,9 @@ class Report:
                 self._lost = error
 
     def close(self, summary: Summary | None = None) -> None:
-        """Write the file, and forget the rows; a second call does nothing.
+        """Write the file and drop the rows; a second call does nothing.
 
-        Raises DiskError; then what stood in its place still stands.
+        Raise DiskError; then an earlier file stays unchanged.
         """
         if self._closed:
             return
@@ -119,26 +119,26 @@ class Report:
             except (OSError, sqlite3.Error) as error:
                 raise DiskError(
                     f"cannot write the report {shown(self._target)}: {_what(error)}",
-                    hint="Run the same command again: it pays for nothing twice, and writes the report",
+                    hint="Run the same command again: it writes the report, and nothing is charged twice",
                 ) from error
 
     def _replace(self, summary: Summary | None) -> None:
         with replacing(self._target) as file:
             text = io.TextIOWrapper(file, "utf-8", newline="")
             self._write(text, redact(self._title, self._output.secrets), summary, self._rows)
-            text.detach()  # flushed, and left open for `replacing`
+            text.detach()  # flushed, but still open for `replacing`
 
 
 def open_report(path: Path, title: str, output: Output) -> Report:
-    """Return a report for `path`, in the format of its extension. Nothing is written there before it is closed.
+    """Return a report for `path`, in the format of its extension. The file is written on close.
 
-    Raises UsageError for another kind of file, DiskError when the place cannot be written.
+    Raise UsageError for another extension, DiskError if the directory cannot be written.
     """
     write = WRITERS.get(path.suffix.lower())
     if write is None:
         name = clean(path.name, 80)
         raise UsageError(f"--report {name!r} does not end in .json, .csv or .xml (JUnit)")
-    target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    target = Path(os.path.realpath(path))  # replace the target of a link, not the link
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -152,16 +152,16 @@ def open_report(path: Path, title: str, output: Output) -> Report:
 
 
 class _Rows:
-    """The rows so far, on disk; read in order, as often as asked."""
+    """The rows so far, on disk; iterable in order, more than once."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # a private file that vanishes with the connection
+        self._db = sqlite3.connect("", isolation_level=None)  # a private file that is deleted with the connection
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, content TEXT NOT NULL)")
         self._db.execute("BEGIN")
 
     def keep(self, number: int, content: Json) -> None:
-        """Raises sqlite3.Error, and may have lost every row then."""
+        """Store a row. Raise sqlite3.Error; then every row may be lost."""
         self._db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (number, json.dumps(content)))
 
     def __iter__(self) -> Iterator[JsonObject]:
@@ -169,7 +169,7 @@ class _Rows:
             yield json.loads(content)
 
     def close(self) -> None:
-        """Forget them."""
+        """Delete the rows."""
         self._db.close()
 
 
@@ -186,9 +186,9 @@ def _what(error: OSError | sqlite3.Error) -> str:
 
 
 def _write_json(file: TextIO, title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> None:
-    """One document, a row on each line."""
-    told = summary_json(summary) if summary else None
-    head = json.dumps({"schema": SCHEMA, "type": "report", "title": title, "summary": told})
+    """Write one JSON document, with one row per line."""
+    totals = summary_json(summary) if summary else None
+    head = json.dumps({"schema": SCHEMA, "type": "report", "title": title, "summary": totals})
     file.write(head.removesuffix("}") + ', "rows": [')
     for number, row in enumerate(rows):
         file.write((",\n" if number else "\n") + json.dumps(row))
@@ -196,7 +196,7 @@ def _write_json(file: TextIO, title: str, summary: Summary | None, rows: Iterabl
 
 
 def _write_csv(file: TextIO, title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> None:
-    """A header and the rows, without title and summary."""
+    """Write a header and the rows, without title and summary."""
     table = csv.writer(file, lineterminator="\n")
     table.writerow(COLUMNS)
     for row in rows:
@@ -205,7 +205,7 @@ def _write_csv(file: TextIO, title: str, summary: Summary | None, rows: Iterable
 
 
 def _cell(value: Json) -> str | int | float:
-    """A value as a spreadsheet may read it: numbers are numbers, and text stays text."""
+    """Return a value that is safe in a spreadsheet: numbers are numbers, and text is never a formula."""
     if isinstance(value, int | float):
         return value
     if not value:

@@ -1,7 +1,7 @@
 """A picture as sixel, and the terminals that draw it.
 
-https://vt100.net/docs/vt3xx-gp/chapter14.html: colours by number, then bands of six rows of pixels, each band once for
-every colour in it. Asked is with `CSI c`, which every terminal answers; a 4 in the answer stands for sixel.
+https://vt100.net/docs/vt3xx-gp/chapter14.html: colors by number, then bands of six rows of pixels, each band once for
+every color in it. Asked is with `CSI c`, which every terminal answers; a 4 in the answer stands for sixel.
 """
 
 import os
@@ -25,7 +25,7 @@ CELL = (10, 20)
 """Width and height of a cell in pixels when the terminal does not say: the VT340's, whom others copy in this too."""
 LARGEST = 1000
 """Pixels a side: xterm draws no more."""
-COLOURS = 256
+COLORS = 256
 BAND = 6
 
 
@@ -95,7 +95,7 @@ def _told(terminal: int) -> tuple[int, int] | None:
 
 def encoded(image: "Image") -> Iterator[str]:
     """What draws a picture of RGB pixels, in pieces."""
-    few = image.quantize(COLOURS)
+    few = image.quantize(COLORS)
     palette, width, pixels = few.getpalette() or [], few.width, few.tobytes()
     yield f'\x1bPq"1;1;{few.width};{few.height}'
     for number, start in enumerate(range(0, len(palette), 3)):
@@ -107,11 +107,11 @@ def encoded(image: "Image") -> Iterator[str]:
 
 
 def _lines(band: bytes, width: int) -> Iterator[str]:
-    """One band, colour by colour: a letter for each column, `?` and what its six pixels add, the upper one 1."""
-    lines = {colour: bytearray(b"?" * width) for colour in set(band)}
-    for place, colour in enumerate(band):
+    """One band, color by color: a letter for each column, `?` and what its six pixels add, the upper one 1."""
+    lines = {color: bytearray(b"?" * width) for color in set(band)}
+    for place, color in enumerate(band):
         row, column = divmod(place, width)
-        lines[colour][column] += 1 << row
-    for colour, letters in lines.items():
+        lines[color][column] += 1 << row
+    for color, letters in lines.items():
         line = letters.decode("ascii").rstrip("?")
-        yield f"#{colour}" + re.sub(r"(.)\1{3,}", lambda run: f"!{len(run[0])}{run[1]}", line)
+        yield f"#{color}" + re.sub(r"(.)\1{3,}", lambda run: f"!{len(run[0])}{run[1]}", line)

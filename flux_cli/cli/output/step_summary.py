@@ -1,4 +1,4 @@
-"""The page of a run on GitHub Actions: a table of outcomes, written for people into the summary of its step."""
+"""The step summary on GitHub Actions: a table of the outcomes of a run."""
 
 import os
 import time
@@ -14,12 +14,12 @@ from .output import Output, shown
 from .render import error_facts
 
 ROWS = 100
-"""Rows that went well, and as many that did not: the rest is counted only, so that memory does not grow."""
+"""Rows of successes, and of failures; the rest is only counted, to limit memory."""
 THUMBNAILS = 20
 ROOM = 1024 * 1024
-"""Bytes that GitHub takes for all summaries of one step; of a longer file it shows nothing."""
+"""Bytes that GitHub accepts for all summaries of one step; it shows nothing of a longer file."""
 TAIL = 2048
-"""Bytes kept for what stands below the rows."""
+"""Bytes reserved for the text below the rows."""
 HEAD = "<tr><th></th><th>prompt</th><th>model</th><th>outcome</th><th>cost</th><th>time</th><th>file</th></tr>\n"
 WORDS = {
     State.PLANNED: "not sent",
@@ -29,19 +29,18 @@ WORDS = {
     State.UNKNOWN: "unknown: may have been charged",
     State.SENDING: "unknown: may have been charged",
 }
-"""States that need other words than the journal's."""
+"""States that are shown with other words than in the journal."""
 
 
 @contextmanager
 def step_summary(output: Output, environ: Mapping[str, str]) -> Iterator[None]:
-    """While inside, outcomes are heard; at the end they are added to the file that `GITHUB_STEP_SUMMARY` names.
+    """Collect outcomes while the block runs; then append them to the file in `GITHUB_STEP_SUMMARY`.
 
-    Nothing is written without outcomes, or when there is no such file. A summary that cannot be written is told, and
-    changes nothing else.
+    Write nothing if there are no outcomes or no such file. If the summary cannot be written, print a warning.
     """
     table = _Table(output)
     place = environ.get("GITHUB_STEP_SUMMARY", "")
-    if os.path.isfile(place):  # unlike Path.is_file, it is False for a folder that may not be looked into
+    if os.path.isfile(place):  # unlike Path.is_file, it returns False for an unreadable directory
         output.listener = table.hear
     try:
         yield
@@ -60,9 +59,9 @@ def _append(place: str, table: "_Table") -> None:
 
 
 class _Table:
-    """An HTML table: Markdown means nothing inside of one, as long as no line is empty.
+    """An HTML table: inside of one, GitHub ignores Markdown as long as no line is empty.
 
-    Foreign text stands in `<code>`, where GitHub makes no links of addresses, mentions and issues.
+    Foreign text is in `<code>`, where GitHub makes no links from URLs, mentions and issue numbers.
     """
 
     def __init__(self, output: Output) -> None:
@@ -75,7 +74,7 @@ class _Table:
         self._begun = time.time()
 
     def hear(self, outcome: Outcome) -> None:
-        """Take an outcome in."""
+        """Add an outcome."""
         self.outcomes += 1
         entry = outcome.entry
         if self._pays(outcome):
@@ -94,11 +93,11 @@ class _Table:
         entry = outcome.entry
         cost = ""
         if entry.price is not None and entry.state in CHARGED:
-            cost = usd(entry.price) if self._pays(outcome) else "paid before"
+            cost = usd(entry.price) if self._pays(outcome) else "already paid"
         elif entry.price is not None and entry.state in (State.UNKNOWN, State.SENDING):
             cost = f"{usd(entry.price)} at risk"
         cells = (
-            self._picture(outcome),
+            self._thumbnail(outcome),
             self._code(entry.label, 80),
             self._code(entry.request.model, 40) if entry.request else "",
             self._ending(outcome),
@@ -109,16 +108,16 @@ class _Table:
         return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 
     def _ending(self, outcome: Outcome) -> str:
-        told = WORDS.get(outcome.entry.state, str(outcome.entry.state))
+        text = WORDS.get(outcome.entry.state, str(outcome.entry.state))
         if error := outcome.error:
             facts = error_facts(self._output, outcome, error)
-            told += f"<br>{self._code(str(facts['message']), 300)}"
+            text += f"<br>{self._code(str(facts['message']), 300)}"
             if facts["hint"]:
-                told += f"<br>{self._code(str(facts['hint']), 300)}"
-        return told
+                text += f"<br>{self._code(str(facts['hint']), 300)}"
+        return text
 
-    def _picture(self, outcome: Outcome) -> str:
-        """The service's own link: GitHub shows no picture that stands in the summary itself."""
+    def _thumbnail(self, outcome: Outcome) -> str:
+        """Return PiAPI's image URL as HTML: GitHub shows no image that is embedded in the summary."""
         urls = outcome.entry.urls
         if self._thumbnails == THUMBNAILS or not urls or len(urls[0]) > 1000 or not urls[0].startswith("https://"):
             return ""
@@ -129,11 +128,11 @@ class _Table:
         return f"<code>{escape(clean(redact(text, self._secrets), limit))}</code>" if text else ""
 
     def written(self, room: int) -> bytes:
-        """The summary in UTF-8, at most `room` bytes; empty when there is no room for a table."""
-        told = [f"{usd(self._spent)} spent"]
+        """Return the summary in UTF-8, at most `room` bytes; empty if there is no room for a table."""
+        costs = [f"{usd(self._spent)} spent"]
         if self._at_risk:
-            told.append(f"{usd(self._at_risk)} may have been charged as well")
-        head = f"\n\n**flux**: {counted(self.outcomes, 'task')}, {', '.join(told)}\n\n<table>\n{HEAD}"
+            costs.append(f"{usd(self._at_risk)} may have been charged as well")
+        head = f"\n\n**flux**: {counted(self.outcomes, 'task')}, {', '.join(costs)}\n\n<table>\n{HEAD}"
         room -= len(head.encode()) + TAIL
         if room < 0:
             return b""
@@ -146,5 +145,5 @@ class _Table:
         if left := self.outcomes - len(rows):
             tail += f"\n{counted(left, 'more task')} not shown; all of them: `flux history`, or `--report FILE`\n"
         if self._thumbnails:
-            tail += "\nThe service keeps its pictures for seven days; then the small ones here vanish.\n"
+            tail += "\nPiAPI keeps images for seven days; after that, the thumbnails are missing here.\n"
         return f"{head}{''.join(rows)}{tail}\n".encode()

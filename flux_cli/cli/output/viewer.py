@@ -1,4 +1,4 @@
-"""Looking at pictures that were saved: drawn on the terminal, or opened in the system's viewer."""
+"""Show saved images: in the terminal, or in the default viewer."""
 
 import os
 import shutil
@@ -11,13 +11,13 @@ from ...text import clean, counted
 from .output import Mode, Output
 
 OPENED = 8
-"""Windows that one command opens, at most: a batch of hundreds must not."""
+"""Images that one command opens, at most: a batch may have hundreds."""
 
 
 def sixel_cell(output: Output, environ: Mapping[str, str]) -> tuple[int, int] | None:
-    """The pixels of a cell of the terminal, if it names no protocol but, when it is asked, draws sixel.
+    """Return the size of a terminal cell in pixels if the terminal reports sixel support when queried, else None.
 
-    To be asked before anything else of the command reads from that terminal.
+    Call it before anything else reads from the terminal.
     """
     from .image_preview import Protocol, multiplexed, protocol_of
     from .sixel import cell_of
@@ -28,7 +28,7 @@ def sixel_cell(output: Output, environ: Mapping[str, str]) -> tuple[int, int] | 
 
 
 def look(output: Output, paths: Sequence[Path]) -> None:
-    """Show pictures as the command asked, if it did. What cannot be shown is told, and is never an error."""
+    """Show images as the options ask for. A problem is printed as a note and is never an error."""
     if output.previews and output.mode is Mode.TEXT:
         _draw(output, paths)
     if output.opens:
@@ -38,24 +38,24 @@ def look(output: Output, paths: Sequence[Path]) -> None:
 def _draw(output: Output, paths: Sequence[Path]) -> None:
     size, reason = output.canvas, _no_canvas(output)
     if reason or size is None:
-        output.previews = False  # told once
-        output.note(f"--preview draws nothing: {reason or 'stderr is no terminal'}")
+        output.previews = False  # print the reason once
+        output.note(f"--preview shows nothing: {reason or 'stderr is not a terminal'}")
         return
     from .image_preview import drawn
 
     for path in paths:
         try:
-            output.picture(drawn(path, os.environ, size.columns, size.lines, output.cell))
+            output.draw(drawn(path, os.environ, size.columns, size.lines, output.cell))
         except UsageError as error:
             output.note(f"cannot be previewed: {clean(error.message)}")
 
 
 def _no_canvas(output: Output) -> str | None:
-    """Why a terminal cannot be drawn on."""
+    """Return why the terminal cannot show images, or None."""
     if os.environ.get("NO_COLOR"):
-        return "NO_COLOR is set; see the picture with --open"
+        return "NO_COLOR is set; view the image with --open"
     if os.environ.get("TERM", "dumb") == "dumb" and os.name != "nt":
-        return "the terminal has no colours; see the picture with --open"
+        return "the terminal has no colors; view the image with --open"
     if not output.speaks("▀"):
         return "the terminal's encoding has no half blocks; set a UTF-8 locale, or use --open"
     return None
@@ -72,23 +72,23 @@ def _open(output: Output, paths: Sequence[Path]) -> None:
             return
         if not start_viewer(path):
             output.opens = False
-            output.note("--open finds no viewer: install xdg-utils, which has xdg-open")
+            output.note("--open found no viewer: install xdg-utils, which contains xdg-open")
             return
         output.opened += 1
 
 
 def start_viewer(path: Path) -> bool:
-    """Start the system's viewer for a file, and do not wait for it. False when there is none."""
+    """Start the default viewer for a file without waiting for it. Return False if there is no viewer."""
     if sys.platform == "win32":
         os.startfile(path)  # noqa: S606 - a file of ours, by its whole path
         return True
     program = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if program is None:
         return False
-    import subprocess  # few ask for it
+    import subprocess  # rarely needed
 
     quiet = subprocess.DEVNULL
-    # In a session of its own: Ctrl-C for flux is none for the viewer.
+    # In its own session, so that Ctrl-C stops flux and not the viewer.
     subprocess.Popen(  # noqa: S603 - no shell, and the path is absolute, so it is no option
         [program, str(path)], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
     )

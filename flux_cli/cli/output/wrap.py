@@ -3,15 +3,15 @@
 from textwrap import TextWrapper
 
 NARROWEST = 20
-"""Columns beside an indent that are worth to be filled with words."""
+"""Columns beside the indent that a line needs at least."""
 GLUE = "\0"
 """Stands for a space where a line must not be broken."""
 
 
 def folded(line: str, columns: int, indent: int) -> list[str]:
-    """The lines that it takes in so many columns, all but the first indented.
+    """Return the line in pieces of at most `columns` columns, all but the first indented.
 
-    A command at its end (`...: flux resume`) stays whole: somebody will copy it.
+    A command at its end (`...: flux resume`) stays on one line, so that it can be copied.
     """
     if columns < indent + NARROWEST:
         return [line]
