@@ -57,7 +57,7 @@ def _leave(code: int) -> None:
 
 
 def _end_by_signal(number: int) -> None:
-    """End by the signal that stopped the command: only then does a shell loop stop too, and buys no next image.
+    """End by the signal that stopped the command: only then does a shell loop stop too, and submits nothing more.
 
     A signal that the caller ignores (nohup) leaves the process alive.
     """

@@ -54,12 +54,12 @@ class ExitCode(IntEnum):
 
 
 MEANINGS: dict[ExitCode, str] = {
-    ExitCode.OK: "everything asked for is on disk and verified",
+    ExitCode.OK: "all requested images are on disk and verified",
     ExitCode.BUG: "a bug in flux; the journal is intact",
     ExitCode.USAGE: "usage: bad option, prompt, file or size, or over a cost limit; nothing was sent",
     ExitCode.PARTIAL: "a batch finished with some entries refused or failed",
     ExitCode.CONFIG: "no key, or the key was refused, or the configuration is unreadable",
-    ExitCode.REFUSED: "PiAPI refused the request (plan too low included); not charged",
+    ExitCode.REFUSED: "PiAPI refused the request, or your plan does not include it; not charged",
     ExitCode.CREDITS: "out of credits; not charged",
     ExitCode.UNKNOWN_CHARGE: "at least one submission may have been charged",
     ExitCode.TASK_FAILED: "the task failed",

@@ -281,7 +281,7 @@ def test_the_example_workflow_makes_its_pictures(service: Service, page: Path) -
     page.write_text("")
     assert _step(make).returncode == 0
     assert "2 tasks, $0.00 spent" in page.read_text()
-    assert page.read_text().count("<td>paid before</td>") == 2
+    assert page.read_text().count("<td>already paid</td>") == 2
 
 
 def test_the_example_workflow_fetches_what_a_failure_left(service: Service, page: Path) -> None:
@@ -297,5 +297,5 @@ def test_the_example_workflow_fetches_what_a_failure_left(service: Service, page
     assert Path("junit.xml").read_text().count("<failure") == 1
 
     done = _step(resume)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing is left to fetch\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing is left to download\n")
     assert len(service.charges) == 1

@@ -214,7 +214,7 @@ def test_results_that_are_about_to_expire(flux: Flux, service: Service, home: Pa
     assert "gone" not in flux("history").err
     change(home, "UPDATE entries SET accepted = ?", time.time() - 6.8 * DAY)
 
-    said = "1 paid result is not fetched and may be gone within a day, the first in 5 h"
+    said = "1 paid result is not saved and may be deleted within a day, the first in 5 h"
     assert checks(flux("doctor --json"))["expiring"]["message"] == said
     assert flux("history").err.splitlines() == [
         "ENTRY     SUBMITTED         STATE          COST  PROMPT  IMAGES",
@@ -223,7 +223,7 @@ def test_results_that_are_about_to_expire(flux: Flux, service: Service, home: Pa
     flux(f"{GEN} --no-wait --no-cache -o later.png")
     assert flux("resume --expiring -q").out == "a-boat-1.png\n"
     assert "gone" not in flux("history").err
-    assert flux("resume --expiring").err == "nothing is about to expire\n"
+    assert flux("resume --expiring").err == "nothing expires soon\n"
     assert flux("resume -q").out == "later.png\n"
 
 

@@ -64,7 +64,7 @@ def test_a_page_shows_every_picture_and_what_is_known_of_it(flux: Flux, service:
     assert "broken.png" in done.err
     page = read()
     assert set(page.all("a", "href")) == {"fox-1.png", "fox-2.png", "plain.webp", "broken.png"}
-    assert {"a fox", "flux1-schnell, seed 7, $0.004 for 2", "320x256", "4 pictures, $0.004"} <= set(page.words)
+    assert {"a fox", "flux1-schnell, seed 7, $0.004 for 2", "320x256", "4 images, $0.004"} <= set(page.words)
     told = {f"flux rerun {name}.png" for name in ("fox-1", "fox-2", "broken")}
     assert set(page.all("button", "data-command")) == told
     kind, _, data = page.all("img", "src")[0].partition(";base64,")
@@ -120,12 +120,12 @@ def test_a_cost_that_is_none_is_left_out(flux: Flux, cost: str) -> None:
     Image.open(io.BytesIO(content)).save("fox.png", pnginfo=info)
 
     assert flux("gallery").code == 0
-    assert "1 picture" in read().words
+    assert "1 image" in read().words
 
 
 def test_a_sweep_over_two_things_is_a_grid_in_the_order_of_the_command(flux: Flux, service: Service) -> None:
     flux("gen 'a {red|blue} car' --guidance 4,2,3 --seed 7 --size 64x64 -d shots")
-    assert flux("gallery shots").err == "6 pictures, by prompt by guidance\n"
+    assert flux("gallery shots").err == "6 images, by prompt by guidance\n"
 
     page = read("shots/gallery.html")
     assert page.heads == ["prompt ↓ guidance →", "2", "3", "4", "… red …", "… blue …"]
@@ -136,7 +136,7 @@ def test_a_grid_has_the_order_of_the_names_not_that_in_which_tasks_ended(flux: F
     for number, name in enumerate(("10-c.png", "2-b.png", "1-a.png")):
         picture(name, negative_prompt=f"a {name[-5]} there", seed=number)
         os.utime(name, (number, number))
-    assert flux("gallery").err == "3 pictures, by negative prompt\n"
+    assert flux("gallery").err == "3 images, by negative prompt\n"
     assert read().all("a", "href") == ["1-a.png", "2-b.png", "10-c.png"]
     assert {"negative prompt: … a …", "flux1-dev, seed 2, $0.015"} <= set(read().words)
 
@@ -191,11 +191,11 @@ def test_the_pictures_of_a_batch_wherever_they_are(flux: Flux, service: Service)
     Path("reports").mkdir()
     assert flux("batch rows.jsonl -d shots --report reports/shots.json").code == 0
     made = flux("gallery --batch reports/shots.json -o page.html")
-    assert (made.code, made.out, made.err) == (0, "page.html\n", "2 pictures, by prompt\n")
+    assert (made.code, made.out, made.err) == (0, "page.html\n", "2 images, by prompt\n")
     assert sorted(read("page.html").all("a", "href")) == ["shots/cat.png", "shots/fox.png"]
 
     Path("shots/cat.png").unlink()
-    assert flux("gallery --batch reports/shots.json --sheet sheet.png").err == "1 picture, by time\n"
+    assert flux("gallery --batch reports/shots.json --sheet sheet.png").err == "1 image, by time\n"
     for line in (
         "gallery shots --batch reports/shots.json",
         "gallery --batch rows.jsonl",
@@ -209,13 +209,13 @@ def test_a_contact_sheet_has_the_grid_and_is_no_picture_of_the_next(flux: Flux) 
     for steps in (2, 10):
         for guidance in (2.0, 3.0, 4.0):
             picture(f"{steps}-{guidance}.png", steps=steps, guidance=guidance)
-    assert flux("gallery --sheet sheet.png").err == "6 pictures, by guidance by steps\n"
+    assert flux("gallery --sheet sheet.png").err == "6 images, by guidance by steps\n"
 
     with Image.open("sheet.png") as sheet:
         assert sheet.height > sheet.width, "three rows, two columns"
         colours = sheet.convert("RGB").getcolors(1 << 24) or []
     assert sum(number for number, colour in colours if colour == (0xC0, 0x40, 0x00)) == 6 * 64 * 48
-    assert flux("gallery --sheet next.jpg").err == "6 pictures, by guidance by steps\n"
+    assert flux("gallery --sheet next.jpg").err == "6 images, by guidance by steps\n"
     assert "too many" not in flux("gallery --sheet sheet.png --overwrite").err
 
 

@@ -342,7 +342,9 @@ def test_what_was_accepted_is_in_the_history_whatever_happens_next(
     service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 1000)
     assert [listener.deliver(hint(task)) for task in tasks] == [200] * 5
     if end is None:
-        assert all(listener.says(f"task {task} is recorded; download its images later with: flux resume") for task in tasks)
+        assert all(
+            listener.says(f"task {task} is recorded; download its images later with: flux resume") for task in tasks
+        )
     else:
         assert [listener.deliver(hint(task)) for task in tasks] == [200] * 5, "PiAPI repeats itself"
         assert listener.stop(end) in (0, -end, 128 + end)

@@ -14,7 +14,7 @@ from flux_cli.cli import main
 from flux_cli.cli.commands import create
 from flux_cli.cli.context import Session
 from flux_cli.cli.generate import generate
-from flux_cli.cli.options.options import BuyOptions
+from flux_cli.cli.options.options import RunOptions
 from flux_cli.config import catalog
 from flux_cli.errors import ExitCode
 from flux_cli.frozen import frozen
@@ -87,10 +87,10 @@ class Upscale(Operation):
 
 
 def upscale(
-    session: Session, own: UpscaleParameters, task: TaskOptions, inputs: InputOptions, buy: BuyOptions
+    session: Session, own: UpscaleParameters, task: TaskOptions, inputs: InputOptions, run: RunOptions
 ) -> ExitCode:
     """Enlarge an image."""
-    return generate(session, own, Given(task, inputs=inputs), buy)
+    return generate(session, own, Given(task, inputs=inputs), run)
 
 
 @pytest.fixture(autouse=True)
@@ -150,8 +150,8 @@ def test_a_row_with_what_the_operation_does_not_have(flux: Flux) -> None:
     told = flux("batch rows.jsonl").err
     assert "an image is missing" in told
     assert "factor takes a whole number, not 'large'" in told
-    assert "no option of this op is called 'size'" in told
-    assert "no option of this op is called 'fcator'; did you mean factor?" in told
+    assert "unknown option 'size' for this op" in told
+    assert "unknown option 'fcator' for this op; did you mean factor?" in told
 
 
 def test_the_command_line_and_its_help(flux: Flux, service: Service) -> None:

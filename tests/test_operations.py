@@ -194,7 +194,7 @@ def test_what_the_live_service_cannot_take_is_refused_before_paying(
     monkeypatch.setenv("FLUX_DIALECT", "live")
     result = flux("lora x --lora https://e.com/x.safetensors --dry-run")
     assert result.code == 2
-    assert "--lora https://e.com/x.safetensors: the live service takes names only, not addresses" in result.err
+    assert "--lora https://e.com/x.safetensors: the live API accepts names only, not URLs" in result.err
 
 
 @pytest.mark.parametrize("kind", ["soft-edge", "hed", "depth", "canny", "openpose", "normal"])
@@ -428,13 +428,13 @@ BAD = {
     "edit @last y": "no image '@last' in the history",
     "edit @nosuch y": "no image '@nosuch' in the history",
     "edit photo.png ''": "the prompt is empty",
-    "edit photo.png x --size 512x512": "a picture that is redrawn keeps its size",
+    "edit photo.png x --size 512x512": "an edited image keeps its size",
     "edit photo.png x --kontext -m schnell": "schnell cannot do kontext; dev-advanced can",
     "lora x -m dev --lora anime": "dev cannot do lora; dev-advanced can",
     "lora x": "no --lora is given",
     "lora x --lora anime:high": "the strength of --lora anime:high is not a number: 'high'",
     "lora x --lora anime:2": "the strength of --lora anime 2 is out of range: 0 to 1",
-    "lora x --lora 'a b'": "--lora 'a b' is not NAME, NAME:STRENGTH or an address",
+    "lora x --lora 'a b'": "--lora 'a b' is not NAME, NAME:STRENGTH or a URL",
     "controlnet x": "no --control is given",
     "controlnet x --control pose": "--control 'pose' is not TYPE=IMG or TYPE=IMG:STRENGTH",
     "controlnet x --control pose=photo.png:7": "the strength of --control openpose 7 is out of range: 0 to 1",
@@ -458,12 +458,12 @@ BAD = {
     'gen x --set \'config.webhook_config={"secret":"hush"}\'': "a webhook's secret does not go into --set or --input",
     "gen x --input deep.json": "--set or --input is nested more than 32 levels deep",
     "edit '~nobody.png' x": "image not found: '~nobody.png'",
-    "lora x --lora https://u:p@h/x": "--lora https://u:p@h/x is not an address that can be passed on",
+    "lora x --lora https://u:p@h/x": "--lora https://u:p@h/x is not a valid URL for a request",
     "lora x --lora anime --commercial": "dev-advanced is not licensed for commercial use; no model that supports lora is",
     "outpaint photo.png --left 9999": "a margin of 9999 pixels is too wide: up to 2048",
     "outpaint photo.png": "no margin is given: --left, --right, --top, --bottom",
     "outpaint photo.png --left wide": "--left 'wide' is not a number of pixels or a percentage, such as 256 or 25%",
-    "outpaint https://e.com/x.png --left 25%": "--left 25%: a percentage needs a local picture",
+    "outpaint https://e.com/x.png --left 25%": "--left 25%: a percentage needs a local image",
     "gen x --set steps": "--set 'steps' is not PATH=VALUE, such as input.steps=30",
     "gen x -m dev --commercial": "dev is not licensed for commercial use; use schnell or pro",
     "lora x --lora anime -m auto --commercial": "no model that is licensed for commercial use supports lora",
@@ -495,13 +495,13 @@ def test_the_region_can_be_looked_at_first(flux: Flux, service: Service, photo: 
 def test_an_unknown_lora_is_sent_with_a_remark(flux: Flux, service: Service) -> None:
     result = flux("lora x --lora anmie --size 256x256")
     assert result.code == 0
-    assert "no LoRA called anmie is known here, it is sent as it is; did you mean anime?" in result.err
+    assert "unknown LoRA 'anmie'; it is sent unchanged; did you mean anime?" in result.err
 
 
 def test_an_unknown_control_type_is_sent_with_a_remark(flux: Flux, photo: Path) -> None:
     result = flux("controlnet x --control dpeth=photo.png --dry-run")
     assert result.code == 0
-    assert "no control type called dpeth is known here, it is sent as it is; did you mean depth?" in result.err
+    assert "unknown control type 'dpeth'; it is sent unchanged; did you mean depth?" in result.err
 
 
 # --- choosing and money ----------------------------------------------------------------------------------------------

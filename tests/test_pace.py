@@ -327,7 +327,7 @@ def test_ten_at_once_where_two_fit(flux: Flux, small: Service) -> None:
     assert 0 < refused < 50, "by itself each entry would be refused five times, 100 together"
     told = [line for line in result.err.splitlines() if "busy" in line or "code 1400" in line]
     assert len(told) <= 5
-    assert told[-1].startswith(("the service is busy: 1 task at once for now", "the service is busy: 2 tasks at once"))
+    assert told[-1].startswith(("PiAPI is busy: 1 task in parallel for now", "PiAPI is busy: 2 tasks in parallel"))
     assert told[-1].endswith("your plan's tasks are all running (code 1400))")
 
 
@@ -359,7 +359,7 @@ def test_ctrl_c_while_all_wait(service: Service, start: Start, entries: Entries)
     prompts(9)
     process = start(f"{BATCH} -j 3")
     assert process.stderr is not None
-    assert any(line.startswith("the service is busy: ") for line in iter(process.stderr.readline, ""))
+    assert any(line.startswith("PiAPI is busy: ") for line in iter(process.stderr.readline, ""))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
 

@@ -81,14 +81,14 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"prompt": "x", "modle": "dev"}, "no option of this op is called 'modle'; did you mean model?"),
+        ({"prompt": "x", "modle": "dev"}, "unknown option 'modle' for this op; did you mean model?"),
         ({"prompt": "x", "overwrite": True}, "overwrite is an option of the command, not of a row"),
         ({"prompt": "x", "webhook-secret-file": "f"}, "webhook-secret-file is an option of the command, not of a row"),
         ({"prompt": "x", "input": "rows.jsonl"}, "input is an option of the command, not of a row"),
-        ({"prompt": "x", "image": "cup.png"}, "no option of this op is called 'image'"),
+        ({"prompt": "x", "image": "cup.png"}, "unknown option 'image' for this op"),
         ({"op": "edit", "prompt": "x"}, "an image is missing"),
         ({"op": "edit", "prompt": "x", "image": "nosuch.png"}, "image not found: 'nosuch.png'"),
-        ({"op": "paint", "prompt": "x"}, "no op is called 'paint'; there are gen, lora, "),
+        ({"op": "paint", "prompt": "x"}, "unknown op 'paint'; use one of gen, lora, "),
         ({"op": 7.5, "prompt": "x"}, "op is not a word"),
         ({"model": "dev"}, "a prompt is missing"),
         ({"prompt": ["x", "y"]}, "prompt takes one value, not a list"),

@@ -126,14 +126,25 @@ def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (10, [State.EXPIRED])
-    assert f"task {task} has expired: PiAPI no longer has it, and the image URL returned HTTP 404. Charged ($0.015)." in result.err
+    assert (
+        f"task {task} has expired: PiAPI no longer has it, and the image URL returned HTTP 404. Charged ($0.015)."
+        in result.err
+    )
 
 
 @pytest.mark.parametrize(
     ("poll", "state", "said"),
     [
-        ([], State.EXPIRED, "task {} has expired: PiAPI keeps images for 7 days, and the image URL returned HTTP 404. Charged ($0.015)."),
-        ([(503, {}, b"")] * 999, State.READY, "the image of task {} could not be saved: the image URL returned HTTP 404. Charged ($0.015)."),
+        (
+            [],
+            State.EXPIRED,
+            "task {} has expired: PiAPI keeps images for 7 days, and the image URL returned HTTP 404. Charged ($0.015).",
+        ),
+        (
+            [(503, {}, b"")] * 999,
+            State.READY,
+            "the image of task {} could not be saved: the image URL returned HTTP 404. Charged ($0.015).",
+        ),
     ],
 )
 def test_it_has_expired_when_the_seven_days_are_over(

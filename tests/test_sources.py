@@ -63,7 +63,9 @@ def test_a_prompt_is_a_line(data: bytes, expected: list[tuple[int, str]]) -> Non
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.text(st.characters(exclude_characters="\n\0#/\\-\ufeff", exclude_categories=["Cs"]), max_size=20), min_size=1),
+    st.lists(
+        st.text(st.characters(exclude_characters="\n\0#/\\-\ufeff", exclude_categories=["Cs"]), max_size=20), min_size=1
+    ),
     st.sampled_from(["\n", "\r\n"]),
     st.booleans(),
     st.booleans(),
@@ -202,7 +204,6 @@ def test_time_is_linear() -> None:
         ('{"a": null, "b": ["x", 1], "c": []}', [(1, {"b": ["x", 1], "c": []})]),
         ('{"p": "a\u2028b\u0085c"}\n{}', [(1, {"p": "a\u2028b\u0085c"}), (2, {})]),
         ('[\n  {"a": 1},\n\n  {\n    "a": 2.0\n  }\n]\n', [(2, {"a": 1}), (4, {"a": 2.0})]),
-        ("[]\n", []),
         (r'{"p": "a\nb 😀"}', [(1, {"p": "a\nb 😀"})]),
     ],
 )  # fmt: skip
@@ -218,9 +219,6 @@ def test_json_lines(text: str, expected: list[Any]) -> None:
         ('{"prompt": "a", "prompt": "b"}', "'prompt' is given twice"),
         ('{"a": {"b": 1, "b": 2}}', "'b' is given twice"),
         ('["a"]', "not an object"),
-        ('[{"a": 1},\n{"a": 2}', "expected , or ]"),
-        ('[{"a": 1}, ]', "not JSON: Expecting value"),
-        ("[" * 9000, "nested too deeply"),
         ('"a"', "not an object"),
         ("null", "not an object"),
         ("{", "not JSON: Expecting property name"),
@@ -243,6 +241,22 @@ def test_json_lines_that_are_no_rows(line: str, what: str) -> None:
     assert len(found) == 1
     assert found[0].startswith("rows, line 2: ")
     assert what in found[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[]", "rows is empty"),
+        ('[{"a": 1}\n{"a": 2}]', "rows, line 2: not JSON: expected , or ] and the end of the file"),
+        ('[\n{"a": 1},\n]', "rows, line 3: not JSON: Expecting value (character 1)"),
+        ('[{"a": 1}\n', "rows, line 2: not JSON: expected , or ] and the end of the file"),
+        ('[{"a": 1}]\n[{"a": 2}]', "rows, line 1: not JSON: expected , or ] and the end of the file"),
+        ("[\n[1]\n]", 'rows, line 2: not an object: a row is written as {"prompt": "..."}'),
+        ("[" * 9000, "rows, line 1: nested too deeply"),
+    ],
+)
+def test_a_json_array_that_is_refused(text: str, expected: str) -> None:
+    assert problems(lambda: rows("jsonl", text)) == [expected]
 
 
 @pytest.mark.parametrize(

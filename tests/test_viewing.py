@@ -223,12 +223,12 @@ def test_a_picture_that_was_just_made(start: Start, service: Service) -> None:
 def test_nothing_is_drawn_where_nothing_can_be(flux: Flux, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     piped = flux("show halves.png --preview")
     assert "\x1b" not in piped.out + piped.err
-    assert "--preview draws nothing: stderr is no terminal\n" in piped.err
+    assert "--preview shows nothing: stderr is not a terminal\n" in piped.err
     assert "preview" not in flux("show halves.png --preview --json").err
 
     for variable, value, told in (
         ("NO_COLOR", "1", "NO_COLOR is set"),
-        ("TERM", "dumb", "no colours"),
+        ("TERM", "dumb", "no colors"),
         ("PYTHONIOENCODING", "ascii", "UTF-8"),
     ):
         with monkeypatch.context() as patch:
@@ -266,5 +266,5 @@ def test_no_viewer_is_told(start: Start, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", "/nowhere")
     with start("gallery --open") as process:
         assert process.stderr
-        assert "--open finds no viewer" in process.stderr.read()
+        assert "--open found no viewer" in process.stderr.read()
     assert process.returncode == 0

@@ -184,7 +184,7 @@ def test_one_name_has_place_for_one_task(flux: Flux, service: Service) -> None:
     result = flux("wait - -o it.png -q", f"{one}\n{one}\n{two}\n")
 
     assert (result.code, result.out) == (3, "it.png\n")
-    assert f"-o names one file, and there is also task {two}" in result.err
+    assert f"-o names one file, and task {two} needs another" in result.err
     assert flux("resume -q").out == "boat-2.png\n"
 
 

@@ -80,17 +80,17 @@ def _rest(number: int, stream: BinaryIO) -> Iterator[str]:
 
 def _json_array(rows: Rows, line: int, text: str) -> Iterator[Row]:
     """Yield the rows of an array that begins on `line`, each with its own line."""
-    decoder, place, counted = json.JSONDecoder(object_pairs_hook=_object), text.index("[") + 1, 0
+    decoder, counted = json.JSONDecoder(object_pairs_hook=_object), 0
+    place = _skip_space(text, text.index("[") + 1)
+    more = text[place : place + 1] != "]"
     try:
-        while True:
-            place = _skip_space(text, place)
+        while more:
             line, counted = line + text.count("\n", counted, place), place
             value, place = decoder.raw_decode(text, place)
             yield from _row(rows, line, value)
             place = _skip_space(text, place)
-            if text[place : place + 1] != ",":
-                break
-            place += 1
+            if more := text[place : place + 1] == ",":
+                place = _skip_space(text, place + 1)
         if text[place:].rstrip() != "]":
             rows.problem(line + text.count("\n", counted, place), "not JSON: expected , or ] and the end of the file")
     except ValueError as error:

@@ -25,7 +25,7 @@ STATES = {"show": ("saved",), "rerun": ("saved",), "resolve": ("unknown",), "wai
 
 
 def complete(what: str, words: Sequence[str]) -> str:
-    """What could stand next, one a line: the word, a tab, and what it is."""
+    """Return the candidates for the next word, one per line: the word, a tab, and a description."""
     try:
         found = _ids(words) if what == "id" else _profiles()
     except (FluxError, sqlite3.Error, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""From a command line to a plan, and from a plan to images: what all commands that generate have in common."""
+"""The common part of all commands that generate images: from options to a plan, and from a plan to images."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -26,13 +26,13 @@ from ..text import byte_count, clean, counted
 from .buying.asks import ask_rows, ask_words
 from .buying.making import request_builder
 from .context import Session
-from .options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions
+from .options.options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
 from .output.output import Mode
 
 
-def generate(session: Session, own: Parameters, given: Given, buy: BuyOptions) -> ExitCode:
-    """Generate what a command line asks for: one image, or as many as its prompts and sweeps multiply to."""
-    prompt, prompts = own.prompt, buy.source.prompts
+def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -> ExitCode:
+    """Generate the images of a command line, one task per combination of its prompts and sweeps."""
+    prompt, prompts = own.prompt, run.source.prompts
     if prompt is None and prompts is None:
         prompt = own.default_prompt
     if prompt is None and prompts is None:
@@ -41,26 +41,26 @@ def generate(session: Session, own: Parameters, given: Given, buy: BuyOptions) -
         check_prompt(prompt, own.name)
     if prompts is not None and has_rows(prompts):
         raise UsageError(
-            f"{clean(prompts, 80)} is not a file of prompts; by its name it has rows",
-            hint="Generate them with",
+            f"{clean(prompts, 80)} is a file of rows, not of prompts",
+            hint="Run it with",
             command=("batch", prompts),
         )
     if prompt is not None and prompts is not None:
         raise UsageError("a prompt and --from cannot be used together", hint="For text around each prompt: --vary")
-    if buy.save.output == "-" and (prompts is not None or buy.source.vary):
+    if run.save.output == "-" and (prompts is not None or run.source.vary):
         raise UsageError("-o - is for a command that makes one image")
     builder = request_builder(session, own, given, read_body(given.task.body))
     variables: dict[str, list[str]] = {}
-    for text in buy.source.vary or []:
+    for text in run.source.vary or []:
         name, values = parse_vary(text)
         variables.setdefault(name, []).extend(values)
-    ask = ask_words(builder, buy.save, variables)
+    ask = ask_words(builder, run.save, variables)
     if prompts is None:
         assert prompt is not None
-        return _run(session, OnePrompt(prompt), None, ask, buy.many, buy.save, buy.submit)
+        return _run(session, OnePrompt(prompt), None, ask, run.many, run.save, run.submit)
     with _open(session, prompts, "--from") as stream:
         name = _name(prompts)
-        return _run(session, read_prompts(stream, name), name, ask, buy.many, buy.save, buy.submit)
+        return _run(session, read_prompts(stream, name), name, ask, run.many, run.save, run.submit)
 
 
 def check_prompt(prompt: str, command: str) -> None:
@@ -77,13 +77,13 @@ def check_prompt(prompt: str, command: str) -> None:
 def generate_rows(
     session: Session, file: str, given: Given, many: ManyOptions, save: SaveOptions, submit: SubmitOptions
 ) -> ExitCode:
-    """Generate what the rows of a batch file ask for."""
+    """Run the tasks of the rows of a batch file."""
     if save.output == "-":
         raise UsageError("-o - is for a command that makes one image")
     with _open(session, file, "the rows of") as stream:
         from io import BytesIO
 
-        content = BytesIO(stream.read())  # its format may have to be found out from its beginning
+        content = BytesIO(stream.read())  # the format may depend on the first bytes
         kind = kind_of(file, content.read(LINE_LIMIT))
         content.seek(0)
         name = _name(file)
@@ -99,7 +99,7 @@ def generate_drafts(
     submit: SubmitOptions,
     many: ManyOptions,
 ) -> ExitCode:
-    """Generate what an earlier request asks for, changed by options; `prompt` is what it is called."""
+    """Generate the images of an earlier request with changes; `prompt` is its label."""
     return _run(session, OnePrompt(prompt), None, lambda _: drafts(), many, save, submit)
 
 
@@ -140,7 +140,7 @@ def _run(
     if not plan.tasks:
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
-    from ..batch.batch import Batch  # here: a price needs neither asyncio nor a connection
+    from ..batch.batch import Batch  # slow to import, and not needed for a price
     from ..batch.reconciliation import link_seen
     from ..batch.resume import Policy
     from .output.reporter import CommandReporter
@@ -164,13 +164,13 @@ def _run(
 
 
 def check_save_options(save: SaveOptions) -> None:
-    """Raise UsageError for options about saving that contradict each other."""
+    """Raise UsageError for saving options that cannot be used together."""
     if save.overwrite and save.skip_existing:
         raise UsageError("--overwrite and --skip-existing cannot be used together")
 
 
 def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
-    """Return where the image passes through on its way to stdout. Raises UsageError."""
+    """Return how an image is saved on its way to stdout. Raise UsageError."""
     count = plan.images
     if session.output.mode is Mode.JSON:
         raise UsageError("-o - and --json cannot be used together: both write to stdout")
@@ -182,7 +182,7 @@ def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
 
 
 def _preview(session: Session, plan: Plan, limits: Limits, *, price_only: bool) -> ExitCode:
-    """Print what would be sent and its price, or the price alone."""
+    """Print the request and its price, or only the price."""
     if limits.max_cost is not None:
         limits.check(plan.price)
     if not price_only:
@@ -193,7 +193,7 @@ def _preview(session: Session, plan: Plan, limits: Limits, *, price_only: bool) 
 
 
 def _print_request(session: Session, request: TaskRequest) -> None:
-    """Print what would be sent; local images stand for the URLs they would get."""
+    """Print the request; local images replace the URLs they would get."""
     images = session.images
     uploads = {
         name: f"upload of {byte_count(images.size(name))} ({name})" for name in request.local_images if name in images

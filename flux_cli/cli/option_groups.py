@@ -1,4 +1,4 @@
-"""Groups of options as Typer takes them: flat, each option as Typer's own."""
+"""Groups of options for Typer: flat, with each option as a Typer option."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -63,7 +63,7 @@ def _flat(name: str, annotation: object, default: object, *, title: str | None =
 
 
 def _for_typer(annotation: object, title: str | None) -> object:
-    """Return the annotation with Typer's own option or argument in place of ours; `title` is its heading in help."""
+    """Return the annotation with a Typer option or argument; `title` is its heading in help."""
     assert get_origin(annotation) is Annotated, annotation
     kind, about = get_args(annotation)
     if isinstance(about, Argument):
@@ -83,7 +83,7 @@ def _for_typer(annotation: object, title: str | None) -> object:
 
 
 def _gather(group: type[Group], values: dict[str, Any]) -> Group:
-    """Return a group of the values that belong to it, which are taken out."""
+    """Return a group of its values, which are removed from `values`."""
     given: dict[str, Any] = {}
     for field in fields(group):
         given[field.name] = _gather(field.type, values) if _is_group(field.type) else values.pop(field.name)

@@ -42,7 +42,7 @@ _MODEL_NAME = r"(?!auto$)[a-z0-9][a-z0-9_-]{0,63}"
 class Model:
     """One model.
 
-    id: as PiAPI knows it. price: USD per image. commercial: whether its images are licensed for commercial use.
+    id: the model's ID at PiAPI. price: USD per image. commercial: whether its images are licensed for commercial use.
     quality: higher is better. seconds: the documented range of a task's duration.
     """
 
@@ -68,7 +68,7 @@ class Preset:
 
 
 class Catalog:
-    """What PiAPI offers, read when it is first asked for.
+    """PiAPI's models, prices and limits, read on first use.
 
     config: the content of the config file at `path`, of which `[models]` and `[prices]` are used.
     """

@@ -1,4 +1,4 @@
-"""The config file: read it, edit it with its comments kept, say where in it something is."""
+"""The config file: read it, edit it without losing comments, and find the line of a value."""
 
 import os
 import re

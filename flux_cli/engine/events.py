@@ -70,10 +70,10 @@ class Slowed:
 
 @frozen
 class Fetching:
-    """The task is done and its pictures are being downloaded."""
+    """The task is done, and its images are being downloaded."""
 
     entry: str
-    pictures: int
+    images: int
 
 
 @frozen

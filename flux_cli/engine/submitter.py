@@ -41,7 +41,7 @@ class Submitter:
     body: makes what is sent for an entry; may upload pictures first, which costs nothing.
     timeout: bounds, in seconds, how long a service that cannot be reached is tried again.
     budgets: what all processes together may spend.
-    life: seconds for which an identical request, submitted before, stands for one; 0: each is bought.
+    life: seconds for which a request reuses the image of an identical earlier one; 0: it is always submitted.
     """
 
     client: PiAPIClient

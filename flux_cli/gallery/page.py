@@ -74,8 +74,10 @@ class Page:
 
     def _line(self, grid: Grid) -> Iterator[str]:
         cells = zip(grid.columns.labels, grid.row(""), strict=True)
-        title, is_prompt = grid.columns.title, grid.columns.name == "prompt"  # every card shows the prompt
-        return self._flow((exhibit, "" if is_prompt else f"{title}: {label}") for label, cell in cells for exhibit in cell)
+        title, is_prompt = grid.columns.title, grid.columns.name == "prompt"  # cards show it
+        return self._flow(
+            (exhibit, "" if is_prompt else f"{title}: {label}") for label, cell in cells for exhibit in cell
+        )
 
     def _table(self, grid: Grid, labels: Sequence[str]) -> Iterator[str]:
         assert grid.rows

@@ -53,7 +53,7 @@ NEXT: dict[State, frozenset[State]] = {
 CHARGED = frozenset({State.ACCEPTED, State.READY, State.SAVED, State.EXPIRED})
 """PiAPI accepted the task and charges its price."""
 POSSIBLY_CHARGED = frozenset({State.SENDING, State.UNKNOWN, State.DISMISSED, State.FAILED})
-"""A submission left, and only the PiAPI workspace shows whether it was charged. Dismissing it does not undo a charge."""
+"""A submission left, and only the PiAPI workspace shows whether it was charged: a user who dismisses it cannot know."""
 SPENT = CHARGED | POSSIBLY_CHARGED
 """States whose price counts against a budget."""
 UNFINISHED = (State.ACCEPTED, State.READY)

@@ -38,7 +38,7 @@ class ImageToImageParameters(Parameters):
             return Kontext(image=source.reference, width=width, height=height)
         if given.size != SizeOptions():
             hint = "leave --size and its like out, or add --kontext"
-            raise UsageError("a picture that is redrawn keeps its size", hint=hint)
+            raise UsageError("an edited image keeps its size", hint=hint)
         return ImageToImage(image=source.reference)
 
 

@@ -54,4 +54,4 @@ class Inpaint(Operation):
     def dialect_problems(self, dialect: str) -> Iterator[str]:
         """Yield a region that the live service cannot see."""
         if dialect == "live" and self.cut_out is None:
-            yield "the live service reads the region as a hole in the picture: picture and mask must be local files"
+            yield "the live API reads the region as a hole in the image: image and mask must be local files"

@@ -27,15 +27,15 @@ class LoRA:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the LoRA of `NAME`, `NAME:STRENGTH`, or a URL with or without `:STRENGTH`. Raises UsageError."""
+        """Return the LoRA of `NAME`, `NAME:STRENGTH`, or a URL with or without `:STRENGTH`. Raise UsageError."""
         if re.match(r"https?://", text, re.IGNORECASE):
             url, strength = split_strength(text, f"--lora {clean(text, 80)}")
             if not is_request_url(url):
-                raise UsageError(f"--lora {clean(url, 80)} is not an address that can be passed on")
+                raise UsageError(f"--lora {clean(url, 80)} is not a valid URL for a request")
             return cls(url, strength)
         name, colon, strength_text = text.partition(":")
         if not name.strip() or re.search(r"\s", name) or not name.isprintable():
-            raise UsageError(f"--lora {clean(text, 60)!r} is not NAME, NAME:STRENGTH or an address")
+            raise UsageError(f"--lora {clean(text, 60)!r} is not NAME, NAME:STRENGTH or a URL")
         return cls(name, parse_strength(strength_text, f"--lora {clean(text, 80)}") if colon else None)
 
     @property
@@ -51,7 +51,7 @@ class LoRA:
 
 
 def parse_loras(texts: Sequence[str] | None, context: BuildContext) -> tuple[LoRA, ...]:
-    """Return the LoRAs of `--lora`, with a note about each name that PiAPI is not known to have. Raises UsageError."""
+    """Return the LoRAs of `--lora`, with a note about each name that PiAPI is not known to have. Raise UsageError."""
     found = tuple(LoRA.parse(text) for text in texts or [])
     for lora in found:
         if not lora.is_url:
@@ -66,10 +66,10 @@ def lora_problems(loras: Sequence[LoRA], limits: Limits) -> Iterator[str]:
 
 
 def url_problems(loras: Sequence[LoRA], dialect: str) -> Iterator[str]:
-    """Yield the LoRAs that have no name, which the live service requires."""
+    """Yield the LoRAs that have no name, which the live API requires."""
     for lora in loras:
         if dialect == "live" and lora.is_url:
-            yield f"--lora {lora.name}: the live service takes names only, not addresses"
+            yield f"--lora {lora.name}: the live API accepts names only, not URLs"
 
 
 def split_strength(text: str, what: str) -> tuple[str, float | None]:
@@ -81,7 +81,7 @@ def split_strength(text: str, what: str) -> tuple[str, float | None]:
 
 
 def parse_strength(text: str, what: str) -> float:
-    """Return the number; its range is checked with the rest of the request. Raises UsageError."""
+    """Return the number; its range is checked with the rest of the request. Raise UsageError."""
     try:
         return float(text)
     except ValueError:
@@ -93,7 +93,7 @@ def parse_strength(text: str, what: str) -> float:
 def note_unknown(what: str, name: str, known: Collection[str], context: BuildContext) -> None:
     """Note that a name is unknown; it is sent anyway, since PiAPI may have more names than flux knows."""
     if name not in known:
-        context.note(with_guess(f"no {what} called {clean(name, 60)} is known here, it is sent as it is", name, known))
+        context.note(with_guess(f"unknown {what} {clean(name, 60)!r}; it is sent unchanged", name, known))
 
 
 @frozen
@@ -121,7 +121,7 @@ class LoRAParameters(Parameters):
             return LoRAGeneration(loras=parse_loras(self.loras, context))
         source = context.images.find(self.image, fit=not given.inputs.no_fit)
         if given.size != SizeOptions():
-            raise UsageError("a picture that is restyled keeps its size", hint="leave --size and its like out")
+            raise UsageError("a restyled image keeps its size", hint="Omit --size and similar options")
         return LoRAGeneration(loras=parse_loras(self.loras, context), image=source.reference)
 
 

@@ -58,8 +58,8 @@ class TaskOptions(Group):
         Option(
             "--seed",
             metavar="N",
-            help="The same seed and options reproduce the image. A range (1..4) or list (1,5) makes one image per seed. "
-            "[default: random]",
+            help="The same seed and options reproduce the image. A range (1..4) or list (1,5) makes one image per "
+            "seed. [default: random]",
             sweep=int,
         ),
     ] = None

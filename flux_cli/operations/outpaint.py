@@ -79,7 +79,7 @@ def parse_margin(side: str, text: str, source: SourceImage) -> int:
         raise UsageError(f"--{side} {clean(text, 40)!r} is not a number of pixels or a percentage, such as 256 or 25%")
     number, axis = float(match[1] + (match[2] or "")), side in ("top", "bottom")
     if match[3] and source.size is None:
-        raise UsageError(f"--{side} {text}: a percentage needs a local picture", hint="give the margin in pixels")
+        raise UsageError(f"--{side} {text}: a percentage needs a local image", hint="Use a margin in pixels")
     if source.size is None or source.original_size is None:
         return int(number)
     sent, original = source.size[axis], source.original_size[axis]

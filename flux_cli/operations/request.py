@@ -145,6 +145,8 @@ def _typed(name: str, kind: Any, value: Json) -> object:
     if wanted is tuple and isinstance(value, list):
         return tuple(_typed(name, get_args(kind)[0], item) for item in value)
     if is_dataclass(wanted) and isinstance(value, dict):
+        if unknown := value.keys() - {own.name for own in fields(kind)}:  # part of what would be paid for
+            raise TypeError(f"{name} has the unknown field {clean(min(unknown), 40)!r}")
         return kind(**_typed_fields(kind, value))
     numbers = (int, float) if wanted is float else wanted
     if isinstance(value, bool) is (wanted is bool) and isinstance(value, numbers) and _is_exact(value):

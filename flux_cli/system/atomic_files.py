@@ -1,4 +1,4 @@
-"""Files that are complete or absent: temporary name, sync, rename, sync of the folder."""
+"""Files that are complete or absent: temporary name, sync, rename, sync of the directory."""
 
 import contextlib
 import errno
@@ -10,19 +10,19 @@ from typing import BinaryIO
 
 
 def temporary_beside(target: Path) -> Path:
-    """Return an unused name in the folder of `target`; hidden, so that a glob for images does not match it."""
-    import secrets  # imports OpenSSL, which a command that only reads can do without
+    """Return an unused name in the directory of `target`; hidden, so that a glob for images does not match it."""
+    import secrets  # slow to import: OpenSSL
 
     return target.with_name(f".flux-{secrets.token_hex(8)}.part")
 
 
 def create(path: Path, mode: int = 0o666) -> int:
-    """Return a descriptor of a new file with `mode` less the umask. Raises OSError when the name exists."""
+    """Return a descriptor of a new file with `mode` less the umask. Raise OSError if the name exists."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder and its missing parents, for their owner only. Raises OSError.
+    """Create a directory and its missing parents, for their owner only. Raise OSError.
 
     `mkdir` with `parents` would leave the mode of the parents to the umask.
     """
@@ -33,7 +33,7 @@ def private_folder(folder: Path) -> None:
 
 
 def probe(folder: Path) -> None:
-    """Write a small file into a folder and remove it. Raises OSError when the folder or the disk refuses it."""
+    """Write a small file into a directory and remove it. Raise OSError if the directory or the disk refuses it."""
     trial = temporary_beside(folder / "probe")
     try:
         with open(create(trial), "wb") as file:
@@ -47,7 +47,7 @@ def probe(folder: Path) -> None:
 def replacing(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Yield a file that replaces `target`, synced, when the block ends without an error; else `target` is unchanged.
 
-    mode: less the umask. Raises OSError.
+    mode: less the umask. Raise OSError.
     """
     temporary = temporary_beside(target)
     try:
@@ -63,7 +63,7 @@ def replacing(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 
 def write_atomic(target: Path, content: bytes) -> None:
-    """Replace `target` with `content`, readable by its owner only. Raises OSError and then leaves the old file."""
+    """Replace `target` with `content`, readable by its owner only. Raise OSError, and leave the old file unchanged."""
     with replacing(target, 0o600) as file:
         file.write(content)
 
@@ -72,7 +72,7 @@ def place(temporary: Path, target: Path, *, overwrite: bool) -> None:
     """Give a complete file its final name, once its content is on the disk.
 
     Without `overwrite` an existing target is never replaced, even one that appeared a moment ago: `link` fails where
-    `rename` would replace it. Raises FileExistsError, OSError.
+    `rename` would replace it. Raise FileExistsError or OSError.
     """
     with open(temporary, "rb+") as file:
         sync(file.fileno())
@@ -98,7 +98,7 @@ def _place_new(temporary: Path, target: Path) -> None:
 
 
 def sync(descriptor: int) -> None:
-    """Wait until the content of an open file is on the disk. Raises OSError.
+    """Wait until the content of an open file is on the disk. Raise OSError.
 
     On macOS `fsync` leaves it in the cache of the drive, which a power cut empties (fsync(2)). F_FULLFSYNC does not,
     but some file systems, SMB among them, refuse it.
@@ -113,7 +113,7 @@ def sync(descriptor: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable. Windows cannot open a folder and does not need this."""
+    """Make the names in `folder` durable. Windows cannot open a directory and does not need this."""
     if os.name == "nt":
         return
     with contextlib.suppress(OSError):  # some network file systems refuse it; the content is synced already

@@ -43,9 +43,9 @@ class UnsupportedError(OSError):
 
 
 def hold(path: Path, *, shared: bool = False) -> int | None:
-    """Return a descriptor that holds the lock at `path` until it is closed; None when the lock is taken.
+    """Return a descriptor that holds the lock at `path` until it is closed; None if the lock is taken.
 
-    shared: any number of shared holders exclude an exclusive one only. Raises UnsupportedError when the file system
+    shared: any number of shared holders exclude an exclusive one only. Raise UnsupportedError if the file system
     has no locks, another OSError when the file cannot be opened or made.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
@@ -62,7 +62,7 @@ def hold(path: Path, *, shared: bool = False) -> int | None:
 
 
 def _take(descriptor: int, *, shared: bool) -> bool:
-    """Lock an open file, if it is free. Raises UnsupportedError."""
+    """Lock an open file, if it is free. Raise UnsupportedError."""
     for _ in range(TRIES if shared else 1):
         try:
             _lock(descriptor, shared=shared)
@@ -83,7 +83,7 @@ class Lock:
 
     @classmethod
     def take(cls, path: Path) -> Self | None:
-        """Return the lock, or None when another process holds it. Raises OSError as `hold` does."""
+        """Return the lock, or None if another process holds it. Raise OSError as `hold` does."""
         private_folder(path.parent)
         descriptor = hold(path)
         return None if descriptor is None else cls(path, descriptor)
@@ -96,7 +96,7 @@ class Lock:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a living process holds the lock at `path`; True as well when that cannot be found out.
+    """Return whether a living process holds the lock at `path`; also True if that is unknown.
 
     A lock whose file is missing is not held.
     """

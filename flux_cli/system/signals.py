@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks to stop in order, the second stops at once.
+"""SIGINT and SIGTERM: the first requests an orderly stop, the second stops immediately.
 
 The one seam for signals; it uses nothing that Windows lacks.
 """
@@ -23,11 +23,11 @@ if sys.platform != "win32":
 
 
 class StoppedError(Exception):
-    """The user asked to stop, and what was waited for has been given up."""
+    """The user requested a stop, so the wait was canceled."""
 
 
 class Stop:
-    """Whether somebody has asked to stop, and ways to wait that heed it."""
+    """Whether a stop was requested, and ways to wait that a stop ends."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
@@ -36,21 +36,21 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether a stop was requested."""
         return self._event.is_set()
 
     def request(self, signal_number: int | None = None) -> None:
-        """Ask for an orderly stop; without a signal when what was wanted is there. The first one to ask counts."""
+        """Request an orderly stop; without a signal if the goal is reached. Only the first request counts."""
         if not self.requested:
             self.signal_number = signal_number
             self._event.set()
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`; a stop cancels it and raises StoppedError."""
+        """Return the result of `work`; a stop cancels it and raises StoppedError."""
         return await self.grace(work, 0.0)
 
     async def grace(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        """The result of `work`, which a stop leaves `seconds` more; then it is cancelled: StoppedError."""
+        """Return the result of `work`; after a stop it has `seconds` left, then it is canceled. Raise StoppedError."""
         if self.requested and seconds == 0:
             work.close()
             raise StoppedError
@@ -65,7 +65,7 @@ class Stop:
             raise StoppedError
         except asyncio.CancelledError:
             if task.done() and not task.cancelled():
-                return task.result()  # it came in the same moment, and may be the answer to a paid request
+                return task.result()  # it arrived at the same moment, and may be the response to a paid request
             raise
         finally:
             stopping.cancel()
@@ -74,7 +74,7 @@ class Stop:
                 await asyncio.wait({task})
 
     def run(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """As `asyncio.run`: the first signal meanwhile requests a stop, the second cancels `work`; then None."""
+        """Run `work` like `asyncio.run`. The first signal requests a stop; the second cancels it: return None."""
 
         async def led() -> T | None:
             self._main = asyncio.current_task()
@@ -92,13 +92,15 @@ class Stop:
 
     @contextmanager
     def _on_signals(self) -> Iterator[None]:
-        # Around the making and the closing of the loop too: Ctrl-C would tear them apart.
+        # Also while the loop is created and closed, which Ctrl-C must not interrupt.
         def handler(number: int, frame: FrameType | None) -> None:
-            told = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
+            received = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
             if main := self._main:
-                main.get_loop().call_soon_threadsafe(lambda: main.cancel() if self.requested else self.request(told))
+                main.get_loop().call_soon_threadsafe(
+                    lambda: main.cancel() if self.requested else self.request(received)
+                )
             else:
-                self.request(told)
+                self.request(received)
 
         previous = {number: signal.getsignal(number) for number in SIGNALS}
         try:
@@ -119,9 +121,9 @@ class DetachedExecutor(ThreadPoolExecutor):
     """
 
     def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> "Future[T]":
-        """As the base class, in a thread of its own."""
+        """Run a call in its own thread."""
         future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # who gives it up must not have it cancelled under the thread's hands
+        future.set_running_or_notify_cancel()  # from now on it cannot be canceled while the thread runs it
 
         def work() -> None:
             try:
@@ -133,4 +135,4 @@ class DetachedExecutor(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Nothing to wait for."""
+        """Do nothing: threads are not awaited."""

@@ -38,7 +38,7 @@ def add_secret(body: JsonObject, own: str | None, secret: Callable[[], str | Non
     """Return the body of a create request, with the command's secret if its webhook is the command's `own`.
 
     own: the webhook that the command itself names, by option, variable or setting. Any other one, from a row of a
-    batch file, an override or a stored request, may belong to somebody else, and gets no secret.
+    batch file, an override or a stored request, may belong to another user, and gets no secret.
     """
     webhook = object_at(body, "config", "webhook_config")
     if own is None or webhook.get("endpoint") != own:

@@ -140,7 +140,7 @@ async def serve(app: ASGIApp, listener: socket.socket, stop: Stop, note: Callabl
     try:
         server = Server(uvicorn.Config(app, **settings), stop)
         await server.serve([listener])
-        if left := server.server_state.tasks:  # cancelled, but not yet gone
+        if left := server.server_state.tasks:  # canceled, but still running
             await asyncio.wait(left, timeout=GOODBYE_SECONDS)
     finally:
         for logger in loggers:

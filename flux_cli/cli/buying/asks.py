@@ -1,4 +1,4 @@
-"""The tasks that one row of a source asks for.
+"""The tasks of one row of a source.
 
 A line of a prompt file has only a prompt; a row of a batch file is a command line of its own, whose defaults are the
 options of the command that reads it.
@@ -32,21 +32,21 @@ OF_A_ROW = ("output", "no-metadata")
 OF_THE_COMMAND = (CommonOptions, SaveOptions, WaitOptions, SubmitOptions, ManyOptions)
 NOT_OF_A_ROW = ("webhook-secret-file", "input")
 """Options of a request that name a file for all rows: the secret is read when a request is sent and stored nowhere, and
-a row of somebody else's must not bring a file of this machine into its request."""
+an untrusted row must not add a file of this machine to its request."""
 
 
 SWEEP_LIMIT = 100_000
-"""Tasks of one prompt: groups multiply quickly to more than anyone would wait to see counted."""
+"""Tasks of one prompt: groups multiply quickly."""
 _GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
 _OPEN_CHOICE = re.compile(r"(?<!\{)\{[^{}]*\|[^{}]*$")
 _BRACE = re.compile(r"\{\{|\}\}|[{}]")
 Drafts = Callable[[Row], Iterator[Draft]]
-"""Yields the tasks that a row asks for. Raises UsageError with everything that is wrong with it."""
+"""Yields the tasks of a row. Raise UsageError with all errors of the row."""
 
 
 @frozen
 class Ask:
-    """What one row asks for; several tasks when its prompt or its numbers are a sweep.
+    """One row; it has several tasks if its prompt or its numbers are a sweep.
 
     builder: makes the requests of its tasks. output: the name or template of its images.
     variables: the values of `{name}` in the prompt. id: what it is called. metadata: whether images carry the request.
@@ -61,13 +61,13 @@ class Ask:
 
 
 def ask_words(builder: RequestBuilder, save: SaveOptions, variables: Mapping[str, Sequence[str]]) -> Drafts:
-    """Return what reads the prompts of a source, all with one builder."""
+    """Return a function that reads the prompts of a source, all with one builder."""
     output, metadata = None if save.to_stdout else save.output, not save.no_metadata
     return lambda row: drafts_of(Ask(str(row.fields["prompt"]), builder, output, variables, metadata=metadata))
 
 
 def drafts_of(ask: Ask) -> Iterator[Draft]:
-    """Yield the tasks that a row asks for.
+    """Yield the tasks of a row.
 
     Without variables and `{a|b}`, single braces are text, and so is a prompt that is a JSON object.
     """
@@ -85,14 +85,15 @@ def drafts_of(ask: Ask) -> Iterator[Draft]:
 
 
 def _escape(prompt: str) -> str:
-    """Return a prompt of a row without variables as a template. Raises UsageError for a choice that has no end."""
+    """Return a prompt of a row without variables as a template. Raise UsageError for a choice without an end."""
     if _is_json_object(prompt):
         return prompt.replace("{", "{{").replace("}", "}}")
     if _GROUP.search(prompt):
         return prompt
     if open_choice := _OPEN_CHOICE.search(prompt):
         raise UsageError(
-            f"the choice {clean(open_choice.group(), 40)!r} has no end", hint="Write {a|b}, or {{ for a brace that is text"
+            f"the choice {clean(open_choice.group(), 40)!r} has no end",
+            hint="Write {a|b}, or {{ for a brace that is text",
         )
     return _BRACE.sub(lambda brace: brace.group() if len(brace.group()) == 2 else brace.group() * 2, prompt)
 
@@ -106,7 +107,7 @@ def _is_json_object(prompt: str) -> bool:
 
 
 def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions) -> Drafts:
-    """Return what reads the rows of a batch file.
+    """Return a function that reads the rows of a batch file.
 
     given, body (the content of `--input`), save: apply to rows that do not set their own.
     """
@@ -117,10 +118,10 @@ def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions
         name = values.pop("id", None)
         command = COMMANDS.get(op)
         if command is None:
-            raise UsageError(f"no op is called {clean(op, 40)!r}; there are {', '.join(COMMANDS)}")
+            raise UsageError(f"unknown op {clean(op, 40)!r}; use one of {', '.join(COMMANDS)}")
         problems = list(_unknown(command, values))
         own = read_group(command, values, problems)
-        # The size that the command gives is for the rows whose images can have one.
+        # A size on the command line applies to rows whose images can have one.
         fitting = given if own is None or own.takes_size else given.with_groups(SizeOptions())
         groups = _groups(command, fitting, values, problems)
         own_save = change_group(save, {name: value for name, value in values.items() if name in OF_A_ROW}, problems)
@@ -139,7 +140,7 @@ def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions
 
 def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value], problems: list[str]) -> Given:
     """Return the options of the row, and those of the command where it has none."""
-    # A model for all rows is for those that it can do, as the setting is.
+    # Like the setting, a model for all rows applies to operations that it supports.
     given = given.with_groups(replace(given.task, model=None))
     if values.keys() & parameters(SizeOptions).keys():  # they override every size option of the command
         given = given.with_groups(SizeOptions())
@@ -147,7 +148,7 @@ def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value]
 
 
 def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Sequence[str]:
-    """Return what is wrong with the names of a row's values."""
+    """Return the errors in the names of a row's values."""
     known = [*parameters(command), *OF_A_ROW]
     known += [name for group in command.groups for name in parameters(group) if name not in NOT_OF_A_ROW]
     of_the_command = {name for group in OF_THE_COMMAND for name in parameters(group)} | set(NOT_OF_A_ROW)
@@ -158,7 +159,7 @@ def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Sequence
         if name in of_the_command:
             problems.append(f"{name} is an option of the command, not of a row")
             continue
-        problem = f"no option of this op is called {clean(name, 40)!r}"
+        problem = f"unknown option {clean(name, 40)!r} for this op"
         problems.append(with_guess(problem, name, [*known, "op", "id"]))
     return problems
 

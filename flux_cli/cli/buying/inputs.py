@@ -19,7 +19,7 @@ from ...operations.base import is_request_url
 from ...text import quoted
 
 MARGIN_SECONDS = 6 * 3600
-"""A result that PiAPI deletes sooner than this is of no use: the task may have to wait."""
+"""A result that PiAPI deletes sooner than this is not used: the new task may be queued that long."""
 
 
 @frozen
@@ -89,7 +89,7 @@ class ImageFinder:
             return self._prepare(read_image_file(entry.files[0].path), text, fit=fit)
         if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + MARGIN_SECONDS:
             return Input(entry.urls[0], text)
-        raise UsageError(f"the image {quoted(text, 60)} is neither on disk nor at PiAPI any more")
+        raise UsageError(f"the image {quoted(text, 60)} is no longer on disk or at PiAPI")
 
 
 def check_url(text: str) -> str:

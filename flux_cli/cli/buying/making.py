@@ -1,4 +1,4 @@
-"""What operations and requests are built with, taken from one invocation."""
+"""The context in which an invocation builds its operations and requests."""
 
 from ...batch.request_builder import Overrides, RequestBuilder
 from ...errors import ExitCode
@@ -20,18 +20,18 @@ class RequestImages:
     dialect: str
 
     def find(self, text: str, *, fit: bool) -> Input:
-        """Return an input image. Raises UsageError."""
+        """Return an input image. Raise UsageError."""
         return self.finder.find(text, fit=fit)
 
     def find_masked(self, text: str, mask: MaskOptions, *, fit: bool) -> MaskedImage:
-        """Return an input image and its mask. Raises UsageError."""
+        """Return an input image and its mask. Raise UsageError."""
         source = self.finder.find(text, fit=fit)
         region = find_region(self.finder, source, mask, self.dialect)
         return MaskedImage(source.reference, region.mask, region.cut_out)
 
 
 def request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
-    """Return what makes the requests of a command or a row. `body` is the content of `--input`. Raises UsageError."""
+    """Return the builder of a command's or row's requests. `body` is the content of `--input`. Raise UsageError."""
     catalog, images = session.catalog, RequestImages(session.inputs, session.settings.text("dialect"))
     context = BuildContext(images, catalog.loras, catalog.controls, session.output.note)
     return RequestBuilder(

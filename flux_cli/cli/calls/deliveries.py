@@ -20,9 +20,9 @@ from ..options.options import SaveOptions
 from .following import look_at, track
 
 POLLS = 3
-"""How often PiAPI is asked about a task that this machine did not submit."""
+"""Polls of a task that this machine did not submit, at most."""
 JOIN_SECONDS = 0.5
-"""Between two checks whether the response to a submission in flight has come."""
+"""Seconds between two checks for the response to a submission in flight."""
 JOIN_LONGEST = 120.0
 """Seconds to wait for it: its process may be suspended."""
 
@@ -34,7 +34,7 @@ def record(session: Session, task_id: str, save: SaveOptions) -> None:
 
 
 async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry | None:
-    """Return the entry of a task that was delivered: that of its submission, if there was one on this machine.
+    """Return the entry of a delivered task: that of its submission, if this machine submitted it.
 
     Without one it is the entry that `record` made, or None. Raise RefusedError if PiAPI has no such task (the entry is
     deleted), NetworkError if it cannot be asked (the entry stays, for `flux resume`), ConfigError or JournalError.
@@ -43,7 +43,9 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
     task: Task | None = None
     deadline = time.monotonic() + JOIN_LONGEST
     while True:
-        known = journal.entries(task_id=task_id)
+        journal.mark_dead_unknown()
+        entries = journal.entries(State.SENDING, State.UNKNOWN)
+        known = journal.entries(task_id=task_id)  # read last: a submission that is accepted meanwhile is in it
         reported = next((entry for entry in known if entry.evidence == REPORTED), None)
         if reported and (reported := journal.claim(reported)) is None:
             return known[-1]  # another process is working on it
@@ -52,9 +54,7 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
                 journal.discard(reported)
             return submitted[-1]
         task = task or await _ask(session, client, task_id, reported)
-        journal.mark_dead_unknown()
-        entries = journal.entries(State.SENDING, State.UNKNOWN)
-        # A submission that began after the delivery had come is of another task.
+        # A submission that began after the delivery belongs to another task.
         able = [entry for entry in entries if (entry.submitted or 0.0) <= received and not likeness(entry, task).unlike]
         in_flight = any(entry.state is State.SENDING for entry in able)
         if not in_flight or time.monotonic() > deadline:
@@ -90,7 +90,7 @@ async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: En
 
 
 def resolve_reported(session: Session) -> None:
-    """Resolve the entries of deliveries that no process has got round to. What fails is printed."""
+    """Resolve the entries of deliveries that no process has handled. Print errors."""
     ids = [entry.task_id for entry in session.journal.entries(State.ACCEPTED) if entry.evidence == REPORTED]
     if ids:
         asyncio.run(_resolve_all(session, [task_id for task_id in ids if task_id]))

@@ -10,7 +10,7 @@ from ...operations.parameters import Argument
 from ...operations.text_to_image import TextToImageParameters
 from ..context import Session
 from ..options.common import LookOptions
-from ..options.options import BuyOptions, ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+from ..options.options import ManyOptions, RunOptions, SaveOptions, SubmitOptions, WaitOptions
 
 Rows = Annotated[str, Argument("FILE", help="Rows as JSON lines, CSV or TOML; - for stdin.")]
 
@@ -20,7 +20,7 @@ def gen(
     own: TextToImageParameters,
     task: TaskOptions,
     size: SizeOptions,
-    buy: BuyOptions,
+    run: RunOptions,
 ) -> ExitCode:
     """Generate an image from a text prompt.
 
@@ -34,7 +34,7 @@ def gen(
     """
     from ..generate import generate
 
-    return generate(session, own, Given(task, size), buy)
+    return generate(session, own, Given(task, size), run)
 
 
 def lora(
@@ -43,7 +43,7 @@ def lora(
     task: TaskOptions,
     size: SizeOptions,
     inputs: InputOptions,
-    buy: BuyOptions,
+    run: RunOptions,
 ) -> ExitCode:
     """Generate or edit an image with LoRA styles.
 
@@ -53,7 +53,7 @@ def lora(
     """
     from ..generate import generate
 
-    return generate(session, own, Given(task, size, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), run)
 
 
 def controlnet(
@@ -62,7 +62,7 @@ def controlnet(
     task: TaskOptions,
     size: SizeOptions,
     inputs: InputOptions,
-    buy: BuyOptions,
+    run: RunOptions,
 ) -> ExitCode:
     """Generate an image with the pose, depth or edges of another.
 
@@ -72,7 +72,7 @@ def controlnet(
     """
     from ..generate import generate
 
-    return generate(session, own, Given(task, size, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), run)
 
 
 def batch(

@@ -7,7 +7,7 @@ from ...operations.options import Given, InputOptions, MaskOptions, SizeOptions,
 from ...operations.outpaint import OutpaintParameters
 from ...operations.redux import ReduxParameters
 from ..context import Session
-from ..options.options import BuyOptions
+from ..options.options import RunOptions
 
 
 def edit(
@@ -16,7 +16,7 @@ def edit(
     task: TaskOptions,
     size: SizeOptions,
     inputs: InputOptions,
-    buy: BuyOptions,
+    run: RunOptions,
 ) -> ExitCode:
     """Edit an image with a text prompt.
 
@@ -30,7 +30,7 @@ def edit(
     """
     from ..generate import generate
 
-    return generate(session, own, Given(task, size, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), run)
 
 
 def redux(
@@ -39,7 +39,7 @@ def redux(
     task: TaskOptions,
     size: SizeOptions,
     inputs: InputOptions,
-    buy: BuyOptions,
+    run: RunOptions,
 ) -> ExitCode:
     """Generate a variation of an image.
 
@@ -47,7 +47,7 @@ def redux(
     """
     from ..generate import generate
 
-    return generate(session, own, Given(task, size, inputs), buy)
+    return generate(session, own, Given(task, size, inputs), run)
 
 
 def inpaint(
@@ -56,7 +56,7 @@ def inpaint(
     mask: MaskOptions,
     task: TaskOptions,
     inputs: InputOptions,
-    buy: BuyOptions,
+    run: RunOptions,
 ) -> ExitCode:
     """Regenerate a region of an image.
 
@@ -69,8 +69,8 @@ def inpaint(
 
     given = Given(task, inputs=inputs, mask=mask)
     if mask.show_mask is not None:
-        return show_mask(session, own.image, given, overwrite=buy.save.overwrite)
-    return generate(session, own, given, buy)
+        return show_mask(session, own.image, given, overwrite=run.save.overwrite)
+    return generate(session, own, given, run)
 
 
 def outpaint(
@@ -78,7 +78,7 @@ def outpaint(
     own: OutpaintParameters,
     task: TaskOptions,
     inputs: InputOptions,
-    buy: BuyOptions,
+    run: RunOptions,
 ) -> ExitCode:
     """Extend an image beyond its edges.
 
@@ -86,4 +86,4 @@ def outpaint(
     """
     from ..generate import generate
 
-    return generate(session, own, Given(task, inputs=inputs), buy)
+    return generate(session, own, Given(task, inputs=inputs), run)

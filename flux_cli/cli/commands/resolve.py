@@ -50,7 +50,7 @@ def resolve(
 ) -> ExitCode:
     """Resolve submissions that may have been charged.
 
-    Without --task, --dismiss or --resubmit it prints what is known about each submission, and your options.
+    Without --task, --dismiss or --resubmit, it prints the known facts about each submission, and your options.
 
     flux resolve k3v9q2xy --task 1631d053-2352-4add-95cc-360fc52d5f89
 

@@ -26,7 +26,7 @@ WithPrompts = Annotated[bool, Option("--with-prompts", help="Include prompts and
 def login(session: Session, no_check: NoCheck = False) -> ExitCode:
     """Check your PiAPI key and store it.
 
-    The key is typed without being shown, or read from a pipe.
+    flux asks for the key without showing it, or reads it from a pipe.
 
     flux login
 

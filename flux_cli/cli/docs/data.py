@@ -1,4 +1,4 @@
-"""The command tree as JSON: what an agent reads instead of help for people."""
+"""The command tree as JSON, for `--help --json`."""
 
 from ... import __version__
 from ...config.settings import SETTINGS
@@ -9,7 +9,7 @@ from .tree import Argument, Command, Option
 
 
 def help_of(program: Command, words: list[str]) -> JsonObject:
-    """The command that `words` begin with; for the program itself, also what holds for all commands."""
+    """Return the command that `words` begin with; for the program itself, also the facts about all commands."""
     command = program
     for word in words:
         command = next((inner for inner in command.commands if inner.word == word), command)

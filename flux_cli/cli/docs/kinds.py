@@ -1,4 +1,4 @@
-"""What completes a value, known by the word that help calls it: a new option or command needs nothing here."""
+"""What completes a value, by its metavar: a new option or command needs no change here."""
 
 from ...config.catalog import Catalog
 from ...config.settings import SETTINGS
@@ -7,7 +7,7 @@ from ...operations.registry import OPERATIONS
 from .tree import Command
 
 KINDS = {
-    "COMMAND": "command",  # one that `flux cost` prices
+    "COMMAND": "command",  # a command that `flux cost` can price
     "DIR": "folder",
     "ENTRY": "id",
     "FILE": "file",
@@ -25,13 +25,13 @@ KINDS = {
     "TYPE=IMG[:STRENGTH]": "control",
 }
 Words = dict[str, tuple[str, ...]]
-"""Words by the kind of value that they complete."""
+"""The words of each kind of value."""
 PICTURES = ("png", "jpg", "jpeg", "webp")
 """Extensions of image files."""
 
 
 def kind_of(value: str | None) -> str:
-    """A word of KINDS; `a|b` when the value is one of these words themselves; `text` when nothing completes it."""
+    """Return a value of KINDS; `a|b` if the value is one of these words; `text` if nothing completes it."""
     parts = (value or "").split("|")
     if len(parts) > 1 and all(part.isalpha() and part.islower() for part in parts):
         return "|".join(parts)
@@ -39,7 +39,7 @@ def kind_of(value: str | None) -> str:
 
 
 def word_lists(program: Command) -> Words:
-    """The words that complete a kind of value, for each kind that has any."""
+    """Return the words that complete a kind of value, for each kind that has any."""
     catalog = Catalog({})
     known = {
         "command": tuple(command.name for command in program.commands if command.priced),
@@ -57,7 +57,7 @@ def word_lists(program: Command) -> Words:
 
 
 def follows(command: Command) -> dict[str, list[str]]:
-    """What may follow a command, for shells that look it up: `options` are `-q`, or `--model=model` with the kind."""
+    """The words after a command, for shells that look them up: `options` are `-q`, or `--model=model` with the kind."""
     options = [(name, option.value) for option in command.options for name in option.names]
     return {
         "commands": [inner.word for inner in command.commands],

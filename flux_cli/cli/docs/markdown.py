@@ -6,13 +6,13 @@ from .tree import Command
 
 INTRODUCTION = """# The commands of flux
 
-Written from the program by `python -m flux_cli.cli.docs`. The same text is in `flux COMMAND --help`,
-`man flux-COMMAND`, and as data by `flux --help --json`. [README.md](../README.md) shows how flux is used.
+Generated from the program by `python -m flux_cli.cli.docs`. The same text is in `flux COMMAND --help` and
+`man flux-COMMAND`, and as JSON in `flux --help --json`. [README.md](../README.md) shows how to use flux.
 """
 
 
 def reference(program: Command) -> str:
-    """The whole of docs/cli.md."""
+    """Return the text of docs/cli.md."""
     commands = [command for command in program.walk() if command is not program]
     index = [(f"[`{command.line}`](#{command.line.replace(' ', '-')})", command.summary) for command in commands]
     parts = [
@@ -50,5 +50,5 @@ def _code(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Prose in which no character means anything to Markdown."""
+    """Return prose without characters that are special to Markdown."""
     return "".join(f"\\{character}" if character in "\\`*<|" else character for character in text)

@@ -6,7 +6,7 @@ from .tree import Command
 
 
 def manual(program: Command) -> dict[str, str]:
-    """Every page by the name of its file: `flux.1`, `flux-config-get.1`, ..."""
+    """Return every page by its file name: `flux.1`, `flux-config-get.1`, ..."""
     return {f"{_page(command)}.1": _manual(command, program) for command in program.walk()}
 
 
@@ -49,6 +49,6 @@ def _list(title: str, rows: list[tuple[str, str]]) -> list[str]:
 
 
 def _text(text: str) -> str:
-    """Text in which no character means anything to roff; hyphens stay what a user types."""
+    """Return text without characters that are special to roff; hyphens stay as a user types them."""
     text = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{text}" if text.startswith((".", "'")) else text

@@ -56,7 +56,7 @@ def configuration(session: Session) -> Iterator[Finding]:
 
 
 def key(session: Session) -> Iterator[Finding]:
-    """Check the key without contacting the service."""
+    """Check the key without contacting PiAPI."""
     yield ok("key", "not needed by the sandbox" if session.sandbox else f"{_known_key(session)}; not checked (offline)")
 
 
@@ -64,11 +64,11 @@ def _known_key(session: Session) -> str:
     return f"{masked(session.key)} from {session.settings.key_source}"
 
 
-# --- the service ------------------------------------------------------------------------------------------------------
+# --- PiAPI ------------------------------------------------------------------------------------------------------------
 
 
 def service(session: Session) -> Iterator[Finding]:
-    """Check that the service responds and accepts the key; compare its account and clock with the settings."""
+    """Check that PiAPI responds and accepts the key; compare its account and clock with the settings."""
     import asyncio
 
     shown_key = "not needed by the sandbox" if session.sandbox else _known_key(session)
@@ -177,7 +177,7 @@ def stale(folder: Path, pattern: str) -> list[Path]:
 def _is_old(path: Path) -> bool:
     try:
         status = path.lstat()
-    except OSError:  # its owner has just removed it
+    except OSError:  # another process has just removed it
         return False
     return S_ISREG(status.st_mode) and time.time() - status.st_mtime > STALE_SECONDS
 
@@ -265,14 +265,14 @@ def images(session: Session) -> Iterator[Finding]:
     if soon := expiring(session, now):
         yield warning("expiring", soon, "download them for free with", "resume", "--expiring")
     if lost := missing(session, now):
-        message = f"the images of {counted(len(lost), 'task')} are no longer where they were saved ({named(lost)})"
+        message = f"the images of {counted(len(lost), 'task')} no longer exist where they were saved ({named(lost)})"
         last = min((entry.expires or now) - now for entry in lost) / 3600
         hint = f"if they are lost, PiAPI keeps them for another {last:.0f} h; download with"
         yield warning("missing", message, hint, "wait", lost[0].id)
 
 
 def budgets(session: Session) -> Iterator[Finding]:
-    """Report what is left of each budget."""
+    """Report the rest of each budget."""
     for allowance in session.journal.allowances(session.budgets):
         period, limit = allowance.budget.period, usd(allowance.budget.limit)
         message = f"{usd(allowance.left)} of this {period}'s {limit} left"

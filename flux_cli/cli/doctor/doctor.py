@@ -1,4 +1,4 @@
-"""`flux doctor`: check this installation, the key, the service and the journal; print what to do next."""
+"""`flux doctor`: check this installation, the key, PiAPI and the journal, and print the next steps."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +21,7 @@ OF_JOURNAL: tuple[Check, ...] = (checks.unknown_outcomes, checks.images, checks.
 def examine_all(session: Session, *, offline: bool, fix: bool, bundle: Path | None, with_prompts: bool) -> ExitCode:
     """Print the result of every check. Return the exit code of the first problem, 0 if there is none.
 
-    offline: do not contact the service. fix: first repair what can be repaired.
+    offline: do not contact PiAPI. fix: first repair what can be repaired.
     bundle: a file for a bug report, written last.
     """
     if with_prompts and bundle is None:
@@ -40,7 +40,7 @@ def examine_all(session: Session, *, offline: bool, fix: bool, bundle: Path | No
 
 
 def findings(session: Session, *, offline: bool) -> list[Finding]:
-    """Return what all checks found, in the order in which problems lead to one another."""
+    """Return the findings of all checks; a problem comes before its consequences."""
     found = _run(checks.configuration, session)
     if not _has_problem(found):
         found += _run(checks.key if offline else checks.service, session, "key")

@@ -37,12 +37,12 @@ class Finding:
         return cls(Level.PROBLEM, name, error.message, error.hint, error.exit_code, error.command)
 
     def line(self, hint: str) -> str:
-        """Return the finding for people, with its hint as the output renders it."""
+        """Return the finding as text, with its hint as the output renders it."""
         text = f"{self.message}; {hint}" if hint else self.message
         return f"{self.level:<7}  {self.name:<13}  {clean(text, 1000)}"
 
     def to_json(self, hint: str) -> JsonObject:
-        """Return the finding for programs, with its hint as the output renders it."""
+        """Return the finding as JSON, with its hint as the output renders it."""
         return {
             "level": str(self.level),
             "name": self.name,
@@ -53,10 +53,10 @@ class Finding:
 
 
 def ok(name: str, message: str) -> Finding:
-    """Return a finding of something that is as it should be."""
+    """Return a finding without a problem."""
     return Finding(Level.OK, name, message)
 
 
 def warning(name: str, message: str, hint: str | None = None, *command: str) -> Finding:
-    """Return a finding of something that may cost time, images or money later. command: what to type next."""
+    """Return a finding of something that may cost time, images or money later. command: the next command."""
     return Finding(Level.WARNING, name, message, hint, command=command)

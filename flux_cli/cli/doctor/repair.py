@@ -1,4 +1,4 @@
-"""`flux doctor --fix`. Each change is printed before it is made, and nothing that could be missed is removed."""
+"""`flux doctor --fix`. It prints each change before making it, and removes only files that are no longer needed."""
 
 import time
 from contextlib import suppress

@@ -139,7 +139,7 @@ class SubmitOptions(Group):
 
 
 @frozen
-class BuyOptions(Group):
+class RunOptions(Group):
     """The options of every command that generates images."""
 
     save: SaveOptions

@@ -1,9 +1,8 @@
-"""A picture as a terminal draws it: the bytes, for what the terminal says that it understands.
+"""Images for a terminal, in the protocol that it supports.
 
 kitty's graphics protocol (https://sw.kovidgoyal.net/kitty/graphics-protocol/), iTerm2's inline images
-(https://iterm2.com/documentation-images.html), sixel, or half blocks, which need nothing but colors. Written here, for
-the libraries of this kind draw on stdout, where the results go, ask the terminal when they are imported, or hold Pillow
-back.
+(https://iterm2.com/documentation-images.html), sixel, or half blocks, which need only colors. No library is used:
+those of this kind draw on stdout, where the results go, query the terminal on import, or need an old Pillow.
 """
 
 import base64
@@ -20,15 +19,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 CELL = 10
-"""Pixels that are sent for a column: about what one has on a usual screen."""
+"""Pixels that are sent per column: the usual width of one."""
 CHUNK = 4096
-"""Bytes of base64 that kitty takes at a time."""
+"""Bytes of base64 that kitty accepts at a time."""
 SPARED = 3
-"""Rows that a picture leaves to the lines around it."""
+"""Rows that an image leaves free for the lines around it."""
 
 
 class Protocol(Enum):
-    """How a terminal takes pictures."""
+    """How a terminal displays images."""
 
     KITTY = "kitty"
     ITERM = "iterm"
@@ -37,13 +36,13 @@ class Protocol(Enum):
 
 
 def multiplexed(environ: Mapping[str, str]) -> bool:
-    """Whether tmux or screen stands between. They swallow what they do not know, or answer for the terminal behind."""
+    """Return whether tmux or screen is used: they drop unknown sequences, or respond instead of the terminal."""
     term = environ.get("TERM", "")
     return "TMUX" in environ or "STY" in environ or term.startswith(("screen", "tmux"))
 
 
 def protocol_of(environ: Mapping[str, str]) -> Protocol:
-    """What the terminal says of itself without being asked."""
+    """Return the protocol that the environment variables indicate."""
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
     if multiplexed(environ):
         return Protocol.BLOCKS
@@ -55,9 +54,9 @@ def protocol_of(environ: Mapping[str, str]) -> Protocol:
 
 
 def drawn(path: Path, environ: Mapping[str, str], columns: int, rows: int, cell: tuple[int, int] | None = None) -> str:
-    """What draws a picture on a terminal of so many columns and rows. Raises UsageError when it is not whole.
+    """Return the text that draws an image on a terminal of this size. Raise UsageError for a damaged image.
 
-    cell: the pixels of a cell, of a terminal that draws sixel.
+    cell: width and height of a cell in pixels, on a terminal with sixel support.
     """
     protocol = Protocol.SIXEL if cell else protocol_of(environ)
     columns, rows = max(2, columns - 1), max(2, rows - SPARED)
@@ -81,21 +80,21 @@ def drawn(path: Path, environ: Mapping[str, str], columns: int, rows: int, cell:
 
 
 def _sixel(path: Path, width: int, height: int) -> str:
-    """The picture as large as these pixels hold it: unlike the others, the terminal does not scale."""
+    """Return the image, scaled to at most these pixels: with sixel, the terminal does not scale."""
     from PIL.ImageOps import contain
 
     return "".join(encoded(contain(_on_black(thumbnail(path, max(width, height)).image), (width, height)))) + "\n"
 
 
 def _on_black(image: "Image") -> "Image":
-    """The pixels as a dark terminal shows them, RGB."""
+    """Return the image on a black background, RGB."""
     from PIL.Image import alpha_composite, new
 
     return alpha_composite(new("RGBA", image.size, (0, 0, 0, 255)), image.convert("RGBA")).convert("RGB")
 
 
 def _kitty(data: str, columns: int, rows: int) -> Iterator[str]:
-    """The picture in pieces; q=2: the terminal must not answer, nobody would read it."""
+    """Yield the image in pieces; q=2 keeps the terminal from sending a response."""
     for start in range(0, len(data), CHUNK):
         more = int(start + CHUNK < len(data))
         about = f"a=T,f=100,q=2,c={columns},r={rows},m={more}" if start == 0 else f"m={more}"
@@ -103,7 +102,7 @@ def _kitty(data: str, columns: int, rows: int) -> Iterator[str]:
 
 
 def _blocks(image: "Image", *, full: bool) -> Iterator[str]:
-    """A line for every two rows of pixels: the upper in the color of the letter, the lower in that of the ground."""
+    """Yield one line per two rows of pixels: the foreground color is the upper one, the background the lower."""
     pixels = image.tobytes()
     color = _full_color if full else _cube_color
     line = image.width * 3
@@ -119,6 +118,6 @@ def _full_color(red: int, green: int, blue: int) -> str:
 
 
 def _cube_color(red: int, green: int, blue: int) -> str:
-    """The nearest of the 216 colors that terminals without 24-bit color have."""
+    """Return the nearest of the 216 colors of terminals without 24-bit color."""
     red, green, blue = ((value * 5 + 127) // 255 for value in (red, green, blue))
     return f"5;{16 + 36 * red + 6 * green + blue}"

@@ -1,4 +1,4 @@
-"""What a message says about the user's money, derived from the journal's entries when it is written."""
+"""The sentence about charges in a message, derived from the journal's entries."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -25,7 +25,7 @@ def describe_charge(entry: Entry) -> str:
 
 
 def describe_charges(sent: Sequence[Entry]) -> str:
-    """Return what the submissions of a command cost, as a sentence."""
+    """Return the cost of a command's submissions, as a sentence."""
     if not sent:
         return "Nothing was sent."
     charged = _total(entry for entry in sent if entry.state in CHARGED)
@@ -40,7 +40,7 @@ def _total(entries: Iterable[Entry]) -> Decimal:
 
 
 def next_command(error: FluxError, entry: Entry | None) -> tuple[str, ...]:
-    """Return what to type next after an error: its own command, or what the state of its entry calls for."""
+    """Return the next command after an error: its own, or the one for the state of its entry."""
     if error.command or entry is None:
         return error.command or (("login",) if isinstance(error, KeyRefusedError) else ())
     if isinstance(error, KeyRefusedError):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 ANNOTATIONS = 8
-"""Errors that are annotations on GitHub Actions, which shows ten per step: the ninth contains the number of further errors,
-and the tenth is the runner's own, with the exit code."""
+"""Errors that are annotations on GitHub Actions, which shows ten per step: the ninth contains the number of further
+errors, and the tenth is the runner's own, with the exit code."""
 
 
 class Mode(Enum):

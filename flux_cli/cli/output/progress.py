@@ -108,7 +108,7 @@ class PlainProgress:
                     self._print(event.entry, event.message)
             case Fetching():
                 if self._verbose:
-                    self._print(event.entry, f"downloading {counted(event.pictures, 'image')}")
+                    self._print(event.entry, f"downloading {counted(event.images, 'image')}")
             case Ended():
                 self._labels.drop(event.entry)
                 self._status.pop(event.entry, None)
@@ -191,7 +191,7 @@ class LiveProgress:
         table.add_column(width=1)
         # Rich narrows only a column that may wrap, so this one may; its cells have no_wrap.
         table.add_column(max_width=self._width)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # readable on white and on black
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # on white and black
         table.add_column(no_wrap=True, min_width=26)
         for row in list(self._rows.values())[:ROWS]:
             elapsed = self._clock() - row.since

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .reports import Report
 
 NAMED = 5
-"""Tasks left running that are named one by one."""
+"""Running tasks that are listed by ID, at most."""
 
 
 class CommandReporter:
@@ -30,9 +30,9 @@ class CommandReporter:
     report: the file that gets a row for each task; None for no report. source: the file that the tasks come from.
     ids: stdout gets the task IDs (`--no-wait`). images: stdout gets the bytes of the image (`-o -`).
 
-    report_failed: the report could not be written, which was shown.
+    report_failed: the report could not be written, and the error was printed.
 
-    A stdout that was closed does not hide what belongs on stderr: the error is raised after that was shown.
+    If stdout is closed, the messages on stderr are printed before the error is raised.
     """
 
     def __init__(
@@ -57,20 +57,20 @@ class CommandReporter:
     ) -> None:
         if self._report:
             try:
-                if error and not self._summary:  # refused before the run began: an earlier report stands
+                if error and not self._summary:  # refused before the run began: an earlier report stays unchanged
                     self._report.__exit__(kind, error, traceback)
                 else:
                     self._report.close(self._summary)
-            except DiskError as failure:  # the images are on disk: how the run ended matters more
+            except DiskError as failure:  # the images are on disk: the result of the run matters more
                 self._output.failure(failure)
                 self.report_failed = True
 
     def note(self, text: str) -> None:
-        """Show a line that is worth knowing."""
+        """Print a note."""
         self._output.note(text)
 
     def result(self, result: TaskResult) -> None:
-        """Show the result of a task, and add it to the report."""
+        """Print the result of a task, and add it to the report."""
         self._add_to_report(result)
         if result.outcome:
             self._show(result, result.outcome)
@@ -120,17 +120,15 @@ class CommandReporter:
         self._report.add(ReportRow(index, name, place, result.outcome, reason))
 
     def summary(self, summary: Summary) -> None:
-        """Show how a command of several tasks went."""
+        """Print the summary of a command with several tasks."""
         self._summary = summary
         show_summary(self._output, summary)
 
     def left_running(self, entries: Sequence[Entry]) -> None:
-        """Name the tasks that keep running."""
+        """Print the IDs of the tasks that keep running."""
         ids = [entry.task_id or entry.id for entry in entries]
         command = ["wait", *ids] if len(ids) <= NAMED else ["resume"]
-        self._output.note(
-            f"{counted(len(ids), 'task')} still running; download the images, at no cost, with", command
-        )
+        self._output.note(f"{counted(len(ids), 'task')} still running; download the images, at no cost, with", command)
 
     def progress(self, total: int) -> AbstractContextManager[Listener]:
         """Return a listener for the scheduler's events."""

@@ -1,7 +1,7 @@
-"""A picture as sixel, and the terminals that draw it.
+"""Images in the sixel format, and the detection of terminals that support it.
 
-https://vt100.net/docs/vt3xx-gp/chapter14.html: colors by number, then bands of six rows of pixels, each band once for
-every color in it. Asked is with `CSI c`, which every terminal answers; a 4 in the answer stands for sixel.
+https://vt100.net/docs/vt3xx-gp/chapter14.html: colors by number, then bands of six rows of pixels, each band once per
+color in it. The query `CSI c` has a response from every terminal; a 4 in the response means sixel support.
 """
 
 import os
@@ -16,47 +16,47 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-QUESTION = b"\x1b[16t\x1b[c"
-"""How large is a cell, and what can you do? Answered in this order, the first by some terminals only."""
-ANSWER = re.compile(rb"(?:\x1b\[6;([1-9][0-9]?);([1-9][0-9]?)t)?\x1b\[\?([0-9;]*)c")
+QUERY = b"\x1b[16t\x1b[c"
+"""Queries for the cell size and the features. Terminals respond in this order; some only to the second."""
+RESPONSE = re.compile(rb"(?:\x1b\[6;([1-9][0-9]?);([1-9][0-9]?)t)?\x1b\[\?([0-9;]*)c")
 PATIENCE = 0.5
-"""Seconds: an answer that comes later, over a slow line, would be typed into the shell."""
+"""Seconds to wait for a response; a later one, over a slow line, would appear as input in the shell."""
 CELL = (10, 20)
-"""Width and height of a cell in pixels when the terminal does not say: the VT340's, whom others copy in this too."""
+"""Width and height of a cell in pixels if the terminal does not report them: those of the VT340."""
 LARGEST = 1000
-"""Pixels a side: xterm draws no more."""
+"""Pixels per side, at most, because xterm draws no more."""
 COLORS = 256
 BAND = 6
 
 
 def cell_of(descriptor: int, patience: float = PATIENCE) -> tuple[int, int] | None:
-    """Width and height in pixels of a cell of a terminal that says that it draws sixel; None when it does not.
+    """Return width and height of a terminal cell in pixels if the terminal reports sixel support, else None.
 
-    Reads nothing that somebody has typed, so it asks nothing when there is such a thing; nor in the background, where
-    that would suspend the program.
+    Send no query if there is unread input, which must not be lost, or in the background, where reading would suspend
+    the program.
     """
     try:
-        import termios  # which Windows lacks
+        import termios  # not on Windows
     except ImportError:
         return None
     try:
         if os.tcgetpgrp(descriptor) != os.getpgrp():
             return None
         terminal = os.open(os.ttyname(descriptor), os.O_RDWR | os.O_NOCTTY)
-        with os.fdopen(terminal, "rb", buffering=0), _letter_by_letter(terminal):
-            answer, told = _answer(terminal, patience), _told(terminal)
+        with os.fdopen(terminal, "rb", buffering=0), _raw_input(terminal):
+            response, size = _query(terminal, patience), _system_size(terminal)
     except (OSError, termios.error):
         return None
-    if answer is None or b"4" not in answer[3].split(b";")[1:]:  # the first number is the terminal's level
+    if response is None or b"4" not in response[3].split(b";")[1:]:  # the first number is the conformance level
         return None
-    if told is not None:
-        return told
-    return (int(answer[2]), int(answer[1])) if answer[1] else CELL
+    if size is not None:
+        return size
+    return (int(response[2]), int(response[1])) if response[1] else CELL
 
 
 @contextmanager
-def _letter_by_letter(terminal: int) -> Iterator[None]:
-    """While inside, the terminal hands over what comes from it at once, and does not show it."""
+def _raw_input(terminal: int) -> Iterator[None]:
+    """Make the terminal pass on input immediately and without echo while the block runs."""
     import termios
 
     before = termios.tcgetattr(terminal)
@@ -69,22 +69,22 @@ def _letter_by_letter(terminal: int) -> Iterator[None]:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
-def _answer(terminal: int, patience: float) -> "re.Match[bytes] | None":
-    """What the terminal answers in so many seconds; None when it does not, or when something was typed before."""
+def _query(terminal: int, patience: float) -> "re.Match[bytes] | None":
+    """Return the terminal's response within `patience` seconds; None if there is none, or unread input."""
     if select.select([terminal], [], [], 0)[0]:
         return None
-    os.write(terminal, QUESTION)
+    os.write(terminal, QUERY)
     end = time.monotonic() + patience
     read = b""
     while (left := end - time.monotonic()) > 0 and select.select([terminal], [], [], left)[0]:
         read += os.read(terminal, 256)
-        if found := ANSWER.search(read):
+        if found := RESPONSE.search(read):
             return found
     return None
 
 
-def _told(terminal: int) -> tuple[int, int] | None:
-    """The size of a cell as the system knows it: xterm tells it that, but by default answers no question about it."""
+def _system_size(terminal: int) -> tuple[int, int] | None:
+    """Return the cell size from the system: xterm sets it there, but ignores the query by default."""
     import fcntl
     import termios
 
@@ -94,7 +94,7 @@ def _told(terminal: int) -> tuple[int, int] | None:
 
 
 def encoded(image: "Image") -> Iterator[str]:
-    """What draws a picture of RGB pixels, in pieces."""
+    """Yield an RGB image as sixel, in pieces."""
     few = image.quantize(COLORS)
     palette, width, pixels = few.getpalette() or [], few.width, few.tobytes()
     yield f'\x1bPq"1;1;{few.width};{few.height}'
@@ -107,7 +107,7 @@ def encoded(image: "Image") -> Iterator[str]:
 
 
 def _lines(band: bytes, width: int) -> Iterator[str]:
-    """One band, color by color: a letter for each column, `?` and what its six pixels add, the upper one 1."""
+    """Yield one band, color by color: one character per column, `?` plus a bit per pixel, 1 for the top one."""
     lines = {color: bytearray(b"?" * width) for color in set(band)}
     for place, color in enumerate(band):
         row, column = divmod(place, width)
