@@ -167,7 +167,7 @@ def test_one_that_waits_for_a_place_gets_it_when_its_holder_is_killed(here: Worl
     first = here.start(one, [*here.batch(["holder"]), "-j", "1"], life)
     wait_until(lambda: life.happened > 0)
     second = here.start(other, [*here.batch(["waiting"]), "-j", "1"], Life())
-    wait_until(lambda: "as many tasks run as" in (Path(second.folder) / ERR).read_text())
+    wait_until(lambda: "queued:" in (Path(second.folder) / ERR).read_text())
     kill(life.process)
     here.end(one, first)
     assert here.end(other, second) == 0
