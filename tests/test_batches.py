@@ -85,7 +85,7 @@ def test_a_row_is_not_known_by_what_changes_by_itself(
     assert flux("edit house.png --from prompts.txt -q --webhook https://example.com/a").code == 0
     later = time.time() + 8 * 86400
     with monkeypatch.context() as patched:
-        patched.setattr("flux_cli.cli.buying.inputs.time.time", lambda: later)
+        patched.setattr("flux_cli.batch.input_images.time.time", lambda: later)
         assert flux("edit house.png --from prompts.txt -q --webhook https://example.com/b").code == 0
     assert len(service.charges) == 3
 

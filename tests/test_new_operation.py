@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import pytest
@@ -11,10 +13,9 @@ from PIL import Image
 
 from flux_cli import AsyncFlux, UsageError
 from flux_cli.cli import main
-from flux_cli.cli.commands import create
 from flux_cli.cli.context import Session
 from flux_cli.cli.generate import generate
-from flux_cli.cli.options.options import RunOptions
+from flux_cli.cli.options import RunOptions
 from flux_cli.config import catalog
 from flux_cli.errors import ExitCode
 from flux_cli.frozen import frozen
@@ -98,8 +99,10 @@ def _upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The operation in the registry, the command line, the catalog and the sandbox; and two images."""
     monkeypatch.setitem(COMMANDS, "upscale", UpscaleParameters)
     monkeypatch.setitem(OPERATIONS, "upscale", Upscale)
-    monkeypatch.setitem(main.COMMANDS, "upscale", "create")
-    monkeypatch.setattr(create, "upscale", upscale, raising=False)
+    module = ModuleType("flux_cli.cli.commands.upscale")
+    module.upscale = upscale  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(main, "COMMANDS", [*main.COMMANDS, "upscale"])
     facts = Path(catalog.__file__).with_name("catalog.toml").read_text()
     (tmp_path / "catalog.toml").write_text(facts.replace('"outpaint"]', '"outpaint", "upscale"]'))
     monkeypatch.setattr(catalog, "__file__", str(tmp_path / "catalog.py"))

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flux_cli.cli.common_options import CommonOptions
 from flux_cli.cli.context import Session
-from flux_cli.cli.options.common import CommonOptions
 from flux_cli.engine.rate_limiter import ClosedError, ImpatientError, Pace, Place
 from flux_cli.errors import ExitCode
 from flux_cli.journal.entries import State

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 from starlette.types import Receive, Scope, Send
 
-from flux_cli.cli.calls.serving import variable_lines
+from flux_cli.cli.commands.sandbox import variable_lines
 from flux_cli.errors import UsageError
 from flux_cli.images.formats import inspect_image
 from flux_cli.json_value import JsonObject

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from flux_cli.batch.task_ids import read_ids
-from flux_cli.cli.calls.following import POLLS_AT_ONCE
+from flux_cli.cli.commands.status import POLLS_AT_ONCE
 from flux_cli.journal.entries import State
 from flux_cli.system.signals import DetachedExecutor
 

@@ -20,7 +20,7 @@ from ..config.resolve import Settings, resolve
 from ..config.urls import is_local
 from ..errors import ConfigError, JournalError
 from ..json_value import JsonObject, object_at
-from .options.common import CommonOptions
+from .common_options import CommonOptions
 from .output.output import Mode, Output
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..batch.costs import Limits
     from ..batch.image_store import ImageStore
+    from ..batch.input_images import ImageFinder
     from ..batch.outputs import Saving
     from ..batch.workspace import Workspace
     from ..config.catalog import Catalog
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
     from ..operations.request import TaskRequest
     from ..piapi.client import Account, PiAPIClient
     from ..piapi.image_download import Downloader
-    from .buying.inputs import ImageFinder
-    from .options.options import SaveOptions
+    from .options import SaveOptions
     from .output.reporter import CommandReporter
     from .output.reports import Report
 
@@ -222,7 +222,7 @@ class Session:
     @cached_property
     def inputs(self) -> "ImageFinder":
         """The finder of the images that arguments name."""
-        from .buying.inputs import ImageFinder
+        from ..batch.input_images import ImageFinder
 
         return ImageFinder(self.images, self.stdin, self.output.note, self._find_made)
 

@@ -23,11 +23,10 @@ from ..operations.options import Given
 from ..operations.request import TaskRequest
 from ..piapi.responses import hide_webhook_secrets
 from ..text import byte_count, clean, counted
-from .buying.asks import ask_rows, ask_words
-from .buying.making import request_builder
 from .context import Session
-from .options.options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
+from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
 from .output.output import Mode
+from .row_parser import ask_rows, ask_words, request_builder
 
 
 def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -> ExitCode:

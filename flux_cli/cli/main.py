@@ -13,26 +13,26 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
+from .common_options import CommonOptions, LookOptions
 from .context import Session
 from .fast_path import TOUR
 from .option_groups import flatten, groups_in
-from .options.common import CommonOptions, LookOptions
 from .output.github_actions import on_actions
 from .output.output import Mode, Output
 
-GROUPS: dict[str, dict[str, str]] = {
-    "Generate images": {"gen": "create", "lora": "create", "controlnet": "create", "redux": "edit"},
-    "Edit images": {"edit": "edit", "inpaint": "edit", "outpaint": "edit"},
-    "Batches": {"batch": "create"},
-    "Tasks": {"status": "tasks", "wait": "tasks", "resume": "tasks", "resolve": "resolve", "history": "tasks"},
-    "Results": {"show": "show", "rerun": "rerun", "gallery": "results"},
-    "Models and costs": {"models": "choose", "cost": "choose", "balance": "choose"},
-    "Setup": {"login": "setup", "logout": "setup", "config": "config", "doctor": "setup", "completions": "setup"},
-    "Local servers": {"sandbox": "serve", "listen": "serve"},
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Generate images": ("gen", "lora", "controlnet", "redux"),
+    "Edit images": ("edit", "inpaint", "outpaint"),
+    "Batches": ("batch",),
+    "Tasks": ("status", "wait", "resume", "resolve", "history"),
+    "Results": ("show", "rerun", "gallery"),
+    "Models and costs": ("models", "cost", "balance"),
+    "Setup": ("login", "logout", "config", "doctor", "completions"),
+    "Local servers": ("sandbox", "listen"),
 }
-"""The headings in help, and their commands, each with its module in `commands`."""
+"""The commands, each a module in `commands`, by what a user wants to do."""
 CONFIG_COMMANDS = ("get", "set", "list", "path")
-COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
+COMMANDS = [name for group in GROUPS.values() for name in group]
 SUBMITTING = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun", "resolve")
 """Commands that may submit tasks: their errors include a sentence about charges."""
 MAIN_VARIABLES = ("PIAPI_API_KEY", "FLUX_PROFILE", "FLUX_HOME", "FLUX_MODEL", "FLUX_OUTPUT_DIR", "FLUX_SANDBOX")
@@ -69,7 +69,7 @@ def build(named: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(flux)
-    for name, module in COMMANDS.items():
+    for name in COMMANDS:
         if named not in (None, name):
             continue
         if name == "config":
@@ -77,14 +77,14 @@ def build(named: str | None = None) -> typer.Typer:
         else:
             # Everything after the name of the command that `cost` prices belongs to that command.
             settings = {"allow_interspersed_args": False} if name == "cost" else None
-            app.command(name, context_settings=settings)(command(_function(module, name)))
+            app.command(name, context_settings=settings)(command(_function(name, name)))
     return app
 
 
 def _config() -> typer.Typer:
     config = typer.Typer(help="Show and change settings.", rich_markup_mode=None, no_args_is_help=True)
     for name in CONFIG_COMMANDS:
-        config.command(name)(command(_function("setup", f"config_{name}")))
+        config.command(name)(command(_function("config", f"config_{name}")))
     return config
 
 

@@ -25,9 +25,9 @@ from ..batch.reconciliation import link_matching
 from ..batch.resume import Policy, Step, begin
 from ..batch.rows import OnePrompt
 from ..batch.runner import Connections, feed_entries
-from ..cli.calls.following import to_wait_for
+from ..cli.common_options import CommonOptions
 from ..cli.context import Session
-from ..cli.options.common import CommonOptions
+from ..cli.found_tasks import to_wait_for
 from ..config.settings import BY_NAME
 from ..engine.events import Event, Listener
 from ..engine.outcome import Outcome

@@ -8,9 +8,9 @@ from os import PathLike, fspath
 from typing import TypedDict
 
 from ..batch.request_builder import read_body, single_choice
-from ..cli.buying.making import request_builder
 from ..cli.context import Session
-from ..cli.options.options import SaveOptions
+from ..cli.options import SaveOptions
+from ..cli.row_parser import request_builder
 from ..errors import UsageError
 from ..frozen import frozen
 from ..operations.base import Parameters

@@ -10,9 +10,9 @@ from ...errors import ExitCode, UsageError
 from ...operations.options import SizeOptions, TaskOptions
 from ...operations.parameters import Option
 from ...text import clean
+from ..common_options import LookOptions
 from ..context import Session
-from ..options.common import LookOptions
-from ..options.options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 from .show import Image, find_made
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def _first(new: T | None, old: T) -> T:
 
 def _check_urls(operation: "Operation") -> None:
     """Raise UsageError for a URL that no command would accept: the request may be a stranger's."""
+    from ...batch.input_images import check_url
     from ...operations.base import LOCAL
-    from ..buying.inputs import check_url
 
     urls = [getattr(operation, name, None) for name in ("image", "mask", "cut_out")]
     urls += [control.image for control in getattr(operation, "controls", ())]

@@ -13,7 +13,7 @@ from ...operations.parameters import Argument, Option
 from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, usd
 from ..context import Session
-from ..options.options import MaxCost, SaveOptions, WaitOptions, Yes
+from ..options import MaxCost, SaveOptions, WaitOptions, Yes
 
 if TYPE_CHECKING:
     from ...engine.outcome import Outcome
@@ -164,7 +164,7 @@ def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bo
     from ...batch.reconciliation import link
     from ...batch.runner import finish_entries
     from ...engine.task_matching import likeness
-    from ..calls.following import to_wait_for
+    from ..found_tasks import to_wait_for
 
     if len(entries) > 1:
         raise UsageError(f"--task is for one entry, and there are {len(entries)}")
@@ -186,7 +186,7 @@ def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bo
 
 
 async def _poll(session: Session, task_id: str) -> Task:
-    from ..calls.following import look_at
+    from ..found_tasks import look_at
 
     try:
         async with session.client() as client:
@@ -272,7 +272,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
 def _send_again(session: Session, entry: Entry, price: Decimal | None) -> "Entry | Outcome":
     from ...engine.outcome import Outcome
     from ...journal.entry_errors import busy_error
-    from ..calls.following import to_wait_for
+    from ..found_tasks import to_wait_for
 
     if price is None:  # sent again before: report that attempt
         return to_wait_for(session, entry.id, session.journal.find(entry.id), SaveOptions())

@@ -9,8 +9,8 @@ from ...errors import ExitCode, UsageError
 from ...json_value import JsonObject
 from ...operations.parameters import Argument
 from ...text import clean, usd
+from ..common_options import LookOptions
 from ..context import Session
-from ..options.common import LookOptions
 
 if TYPE_CHECKING:
     from ...images.metadata import Provenance

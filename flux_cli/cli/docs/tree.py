@@ -9,8 +9,8 @@ from ...config.catalog import Catalog
 from ...config.settings import BY_NAME
 from ...frozen import frozen
 from ...operations.options import TaskOptions
-from ..options.common import CommonOptions
-from ..options.options import SaveOptions, WaitOptions
+from ..common_options import CommonOptions
+from ..options import SaveOptions, WaitOptions
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group().settings()}
 """Settings with an option of the same name."""

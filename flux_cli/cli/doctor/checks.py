@@ -20,10 +20,10 @@ from ...journal.entries import State
 from ...system.atomic_files import probe
 from ...system.file_locks import is_held
 from ...text import counted, masked, usd
-from ..calls.expiry import expiring, missing, named
-from ..calls.profiles import account_difference, remember_account
 from ..context import Session
+from ..expiry import expiring, missing, named
 from ..output.output import shown
+from ..profile import account_difference, remember_account
 from .finding import Finding, Level, ok, warning
 
 if TYPE_CHECKING:

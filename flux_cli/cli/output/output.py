@@ -5,6 +5,7 @@ import errno
 import os
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -211,6 +212,10 @@ class Output:
         if self.mode is Mode.JSON:
             self.record("error", {"error": self.error_json(error, money, command)})
         self.error(error, money, command)
+
+    def log(self, text: str) -> None:
+        """Print a note with the time, as a server does."""
+        self.note(f"{time.strftime('%H:%M:%S')} {text}")
 
     def ask(self, question: str) -> None:
         """Print a question to stderr, without a line break."""

@@ -1,21 +1,29 @@
-"""`flux history`: the entries of the journal."""
+"""`flux history`: the entries of the journal, newest first."""
 
 import time
 from datetime import datetime
+from typing import Annotated
 
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
 from ...json_value import JsonObject
+from ...operations.parameters import Option
 from ...text import clean, counted, suggestion, usd
 from ..context import Session
+from ..expiry import expiring
 from ..output.money import NOT_CHARGED
 from ..output.output import Mode, shown
 from ..output.render import entry_json
-from .expiry import expiring
+
+StateOption = Annotated[
+    str | None,
+    Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
+]
+LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum number of entries.")]
 
 
-def show_history(session: Session, state: str | None, limit: int) -> ExitCode:
-    """Print the newest entries, one per line. Raise UsageError for an unknown state."""
+def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> ExitCode:
+    """List past tasks with their status and cost, newest first."""
     if state is not None and state not in [known.value for known in State]:
         raise UsageError(f"unknown state {clean(state, 40)!r}", hint=suggestion(state, State))
     session.journal.mark_dead_unknown()

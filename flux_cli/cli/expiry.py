@@ -1,7 +1,7 @@
 """Images that are paid for and not on disk; PiAPI deletes them seven days after their task ended."""
 
-from ...journal.entries import RESULT_SECONDS, UNFINISHED, Entry, State
-from ..context import Session
+from ..journal.entries import RESULT_SECONDS, UNFINISHED, Entry, State
+from .context import Session
 
 SOON = 86400.0
 

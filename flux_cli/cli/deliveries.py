@@ -8,16 +8,16 @@ import asyncio
 import time
 from dataclasses import replace
 
-from ...batch.reconciliation import link
-from ...engine.backoff import backoff
-from ...engine.task_matching import likeness
-from ...errors import FluxError, NetworkError, RefusedError
-from ...journal.entries import REPORTED, Entry, State
-from ...piapi.client import PiAPIClient
-from ...piapi.task import Task
-from ..context import Session
-from ..options.options import SaveOptions
-from .following import look_at, track
+from ..batch.reconciliation import link
+from ..engine.backoff import backoff
+from ..engine.task_matching import likeness
+from ..errors import FluxError, NetworkError, RefusedError
+from ..journal.entries import REPORTED, Entry, State
+from ..piapi.client import PiAPIClient
+from ..piapi.task import Task
+from .context import Session
+from .found_tasks import look_at, track
+from .options import SaveOptions
 
 POLLS = 3
 """Polls of a task that this machine did not submit, at most."""

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import Annotated
 
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
@@ -13,19 +14,37 @@ from ...gallery.grids import Grid, grid_of
 from ...gallery.page import Page
 from ...images.output_names import absolute_path
 from ...json_value import JsonObject, object_at, strings_in
+from ...operations.parameters import Argument, Option
 from ...system.atomic_files import replacing
 from ...text import clean, counted
 from ..context import Session
+from ..options import Overwrite
 from ..output.output import Mode, shown
 from ..output.viewer import look
-from .money import moment_of
+from .cost import moment_of
 
+Folder = Annotated[Path | None, Argument("DIR", help="Directory with images. [default: the output directory]")]
+PageFile = Annotated[
+    Path | None, Option("-o, --output", metavar="FILE", help="File for the page. [default: gallery.html in DIR]")
+]
+SheetFile = Annotated[
+    Path | None, Option("--sheet", metavar="FILE", help="Write a contact sheet instead of a page: .png, .jpg or .webp.")
+]
+BatchOption = Annotated[
+    Path | None,
+    Option("--batch", metavar="REPORT", help="Show the images of a batch; REPORT is its --report FILE.json."),
+]
+SinceOption = Annotated[
+    str | None,
+    Option("--since", metavar="DAY", help="Only images saved since a day (2026-11-01), or in the last N days (7d)."),
+]
+OpenOption = Annotated[bool, Option("--open", help="Open the file in the default viewer.")]
 PAGE = "gallery.html"
 PAGES = (".html", ".htm")
 
 
 @frozen
-class Choice:
+class _Choice:
     """Which images to show.
 
     folder: None for the output directory. batch: a JSON report, to show the images of its batch in any directory.
@@ -37,9 +56,31 @@ class Choice:
     since: str | None = None
 
 
-def show_gallery(
-    session: Session, choice: Choice, output: Path | None, sheet: Path | None, *, overwrite: bool
+def gallery(
+    session: Session,
+    folder: Folder = None,
+    batch: BatchOption = None,
+    output: PageFile = None,
+    sheet: SheetFile = None,
+    since: SinceOption = None,
+    overwrite: Overwrite = False,
+    opened: OpenOption = False,
 ) -> ExitCode:
+    """Show the images of a directory, or of a batch, on one page.
+
+    Images from a sweep are shown as a grid. The page works offline and links to the full-size images beside it.
+
+    flux gallery shots --open
+
+    flux gallery --sheet sheet.png --since 7d
+
+    flux gallery --batch shots.json -o shots.html
+    """
+    session.output.opens = opened
+    return _show(session, _Choice(folder, batch, since), output, sheet, overwrite=overwrite)
+
+
+def _show(session: Session, choice: _Choice, output: Path | None, sheet: Path | None, *, overwrite: bool) -> ExitCode:
     """Write a page or a contact sheet of the chosen images. Raise UsageError or DiskError."""
     if output and sheet:
         raise UsageError("-o and --sheet cannot be used together")

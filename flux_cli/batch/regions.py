@@ -4,14 +4,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import DiskError, UsageError
-from ...frozen import frozen
-from ...images.fit import InputImage
-from ...images.output_names import check_format, check_regular, expand_path
-from ...operations.options import MaskOptions
-from ...system.atomic_files import create, place, temporary_beside
-from ...text import quoted
-from .inputs import ImageFinder, Input, check_url
+from ..errors import DiskError, UsageError
+from ..frozen import frozen
+from ..images.fit import InputImage
+from ..images.output_names import check_format, check_regular, expand_path
+from ..operations.base import MaskedImage
+from ..operations.options import MaskOptions
+from ..system.atomic_files import create, place, temporary_beside
+from ..text import quoted
+from .input_images import ImageFinder, Input, check_url
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +32,7 @@ class Region:
 
 def find_region(finder: ImageFinder, source: Input, options: MaskOptions, dialect: str) -> Region:
     """Return the region that the options describe. dialect: the setting. Raise UsageError."""
-    from ...images import masks
+    from ..images import masks
 
     _check_one_way(options)
     if options.mask is not None and _is_url(options.mask):
@@ -51,7 +52,7 @@ def find_region(finder: ImageFinder, source: Input, options: MaskOptions, dialec
 
 def preview_region(finder: ImageFinder, source: Input, options: MaskOptions) -> bytes:
     """Return a PNG that shows the region on the image. Raise UsageError."""
-    from ...images import masks
+    from ..images import masks
 
     _check_one_way(options)
     if source.image is None or (options.mask is not None and _is_url(options.mask)):
@@ -106,7 +107,7 @@ def _note_url(finder: ImageFinder, dialect: str) -> None:
 
 def _mask_for_url(finder: ImageFinder, options: MaskOptions) -> "Image":
     """Return the mask for an image of which only the URL is known."""
-    from ...images import masks
+    from ..images import masks
 
     if options.mask is None:
         raise UsageError("a box, a color or transparency needs a local image", hint=DOWNLOAD)
@@ -119,7 +120,7 @@ def _mask_for_url(finder: ImageFinder, options: MaskOptions) -> "Image":
 
 def _draw(finder: ImageFinder, source: Input, image: InputImage, options: MaskOptions) -> tuple["Image", "Image"]:
     """Return the image as it is sent, and the mask."""
-    from ...images import masks
+    from ..images import masks
 
     pixels = _load(image.content, source.name)
     region = _region_of(finder, image, pixels, options)
@@ -131,7 +132,7 @@ def _region_of(finder: ImageFinder, image: InputImage, pixels: "Image", options:
 
     Boxes and mask files are about the image as the user has it, and are scaled along with it.
     """
-    from ...images import masks
+    from ..images import masks
 
     size, original = pixels.size, image.original
     if options.mask is not None:
@@ -147,7 +148,7 @@ def _region_of(finder: ImageFinder, image: InputImage, pixels: "Image", options:
 
 
 def _read_mask(finder: ImageFinder, image: "Image", size: tuple[int, int], name: str, options: MaskOptions) -> "Image":
-    from ...images import masks
+    from ..images import masks
 
     mask, transparent = masks.from_image(image, size, name, invert=options.invert)
     if transparent:
@@ -161,10 +162,28 @@ def _name(text: str) -> str:
 
 
 def _load(content: bytes, name: str) -> "Image":
-    from ...images.load import load_image
+    from ..images.load import load_image
 
     return load_image(content, name).image
 
 
 def _add_png(finder: ImageFinder, content: bytes, size: tuple[int, int]) -> str:
     return finder.store.add(InputImage.of(content, "png", size))
+
+
+@frozen
+class RequestImages:
+    """Finds the images and masks of an invocation's requests. dialect: the setting."""
+
+    finder: ImageFinder
+    dialect: str
+
+    def find(self, text: str, *, fit: bool) -> Input:
+        """Return an input image. Raise UsageError."""
+        return self.finder.find(text, fit=fit)
+
+    def find_masked(self, text: str, mask: MaskOptions, *, fit: bool) -> MaskedImage:
+        """Return an input image and its mask. Raise UsageError."""
+        source = self.finder.find(text, fit=fit)
+        region = find_region(self.finder, source, mask, self.dialect)
+        return MaskedImage(source.reference, region.mask, region.cut_out)

@@ -2,19 +2,19 @@
 
 import shlex
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from ...batch.costs import parse_amount
 from ...config.settings import number, one_of
 from ...config.urls import is_loopback
 from ...errors import DiskError, ExitCode, UsageError
+from ...frozen import frozen
+from ...operations.parameters import Group, Option
 from ...text import clean, counted, usd
 from ..context import SANDBOX_SPEED, Session
-from ..options.sandbox import SandboxOptions
 from ..output.output import Mode
 
 if TYPE_CHECKING:
@@ -24,15 +24,81 @@ if TYPE_CHECKING:
     from ...sandbox.store import Store
     from ...system.signals import Stop
 
+
 T = TypeVar("T")
 KEY = "flux-sandbox-key"
 """Printed as the API key if any key is accepted. No file name contains it, because keys are hidden in output."""
 
 
-def serve_sandbox(session: Session, options: SandboxOptions) -> ExitCode:
-    """Serve the mock until a signal comes, which is not an error.
+@frozen
+class SandboxOptions(Group):
+    """How the mock server behaves."""
 
-    Raise UsageError, ConfigError or DiskError.
+    title = "Server"
+
+    port: Annotated[
+        int, Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free port.")
+    ] = 8517
+    host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
+    faults: Annotated[
+        list[str] | None, Option("--fault", metavar="FAULT", help="Simulate this failure; repeatable.")
+    ] = None
+    list_faults: Annotated[bool, Option("--list-faults", help="List the failures that can be simulated, and exit.")] = (
+        False
+    )
+    seed: Annotated[int, Option("--seed", metavar="N", help="Random seed for faults with rate=.")] = 0
+    replies: Annotated[
+        str,
+        Option(
+            "--replies",
+            metavar="spec|live",
+            help="Respond like PiAPI's published specification (spec) or its live API (live).",
+        ),
+    ] = "spec"
+    plan: Annotated[
+        str,
+        Option(
+            "--plan",
+            metavar="free|creator|pro",
+            help="Plan to simulate; sets the concurrency limit and the allowed operations.",
+        ),
+    ] = "pro"
+    credits: Annotated[
+        str | None, Option("--credits", metavar="USD", help="Balance of the simulated account. [default: unlimited]")
+    ] = None
+    speed: Annotated[
+        str | None,
+        Option("--speed", metavar="X", help="Run tasks X times faster than documented. [default: 15]"),
+    ] = None
+    expire: Annotated[
+        str, Option("--expire", metavar="DURATION", help="How long image URLs stay valid, for example 30s, 10m or 2h.")
+    ] = "7d"
+    keys: Annotated[
+        list[str] | None,
+        Option("--key", metavar="KEY", help="Accept only this API key; repeatable. [default: any key]"),
+    ] = None
+    webhook_hosts: Annotated[
+        list[str] | None,
+        Option(
+            "--webhook-host",
+            metavar="HOST",
+            help="Also deliver webhooks to HOST; repeatable. [default: localhost only]",
+        ),
+    ] = None
+    state: Annotated[
+        Path | None,
+        Option("--state", metavar="FILE", help="Keep tasks and uploads in FILE. [default: lost on exit]"),
+    ] = None
+
+
+def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
+    """Serve a mock of PiAPI on localhost, to test for free.
+
+    It simulates prices, limits and failures, and shows tasks and images on a page. Ctrl-C stops it.
+
+    flux sandbox
+
+    flux sandbox --fault "create:429 times=2 retry-after=1" --fault "image:truncate rate=0.2"
     """
     if options.list_faults:
         from ...sandbox.faults import describe_faults
@@ -73,7 +139,7 @@ def _service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Ser
         replies=_checked("--replies", one_of(*REPLIES), options.replies),
         result_seconds=_checked("--expire", duration, options.expire),
         faults=faults,
-        webhooks=WebhookSender(_allowed_hosts(options), faults, log_of(session), pause=min(5.0, 15.0 / speed)),
+        webhooks=WebhookSender(_allowed_hosts(options), faults, session.output.log, pause=min(5.0, 15.0 / speed)),
     )
 
 
@@ -124,15 +190,9 @@ async def _serve(
     from ...sandbox.page import Page
     from ...webhooks.server import origin_of, serve
 
-    note = log_of(session)
-    app = AccessLog(create_app(service, Page(service).routes()), note)
+    app = AccessLog(create_app(service, Page(service).routes()), session.output.log)
     _announce(session, options, service, origin_of(options.host, listener))
-    await serve(app, listener, stop, note)
-
-
-def log_of(session: Session) -> Callable[[str], None]:
-    """Return a function that writes one line of the log."""
-    return lambda line: session.output.note(f"{time.strftime('%H:%M:%S')} {line}")
+    await serve(app, listener, stop, session.output.log)
 
 
 def variable_lines(variables: Mapping[str, str], environ: Mapping[str, str], platform: str = sys.platform) -> list[str]:

@@ -1,18 +1,41 @@
-"""`flux cost` and `flux balance`."""
+"""`flux cost`: the price of a command, and the money spent so far."""
 
 import re
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Annotated
 
 from ...errors import ExitCode, UsageError
 from ...journal.budgets import SPLITS, Allowance, Spending, is_split
 from ...json_value import JsonObject
+from ...operations.parameters import Argument, Option
 from ...text import clean, counted, suggestion, usd
 from ..context import Session
 from ..output.output import Mode
 
+CommandLine = Annotated[
+    list[str] | None, Argument("COMMAND ...", help="A command that generates images, with its options.")
+]
+Since = Annotated[
+    str | None,
+    Option("--since", metavar="DATE|Nd", help="Only tasks since a day (2026-11-01), or of the last N days (30d)."),
+]
+By = Annotated[
+    str | None,
+    Option("--by", metavar="model|day|op|profile", help="Show one total per model, day, operation or profile."),
+]
 PRICED = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun")
 """Commands that can be priced."""
+
+
+def cost(session: Session, command: CommandLine = None, since: Since = None, by: By = None) -> ExitCode:
+    """Show the price of a command, or the money spent so far.
+
+    flux cost gen "two cats" -m schnell -b 4
+
+    flux cost --since 30d --by model
+    """
+    return price_command(session, command) if command else show_spent(session, since, by)
 
 
 def price_command(session: Session, command: list[str]) -> ExitCode:
@@ -65,26 +88,3 @@ def moment_of(since: str) -> float:
         raise UsageError(
             f"--since {clean(since, 40)!r} is not a day or a number of days", hint="2026-11-01, or 30d"
         ) from None
-
-
-def show_balance(session: Session) -> ExitCode:
-    """Print the account's balance, plan and number of tasks in parallel, and store these limits with the profile."""
-    import asyncio
-
-    from .profiles import account_difference, remember_account
-
-    account = asyncio.run(session.account())
-    remember_account(session, account)
-    if session.output.mode is Mode.JSON:
-        balance = None if account.balance is None else str(account.balance)
-        content: JsonObject = {"balance_usd": balance, "plan": account.plan, "concurrency": account.concurrency}
-        session.output.record("balance", content)
-    else:
-        session.output.result(usd(account.balance) if account.balance is not None else "unknown")
-        facts = [f"plan {account.plan}"] if account.plan else []
-        facts += [f"{counted(account.concurrency, 'task')} in parallel"] if account.concurrency else []
-        if facts:
-            session.output.note(", ".join(facts))
-    if difference := account_difference(session, account):
-        session.output.note(difference)
-    return ExitCode.OK

@@ -1,4 +1,4 @@
-"""The tasks of one row of a source.
+"""The tasks that one row of a source asks for.
 
 A line of a prompt file has only a prompt; a row of a batch file is a command line of its own, whose defaults are the
 options of the command that reads it.
@@ -9,23 +9,23 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ...batch.plan import Draft
-from ...batch.request_builder import Choices, RequestBuilder, axes_of
-from ...batch.rows import Row
-from ...batch.sweeps import count, expand
-from ...errors import UsageError
-from ...frozen import frozen
-from ...images.output_names import check_inside
-from ...json_value import JsonObject
-from ...operations.base import Parameters
-from ...operations.options import Given, SizeOptions
-from ...operations.parameters import Value, change_group, parameters, read_group
-from ...operations.registry import COMMANDS
-from ...text import clean, with_guess
-from ..context import Session
-from ..options.common import CommonOptions
-from ..options.options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
-from .making import request_builder
+from ..batch.plan import Draft
+from ..batch.regions import RequestImages
+from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of
+from ..batch.rows import Row
+from ..batch.sweeps import count, expand
+from ..errors import UsageError
+from ..frozen import frozen
+from ..images.output_names import check_inside
+from ..json_value import JsonObject
+from ..operations.base import BuildContext, Parameters
+from ..operations.options import Given, SizeOptions
+from ..operations.parameters import Value, change_group, parameters, read_group
+from ..operations.registry import COMMANDS
+from ..text import clean, with_guess
+from .common_options import CommonOptions
+from .context import Session
+from .options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 
 OF_A_ROW = ("output", "no-metadata")
 """Options about saving that a row may have; the directory is an option of the whole command."""
@@ -33,8 +33,6 @@ OF_THE_COMMAND = (CommonOptions, SaveOptions, WaitOptions, SubmitOptions, ManyOp
 NOT_OF_A_ROW = ("webhook-secret-file", "input")
 """Options of a request that name a file for all rows: the secret is read when a request is sent and stored nowhere, and
 an untrusted row must not add a file of this machine to its request."""
-
-
 SWEEP_LIMIT = 100_000
 """Tasks of one prompt: groups multiply quickly."""
 _GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
@@ -176,3 +174,17 @@ def _word(name: str, value: Value) -> str:
     if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
         return str(value).strip()
     raise UsageError(f"{name} is not a word")
+
+
+def request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
+    """Return the builder of a command's or row's requests. `body` is the content of `--input`. Raise UsageError."""
+    catalog, images = session.catalog, RequestImages(session.inputs, session.settings.text("dialect"))
+    context = BuildContext(images, catalog.loras, catalog.controls, session.output.note)
+    return RequestBuilder(
+        catalog,
+        session.settings.with_options(given.task.settings()),
+        given.task,
+        given.size,
+        Overrides.parse(given.task.overrides, body),
+        own.build(given, context),
+    )

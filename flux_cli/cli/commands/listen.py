@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from socket import socket
+from typing import Annotated
 
 from ...batch.results import Results, TaskResult
 from ...batch.runner import Run
@@ -12,41 +14,69 @@ from ...config.urls import is_loopback
 from ...engine.outcome import Outcome
 from ...engine.scheduler import Scheduler
 from ...errors import ExitCode, FluxError, InterruptError, NetworkError, UsageError
+from ...frozen import frozen
 from ...images.output_names import is_template
 from ...journal.entries import UNFINISHED, Entry, State
+from ...operations.parameters import Group, Option
 from ...piapi.client import PiAPIClient
 from ...text import clean, counted
 from ...webhooks.forwarder import Forwarder, find_command, forward_url
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
 from ..context import Session
-from ..options.arguments import ListenArguments
-from ..options.options import SaveOptions
+from ..deliveries import record, resolve
+from ..found_tasks import TEMPLATE_HINT, to_wait_for
+from ..options import SaveOptions
 from ..output.output import Mode, Output
 from ..output.render import show_outcome
 from ..output.reporter import CommandReporter
-from .deliveries import record, resolve
-from .following import TEMPLATE_HINT, to_wait_for
-from .serving import log_of
 
 
-class _Reporter(CommandReporter):
-    """Shows the results of tasks, and starts what follows on their deliveries."""
+@frozen
+class ListenArguments(Group):
+    """How webhooks are received."""
 
-    def __init__(self, output: Output, listening: "_Listening") -> None:
-        super().__init__(output)
-        self._listening = listening
+    title = "Server"
 
-    def result(self, result: TaskResult) -> None:
-        """Show the result of a task, and start what follows."""
-        assert result.outcome is not None
-        self._listening.report(result.outcome)
+    port: Annotated[
+        int, Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free port.")
+    ] = 8518
+    host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
+    webhook_secret_file: Annotated[
+        Path | None,
+        Option(
+            "--webhook-secret-file",
+            metavar="FILE",
+            help="File with the secret that every webhook must carry. [env: FLUX_WEBHOOK_SECRET]",
+        ),
+    ] = None
+    forward: Annotated[
+        str | None, Option("--forward", metavar="URL", help="Forward each webhook, unchanged, to URL.")
+    ] = None
+    command: Annotated[
+        str | None,
+        Option(
+            "--exec",
+            metavar="CMD",
+            help="Run CMD for each saved image, with the image's path as the last argument. No shell is used.",
+        ),
+    ] = None
+    count: Annotated[int | None, Option("--count", metavar="N", min=1, help="Exit after N tasks are saved.")] = None
+
+    def settings(self) -> dict[str, str | None]:
+        """Return the settings that these options give."""
+        return {"webhook_secret_file": None if self.webhook_secret_file is None else str(self.webhook_secret_file)}
 
 
 def listen(session: Session, options: ListenArguments, save: SaveOptions) -> ExitCode:
-    """Receive webhooks until a signal comes or `--count` tasks are saved, neither of which is an error.
+    """Receive PiAPI's webhooks and save the images.
 
-    Raise UsageError, ConfigError or JournalError.
+    A webhook is only a trigger: flux checks the task's status with PiAPI, and saves its images as flux wait does. The
+    --exec command runs without a shell, with FLUX_TASK_ID, FLUX_ENTRY and FLUX_PROMPT in its environment.
+
+    flux listen -d images --webhook-secret-file secret
+
+    flux listen --exec "convert -resize 50%" --forward http://127.0.0.1:9000/done
     """
     if session.sandbox:
         hint = "Use flux sandbox, which sends webhooks, and unset FLUX_SANDBOX"
@@ -61,7 +91,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
         scale=session.scale,
     )
     session.key  # noqa: B018 - a missing key is an error before anything is received
-    receiver = Receiver(session.webhook_secret(), lambda task_id: record(session, task_id, save), log_of(session))
+    receiver = Receiver(session.webhook_secret(), lambda task_id: record(session, task_id, save), session.output.log)
     session.journal.mark_dead_unknown()
     with closing(listening_socket(options.host, options.port, command="flux listen")) as at:
         listening = _Listening(session, options, save, receiver, forwarder, at)
@@ -74,6 +104,19 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
             ("resume",),
         )
     return ExitCode.OK if listening.enough else code
+
+
+class _Reporter(CommandReporter):
+    """Shows the results of tasks, and starts what follows on their deliveries."""
+
+    def __init__(self, output: Output, listening: "_Listening") -> None:
+        super().__init__(output)
+        self._listening = listening
+
+    def result(self, result: TaskResult) -> None:
+        """Show the result of a task, and start what follows."""
+        assert result.outcome is not None
+        self._listening.report(result.outcome)
 
 
 @dataclass
@@ -105,7 +148,7 @@ class _Listening:
         """Receive deliveries while inside. At the end, let forwarding and commands end too."""
         self.engine = engine
         self.receiver.closed = lambda: engine.stop.requested
-        server = asyncio.create_task(serve(self.receiver, self.at, engine.stop, log_of(self.session)))
+        server = asyncio.create_task(serve(self.receiver, self.at, engine.stop, self.session.output.log))
         server.add_done_callback(lambda _: engine.stop.request())  # without a server nothing can come
         try:
             self._announce()

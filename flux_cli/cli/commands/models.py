@@ -2,20 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Annotated
 
 from ...config.catalog import Model
 from ...errors import ExitCode, JournalError, UsageError
 from ...json_value import JsonObject
+from ...operations.parameters import Option
 from ...text import clean, suggestion, usd
 from ..context import Session
 from ..output.output import Mode
 
+Purpose = Annotated[
+    str | None,
+    Option(
+        "--for",
+        metavar="PURPOSE",
+        help="Only the model for PURPOSE: commercial, fast, quality or an operation; combine with commas.",
+    ),
+]
 NEWEST = 1000
 """Newest tasks in the journal whose durations are used."""
 
 
-def show_models(session: Session, purpose: str | None) -> ExitCode:
-    """Print the models, one per line, or only the one for a purpose. Raise UsageError."""
+def models(session: Session, purpose: Purpose = None) -> ExitCode:
+    """List the models: price, license, speed and operations.
+
+    flux models --for commercial,fast
+    """
     chosen = [_for_purpose(session, purpose)] if purpose else list(session.catalog.models.values())
     measured = _measured_seconds(session)
     if session.output.mode is Mode.TEXT:

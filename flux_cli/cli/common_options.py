@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from ...frozen import frozen
-from ...operations.parameters import Group, Option
+from ..frozen import frozen
+from ..operations.parameters import Group, Option
 
 
 @frozen

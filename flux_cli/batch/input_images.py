@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ...batch.image_store import ImageStore
-from ...batch.standard_input import StandardInput
-from ...errors import UsageError
-from ...frozen import frozen
-from ...images.fit import InputImage, prepare_image
-from ...images.load import MAX_SOURCE_BYTES, read_image_file
-from ...images.output_names import expand_path
-from ...journal.entries import RESULT_SECONDS, Entry, State
-from ...operations.base import is_request_url
-from ...text import quoted
+from ..errors import UsageError
+from ..frozen import frozen
+from ..images.fit import InputImage, prepare_image
+from ..images.load import MAX_SOURCE_BYTES, read_image_file
+from ..images.output_names import expand_path
+from ..journal.entries import RESULT_SECONDS, Entry, State
+from ..operations.base import is_request_url
+from ..text import quoted
+from .image_store import ImageStore
+from .standard_input import StandardInput
 
 MARGIN_SECONDS = 6 * 3600
 """A result that PiAPI deletes sooner than this is not used: the new task may be queued that long."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from ...frozen import frozen
-from ...operations.parameters import Group, Option
-from .common import LookOptions
+from ..frozen import frozen
+from ..operations.parameters import Group, Option
+from .common_options import LookOptions
 
 MaxCost = Annotated[
     str | None,

@@ -1,0 +1,39 @@
+"""`flux batch`: a task per row of a file."""
+
+from typing import Annotated
+
+from ...errors import ExitCode
+from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
+from ...operations.parameters import Argument
+from ..common_options import LookOptions
+from ..context import Session
+from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+
+Rows = Annotated[str, Argument("FILE", help="Rows as JSON lines, CSV or TOML; - for stdin.")]
+
+
+def batch(
+    session: Session,
+    file: Rows,
+    task: TaskOptions,
+    size: SizeOptions,
+    inputs: InputOptions,
+    save: SaveOptions,
+    wait: WaitOptions,
+    submit: SubmitOptions,
+    many: ManyOptions,
+    looking: LookOptions,
+) -> ExitCode:
+    """Run one task per row of a file.
+
+    The file is JSON lines, CSV with a header, or TOML with [[row]] tables. A row has a prompt, an op (default: gen)
+    and any option of that command by its long name. The field output names the image, and id is the {id} of file
+    names. Options given here apply to rows that do not set their own.
+
+    flux batch rows.csv -m schnell -d images --max-cost 10
+
+    echo '{"op": "edit", "image": "cup.jpg", "prompt": "on marble", "output": "cup.png"}' | flux batch -
+    """
+    from ..generate import generate_rows
+
+    return generate_rows(session, file, Given(task, size, inputs), many, save, submit)

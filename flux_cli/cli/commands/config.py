@@ -1,0 +1,118 @@
+"""`flux config`: the settings, their values and where each comes from."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from ...config.resolve import Value
+from ...config.settings import BY_NAME, SETTINGS, Setting
+from ...errors import ExitCode, UsageError
+from ...json_value import JsonObject, object_at
+from ...operations.parameters import Argument
+from ...text import clean, guess, masked
+from ..context import Session
+from ..output.output import Mode
+from ..profile import edit_profile, profile_name
+
+if TYPE_CHECKING:
+    pass
+
+
+Name = Annotated[str, Argument("SETTING", help="Name of the setting; see flux config list.")]
+NewValue = Annotated[str, Argument("VALUE", help="New value; an empty one removes the setting.")]
+
+
+def config_list(session: Session) -> ExitCode:
+    """Show every setting, its value and the source of the value."""
+    settings = session.settings
+    profile = Value(settings.profile, settings.profile_source)
+    rows = {
+        "profile": (profile, "profile in the config file"),
+        "api_key": (_masked_key(session), "API key; PIAPI_API_KEY"),
+    }
+    rows |= {setting.name: (_effective(session, setting.name), setting.about) for setting in SETTINGS}
+    for name, (value, about) in rows.items():
+        if session.output.mode is Mode.JSON:
+            session.output.record("setting", _setting_json(name, value) | {"about": about})
+        else:
+            session.output.result(f"{name:<20} {value.text or '-':<36} {value.source}")
+    return ExitCode.OK
+
+
+def config_get(session: Session, name: Name) -> ExitCode:
+    """Print the value of a setting, or nothing if it is unset."""
+    value = _masked_key(session) if name == "api_key" else _effective(session, _known(name).name)
+    if session.output.mode is Mode.JSON:
+        session.output.record("setting", _setting_json(name, value))
+    else:
+        session.output.result(value.text or "")
+    return ExitCode.OK
+
+
+def config_set(session: Session, name: Name, value: NewValue) -> ExitCode:
+    """Set a setting in the config file.
+
+    flux config set plan creator
+    """
+    file, profile = session.home.config_file, profile_name(session)
+    if name == "api_key":
+        raise UsageError(
+            "a key on the command line can be seen by other users", hint="Store it with", command=("login",)
+        )
+    if not value and name in object_at(session.config_file, "profiles", profile) and name not in BY_NAME:
+        edit_profile(session, {name: None})  # a misspelled one
+        session.output.note(f"{name} removed from {file} [profiles.{profile}]")
+        return ExitCode.OK
+    setting = _known(name)
+    if not setting.in_file:
+        raise UsageError(f"{name} can be set with {setting.variable} only")
+    checked = _checked(session, setting, value) if value else None
+    edit_profile(session, {name: None if checked is None else setting.in_toml(checked)})
+    done = f"{name} removed from" if checked is None else f"{name} = {checked} in"
+    session.output.note(f"{done} {file} [profiles.{profile}]")
+    if session.environ.get(setting.variable):
+        session.output.warn(f"{setting.variable} is set and takes precedence over the config file")
+    return ExitCode.OK
+
+
+def config_path(session: Session) -> ExitCode:
+    """Print the path of the config file."""
+    path = session.home.config_file
+    if session.output.mode is Mode.JSON:
+        session.output.record("path", {"path": str(path), "exists": path.exists()})
+    else:
+        session.output.path(str(path))
+    return ExitCode.OK
+
+
+def _effective(session: Session, name: str) -> Value:
+    """Return a setting's value; for an unset one with a default in the catalog, that default."""
+    value = session.settings.values[name]
+    if value.text is None and name == "model":
+        return Value(session.catalog.default_model, value.source)
+    if value.text is None and name == "concurrency":
+        return Value(str(session.concurrency), "plan")
+    return value
+
+
+def _masked_key(session: Session) -> Value:
+    key = session.settings.key
+    return Value(masked(key) if key else None, session.settings.key_source)
+
+
+def _setting_json(name: str, value: Value) -> JsonObject:
+    return {"name": name, "value": value.text, "source": value.source}
+
+
+def _checked(session: Session, setting: Setting, value: str) -> str:
+    if setting.name == "model":
+        return "auto" if value == "auto" else session.catalog.model(value).name
+    try:
+        return setting.check(value)
+    except ValueError as problem:
+        raise UsageError(f"Invalid {setting.name} '{clean(value, 40)}': expected {problem}") from None
+
+
+def _known(name: str) -> Setting:
+    if name in BY_NAME:
+        return BY_NAME[name]
+    hint = guess(name, BY_NAME)
+    raise UsageError(f"unknown setting '{clean(name, 40)}'", hint=hint, command=("config", "list"))

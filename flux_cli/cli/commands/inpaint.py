@@ -1,0 +1,44 @@
+"""`flux inpaint`: a region of an image, regenerated."""
+
+from ...batch.regions import preview_path, preview_region, write_preview
+from ...errors import ExitCode
+from ...operations.inpaint import InpaintParameters
+from ...operations.options import Given, InputOptions, MaskOptions, TaskOptions
+from ..context import Session
+from ..options import RunOptions
+from ..output.output import Mode, shown
+
+
+def inpaint(
+    session: Session,
+    own: InpaintParameters,
+    mask: MaskOptions,
+    task: TaskOptions,
+    inputs: InputOptions,
+    run: RunOptions,
+) -> ExitCode:
+    """Regenerate a region of an image.
+
+    flux inpaint room.jpg "a window with a view of the sea" --mask-box 10%,20%,30%,40% --feather 8
+
+    flux inpaint room.jpg "a plant" --mask mask.png --show-mask region.png
+    """
+    from ..generate import generate
+
+    given = Given(task, inputs=inputs, mask=mask)
+    if mask.show_mask is not None:
+        return _show_mask(session, own.image, given, overwrite=run.save.overwrite)
+    return generate(session, own, given, run)
+
+
+def _show_mask(session: Session, image: str, given: Given, *, overwrite: bool) -> ExitCode:
+    """Write an image that shows the region that `flux inpaint` would change, and send nothing."""
+    path = preview_path(given.mask, overwrite=overwrite)
+    png = preview_region(session.inputs, session.inputs.find(image, fit=not given.inputs.no_fit), given.mask)
+    write_preview(path, png, overwrite=overwrite)
+    if session.output.mode is Mode.JSON:
+        session.output.record("mask", {"files": [str(path)]})
+    else:
+        session.output.path(shown(path))
+    session.output.note("The tinted region would be changed. Nothing was sent.")
+    return ExitCode.OK

@@ -1,0 +1,24 @@
+"""`flux redux`: a variation of an image."""
+
+from ...errors import ExitCode
+from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
+from ...operations.redux import ReduxParameters
+from ..context import Session
+from ..options import RunOptions
+
+
+def redux(
+    session: Session,
+    own: ReduxParameters,
+    task: TaskOptions,
+    size: SizeOptions,
+    inputs: InputOptions,
+    run: RunOptions,
+) -> ExitCode:
+    """Generate a variation of an image.
+
+    flux redux portrait.png "in evening light" --strength 0.7
+    """
+    from ..generate import generate
+
+    return generate(session, own, Given(task, size, inputs), run)

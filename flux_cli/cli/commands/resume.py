@@ -1,0 +1,48 @@
+"""`flux resume`: the images that are paid for and not saved."""
+
+import time
+from typing import Annotated
+
+from ...batch.reconciliation import link_seen
+from ...batch.results import Results
+from ...batch.runner import Run, feed_entries, report_entries
+from ...engine.outcome import Outcome, exit_code
+from ...errors import ExitCode
+from ...journal.entries import UNFINISHED, State
+from ...journal.entry_errors import busy_error
+from ...operations.parameters import Option
+from ..context import Session
+from ..deliveries import resolve_reported
+from ..expiry import ends_soon
+from ..options import WaitOptions
+
+ExpiringOption = Annotated[
+    bool, Option("--expiring", help="Only images that PiAPI may delete within a day; it keeps them for seven days.")
+]
+
+
+def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = False) -> ExitCode:
+    """Save all paid images that are not saved yet, for free.
+
+    flux resume
+
+    flux resume --expiring --timeout 60
+    """
+    session.journal.mark_dead_unknown()
+    link_seen(session.workspace)
+    resolve_reported(session)
+    now = time.time()
+    left = session.journal.entries(*UNFINISHED)
+    if expiring:
+        left = [entry for entry in left if ends_soon(entry, now)]
+    items = [session.journal.claim(entry) or Outcome(entry, busy_error(entry), 0.0) for entry in left]
+    with session.reporter() as reporter:
+        results = Results(reporter)
+        feed = feed_entries(items)
+        run = Run(session.workspace, reporter, results, lambda _: feed, len(items), one_deadline=True)
+        if items:
+            run.finish()
+        else:
+            session.output.note("nothing expires soon" if expiring else "nothing is left to download")
+        report_entries(results, session.journal.entries(State.UNKNOWN))
+        return exit_code(results.errors.values(), stopped_by=run.halted)

@@ -1,0 +1,125 @@
+"""`flux status`: PiAPI's status of tasks, without waiting."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from ...batch.task_ids import read_ids
+from ...engine.outcome import Outcome, exit_code
+from ...engine.poll_schedule import PollLimiter
+from ...errors import ConfigError, ExitCode, FluxError, UsageError
+from ...journal.entries import Entry
+from ...journal.entry_errors import error_of
+from ...json_value import JsonObject
+from ...operations.parameters import Argument
+from ...piapi.client import PiAPIClient
+from ...piapi.task import Phase, Task
+from ...system.signals import DetachedExecutor
+from ...text import clean
+from ..context import Session
+from ..found_tasks import look_at
+from ..output.output import Mode
+from ..output.render import show_outcome
+
+Ids = Annotated[
+    list[str],
+    Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin."),
+]
+POLLS_AT_ONCE = 8
+"""Of `flux status`."""
+Found = tuple[Entry | None, Task] | Outcome | FluxError
+"""The entry and the task with an ID, the outcome of an entry without a task, or why there is nothing to show."""
+
+
+def status(session: Session, ids: Ids) -> ExitCode:
+    """Show the status of tasks, without waiting for them.
+
+    flux status 1631d053-2352-4add-95cc-360fc52d5f89
+
+    flux history --state accepted --json | flux status -
+    """
+    return asyncio.run(_show_all(session, read_ids(ids, session.stdin.text)))
+
+
+async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> ExitCode:
+    errors: dict[ExitCode, FluxError | None] = {}
+    asyncio.get_running_loop().set_default_executor(DetachedExecutor())
+    session.journal.mark_dead_unknown()
+    async with session.client() as client, aclosing(_polled(session, client, ids)) as polled:
+        async for found in polled:
+            if isinstance(found, ConfigError):
+                raise found  # every other poll would be refused too
+            if isinstance(found, Outcome) and found.error:
+                show_outcome(session.output, found)
+                errors[found.error.exit_code] = found.error
+            elif isinstance(found, FluxError):
+                session.output.failure(found)
+                errors[found.exit_code] = found
+            elif isinstance(found, tuple):
+                _show(session, *found)
+                errors[ExitCode.OK] = None
+    return exit_code(errors.values())
+
+
+async def _polled(session: Session, client: PiAPIClient, ids: AsyncIterator[str | UsageError]) -> AsyncGenerator[Found]:
+    """Yield what polls find, in the order of the IDs. At most POLLS_AT_ONCE run at a time."""
+    polls, limiter = deque[asyncio.Future[Found]](), PollLimiter(time.monotonic, asyncio.sleep, session.scale)
+    coming: asyncio.Future[str | UsageError | None] | None = asyncio.ensure_future(anext(ids, None))
+    try:
+        while coming or polls:
+            room = [coming] if coming and len(polls) < POLLS_AT_ONCE else []
+            either: list[asyncio.Future[Any]] = [*room, *list(polls)[:1]]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if room and room[0].done():
+                word = room[0].result()
+                coming = None if word is None else asyncio.ensure_future(anext(ids, None))
+                if word is not None:
+                    polls.append(asyncio.ensure_future(_poll(session, client, limiter, word)))
+            if polls and polls[0].done():
+                yield polls.popleft().result()
+    finally:
+        left: list[asyncio.Future[Any]] = [*polls, *([coming] if coming else [])]
+        for future in left:
+            future.cancel()
+            await asyncio.wait([future])
+
+
+async def _poll(session: Session, client: PiAPIClient, limiter: PollLimiter, word: str | UsageError) -> Found:
+    try:
+        if isinstance(word, UsageError):
+            raise word
+        entry = session.journal.find(word)
+        if entry and entry.task_id is None:
+            return Outcome(entry, error_of(entry), 0.0)
+        await limiter.wait()
+        return entry, await look_at(client, entry.task_id if entry and entry.task_id else word)
+    except FluxError as error:
+        return error
+
+
+def _show(session: Session, entry: Entry | None, task: Task) -> None:
+    if session.output.mode is Mode.JSON:
+        session.output.record("task", _task_json(task, entry))
+        return
+    session.output.result(f"{task.id} {task.status.word}")
+    if task.status.phase is Phase.FAILED and task.error:
+        session.output.note(f"{task.id}: {task.error.message}")
+
+
+def _task_json(task: Task, entry: Entry | None) -> JsonObject:
+    error: JsonObject | None = {"code": task.error.code, "message": task.error.message} if task.error else None
+    moments = {"created_at": task.created, "started_at": task.started, "ended_at": task.ended}
+    return {
+        "task_id": task.id,
+        "status": clean(task.status.word, 40),
+        "entry": entry.id if entry else None,
+        "state": str(entry.state) if entry else None,
+        "model": task.model,
+        "task_type": task.task_type,
+        "urls": list(task.urls),
+        **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
+        "error": error,
+    }

@@ -1,0 +1,114 @@
+"""`flux wait`: the images of tasks, whoever submitted them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Annotated
+
+from ...batch.reconciliation import link_matching
+from ...batch.results import Results
+from ...batch.runner import Run
+from ...batch.task_ids import read_ids
+from ...engine.outcome import Outcome, exit_code
+from ...engine.scheduler import Scheduler
+from ...errors import ExitCode, FluxError, UsageError
+from ...images.output_names import is_template
+from ...journal.entries import Entry
+from ...operations.parameters import Argument, Option
+from ..common_options import LookOptions
+from ..context import Session
+from ..found_tasks import TEMPLATE_HINT, to_wait_for
+from ..options import SaveOptions, WaitOptions
+
+Ids = Annotated[
+    list[str],
+    Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin."),
+]
+AnyOption = Annotated[bool, Option("--any", help="Exit after the first image is saved; the other tasks keep running.")]
+
+
+def wait(
+    session: Session,
+    ids: Ids,
+    save: SaveOptions,
+    waiting: WaitOptions,
+    looking: LookOptions,
+    first: AnyOption = False,
+) -> ExitCode:
+    """Wait for tasks and save their images.
+
+    The tasks may have been submitted elsewhere. IDs on stdin are read as they arrive: one per line, or in the objects
+    of --json.
+
+    flux wait 1631d053-2352-4add-95cc-360fc52d5f89 -o fox.png
+
+    flux gen --from prompts.txt --no-wait | flux wait -
+
+    flux wait --any $(flux gen "a fox" --seed 1..3 --no-wait)
+    """
+    coming = read_ids(ids, session.stdin.text)
+    named = len({word for word in ids if word != "-"})
+    if save.to_stdout:
+        raise UsageError("-o - is for commands that make one image", hint="Save it, then: cat FILE")
+    if named > 1 and _takes_one(save, first):
+        raise UsageError(f"-o names one file, and there are {named} tasks", hint=TEMPLATE_HINT)
+    session.require_key()
+    session.journal.mark_dead_unknown()
+    wrong = dict[ExitCode, FluxError]()
+    with session.reporter() as reporter:
+        results = Results(reporter)
+
+        def feed(scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
+            return _followed(session, coming, save, wrong, first=first)
+
+        # IDs from a pipe arrive at any time, so the timeout of each begins when it arrives.
+        piped = "-" in ids
+        total = 0 if piped else named
+        run = Run(session.workspace, reporter, results, feed, total, first=first, one_deadline=not piped)
+        try:
+            code = run.finish()
+        finally:
+            session.journal.discard_unseen()
+            if results.count > 1:
+                # Tasks that were submitted in the meantime were paid for by another process.
+                reporter.summary(replace(results.summary(), spent=Decimal(0)))
+    if first and results.saved:
+        return code
+    return exit_code([*results.errors.values(), *wrong.values()], stopped_by=run.halted)
+
+
+def _takes_one(save: SaveOptions, first: bool) -> bool:
+    """Return whether `-o` names one file. With `first` that is enough, unless a second image could replace it."""
+    return save.output is not None and not is_template(save.output) and (save.overwrite or not first)
+
+
+async def _followed(
+    session: Session,
+    ids: AsyncIterator[str | UsageError],
+    save: SaveOptions,
+    wrong: dict[ExitCode, FluxError],
+    *,
+    first: bool,
+) -> AsyncIterator[Entry | Outcome]:
+    """Yield entries to bring to their end, and outcomes of those that have ended; each task once.
+
+    Report invalid IDs and continue; `wrong` keeps one error per exit code.
+    """
+    seen = set[str]()
+    async for word in ids:
+        try:
+            if isinstance(word, UsageError):
+                raise word
+            known = session.journal.find(word) or await link_matching(session.workspace, word)
+            task = (known.task_id or known.id) if known else word
+            if task in seen:
+                continue
+            seen.add(task)
+            if len(seen) > 1 and _takes_one(save, first):
+                raise UsageError(f"-o names one file, and task {task} needs another", hint=TEMPLATE_HINT)
+            item = to_wait_for(session, word, known, save)
+        except FluxError as error:
+            session.output.failure(error)
+            wrong[error.exit_code] = error
+        else:
+            yield item

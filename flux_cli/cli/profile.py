@@ -1,0 +1,59 @@
+"""The profile in use: its table in the config file, and what is known of its account."""
+
+from typing import TYPE_CHECKING
+
+from ..config.config_file import edit_file
+from ..config.resolve import ACCOUNT, find_profile
+from ..config.settings import BY_NAME
+from ..errors import ConfigError
+from ..json_value import Json, JsonObject, object_at
+from ..text import counted
+from .context import Session
+
+if TYPE_CHECKING:
+    from ..piapi.client import Account
+
+
+def remember_account(session: Session, account: "Account") -> None:
+    """Store an account's limits with the profile if they have changed and the config file can be written."""
+    stored = object_at(session.config_file, "profiles", session.settings.profile, ACCOUNT)
+    if session.sandbox or stored == account_json(session, account):
+        return
+    try:
+        edit_profile(session, {ACCOUNT: account_json(session, account)})
+    except ConfigError as error:
+        session.output.note(f"the account's limits were not stored: {error.message}")
+
+
+def account_json(session: Session, account: "Account") -> JsonObject:
+    found: JsonObject = {"plan": account.plan, "concurrency": account.concurrency}
+    known: JsonObject = {name: value for name, value in found.items() if value is not None}
+    return known and {"base_url": session.settings.text("base_url"), **known}
+
+
+def account_difference(session: Session, account: "Account") -> str | None:
+    """Return a line if the user chose another number of tasks in parallel than the account allows."""
+    values, room = session.settings.values, account.concurrency
+    name = next((name for name in ("concurrency", "plan") if values[name].chosen), None)
+    if name is None or room is None or room == session.concurrency:
+        return None
+    chosen = f"{name} = {values[name].text} ({values[name].source})"
+    plan = f" ({account.plan})" if account.plan else ""
+    allowed = f"{chosen} allows {counted(session.concurrency, 'task')} in parallel, your account{plan} {room}"
+    return f"{allowed}; use the account's limit with: {_unset(name, values[name].source)}"
+
+
+def _unset(name: str, source: str) -> str:
+    variable = BY_NAME[name].variable
+    return f"unset {variable}" if source == variable else f"flux config set {name} ''"
+
+
+def profile_name(session: Session) -> str:
+    option, path = session.common.profile, session.home.config_file
+    return find_profile(session.config_file, session.environ, option, path=path)[0]
+
+
+def edit_profile(session: Session, changes: dict[str, Json]) -> None:
+    """Set settings of the profile in use in the config file, or remove those that are None."""
+    table = ("profiles", profile_name(session))
+    edit_file(session.home.config_file, {(*table, *name.split(".")): value for name, value in changes.items()})
