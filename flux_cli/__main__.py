@@ -1,5 +1,6 @@
 """The program's entry point, also for `python -m flux_cli`."""
 
+import contextlib
 import gc
 import os
 import sys
@@ -43,14 +44,16 @@ def _run() -> int:
 
 def _leave(code: int) -> None:
     """Exit without tearing the interpreter down, which takes as long as starting it: everything is closed by now."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except BrokenPipeError:
-            code = 141
-        except OSError:
-            code = code or 11
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = 141
+    except OSError:
+        code = code or 11
+    with contextlib.suppress(OSError):  # a result that arrived stands, whoever reads the messages
+        if sys.stderr is not None:
+            sys.stderr.flush()
     if code in SIGNALS and os.name == "posix":
         _end_by_signal(SIGNALS[code])
     os._exit(code)

@@ -81,6 +81,7 @@ class Piped(io.TextIOWrapper):
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home and an empty current folder. After the test, no file in them holds a secret."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide what is lost at exit
     for name in list(os.environ):
         if name.startswith(("FLUX_", "PIAPI_", "GITHUB_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

@@ -36,7 +36,7 @@ def test_the_pages_are_what_the_program_says(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("line", ["--version", "--help", "gen -h", "config set --help"])
 def test_help_and_version_are_answered_without_the_program(line: str) -> None:
     script = "import sys; from flux_cli.__main__ import run; sys.argv[1:] = sys.argv[1].split();"
-    script += "import os; leave, os._exit = os._exit, lambda code: (print('typer' in sys.modules), leave(code)); run()"
+    script += "import os; leave, os._exit = os._exit, lambda code: (print('typer' in sys.modules, flush=True), leave(code)); run()"
     done = subprocess.run([sys.executable, "-c", script, line], capture_output=True, text=True, check=True)
     text, _, loaded = done.stdout.rstrip().rpartition("\n")
     assert loaded == "False"

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (ROOT / "flux_cli").rglob("*.py")}
-SERVICE = ("flux_cli/sandbox/", "flux_cli/cli/calls/serving.py", "flux_cli/sandbox/pytest_plugin.py")
+SERVICE = ("flux_cli/sandbox/", "flux_cli/cli/commands/sandbox.py", "flux_cli/sandbox/pytest_plugin.py")
 """The other side of the wire: these take requests and send no paid one."""
 
 Rule = Callable[[ast.AST], Iterator[ast.AST]]

@@ -16,7 +16,7 @@ CHANCE = {"hashlib", "random"}
 BUYING = {
     "flux_cli.operations.base",
     "flux_cli.operations.request",
-    "flux_cli.cli.options.options",
+    "flux_cli.cli.options",
     "flux_cli.journal.entries",
 }
 SHOWN = {"rich", "pygments", "click", "PIL", "xml.etree.ElementTree", "uvicorn"}
@@ -43,7 +43,7 @@ def loaded(line: str) -> set[str]:
         ("history", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib"}),
         ("models", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json"}),
         ("config list", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json"}),
-        ("cost", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib", "flux_cli.cli.options.options"}),
+        ("cost", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib", "flux_cli.cli.options"}),
         ("cost gen fox", HTTP | SHOWN),
     ],
 )

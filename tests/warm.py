@@ -24,9 +24,9 @@ OUT, ERR, STEPS = "out", "err", "steps"
 
 IMPORTED = (
     *(f"flux_cli.{name}" for name in ("batch.batch", "engine.slots", "cli.fast_path", "cli.main")),
-    *(f"flux_cli.cli.{name}" for name in ("generate", "calls.following")),
+    *(f"flux_cli.cli.{name}" for name in ("generate", "found_tasks")),
     *(f"flux_cli.cli.output.{name}" for name in ("progress", "reporter")),
-    *(f"flux_cli.cli.commands.{name}" for name in ("create", "edit", "tasks", "resolve")),
+    *(f"flux_cli.cli.commands.{name}" for name in ("gen", "edit", "batch", "wait", "resume", "resolve", "history")),
     *("certifi", "typer._click.decorators"),
 )
 """What a run imports, some of it in the midst of a request."""

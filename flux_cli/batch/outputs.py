@@ -91,17 +91,13 @@ class Names:
         if not self._errors:
             return
         first = next((error for error in self._errors if isinstance(error, UsageError)), self._errors[0])
-        if len(self._errors) == 1:
+        messages = list(dict.fromkeys(error.message for error in self._errors))
+        if len(messages) == 1:
             raise first
-        details = [error.message for error in self._errors[:SHOWN_ERRORS]]
-        if rest := len(self._errors) - len(details):
+        details = messages[:SHOWN_ERRORS]
+        if rest := len(messages) - len(details):
             details.append(f"and {rest} more")
-        raise type(first)(
-            f"{len(self._errors)} errors",
-            details=details,
-            hint=first.hint,
-            code=first.code,
-        )
+        raise type(first)(f"{len(messages)} errors", details=details, hint=first.hint, code=first.code)
 
     def _paths(self, task: PlannedTask) -> list[Path]:
         template = task.draft.output
