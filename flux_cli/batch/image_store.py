@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from typing import BinaryIO
+from typing import IO
 
 from ..frozen import frozen
 from ..images.fit import InputImage
@@ -20,7 +20,7 @@ class ImageStore:
     """Keeps each content once, in a private file that vanishes with the process. For any number of threads."""
 
     def __init__(self) -> None:
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
         self._places: dict[str, _Place] = {}
         self._lock = threading.Lock()
 

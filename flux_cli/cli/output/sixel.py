@@ -8,6 +8,7 @@ import os
 import re
 import select
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,38 +36,40 @@ def cell_of(descriptor: int, patience: float = PATIENCE) -> tuple[int, int] | No
     Send no query if there is unread input, which must not be lost, or in the background, where reading would suspend
     the program.
     """
-    try:
-        import termios  # not on Windows
-    except ImportError:
+    if sys.platform == "win32":
         return None
-    try:
-        if os.tcgetpgrp(descriptor) != os.getpgrp():
+    else:  # noqa: RET505 - mypy would call what follows unreachable on Windows
+        import termios
+
+        try:
+            if os.tcgetpgrp(descriptor) != os.getpgrp():
+                return None
+            terminal = os.open(os.ttyname(descriptor), os.O_RDWR | os.O_NOCTTY)
+            with os.fdopen(terminal, "rb", buffering=0), _raw_input(terminal):
+                response, size = _query(terminal, patience), _system_size(terminal)
+        except (OSError, termios.error):
             return None
-        terminal = os.open(os.ttyname(descriptor), os.O_RDWR | os.O_NOCTTY)
-        with os.fdopen(terminal, "rb", buffering=0), _raw_input(terminal):
-            response, size = _query(terminal, patience), _system_size(terminal)
-    except (OSError, termios.error):
-        return None
-    if response is None or b"4" not in response[3].split(b";")[1:]:  # the first number is the conformance level
-        return None
-    if size is not None:
-        return size
-    return (int(response[2]), int(response[1])) if response[1] else CELL
+        if response is None or b"4" not in response[3].split(b";")[1:]:  # the first number is the conformance level
+            return None
+        if size is not None:
+            return size
+        return (int(response[2]), int(response[1])) if response[1] else CELL
 
 
 @contextmanager
 def _raw_input(terminal: int) -> Iterator[None]:
     """Make the terminal pass on input immediately and without echo while the block runs."""
-    import termios
+    if sys.platform != "win32":
+        import termios
 
-    before = termios.tcgetattr(terminal)
-    changed = termios.tcgetattr(terminal)
-    changed[3] &= ~(termios.ICANON | termios.ECHO)
-    termios.tcsetattr(terminal, termios.TCSADRAIN, changed)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        before = termios.tcgetattr(terminal)
+        changed = termios.tcgetattr(terminal)
+        changed[3] &= ~(termios.ICANON | termios.ECHO)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, changed)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def _query(terminal: int, patience: float) -> "re.Match[bytes] | None":
@@ -85,12 +88,15 @@ def _query(terminal: int, patience: float) -> "re.Match[bytes] | None":
 
 def _system_size(terminal: int) -> tuple[int, int] | None:
     """Return the cell size from the system: xterm sets it there, but ignores the query by default."""
-    import fcntl
-    import termios
+    if sys.platform == "win32":
+        return None
+    else:  # noqa: RET505 - as in `cell_of`
+        import fcntl
+        import termios
 
-    packed = fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))
-    lines, columns, width, height = struct.unpack("HHHH", packed)
-    return (width // columns, height // lines) if lines and width >= columns > 0 and height >= lines else None
+        packed = fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))
+        lines, columns, width, height = struct.unpack("HHHH", packed)
+        return (width // columns, height // lines) if lines and width >= columns > 0 and height >= lines else None
 
 
 def encoded(image: "Image") -> Iterator[str]:

@@ -82,7 +82,11 @@ def start_viewer(path: Path) -> bool:
     if sys.platform == "win32":
         os.startfile(path)  # noqa: S606 - a file of ours, by its whole path
         return True
-    program = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    else:  # noqa: RET505 - mypy would call what follows unreachable on Windows
+        return _start_program(shutil.which("open" if sys.platform == "darwin" else "xdg-open"), path)
+
+
+def _start_program(program: str | None, path: Path) -> bool:
     if program is None:
         return False
     import subprocess  # rarely needed
