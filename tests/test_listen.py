@@ -543,6 +543,6 @@ def test_the_readmes_three_programs(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     example = example.replace("flux listen", f"flux listen --port {port}").replace(":8518", f":{port}")
     done = readme.run(example, tmp_path)
-    names = [f"pictures/a-fox-{seed}.png" for seed in (1, 2, 3)]
-    assert sorted(re.findall(r"^pictures/\S+$", done.stdout, re.M)) == names
+    names = [f"images/a-fox-{seed}.png" for seed in (1, 2, 3)]
+    assert sorted(re.findall(r"^images/\S+$", done.stdout, re.M)) == names
     assert all(inspect_image(Path(name).read_bytes()).extension == "png" for name in names)

@@ -59,7 +59,9 @@ def cell_of(descriptor: int, patience: float = PATIENCE) -> tuple[int, int] | No
 @contextmanager
 def _raw_input(terminal: int) -> Iterator[None]:
     """Make the terminal pass on input immediately and without echo while the block runs."""
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        yield
+    else:
         import termios
 
         before = termios.tcgetattr(terminal)
