@@ -16,7 +16,7 @@ from .stub import DONE_ID, Stub, serving
 ABOUT = """
 Wall time of the `flux` console script from start to exit, as a multiple of `python -c pass` with the same Python,
 which runs before every command. Medians, with quartiles, and the median of CPU time, which a busy machine changes
-less. `gen` is a whole one: create, one look, a picture of 1.5 MB verified on disk, against a stand-in for the service
+less. `gen` is a whole one: create, one poll, an image of 1.5 MB verified on disk, against a stand-in for the service
 that answers at once. The curls do the same requests.
 """.strip()
 ROUNDS, QUICK_ROUNDS = 21, 3
