@@ -251,6 +251,7 @@ def _usage_error(error: typer.TyperException, where: str) -> UsageError:
     hint = f"did you mean {guess} ".replace("'", "") if guess else ""
     if where.removeprefix("flux ") in SUBMITTING:
         if "unexpected extra argument" in text:
+            text = f"unexpected words after the prompt: {text.partition(' (')[2].rstrip(').')}"
             hint = f'Put the prompt in quotes: {where} "a castle"; '
         elif text.startswith("No such option") and not guess:
             hint = f'A prompt that begins with - goes after --: {where} -- "-a castle"; '
