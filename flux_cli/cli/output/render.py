@@ -1,6 +1,7 @@
 """Outcomes as text and as JSON, for `--json`, reports and the lines of a run."""
 
-from ...batch.results import Summary
+from typing import TYPE_CHECKING
+
 from ...engine.outcome import Outcome
 from ...errors import FluxError
 from ...journal.entries import CHARGED, POSSIBLY_CHARGED, Entry, State
@@ -9,6 +10,9 @@ from ...text import counted, seconds, usd
 from .money import describe_charge, next_command
 from .output import Mode, Output, shown
 from .viewer import look
+
+if TYPE_CHECKING:
+    from ...batch.results import Summary
 
 
 def show_outcome(output: Output, outcome: Outcome, place: JsonObject | None = None) -> None:
@@ -45,7 +49,7 @@ def show_saved(output: Output, entry: Entry, *, before: bool = False) -> None:
         output.note(f"already saved: {what} (no charge)" if before else f"saved {what}{facts(entry)}")
 
 
-def show_summary(output: Output, summary: Summary) -> None:
+def show_summary(output: Output, summary: "Summary") -> None:
     """Show the summary of a command with several tasks."""
     counts = ", ".join(f"{number} {name}" for name, number in summary.counts.items()) or "nothing to do"
     output.note(f"{counts}; {usd(summary.spent)} spent in {seconds(summary.duration)}")
@@ -95,7 +99,7 @@ def error_facts(output: Output, outcome: Outcome, error: FluxError) -> JsonObjec
     return output.error_json(error, describe_charge(outcome.entry), next_command(error, outcome.entry))
 
 
-def summary_json(summary: Summary) -> JsonObject:
+def summary_json(summary: "Summary") -> JsonObject:
     """Return the summary of a command with several tasks, as `--json` shows it."""
     content: JsonObject = {name.replace(" ", "_"): number for name, number in summary.counts.items()}
     return {**content, "cost_usd": str(summary.spent), "seconds": round(summary.duration, 3)}
