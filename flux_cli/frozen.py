@@ -20,7 +20,7 @@ def frozen(cls: type[T], /) -> type[T]: ...
 def frozen(*, kw_only: bool) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(frozen_default=True)
 def frozen(cls: type[T] | None = None, /, *, kw_only: bool = False) -> Any:
-    """The class as a dataclass with slots, whose values are equal when their fields are, and never change."""
+    """Return the class as a dataclass with slots; its values never change, and are equal if their fields are."""
 
     def make(cls: type[T]) -> Any:
         cls.__doc__ = cls.__doc__ or cls.__qualname__  # or the signature would be worked out for one, in a millisecond
@@ -34,7 +34,7 @@ def frozen(cls: type[T] | None = None, /, *, kw_only: bool = False) -> Any:
 
 
 def _init(made: Any) -> Callable[..., None]:
-    assert not hasattr(made, "__post_init__"), "nobody would call it"
+    assert not hasattr(made, "__post_init__"), "the shared `__init__` does not call it"
     own = fields(made)
     names = {field.name for field in own}
     places = [field.name for field in own if not field.kw_only]

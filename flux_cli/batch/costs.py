@@ -20,7 +20,7 @@ class Limits:
     """What a command may cost, USD.
 
     max_cost: `--max-cost`; None when it was not given. confirm_above: above it the user is asked.
-    yes: the user has agreed. ask: asks a question; None when nobody can be asked.
+    yes: the user has agreed. ask: asks a question; None without a terminal.
     """
 
     max_cost: Decimal | None

@@ -169,7 +169,10 @@ def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
 
 
 def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
-    """The records, each with the line on which it begins. After a slip of quotes there is no telling what is a row."""
+    """Yield the records, each with the line on which it begins.
+
+    Raises UnreadableError, which ends the source: after a wrong quote, no row is certain.
+    """
     reader = csv.reader(texts, delimiter=delimiter, strict=True)
     while True:
         line = lines_before + reader.line_num + 1

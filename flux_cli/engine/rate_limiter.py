@@ -63,12 +63,12 @@ class Pace:
         return Place(self, free)
 
     def follow(self, free: Callable[[], None]) -> "Place":
-        """A place for a task that runs already: it asks nobody, but new ones wait until it has ended."""
+        """Return a place for a task that runs already, at once; new tasks wait until it has ended."""
         self._held += 1
         return Place(self, free)
 
     def close(self) -> None:
-        """Let nobody in any more; those in line get a ClosedError."""
+        """Admit no more tasks; those in line get a ClosedError."""
         self._closed = True
         self._wake()
 
