@@ -16,9 +16,10 @@ from .runner import Say
 from .several import percentile, together
 
 ABOUT = """
-Processes that share one folder, with more tasks than slots each: a task takes a slot, holds it for a moment and gives it back, and
-the next begins. Ideal is the mean wait if each free slot were taken at once: (tasks / slots - 1) holds. The worst wait
-shows how unfair the lot is. A slot that is free stands beside the bare lock that it is made of, in the same loop.
+Processes that share one folder, with more tasks than slots each: a task takes a slot, holds it for a moment and gives
+it back, and the next begins. Ideal is the mean wait if each free slot were taken at once: (tasks / slots - 1) holds.
+The worst wait shows how unfair the lot is. A slot that is free stands beside the bare lock that it is made of, in the
+same loop.
 """.strip()
 PROCESSES, TASKS, LIMIT, HOLD = 6, 3, 2, 0.2
 VISITS, QUICK_VISITS = 12, 3
