@@ -80,7 +80,7 @@ _LIFE: Sequence[Callable[[Entry], Entry]] = (
     lambda entry: replace(
         entry, state=State.READY, status="completed", urls=("https://img.example/0123456789abcdef.png",), ended=3.0
     ),
-    lambda entry: replace(entry, state=State.SAVED, files=(SavedFile(Path("/pictures/fox.png"), "0" * 64),)),
+    lambda entry: replace(entry, state=State.SAVED, files=(SavedFile(Path("/images/fox.png"), "0" * 64),)),
 )
 
 

@@ -17,7 +17,7 @@ def run() -> None:
             if code is None:
                 code = _run()
             _leave(code)
-        except KeyboardInterrupt:  # once there is a code, everything was told: Ctrl-C comes too late to change it
+        except KeyboardInterrupt:  # once there is a code, everything is printed: Ctrl-C comes too late to change it
             code = 130 if code is None else code
 
 
@@ -51,7 +51,7 @@ def _leave(code: int) -> None:
         code = 141
     except OSError:
         code = code or 11
-    with contextlib.suppress(OSError):  # a result that arrived stands, whoever reads the messages
+    with contextlib.suppress(OSError):  # a message that cannot be written does not undo a saved image
         if sys.stderr is not None:
             sys.stderr.flush()
     if code in SIGNALS and os.name == "posix":

@@ -149,7 +149,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 picture`, `3 pictures`; `3 entries`, with a plural of its own."""
+    """`1 image`, `3 images`; `3 entries`, with a plural of its own."""
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 

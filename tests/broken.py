@@ -89,7 +89,7 @@ def looked_at_before_it_is_accepted() -> None:
 
 
 def saved_before_it_is_there() -> None:
-    """`saved` comes to the journal before the pictures have their names."""
+    """`saved` comes to the journal before the images have their names."""
     save, late = Saver.save, list[tuple[Path, Path]]()
 
     def place(entry: Entry, planned: Path, download: Download) -> SavedFile:

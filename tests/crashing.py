@@ -31,7 +31,7 @@ ACCEPTED = (State.ACCEPTED, State.READY, State.SAVED)
 
 
 class World:
-    """A home, a folder with pictures and the service, all alive while processes die.
+    """A home, a folder with images and the service, all alive while processes die.
 
     command: what all batches here are. prompts: all that were ever asked for; each once.
     faults: what did not hold. excused: prompts that a process was sending when it was killed.

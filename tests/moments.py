@@ -123,7 +123,7 @@ def kind_of(scope: Scope) -> str:
         return "upload"
     if scope["method"] == "POST":
         return "create"
-    return "picture" if scope["path"].startswith("/pictures") else "look"
+    return "picture" if scope["path"].startswith("/images") else "look"
 
 
 async def received(receive: Receive) -> bytes | None:

@@ -98,7 +98,7 @@ def test_an_annotation_is_one_command_whatever_its_text(title: str, text: str) -
 
 
 def test_what_is_no_command_stays_as_it_is() -> None:
-    for text in ("a fox: task 1 ($0.002)", "C::x", "## [x]", "pictures/a-fox.png", "12:30::45"):
+    for text in ("a fox: task 1 ($0.002)", "C::x", "## [x]", "images/a-fox.png", "12:30::45"):
         assert inert(text) == inert_path(text) == text
     assert inert_path("::error::x.png") == "./::error::x.png"  # still the same file
 
@@ -251,7 +251,7 @@ def _timeless(text: str) -> str:
 def _rows() -> None:
     rows = [{"prompt": prompt, "model": "schnell", "seed": seed} for seed, prompt in ((1, "a red fox"), (2, "<b>"))]
     content = "".join(json.dumps(row | {"output": f"{row['seed']}.png"}) + "\n" for row in rows)
-    Path("pictures.jsonl").write_text(content)
+    Path("images.jsonl").write_text(content)
 
 
 def _row(prompt: str, ending: str, cost: str, file: str) -> str:
@@ -268,10 +268,10 @@ def test_the_example_workflow_makes_its_pictures(service: Service, page: Path) -
     _rows()
     make, _ = _steps()
     done = _step(f"{make} -j 1")
-    assert (done.returncode, sorted(done.stdout.splitlines())) == (0, ["pictures/1.png", "pictures/2.png"])
+    assert (done.returncode, sorted(done.stdout.splitlines())) == (0, ["images/1.png", "images/2.png"])
     assert obeyed(done.stderr) == []
-    fox = _row("a red fox", "saved", "$0.002", "<code>pictures/1.png</code>")
-    bold = _row("&lt;b&gt;", "saved", "$0.002", "<code>pictures/2.png</code>")
+    fox = _row("a red fox", "saved", "$0.002", "<code>images/1.png</code>")
+    bold = _row("&lt;b&gt;", "saved", "$0.002", "<code>images/2.png</code>")
     assert _timeless(page.read_text()) in {  # in the order in which they are saved
         f"\n\n**flux**: 2 tasks, $0.004 spent\n\n{HEAD}{one}\n{two}\n</table>\n\n"
         for one, two in ((fox, bold), (bold, fox))
@@ -289,7 +289,7 @@ def test_the_example_workflow_fetches_what_a_failure_left(service: Service, page
     make, resume = _steps()
     service.answer("POST", "/api/v1/task", (400, {}, b'{"code": 1100, "message": "no: ##[error]x"}'))
     done = _step(f"{make} -j 1")
-    assert (done.returncode, done.stdout) == (3, "pictures/2.png\n")
+    assert (done.returncode, done.stdout) == (3, "images/2.png\n")
     (told,) = obeyed(done.stderr)
     assert told.startswith("::error title=flux%3A a red fox::")
     assert "# #[error]x" in told

@@ -237,8 +237,8 @@ def test_a_call_cancelled_during_its_submission_writes_the_answer_down(service: 
 def test_settings() -> None:
     with pytest.raises(UsageError, match="unknown setting 'tiemout'"):
         Flux(tiemout=3)
-    with Flux(sandbox=True, output_dir="pictures") as flux:
-        assert flux.generate("a fox", model="schnell", size="64x64").path.parent == Path("pictures").absolute()
+    with Flux(sandbox=True, output_dir="images") as flux:
+        assert flux.generate("a fox", model="schnell", size="64x64").path.parent == Path("images").absolute()
 
 
 def test_all_names_are_there_and_importing_the_package_is_cheap() -> None:

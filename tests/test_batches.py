@@ -1,4 +1,4 @@
-"""Many pictures from one command, and the same command run again: only what is missing is paid for."""
+"""Many images from one command, and the same command run again: only what is missing is paid for."""
 
 import io
 import json
@@ -192,7 +192,7 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
         ("gen '" + "{a|b}" * 24 + "'", "one prompt with its sweeps makes 16,777,216 tasks; the limit is 100,000"),
         ("gen", "no prompt"),
         ("gen x --from prompts.txt", "a prompt and --from cannot be used together"),
-        ("gen --from nosuch", "cannot read --from nosuch: No such file or directory"),
+        ("gen --from nosuch", "cannot read prompts from nosuch: No such file or directory"),
         ("gen --from empty", "empty is empty"),
         ("gen --from prompts.txt -o x.png", "-o x.png names one file, and this makes 2 tasks"),
         ("gen --from prompts.txt -o -", "-o - is for a command that makes one image"),

@@ -252,7 +252,7 @@ def test_a_piped_picture_that_was_cut_off_is_resumed_as_a_file(flux: Flux, servi
     flux(GEN + " -o - --timeout 0 -q")
     result = flux("resume -q")
 
-    assert result.out.endswith("sandbox/pictures/a-boat-1.png\n") or result.out.endswith("pictures/a-boat-1.png\n")
+    assert result.out.endswith("sandbox/images/a-boat-1.png\n") or result.out.endswith("images/a-boat-1.png\n")
     assert "PNG" not in result.out
 
 

@@ -47,13 +47,13 @@ HERE = f"/{TASK}.png"
 
 
 def completed(task: str, *urls: str) -> Reply:
-    """What the service says of a task whose pictures stand at `urls`."""
+    """What the service says of a task whose images stand at `urls`."""
     data = {"task_id": task, "status": "completed", "output": {"image_urls": list(urls)}}
     return 200, {}, json.dumps({"code": 200, "data": data}).encode()
 
 
 def offered(service: Service, *urls: str, task: str = TASK, times: int = 99) -> None:
-    """Let the service say that a task's pictures stand at `urls`."""
+    """Let the service say that a task's images stand at `urls`."""
     service.answer("GET", f"/api/v1/task/{task}", *[completed(task, *urls)] * times)
 
 

@@ -152,7 +152,7 @@ def test_following_a_task_needs_no_slot(
     flux: Flux, service: Service, start: Start, entries: Callable[[], list[Entry]]
 ) -> None:
     flux("gen boat --seed 1 --size 64x64 --no-wait")
-    service.answer("GET", f"/pictures/{service.charges[0].id}", (503, {}, b""))
+    service.answer("GET", f"/images/{service.charges[0].id}", (503, {}, b""))
     service.answer("GET", "/api/v1/task/", *[(503, {}, b"")] * 3)
     holder = start("gen slow --size 64x64 -j 1")
     while len(entries()) < 2:

@@ -1,4 +1,4 @@
-"""The pictures of a folder in one page, and on one contact sheet."""
+"""The images of a folder in one page, and on one contact sheet."""
 
 import base64
 import io
@@ -179,7 +179,7 @@ def test_a_page_elsewhere_links_back(flux: Flux) -> None:
     Path("shots").mkdir()
     picture("shots/fox.png")
     found = json.loads(flux("gallery shots -o page.html --json").out)
-    assert (found["pictures"], found["axes"], found["cost_usd"]) == (1, [], "0.015")
+    assert (found["images"], found["axes"], found["cost_usd"]) == (1, [], "0.015")
     assert read("page.html").all("a", "href") == ["shots/fox.png"]
     assert read("page.html").all("button", "data-command") == ["flux rerun shots/fox.png"]
 

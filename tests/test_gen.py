@@ -71,7 +71,7 @@ def test_json_is_one_object_and_nothing_else_on_stdout(flux: Flux, service: Serv
         "index": 1,
         "id": None,
         "files": [str(Path("a-boat-1.png").resolve())],
-        "urls": [f"{service.origin}/pictures/{task}/1.png"],
+        "urls": [f"{service.origin}/images/{task}/1.png"],
         "cost_usd": "0.015",
         "at_risk_usd": None,
         "error": None,
@@ -162,7 +162,7 @@ def test_the_key_goes_to_the_api_alone(flux: Flux, service: Service) -> None:
     flux('gen "a boat" --size 256x256')
 
     keys = {request.path.split("/")[1]: request.headers.get("x-api-key") for request in service.seen}
-    assert keys == {"api": KEY, "pictures": None}
+    assert keys == {"api": KEY, "images": None}
 
 
 @pytest.mark.parametrize(

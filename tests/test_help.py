@@ -16,7 +16,7 @@ from flux_cli.cli.docs.__main__ import ROOT, kept, written
 from flux_cli.cli.docs.tree import read
 from flux_cli.cli.fast_path import TOUR, answer
 from flux_cli.cli.main import COMMANDS, CONFIG_COMMANDS, MAIN_VARIABLES, build
-from flux_cli.config.variables import VARIABLES
+from flux_cli.config.settings import VARIABLES
 from flux_cli.errors import ExitCode
 
 from .conftest import Flux

@@ -315,7 +315,7 @@ def poisoned(app: ASGIApp, recipe: Recipe) -> ASGIApp:
     """The service, with every JSON reply changed after a recipe."""
 
     async def poisoning(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith(("/pictures/", "/uploads/")):
+        if scope["path"].startswith(("/images/", "/uploads/")):
             await app(scope, receive, send)
             return
         body = b""

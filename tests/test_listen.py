@@ -137,7 +137,7 @@ def test_a_picture_is_saved_as_wait_saves_it_and_once(
     assert (told["type"], told["state"], told["task_id"]) == ("outcome", "saved", task)
     assert told["files"] == [str(Path("a-boat-1.png").absolute())]
     assert [(entry.task_id, entry.state) for entry in entries()] == [(task, State.SAVED)]
-    assert gets(service, "/pictures/") == 1
+    assert gets(service, "/images/") == 1
 
 
 def test_what_was_saved_before_is_not_saved_again(
@@ -148,7 +148,7 @@ def test_what_was_saved_before_is_not_saved_again(
     listener = listen("-d elsewhere")
     assert listener.deliver(hint(task)) == 200
     assert listener.says(f"task {task}: saved already")
-    assert gets(service, "/pictures/") == 1
+    assert gets(service, "/images/") == 1
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "processing"])
@@ -307,7 +307,7 @@ def test_a_signal_leaves_what_is_in_flight_to_resume(
     flux: Flux, service: Service, listen: Callable[..., Listener]
 ) -> None:
     task, listener = submitted(flux), listen()
-    service.answer("GET", "/pictures/", *[(502, {}, b"")] * 1000)
+    service.answer("GET", "/images/", *[(502, {}, b"")] * 1000)
     assert listener.deliver(hint(task)) == 200
     assert listener.says("trying again")
     assert listener.stop(signal.SIGINT) == -signal.SIGINT

@@ -37,7 +37,7 @@ def opened(name: str) -> Image.Image:
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """The mean difference of two pictures' channels, 0 to 255."""
+    """The mean difference of two images' channels, 0 to 255."""
     return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
 
 
@@ -47,7 +47,7 @@ def sent(service: Service) -> dict[str, Any]:
 
 
 def uploads(service: Service) -> int:
-    """How many pictures were uploaded."""
+    """How many images were uploaded."""
     return sum(request.path == UPLOAD[1] for request in service.seen)
 
 

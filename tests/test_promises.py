@@ -24,7 +24,7 @@ Entries = Callable[[], list[Entry]]
 Start = Callable[..., subprocess.Popen[str]]
 POST = ("POST", "/api/v1/task")
 LOOK = ("GET", "/api/v1/task/")
-PICTURE = ("GET", "/pictures/")
+PICTURE = ("GET", "/images/")
 GEN = 'gen "a boat" --seed 1 --size 256x256'
 
 
@@ -199,7 +199,7 @@ def task_reply(service: Service, **changes: object) -> Reply:
 
 
 def until_drawn(service: Service) -> None:
-    """Return when the pictures of all tasks exist."""
+    """Return when the images of all tasks exist."""
     while time.time() < max(charge.ended for charge in service.charges):
         time.sleep(0.005)
 
@@ -260,7 +260,7 @@ def test_a_picture_cut_by_any_byte_is_fetched_again(
     flux: Flux, service: Service, proxy: BreakingProxy, cut: int
 ) -> None:
     flux(GEN + " --no-wait")
-    proxy.breakers.append(Breaker(b"GET /pictures", times=2, answer_bytes=cut))
+    proxy.breakers.append(Breaker(b"GET /images", times=2, answer_bytes=cut))
 
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert Path("a-boat-1.png").read_bytes().endswith(b"IEND\xaeB`\x82")
@@ -292,10 +292,10 @@ def test_what_is_no_picture_never_gets_a_name(flux: Flux, service: Service, repl
 
 def test_redirects_are_followed_five_times(flux: Flux, service: Service) -> None:
     def hop(number: int) -> Reply:
-        return 302, {"location": f"/pictures/hop{number}"}, b""
+        return 302, {"location": f"/images/hop{number}"}, b""
 
     flux(GEN + " --no-wait")
-    picture = f"/pictures/{service.charges[0].id}/1.png"
+    picture = f"/images/{service.charges[0].id}/1.png"
     service.answer(*PICTURE, *[hop(number) for number in range(4)], (302, {"location": picture}, b""))
     assert flux("resume -q").out == "a-boat-1.png\n"
 
@@ -322,7 +322,7 @@ def test_other_formats_keep_their_true_extension(flux: Flux, service: Service, e
 
 def test_fewer_pictures_than_ordered_are_saved_and_told(flux: Flux, service: Service) -> None:
     flux('gen "a boat" -m schnell -b 3 --seed 1 --size 256x256 --no-wait')
-    url = f"{service.origin}/pictures/{service.charges[0].id}/1.png"
+    url = f"{service.origin}/images/{service.charges[0].id}/1.png"
     until_drawn(service)
     service.answer(*LOOK, *[task_reply(service, output={"image_url": url})] * 9)
     result = flux("resume")
@@ -334,7 +334,7 @@ def test_fewer_pictures_than_ordered_are_saved_and_told(flux: Flux, service: Ser
 def test_more_pictures_than_ordered_are_all_saved(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
     flux('gen "two" -m schnell -b 2 --seed 1 --size 256x256 --no-wait')
-    urls = [f"{service.origin}/pictures/{service.charges[1].id}/{number}.png" for number in (1, 2)]
+    urls = [f"{service.origin}/images/{service.charges[1].id}/{number}.png" for number in (1, 2)]
     until_drawn(service)
     service.answer("GET", f"/api/v1/task/{service.charges[0].id}", task_reply(service, output={"image_urls": urls}))
     result = flux(f"wait {service.charges[0].id}")

@@ -119,7 +119,7 @@ def test_rows_stand_in_the_order_of_the_batch_whatever_the_order_they_came_in() 
 
 
 def test_json_has_the_fields_of_the_json_lines_and_a_summary() -> None:
-    saved = ended(files=["/pictures/fox.png"])
+    saved = ended(files=["/images/fox.png"])
     rows = [ReportRow(2, None, None, None, "not started"), ReportRow(1, "fox", "rows.csv, line 2", saved)]
     assert json.loads(written(rows).read_text()) == {
         "schema": 1,

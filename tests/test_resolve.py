@@ -31,7 +31,7 @@ def look_reply(service: Service, *, created: datetime | None = None, **told: obj
     """The reply to a look at the first task, which has ended, with these facts and no others."""
     wait_until(lambda: time.time() > service.charges[0].ended)
     task = service.charges[0].id
-    output = {"image_url": f"{service.origin}/pictures/{task}/1.png"}
+    output = {"image_url": f"{service.origin}/images/{task}/1.png"}
     meta = {"created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}"} if created else {}
     data = {"task_id": task, "status": "completed", "output": output, "meta": meta, **told}
     return 200, {}, json.dumps({"code": 200, "data": data}).encode()
@@ -199,7 +199,7 @@ def test_a_picture_that_was_fetched_already_is_not_fetched_again(
 
     assert (result.code, result.out) == (0, f"{task.id}.png\n")
     assert [path.name for path in Path().iterdir()] == [f"{task.id}.png"]
-    assert sum(request.path.startswith("/pictures/") for request in service.seen) == 1
+    assert sum(request.path.startswith("/images/") for request in service.seen) == 1
     assert flux("cost").out.split() == ["total", "$0.015", "1", "task"]
     assert flux("resume").code == 0
 

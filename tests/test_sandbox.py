@@ -103,7 +103,7 @@ def test_a_completed_task_is_as_the_specification_shows_it(tmp_path: Path) -> No
     assert sorted(task) == ["input", "meta", "model", "output", "status", "task_id", "task_type"]
     assert sorted(task["meta"]) == ["created_at", "ended_at", "processing_time", "started_at", "usage"]
     assert task["output"] == {
-        "image_url": f"http://cdn/pictures/{task['task_id']}/1.png",
+        "image_url": f"http://cdn/images/{task['task_id']}/1.png",
         "width": 256,
         "height": 256,
         "seed": None,
@@ -145,7 +145,7 @@ def test_a_live_task_is_as_the_live_api_shows_it(tmp_path: Path) -> None:
     }
     assert (running["status"], completed["status"]) == ("processing", "completed")
     assert completed["output"] == {
-        "image_url": f"http://cdn/pictures/{name}/1.png",
+        "image_url": f"http://cdn/images/{name}/1.png",
         "image_urls": None,
         "image_base64": "",
     }
@@ -167,7 +167,7 @@ def test_a_pending_task_can_be_canceled_and_costs_nothing(tmp_path: Path) -> Non
         clock[0] += 100
         task = http.get(f"/api/v1/task/{first}").json()["data"]
         assert (task["status"], "output" in task, "started_at" in task["meta"]) == ("cancelled", False, False)
-        assert http.get(f"/pictures/{first}/1.png").status_code == 404
+        assert http.get(f"/images/{first}/1.png").status_code == 404
         assert str(store.spent()) == "0.030"
 
 
@@ -326,7 +326,7 @@ def test_a_part_of_an_image_can_be_requested(tmp_path: Path) -> None:
         http = client(store, clock=lambda: clock[0])
         task = http.post("/api/v1/task", json=TASK).json()["data"]["task_id"]
         clock[0] += 100
-        url = f"/pictures/{task}/1.png"
+        url = f"/images/{task}/1.png"
         whole = http.get(url)
         parts = {spec: http.get(url, headers={"Range": spec}) for spec in RANGES}
         head = http.head(url)

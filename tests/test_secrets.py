@@ -1,5 +1,5 @@
 """The key and the webhook's secret go where they have to, and nowhere else. Every test looks for them by itself
-(conftest): in outputs, files, pictures' texts, command lines and requests to others.
+(conftest): in outputs, files, images' texts, command lines and requests to others.
 """
 
 import io
@@ -144,7 +144,7 @@ def test_no_request_with_the_key_follows_a_redirect(flux: Flux, service: Service
 
 
 def test_a_download_takes_no_key_along(flux: Flux, service: Service, raw: RawServer) -> None:
-    raw.answers["/away"] = [redirect(f"{service.origin}/pictures/x/1.png")]
+    raw.answers["/away"] = [redirect(f"{service.origin}/images/x/1.png")]
     service.answer(*PICTURE, *[(302, {"location": raw.url("/away")}, b"")] * 9)
     assert flux(GEN).code == 10
     assert raw.heads  # conftest has looked at what they hold

@@ -146,7 +146,7 @@ def test_what_it_prints_is_all_that_a_client_needs(flux: Flux, sandbox: Callable
         == f"Mock of PiAPI: {running.origin}/ shows its tasks and images; prices are simulated. Ctrl-C stops it."
     )
     assert re.fullmatch(r"\d\d:\d\d:\d\d POST /api/v1/task 200 flux_[0-9a-f-]{36} key …cdef", lines[1])
-    assert re.fullmatch(r"\d\d:\d\d:\d\d GET /pictures/flux_[0-9a-f-]{36}/1.png 200 no key", lines[-1])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d GET /images/flux_[0-9a-f-]{36}/1.png 200 no key", lines[-1])
     assert any("POST /api/ephemeral_resource 200 key …cdef" in line for line in lines)
 
 
@@ -414,8 +414,8 @@ def test_what_is_no_http_gets_an_answer_all_the_same(shared: Sandbox, content: b
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), [
     ("GET", "/nowhere", b"", 404),
-    ("GET", f"/pictures/x/{'9' * 5000}.png", b"", 404),
-    ("GET", f"/sandbox/pictures/x/{'9' * 5000}.png", b"", 404),
+    ("GET", f"/images/x/{'9' * 5000}.png", b"", 404),
+    ("GET", f"/sandbox/images/x/{'9' * 5000}.png", b"", 404),
     ("GET", "/sandbox/page.py", b"", 404),
     ("GET", "/%00%ff/../../etc/passwd", b"", 404),
     ("PATCH", "/api/v1/task", b"", 405),
@@ -437,7 +437,7 @@ def test_odd_requests_get_the_documented_shape(
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     told = json.loads(content) if content.startswith(b"{") else {}
-    if path.startswith(("/pictures", "/sandbox/pictures")):
+    if path.startswith(("/images", "/sandbox/images")):
         return
     assert (told["code"], told["message"]) == (status, "success" if status == 200 else "failed")
     if status != 200:
@@ -584,7 +584,7 @@ def test_the_page_has_many_tasks_and_tells_what_they_wait_for(tmp_path: Path) ->
     waiting = re.findall(r'class="waiting">([^<]*)<', text)
     assert waiting == ["never ends", *(f"{left} s left" for left in range(8, 0, -1)), "no &lt;luck&gt;"]
     assert text.count("data:image/jpeg") == 2, "of the newest twelve tasks, nine run and one failed"
-    assert text.count('src="/sandbox/pictures/') == 48
+    assert text.count('src="/sandbox/images/') == 48
 
 
 def test_only_the_page_itself_may_change_the_faults(shared: Sandbox) -> None:

@@ -20,7 +20,7 @@ BUYING = {
     "flux_cli.journal.entries",
 }
 SHOWN = {"rich", "pygments", "click", "PIL", "xml.etree.ElementTree", "uvicorn"}
-"""A live view, pictures, reports, a server: whoever needs one loads it."""
+"""A live view, images, reports, a server: whoever needs one loads it."""
 
 
 def loaded(line: str) -> set[str]:

@@ -114,8 +114,8 @@ def test_seconds_never_round_to_sixty(duration: float, shown: str) -> None:
 def test_counted() -> None:
     assert (counted(1, "picture"), counted(0, "picture"), counted(3, "picture")) == (
         "1 picture",
-        "0 pictures",
-        "3 pictures",
+        "0 images",
+        "3 images",
     )
 
 

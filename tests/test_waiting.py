@@ -142,7 +142,7 @@ def test_noise_in_the_pipe_loses_no_task(flux: Flux, service: Service, line: str
     assert set(result.out.split()) == {"boat-1.png", "boat-2.png"}
     (told,) = [told for told in result.err.splitlines() if told.startswith("flux:")]
     assert told.startswith("flux: stdin, line 2: '")
-    assert told.endswith("' is not a task id")
+    assert told.endswith("' is not a task ID")
     assert len(told) < 150
 
 
@@ -150,7 +150,7 @@ def test_noise_in_the_pipe_loses_no_task(flux: Flux, service: Service, line: str
 @pytest.mark.parametrize("command", ["wait", "status"])
 def test_a_pipe_without_ids(flux: Flux, service: Service, command: str, content: str) -> None:
     result = flux(f"{command} -", content)
-    assert (result.code, result.out, result.err) == (2, "", "flux: no task ids came\n")
+    assert (result.code, result.out, result.err) == (2, "", "flux: no task IDs were read\n")
 
 
 @pytest.mark.parametrize("piece", [b"flux_ba5a939d\n", b"x" * 500])
@@ -263,7 +263,7 @@ def test_status_answers_each_id_at_once(flux: Flux, service: Service, start: Sta
     result = finish(status.process)
 
     assert (result.code, result.out) == (3, "")
-    assert result.err == "flux: stdin, line 2: 'what is this' is not a task id\n"
+    assert result.err == "flux: stdin, line 2: 'what is this' is not a task ID\n"
 
 
 def test_status_polls_many_tasks_together_and_shows_them_in_order(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +299,7 @@ def test_the_first_picture_is_enough(
     failed, saved, fetched, running = submitted(flux, 1, 2, 3, 4)
     service.answer("GET", f"{LOOK[1]}{failed}", task_reply(service, status="failed"))
     service.answer("GET", f"{LOOK[1]}{running}", *[(503, {}, b"")] * 1000)
-    held = Breaker(f"GET /pictures/{fetched}".encode(), answer_bytes=400, hold=True)
+    held = Breaker(f"GET /images/{fetched}".encode(), answer_bytes=400, hold=True)
     proxy.breakers.append(held)
     wait = piped(start, f"wait --any {failed} {fetched} {running} -")
     wait_until(lambda: len(list(Path().glob(".flux-*.part"))) == 1)

@@ -1,4 +1,4 @@
-"""The lines of a source, and prompts, one a line."""
+"""The lines of a source, and prompts, one per line."""
 
 import re
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ LINE_LIMIT = 64 * 1024
 BOM = b"\xef\xbb\xbf"
 
 
-_COMMENT = ("#", "//")
+_COMMENT, _ESCAPED = ("#", "//"), ("\\#", "\\//")
 _OPTION = re.compile(r"--[a-z]")
 
 
 def read_prompts(stream: BinaryIO, name: str) -> Rows:
-    """Return the prompts of a stream, one a line; `name` is for messages.
+    """Return the prompts of a stream, one per line; `name` is for messages.
 
     A line that begins with `#` or `//` is a comment; `\\#` and `\\//` begin a prompt with these characters.
     """
@@ -32,8 +32,7 @@ def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
         elif _OPTION.match(begin):
             rows.problem(number, "an option, not a prompt; write options in the rows of a file for flux batch")
         else:
-            escaped = begin.removeprefix("\\")
-            yield Row(number, {"prompt": escaped if begin != escaped and escaped.startswith(_COMMENT) else prompt})
+            yield Row(number, {"prompt": begin[1:] if begin.startswith(_ESCAPED) else prompt})
 
 
 def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:

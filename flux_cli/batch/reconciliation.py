@@ -68,7 +68,7 @@ async def link_matching(workspace: Workspace, task_id: str) -> Entry | None:
         try:
             task = await client.poll(task_id)
         except (TaskNotFoundError, TemporaryError):
-            return None  # reported by whoever polls the task next
+            return None  # the next poll of the task reports it
     for entry in entries:
         if (found := likeness(entry, task)).proves_alone:
             return link(workspace, entry, task, found)

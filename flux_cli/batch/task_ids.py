@@ -13,19 +13,19 @@ from ..system.signals import DetachedExecutor
 from ..text import clean
 
 CHUNK = LINE_LIMIT = 64 * 1024
-"""Bytes that are read at once, and those of a line that are kept: an id is short, one of our JSON objects longer."""
+"""Bytes that are read at once, and those of a line that are kept: an ID is short, a JSON object is longer."""
 
 
 def read_ids(words: Sequence[str], stdin: TextIO) -> AsyncIterator[str | UsageError]:
-    """Ids of tasks or entries: those named in `words`, then, when `-` is among them, those on stdin, one a line.
+    """Yield IDs of tasks or entries: those in `words`, then, if `-` is among them, those on stdin, one per line.
 
-    What is no id on stdin comes as an error, and does not end it: whoever writes there may be in the midst of buying.
-    So does an error after the last one when there were none at all. Raises UsageError for a word that is none.
+    An invalid line on stdin is yielded as an error and does not end the reading, because the writer may still be
+    submitting paid tasks. Without any ID, an error is yielded at the end. Raises UsageError for an invalid word.
     """
     named = dict.fromkeys(found for word in words if word != "-" and (found := id_in(word)))
     piped = "-" in words
     if piped and stdin.isatty():
-        raise UsageError("- reads task ids from stdin, and stdin is a terminal", hint="pipe them in, or name them")
+        raise UsageError("- reads task IDs from stdin, and stdin is a terminal", hint="Pipe them in, or name them")
     return _named_then_piped(list(named), stdin if piped else None)
 
 
@@ -39,7 +39,7 @@ async def _named_then_piped(named: Sequence[str], stdin: TextIO | None) -> Async
             came = True
             yield item
     if not came:
-        yield UsageError("no task ids came")
+        yield UsageError("no task IDs were read")
 
 
 async def _piped(stdin: TextIO) -> AsyncIterator[str | UsageError]:
@@ -57,7 +57,7 @@ async def _piped(stdin: TextIO) -> AsyncIterator[str | UsageError]:
 
 
 def id_in(text: str) -> str:
-    """The id in a line, alone or in a JSON object of `--json`; empty for a blank line or an object about no task.
+    """Return the ID in a line, alone or in a JSON object of `--json`; empty for a blank line or an object without one.
 
     Raises UsageError for anything else.
     """
@@ -65,7 +65,7 @@ def id_in(text: str) -> str:
     if found.startswith("{"):
         found = _id_in_json(found)
     if found and not is_task_id(found):
-        raise UsageError(f"{clean(found, 60)!r} is not a task id")
+        raise UsageError(f"{clean(found, 60)!r} is not a task ID")
     return found
 
 
@@ -74,12 +74,12 @@ def _id_in_json(text: str) -> str:
         content = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    # Without a task there is still an entry, which tells why: it was refused, or its answer was lost.
+    # A refused submission, or one whose response was lost, has an entry and no task.
     return text_at(content, "task_id") or text_at(content, "entry") or ("" if "schema" in content else text)
 
 
 async def _lines(stream: BinaryIO) -> AsyncIterator[bytes]:
-    """The lines of a stream as they come, without their ends. A line beyond all measure is cut."""
+    """Yield the lines of a stream as they arrive, without their ends. A line over LINE_LIMIT is cut."""
     rest = b""
     while chunk := await asyncio.get_running_loop().run_in_executor(DetachedExecutor(), _read, stream):
         *lines, rest = (rest + chunk).split(b"\n")

@@ -257,7 +257,7 @@ class Session:
             journal=self.journal,
             catalog=self.catalog,
             folder=self.folder,
-            private_folder=self.paths.pictures,
+            private_folder=self.paths.images,
             slots_folder=self.paths.slots / account,
             concurrency=self.concurrency,
             timeout=float(self.settings.text("timeout")),

@@ -37,7 +37,7 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
     if prompt is None and prompts is None:
         raise UsageError("no prompt", hint="Pass one, or a file with one prompt per line: --from FILE")
     if prompt is not None:
-        check_prompt(prompt, own.name)
+        _check_prompt(prompt, own.name)
     if prompts is not None and has_rows(prompts):
         raise UsageError(
             f"{clean(prompts, 80)} is a file of rows, not of prompts",
@@ -57,12 +57,12 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
     if prompts is None:
         assert prompt is not None
         return _run(session, OnePrompt(prompt), None, ask, run.many, run.save, run.submit)
-    with _open(session, prompts, "--from") as stream:
+    with _open(session, prompts, "prompts") as stream:
         name = _name(prompts)
         return _run(session, read_prompts(stream, name), name, ask, run.many, run.save, run.submit)
 
 
-def check_prompt(prompt: str, command: str) -> None:
+def _check_prompt(prompt: str, command: str) -> None:
     """Raise UsageError for an argument that was not meant as a prompt."""
     if prompt == "-":
         raise UsageError('the prompt is "-"', hint="Read prompts from stdin", command=(command, "--from", "-"))
@@ -79,7 +79,7 @@ def generate_rows(
     """Run the tasks of the rows of a batch file."""
     if save.output == "-":
         raise UsageError("-o - is for a command that makes one image")
-    with _open(session, file, "the rows of") as stream:
+    with _open(session, file, "rows") as stream:
         from io import BytesIO
 
         content = BytesIO(stream.read())  # the format may depend on the first bytes
@@ -108,13 +108,11 @@ def _name(file: str) -> str:
 
 def _open(session: Session, name: str, what: str) -> AbstractContextManager[BinaryIO]:
     if name == "-":
-        return nullcontext(
-            session.stdin.take(f"{what} -".replace("--from -", "prompts").replace("the rows of -", "rows"))
-        )
+        return nullcontext(session.stdin.take(what))
     try:
         return expand_path(name).open("rb")
     except OSError as error:
-        raise UsageError(f"cannot read {what} {clean(name, 120)}: {error.strerror}") from error
+        raise UsageError(f"cannot read {what} from {clean(name, 120)}: {error.strerror}") from error
 
 
 def _run(

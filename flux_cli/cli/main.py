@@ -50,7 +50,7 @@ class _Grouped(TyperGroup):
                 formatter.write_dl(rows)
 
     def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
-        from ..config.variables import VARIABLES
+        from ..config.settings import VARIABLES
 
         with formatter.section("Environment (all variables: man flux)"):
             formatter.write_dl([(name, VARIABLES[name]) for name in MAIN_VARIABLES])

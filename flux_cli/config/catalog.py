@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
-from ..operations.limits import Limits
+from ..operations.base import Limits
 from ..text import clean, counted, listed, suggestion
 from .config_file import place_of
 
@@ -141,12 +141,12 @@ class Catalog:
         return {name: Preset(**row) for name, row in self._data["presets"].items()}
 
     def find(self, word: str) -> Model | None:
-        """Return the model with this short name or ID, in any case."""
+        """Return the model with this short name or ID, upper or lower case."""
         wanted = word.strip().casefold()
         return next((model for model in self.models.values() if wanted in (model.name, model.id.casefold())), None)
 
     def model(self, word: str) -> Model:
-        """Return the model with this short name or ID, in any case. Raise UsageError if there is none."""
+        """Return the model with this short name or ID, upper or lower case. Raise UsageError if there is none."""
         if model := self.find(word):
             return model
         raise UsageError(f"unknown model {clean(word, 60)!r}", hint=suggestion(word.strip(), self.models))

@@ -63,9 +63,9 @@ class Paths:
         return self.state / "slots"
 
     @property
-    def pictures(self) -> Path:
+    def images(self) -> Path:
         """Images that were written to a pipe: they are kept here too, because the pipe may break."""
-        return self.state / "pictures"
+        return self.state / "images"
 
     @property
     def sandbox(self) -> "Paths":

@@ -168,7 +168,7 @@ class Saver:
 
     async def _place(self, entry: Entry, index: int, download: Download) -> SavedFile:
         """Give an image its name. In a thread: other tasks go on while the disk works."""
-        planned, extension = self._target(entry, index), download.picture.extension
+        planned, extension = self._target(entry, index), download.image.extension
         saved = await asyncio.to_thread(_place, entry, planned, download)
         if planned.suffix.lower() != f".{extension}":
             self.listener(Noted(entry.id, f"the image is {extension}: saved as {saved.path.name}"))
@@ -181,8 +181,8 @@ def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
     """Give the image its name, with the extension that its bytes deserve; never replace another file."""
     try:
         download = _with_metadata(download, entry)
-        named = planned.suffix.lower() == f".{download.picture.extension}"
-        target = planned if named else planned.with_suffix(f".{download.picture.extension}")
+        named = planned.suffix.lower() == f".{download.image.extension}"
+        target = planned if named else planned.with_suffix(f".{download.image.extension}")
         while True:
             try:
                 # With another extension it is not the file that the user allowed to be replaced.
@@ -198,7 +198,7 @@ def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
 
 def _with_metadata(download: Download, entry: Entry) -> Download:
     """Return the image with its request embedded, and marked if it is from a sandbox; only PNGs can contain that."""
-    if download.picture.extension != "png":
+    if download.image.extension != "png":
         return download
     sandbox = is_local(entry.service)
     if entry.request is not None and entry.output.metadata:

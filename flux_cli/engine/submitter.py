@@ -29,7 +29,7 @@ from .rate_limiter import SHORTEST_WAIT, ImpatientError, Place
 JOIN_SECONDS = 0.5
 """Between two checks whether an identical request was accepted."""
 GRACE_SECONDS = 10.0
-"""How long a POST in flight may still answer after the user asked to stop: its charge must not be lost."""
+"""How long a POST in flight is waited for after the user asked to stop: its charge must not be lost."""
 LOCK_SECONDS, LOCK_PAUSE = 0.1, 0.4
 """How long each attempt to record a response waits for a locked journal, and the pause between two."""
 
@@ -38,7 +38,7 @@ LOCK_SECONDS, LOCK_PAUSE = 0.1, 0.4
 class Submitter:
     """Sends planned entries.
 
-    body: makes what is sent for an entry; may upload pictures first, which costs nothing.
+    body: makes what is sent for an entry; may upload images first, which costs nothing.
     timeout: bounds, in seconds, how long a service that cannot be reached is tried again.
     budgets: what all processes together may spend.
     life: seconds for which a request reuses the image of an identical earlier one; 0: it is always submitted.
@@ -57,9 +57,9 @@ class Submitter:
     life: float
 
     async def submit(self, entry: Entry, place: Place) -> tuple[Entry, Task | None]:
-        """The entry, accepted, and the task as the service first told of it; None for one that was submitted before.
+        """Submit an entry; return it, accepted, and the task of the response (None if it joins an earlier task).
 
-        place: in the pace of the run; given back, and taken again, whenever the service takes no more for now.
+        place: in the pace of the run; given back, and taken again, when PiAPI accepts no more for now.
 
         Raises RefusedError, CreditsError, KeyRefusedError, NetworkError and BudgetError (the entry stays planned),
         UnknownChargeError, JournalError, StoppedError, ClosedError (the run has halted; the entry stays planned).
@@ -103,7 +103,7 @@ class Submitter:
         try:
             return await self.stop.grace(self.client.create(body), GRACE_SECONDS)
         except (StoppedError, asyncio.CancelledError):
-            self._record_unknown(entry, "interrupted before the answer came")
+            self._record_unknown(entry, "interrupted before the response came")
             raise
         except Exception as error:
             # Whatever this was, sending may have begun: doubt is unknown.

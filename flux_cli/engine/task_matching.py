@@ -72,12 +72,12 @@ def _compared(entry: Entry, task: Task) -> Iterator[tuple[str, bool, str]]:
         yield "time", near, f"it was created {moment(created)}, and the submission left {moment(sent)}"
 
 
-def _prompts_differ(told: str, asked: str) -> str:
+def _prompts_differ(reported: str, asked: str) -> str:
     """Show both prompts, from a little before their first difference."""
-    parting = next((place for place, (one, other) in enumerate(zip(told, asked, strict=False)) if one != other), 0)
+    parting = next((place for place, (one, other) in enumerate(zip(reported, asked, strict=False)) if one != other), 0)
     start = max(0, parting - SHOWN // 2)
     dots = "…" if start else ""
-    shown = [f'"{dots}{clean(text[start:], SHOWN)}"' for text in (told, asked)]
+    shown = [f'"{dots}{clean(text[start:], SHOWN)}"' for text in (reported, asked)]
     return f"its prompt is {shown[0]}, not {shown[1]}"
 
 

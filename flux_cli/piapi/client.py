@@ -1,6 +1,6 @@
 """PiAPI's endpoints, one method each.
 
-The only module that can POST a task. It never repeats one: it returns what became of the POST (`submission`), and the
+The only module that can POST a task. It never repeats one: it returns the outcome of the POST (`submission`), and the
 engine decides.
 """
 

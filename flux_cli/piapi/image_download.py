@@ -54,7 +54,7 @@ class Download:
     """A complete image in a temporary file beside its final place."""
 
     path: Path
-    picture: ImageInfo
+    image: ImageInfo
     sha256: str
 
 
@@ -198,10 +198,10 @@ def _verify(temporary: Path) -> Download:
     """Return the download if the file is a complete image. It takes up to a second: call it in a thread."""
     content = temporary.read_bytes()
     try:
-        picture = inspect_image(content)
+        image = inspect_image(content)
     except BrokenImageError as broken:
         raise DownloadError(str(broken)) from broken
-    return Download(temporary, picture, hashlib.sha256(content).hexdigest())
+    return Download(temporary, image, hashlib.sha256(content).hexdigest())
 
 
 async def save_inline(inline: str, target: Path) -> Download:

@@ -113,7 +113,7 @@ def _classify_response(evidence: Evidence, status: int) -> SubmissionOutcome:
 
 @frozen
 class SubmissionResult:
-    """What became of one POST.
+    """The outcome of one POST.
 
     message: for people: PiAPI's own words, or what happened.
     retry_after: the wait that the server asked for, in seconds, 0 to 300.

@@ -16,7 +16,7 @@ from .store import Store, StoredTask
 
 Load = Callable[[str], Image.Image]
 """Return the image at a URL."""
-IMAGES_PATH = "/pictures"
+IMAGES_PATH = "/images"
 """Where the images of tasks are served."""
 KEPT = 32
 """Rendered images that stay in memory, for ranges, repeated downloads and edits of edits."""

@@ -159,7 +159,7 @@ def _some(exhibits: list[Exhibit], since: float, place: Path) -> list[Exhibit]:
 def _print(session: Session, target: Path, exhibits: list[Exhibit], grid: Grid | None) -> None:
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
     if session.output.mode is Mode.JSON:
-        about: JsonObject = {"file": str(target), "pictures": len(exhibits), "axes": list(axes)}
+        about: JsonObject = {"file": str(target), "images": len(exhibits), "axes": list(axes)}
         session.output.record("gallery", {**about, "cost_usd": str(total_cost(exhibits))})
     else:
         session.output.path(shown(target))

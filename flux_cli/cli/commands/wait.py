@@ -1,4 +1,4 @@
-"""`flux wait`: the images of tasks, whoever submitted them."""
+"""`flux wait`: the images of tasks, submitted here or elsewhere."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,8 +1,7 @@
 """The command tree as JSON, for `--help --json`."""
 
 from ... import __version__
-from ...config.settings import SETTINGS
-from ...config.variables import VARIABLES
+from ...config.settings import SETTINGS, VARIABLES
 from ...errors import ExitCode
 from ...json_value import Json, JsonObject
 from .tree import Argument, Command, Option

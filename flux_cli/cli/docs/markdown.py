@@ -1,6 +1,6 @@
 """The reference in Markdown: every command with its arguments, options and examples."""
 
-from ...config.variables import VARIABLES
+from ...config.settings import VARIABLES
 from ...errors import ExitCode
 from .tree import Command
 

@@ -1,6 +1,6 @@
 """Manual pages, for `man flux` and `man flux-gen`: roff with the man macros."""
 
-from ...config.variables import VARIABLES
+from ...config.settings import VARIABLES
 from ...errors import ExitCode
 from .tree import Command
 
