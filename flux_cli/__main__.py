@@ -27,8 +27,7 @@ def _run() -> int:
 
         text = answer(sys.argv[1:])
         if text is not None and sys.stdout is not None:
-            sys.stdout.buffer.write(text)
-            return 0
+            return _print(text)
         # httpx brings a command line of its own, and with it rich and pygments: more than half of its import.
         sys.modules["httpx._main"] = None  # type: ignore[assignment]  # how an import is refused
         gc.disable()  # what is imported stays: looking for garbage in it takes a tenth of the start
@@ -40,6 +39,20 @@ def _run() -> int:
         return main()
     except BrokenPipeError:
         return 141
+
+
+def _print(text: bytes) -> int:
+    """Write text that was rendered beforehand to stdout. Return the exit code."""
+    try:
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        return 141
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"flux: cannot write to stdout: {error.strerror}\n")
+        return 11
+    return 0
 
 
 def _leave(code: int) -> None:

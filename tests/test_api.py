@@ -5,9 +5,11 @@ import inspect
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -142,7 +144,7 @@ def test_errors_are_raised_with_their_task(service: Service, photo: Path) -> Non
     with Flux() as flux:
         with pytest.raises(UsageError, match="did you mean steps"):
             flux.generate("a fox", stepz=8)  # type: ignore[call-arg]  # what a type checker finds, too
-        with pytest.raises(UsageError, match="takes one value"):
+        with pytest.raises(UsageError, match="accepts one value"):
             flux.generate("a fox", seed="1..4")  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="more than --max-cost"):
             flux.generate("a fox", max_cost=0.001)
@@ -246,3 +248,25 @@ def test_all_names_are_there_and_importing_the_package_is_cheap() -> None:
     script = "import sys; old = set(sys.modules); import flux_cli; print(*sorted(set(sys.modules) - old))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["flux_cli"]
+
+
+def test_calls_for_one_output_share_a_task(service: Service) -> None:
+    async def run() -> list[Path]:
+        async with AsyncFlux() as flux:
+            calls = (flux.generate("a fox", model="schnell", size="64x64", output="fox.png") for _ in range(3))
+            return [result.path for result in await asyncio.gather(*calls)]
+
+    assert [path.name for path in asyncio.run(run())] == ["fox.png"] * 3
+    assert len(service.charges) == 1
+
+
+def test_an_expired_task_is_asked_for_before_it_is_paid_again(service: Service, home: Path) -> None:
+    with Flux() as flux:
+        first = flux.generate("a fox", model="schnell", size="64x64", output="fox.png")
+    first.path.unlink()
+    with closing(sqlite3.connect(home / "journal.db")) as journal, journal:
+        journal.execute("UPDATE entries SET state = 'expired', files = '[]'")
+    with Flux() as flux:
+        again = flux.generate("a fox", model="schnell", size="64x64", output="fox.png")
+    assert again.task_id == first.task_id
+    assert len(service.charges) == 1

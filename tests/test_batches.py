@@ -196,7 +196,7 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
         ("gen --from empty", "empty is empty"),
         ("gen --from prompts.txt -o x.png", "-o x.png names one file, and this makes 2 tasks"),
         ("gen --from prompts.txt -o -", "-o - is for a command that makes one image"),
-        ("gen 'a {b} c' --vary d=1,2", "no variable is called b; the variables are: d"),
+        ("gen 'a {b} c' --vary d=1,2", "unknown variable b; the variables are: d"),
         ("gen x --seed 1..20000", "--seed: more than 10000 values"),
         ("gen x --max-cost free", "--max-cost 'free' is not an amount in USD, for example 2.50"),
         ("gen --from prompts.txt --max-cost 0.01", "this would cost $0.03, more than --max-cost $0.01"),

@@ -19,10 +19,13 @@ from .test_rows import asked
         ("gen a castle", 'Put the prompt in quotes: flux gen "a castle"'),
         ("gen '-a castle'", 'A prompt that begins with - goes after --: flux gen -- "-a castle"'),
         ("redux a.png b.png", "'b.png' is a file, not a prompt"),
+        ("gen options.txt", "Read prompts from it: flux gen --from options.txt"),
+        ("gen a.png", "Use it with: flux edit a.png 'as a watercolor'"),
+        ("edit 'as a drawing' a.png", "'a.png' is a file, not a prompt"),
         ("gen --from rows.csv", "flux batch rows.csv"),
         ("gen 'a {red|blue car'", "has no end"),
         ("gen 'a {2$$oak|ash}'", "is not a choice"),
-        ("batch rows.csv", "guidance takes a number or a range such as 1..4, not '3,5'"),
+        ("batch rows.csv", "guidance is a number or a range, for example 1..4, not '3,5'; write 3.5"),
         ("gen --from options.txt", "options.txt, line 2: an option, not a prompt"),
     ],
 )
@@ -60,3 +63,20 @@ def test_prompts_are_read_as_people_write_them(
     Path("notes.txt").write_text("# a note\none \n\\#two\n")
     assert flux(shlex.join([*arguments, "-m", "schnell"])).code == 0
     assert sorted(body["prompt"] for body in asked(service)) == sorted(sent)
+
+
+def test_a_row_with_a_name_gets_its_file_although_the_image_is_here(flux: Flux, service: Service) -> None:
+    row = '{"prompt": "a fox", "seed": 7, "model": "schnell", "size": "64x64", "output": "%s.png"}'
+    Path("one.jsonl").write_text(row % "one")
+    Path("two.jsonl").write_text(row % "two")
+    assert flux("batch one.jsonl").out == "one.png\n"
+    assert flux("batch two.jsonl").out == "two.png\n"
+    assert Image.open("one.png").tobytes() == Image.open("two.png").tobytes()
+    assert len(service.charges) == 1
+
+
+def test_a_field_under_two_spellings_is_refused(flux: Flux, service: Service) -> None:
+    Path("rows.jsonl").write_text('{"prompt": "a fox", "batch_size": 1, "Batch-Size": 4}')
+    result = flux("batch rows.jsonl")
+    assert (result.code, service.charges) == (2, [])
+    assert "rows.jsonl, line 1: 'batch-size' is given twice" in result.err

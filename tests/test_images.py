@@ -95,7 +95,7 @@ ANIMATION = [drawn(), drawn().rotate(180)]
 HTML = b"\n <!DOCTYPE html><title>Expired</title>"
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "a.png is an empty file"),
-    "text": (b"a boat", "a.png: what came is not an image (PNG, JPEG or WebP)"),
+    "text": (b"a boat", "a.png: not an image (PNG, JPEG or WebP)"),
     "page": (HTML, "a.png: a web page came instead of an image"),
     "gif": (encoded(drawn(), "GIF"), "a.png is a GIF"),
     "bmp": (encoded(drawn(), "BMP"), "a.png is a BMP"),

@@ -226,7 +226,7 @@ def test_a_directory_is_looked_for_where_the_images_go(flux: Flux) -> None:
     for name in ("shots", "shots/", "'shots\\'", "other/", "out/../shots"):
         refused = flux(f"{line} -o {name}")
         assert refused.code == 2
-        assert " is a directory" in refused.err
+        assert " names a directory" in refused.err
         assert "To save into it, use: -d " in refused.err
 
 

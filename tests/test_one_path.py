@@ -74,7 +74,7 @@ def test_a_name_that_is_taken_meanwhile_stops_no_other_row(flux: Flux, service: 
 def test_a_name_that_only_another_directory_has_is_free(flux: Flux, service: Service) -> None:
     Path("shots").mkdir()
     assert flux(f"gen x {SMALL} -d out -o shots").out == "out/shots.png\n"
-    assert flux(f"gen x {SMALL} -o shots").err.startswith("flux: -o 'shots' is a directory. Nothing was sent.\n")
+    assert flux(f"gen x {SMALL} -o shots").err.startswith("flux: -o 'shots' names a directory. Nothing was sent.\n")
 
 
 @pytest.mark.parametrize("command", ["gen x", "rerun first.png", "batch rows.csv", "gen --from prompts.txt"])

@@ -252,6 +252,10 @@ def test_json_lines_that_are_no_rows(line: str, what: str) -> None:
         ('[{"a": 1}\n', "rows, line 2: not JSON: expected , or ] and the end of the file"),
         ('[{"a": 1}]\n[{"a": 2}]', "rows, line 1: not JSON: expected , or ] and the end of the file"),
         ("[\n[1]\n]", 'rows, line 2: not an object: a row is written as {"prompt": "..."}'),
+        (
+            '[\n  {\n    "a": 1,\n  }\n]',
+            "rows, line 4: not JSON: Expecting property name enclosed in double quotes (character 3)",
+        ),
         ("[" * 9000, "rows, line 1: nested too deeply"),
     ],
 )
@@ -283,8 +287,8 @@ def test_csv(text: str, expected: list[Any]) -> None:
     ("text", "expected"),
     [
         ("a,b\n1\n1,2\n1,2,3\n", ["rows, line 2: 1 cells, but the header has 2", "rows, line 4: 3 cells, but the header has 2"]),
-        ("a red fox\na blue fox\n", ["rows, line 1: 'a red fox' is no name of a column; the first line names the columns"]),
-        ("a,,b\n1,2,3\n", ["rows, line 1: '' is no name of a column; the first line names the columns"]),
+        ("a red fox\na blue fox\n", ["rows, line 1: 'a red fox' is not a column name; the first line names the columns"]),
+        ("a,,b\n1,2,3\n", ["rows, line 1: '' is not a column name; the first line names the columns"]),
         ("a,b,a\n1,2,3\n", ["rows, line 1: two columns are called 'a'"]),
         ('a,b\n1,2\n"x\ny,2\nz,3\n', ["rows, line 3: not CSV: unexpected end of data"]),
         ('a,b\n"x"y,2\n', ["rows, line 2: not CSV: ',' expected after '\"'"]),

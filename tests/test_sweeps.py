@@ -209,9 +209,9 @@ def test_a_value_is_never_read_as_a_template(value: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "variables", "axes", "what"),
     [
-        ("{colour} car", {"color": ["red"], "size": ["big"]}, {}, "no variable is called colour; the variables are: color, size"),
-        ("{x}", {}, {}, "no variable is called x; there are no variables"),
-        ("{seed}", {}, {"seed": [1]}, "no variable is called seed; there are no variables"),
+        ("{colour} car", {"color": ["red"], "size": ["big"]}, {}, "unknown variable colour; the variables are: color, size"),
+        ("{x}", {}, {}, "unknown variable x; there are no variables"),
+        ("{seed}", {}, {"seed": [1]}, "unknown variable seed; there are no variables"),
         ("a car", {"x": ["a"]}, {}, r"the variable x is not used: \{x\}"),
         ("{{x}} car", {"x": ["a"]}, {}, r"the variable x is not used: \{x\}"),
         ("{x|y}", {"x": ["a"]}, {}, r"the variable x is not used: \{x\}"),

@@ -112,8 +112,8 @@ def test_seconds_never_round_to_sixty(duration: float, shown: str) -> None:
 
 
 def test_counted() -> None:
-    assert (counted(1, "picture"), counted(0, "picture"), counted(3, "picture")) == (
-        "1 picture",
+    assert (counted(1, "image"), counted(0, "image"), counted(3, "image")) == (
+        "1 image",
         "0 images",
         "3 images",
     )

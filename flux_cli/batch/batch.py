@@ -1,7 +1,7 @@
 """Run a plan: check its price, generate what is missing, and report every task. One task is a batch of one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -44,17 +44,17 @@ class Batch:
 
         Raises UsageError, BudgetError, DiskError, JournalError before anything is sent.
         """
+        if expired := self.find_expired():
+            asyncio.run(reopen(self.workspace, expired))
         steps = self.prepare()
         feed = _Feed(self, iter(steps))
-        tasks: dict[str, PlannedTask] = {}
-        feed.tasks = tasks
         run = Run(
             self.workspace,
             self.reporter,
             self.results,
             feed.items,
             len(steps),
-            tasks=tasks,
+            tasks=feed.tasks,
             wait=self.policy.wait,
             fail_fast=self.fail_fast,
             cache=not self.policy.no_cache,
@@ -66,11 +66,13 @@ class Batch:
             if self.plan.total > 1:
                 self.reporter.summary(self.results.summary())
 
+    def find_expired(self) -> Sequence[Entry]:
+        """Return the expired entries that would be paid for again: PiAPI may have their tasks, see `reopen`."""
+        return find_expired(self.plan, self.workspace, self.saving, self.policy)
+
     def prepare(self) -> list[Step]:
         """Return the steps of the plan, after everything that can be checked beforehand was checked."""
         workspace = self.workspace
-        if expired := find_expired(self.plan, workspace, self.saving, self.policy):
-            asyncio.run(_reopen(workspace, expired))
         steps = review(self.plan, workspace, self.saving, self.policy)
         if self.plan.tasks:
             encode_body(workspace.body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
@@ -111,7 +113,7 @@ class _Feed:
             self.batch.results.not_started(step.task)
 
 
-async def _reopen(workspace: Workspace, entries: Iterable[Entry]) -> None:
+async def reopen(workspace: Workspace, entries: Iterable[Entry]) -> None:
     """Ask PiAPI again for tasks that had expired: those that it has are followed like any other."""
     async with workspace.client() as client:
         for entry in entries:

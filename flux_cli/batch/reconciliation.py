@@ -46,7 +46,9 @@ async def _link_seen(workspace: Workspace, entries: Iterable[Entry]) -> None:
                 task = await client.poll(entry.seen_id)
                 found = likeness(entry, task)
                 if found.proves:
-                    link(workspace, entry, task, found)
+                    linked = link(workspace, entry, task, found)
+                    if linked.owner and linked.state is State.ACCEPTED:  # the command that needs its image claims it
+                        workspace.journal.move(linked, replace(linked, owner=None))
                     continue
                 why = "; ".join(found.unlike) or "PiAPI returned nothing to compare"
             except TemporaryError as error:

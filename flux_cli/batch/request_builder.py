@@ -56,7 +56,7 @@ def single_choice(task: TaskOptions) -> Choices:
     """Return the numeric options of a single task. Raises UsageError for a list."""
     axes = axes_of(task)
     if several := [name for name, values in axes.items() if len(values) > 1]:
-        raise UsageError(f"--{several[0]} takes one value here")
+        raise UsageError(f"--{several[0]} accepts one value here")
     chosen: dict[str, Any] = {name: values[0] for name, values in axes.items()}
     return Choices(**chosen)
 
@@ -201,12 +201,12 @@ class RequestBuilder:
     def _preset(self, problems: list[str]) -> Preset | None:
         name, known = self.size.preset, self.catalog.presets
         if name is not None and name not in known:
-            problems.append(f"no preset is called {clean(name, 40)!r}; {suggestion(name, known)}")
+            problems.append(f"unknown preset {clean(name, 40)!r}; {suggestion(name, known)}")
         return None if name is None else known.get(name)
 
     def _size(self, natural: Size, preset: Preset | None, model: Model, problems: list[str]) -> Size:
         size = self.size
-        sides = "--width and --height" if size.width is not None or size.height is not None else None
+        sides = "--width/--height" if size.width is not None or size.height is not None else None
         ways = {"--size": size.size, "--aspect": size.aspect, "--preset": size.preset, "sides": sides}
         given = [value if name == "sides" else name for name, value in ways.items() if value is not None]
         if len(given) > 1:

@@ -73,14 +73,14 @@ class Results:
         """One of each kind decides the exit code: memory does not grow with the number of tasks."""
 
     def add(self, task: PlannedTask | None, outcome: Outcome, *, before: bool = False) -> None:
-        """Count an outcome, then show it. before: it was known when the run began."""
+        """Count an outcome, then show it. before: this run did not begin it."""
         entry, error = outcome.entry, outcome.error
-        before = before and error is None and entry.state is State.SAVED
         self.errors.setdefault(error.exit_code if error else ExitCode.OK, error)
         self._states[entry.state] += 1
-        self._before += before
-        if entry.state in CHARGED and entry.submitted and entry.submitted >= self._started:
+        if not before and entry.state in CHARGED and entry.submitted and entry.submitted >= self._started:
             self._spent += entry.price or 0
+        before = before and error is None and entry.state is State.SAVED
+        self._before += before
         self._reporter.result(TaskResult(task, outcome, before=before))
 
     def skip(self, task: PlannedTask, files: tuple[Path, ...]) -> None:

@@ -153,10 +153,11 @@ def _with_earlier_seed(task: PlannedTask, workspace: Workspace, seeds: dict[str,
 def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Policy, names: Names) -> Step:
     """Return the step with the names of its images, or without a need for them."""
     same = None if policy.no_cache else workspace.journal.duplicate(step.task.request, workspace.cache_seconds)
-    reusable = same is not None and same.state is State.SAVED and policy.wait and not saving.placed
+    placed = saving.placed or step.task.draft.output is not None
+    reusable = same is not None and same.state is State.SAVED and policy.wait and not placed
     if same and reusable and all(file.is_whole() for file in same.files):
         return replace(step, action=Action.REPORT, known=same)
-    step = replace(step, joins=same is not None and same.task_id is not None)
+    step = replace(step, joins=same is not None)
     output = names.plan_output(step.task)
     if output is None or not saving.skip_existing:
         return replace(step, output=output)
@@ -186,19 +187,21 @@ def begin(step: Step, workspace: Workspace, saving: Saving) -> Entry | Outcome:
             return planned
         known = workspace.journal.find_planned(step.identity)  # another process has planned it meanwhile
     assert known is not None
-    return _take_up(workspace, journal.get(known.id) or known, task, saving)
+    return _take_up(workspace, journal.get(known.id) or known, step, saving)
 
 
-def _take_up(workspace: Workspace, known: Entry, task: PlannedTask, saving: Saving) -> Entry | Outcome:
+def _take_up(workspace: Workspace, known: Entry, step: Step, saving: Saving) -> Entry | Outcome:
     """Return an entry of an earlier run, claimed, or its outcome.
 
     The seed of a planned entry stays: the names of its images may show it.
     """
     journal = workspace.journal
     if known.state is State.PLANNED:
+        if step.action not in (Action.GENERATE, Action.SUBMIT):  # its price was not part of what was checked
+            return Outcome(known, busy_error(known), 0.0)
         claimed = journal.claim(known)
         if claimed is not None and claimed.request is not None:
-            request = replace(task.request, seed=claimed.request.seed)
+            request = replace(step.task.request, seed=claimed.request.seed)
             claimed = journal.move(claimed, replace(claimed, request=request, price=workspace.price(request)))
         return claimed or Outcome(known, busy_error(known), 0.0)
     if known.state in UNFINISHED:

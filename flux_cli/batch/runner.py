@@ -17,7 +17,7 @@ from ..engine.saver import Saver
 from ..engine.scheduler import HALTING, Scheduler, interruption
 from ..engine.slots import Slots
 from ..engine.submitter import Submitter
-from ..engine.uploader import Uploader
+from ..engine.uploader import UPLOAD_MARGIN, Uploader, known_url
 from ..errors import ExitCode, FluxError, InterruptError
 from ..journal.entries import Entry, State
 from ..journal.entry_errors import error_of, unknown_outcome
@@ -30,6 +30,8 @@ from .plan import PlannedTask
 from .results import Reporter, Results
 from .workspace import Workspace
 
+SLACK_SECONDS = 600.0
+"""An uploaded image must still be there when the request has waited for its turn."""
 Feed = Callable[[Scheduler], AsyncIterator[Entry | Outcome]]
 """Yields the entries of a run, and outcomes that are known already; may ask the scheduler whether it was halted."""
 Beside = Callable[[Scheduler], AbstractAsyncContextManager[None]]
@@ -141,6 +143,12 @@ def images_sent(workspace: Workspace, request: TaskRequest) -> list[str]:
     """Return the references to local images in a request as it is sent: a vocabulary may leave one out."""
     written = set(strings_in(workspace.body(request, {})))
     return [image for image in request.local_images if image in written]
+
+
+def lacks_inputs(workspace: Workspace, request: TaskRequest) -> bool:
+    """Return whether PiAPI no longer has a local image of a stored request, which cannot be uploaded again."""
+    until = time.time() + UPLOAD_MARGIN + SLACK_SECONDS
+    return any(known_url(workspace.journal, image, until) is None for image in images_sent(workspace, request))
 
 
 @dataclass(slots=True)

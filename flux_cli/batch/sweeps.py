@@ -167,7 +167,7 @@ def _checked(
     pieces = _pieces(prompt)
     used = {piece.name: None for piece in pieces if isinstance(piece, _Reference)}
     known = f"the variables are: {', '.join(variables)}" if variables else "there are no variables"
-    problems = [f"no variable is called {name}; {known}" for name in used if name not in variables]
+    problems = [f"unknown variable {name}; {known}" for name in used if name not in variables]
     # Each value of an unused variable would buy the same picture again.
     problems += [f"the variable {name} is not used: {{{name}}}" for name in variables if name not in used]
     problems += [f"{name} has no values" for name, values in {**variables, **axes}.items() if not values]

@@ -61,7 +61,7 @@ def _json_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
         try:
             value = json.loads(text, object_pairs_hook=_object)
         except ValueError as error:
-            rows.problem(number, _json_problem(error))
+            rows.problem(number, _json_problem(error, len(text.rstrip())))
         except RecursionError:
             rows.problem(number, "nested too deeply")
         else:
@@ -94,7 +94,8 @@ def _json_array(rows: Rows, line: int, text: str) -> Iterator[Row]:
         if text[place:].rstrip() != "]":
             rows.problem(line + text.count("\n", counted, place), "not JSON: expected , or ] and the end of the file")
     except ValueError as error:
-        rows.problem(line, _json_problem(error))
+        at = error.pos if isinstance(error, json.JSONDecodeError) else counted
+        rows.problem(line + text.count("\n", counted, at), _json_problem(error, len(text)))
     except RecursionError:
         rows.problem(line, "nested too deeply")
 
@@ -104,9 +105,11 @@ def _skip_space(text: str, place: int) -> int:
     return match.end() if match else place
 
 
-def _json_problem(error: ValueError) -> str:
+def _json_problem(error: ValueError, end: int) -> str:
+    """Return what is wrong and the character of its line; `end`: where the text ends, without white space."""
     if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} (character {error.colno})"
+        place = min(error.pos, end) - (error.doc.rfind("\n", 0, min(error.pos, end)) + 1)
+        return f"not JSON: {error.msg} (character {place + 1})"
     return clean(str(error), 120)  # a repeated name, or an integer of thousands of digits
 
 
@@ -190,7 +193,7 @@ def _column_names(line: int, cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     for name in names:
         if not _COLUMN.fullmatch(name):  # most likely a row: a forgotten header would cost the first one
-            raise UnreadableError(line, f"{_shown(name)} is no name of a column; the first line names the columns")
+            raise UnreadableError(line, f"{_shown(name)} is not a column name; the first line names the columns")
         if names.count(name) > 1:
             raise UnreadableError(line, f"two columns are called {_shown(name)}")
     return names

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,9 +69,14 @@ def _check_prompt(prompt: str, command: str) -> None:
         raise UsageError('the prompt is "-"', hint="Read prompts from stdin", command=(command, "--from", "-"))
     if prompt == "help":
         raise UsageError('the prompt is "help"', hint="For help", command=(command, "--help"))
-    if Path(prompt).suffix[1:].lower() in (*EXTENSIONS, "jpeg") and os.path.isfile(prompt):
-        hint = 'Use one image at a time: for image in *.jpg; do flux redux "$image"; done'
-        raise UsageError(f"{clean(prompt, 80)!r} is a file, not a prompt", hint=hint)
+    kind = Path(prompt).suffix[1:].lower()
+    if kind and os.path.isfile(prompt):
+        error = f"{clean(prompt, 80)!r} is a file, not a prompt"
+        if kind not in (*EXTENSIONS, "jpeg"):
+            raise UsageError(error, hint="Read prompts from it", command=(command, "--from", prompt))
+        if command == "gen":
+            raise UsageError(error, hint="Use it with", command=("edit", prompt, "as a watercolor"))
+        raise UsageError(error, hint="A command takes one image, and the prompt comes after it")
 
 
 def generate_rows(
@@ -80,8 +86,6 @@ def generate_rows(
     if save.output == "-":
         raise UsageError("-o - is for a command that makes one image")
     with _open(session, file, "rows") as stream:
-        from io import BytesIO
-
         content = BytesIO(stream.read())  # the format may depend on the first bytes
         kind = kind_of(file, content.read(LINE_LIMIT))
         content.seek(0)
@@ -91,15 +95,10 @@ def generate_rows(
 
 
 def generate_drafts(
-    session: Session,
-    prompt: str,
-    drafts: Callable[[], Iterator[Draft]],
-    save: SaveOptions,
-    submit: SubmitOptions,
-    many: ManyOptions,
+    session: Session, drafts: Iterator[Draft], save: SaveOptions, submit: SubmitOptions, many: ManyOptions
 ) -> ExitCode:
-    """Generate the images of an earlier request with changes; `prompt` is its label."""
-    return _run(session, OnePrompt(prompt), None, lambda _: drafts(), many, save, submit)
+    """Generate the images of an earlier request with changes."""
+    return _run(session, OnePrompt(""), None, lambda _: drafts, many, save, submit)
 
 
 def _name(file: str) -> str:

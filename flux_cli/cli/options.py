@@ -1,4 +1,4 @@
-"""The options that several commands share, in groups. Those of every command are in `common`."""
+"""The options that several commands share, in groups. Those of every command are in `common_options`."""
 
 from pathlib import Path
 from typing import Annotated

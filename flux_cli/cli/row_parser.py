@@ -111,7 +111,12 @@ def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions
     """
 
     def ask(row: Row) -> Iterator[Draft]:
-        values = {name.replace("_", "-").casefold(): value for name, value in row.fields.items()}
+        values: dict[str, Value] = {}
+        for field, value in row.fields.items():
+            long = field.replace("_", "-").casefold()
+            if long in values:
+                raise UsageError(f"{clean(long, 40)!r} is given twice")
+            values[long] = value
         op = _word("op", values.pop("op", "gen"))
         name = values.pop("id", None)
         command = COMMANDS.get(op)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
-from ..operations.base import Limits
+from ..operations.limits import Limits
 from ..text import clean, counted, listed, suggestion
 from .config_file import place_of
 

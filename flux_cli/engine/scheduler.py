@@ -121,7 +121,8 @@ class Scheduler:
         return self.stop.requested or self._failure.done()
 
     def _fail(self, error: BaseException) -> None:
-        self.pace.close()
+        if self.halting:  # otherwise other schedulers share the pace, and go on
+            self.pace.close()
         if not self._failure.done():
             self._failure.set_result(error)
 

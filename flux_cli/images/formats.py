@@ -76,7 +76,7 @@ def inspect_image(content: bytes) -> ImageInfo:
     start = content[:256].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
         raise BrokenImageError("a web page came instead of an image")
-    raise BrokenImageError("what came is not an image (PNG, JPEG or WebP)")
+    raise BrokenImageError("not an image (PNG, JPEG or WebP)")
 
 
 def _png(content: bytes) -> ImageInfo:

@@ -178,7 +178,7 @@ def _check_as_written(template: str, directory: Path) -> None:
         import shlex
 
         hint = f"To save into it, use: -d {shlex.quote(template)}"
-        raise UsageError(f"-o {quoted(template, 80)} is a directory", hint=hint)
+        raise UsageError(f"-o {quoted(template, 80)} names a directory", hint=hint)
     check_regular(path, "-o")
 
 

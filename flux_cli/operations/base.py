@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..frozen import frozen
 from ..json_value import JsonObject
+from .limits import Limits
 from .options import Given, MaskOptions, SizeOptions
 from .parameters import Group
 
@@ -40,23 +41,6 @@ def is_request_url(text: str) -> bool:
 
 
 # --- what a user passes ----------------------------------------------------------------------------------------------
-
-
-@frozen
-class Limits:
-    """What a model accepts (specification: Parameter Reference; docs/service.md, section 1)."""
-
-    prompt_characters: int
-    pixels: int
-    guidance: tuple[float, float]
-    denoise: tuple[float, float]
-    """Above the first, up to and including the second."""
-    strength: tuple[float, float]
-    """Of a LoRA, of a control image, and of a variation."""
-    margin: int
-    """Pixels on each side of an outpainted image (specification: Output Resolution)."""
-    steps: int
-    batch_size: int
 
 
 class SourceImage(Protocol):

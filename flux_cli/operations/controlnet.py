@@ -7,7 +7,8 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
 from ..text import clean
-from .base import BuildContext, Limits, Parameters, Sized, Writer, range_problems
+from .base import BuildContext, Parameters, Sized, Writer, range_problems
+from .limits import Limits
 from .lora import LoRA, LoRAOption, lora_problems, note_unknown, parse_loras, split_strength, url_problems
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option

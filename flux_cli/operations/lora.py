@@ -8,7 +8,8 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
 from ..text import clean, with_guess
-from .base import BuildContext, Limits, Parameters, Sized, Writer, is_request_url, present, range_problems
+from .base import BuildContext, Parameters, Sized, Writer, is_request_url, present, range_problems
+from .limits import Limits
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option
 

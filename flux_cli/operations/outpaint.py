@@ -8,7 +8,8 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
 from ..text import clean
-from .base import BuildContext, Limits, Operation, Parameters, SourceImage, Writer
+from .base import BuildContext, Operation, Parameters, SourceImage, Writer
+from .limits import Limits
 from .options import Given, ImageArgument, InputOptions, TaskOptions
 from .parameters import Argument, Option
 

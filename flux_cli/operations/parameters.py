@@ -134,7 +134,9 @@ def _convert(name: str, value: Value, parameter: Parameter) -> object:
         return ",".join(_text(name, item) for item in value)
     if isinstance(parameter.about, Option) and parameter.about.sweep and "," in str(value):
         # In half of Europe a spreadsheet writes 3.5 as 3,5, which must not become two images.
-        raise UsageError(f"{name} takes a number or a range such as 1..4, not {clean(str(value), 40)!r}")
+        text = clean(str(value), 40)
+        hint = f"; write {text.replace(',', '.')}" if text.count(",") == 1 else ""
+        raise UsageError(f"{name} is a number or a range, for example 1..4, not {text!r}{hint}")
     if bool in kinds:
         return _flag(name, value)
     for number in (int, float):

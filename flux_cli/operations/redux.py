@@ -5,7 +5,8 @@ from typing import Annotated
 
 from ..frozen import frozen
 from ..json_value import JsonObject
-from .base import DEFAULT_SIZE, BuildContext, Limits, Parameters, Sized, Writer, range_problems
+from .base import DEFAULT_SIZE, BuildContext, Parameters, Sized, Writer, range_problems
+from .limits import Limits
 from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
 from .parameters import Argument, Option
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from ..batch.batch import Batch
+from ..batch.batch import Batch, reopen
 from ..batch.plan import Draft, Shard, make_plan
 from ..batch.reconciliation import link_matching
 from ..batch.resume import Policy, Step, begin
@@ -34,7 +34,7 @@ from ..engine.outcome import Outcome
 from ..engine.scheduler import Scheduler
 from ..errors import NotSavedError, UsageError
 from ..journal.entries import UNFINISHED, Entry, State
-from ..journal.entry_errors import error_of
+from ..journal.entry_errors import busy_error, error_of
 from ..piapi.task import is_task_id
 from ..system.signals import Stop
 from ..text import clean
@@ -186,10 +186,11 @@ class AsyncFlux:
         with self._call():
             session = self._session
             order = await asyncio.to_thread(kw.ordered, session, op, {**options, **own})
-            item = begin(self._plan(order), session.workspace, session.saving(order.save))
+            step = await self._plan(order)
+            item = begin(step, session.workspace, session.saving(order.save))
             return _result(await self._finish(item, order.wait, cache=not order.no_cache))
 
-    def _plan(self, order: Order) -> Step:
+    async def _plan(self, order: Order) -> Step:
         """Return the step that processes an order: a batch of one task."""
         session, save = self._session, order.save
         draft = Draft(order.request, save.output, random_seed=order.random_seed, metadata=not save.no_metadata)
@@ -199,6 +200,8 @@ class AsyncFlux:
         session.journal.mark_dead_unknown()
         policy, limits = Policy(no_cache=order.no_cache, wait=order.wait), session.limits(order.max_cost, yes=order.yes)
         batch = Batch(plan, session.workspace, session.saving(save), policy, limits, session.reporter())
+        if expired := batch.find_expired():
+            await reopen(session.workspace, expired)
         (step,) = batch.prepare()
         return step
 
@@ -217,15 +220,17 @@ class AsyncFlux:
 
     async def _finish(self, item: Entry | Outcome, wait: bool, *, cache: bool) -> Outcome:
         """Process an entry until it ends. `cache`: whether an identical request can replace it."""
+        assert self._connections is not None
+        journal, entry = self._session.journal, item.entry if isinstance(item, Outcome) else item
+        while others := [task for task, name in self._running.items() if name == entry.id]:
+            await asyncio.wait(others)  # another call processes the entry: share its outcome
+            entry = journal.get(entry.id) or entry
+            if entry.state not in (State.PLANNED, *UNFINISHED):
+                return Outcome(entry, None if entry.state is State.SAVED else error_of(entry), 0.0)
+            item = journal.claim(entry) or Outcome(entry, busy_error(entry), 0.0)
         if isinstance(item, Outcome):
             return item
-        assert self._connections is not None
-        while others := [task for task, entry in self._running.items() if entry == item.id]:
-            await asyncio.wait(others)  # another call processes the entry: share its outcome
-            item = self._session.journal.get(item.id) or item
-            if item.state not in (State.PLANNED, *UNFINISHED):
-                return Outcome(item, None if item.state is State.SAVED else error_of(item), 0.0)
-        session, stop, outcomes = self._session, Stop(), list[Outcome]()
+        stop, outcomes = Stop(), list[Outcome]()
         # Calls share the limits but not the errors: a full disk here must not end other calls.
         scheduler = self._connections.scheduler(_listener(self._on_event), stop, cache=cache, share_errors=False)
         running = asyncio.create_task(_run(scheduler, item, outcomes.append, wait))
@@ -239,7 +244,7 @@ class AsyncFlux:
             raise
         if outcomes:
             return outcomes[0]
-        entry = session.journal.get(item.id) or item
+        entry = journal.get(item.id) or item
         return Outcome(entry, error_of(entry), 0.0)
 
 
@@ -259,7 +264,7 @@ async def _run(scheduler: Scheduler, entry: Entry, report: Callable[[Outcome], N
     finally:
         # This process may run for a long time: release the entry, so that another process can save the images.
         left = scheduler.journal.get(entry.id)
-        if left and left.state in UNFINISHED and left.owner:
+        if left and left.state in UNFINISHED and left.owner == scheduler.journal.owner:
             scheduler.journal.move(left, replace(left, owner=None))
 
 

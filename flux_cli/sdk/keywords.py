@@ -194,4 +194,4 @@ def _value(name: str, value: object) -> Value:
         return [str(item) for item in value]
     if isinstance(value, str | int | float):
         return value
-    raise UsageError(f"{name} takes a text, a number, or true or false, not {type(value).__name__}")
+    raise UsageError(f"{name} must be a string, a number or a boolean, not {type(value).__name__}")

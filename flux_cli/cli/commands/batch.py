@@ -26,9 +26,9 @@ def batch(
 ) -> ExitCode:
     """Run one task per row of a file.
 
-    The file is JSON lines, CSV with a header, or TOML with [[row]] tables. A row has a prompt, an op (default: gen)
-    and any option of that command by its long name. The field output names the image, and id is the {id} of file
-    names. Options given here apply to rows that do not set their own.
+    The file is JSON (one object per line, or an array), CSV with a header, or TOML with [[row]] tables. A row has a
+    prompt, an op (default: gen) and any option of that command by its long name. The field output names the image, and
+    id is the {id} of file names. Options given here apply to rows that do not set their own.
 
     flux batch rows.csv -m schnell -d images --max-cost 10
 

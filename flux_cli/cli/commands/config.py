@@ -1,6 +1,6 @@
 """`flux config`: the settings, their values and where each comes from."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from ...config.resolve import Value
 from ...config.settings import BY_NAME, SETTINGS, Setting
@@ -11,10 +11,6 @@ from ...text import clean, guess, masked
 from ..context import Session
 from ..output.output import Mode
 from ..profile import edit_profile, profile_name
-
-if TYPE_CHECKING:
-    pass
-
 
 Name = Annotated[str, Argument("SETTING", help="Name of the setting; see flux config list.")]
 NewValue = Annotated[str, Argument("VALUE", help="New value; an empty one removes the setting.")]

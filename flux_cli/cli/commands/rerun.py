@@ -1,6 +1,5 @@
 """`flux rerun`: generate an image again, with changes."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -52,9 +51,7 @@ def rerun(
     for remark in made.unusual:
         session.output.note(f"{clean(image, 80)}: {remark}")
     new_prompt = before.operation.prompt if prompt is None else prompt
-    return generate_drafts(
-        session, new_prompt, lambda: _drafts(session, before, new_prompt, task, size, save), save, submit, many
-    )
+    return generate_drafts(session, _drafts(session, before, new_prompt, task, size, save), save, submit, many)
 
 
 def _drafts(
@@ -128,11 +125,9 @@ def _check_urls(operation: "Operation") -> None:
 
 def _check_images(session: Session, request: "TaskRequest") -> None:
     """Raise UsageError when PiAPI no longer has a local image that went into a request."""
-    from ...engine.uploader import UPLOAD_MARGIN, known_url
+    from ...batch.runner import lacks_inputs
 
-    for image in request.local_images:
-        until = time.time() + UPLOAD_MARGIN
-        if not known_url(session.journal, image, until):
-            raise UsageError(
-                "PiAPI no longer has the input image", hint="Run the original command again with the local file"
-            )
+    if lacks_inputs(session.workspace, request):
+        raise UsageError(
+            "PiAPI no longer has the input image", hint="Run the original command again with the local file"
+        )

@@ -1,7 +1,6 @@
 """`flux resolve`: inspect and resolve submissions without a usable response, which may have been charged."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -33,8 +32,6 @@ ResubmitOption = Annotated[bool, Option("--resubmit", help="Submit the request a
 
 OPEN = (State.UNKNOWN, State.DISMISSED)
 """What can be resolved; a dismissed submission too, for its task may appear later."""
-SLACK_SECONDS = 600.0
-"""An uploaded image must still be there when the request has waited for its turn."""
 
 
 def resolve(
@@ -248,9 +245,7 @@ def _latest(session: Session, entry: Entry) -> Entry:
 def _price(session: Session, entry: Entry) -> Decimal:
     """Return the price of an entry's request in USD. Raise UsageError or DiskError if it cannot be sent or saved."""
     from ...batch.outputs import check_writable
-    from ...batch.runner import images_sent
-    from ...engine.uploader import UPLOAD_MARGIN
-    from ...operations.base import LOCAL
+    from ...batch.runner import lacks_inputs
     from ...operations.request import encode_body
 
     request = entry.request
@@ -258,14 +253,12 @@ def _price(session: Session, entry: Entry) -> Decimal:
         raise UsageError(f"entry {entry.id} was written by a newer flux: this one cannot read its request")
     encode_body(session.body(request, {}))
     check_writable(path.parent for path in entry.output.paths)
-    until = time.time() + UPLOAD_MARGIN + SLACK_SECONDS
-    for image in images_sent(session.workspace, request):
-        if session.journal.upload_of(image.removeprefix(LOCAL), alive_until=until) is None:
-            raise UsageError(
-                f"PiAPI no longer has the input image of entry {entry.id}",
-                hint="Run its command again with the local file, and then",
-                command=("resolve", entry.id, "--dismiss"),
-            )
+    if lacks_inputs(session.workspace, request):
+        raise UsageError(
+            f"PiAPI no longer has the input image of entry {entry.id}",
+            hint="Run its command again with the local file, and then",
+            command=("resolve", entry.id, "--dismiss"),
+        )
     return session.price(request)
 
 
