@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(MEASURES)}; all without one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file too")
     parser.add_argument("--quick", action="store_true", help="small, with the flux at hand: does it run at all?")
-    parser.add_argument("--publish", action="store_true", help="write benchmarks/latest.json and docs/performance.md")
+    parser.add_argument("--publish", action="store_true", help="write benchmarks/latest.json and the document")
     asked = parser.parse_args(arguments)
     if unknown := sorted(set(asked.names) - set(MEASURES)):
         parser.error(f"no measure is called {unknown[0]}; there are: {', '.join(MEASURES)}")

@@ -1,4 +1,4 @@
-"""A report as text, and as docs/performance.md: `python -m benchmarks.report`."""
+"""A report as text, and as docs/explanation/performance.md: `python -m benchmarks.report`."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from .figures import Report, Section
 from .runner import ROOT
 
 LATEST = Path(__file__).with_name("latest.json")
-DOCUMENT = ROOT / "docs" / "performance.md"
+DOCUMENT = ROOT / "docs" / "explanation" / "performance.md"
 LEGEND = "Behind a figure stands its target, if it has one: <= is reached, > is missed."
 INTRODUCTION = """# How fast flux is
 

@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 import pytest
 
 pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs" / "images"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_the_recording_says_what_the_program_says() -> None:
-    """`python docs/recording.py` records anew."""
+    """`python docs/images/recording.py` records anew."""
     recording = runpy.run_path(str(DOCS / "recording.py"))
     now = recording["record"]()
     kept = ElementTree.parse(DOCS / "recording.svg")

@@ -1,4 +1,4 @@
-"""The one decision whether a paid POST may be sent again (docs/promises.md: When a POST may be sent again)."""
+"""The one decision whether a paid POST may be sent again (docs/explanation/guarantees.md: When a POST may be sent again)."""
 
 import re
 from dataclasses import replace

@@ -237,7 +237,7 @@ class Catalog:
         return f"batch size {size} is out of range: 1 to {model.limits.batch_size}"
 
     def price(self, request: "TaskRequest") -> Decimal:
-        """Return what a task is expected to cost in USD: the model's price per image (docs/service.md, section 1)."""
+        """Return the expected cost of a task in USD: the price per image (docs/internals/service.md, section 1)."""
         return self.model(request.model).price * request.operation.batch_size
 
 

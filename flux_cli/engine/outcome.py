@@ -22,7 +22,7 @@ def exit_code(errors: Iterable[FluxError | None], *, stopped_by: FluxError | Non
     """Return the exit code of a command from the error of each of its parts (None for one that went well).
 
     A signal wins, then a possible charge, then the error that stopped the command before its end. Of what ran to its
-    end, one kind of failure for all keeps its own code, and a mixture is 3 (docs/promises.md, "Exit codes").
+    end, one kind of failure for all keeps its own code, and a mixture is 3 (docs/reference/exit-codes.md).
     """
     codes = {error.exit_code if error else ExitCode.OK for error in errors}
     for winner in (*SIGNALS, ExitCode.UNKNOWN_CHARGE):

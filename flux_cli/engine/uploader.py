@@ -17,7 +17,7 @@ from .backoff import backoff
 from .events import Listener, Noted, Trouble
 
 UPLOAD_SECONDS = 24 * 3600
-"""Uploads are kept for 24 hours (docs/service.md, section 4)."""
+"""Uploads are kept for 24 hours (docs/internals/service.md, section 4)."""
 UPLOAD_MARGIN = 2 * 3600
 """An upload that expires sooner than this is made again: the task may have to wait before PiAPI reads the image."""
 RESULT_MARGIN = 6 * 3600

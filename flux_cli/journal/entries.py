@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """The phase that an entry has reached (docs/promises.md)."""
+    """The phase that an entry has reached (docs/explanation/guarantees.md)."""
 
     PLANNED = "planned"
     SENDING = "sending"

@@ -209,7 +209,7 @@ class Sized(Operation):
 
 
 def present(fields: JsonObject) -> JsonObject:
-    """Return the fields that have a value: PiAPI wants others left out, not null (docs/service.md, section 1)."""
+    """Return the fields that have a value: PiAPI wants others left out (docs/internals/service.md, section 1)."""
     return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -5,7 +5,7 @@ from ..frozen import frozen
 
 @frozen
 class Limits:
-    """What a model accepts (specification: Parameter Reference; docs/service.md, section 1)."""
+    """What a model accepts (specification: Parameter Reference; docs/internals/service.md, section 1)."""
 
     prompt_characters: int
     pixels: int

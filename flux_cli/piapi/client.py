@@ -158,7 +158,7 @@ class PiAPIClient:
         raise _temporary(response, parsed)
 
     async def account(self) -> Account:
-        """`GET /account/info` at the origin (docs/service.md, section 4).
+        """`GET /account/info` at the origin (docs/internals/service.md, section 4).
 
         Raise KeyRefusedError, and NetworkError if there is no usable response.
         """
@@ -176,7 +176,7 @@ class PiAPIClient:
         )
 
     async def upload(self, service: str, name: str, content: bytes) -> str:
-        """Upload an image, at no cost, and return its URL (docs/service.md, section 4).
+        """Upload an image, at no cost, and return its URL (docs/internals/service.md, section 4).
 
         service: the upload service's origin; name: a file name with its extension.
         Raise TemporaryError, KeyRefusedError, CreditsError, RefusedError.

@@ -129,7 +129,7 @@ class Downloader:
         raise ForbiddenError(f"more than {REDIRECTS} redirects")
 
     async def _check(self, url: httpx.URL) -> None:
-        """Refuse URLs that no honest image has (docs/promises.md)."""
+        """Refuse URLs that no honest image has (docs/explanation/guarantees.md)."""
         if url.scheme not in ("http", "https") or not url.host:
             raise ForbiddenError("the image URL is not http(s)")
         if url.userinfo:

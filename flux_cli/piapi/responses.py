@@ -1,7 +1,7 @@
 """PiAPI's responses, parsed.
 
-Parsing is tolerant: the specification and the live service differ (docs/service.md, section 2), and whatever is not as
-expected counts as absent.
+Parsing is tolerant: the specification and the live service differ (docs/internals/service.md, section 2), and whatever
+is not as expected counts as absent.
 """
 
 import json
@@ -122,13 +122,13 @@ def parse_task(data: JsonObject) -> Task | None:
 
 
 def _seed(data: JsonObject) -> int | None:
-    """Return the seed if there is one: 0 or -1 is returned for a request without (docs/service.md, section 2)."""
+    """Return the seed if there is one: 0 or -1 stands for none (docs/internals/service.md, section 2)."""
     seeds = (number_at(data, "input", "seed"), number_at(data, "output", "seed"))
     return next((seed for seed in seeds if seed is not None and seed > 0), None)
 
 
 def _task_error(data: JsonObject) -> TaskError:
-    """Return `message`, else `raw_message`, else the last entry of `logs` (docs/service.md, section 3)."""
+    """Return `message`, else `raw_message`, else the last entry of `logs` (docs/internals/service.md, section 3)."""
     error = object_at(data, "error")
     logs = strings_in(data.get("logs"))
     text = _error_text(error) or text_at(data, "error") or (logs[-1] if logs else "") or "no reason given"
@@ -145,7 +145,7 @@ def _is_url(text: str) -> bool:
 
 
 def _parse_timestamp(text: str) -> datetime | None:
-    """Parse a timestamp with up to nine decimals; the year 1 means not yet (docs/service.md, section 2)."""
+    """Parse a timestamp with up to nine decimals; the year 1 means not yet (docs/internals/service.md, section 2)."""
     whole, dot, rest = text.partition(".")
     digits = rest.rstrip("Zz")
     if dot and digits.isdigit():
@@ -181,7 +181,7 @@ def summarize_body(text: str, limit: int = 300) -> str:
 
 
 def hide_webhook_secrets(value: Json, depth: int = 32) -> Json:
-    """Return a copy of a response without webhook secrets, which PiAPI repeats (docs/service.md, section 2).
+    """Return a copy of a response without webhook secrets, which PiAPI repeats (docs/internals/service.md, section 2).
 
     What is nested deeper than `depth` is left out.
     """

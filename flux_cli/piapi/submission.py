@@ -1,7 +1,8 @@
 """The outcome of a paid submission: the one decision whether a POST may be sent again.
 
 PiAPI has no idempotency key, so a POST is repeated only on proof that it was not applied. Everything else, once
-sending has begun, is unknown, and is never resent automatically. The rules are in docs/promises.md, in this order.
+sending has begun, is unknown, and is never resent automatically. The rules are in docs/explanation/guarantees.md, in
+this order.
 """
 
 import re

@@ -9,7 +9,7 @@ from ..frozen import frozen
 SUCCESS_WORDS = frozenset({"completed", "success", "succeeded"})
 FAILURE_WORDS = frozenset({"failed", "failure", "error", "cancelled", "canceled"})
 
-# A task ID comes from outside and is used in URLs and file names (docs/promises.md).
+# A task ID comes from outside and is used in URLs and file names (docs/explanation/guarantees.md).
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
@@ -31,7 +31,7 @@ class TaskStatus:
     """PiAPI's status word, lowercase, and what it means.
 
     The documented words are capitalized, live responses also lowercase, and new ones appear (`staged`): an unknown word
-    means keep waiting (docs/service.md, section 2).
+    means keep waiting (docs/internals/service.md, section 2).
     """
 
     word: str

@@ -145,7 +145,7 @@ class Service:
         return success(responses.capitalized(view) if kind == "capitals" else view)
 
     async def cancel(self, request: Request) -> Response:
-        """`DELETE /api/v1/task/{id}`, for tasks that are pending (docs/service.md, section 4)."""
+        """`DELETE /api/v1/task/{id}`, for tasks that are pending (docs/internals/service.md, section 4)."""
         self.check_key(request)
         task = self._task(request)
         if not self.store.cancel(task.id, self.clock()):
@@ -206,7 +206,7 @@ class Service:
         return image_response(content, "image/png", request.headers.get("range"))
 
     async def upload(self, request: Request) -> Response:
-        """`POST /api/ephemeral_resource` (docs/service.md, section 4)."""
+        """`POST /api/ephemeral_resource` (docs/internals/service.md, section 4)."""
         self.check_key(request)
         if self.plan == "free":
             return json_response({"code": 403, "message": "Insufficient plan level"}, 403)

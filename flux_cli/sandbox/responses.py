@@ -1,6 +1,6 @@
 """The sandbox's responses, as the specification shows them (`spec`) or as the live API sends them (`live`).
 
-Sources: the specification (Response Format, Error Response Example) and docs/service.md, sections 2 to 4.
+Sources: the specification (Response Format, Error Response Example) and docs/internals/service.md, sections 2 to 4.
 """
 
 import json

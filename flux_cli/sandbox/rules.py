@@ -1,6 +1,6 @@
 """What the sandbox refuses, as PiAPI does: wrong types, values out of range, and what an operation cannot do without.
 
-Sources: the specification (Parameter Reference, Error Handling) and docs/service.md, sections 1 and 3.
+Sources: the specification (Parameter Reference, Error Handling) and docs/internals/service.md, sections 1 and 3.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ TASK_TYPES = {
 WITH_IMAGE = {"img2img", "img2img-lora", "redux-variation", "fill-inpaint", "fill-outpaint", "kontext"}
 """Task types that need `input.image`."""
 NOT_LIVE = {"Qubico/flux1-pro"}
-"""Models of the specification that are in no list of the live API (docs/service.md, section 1)."""
+"""Models of the specification that are in no list of the live API (docs/internals/service.md, section 1)."""
 FREE_PLAN = ("gen", "edit")
 """Operations that need no paid plan."""
 LONGEST_MARGIN = 2048
@@ -75,7 +75,7 @@ BODY: Schema = {
     },
     "config": {"service_mode": "string", "webhook_config": {"endpoint": "string", "secret": "string"}},
 }
-"""The types of a create request's fields (docs/service.md, section 1)."""
+"""The types of a create request's fields (docs/internals/service.md, section 1)."""
 GO_TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "bool": (bool,), "int": (int,), "float64": (int, float)}
 JSON_NAMES = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 
@@ -159,7 +159,7 @@ def count(fields: JsonObject) -> int:
 
 
 def _check_types(value: Json, schema: Schema, path: str) -> None:
-    """The live API is type-strict: a number sent as a string is refused (docs/service.md, section 1)."""
+    """The live API is type-strict: a number sent as a string is refused (docs/internals/service.md, section 1)."""
     if isinstance(schema, dict) and isinstance(value, dict):
         for name, inner in schema.items():
             if name in value:

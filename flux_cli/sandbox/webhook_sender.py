@@ -1,4 +1,4 @@
-"""Sends the webhooks of tasks that end (docs/service.md, section 4).
+"""Sends the webhooks of tasks that end (docs/internals/service.md, section 4).
 
 The sandbox must not become a way to send requests to strangers: it sends to allowed hosts only, follows no redirect,
 and reads no response.

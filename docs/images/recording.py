@@ -1,4 +1,4 @@
-"""`python docs/recording.py` writes docs/recording.svg anew, the recording at the head of README.
+"""`python docs/images/recording.py` writes docs/images/recording.svg anew, the recording at the head of README.
 
 The commands run in the sandbox, on a pseudo-terminal; pyte makes a screen of what they write there; each screen that
 differs becomes a frame. The SVG has no script and loads nothing, so that it moves in an `<img>` too. Its description is
@@ -27,7 +27,10 @@ import pyte
 
 TARGET = Path(__file__).with_suffix(".svg")
 COLUMNS, LINES = 80, 24
-COMMANDS = ('flux gen "a red fox in the snow" --seed 7 -o fox.png --preview --sandbox', 'flux gen "a castle" -m shnell')
+COMMANDS = (
+    'flux gen "a red fox in the snow" --seed 7 -o fox.png --preview --sandbox',
+    'flux edit fox.png "at night" --seed 7 -o night.png --preview --sandbox',
+)
 BLINK, TYPING, READING = 0.25, 0.12, 4.0
 """Seconds: between two looks at the screen, for a word that is typed, for what a command said."""
 WIDE, HIGH, EDGE = 8, 18, 14
