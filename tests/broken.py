@@ -15,7 +15,7 @@ from flux_cli.engine import saver as saving
 from flux_cli.engine.events import Ended, Event
 from flux_cli.engine.outcome import Outcome
 from flux_cli.engine.poller import Poller
-from flux_cli.engine.rate_limiter import Place
+from flux_cli.engine.rate_limiter import Permit
 from flux_cli.engine.saver import Saver
 from flux_cli.engine.scheduler import Report, Scheduler
 from flux_cli.engine.submitter import Submitter
@@ -107,8 +107,8 @@ def saved_before_it_is_there() -> None:
     Saver.save = saved  # type: ignore[method-assign]
 
 
-STATEMENTS = ("listener", "report", "place", "end")
-"""What may raise in the scheduler: its listener, its report of an outcome that is known, the search for a place, and the
+STATEMENTS = ("listener", "report", "permit", "end")
+"""What may raise in the scheduler: its listener, its report of an outcome that is known, the search for a permit, and the
 report of a task that has just ended."""
 
 
@@ -117,10 +117,10 @@ def raises(statement: str, *, cuts_off: bool) -> None:
 
     cuts_off: the fault: what is in flight is cut off then.
     """
-    run, next_item, place, fail, post = (
+    run, next_item, permit, fail, post = (
         Scheduler.run,
         Scheduler._next,
-        Scheduler._place,
+        Scheduler._permit,
         Scheduler._fail,
         Submitter._post,
     )
@@ -155,9 +155,9 @@ def raises(statement: str, *, cuts_off: bool) -> None:
             await begun.wait()
         return item
 
-    async def find_place(self: Scheduler, entry: Entry) -> Place | None:
-        reach("place")
-        return await place(self, entry)
+    async def find_permit(self: Scheduler, entry: Entry) -> Permit | None:
+        reach("permit")
+        return await permit(self, entry)
 
     async def count(self: Submitter, entry: Entry, body: bytes) -> SubmissionResult:
         in_flight.add(entry.id)
@@ -172,7 +172,7 @@ def raises(statement: str, *, cuts_off: bool) -> None:
             task.cancel()
         fail(self, error)
 
-    Scheduler.run, Scheduler._next, Scheduler._place = run_with_them, next_in_flight, find_place  # type: ignore[method-assign]
+    Scheduler.run, Scheduler._next, Scheduler._permit = run_with_them, next_in_flight, find_permit  # type: ignore[method-assign]
     Submitter._post = count  # type: ignore[method-assign]
     if cuts_off:
         Scheduler._fail = cut_off  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""flux on GitHub Actions: what the runner obeys, what stands on the run's page, and the example in docs/ci.md."""
+"""flux on GitHub Actions: what the runner obeys, what stands on the run's page, and the example in docs/guides/ci.md."""
 
 import json
 import os
@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from flux_cli.cli.output.github_actions import annotation, inert, inert_json, inert_path
 from flux_cli.cli.output.output import Output
-from flux_cli.cli.output.step_summary import ROOM, step_summary
+from flux_cli.cli.output.render import show_failure
+from flux_cli.cli.output.step_summary import ROOM
 from flux_cli.errors import TaskFailedError
 from flux_cli.journal.entries import State
 
@@ -25,7 +26,7 @@ from .conftest import KEY, Flux, Piped
 from .servers import Reply, Service
 from .test_reports import ended
 
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "ci.md").read_text()
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "guides" / "ci.md").read_text()
 COMMANDS = {"error", "set-output", "add-mask", "stop-commands", "set-env", "group"}
 SMUGGLED = "::error::smuggled ##[set-output name=a]b <img src=x> </table> | `c` @someone http://a.test"
 REFUSAL: Reply = (400, {}, json.dumps({"code": 1100, "message": f"no: {SMUGGLED}\n{SMUGGLED}"}).encode())
@@ -161,14 +162,10 @@ def _summed_up(page: Path, tasks: int, *, failed: bool) -> str:
     stream = Piped()
     output = Output(stream, stream)
     output.secrets.add(KEY)
-    with step_summary(output, os.environ):
-        for _ in range(tasks):
-            error = TaskFailedError("the task failed & said <b>" + KEY, hint="flux history") if failed else None
-            outcome = ended(State.FAILED if failed else State.SAVED, error, prompt="&" * 80)
-            assert output.listener
-            output.listener(outcome)
-            if error:
-                output.error(error)
+    for _ in range(tasks):
+        error = TaskFailedError("the task failed & said <b>" + KEY, hint="flux history") if failed else None
+        show_failure(output, ended(State.FAILED if failed else State.SAVED, error, prompt="&" * 80))
+    output.close()
     assert KEY not in page.read_text()
     return stream.bytes.getvalue().decode()
 
@@ -204,11 +201,10 @@ def test_a_step_s_summaries_together_stay_within_what_github_takes(page: Path, r
 def test_thumbnails_are_https_links_and_few(page: Path) -> None:
     output = Output(Piped(), Piped())
     links = ['https://img.test/a.png?"><script>', "http://127.0.0.1/a.png", "data:image/png;base64,AA"]
-    with step_summary(output, os.environ):
-        assert output.listener
-        for link in (*links, *["https://img.test/b.png"] * 30):
-            saved = ended(files=["fox.png"])
-            output.listener(replace(saved, entry=replace(saved.entry, urls=(link,))))
+    for link in (*links, *["https://img.test/b.png"] * 30):
+        saved = ended(files=["fox.png"])
+        show_failure(output, replace(saved, entry=replace(saved.entry, urls=(link,))))
+    output.close()
     told = page.read_text()
     assert told.count("<img") == 20
     assert '<img src="https://img.test/a.png?&quot;&gt;&lt;script&gt;" width="96" alt="">' in told

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.cli.common_options import CommonOptions
 from flux_cli.cli.context import Session
+from flux_cli.cli.common_options import CommonOptions
 from flux_cli.config.resolve import resolve
 from flux_cli.engine.slots import Slots
 from flux_cli.errors import BudgetError, ConfigError
@@ -44,7 +44,7 @@ def days_pass(home: Path, days: int) -> None:
 @contextmanager
 def places_taken(limit: int) -> Iterator[None]:
     """Meanwhile nothing is sent by those who may have up to `limit` tasks at once."""
-    with Session(CommonOptions(), {}) as session:
+    with Session.create(CommonOptions(), {}) as session:
         slots = Slots(session.workspace.slots_folder, limit)
         held = [slots.try_acquire() for _ in range(limit)]
         yield

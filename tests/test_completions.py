@@ -25,7 +25,7 @@ LINES = {
     "flux config ge\tba\t": "config get base_url",
     "flux cost gen x --no-w\t": "cost gen x --no-wait",
     "flux cost --by mo\t": "cost --by model",
-    "flux completions fi\t": "completions fish",
+    "flux completion fi\t": "completion fish",
     "flux history --state sav\t": "history --state saved",
     "flux edit dan\t": "edit dancer.JPG",
     "flux edit img@\t": "edit img@2x.png",
@@ -111,11 +111,11 @@ def test_what_cannot_be_answered_is_silence_and_leaves_nothing_behind(
 @pytest.mark.parametrize(("shell", "name"), SCRIPT_NAMES.items())
 def test_a_script_is_printed(flux: Flux, start: Callable[..., subprocess.Popen[str]], shell: str, name: str) -> None:
     script = (SCRIPTS / name).read_text()
-    assert start(f"completions {shell}").communicate() == (script, "")
-    assert flux(f"completions {shell} -q").out == script
+    assert start(f"completion {shell}").communicate() == (script, "")
+    assert flux(f"completion {shell} -q").out == script
 
 
 def test_a_shell_that_is_unknown(flux: Flux) -> None:
-    result = flux("completions zhs")
+    result = flux("completion zhs")
     assert result.code == 2
     assert "did you mean zsh?" in result.err

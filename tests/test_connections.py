@@ -42,7 +42,7 @@ OFFLINE = [
     "config path",
     "logout",
     "login --no-check",
-    "completions bash",
+    "completion bash",
     "doctor --offline",
     "doctor --sandbox",
     "gallery",

@@ -147,7 +147,7 @@ def test_a_broken_stderr_breaks_nothing(service: Service, where: str) -> None:
 
 
 def test_a_full_or_closed_stdout(service: Service, entries: Entries) -> None:
-    for line in ("--help", "gen --help", "--version", "completions bash", "models"):
+    for line in ("--help", "gen --help", "--version", "completion bash", "models"):
         told = shell(f"flux {line} >/dev/full")
         assert (told.returncode, told.stderr.count("cannot write to stdout")) == (11, 1), line
     full = shell(f"flux {GEN} >/dev/full")

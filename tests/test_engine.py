@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from flux_cli.batch.runner import finish_entries
-from flux_cli.cli.common_options import CommonOptions
 from flux_cli.cli.context import Session
+from flux_cli.cli.common_options import CommonOptions
 from flux_cli.errors import ExitCode
 from flux_cli.images.formats import inspect_image
 from flux_cli.images.output_names import OutputPlan
@@ -44,7 +44,7 @@ def finish(session: Session, entries: list[Entry]) -> ExitCode:
 
 
 def test_many_entries_run_under_the_cap(service: Service) -> None:
-    with Session(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
+    with Session.create(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
         code = finish(session, planned(session, 12))
         states = [entry.state for entry in session.journal.entries()]
 
@@ -59,7 +59,7 @@ def test_credits_that_end_stop_the_rest_and_fetch_what_is_paid(tmp_path: Path, m
     with miniature(tmp_path / "poor.db", credit=Decimal("0.0105")) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
-        with Session(CommonOptions(quiet=True), {"concurrency": "1"}) as session:
+        with Session.create(CommonOptions(quiet=True), {"concurrency": "1"}) as session:
             code = finish(session, planned(session, 9))
             states = [entry.state for entry in session.journal.entries()]
 
@@ -69,7 +69,7 @@ def test_credits_that_end_stop_the_rest_and_fetch_what_is_paid(tmp_path: Path, m
 
 def test_one_unknown_outcome_wins_the_exit_code_and_stops_nothing(service: Service) -> None:
     service.answer("POST", "/api/v1/task", (500, {}, b""))
-    with Session(CommonOptions(quiet=True), {"concurrency": "1"}) as session:
+    with Session.create(CommonOptions(quiet=True), {"concurrency": "1"}) as session:
         code = finish(session, planned(session, 4))
         states = [entry.state for entry in session.journal.entries()]
 

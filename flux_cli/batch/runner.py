@@ -12,7 +12,7 @@ from ..engine.events import Listener
 from ..engine.outcome import Outcome, exit_code
 from ..engine.poll_schedule import PollLimiter
 from ..engine.poller import Poller
-from ..engine.rate_limiter import Pace
+from ..engine.rate_limiter import RateLimiter
 from ..engine.saver import Saver
 from ..engine.scheduler import HALTING, Scheduler, interruption
 from ..engine.slots import Slots
@@ -52,7 +52,7 @@ class Connections:
             self.downloader: Downloader = await opening.enter_async_context(workspace.downloader())
             self._exits = opening.pop_all()
         self._slots = Slots(workspace.slots_folder, workspace.concurrency, warn=workspace.warn)
-        self._pace = Pace(
+        self._rate_limiter = RateLimiter(
             workspace.concurrency,
             patience=workspace.timeout,
             clock=time.monotonic,
@@ -134,7 +134,7 @@ class Connections:
             schedule=self._durations.schedule,
             clock=clock,
             slots=self._slots,
-            pace=self._pace,
+            rate_limiter=self._rate_limiter,
             halting=HALTING if share_errors else (),
         )
 

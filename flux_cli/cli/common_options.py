@@ -1,4 +1,4 @@
-"""The options that `cli` itself handles: those of every command, and those that show images."""
+"""The options of every command, and those that show images: all that a command without images needs to import."""
 
 from typing import Annotated
 
@@ -31,10 +31,19 @@ class CommonOptions(Group):
 
 
 @frozen
+class OpenOptions(Group):
+    """Whether the result is opened."""
+
+    title = "Output"
+
+    open: Annotated[bool, Option("--open", help="Open the image in the default viewer.")] = False
+
+
+@frozen
 class LookOptions(Group):
     """How saved images are shown."""
 
     title = "Output"
 
     preview: Annotated[bool, Option("--preview", help="Show the image in the terminal.")] = False
-    open: Annotated[bool, Option("--open", help="Open the image in the default viewer.")] = False
+    opening: OpenOptions = OpenOptions()

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -50,29 +51,48 @@ SANDBOX_SPEED = 15.0
 """The in-process sandbox works this many times faster than the documented durations: one or two seconds per task."""
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Session:
-    """One invocation: its settings, its journal, its output. `given` are settings from the command's options."""
+    """One invocation: its settings, its journal, its output. `given` are settings from the command's options.
 
-    def __init__(
-        self,
+    Use it in a `with` block, which closes what it has opened.
+    """
+
+    common: CommonOptions
+    given: Mapping[str, str | None]
+    environ: Mapping[str, str]
+    stdin: StandardInput
+    output: Output
+    _open: ExitStack
+
+    @classmethod
+    def create(
+        cls,
         common: CommonOptions,
         given: Mapping[str, str | None],
         *,
+        preview: bool = False,
+        opens: bool = False,
         environ: Mapping[str, str] = os.environ,
         stdin: TextIO | None = None,
         stdout: TextIO | None = None,
         stderr: TextIO | None = None,
-    ) -> None:
-        self.common, self.environ = common, environ
-        self._open = ExitStack()
-        self._given = {**given, **common.settings()}
-        self.stdin = StandardInput(stdin or sys.stdin)
-        mode = Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT
-        self.output = Output(stdout or sys.stdout, stderr or sys.stderr, mode=mode, verbose=common.verbose)
+    ) -> Self:
+        """Return the session of one command line. preview, opens: how saved images are shown."""
         profile = ("--profile", common.profile) if common.profile else ()
-        self.output.account = (*profile, *(("--sandbox",) if common.sandbox else ()))
+        output = Output(
+            stdout or sys.stdout,
+            stderr or sys.stderr,
+            mode=Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT,
+            verbose=common.verbose,
+            account=(*profile, *(("--sandbox",) if common.sandbox else ())),
+            preview=preview,
+            opens=opens,
+        )
         for name in ("PIAPI_API_KEY", "FLUX_WEBHOOK_SECRET"):
-            self.output.secrets.add(environ.get(name, "").strip())
+            output.secrets.add(environ.get(name, "").strip())
+        settings = {**given, **common.settings()}
+        return cls(common, settings, environ, StandardInput(stdin or sys.stdin), output, ExitStack())
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +100,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.output.close()
         self._open.close()
 
     # --- settings --------------------------------------------------------------------------------------------
@@ -105,7 +126,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """Every setting, resolved."""
-        settings = resolve(self.config_file, self.environ, self._given, path=self.home.config_file)
+        settings = resolve(self.config_file, self.environ, self.given, path=self.home.config_file)
         self.output.secrets.add((settings.key or "").strip())
         return settings
 
@@ -280,7 +301,7 @@ class Session:
 
     def describe_charges(self) -> str:
         """Return what this invocation's submissions cost, as a sentence for an error that ends it."""
-        from .output.money import describe_charges
+        from .output.render import describe_charges
 
         return describe_charges(self.journal.sent_here() if "journal" in vars(self) else ())
 

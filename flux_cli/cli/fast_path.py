@@ -38,7 +38,7 @@ def answer(arguments: list[str]) -> bytes | None:
             from .completion import complete  # slow to import: SQLite and the settings
 
             return complete(what, words).encode()
-        case ["completions", shell] if shell in SCRIPTS:
+        case ["completion", shell] if shell in SCRIPTS:
             return script(shell)
         case []:
             return TOUR.encode()

@@ -23,10 +23,11 @@ from ..operations.base import Parameters
 from ..operations.options import Given
 from ..operations.request import TaskRequest
 from ..piapi.responses import hide_webhook_secrets
-from ..text import byte_count, clean, counted
+from ..text import byte_count, clean, counted, usd
 from .context import Session
 from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
 from .output.output import Mode
+from .output.records import Items, Note, Record
 from .row_parser import ask_rows, ask_words, request_builder
 
 
@@ -132,7 +133,7 @@ def _run(
     if rows.skipped:
         session.output.note(f"{', '.join(counted(number, what) for what, number in rows.skipped.items())} skipped")
     if submit.dry_run or submit.price_only:
-        return _preview(session, plan, limits, price_only=submit.price_only)
+        return session.output.print_all(_preview(session, plan, limits, price_only=submit.price_only))
     if not plan.tasks:
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
@@ -177,26 +178,27 @@ def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
     return Saving(session.workspace.private_folder, metadata=saving.metadata, placed=True)
 
 
-def _preview(session: Session, plan: Plan, limits: Limits, *, price_only: bool) -> ExitCode:
-    """Print the request and its price, or only the price."""
+def _preview(session: Session, plan: Plan, limits: Limits, *, price_only: bool) -> Items:
+    """Yield each request and its price, or only the price of all."""
     if limits.max_cost is not None:
         limits.check(plan.price)
-    if not price_only:
-        for task in plan.tasks:
-            _print_request(session, task.request)
-    session.output.price(plan.price, plan.images, price_only=price_only)
+    about = f"{usd(plan.price)} for {counted(plan.images, 'image')}"
+    if price_only:
+        yield Record("price", {"images": plan.images, "cost_usd": str(plan.price)}, f"{plan.price:f}")
+        yield Note(about)
+        return ExitCode.OK
+    for task in plan.tasks:
+        yield _request(session, task.request)
+    yield Note(f"Would cost {about}. Nothing was sent.")
     return ExitCode.OK
 
 
-def _print_request(session: Session, request: TaskRequest) -> None:
-    """Print the request; local images replace the URLs they would get."""
+def _request(session: Session, request: TaskRequest) -> Record:
+    """Return the request as it would be sent; local images replace the URLs they would get."""
     images = session.images
     uploads = {
         name: f"upload of {byte_count(images.size(name))} ({name})" for name in request.local_images if name in images
     }
     body = hide_webhook_secrets(session.body(request, uploads))
-    if session.output.mode is Mode.JSON:
-        content: JsonObject = {"request": body, "images": request.operation.batch_size}
-        session.output.record("dry_run", {**content, "cost_usd": str(session.price(request))})
-    else:
-        session.output.document(body)
+    content: JsonObject = {"request": body, "images": request.operation.batch_size}
+    return Record("dry_run", {**content, "cost_usd": str(session.price(request))}, document=body)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -13,13 +12,15 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
-from .common_options import CommonOptions, LookOptions
+from .common_options import CommonOptions, LookOptions, OpenOptions
 from .context import Session
 from .fast_path import TOUR
 from .option_groups import flatten, groups_in
-from .output.github_actions import on_actions
 from .output.output import Mode, Output
+from .output.records import Items
 
+Command = Callable[..., ExitCode | Items]
+"""Takes the session and the options, and yields what is printed; or prints while it runs, and returns the exit code."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "Generate images": ("gen", "lora", "controlnet", "redux"),
     "Edit images": ("edit", "inpaint", "outpaint"),
@@ -27,8 +28,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Tasks": ("status", "wait", "resume", "resolve", "history"),
     "Results": ("show", "rerun", "gallery"),
     "Models and costs": ("models", "cost", "balance"),
-    "Setup": ("login", "logout", "config", "doctor", "completions"),
-    "Local servers": ("sandbox", "listen"),
+    "Setup": ("login", "logout", "config", "doctor", "completion"),
+    "Local servers": ("sandbox", "listen", "mcp"),
 }
 """The commands, each a module in `commands`, by what a user wants to do."""
 CONFIG_COMMANDS = ("get", "set", "list", "path")
@@ -88,27 +89,26 @@ def _config() -> typer.Typer:
     return config
 
 
-def _function(module: str, name: str) -> Callable[..., ExitCode]:
-    function: Callable[..., ExitCode] = getattr(import_module(f".commands.{module}", __package__), name)
+def _function(module: str, name: str) -> Command:
+    function: Command = getattr(import_module(f".commands.{module}", __package__), name)
     return function
 
 
-def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
-    """Return a command for Typer: with flat options, a new session, and errors printed."""
+def command(function: Command) -> Callable[..., int]:
+    """Return a command for Typer: with flat options, a new session, and its results and errors printed."""
     signature, gather = flatten(function, CommonOptions)
 
     def run_command(**values: Any) -> int:
         gathered = gather(values)
         common: CommonOptions = gathered.pop("CommonOptions")
-        given: dict[str, str | None] = {}
-        for group in groups_in(gathered.values()):
-            given |= group.settings()
-        with Session(common, given) as session, _step_summary(session.output):
-            if looks := next((group for group in groups_in(gathered.values()) if isinstance(group, LookOptions)), None):
-                _set_viewing(session, looks)
-            submits = function.__name__ in SUBMITTING
+        groups = list(groups_in(gathered.values()))
+        given = {name: value for group in groups for name, value in group.settings().items()}
+        opens = any(group.open for group in groups if isinstance(group, OpenOptions))
+        preview = any(group.preview for group in groups if isinstance(group, LookOptions))
+        with Session.create(common, given, preview=preview, opens=opens) as session:
             try:
-                return function(session, **gathered)
+                result = function(session, **gathered)
+                return result if isinstance(result, ExitCode) else session.output.print_all(result)
             except FluxError as error:
                 failure = error
             except KeyboardInterrupt:
@@ -118,30 +118,13 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., int]:
                 # Typer would turn it into exit code 1.
                 _silence_stdout()
                 return ExitCode.PIPE
-            session.output.failure(failure, session.describe_charges() if submits else "")
+            session.output.failure(failure, session.describe_charges() if function.__name__ in SUBMITTING else "")
             return failure.exit_code
 
     run_command.__signature__ = signature  # type: ignore[attr-defined]  # inspect's documented hook
     run_command.__annotations__ = {}
     run_command.__doc__ = function.__doc__
     return run_command
-
-
-def _step_summary(output: Output) -> AbstractContextManager[None]:
-    """Return a context that writes the step summary of a run on GitHub Actions."""
-    if not on_actions(os.environ):
-        return nullcontext()
-    from .output.step_summary import step_summary  # slow to import
-
-    return step_summary(output, os.environ)
-
-
-def _set_viewing(session: Session, looks: LookOptions) -> None:
-    session.output.previews, session.output.opens = looks.preview, looks.open
-    if looks.preview and session.output.mode is Mode.TEXT:
-        from .output.viewer import sixel_cell
-
-        session.output.cell = sixel_cell(session.output, session.environ)
 
 
 def _named(arguments: list[str]) -> str | None:
@@ -160,9 +143,9 @@ def _json_help_words(arguments: list[str]) -> list[str] | None:
 def _print_json_help(words: list[str], output: Output) -> ExitCode:
     from typer.main import get_group
 
-    from .docs import data, tree
+    from .docs import tree
 
-    output.record("help", data.help_of(tree.read(get_group(build())), words))
+    output.record("help", tree.help_of(tree.read(get_group(build())), words))
     return ExitCode.OK
 
 

@@ -1,4 +1,4 @@
-"""The options that several commands share, in groups. Those of every command are in `common_options`."""
+"""The options that several commands share, in groups with a heading in help. Those of all are in `common_options`."""
 
 from pathlib import Path
 from typing import Annotated

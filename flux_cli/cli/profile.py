@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from ..piapi.client import Account
 
 
-def remember_account(session: Session, account: "Account") -> None:
-    """Store an account's limits with the profile if they have changed and the config file can be written."""
+def remember_account(session: Session, account: "Account") -> str | None:
+    """Store an account's limits with the profile if they have changed; return why that was not possible."""
     stored = object_at(session.config_file, "profiles", session.settings.profile, ACCOUNT)
     if session.sandbox or stored == account_json(session, account):
-        return
+        return None
     try:
         edit_profile(session, {ACCOUNT: account_json(session, account)})
     except ConfigError as error:
-        session.output.note(f"the account's limits were not stored: {error.message}")
+        return f"the account's limits were not stored: {error.message}"
+    return None
 
 
 def account_json(session: Session, account: "Account") -> JsonObject:

@@ -14,7 +14,7 @@ from ..batch.regions import RequestImages
 from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of
 from ..batch.rows import Row
 from ..batch.sweeps import count, expand
-from ..errors import UsageError
+from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..images.output_names import check_inside
 from ..json_value import JsonObject
@@ -22,7 +22,7 @@ from ..operations.base import BuildContext, Parameters
 from ..operations.options import Given, SizeOptions
 from ..operations.parameters import Value, change_group, parameters, read_group
 from ..operations.registry import COMMANDS
-from ..text import clean, with_guess
+from ..text import guess, quoted, suggestion
 from .common_options import CommonOptions
 from .context import Session
 from .options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
@@ -90,7 +90,7 @@ def _escape(prompt: str) -> str:
         return prompt
     if open_choice := _OPEN_CHOICE.search(prompt):
         raise UsageError(
-            f"the choice {clean(open_choice.group(), 40)!r} has no end",
+            f"the choice {quoted(open_choice.group(), 40)} has no end",
             hint="Write {a|b}, or {{ for a brace that is text",
         )
     return _BRACE.sub(lambda brace: brace.group() if len(brace.group()) == 2 else brace.group() * 2, prompt)
@@ -115,14 +115,14 @@ def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions
         for field, value in row.fields.items():
             long = field.replace("_", "-").casefold()
             if long in values:
-                raise UsageError(f"{clean(long, 40)!r} is given twice")
+                raise UsageError(f"{quoted(long, 40)} is given twice")
             values[long] = value
         op = _word("op", values.pop("op", "gen"))
         name = values.pop("id", None)
         command = COMMANDS.get(op)
         if command is None:
-            raise UsageError(f"unknown op {clean(op, 40)!r}; use one of {', '.join(COMMANDS)}")
-        problems = list(_unknown(command, values))
+            raise UsageError(f"unknown op {quoted(op, 40)}", hint=suggestion(op, COMMANDS))
+        problems = _unknown(command, values)
         own = read_group(command, values, problems)
         # A size on the command line applies to rows whose images can have one.
         fitting = given if own is None or own.takes_size else given.with_groups(SizeOptions())
@@ -141,7 +141,7 @@ def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions
     return ask
 
 
-def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value], problems: list[str]) -> Given:
+def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value], problems: Problems) -> Given:
     """Return the options of the row, and those of the command where it has none."""
     # Like the setting, a model for all rows applies to operations that it supports.
     given = given.with_groups(replace(given.task, model=None))
@@ -150,29 +150,29 @@ def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value]
     return Given().with_groups(*(change_group(given.get(group), values, problems) for group in command.groups))
 
 
-def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Sequence[str]:
+def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Problems:
     """Return the errors in the names of a row's values."""
     known = [*parameters(command), *OF_A_ROW]
     known += [name for group in command.groups for name in parameters(group) if name not in NOT_OF_A_ROW]
     of_the_command = {name for group in OF_THE_COMMAND for name in parameters(group)} | set(NOT_OF_A_ROW)
-    problems = []
+    problems: Problems = []
     for name in values:
         if name in known:
             continue
         if name in of_the_command:
             problems.append(f"{name} is an option of the command, not of a row")
             continue
-        problem = f"unknown option {clean(name, 40)!r} for this op"
-        problems.append(with_guess(problem, name, [*known, "op", "id"]))
+        hint = guess(name, [*known, "op", "id"])
+        problems.append(UsageError(f"unknown option {quoted(name, 40)} for this op", hint=hint))
     return problems
 
 
-def _check_output(values: Mapping[str, Value], save: SaveOptions, problems: list[str]) -> None:
+def _check_output(values: Mapping[str, Value], save: SaveOptions, problems: Problems) -> None:
     if "output" in values and save.output is not None:
         try:
             check_inside(save.output)
         except UsageError as error:
-            problems.append(error.message)
+            problems.append(error)
 
 
 def _word(name: str, value: Value) -> str:

@@ -9,15 +9,15 @@ from ..piapi.task import Task
 from .poll_schedule import LONGEST_GAP, PollSchedule
 
 REMEMBERED = 50
-"""Past tasks per model and operation: enough to be sure, few enough to forget how the service once was."""
+"""Past tasks per model and operation: enough for a range, few enough to follow changes of the service."""
 Kind = tuple[str, str]
 """The model's ID and the operation's name."""
 
 
 class Durations:
-    """Schedules that learn from past tasks.
+    """Poll schedules that learn from past tasks.
 
-    A duration is the service's own, from when it created a task to when that ended, in seconds at a time scale of 1.
+    A duration is the time from the creation of a task to its end, as PiAPI reports it, in seconds at a time scale of 1.
     scale: multiplies every schedule.
     """
 

@@ -1,6 +1,6 @@
-"""What the engine tells while it works. Events are for looking; the journal is for knowing.
+"""Events of the engine, for progress displays. The journal has the facts.
 
-Every event names its entry; texts from outside are already one clean line.
+Each event names its entry. Texts from outside are clean and on one line.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from ..frozen import frozen
 
 @frozen
 class Queued:
-    """As many tasks run as the plan or the user allows: this one waits for a place."""
+    """The entry waits for a slot: as many tasks are running as the plan or the user allows."""
 
     entry: str
     label: str
@@ -20,7 +20,7 @@ class Queued:
 
 @frozen
 class Submitting:
-    """A paid submission is about to leave. `label` is the prompt or the task id."""
+    """A paid submission is about to be sent. `label`: the prompt, or the task ID."""
 
     entry: str
     label: str
@@ -30,7 +30,7 @@ class Submitting:
 
 @frozen
 class Accepted:
-    """The service took the task, or a task of earlier is being followed. `expected` is a range in seconds."""
+    """PiAPI accepted the task, or an earlier task is being polled. `expected`: a range in seconds."""
 
     entry: str
     label: str
@@ -42,7 +42,7 @@ class Accepted:
 
 @frozen
 class Polled:
-    """PiAPI's status word for the task, `elapsed` seconds after it was accepted."""
+    """A poll found this status, `elapsed` seconds after the task was accepted."""
 
     entry: str
     status: str
@@ -51,7 +51,7 @@ class Polled:
 
 @frozen
 class Trouble:
-    """Something passing: it is tried again in `wait` seconds."""
+    """A temporary failure; the next try is in `wait` seconds."""
 
     entry: str
     message: str
@@ -60,17 +60,17 @@ class Trouble:
 
 @frozen
 class Slowed:
-    """The service takes no more for now: the run goes on with `at_once` tasks, in `wait` seconds or later."""
+    """PiAPI accepts no more for now: the run continues with `window` tasks at a time, in `wait` seconds or later."""
 
     entry: str
     message: str
-    at_once: int
+    window: int
     wait: float
 
 
 @frozen
 class Fetching:
-    """The task is done, and its images are being downloaded."""
+    """The task is completed, and its images are being downloaded."""
 
     entry: str
     images: int
@@ -78,7 +78,7 @@ class Fetching:
 
 @frozen
 class Noted:
-    """Something the user should know that is no failure."""
+    """A fact that the user should know, and that is not a failure."""
 
     entry: str
     message: str
@@ -86,7 +86,7 @@ class Noted:
 
 @frozen
 class Waiting:
-    """The entry waits for another process; `message` says for what."""
+    """The entry waits for another process; `message` contains the reason."""
 
     entry: str
     message: str
@@ -94,7 +94,7 @@ class Waiting:
 
 @frozen
 class Ended:
-    """The engine is done with the entry; `state` is the journal's word."""
+    """The engine is done with the entry; `state`: its state in the journal."""
 
     entry: str
     state: str

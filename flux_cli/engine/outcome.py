@@ -1,4 +1,4 @@
-"""How entries ended in this run, and the exit code that follows."""
+"""How entries ended in this run, and the exit code of the run."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ SIGNALS = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
 @frozen
 class Outcome:
-    """The end of one entry. `error` is None when everything asked for was done; `seconds` is the time it took."""
+    """How one entry ended. `error`: None if all its images were saved as requested; `seconds`: the time it took."""
 
     entry: Entry
     error: FluxError | None
@@ -21,8 +21,8 @@ class Outcome:
 def exit_code(errors: Iterable[FluxError | None], *, stopped_by: FluxError | None = None) -> ExitCode:
     """Return the exit code of a command from the error of each of its parts (None for one that went well).
 
-    A signal wins, then a possible charge, then the error that stopped the command before its end. Of what ran to its
-    end, one kind of failure for all keeps its own code, and a mixture is 3 (docs/reference/exit-codes.md).
+    A signal wins, then a possible charge, then the error that stopped the command early. If the parts that ran to
+    their end all have the same code, that is the result; a mixture is 3 (docs/reference/exit-codes.md).
     """
     codes = {error.exit_code if error else ExitCode.OK for error in errors}
     for winner in (*SIGNALS, ExitCode.UNKNOWN_CHARGE):

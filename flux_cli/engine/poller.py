@@ -79,7 +79,7 @@ class Poller:
     async def poll(self, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
         """Return the entry, ready, and its task. `task` is the response to the submission if that was just now.
 
-        Raises TaskFailedError, StillRunningError, NotSavedError, RefusedError, KeyRefusedError, JournalError.
+        Raise TaskFailedError, StillRunningError, NotSavedError, RefusedError, KeyRefusedError, JournalError.
         """
         started = self.clock()
         accepted = started - max(0.0, time.time() - (entry.accepted or time.time()))
@@ -136,7 +136,7 @@ class Poller:
         raise error
 
     def _advance(self, entry: Entry, task: Task, streak: _Streak, elapsed: float) -> Entry:
-        """Return the entry as a poll changes it: ready when its images are listed. Raises TaskFailedError."""
+        """Return the entry as a poll changes it: ready when its images are listed. Raise TaskFailedError."""
         word = task.status.word
         self.listener(Polled(entry.id, word, elapsed))
         if task.status.phase is Phase.FAILED:
@@ -158,7 +158,7 @@ class Poller:
         return entry if word == entry.status else self.journal.move(entry, replace(entry, status=word))
 
     def _empty(self, entry: Entry, task: Task, streak: _Streak) -> None:
-        """Count a completed task without images. Raises NotSavedError when it has been so often enough."""
+        """Count a completed task without images. Raise NotSavedError when it has been so often enough."""
         streak.empty += 1
         if streak.empty > EMPTY_POLLS:
             evidence = "completed without an image in the response"

@@ -1,9 +1,9 @@
-"""How many tasks this process keeps unfinished at the service at once, found out by asking.
+"""How many tasks this process keeps unfinished at PiAPI at a time, learned from its responses.
 
-The slots know what the plan allows; the account may have room for less: a smaller plan, a second machine, a person in
-the workspace. As in TCP's congestion control, the number is a window. A refusal "for now" shrinks it by a factor, each
-acceptance raises it by a part of a task: processes that know nothing of each other come to share what there is. All
-submissions of the process wait in one line, so that a busy service is asked by one of them at a time, not by all.
+The slots know the limit of the plan; the account may allow less: a smaller plan, a second machine, a person in the
+workspace. As in TCP's congestion control (AIMD), the number is a window. A refusal "for now" shrinks it by a factor,
+and each acceptance raises it by a part of a task, so that processes without knowledge of each other come to share the
+limit. All submissions of the process wait in one line: one of them at a time asks a busy service, not all.
 """
 
 import asyncio
@@ -13,25 +13,25 @@ from ..system.signals import Sleep
 from .backoff import backoff
 
 DECREASE = 0.7
-"""What a refusal leaves of the window, as in RFC 9438: half of it would idle a quarter of the account's room."""
+"""The share of the window that is left after a refusal, as in RFC 9438: 0.5 would leave a quarter of the limit idle."""
 SHORTEST_WAIT = 0.5
-"""Seconds between a refusal and the next submission, even when the server asks for none."""
+"""Seconds between a refusal and the next submission, even if the server requests less."""
 
 
 class ClosedError(Exception):
-    """Nothing new is to be sent any more."""
+    """Nothing new may be sent any more."""
 
 
-class ImpatientError(Exception):
-    """The service has been busy for as long as anybody was to wait for it."""
+class BusyError(Exception):
+    """PiAPI stayed busy past the patience of the rate limiter."""
 
 
-class Pace:
-    """Gives out the places in the window. For one event loop.
+class RateLimiter:
+    """Gives out the permits of the window. For one event loop.
 
     limit: the largest window, and the first.
-    patience: seconds that a service which takes nothing is asked again.
-    scale: multiplies backoffs, never what the server asks for.
+    patience: seconds for which a service that accepts nothing is tried again.
+    scale: multiplies backoffs, but not a wait that the server requests.
     """
 
     def __init__(
@@ -43,32 +43,29 @@ class Pace:
         self._held = 0
         self._round = 0  # counts decreases
         self._streak = 0  # decreases since the last acceptance
-        self._quiet = clock()  # until then nothing is sent
-        self._accepted = clock()  # when something last was
+        self._quiet = clock()  # nothing is sent before this time
+        self._accepted = clock()  # time of the last acceptance
         self._closed = False
         self._line = asyncio.Lock()
         self._pausing: asyncio.Future[None] | None = None
 
     @property
-    def at_once(self) -> int:
+    def window(self) -> int:
         """How many tasks may be unfinished now, from 1 to the limit."""
         return int(self._window)
 
-    async def enter(self, free: Callable[[], None]) -> "Place":
-        """A place in the window: first come, first served. `free` is called when it is given back for good.
-
-        Raises ClosedError.
-        """
+    async def enter(self, free: Callable[[], None]) -> "Permit":
+        """Wait in line, and return a permit. `free` is called when it is released for good. Raise ClosedError."""
         await self._enter(None)
-        return Place(self, free)
+        return Permit(self, free)
 
-    def follow(self, free: Callable[[], None]) -> "Place":
-        """Return a place for a task that runs already, at once; new tasks wait until it has ended."""
+    def follow(self, free: Callable[[], None]) -> "Permit":
+        """Return a permit, without waiting, for a task that is running already; new tasks wait until it has ended."""
         self._held += 1
-        return Place(self, free)
+        return Permit(self, free)
 
     def close(self) -> None:
-        """Admit no more tasks; those in line get a ClosedError."""
+        """Give out no more permits; those who wait in line get a ClosedError."""
         self._closed = True
         self._wake()
 
@@ -77,15 +74,15 @@ class Pace:
             while not self._admits():
                 self._check_patience(begun)
                 await self._pause()
-            self._held += 1  # nothing is awaited from here on: a cancellation cannot lose the place
+            self._held += 1  # nothing is awaited from here on, so a cancellation cannot lose the permit
 
     def _admits(self) -> bool:
         if self._closed:
             raise ClosedError
-        return self._held < self.at_once and self._clock() >= self._quiet
+        return self._held < self.window and self._clock() >= self._quiet
 
     async def _pause(self) -> None:
-        """Until the quiet time is over, or something else has moved."""
+        """Wait until the quiet time is over, or `_wake` is called."""
         left = self._quiet - self._clock()
         waiting = asyncio.ensure_future(self._sleep(left)) if left > 0 else asyncio.get_running_loop().create_future()
         self._pausing = waiting
@@ -99,74 +96,74 @@ class Pace:
             self._pausing.cancel()
 
     def _check_patience(self, begun: float | None) -> None:
-        """For one whose first submission was at `begun`: while others are accepted, its turn will come."""
+        """Raise BusyError if nothing was accepted for too long since `begun`, the time of a first submission."""
         if begun is not None and self._quiet > max(begun, self._accepted) + self._patience:
-            raise ImpatientError
+            raise BusyError
 
     def _leave(self) -> None:
         self._held -= 1
         self._wake()
 
-    def _rise(self) -> None:
+    def _increase(self) -> None:
         self._window = min(self._window + 1 / self._window, float(self._limit))
         self._streak, self._accepted = 0, self._clock()
         self._wake()
 
-    def _fall(self, sent_in: int, asked: float | None) -> None:
-        """For a submission of round `sent_in`. Those of one round were refused for one reason: they count once."""
+    def _decrease(self, sent_in: int, retry_after: float | None) -> None:
+        """Shrink the window, once per round: submissions of the same round were refused for the same reason."""
         wait = 0.0
         if sent_in == self._round:
-            # Of what is unfinished: a window that was not used up says nothing about the service.
+            # By the tasks that are unfinished: a window that was not used up says nothing about the service.
             self._window = max(1.0, min(self._window, self._held) * DECREASE)
             self._round, self._streak = self._round + 1, self._streak + 1
             wait = backoff(self._streak, self._scale)
-        wait = max(wait if asked is None else asked, SHORTEST_WAIT * self._scale)
+        wait = max(wait if retry_after is None else retry_after, SHORTEST_WAIT * self._scale)
         self._quiet = max(self._quiet, self._clock() + wait)
 
 
-class Place:
-    """A place in the window, held until `release`."""
+class Permit:
+    """The right of one task to be unfinished, held until `release`."""
 
-    def __init__(self, pace: Pace, free: Callable[[], None]) -> None:
-        self._pace = pace
+    def __init__(self, limiter: RateLimiter, free: Callable[[], None]) -> None:
+        self._limiter = limiter
         self._free: Callable[[], None] | None = free
         self._inside = True
         self._round = 0
         self._begun: float | None = None
 
     @property
-    def at_once(self) -> int:
-        """As `Pace.at_once`."""
-        return self._pace.at_once
+    def window(self) -> int:
+        """The window of the rate limiter."""
+        return self._limiter.window
 
     def sending(self) -> None:
-        """A submission leaves now."""
-        self._round = self._pace._round
+        """Note that a submission is about to be sent."""
+        self._round = self._limiter._round
         if self._begun is None:
-            self._begun = self._pace._clock()
+            self._begun = self._limiter._clock()
 
     def accepted(self) -> None:
-        """The service took the task."""
-        self._pace._rise()
+        """Note that PiAPI has accepted the task."""
+        self._limiter._increase()
 
-    def refused(self, asked: float | None) -> float:
-        """The service takes no more for now: the place is given back, to wait for `again`.
+    def refused(self, retry_after: float | None) -> float:
+        """Give the permit back, because PiAPI accepts no more for now, and return the seconds until the next try.
 
-        asked: seconds that the server wants to be left alone. Returns the seconds until anything is sent again.
-        Raises ImpatientError when that is too late.
+        retry_after: the wait that the server requests, in seconds. Call `enter_again` next.
+        Raise BusyError if the next try would be too late.
         """
-        self._pace._fall(self._round, asked)
+        self._limiter._decrease(self._round, retry_after)
         self._leave()
-        self._pace._check_patience(self._begun)
-        return self._pace._quiet - self._pace._clock()
+        self._limiter._check_patience(self._begun)
+        return self._limiter._quiet - self._limiter._clock()
 
-    async def again(self) -> None:
-        """Wait in line for a place. Raises ClosedError, ImpatientError."""
-        await self._pace._enter(self._begun)
+    async def enter_again(self) -> None:
+        """Wait in line for the permit. Raise ClosedError or BusyError."""
+        await self._limiter._enter(self._begun)
         self._inside = True
 
     def release(self) -> None:
-        """Give the place back; a second time does nothing."""
+        """Give the permit back. A second call does nothing."""
         self._leave()
         if free := self._free:
             self._free = None
@@ -175,4 +172,4 @@ class Place:
     def _leave(self) -> None:
         if self._inside:
             self._inside = False
-            self._pace._leave()
+            self._limiter._leave()

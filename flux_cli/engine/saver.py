@@ -1,7 +1,7 @@
-"""Saving the images of a finished task: download, verify, give the name.
+"""Save the images of a completed task: download, verify, rename.
 
-A link that does not work is no proof that the image is gone: the CDN may lag behind the task, and PiAPI may have a new
-link. So every retry asks for the task again.
+A link that does not work does not prove that the image no longer exists: the CDN may lag behind the task, and PiAPI may
+have a new link. So the task is polled before every retry.
 """
 
 import asyncio
@@ -34,16 +34,16 @@ from .poll_schedule import PollLimiter
 from .poller import MISSING_SECONDS, Misses, expired
 
 RETRY_SECONDS = 60.0
-"""How long after the first failure the images of a task are tried again."""
+"""Seconds after the first failure during which the images of a task are tried again."""
 FORBIDDEN_TRIES = 2
-"""A link that must not be fetched is replaced by a fresh one once: waiting does not make it better."""
+"""Tries for a link that must not be fetched: it is replaced by a new one once."""
 LARGEST_BATCH, MORE_IMAGES = 4, 4
 """Images that one task can order, and images beyond the order that are saved: ControlNet may return its input."""
 
 
 @dataclass
 class _Retry:
-    """What has failed while one entry is saved.
+    """The failures while one entry is saved.
 
     until: the time on the clock to give up, set by the first failure. answered: PiAPI responded to a poll.
     """
@@ -79,7 +79,7 @@ class Saver:
 
         task: the poll that found it completed just now; None for an entry that has been ready for some time, whose
         links may be old: its task is polled first.
-        Raises NotSavedError, DiskError, KeyRefusedError, JournalError; the entry stays ready unless it has expired.
+        Raise NotSavedError, DiskError, KeyRefusedError, JournalError; the entry stays ready unless it has expired.
         """
         retry, files = _Retry(), list[SavedFile]()
         while True:
@@ -94,7 +94,7 @@ class Saver:
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE):
                     raise disk_error(error, entry) from error
-                await self._pause(entry, DownloadError("too many open files"), retry)  # other tasks will end
+                await self._pause(entry, DownloadError("too many open files"), retry)  # until other tasks end
 
     async def _refresh(self, entry: Entry, retry: _Retry) -> tuple[Entry, Task | None]:
         """Return the entry with the links that its task has now, and the task; None if it cannot be polled."""
@@ -113,13 +113,13 @@ class Saver:
             retry.misses.add(self.clock())
             return entry, None
         retry.answered, retry.misses, retry.refused = True, Misses(), None
-        # A response with fewer images is no reason to forget the others.
+        # A response with fewer images does not replace the others.
         return (
             self.journal.move(entry, replace(entry, urls=task.urls)) if len(task.urls) >= len(entry.urls) else entry
         ), task
 
     async def _save_images(self, entry: Entry, task: Task | None, files: list[SavedFile]) -> None:
-        """Save the images that are not in `files` yet, and add them. Raises DownloadError, OSError."""
+        """Save the images that are not in `files` yet, and add them. Raise DownloadError, OSError."""
         inline = task.inline if task and not entry.urls else ()
         listed = len(entry.urls) or len(inline)
         if not listed:
@@ -139,7 +139,7 @@ class Saver:
             self.listener(Noted(entry.id, f"PiAPI lists {listed} images; saved the first {count} ({where})"))
 
     async def _pause(self, entry: Entry, error: DownloadError, retry: _Retry) -> None:
-        """Wait before the next try. Raises NotSavedError or KeyRefusedError when there is none."""
+        """Wait before the next try. Raise NotSavedError or KeyRefusedError when there is none."""
         now = self.clock()
         if not retry.failures:
             retry.until = min(now + RETRY_SECONDS * self.scale, math.inf if self.deadline is None else self.deadline)
@@ -167,7 +167,7 @@ class Saver:
         return target
 
     async def _place(self, entry: Entry, index: int, download: Download) -> SavedFile:
-        """Give an image its name. In a thread: other tasks go on while the disk works."""
+        """Give an image its name. In a thread: other tasks continue while the disk is busy."""
         planned, extension = self._target(entry, index), download.image.extension
         saved = await asyncio.to_thread(_place, entry, planned, download)
         if planned.suffix.lower() != f".{extension}":
@@ -178,7 +178,7 @@ class Saver:
 
 
 def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
-    """Give the image its name, with the extension that its bytes deserve; never replace another file."""
+    """Give the image its name, with the extension of its format; never replace another file."""
     try:
         download = _with_metadata(download, entry)
         named = planned.suffix.lower() == f".{download.image.extension}"

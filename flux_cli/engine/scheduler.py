@@ -1,7 +1,7 @@
 """Run entries under a limit: submit, poll, save.
 
-An entry starts wherever it stands: planned ones are submitted, accepted ones polled, ready ones saved. A failed task is
-data, an `Outcome` with an error, never an exception.
+Each entry starts in the state that it has: planned ones are submitted, accepted ones polled, ready ones saved. A failed
+task is data, an `Outcome` with an error, never an exception.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from .events import Accepted, Ended, Listener, Queued
 from .outcome import Outcome
 from .poll_schedule import PollSchedule
 from .poller import Poller
-from .rate_limiter import ClosedError, Pace, Place
+from .rate_limiter import ClosedError, Permit, RateLimiter
 from .saver import Saver
 from .slots import Slots
 from .submitter import Submitter
@@ -45,7 +45,7 @@ class Scheduler:
     """Runs entries for one event loop.
 
     slots: the limit on unfinished tasks that all processes share.
-    pace: how many of them this process sends, as PiAPI accepts them.
+    rate_limiter: how many of them this process sends, as PiAPI accepts them.
     fail_fast: the first failure of any kind stops further submissions.
     halting: errors that stop them too. halted: the error that did.
     """
@@ -59,7 +59,7 @@ class Scheduler:
     schedule: Callable[[Entry], PollSchedule]
     clock: Callable[[], float]
     slots: Slots
-    pace: Pace
+    rate_limiter: RateLimiter
     fail_fast: bool = False
     halting: tuple[type[FluxError], ...] = HALTING
     halted: FluxError | None = None
@@ -98,16 +98,16 @@ class Scheduler:
                 if isinstance(item, Outcome):
                     self.listener(Ended(item.entry.id, item.entry.state))
                     report(item)
-                elif place := await self._place(item):
-                    self._start(item, report, place, wait)
+                elif permit := await self._permit(item):
+                    self._start(item, report, permit, wait)
             except Exception as error:  # a bug as well: the tasks in flight are paid for
                 self._fail(error)
 
-    def _start(self, entry: Entry, report: Report, place: Place, wait: bool) -> None:
+    def _start(self, entry: Entry, report: Report, permit: Permit, wait: bool) -> None:
         if self._ending:
-            place.release()
+            permit.release()
             return
-        task = asyncio.create_task(self._run_one(entry, report, place, wait))
+        task = asyncio.create_task(self._run_one(entry, report, permit, wait))
         self._live.add(task)
         task.add_done_callback(self._ended)
 
@@ -121,8 +121,8 @@ class Scheduler:
         return self.stop.requested or self._failure.done()
 
     def _fail(self, error: BaseException) -> None:
-        if self.halting:  # otherwise other schedulers share the pace, and go on
-            self.pace.close()
+        if self.halting:  # otherwise other schedulers share the rate limiter, and continue
+            self.rate_limiter.close()
         if not self._failure.done():
             self._failure.set_result(error)
 
@@ -138,16 +138,16 @@ class Scheduler:
             await asyncio.wait({coming})
         return None if coming.cancelled() else coming.result()
 
-    async def _place(self, entry: Entry) -> Place | None:
-        """Return a place for an entry; None when the run was stopped meanwhile.
+    async def _permit(self, entry: Entry) -> Permit | None:
+        """Return a permit for an entry; None if the run was stopped meanwhile.
 
         Only a submission takes one of the shared slots: a task that runs already keeps no other from starting.
         """
         if entry.state is not State.PLANNED:
-            return self.pace.follow(lambda: None)
+            return self.rate_limiter.follow(lambda: None)
         while True:
             try:
-                return await self._place_to_submit(entry)
+                return await self._permit_to_submit(entry)
             except (ClosedError, StoppedError):
                 return None
             except DiskError:  # no file descriptor left for a slot: fewer tasks at a time need fewer
@@ -155,24 +155,24 @@ class Scheduler:
                     raise
                 await asyncio.wait(self._live, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _place_to_submit(self, entry: Entry) -> Place:
-        # The slot comes first: a refused entry keeps it while it waits for the pace, so no entry may wait for a slot
-        # and keep a place in the pace that the refused one needs.
+    async def _permit_to_submit(self, entry: Entry) -> Permit:
+        # The slot comes first: a refused entry keeps it while it waits in line, so no entry may wait for a slot
+        # and keep a permit that the refused one needs.
         slot = self.slots.try_acquire()
         if slot is None:
             self.listener(Queued(entry.id, entry.label, entry.seed))
             slot = await self.stop.guard(self.slots.acquire())
         try:
-            return await self.stop.guard(self.pace.enter(slot.release))
+            return await self.stop.guard(self.rate_limiter.enter(slot.release))
         except BaseException:
             slot.release()
             raise
 
-    async def _run_one(self, entry: Entry, report: Report, place: Place, wait: bool) -> None:
+    async def _run_one(self, entry: Entry, report: Report, permit: Permit, wait: bool) -> None:
         started = self.clock()
         error: FluxError | None = None
         try:
-            entry = await self._advance(entry, place, wait)
+            entry = await self._advance(entry, permit, wait)
         except ClosedError:
             self.listener(Ended(entry.id, State.PLANNED))
             return
@@ -185,23 +185,23 @@ class Scheduler:
             entry, error = self._reread(entry), failure
             if self.fail_fast or isinstance(failure, self.halting):
                 self.halted = self.halted or failure
-                self.pace.close()
+                self.rate_limiter.close()
         finally:
-            place.release()
+            permit.release()
         error = error or _find_shortfall(entry)
         self.listener(Ended(entry.id, entry.state))
         report(Outcome(entry, error, self.clock() - started))
 
-    async def _advance(self, entry: Entry, place: Place, wait: bool) -> Entry:
+    async def _advance(self, entry: Entry, permit: Permit, wait: bool) -> Entry:
         task: Task | None = None
         if entry.state is State.PLANNED:
-            entry, task = await self.submitter.submit(entry, place)
+            entry, task = await self.submitter.submit(entry, permit)
         if entry.state is State.ACCEPTED:
             self._announce(entry)
             if not wait:  # the reader of the ID may wait for the task at once, while this process goes on
                 return self.journal.move(entry, replace(entry, owner=None))
             entry, task = await self.stop.guard(self.poller.poll(entry, task))
-        place.release()  # PiAPI is done with the task: the next may be sent while this one is saved
+        permit.release()  # PiAPI is done with the task: the next may be sent while this one is saved
         if entry.state is State.READY:
             entry = await self.stop.guard(self.saver.save(entry, task))
         return entry

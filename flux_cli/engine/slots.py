@@ -1,9 +1,9 @@
-"""A limit on unfinished tasks that all processes with the same folder share.
+"""A limit on unfinished tasks that all processes with the same directory share.
 
-A slot is a locked file. The kernel frees it when its holder dies, however it dies. A process that waits for a slot
-polls, with jitter, and so gets one by lot: with 20 processes for 2 slots the longest wait was three times that of a
-queue, and the time for all tasks the same. A process that releases a slot polls for the next one like all others, so a
-batch leaves room for a single task.
+A slot is a locked file. The kernel frees it when its holder dies, for any reason. A process that waits for a slot
+tries to lock one at random intervals: with 20 processes for 2 slots, the longest wait was three times that of a queue,
+and the total time the same. A process that releases a slot waits for the next one like all others, so that a batch
+leaves room for a single task.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from ..system.atomic_files import private_folder
 from ..system.signals import Sleep
 
 PAUSE = 0.05
-"""Mean seconds between two polls: 1.5 % of a task of 3 s, and 0.5 % of a core for each process that waits."""
+"""Mean seconds between two tries: 1.5 % of a task of 3 s, and 0.5 % of a core per waiting process."""
 
 FILES = 2
 """Files that a task has open at a time, beside its slot: a connection, and an image."""
 
 
 class Slot:
-    """A place under the limit, held until `release` or the end of the process."""
+    """The right to one unfinished task, held until `release` or the end of the process."""
 
     def __init__(self, number: int, free: Callable[[int], None]) -> None:
         self.number = number
@@ -39,10 +39,10 @@ class Slot:
 
 
 class Slots:
-    """Hands out the slots 1 to `limit` of a folder. For one event loop, and to be used in its thread.
+    """Hands out the slots 1 to `limit` of a directory. For one event loop, and only in its thread.
 
     limit: unfinished tasks. Processes with different limits share the lower slots.
-    warn: gets one sentence when the file system has no locks and the limit holds for this process only.
+    warn: gets one sentence if the file system has no locks, and the limit applies to this process only.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Slots:
         """Return a free slot, or None.
 
         A process that holds a slot gets another one only while each of its tasks can open the files that it needs.
-        Raises DiskError when the files of the slots cannot be made or opened.
+        Raise DiskError if the files of the slots cannot be created or opened.
         """
         if self._held and not _can_open(1 + FILES * (len(self._held) + 1)):
             return None
@@ -80,9 +80,9 @@ class Slots:
             raise DiskError(f"cannot share the limit on parallel tasks with other processes: {what}") from error
 
     async def acquire(self) -> Slot:
-        """Return a slot as soon as one is free. Raises DiskError as `try_acquire` does.
+        """Return a slot as soon as one is free. Raise DiskError as `try_acquire` does.
 
-        Of one process, one coroutine polls, and the others wait in line behind it.
+        One coroutine per process tries, and the others wait in line behind it.
         """
         async with self._line:
             while not (slot := self.try_acquire()):
@@ -101,7 +101,7 @@ class Slots:
                     return False
             except locks.UnsupportedError:
                 self._shared = False
-                self._warn(f"{self._folder} has no file locks: the limit on parallel tasks holds for each process only")
+                self._warn(f"{self._folder} has no file locks: the limit on parallel tasks applies per process")
         self._held[number] = descriptor
         return True
 

@@ -24,14 +24,14 @@ from ..piapi.task import Task
 from ..system.signals import Sleep, Stop, StoppedError
 from .backoff import backoff
 from .events import Listener, Noted, Slowed, Submitting, Trouble, Waiting
-from .rate_limiter import SHORTEST_WAIT, ImpatientError, Place
+from .rate_limiter import SHORTEST_WAIT, BusyError, Permit
 
 JOIN_SECONDS = 0.5
-"""Between two checks whether an identical request was accepted."""
+"""Seconds between two checks of whether an identical request was accepted."""
 GRACE_SECONDS = 10.0
-"""How long a POST in flight is waited for after the user asked to stop: its charge must not be lost."""
+"""Seconds to wait for the response to a POST in flight after a request to stop: its charge must not be lost."""
 LOCK_SECONDS, LOCK_PAUSE = 0.1, 0.4
-"""How long each attempt to record a response waits for a locked journal, and the pause between two."""
+"""Seconds that each attempt to record a response waits for a locked journal, and seconds between two attempts."""
 
 
 @frozen
@@ -39,8 +39,8 @@ class Submitter:
     """Sends planned entries.
 
     body: makes what is sent for an entry; may upload images first, which costs nothing.
-    timeout: bounds, in seconds, how long a service that cannot be reached is tried again.
-    budgets: what all processes together may spend.
+    timeout: seconds for which a service that cannot be reached is tried again.
+    budgets: limits on what all processes together may spend.
     life: seconds for which a request reuses the image of an identical earlier one; 0: it is always submitted.
     """
 
@@ -56,12 +56,12 @@ class Submitter:
     budgets: Sequence[Budget]
     life: float
 
-    async def submit(self, entry: Entry, place: Place) -> tuple[Entry, Task | None]:
+    async def submit(self, entry: Entry, permit: Permit) -> tuple[Entry, Task | None]:
         """Submit an entry; return it, accepted, and the task of the response (None if it joins an earlier task).
 
-        place: in the pace of the run; given back, and taken again, when PiAPI accepts no more for now.
+        permit: of the rate limiter; given back, and taken again, when PiAPI accepts no more for now.
 
-        Raises RefusedError, CreditsError, KeyRefusedError, NetworkError and BudgetError (the entry stays planned),
+        Raise RefusedError, CreditsError, KeyRefusedError, NetworkError and BudgetError (the entry stays planned),
         UnknownChargeError, JournalError, StoppedError, ClosedError (the run has halted; the entry stays planned).
         """
         assert entry.request is not None
@@ -76,22 +76,22 @@ class Submitter:
             if entry.state is State.ACCEPTED:
                 self.listener(Noted(entry.id, f"identical to task {entry.task_id}: not charged again"))
                 return entry, None
-            if entry.state is State.PLANNED:  # an identical one is on its way: its response decides
+            if entry.state is State.PLANNED:  # an identical one is in flight: its response decides
                 await self._wait_for_identical(entry, deadline)
                 continue
-            place.sending()
+            permit.sending()
             result = await self._post(entry, body)
             if result.outcome is SubmissionOutcome.ACCEPTED and result.task is not None:
                 entry = await self._accepted(entry, result.task)
-                place.accepted()
+                permit.accepted()
                 return entry, result.task
             entry = await self._refused(entry, result)
             if result.outcome is SubmissionOutcome.RATE_LIMITED:
-                await self._until_its_turn(entry, result, place)
+                await self._wait_in_line(entry, result, permit)
                 deadline = self.clock() + self.timeout
                 continue
             tries[result.outcome] += 1
-            await self._before_another_try(entry, result, tries[result.outcome], deadline)
+            await self._pause_before_retry(entry, result, tries[result.outcome], deadline)
 
     async def _wait_for_identical(self, entry: Entry, deadline: float) -> None:
         if self.clock() > deadline:
@@ -106,7 +106,7 @@ class Submitter:
             self._record_unknown(entry, "interrupted before the response came")
             raise
         except Exception as error:
-            # Whatever this was, sending may have begun: doubt is unknown.
+            # Whatever the error was, sending may have begun.
             self._record_unknown(entry, f"ended by {type(error).__name__}")
             raise
 
@@ -128,10 +128,10 @@ class Submitter:
             ) from error
 
     async def _record(self, entry: Entry, what: str, write: Callable[[], Entry]) -> Entry:
-        """Return what `write` records. Repeat it for as long as another program keeps the journal locked.
+        """Return what `write` records. Repeat it while another program keeps the journal locked.
 
-        Each attempt blocks the loop for a moment only. After a request to stop they end with the grace period, after a
-        second one at once. what: is to be recorded, for the user. Raises JournalError.
+        Each attempt blocks the loop for a moment only. After a request to stop, they end with the grace period;
+        a second request ends them at once. what: the fact to record, for the user. Raise JournalError.
         """
         deadline: float | None = None
         while True:
@@ -151,7 +151,7 @@ class Submitter:
                 raise locked from None
 
     async def _refused(self, entry: Entry, result: SubmissionResult) -> Entry:
-        """The entry, planned again, when the POST may be repeated; otherwise its end is journalled and raised."""
+        """Return the entry, planned again, if the POST may be repeated; otherwise record its end, and raise it."""
         if result.outcome is SubmissionOutcome.UNKNOWN:
             unknown = replace(entry, state=State.UNKNOWN, evidence=result.evidence, seen_id=result.seen_id)
             with contextlib.suppress(JournalError):  # then it becomes unknown when this process is gone
@@ -163,17 +163,17 @@ class Submitter:
         self.journal.move(entry, replace(entry, state=State.REJECTED, problem=problem_of(error)))
         raise error
 
-    async def _until_its_turn(self, entry: Entry, result: SubmissionResult, place: Place) -> None:
+    async def _wait_in_line(self, entry: Entry, result: SubmissionResult, permit: Permit) -> None:
         try:
-            wait = place.refused(result.retry_after)
-            self.listener(Slowed(entry.id, result.message, place.at_once, wait))
-            await self.stop.guard(place.again())
-        except ImpatientError:
+            wait = permit.refused(result.retry_after)
+            self.listener(Slowed(entry.id, result.message, permit.window, wait))
+            await self.stop.guard(permit.enter_again())
+        except BusyError:
             raise _not_submitted(result) from None
 
-    async def _before_another_try(self, entry: Entry, result: SubmissionResult, tries: int, deadline: float) -> None:
-        asked = result.retry_after if result.retry_after is not None else backoff(tries, self.scale)
-        wait = max(asked, SHORTEST_WAIT * self.scale)
+    async def _pause_before_retry(self, entry: Entry, result: SubmissionResult, tries: int, deadline: float) -> None:
+        wait = result.retry_after if result.retry_after is not None else backoff(tries, self.scale)
+        wait = max(wait, SHORTEST_WAIT * self.scale)
         if tries > (RETRIES.get(result.outcome) or 0) or self.clock() + wait > deadline:
             raise _not_submitted(result)
         self.listener(Trouble(entry.id, result.message, wait))
@@ -188,5 +188,5 @@ def _advice(outcome: SubmissionOutcome) -> str:
     if outcome is SubmissionOutcome.RATE_LIMITED:
         return "the account has as many tasks as its plan allows; wait for them, or raise --timeout"
     if outcome is SubmissionOutcome.UNTRUSTED:
-        return "check the address and the clock; behind a company proxy set SSL_CERT_FILE"
+        return "check the URL and the clock; behind a company proxy set SSL_CERT_FILE"
     return "check the connection, then run it again"

@@ -1,4 +1,4 @@
-"""URLs for local images: each content is uploaded once, for as long as the upload lives."""
+"""URLs for local images: each content is uploaded once, until its upload expires."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from .events import Listener, Noted, Trouble
 UPLOAD_SECONDS = 24 * 3600
 """Uploads are kept for 24 hours (docs/internals/service.md, section 4)."""
 UPLOAD_MARGIN = 2 * 3600
-"""An upload that expires sooner than this is made again: the task may have to wait before PiAPI reads the image."""
+"""Seconds. An upload that expires sooner is repeated: the task may have to wait before PiAPI reads the image."""
 RESULT_MARGIN = 6 * 3600
 """The same for an image that PiAPI made and still hosts."""
 TRIES = 5
@@ -60,7 +60,7 @@ class Uploader:
     async def find_urls(self, entry: Entry, references: Iterable[str], listener: Listener) -> dict[str, str]:
         """Return the URLs of local images, by reference; `entry` is the one that needs them.
 
-        Raises RefusedError, CreditsError, KeyRefusedError, NetworkError. Uploads cost nothing.
+        Raise RefusedError, CreditsError, KeyRefusedError, NetworkError. Uploads cost nothing.
         """
         return {reference: await self._find_url(entry, reference, listener) for reference in references}
 

@@ -9,14 +9,14 @@ from ...json_value import JsonObject, object_at
 from ...operations.parameters import Argument
 from ...text import clean, guess, masked
 from ..context import Session
-from ..output.output import Mode
+from ..output.records import Items, Note, Record, Warn
 from ..profile import edit_profile, profile_name
 
 Name = Annotated[str, Argument("SETTING", help="Name of the setting; see flux config list.")]
 NewValue = Annotated[str, Argument("VALUE", help="New value; an empty one removes the setting.")]
 
 
-def config_list(session: Session) -> ExitCode:
+def config_list(session: Session) -> Items:
     """Show every setting, its value and the source of the value."""
     settings = session.settings
     profile = Value(settings.profile, settings.profile_source)
@@ -26,24 +26,19 @@ def config_list(session: Session) -> ExitCode:
     }
     rows |= {setting.name: (_effective(session, setting.name), setting.about) for setting in SETTINGS}
     for name, (value, about) in rows.items():
-        if session.output.mode is Mode.JSON:
-            session.output.record("setting", _setting_json(name, value) | {"about": about})
-        else:
-            session.output.result(f"{name:<20} {value.text or '-':<36} {value.source}")
+        text = f"{name:<20} {value.text or '-':<36} {value.source}"
+        yield Record("setting", _setting_json(name, value) | {"about": about}, text)
     return ExitCode.OK
 
 
-def config_get(session: Session, name: Name) -> ExitCode:
+def config_get(session: Session, name: Name) -> Items:
     """Print the value of a setting, or nothing if it is unset."""
     value = _masked_key(session) if name == "api_key" else _effective(session, _known(name).name)
-    if session.output.mode is Mode.JSON:
-        session.output.record("setting", _setting_json(name, value))
-    else:
-        session.output.result(value.text or "")
+    yield Record("setting", _setting_json(name, value), value.text or "")
     return ExitCode.OK
 
 
-def config_set(session: Session, name: Name, value: NewValue) -> ExitCode:
+def config_set(session: Session, name: Name, value: NewValue) -> Items:
     """Set a setting in the config file.
 
     flux config set plan creator
@@ -55,7 +50,7 @@ def config_set(session: Session, name: Name, value: NewValue) -> ExitCode:
         )
     if not value and name in object_at(session.config_file, "profiles", profile) and name not in BY_NAME:
         edit_profile(session, {name: None})  # a misspelled one
-        session.output.note(f"{name} removed from {file} [profiles.{profile}]")
+        yield Note(f"{name} removed from {file} [profiles.{profile}]")
         return ExitCode.OK
     setting = _known(name)
     if not setting.in_file:
@@ -63,19 +58,16 @@ def config_set(session: Session, name: Name, value: NewValue) -> ExitCode:
     checked = _checked(session, setting, value) if value else None
     edit_profile(session, {name: None if checked is None else setting.in_toml(checked)})
     done = f"{name} removed from" if checked is None else f"{name} = {checked} in"
-    session.output.note(f"{done} {file} [profiles.{profile}]")
+    yield Note(f"{done} {file} [profiles.{profile}]")
     if session.environ.get(setting.variable):
-        session.output.warn(f"{setting.variable} is set and takes precedence over the config file")
+        yield Warn(f"{setting.variable} is set and takes precedence over the config file")
     return ExitCode.OK
 
 
-def config_path(session: Session) -> ExitCode:
+def config_path(session: Session) -> Items:
     """Print the path of the config file."""
     path = session.home.config_file
-    if session.output.mode is Mode.JSON:
-        session.output.record("path", {"path": str(path), "exists": path.exists()})
-    else:
-        session.output.path(str(path))
+    yield Record("path", {"path": str(path), "exists": path.exists()}, paths=(path,))
     return ExitCode.OK
 
 

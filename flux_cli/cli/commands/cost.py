@@ -11,7 +11,7 @@ from ...json_value import JsonObject
 from ...operations.parameters import Argument, Option
 from ...text import clean, counted, suggestion, usd
 from ..context import Session
-from ..output.output import Mode
+from ..output.records import Items, Record
 
 CommandLine = Annotated[
     list[str] | None, Argument("COMMAND ...", help="A command that generates images, with its options.")
@@ -28,7 +28,7 @@ PRICED = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "
 """Commands that can be priced."""
 
 
-def cost(session: Session, command: CommandLine = None, since: Since = None, by: By = None) -> ExitCode:
+def cost(session: Session, command: CommandLine = None, since: Since = None, by: By = None) -> ExitCode | Items:
     """Show the price of a command, or the money spent so far.
 
     flux cost gen "two cats" -m schnell -b 4
@@ -48,34 +48,30 @@ def price_command(session: Session, command: list[str]) -> ExitCode:
     return ExitCode(main([name, "--price-only", *session.common.arguments(), *arguments]))
 
 
-def show_spent(session: Session, since: str | None, by: str | None) -> ExitCode:
-    """Show the expected prices of accepted tasks, including failed ones, of all profiles or one."""
+def show_spent(session: Session, since: str | None, by: str | None) -> Items:
+    """Yield the expected prices of accepted tasks, including failed ones, of all profiles or one."""
     if by is not None and not is_split(by):
         raise UsageError(f"cannot split by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
     parts = session.journal.spending(by, moment_of(since) if since else 0.0, session.common.profile)
     for part in parts or [Spending("total", 0, Decimal(0), Decimal(0))]:
-        _show_part(session, part)
+        yield _spent(part)
     for allowance in session.journal.allowances(session.budgets):
-        _show_allowance(session, allowance)
+        yield _left(allowance)
     return ExitCode.OK
 
 
-def _show_part(session: Session, part: Spending) -> None:
-    if session.output.mode is Mode.JSON:
-        money: JsonObject = {"spent_usd": str(part.charged), "at_risk_usd": str(part.possibly)}
-        session.output.record("spent", {"name": part.name, "tasks": part.tasks, **money})
-        return
+def _spent(part: Spending) -> Record:
+    money: JsonObject = {"spent_usd": str(part.charged), "at_risk_usd": str(part.possibly)}
     possibly = f", and {usd(part.possibly)} possibly charged" if part.possibly else ""
-    session.output.result(f"{part.name:<26} {usd(part.charged):>10}  {counted(part.tasks, 'task')}{possibly}")
+    text = f"{part.name:<26} {usd(part.charged):>10}  {counted(part.tasks, 'task')}{possibly}"
+    return Record("spent", {"name": part.name, "tasks": part.tasks, **money}, text)
 
 
-def _show_allowance(session: Session, allowance: Allowance) -> None:
+def _left(allowance: Allowance) -> Record:
     name, limit, left = f"budget.{allowance.budget.period}", allowance.budget.limit, allowance.left
-    if session.output.mode is Mode.JSON:
-        money: JsonObject = {"limit_usd": str(limit), "spent_usd": str(allowance.spent), "left_usd": str(left)}
-        session.output.record("budget", {"name": name, **money, "until": allowance.next_day})
-        return
-    session.output.result(f"{name:<26} {usd(left):>10}  left of {usd(limit)} until {allowance.next_day}")
+    money: JsonObject = {"limit_usd": str(limit), "spent_usd": str(allowance.spent), "left_usd": str(left)}
+    text = f"{name:<26} {usd(left):>10}  left of {usd(limit)} until {allowance.next_day}"
+    return Record("budget", {"name": name, **money, "until": allowance.next_day}, text)
 
 
 def moment_of(since: str) -> float:

@@ -10,17 +10,18 @@ from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...gallery.contact_sheet import FORMATS, write_sheet
 from ...gallery.exhibits import Exhibit, exhibits_of, total_cost
-from ...gallery.grids import Grid, grid_of
+from ...gallery.grids import grid_of
 from ...gallery.page import Page
 from ...images.output_names import absolute_path
 from ...json_value import JsonObject, object_at, strings_in
 from ...operations.parameters import Argument, Option
 from ...system.atomic_files import replacing
 from ...text import clean, counted
+from ..common_options import OpenOptions
 from ..context import Session
 from ..options import Overwrite
-from ..output.output import Mode, shown
-from ..output.viewer import look
+from ..output.output import shown
+from ..output.records import Images, Items, Note, Record, Warn
 from .cost import moment_of
 
 Folder = Annotated[Path | None, Argument("DIR", help="Directory with images. [default: the output directory]")]
@@ -38,7 +39,6 @@ SinceOption = Annotated[
     str | None,
     Option("--since", metavar="DAY", help="Only images saved since a day (2026-11-01), or in the last N days (7d)."),
 ]
-OpenOption = Annotated[bool, Option("--open", help="Open the file in the default viewer.")]
 PAGE = "gallery.html"
 PAGES = (".html", ".htm")
 
@@ -58,14 +58,14 @@ class _Choice:
 
 def gallery(
     session: Session,
+    opening: OpenOptions,
     folder: Folder = None,
     batch: BatchOption = None,
     output: PageFile = None,
     sheet: SheetFile = None,
     since: SinceOption = None,
     overwrite: Overwrite = False,
-    opened: OpenOption = False,
-) -> ExitCode:
+) -> Items:
     """Show the images of a directory, or of a batch, on one page.
 
     Images from a sweep are shown as a grid. The page works offline and links to the full-size images beside it.
@@ -76,11 +76,10 @@ def gallery(
 
     flux gallery --batch shots.json -o shots.html
     """
-    session.output.opens = opened
-    return _show(session, _Choice(folder, batch, since), output, sheet, overwrite=overwrite)
+    return _write(session, _Choice(folder, batch, since), output, sheet, overwrite=overwrite)
 
 
-def _show(session: Session, choice: _Choice, output: Path | None, sheet: Path | None, *, overwrite: bool) -> ExitCode:
+def _write(session: Session, choice: _Choice, output: Path | None, sheet: Path | None, *, overwrite: bool) -> Items:
     """Write a page or a contact sheet of the chosen images. Raise UsageError or DiskError."""
     if output and sheet:
         raise UsageError("-o and --sheet cannot be used together")
@@ -104,8 +103,12 @@ def _show(session: Session, choice: _Choice, output: Path | None, sheet: Path | 
     except OSError as error:
         raise DiskError(f"cannot write {shown(target)}: {error.strerror or error}") from error
     for problem in broken:
-        session.output.warn(clean(problem))
-    _print(session, target, exhibits, grid)
+        yield Warn(clean(problem))
+    axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
+    about: JsonObject = {"file": str(target), "images": len(exhibits), "axes": list(axes)}
+    yield Record("gallery", {**about, "cost_usd": str(total_cost(exhibits))}, paths=(target,))
+    yield Note(f"{counted(len(exhibits), 'image')}, by {' by '.join(axes) or 'time'}")
+    yield Images([target])
     return ExitCode.OK
 
 
@@ -154,15 +157,3 @@ def _some(exhibits: list[Exhibit], since: float, place: Path) -> list[Exhibit]:
         newer = " newer than --since" if since else ""
         raise UsageError(f"no images{newer} in {clean(shown(place), 120)}")
     return exhibits
-
-
-def _print(session: Session, target: Path, exhibits: list[Exhibit], grid: Grid | None) -> None:
-    axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
-    if session.output.mode is Mode.JSON:
-        about: JsonObject = {"file": str(target), "images": len(exhibits), "axes": list(axes)}
-        session.output.record("gallery", {**about, "cost_usd": str(total_cost(exhibits))})
-    else:
-        session.output.path(shown(target))
-        by = " by ".join(axes) or "time"
-        session.output.note(f"{counted(len(exhibits), 'image')}, by {by}")
-    look(session.output, [target])

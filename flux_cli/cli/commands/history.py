@@ -1,19 +1,21 @@
 """`flux history`: the entries of the journal, newest first."""
 
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
+from ...journal.expiry import expiring
+from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Option
 from ...text import clean, counted, suggestion, usd
 from ..context import Session
-from ..expiry import expiring
-from ..output.money import NOT_CHARGED
 from ..output.output import Mode, shown
-from ..output.render import entry_json
+from ..output.records import Items, Note, Record
+from ..output.render import NOT_CHARGED, entry_json
 
 StateOption = Annotated[
     str | None,
@@ -22,7 +24,7 @@ StateOption = Annotated[
 LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum number of entries.")]
 
 
-def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> ExitCode:
+def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> Items:
     """List past tasks with their status and cost, newest first."""
     if state is not None and state not in [known.value for known in State]:
         raise UsageError(f"unknown state {clean(state, 40)!r}", hint=suggestion(state, State))
@@ -31,29 +33,24 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
     profile = session.settings.profile
     entries = session.journal.newest(*states, profile=profile, limit=limit)
     if entries and session.output.mode is Mode.TEXT:
-        session.output.note(f"{'ENTRY':<8}  {'SUBMITTED':<16}  {'STATE':<9}  {'COST':>8}  PROMPT  IMAGES")
+        yield Note(f"{'ENTRY':<8}  {'SUBMITTED':<16}  {'STATE':<9}  {'COST':>8}  PROMPT  IMAGES")
     for entry in entries:
-        if session.output.mode is Mode.JSON:
-            session.output.record("entry", _history_json(entry))
-        elif session.output.mode is Mode.QUIET:
-            session.output.result(entry.id)
-        else:
-            session.output.row(_history_line(entry), 10)
+        yield Record("entry", _history_json(entry), _history_line(entry), quiet=entry.id, indent=10)
     if not entries:
-        session.output.note("no entries")
-    _warn_of_unknowns(session)
-    if going := expiring(session, time.time()):
-        session.output.note(f"{going}; download the images, at no cost, with", ("resume", "--expiring"))
+        yield Note("no entries")
+    yield from _unknown_outcomes(session.journal, profile)
+    if going := expiring(session.journal, time.time()):
+        yield Note(f"{going}; download the images, at no cost, with", ("resume", "--expiring"))
     return ExitCode.OK
 
 
-def _warn_of_unknowns(session: Session) -> None:
-    unknown = session.journal.newest(State.UNKNOWN, profile=session.settings.profile)
+def _unknown_outcomes(journal: Journal, profile: str) -> Iterator[Note]:
+    unknown = journal.newest(State.UNKNOWN, profile=profile)
     if unknown:
         risk = sum(entry.price for entry in unknown if entry.price is not None)
         number = counted(len(unknown), "submission")
         charged = f"up to {usd(risk)} possibly charged" if risk else "possibly charged"
-        session.output.note(f"{number} with an unknown outcome, {charged}; resolve with", ("resolve", unknown[-1].id))
+        yield Note(f"{number} with an unknown outcome, {charged}; resolve with", ("resolve", unknown[-1].id))
 
 
 def _history_json(entry: Entry) -> JsonObject:

@@ -6,7 +6,7 @@ from ...operations.inpaint import InpaintParameters
 from ...operations.options import Given, InputOptions, MaskOptions, TaskOptions
 from ..context import Session
 from ..options import RunOptions
-from ..output.output import Mode, shown
+from ..output.records import Items, Note, Record
 
 
 def inpaint(
@@ -16,7 +16,7 @@ def inpaint(
     task: TaskOptions,
     inputs: InputOptions,
     run: RunOptions,
-) -> ExitCode:
+) -> ExitCode | Items:
     """Regenerate a region of an image.
 
     flux inpaint room.jpg "a window with a view of the sea" --mask-box 10%,20%,30%,40% --feather 8
@@ -31,14 +31,11 @@ def inpaint(
     return generate(session, own, given, run)
 
 
-def _show_mask(session: Session, image: str, given: Given, *, overwrite: bool) -> ExitCode:
+def _show_mask(session: Session, image: str, given: Given, *, overwrite: bool) -> Items:
     """Write an image that shows the region that `flux inpaint` would change, and send nothing."""
     path = preview_path(given.mask, overwrite=overwrite)
     png = preview_region(session.inputs, session.inputs.find(image, fit=not given.inputs.no_fit), given.mask)
     write_preview(path, png, overwrite=overwrite)
-    if session.output.mode is Mode.JSON:
-        session.output.record("mask", {"files": [str(path)]})
-    else:
-        session.output.path(shown(path))
-    session.output.note("The tinted region would be changed. Nothing was sent.")
+    yield Record("mask", {"files": [str(path)]}, paths=(path,))
+    yield Note("The tinted region would be changed. Nothing was sent.")
     return ExitCode.OK

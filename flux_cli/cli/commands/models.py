@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated
 
-from ...config.catalog import Model
+from ...config.catalog import Catalog, Model
 from ...errors import ExitCode, JournalError, UsageError
 from ...json_value import JsonObject
 from ...operations.parameters import Option
 from ...text import clean, suggestion, usd
 from ..context import Session
 from ..output.output import Mode
+from ..output.records import Items, Note, Record
 
 Purpose = Annotated[
     str | None,
@@ -24,32 +25,27 @@ NEWEST = 1000
 """Newest tasks in the journal whose durations are used."""
 
 
-def models(session: Session, purpose: Purpose = None) -> ExitCode:
+def models(session: Session, purpose: Purpose = None) -> Items:
     """List the models: price, license, speed and operations.
 
     flux models --for commercial,fast
     """
-    chosen = [_for_purpose(session, purpose)] if purpose else list(session.catalog.models.values())
+    catalog = session.catalog
+    chosen = [_for_purpose(catalog, purpose)] if purpose else list(catalog.models.values())
     measured = _measured_seconds(session)
     if session.output.mode is Mode.TEXT:
-        session.output.note(
-            _columns("model", "price", "license", "seconds", "measured" if measured else None) + "operations"
-        )
+        yield Note(_columns("model", "price", "license", "seconds", "measured" if measured else None) + "operations")
     for model in chosen:
         seconds = measured.get(model.id, ())
-        if session.output.mode is Mode.JSON:
-            session.output.record("model", _model_json(model, seconds))
-        elif session.output.mode is Mode.QUIET:
-            session.output.result(model.name)
-        else:
-            columns = _model_columns(model, seconds if measured else None)
-            session.output.row(columns + " ".join(model.operations), len(columns))
+        columns = _model_columns(model, seconds if measured else None)
+        text = columns + " ".join(model.operations)
+        yield Record("model", _model_json(model, seconds), text, quiet=model.name, indent=len(columns))
     return ExitCode.OK
 
 
-def _for_purpose(session: Session, purpose: str) -> Model:
+def _for_purpose(catalog: Catalog, purpose: str) -> Model:
     words = [word.strip().casefold() for word in purpose.split(",") if word.strip()]
-    able = {name for model in session.catalog.models.values() for name in model.operations}
+    able = {name for model in catalog.models.values() for name in model.operations}
     known = {"commercial", "fast", "quality", *able}
     if unknown := [word for word in words if word not in known]:
         raise UsageError(f"unknown purpose {clean(unknown[0], 40)!r}", hint=suggestion(unknown[0], sorted(known)))
@@ -57,7 +53,7 @@ def _for_purpose(session: Session, purpose: str) -> Model:
         raise UsageError("fast and quality cannot be used together")
     operations = [word for word in words if word in able] or ["gen"]
     asked = {name: name in words for name in ("commercial", "quality", "fast")}
-    return session.catalog.choose(*operations, **asked)
+    return catalog.choose(*operations, **asked)
 
 
 def _measured_seconds(session: Session) -> Mapping[str, Sequence[float]]:

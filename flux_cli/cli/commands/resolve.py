@@ -1,7 +1,7 @@
 """`flux resolve`: inspect and resolve submissions without a usable response, which may have been charged."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, usd
 from ..context import Session
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
+from ..output.records import Item, Items, Note, Record
 
 if TYPE_CHECKING:
     from ...engine.outcome import Outcome
@@ -44,7 +45,7 @@ def resolve(
     resubmit: ResubmitOption = False,
     max_cost: MaxCost = None,
     yes: Yes = False,
-) -> ExitCode:
+) -> ExitCode | Items:
     """Resolve submissions that may have been charged.
 
     Without --task, --dismiss or --resubmit, it prints the known facts about each submission, and your options.
@@ -65,9 +66,7 @@ def resolve(
         return _dismiss(session, found)
     if resubmit:
         return _resubmit(session, found, max_cost, yes=yes)
-    from ...engine.outcome import exit_code
-
-    return exit_code([_explain(session, entry) for entry in found])
+    return _explain_all(session, found)
 
 
 async def _read(session: Session, words: Sequence[str]) -> list[str]:
@@ -94,29 +93,40 @@ def _find(session: Session, word: str) -> Entry:
 # --- no choice: print what is known, and the options ------------------------------------------------------------------
 
 
-def _explain(session: Session, entry: Entry) -> UnknownChargeError | None:
-    """Print what is known about an entry. Return the entry's error if its outcome is still unknown."""
-    from ...engine.outcome import Outcome
+def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
+    """Yield what is known about entries, and the user's options. Return the code of those that are still unknown."""
+    from ...engine.outcome import exit_code
     from ...journal.entry_errors import unknown_outcome
-    from ..output.money import describe_charge
-    from ..output.output import Mode
-    from ..output.render import show_outcome
 
-    output = session.output
-    if entry.state is not State.UNKNOWN:
+    errors: list[UnknownChargeError | None] = []
+    for entry in entries:
+        if entry.state is State.UNKNOWN:
+            errors.append(error := unknown_outcome(entry))
+            yield from _explain(session, entry, error)
+            continue
+        errors.append(None)
         dismissed = entry.state is State.DISMISSED and entry.problem
-        output.note(f"entry {entry.id}: {dismissed.message}" if dismissed else _nothing_to_resolve(entry).message)
-        return None
-    error = unknown_outcome(entry)
-    if output.mode is not Mode.TEXT:
-        show_outcome(output, Outcome(entry, error, 0.0))
-        return error
-    output.row(f"entry {entry.id}: no usable response to this submission. {describe_charge(entry)}", 2)
+        yield Note(f"entry {entry.id}: {dismissed.message}" if dismissed else _nothing_to_resolve(entry).message)
+    return exit_code(errors)
+
+
+def _explain(session: Session, entry: Entry, error: UnknownChargeError) -> Iterator[Item]:
+    from ...engine.outcome import Outcome
+    from ..output.output import Mode
+    from ..output.render import describe_charge
+
+    if session.output.mode is not Mode.TEXT:
+        yield Outcome(entry, error, 0.0)
+        return
+    yield _line(f"entry {entry.id}: no usable response to this submission. {describe_charge(entry)}", 2)
     for line in _known(entry):
-        output.row(line, 13)
+        yield _line(line, 13)
     for line in _options(session, entry):
-        output.result(line)
-    return error
+        yield _line(line)
+
+
+def _line(text: str, indent: int | None = None) -> Record:
+    return Record("line", {}, text, indent=indent)
 
 
 def _known(entry: Entry) -> list[str]:
@@ -193,9 +203,8 @@ async def _poll(session: Session, task_id: str) -> Task:
         raise RefusedError(f"{error.message}; nothing was changed", code=error.code, hint=hint) from error
 
 
-def _dismiss(session: Session, entries: Sequence[Entry]) -> ExitCode:
+def _dismiss(session: Session, entries: Sequence[Entry]) -> Items:
     from ...engine.outcome import Outcome
-    from ..output.render import show_outcome
 
     for entry in entries:
         if entry.state not in OPEN:
@@ -203,10 +212,10 @@ def _dismiss(session: Session, entries: Sequence[Entry]) -> ExitCode:
     for entry in entries:
         if entry.state is State.UNKNOWN:
             entry = session.journal.move(entry, replace(entry, state=State.DISMISSED, problem=dismissal("dismissed")))
-        show_outcome(session.output, Outcome(entry, None, 0.0))
+        yield Outcome(entry, None, 0.0)
     name = entries[0].id if len(entries) == 1 else "ENTRY"
     message = f"{counted(len(entries), 'submission')} dismissed; if a task appears later"
-    session.output.note(message, ("resolve", name, "--task", "ID"))
+    yield Note(message, ("resolve", name, "--task", "ID"))
     return ExitCode.OK
 
 

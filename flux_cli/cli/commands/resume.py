@@ -10,10 +10,10 @@ from ...engine.outcome import Outcome, exit_code
 from ...errors import ExitCode
 from ...journal.entries import UNFINISHED, State
 from ...journal.entry_errors import busy_error
+from ...journal.expiry import ends_soon
 from ...operations.parameters import Option
 from ..context import Session
 from ..deliveries import resolve_reported
-from ..expiry import ends_soon
 from ..options import WaitOptions
 
 ExpiringOption = Annotated[

@@ -1,6 +1,7 @@
 """`flux show`: print how an image was generated."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,24 +12,37 @@ from ...operations.parameters import Argument
 from ...text import clean, usd
 from ..common_options import LookOptions
 from ..context import Session
+from ..output.records import Images, Items, Note, Record
 
 if TYPE_CHECKING:
     from ...images.metadata import Provenance
 
+INDENT = 17
+"""Columns before a value."""
 Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task ID or @last.")]
 
 
-def show(session: Session, image: Image, looking: LookOptions) -> ExitCode:
+def show(session: Session, image: Image, looking: LookOptions) -> Items:
     """Show how an image was generated.
 
     flux show fox.png
 
     flux show @last --preview
     """
-    from ..output.viewer import look
+    from ...images.load import read_image_file
+    from ...images.output_names import expand_path
+    from ...images.png import texts_in
 
-    look(session.output, _files(session, image))  # first, because an image without metadata can be shown too
-    return _print_made(session, image)
+    yield Images(_files(session, image))  # first, because an image without metadata can be shown too
+    path = expand_path(image)
+    if path.is_file():
+        texts = texts_in(read_image_file(path))
+        if "flux" not in texts and texts:  # the unchanged texts of another tool's image
+            yield _foreign(path, texts)
+            yield Note(f"{path.name} was not made by flux")
+            return ExitCode.OK
+    yield _made(find_made(session, image))
+    return ExitCode.OK
 
 
 def find_made(session: Session, word: str) -> "Provenance":
@@ -61,39 +75,22 @@ def _files(session: Session, word: str) -> list[Path]:
     return [file.path for file in entry.files] if entry else []
 
 
-def _print_made(session: Session, word: str) -> ExitCode:
-    from ...images.load import read_image_file
-    from ...images.output_names import expand_path
-    from ...images.png import texts_in
-    from ..output.output import Mode
-
-    path = expand_path(word)
-    if path.is_file():
-        texts = texts_in(read_image_file(path))
-        if "flux" not in texts and texts:  # the unchanged texts of another tool's image
-            return _print_foreign(session, path, texts)
-    made = find_made(session, word)
+def _made(made: "Provenance") -> Record:
     request = made.request.to_json()
     cost = None if made.cost is None else str(made.cost)
-    if session.output.mode is Mode.JSON:
-        content: JsonObject = {"request": request, "task_id": made.task_id, "cost_usd": cost, "version": made.version}
-        session.output.record("made", content)
-        return ExitCode.OK
     rows = {**request, "task": made.task_id, "cost": None if made.cost is None else usd(made.cost)}
-    for name, value in rows.items():
-        if value is not None:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            session.output.row(f"{name.replace('_', ' '):<16} {clean(text, 1600)}", 17)
-    return ExitCode.OK
+    texts = {
+        name.replace("_", " "): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in rows.items()
+        if value is not None
+    }
+    content: JsonObject = {"request": request, "task_id": made.task_id, "cost_usd": cost, "version": made.version}
+    return Record("made", content, _table(texts, 1600), indent=INDENT)
 
 
-def _print_foreign(session: Session, path: Path, texts: dict[str, str]) -> ExitCode:
-    from ..output.output import Mode
+def _foreign(path: Path, texts: dict[str, str]) -> Record:
+    return Record("foreign", {"file": str(path), "texts": dict(texts)}, _table(texts, 2000), indent=INDENT)
 
-    if session.output.mode is Mode.JSON:
-        session.output.record("foreign", {"file": str(path), "texts": dict(texts)})
-    else:
-        for name, text in texts.items():
-            session.output.row(f"{clean(name, 79):<16} {clean(text, 2000)}", 17)
-    session.output.note(f"{path.name} was not made by flux")
-    return ExitCode.OK
+
+def _table(texts: Mapping[str, str], limit: int) -> str:
+    return "\n".join(f"{clean(name, 79):<{INDENT - 1}} {clean(text, limit)}" for name, text in texts.items())

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -21,8 +21,7 @@ from ...system.signals import DetachedExecutor
 from ...text import clean
 from ..context import Session
 from ..found_tasks import look_at
-from ..output.output import Mode
-from ..output.render import show_outcome
+from ..output.records import Failure, Item, Note, Record
 
 Ids = Annotated[
     list[str],
@@ -45,6 +44,7 @@ def status(session: Session, ids: Ids) -> ExitCode:
 
 
 async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> ExitCode:
+    """Print what each poll finds, as soon as it is known."""
     errors: dict[ExitCode, FluxError | None] = {}
     asyncio.get_running_loop().set_default_executor(DetachedExecutor())
     session.journal.mark_dead_unknown()
@@ -52,16 +52,23 @@ async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> E
         async for found in polled:
             if isinstance(found, ConfigError):
                 raise found  # every other poll would be refused too
-            if isinstance(found, Outcome) and found.error:
-                show_outcome(session.output, found)
-                errors[found.error.exit_code] = found.error
-            elif isinstance(found, FluxError):
-                session.output.failure(found)
-                errors[found.exit_code] = found
-            elif isinstance(found, tuple):
-                _show(session, *found)
-                errors[ExitCode.OK] = None
+            error = found if isinstance(found, FluxError) else found.error if isinstance(found, Outcome) else None
+            errors[error.exit_code if error else ExitCode.OK] = error
+            for item in _items(found):
+                session.output.print(item)
     return exit_code(errors.values())
+
+
+def _items(found: Found) -> Iterator[Item]:
+    if isinstance(found, FluxError):
+        yield Failure(found)
+    elif isinstance(found, Outcome):
+        yield found
+    else:
+        entry, task = found
+        yield Record("task", _task_json(task, entry), f"{task.id} {task.status.word}")
+        if task.status.phase is Phase.FAILED and task.error:
+            yield Note(f"{task.id}: {task.error.message}")
 
 
 async def _polled(session: Session, client: PiAPIClient, ids: AsyncIterator[str | UsageError]) -> AsyncGenerator[Found]:
@@ -98,15 +105,6 @@ async def _poll(session: Session, client: PiAPIClient, limiter: PollLimiter, wor
         return entry, await look_at(client, entry.task_id if entry and entry.task_id else word)
     except FluxError as error:
         return error
-
-
-def _show(session: Session, entry: Entry | None, task: Task) -> None:
-    if session.output.mode is Mode.JSON:
-        session.output.record("task", _task_json(task, entry))
-        return
-    session.output.result(f"{task.id} {task.status.word}")
-    if task.status.phase is Phase.FAILED and task.error:
-        session.output.note(f"{task.id}: {task.error.message}")
 
 
 def _task_json(task: Task, entry: Entry | None) -> JsonObject:

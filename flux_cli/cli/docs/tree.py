@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from flux_cli import __version__
+
 from ...config.catalog import Catalog
-from ...config.settings import BY_NAME
+from ...config.settings import BY_NAME, SETTINGS, VARIABLES
+from ...errors import ExitCode
 from ...frozen import frozen
+from ...json_value import Json, JsonObject
 from ...operations.options import TaskOptions
 from ..common_options import CommonOptions
 from ..options import SaveOptions, WaitOptions
@@ -149,3 +153,53 @@ def _option(param: TyperOption, context: Context) -> Option:
         variable=f"FLUX_{name.upper()}" if name in SETTERS else None,
         repeatable=param.multiple,
     )
+
+
+def help_of(program: Command, words: list[str]) -> JsonObject:
+    """Return the command that `words` begin with; for the program itself, also the facts about all commands."""
+    command = program
+    for word in words:
+        command = next((inner for inner in command.commands if inner.word == word), command)
+    return _command_json(command) | (_shared_json() if command is program else {})
+
+
+def _command_json(command: Command) -> JsonObject:
+    return {
+        "command": command.line,
+        "usage": command.usage,
+        "summary": command.summary,
+        "about": list(command.about),
+        "examples": list(command.examples),
+        "arguments": [_argument_json(argument) for argument in command.arguments],
+        "options": [_option_json(option) for option in command.options],
+        "commands": [_command_json(inner) for inner in command.commands],
+    }
+
+
+def _argument_json(argument: Argument) -> JsonObject:
+    return {
+        "metavar": argument.value,
+        "help": argument.about,
+        "required": argument.required,
+        "repeatable": argument.repeatable,
+    }
+
+
+def _option_json(option: Option) -> JsonObject:
+    return {
+        "names": list(option.names),
+        "metavar": option.value,
+        "help": option.about,
+        "default": option.default,
+        "env": option.variable,
+        "repeatable": option.repeatable,
+    }
+
+
+def _shared_json() -> JsonObject:
+    codes: list[Json] = [{"code": code.value, "meaning": code.meaning} for code in ExitCode]
+    settings: list[Json] = [
+        {"name": setting.name, "env": setting.variable, "help": setting.about, "default": setting.default}
+        for setting in SETTINGS
+    ]
+    return {"version": __version__, "exit_codes": codes, "settings": settings, "environment": dict(VARIABLES)}

@@ -6,26 +6,31 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ...errors import DiskError, FluxError
+from ...errors import DiskError, ExitCode, FluxError
 from ...json_value import Json, JsonObject
-from ...text import clean, counted, harmless, readable_json, redact, usd
+from ...text import clean, counted, harmless, readable_json, redact
 from .github_actions import annotation, inert, inert_json, inert_path, on_actions
+from .records import Failure, Images, Item, Items, Note, Record, Warn
 
 if TYPE_CHECKING:
-    from ...engine.outcome import Outcome
     from .progress import Progress
+    from .step_summary import StepSummary
+    from .viewer import Viewer
 
 SCHEMA = 1
 ANNOTATIONS = 8
 """Errors that are annotations on GitHub Actions, which shows ten per step: the ninth contains the number of further
 errors, and the tenth is the runner's own, with the exit code."""
+NARROWEST = 20
+"""Columns beside the indent that a folded line needs at least."""
+GLUE = "\0"
+"""Stands for a space where a line must not be broken."""
 
 
 class Mode(Enum):
@@ -49,24 +54,95 @@ codecs.register_error("flux", _encodable)
 
 
 class Output:
-    """Writes results and messages. `secrets` never appear in anything it writes."""
+    """Writes results and messages.
 
-    def __init__(self, stdout: TextIO, stderr: TextIO, *, mode: Mode = Mode.TEXT, verbose: bool = False) -> None:
+    secrets: texts that never appear in anything it writes; more are added as they become known.
+    account: the options by which a next command finds the same profile and service.
+    preview, opens: how saved images are shown.
+    summary: the step summary on GitHub Actions.
+    """
+
+    def __init__(
+        self,
+        stdout: TextIO,
+        stderr: TextIO,
+        *,
+        mode: Mode = Mode.TEXT,
+        verbose: bool = False,
+        account: Sequence[str] = (),
+        preview: bool = False,
+        opens: bool = False,
+    ) -> None:
         self.mode, self.verbose = mode, verbose
         self._stdout, self._stderr = stdout, stderr
+        self._account = tuple(account)
         self.secrets: set[str] = set()
-        self.account: tuple[str, ...] = ()  # options by which a next command finds the same profile and service
-        self.previews = self.opens = False  # show saved images in the terminal, open them in a viewer
-        self.cell: tuple[int, int] | None = None  # size in pixels, on a terminal with sixel support
-        self.opened = 0
-        self.listener: Callable[[Outcome], None] | None = None  # receives each outcome that is shown
         self._on_actions, self._annotations = on_actions(os.environ), 0
         self._progress: Progress | None = None
+        self.summary = _step_summary(self.secrets) if self._on_actions else None
         for stream in (stdout, stderr):
             if hasattr(stream, "reconfigure"):
                 # A pipe on Windows has a regional encoding, in which most names would be escapes.
                 piped = os.name == "nt" and not stream.isatty()
                 stream.reconfigure(errors="flux", encoding="utf-8" if piped else None)
+        self._viewer = _viewer(self, preview=preview, opens=opens) if preview or opens else None
+
+    def print(self, item: Item) -> None:
+        """Print an item in the format that the user chose."""
+        match item:
+            case Record():
+                self._print_record(item)
+            case Note(text, command):
+                self.note(text, command)
+            case Warn(text):
+                self.warn(text)
+            case Failure(error, charge):
+                self.failure(error, charge)
+            case Images(paths):
+                self.show_images(paths)
+            case outcome:
+                from .render import show_outcome  # which imports the journal
+
+                show_outcome(self, outcome)
+
+    def print_all(self, items: Items) -> ExitCode:
+        """Print the items of a command as they come, and return its exit code."""
+        while True:
+            try:
+                item = next(items)
+            except StopIteration as end:
+                code: ExitCode = end.value
+                return code
+            self.print(item)
+
+    def _print_record(self, record: Record) -> None:
+        text = record.quiet if self.mode is Mode.QUIET and record.quiet is not None else record.text
+        if self.mode is Mode.JSON:
+            self.record(record.kind, record.content)
+        elif record.document is not None:
+            self.document(record.document)
+        elif record.paths:
+            for path in record.paths:
+                self.path(shown(path))
+        elif text and record.indent is not None:
+            for line in text.split("\n"):
+                self.row(line, record.indent)
+        elif text or record.quiet is None:
+            self.lines(text)
+
+    def show_images(self, paths: Sequence[Path]) -> None:
+        """Show images as `--preview` and `--open` ask for."""
+        if self._viewer:
+            self._viewer.show(paths)
+
+    def close(self) -> None:
+        """On GitHub Actions, end the annotations and write the step summary."""
+        self.end_annotations()
+        if self.summary:
+            try:
+                self.summary.write()
+            except OSError as error:
+                self.warn(f"cannot write the step's summary: {error.strerror or error}")
 
     # --- stdout ----------------------------------------------------------------------------------------------
 
@@ -122,7 +198,7 @@ class Output:
 
     def command_line(self, words: Sequence[str]) -> str:
         """Return a command to type next, for the same profile and service as this one."""
-        return shlex.join(["flux", *words, *self.account])
+        return shlex.join(["flux", *words, *self._account])
 
     def debug(self, line: str) -> None:
         """Print a line of the HTTP trace."""
@@ -223,15 +299,6 @@ class Output:
             self._stderr.write(question)
             self._stderr.flush()
 
-    def price(self, price: Decimal, images: int, *, price_only: bool) -> None:
-        """Print a price in USD: as the result with `price_only`, else as a note."""
-        about = f"{usd(price)} for {counted(images, 'image')}"
-        if price_only and self.mode is Mode.JSON:
-            self.record("price", {"images": images, "cost_usd": str(price)})
-        elif price_only:
-            self.result(f"{price:f}")
-        self.note(about if price_only else f"Would cost {about}. Nothing was sent.")
-
     # --- progress --------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -266,8 +333,6 @@ class Output:
             columns = 0
         parts = [line]
         if len(line) > columns > 0:
-            from .wrap import folded  # only for a terminal
-
             parts = folded(line, columns, indent)
         for part in parts:
             self._write(stream, part)
@@ -308,6 +373,33 @@ class Output:
         if progress:
             progress.resume()
             self._progress = progress
+
+
+def _step_summary(secrets: set[str]) -> "StepSummary":
+    from .step_summary import StepSummary  # slow to import
+
+    return StepSummary(os.environ.get("GITHUB_STEP_SUMMARY", ""), secrets)
+
+
+def _viewer(output: Output, *, preview: bool, opens: bool) -> "Viewer":
+    from .viewer import Viewer  # slow to import
+
+    return Viewer(output, preview=preview, opens=opens)
+
+
+def folded(line: str, columns: int, indent: int) -> list[str]:
+    """Return the line in pieces of at most `columns` columns, all but the first indented.
+
+    A command at its end (`...: flux resume`) stays on one line, so that it can be copied.
+    """
+    from textwrap import TextWrapper  # only for a terminal
+
+    if columns < indent + NARROWEST:
+        return [line]
+    words, colon, command = line.partition(": flux ")
+    glued = words + colon.replace(" flux ", f" flux{GLUE}") + command.replace(" ", GLUE)
+    wrapper = TextWrapper(columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    return [part.replace(GLUE, " ") for part in wrapper.wrap(glued)]
 
 
 def shown(path: Path) -> str:

@@ -114,11 +114,11 @@ class PlainProgress:
                 self._status.pop(event.entry, None)
 
     def _print_slowed(self, event: Slowed) -> None:
-        # The pace changes all the time: print it only when it is slower than before.
-        if self._slowest is None or event.at_once < self._slowest:
-            self._slowest = event.at_once
-            pace = f"{counted(event.at_once, 'task')} in parallel for now, trying again in {seconds(event.wait)}"
-            self._say(f"PiAPI is busy: {pace} ({event.message})")
+        # The window changes all the time: print it only when it is smaller than before.
+        if self._slowest is None or event.window < self._slowest:
+            self._slowest = event.window
+            window = f"{counted(event.window, 'task')} in parallel for now, trying again in {seconds(event.wait)}"
+            self._say(f"PiAPI is busy: {window} ({event.message})")
         elif self._verbose:
             self._print(event.entry, f"{event.message}; waiting for its turn")
 

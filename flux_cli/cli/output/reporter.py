@@ -15,7 +15,6 @@ from ...json_value import JsonObject
 from ...text import counted
 from .output import Mode, Output, shown
 from .render import show_failure, show_outcome, show_saved, show_summary
-from .viewer import look
 
 if TYPE_CHECKING:
     from .reports import Report
@@ -106,7 +105,7 @@ class CommandReporter:
             output.note(f"skipped: {shown(file)} exists")
             if not self._ids:
                 output.path(shown(file))
-        look(output, files)
+        output.show_images(files)
 
     def _add_to_report(self, result: TaskResult) -> None:
         if self._report is None:

@@ -2,16 +2,15 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection
 from decimal import Decimal
 from html import escape
 
 from ...engine.outcome import Outcome
 from ...journal.entries import CHARGED, State
+from ...json_value import JsonObject, text_at
 from ...text import clean, counted, redact, seconds, usd
-from .output import Output, shown
-from .render import error_facts
+from .output import shown
 
 ROWS = 100
 """Rows of successes, and of failures; the rest is only counted, to limit memory."""
@@ -32,49 +31,30 @@ WORDS = {
 """States that are shown with other words than in the journal."""
 
 
-@contextmanager
-def step_summary(output: Output, environ: Mapping[str, str]) -> Iterator[None]:
-    """Collect outcomes while the block runs; then append them to the file in `GITHUB_STEP_SUMMARY`.
+class StepSummary:
+    """Collects outcomes, and appends them to GitHub's file at `path` as an HTML table.
 
-    Write nothing if there are no outcomes or no such file. If the summary cannot be written, print a warning.
-    """
-    table = _Table(output)
-    place = environ.get("GITHUB_STEP_SUMMARY", "")
-    if os.path.isfile(place):  # unlike Path.is_file, it returns False for an unreadable directory
-        output.listener = table.hear
-    try:
-        yield
-    finally:
-        output.end_annotations()
-        try:
-            if table.outcomes:
-                _append(place, table)
-        except OSError as error:
-            output.warn(f"cannot write the step's summary: {error.strerror or error}")
-
-
-def _append(place: str, table: "_Table") -> None:
-    with open(place, "ab") as file:
-        file.write(table.written(ROOM - os.fstat(file.fileno()).st_size))
-
-
-class _Table:
-    """An HTML table: inside of one, GitHub ignores Markdown as long as no line is empty.
-
-    Foreign text is in `<code>`, where GitHub makes no links from URLs, mentions and issue numbers.
+    Inside of a table, GitHub ignores Markdown as long as no line is empty. Foreign text is in `<code>`, where GitHub
+    makes no links from URLs, mentions and issue numbers.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, path: str, secrets: Collection[str]) -> None:
         self.outcomes = 0
-        self._output, self._secrets = output, output.secrets
+        self._path, self._secrets = path, secrets
         self._good: list[str] = []
         self._bad: list[str] = []
         self._thumbnails = 0
         self._spent = self._at_risk = Decimal(0)
         self._begun = time.time()
 
-    def hear(self, outcome: Outcome) -> None:
-        """Add an outcome."""
+    def write(self) -> None:
+        """Append the table to the file, if there is one and there are outcomes. Raise OSError."""
+        if self.outcomes and os.path.isfile(self._path):  # unlike Path.is_file, False in an unreadable directory
+            with open(self._path, "ab") as file:
+                file.write(self.written(ROOM - os.fstat(file.fileno()).st_size))
+
+    def add(self, outcome: Outcome, error: JsonObject | None) -> None:
+        """Add an outcome. error: its error as `--json` shows it."""
         self.outcomes += 1
         entry = outcome.entry
         if self._pays(outcome):
@@ -83,13 +63,13 @@ class _Table:
             self._at_risk += entry.price or 0
         rows = self._bad if outcome.error else self._good
         if len(rows) < ROWS:
-            rows.append(self._row(outcome))
+            rows.append(self._row(outcome, error))
 
     def _pays(self, outcome: Outcome) -> bool:
         entry = outcome.entry
         return entry.state in CHARGED and entry.submitted is not None and entry.submitted >= self._begun
 
-    def _row(self, outcome: Outcome) -> str:
+    def _row(self, outcome: Outcome, error: JsonObject | None) -> str:
         entry = outcome.entry
         cost = ""
         if entry.price is not None and entry.state in CHARGED:
@@ -100,20 +80,19 @@ class _Table:
             self._thumbnail(outcome),
             self._code(entry.label, 80),
             self._code(entry.request.model, 40) if entry.request else "",
-            self._ending(outcome),
+            self._ending(outcome, error),
             cost,
             seconds(outcome.seconds),
             "<br>".join(self._code(shown(file.path), 200) for file in entry.files),
         )
         return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 
-    def _ending(self, outcome: Outcome) -> str:
+    def _ending(self, outcome: Outcome, error: JsonObject | None) -> str:
         text = WORDS.get(outcome.entry.state, str(outcome.entry.state))
-        if error := outcome.error:
-            facts = error_facts(self._output, outcome, error)
-            text += f"<br>{self._code(str(facts['message']), 300)}"
-            if facts["hint"]:
-                text += f"<br>{self._code(str(facts['hint']), 300)}"
+        if error:
+            text += f"<br>{self._code(text_at(error, 'message'), 300)}"
+            if hint := text_at(error, "hint"):
+                text += f"<br>{self._code(hint, 300)}"
         return text
 
     def _thumbnail(self, outcome: Outcome) -> str:

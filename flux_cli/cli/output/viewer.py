@@ -27,27 +27,50 @@ def sixel_cell(output: Output, environ: Mapping[str, str]) -> tuple[int, int] | 
     return None if output.terminal is None else cell_of(output.terminal)
 
 
-def look(output: Output, paths: Sequence[Path]) -> None:
-    """Show images as the options ask for. A problem is printed as a note and is never an error."""
-    if output.previews and output.mode is Mode.TEXT:
-        _draw(output, paths)
-    if output.opens:
-        _open(output, paths)
+class Viewer:
+    """Shows saved images in the terminal (`preview`), in the default viewer (`opens`), or both.
 
+    A problem is printed as a note, once, and is never an error.
+    """
 
-def _draw(output: Output, paths: Sequence[Path]) -> None:
-    size, reason = output.canvas, _no_canvas(output)
-    if reason or size is None:
-        output.previews = False  # print the reason once
-        output.note(f"--preview shows nothing: {reason or 'stderr is not a terminal'}")
-        return
-    from .image_preview import drawn
+    def __init__(self, output: Output, *, preview: bool = False, opens: bool = False) -> None:
+        self._output, self._opens, self._opened = output, opens, 0
+        self._previews = preview and output.mode is Mode.TEXT
+        self._cell = sixel_cell(output, os.environ) if self._previews else None
 
-    for path in paths:
-        try:
-            output.draw(drawn(path, os.environ, size.columns, size.lines, output.cell))
-        except UsageError as error:
-            output.note(f"cannot be previewed: {clean(error.message)}")
+    def show(self, paths: Sequence[Path]) -> None:
+        """Show images as the options ask for."""
+        if self._previews:
+            self._draw(paths)
+        if self._opens:
+            self._open(paths)
+
+    def _draw(self, paths: Sequence[Path]) -> None:
+        size, reason = self._output.canvas, _no_canvas(self._output)
+        if reason or size is None:
+            self._previews = False
+            self._output.note(f"--preview shows nothing: {reason or 'stderr is not a terminal'}")
+            return
+        from .image_preview import drawn
+
+        for path in paths:
+            try:
+                self._output.draw(drawn(path, os.environ, size.columns, size.lines, self._cell))
+            except UsageError as error:
+                self._output.note(f"cannot be previewed: {clean(error.message)}")
+
+    def _open(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            if self._opened == OPENED:
+                self._opens = False
+                message = f"--open opened {counted(OPENED, 'image')} and opens no more; see all with"
+                self._output.note(message, ("gallery", "--open"))
+                return
+            if not start_viewer(path):
+                self._opens = False
+                self._output.note("--open found no viewer: install xdg-utils, which contains xdg-open")
+                return
+            self._opened += 1
 
 
 def _no_canvas(output: Output) -> str | None:
@@ -59,22 +82,6 @@ def _no_canvas(output: Output) -> str | None:
     if not output.speaks("▀"):
         return "the terminal's encoding has no half blocks; set a UTF-8 locale, or use --open"
     return None
-
-
-def _open(output: Output, paths: Sequence[Path]) -> None:
-    for path in paths:
-        if output.opened == OPENED:
-            output.opened += 1
-            output.note(
-                f"--open opened {counted(OPENED, 'image')} and opens no more; see all with", ("gallery", "--open")
-            )
-        if output.opened > OPENED:
-            return
-        if not start_viewer(path):
-            output.opens = False
-            output.note("--open found no viewer: install xdg-utils, which contains xdg-open")
-            return
-        output.opened += 1
 
 
 def start_viewer(path: Path) -> bool:

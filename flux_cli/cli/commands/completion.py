@@ -1,4 +1,4 @@
-"""`flux completions`: the completion script of a shell."""
+"""`flux completion`: the completion script of a shell."""
 
 from typing import Annotated
 
@@ -7,24 +7,26 @@ from ...operations.parameters import Argument
 from ...text import clean, suggestion
 from ..context import Session
 from ..fast_path import SCRIPTS, script
+from ..output.records import Items, Record
 
 Shell = Annotated[str, Argument("bash|zsh|fish|powershell", help="Your shell.")]
 
 
-def completions(session: Session, shell: Shell) -> ExitCode:
+def completion(session: Session, shell: Shell) -> Items:
     """Print the completion script for a shell.
 
     Add the line for your shell to ~/.bashrc, ~/.zshrc (after compinit), ~/.config/fish/config.fish or $PROFILE.
 
-    eval "$(flux completions bash)"
+    eval "$(flux completion bash)"
 
-    eval "$(flux completions zsh)"
+    eval "$(flux completion zsh)"
 
-    flux completions fish | source
+    flux completion fish | source
 
-    flux completions powershell | Out-String | Invoke-Expression
+    flux completion powershell | Out-String | Invoke-Expression
     """
     if shell not in SCRIPTS:
         raise UsageError(f"no completion for {clean(shell, 40)!r}", hint=suggestion(shell, SCRIPTS))
-    session.output.lines(script(shell).decode().rstrip("\n"))
+    text = script(shell).decode().rstrip("\n")
+    yield Record("completion", {"shell": shell, "script": text}, text)
     return ExitCode.OK

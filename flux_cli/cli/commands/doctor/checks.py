@@ -8,32 +8,88 @@ import platform
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
-from ... import __version__
-from ...config.config_file import permissions_warning
-from ...errors import ConfigError, DiskError, ExitCode, JournalError, KeyRefusedError, NetworkError
-from ...journal.entries import State
-from ...system.atomic_files import probe
-from ...system.file_locks import is_held
-from ...text import counted, masked, usd
-from ..context import Session
-from ..expiry import expiring, missing, named
-from ..output.output import shown
-from ..profile import account_difference, remember_account
-from .finding import Finding, Level, ok, warning
+from .... import __version__
+from ....config.config_file import permissions_warning
+from ....errors import ConfigError, DiskError, ExitCode, FluxError, JournalError, KeyRefusedError, NetworkError
+from ....frozen import frozen
+from ....journal.entries import State
+from ....journal.expiry import expiring, missing, named
+from ....json_value import JsonObject
+from ....system.atomic_files import probe
+from ....system.file_locks import is_held
+from ....text import clean, counted, masked, usd
+from ...context import Session
+from ...output.output import shown
+from ...profile import account_difference, remember_account
 
 if TYPE_CHECKING:
-    from ...piapi.client import Account
+    from ....piapi.client import Account
 
 LIBRARIES = ("httpx", "typer", "rich", "pillow", "starlette", "uvicorn")
 SKEW_SECONDS = 60.0
 LARGE_LOG = 64 * 2**20
 """Bytes. SQLite empties the log at 4 MiB, unless some process reads all the time."""
 STALE_SECONDS = 86400.0
+
+
+class Level(StrEnum):
+    """How serious a finding is: a problem keeps flux from working, a warning may cost something later."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@frozen
+class Finding:
+    """One line of the result.
+
+    hint: what to do next; command: what to type, the words after `flux`.
+    exit_code: of a problem, as other commands would exit with it.
+    """
+
+    level: Level
+    name: str
+    message: str
+    hint: str | None = None
+    exit_code: ExitCode = ExitCode.OK
+    command: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, error: FluxError) -> "Finding":
+        """Return the problem that an error describes."""
+        return cls(Level.PROBLEM, name, error.message, error.hint, error.exit_code, error.command)
+
+    def line(self, hint: str) -> str:
+        """Return the finding as text, with its hint as the output renders it."""
+        text = f"{self.message}; {hint}" if hint else self.message
+        return f"{self.level:<7}  {self.name:<13}  {clean(text, 1000)}"
+
+    def to_json(self, hint: str) -> JsonObject:
+        """Return the finding as JSON, with its hint as the output renders it."""
+        return {
+            "level": str(self.level),
+            "name": self.name,
+            "message": clean(self.message, 1000),
+            "hint": hint or None,
+            "exit_code": int(self.exit_code),
+        }
+
+
+def ok(name: str, message: str) -> Finding:
+    """Return a finding without a problem."""
+    return Finding(Level.OK, name, message)
+
+
+def warning(name: str, message: str, hint: str | None = None, *command: str) -> Finding:
+    """Return a finding of something that may cost time, images or money later. command: the next command."""
+    return Finding(Level.WARNING, name, message, hint, command=command)
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------
@@ -116,7 +172,8 @@ def _account(session: Session, account: "Account") -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "balance", message, "top up at https://piapi.ai/workspace", ExitCode.CREDITS)
     elif account.balance is not None:
         yield ok("balance", usd(account.balance))
-    remember_account(session, account)
+    if problem := remember_account(session, account):
+        yield warning("plan", problem)
     if difference := account_difference(session, account):
         yield warning("plan", difference)
     else:
@@ -207,8 +264,8 @@ def version_numbers() -> dict[str, str]:
 
 def terminal(session: Session) -> Iterator[Finding]:
     """Report how the terminal displays images."""
-    from ..output.image_preview import Protocol, protocol_of
-    from ..output.viewer import sixel_cell
+    from ...output.image_preview import Protocol, protocol_of
+    from ...output.viewer import sixel_cell
 
     ways = {
         Protocol.KITTY: "--preview uses the kitty graphics protocol",
@@ -225,8 +282,8 @@ def terminal(session: Session) -> Iterator[Finding]:
 
 def journal(session: Session) -> Iterator[Finding]:
     """Check the journal's file without changing it."""
-    from ...journal.integrity import examine
-    from ...journal.migrations import MIGRATIONS
+    from ....journal.integrity import examine
+    from ....journal.migrations import MIGRATIONS
 
     path = session.paths.journal
     state = examine(path)
@@ -262,9 +319,9 @@ def unknown_outcomes(session: Session) -> Iterator[Finding]:
 def images(session: Session) -> Iterator[Finding]:
     """Report images that are paid for, not on disk, and still available at PiAPI."""
     now = time.time()
-    if soon := expiring(session, now):
+    if soon := expiring(session.journal, now):
         yield warning("expiring", soon, "download them for free with", "resume", "--expiring")
-    if lost := missing(session, now):
+    if lost := missing(session.journal, now):
         message = f"the images of {counted(len(lost), 'task')} no longer exist where they were saved ({named(lost)})"
         last = min((entry.expires or now) - now for entry in lost) / 3600
         hint = f"if they are lost, PiAPI keeps them for another {last:.0f} h; download with"

@@ -1,15 +1,23 @@
-"""`flux doctor`: check this installation, the key, PiAPI and the journal, and print the next steps."""
+"""`flux doctor`: check the installation, the key, PiAPI, the journal and the images."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Annotated
 
-from ...errors import DiskError, ExitCode, FluxError, UsageError
-from ..context import Session
-from ..output.output import Mode
+from ....errors import DiskError, ExitCode, FluxError, UsageError
+from ....operations.parameters import Option
+from ...context import Session
+from ...output.records import Items, Note, Record
 from . import checks
-from .bundle import write_bundle
-from .finding import Finding, Level
-from .repair import repair
+from .checks import Finding, Level
+
+Offline = Annotated[bool, Option("--offline", help="Do not contact PiAPI.")]
+Fix = Annotated[bool, Option("--fix", help="Repair what can be repaired; print each change before making it.")]
+Bundle = Annotated[
+    Path | None,
+    Option("--bundle", metavar="FILE", help="Write a ZIP file for a bug report, without keys and prompts."),
+]
+WithPrompts = Annotated[bool, Option("--with-prompts", help="Include prompts and API responses in the bundle.")]
 
 Check = Callable[[Session], Iterable[Finding]]
 ALWAYS: tuple[Check, ...] = (checks.versions, checks.terminal)
@@ -18,28 +26,45 @@ OF_JOURNAL: tuple[Check, ...] = (checks.unknown_outcomes, checks.images, checks.
 """The checks that need a readable journal."""
 
 
-def examine_all(session: Session, *, offline: bool, fix: bool, bundle: Path | None, with_prompts: bool) -> ExitCode:
-    """Print the result of every check. Return the exit code of the first problem, 0 if there is none.
+def doctor(
+    session: Session,
+    offline: Offline = False,
+    fix: Fix = False,
+    bundle: Bundle = None,
+    with_prompts: WithPrompts = False,
+) -> Items:
+    """Check the installation, key, PiAPI, journal and images.
 
-    offline: do not contact PiAPI. fix: first repair what can be repaired.
-    bundle: a file for a bug report, written last.
+    Prints one line per check: ok, warning or problem. The exit code is that of the first problem, or 0.
+
+    flux doctor --fix
+
+    flux doctor --offline --json
+
+    flux doctor --bundle report.zip
     """
     if with_prompts and bundle is None:
         raise UsageError("--with-prompts needs --bundle FILE")
     if bundle is not None and bundle.exists():
         raise DiskError(f"{bundle} exists", hint="choose another name for the bundle")
     if fix:
-        repair(session)
-    found = findings(session, offline=offline)
+        from .repair import repair
+
+        yield from repair(session)
+    found = run_checks(session, offline=offline)
     for finding in found:
-        _print(session, finding)
+        hint = session.output.join_hint(finding.hint, finding.command)
+        quiet = "" if finding.level is Level.OK else None
+        yield Record("check", finding.to_json(hint), finding.line(hint), quiet, indent=24)
     if bundle is not None:
+        from .bundle import write_bundle
+
         write_bundle(session, bundle, found, with_prompts=with_prompts)
-        session.output.note(f"written: {bundle}; read it before you send it to anyone")
+        yield Note(f"written: {bundle}; read it before you send it to anyone")
     return next((finding.exit_code for finding in found if finding.level is Level.PROBLEM), ExitCode.OK)
 
 
-def findings(session: Session, *, offline: bool) -> list[Finding]:
+def run_checks(session: Session, *, offline: bool) -> list[Finding]:
     """Return the findings of all checks; a problem comes before its consequences."""
     found = _run(checks.configuration, session)
     if not _has_problem(found):
@@ -67,11 +92,3 @@ def _run(check: Check, session: Session, name: str | None = None) -> list[Findin
 
 def _has_problem(found: Iterable[Finding]) -> bool:
     return any(finding.level is Level.PROBLEM for finding in found)
-
-
-def _print(session: Session, finding: Finding) -> None:
-    hint = session.output.join_hint(finding.hint, finding.command)
-    if session.output.mode is Mode.JSON:
-        session.output.record("check", finding.to_json(hint))
-    elif session.output.mode is Mode.TEXT or finding.level is not Level.OK:
-        session.output.row(finding.line(hint), 24)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux_cli.cli.common_options import CommonOptions
 from flux_cli.cli.context import Session
-from flux_cli.engine.rate_limiter import ClosedError, ImpatientError, Pace, Place
+from flux_cli.cli.common_options import CommonOptions
+from flux_cli.engine.rate_limiter import ClosedError, BusyError, RateLimiter, Permit
 from flux_cli.errors import ExitCode
 from flux_cli.journal.entries import State
 from flux_cli.json_value import object_at
@@ -58,69 +58,69 @@ def virtually(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-def new_pace(limit: int, *, patience: float = 1e9, scale: float = 1.0) -> Pace:
-    return Pace(limit, patience=patience, clock=now, sleep=asyncio.sleep, scale=scale)
+def new_limiter(limit: int, *, patience: float = 1e9, scale: float = 1.0) -> RateLimiter:
+    return RateLimiter(limit, patience=patience, clock=now, sleep=asyncio.sleep, scale=scale)
 
 
 def free() -> None:
     """A slot that nobody needs."""
 
 
-def sent(place: Place) -> Place:
-    place.sending()
-    return place
+def sent(permit: Permit) -> Permit:
+    permit.sending()
+    return permit
 
 
 class Line:
-    """A pace, and what must be true of it: who is inside, who waits, and how they were let in."""
+    """A limiter, and what must be true of it: who is inside, who waits, and how they were let in."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.pace = new_pace(limit, scale=0)  # without backoff: the quiet time is what the server asks for
-        self.inside: list[Place] = []
+        self.limiter = new_limiter(limit, scale=0)  # without backoff: the quiet time is what the server asks for
+        self.inside: list[Permit] = []
         self.waiting: list[asyncio.Task[None]] = []
         self.let_in: list[asyncio.Task[None] | None] = []
         self.quiet = 0.0
 
-    def join(self, work: Callable[[], Awaitable[Place]]) -> None:
+    def join(self, work: Callable[[], Awaitable[Permit]]) -> None:
         async def visit() -> None:
-            place = await work()
-            self.inside.append(place)
+            permit = await work()
+            self.inside.append(permit)
             self.let_in.append(asyncio.current_task())
-            assert len(self.inside) <= self.pace.at_once
+            assert len(self.inside) <= self.limiter.window
             assert now() >= self.quiet
 
         self.waiting.append(asyncio.create_task(visit()))
 
     def come(self) -> None:
-        self.join(lambda: self.pace.enter(free))
+        self.join(lambda: self.limiter.enter(free))
 
     def follow(self) -> None:
-        self.inside.append(self.pace.follow(free))
+        self.inside.append(self.limiter.follow(free))
 
     def accept(self, many: int) -> None:
-        for place in self.inside[:many]:
-            sent(place).accepted()
+        for permit in self.inside[:many]:
+            sent(permit).accepted()
 
     def refuse(self, many: int, asked: float) -> None:
         refused, self.inside = self.inside[:many], self.inside[many:]
-        for place in refused:
-            place.sending()
-        for place in refused:
-            place.refused(asked)
+        for permit in refused:
+            permit.sending()
+        for permit in refused:
+            permit.refused(asked)
             self.quiet = max(self.quiet, now() + asked)
 
-            async def again(place: Place = place) -> Place:
-                await place.again()
-                return place
+            async def again(permit: Permit = permit) -> Permit:
+                await permit.enter_again()
+                return permit
 
             self.join(again)
 
     def finish(self, number: int) -> None:
         if self.inside:
-            place = self.inside.pop(number % len(self.inside))
-            place.release()
-            place.release()
+            permit = self.inside.pop(number % len(self.inside))
+            permit.release()
+            permit.release()
 
     def cancel(self, number: int) -> None:
         if self.waiting:
@@ -135,9 +135,9 @@ class Line:
         assert [task for task in done if not task.cancelled()] == self.let_in, "not in the order they came"
         self.let_in.clear()
         self.waiting = [task for task in self.waiting if not task.done()]
-        assert 1 <= self.pace.at_once <= self.limit
+        assert 1 <= self.limiter.window <= self.limit
         if self.waiting and now() > self.quiet + MOMENT:
-            assert len(self.inside) >= self.pace.at_once, "there is a place, and nobody was woken"
+            assert len(self.inside) >= self.limiter.window, "there is a permit, and nobody was woken"
 
 
 STEPS = st.one_of(
@@ -153,7 +153,7 @@ STEPS = st.one_of(
 
 @given(st.integers(1, 8), st.lists(STEPS, min_size=20, max_size=60))
 def test_whatever_happens_the_window_has_its_bounds_and_the_line_its_order(limit: int, steps: list[Any]) -> None:
-    """Steps that are not settled between happen in the same moment: a place comes free as its heir goes away."""
+    """Steps that are not settled between happen in the same moment: a permit comes free as its heir goes away."""
 
     async def main() -> None:
         line = Line(limit)
@@ -165,9 +165,9 @@ def test_whatever_happens_the_window_has_its_bounds_and_the_line_its_order(limit
             await line.settle(301)
             while line.inside:
                 line.finish(0)
-        # The window is whole again: all places can be had, and not one more.
+        # The window is whole again: all permits can be had, and not one more.
         for _ in range(limit * limit):
-            accepted = line.pace.follow(free)
+            accepted = line.limiter.follow(free)
             accepted.accepted()
             accepted.release()
         for _ in range(limit + 1):
@@ -186,17 +186,17 @@ def test_whatever_happens_the_window_has_its_bounds_and_the_line_its_order(limit
 
 def test_refusals_of_submissions_that_left_together_count_once() -> None:
     async def main() -> None:
-        pace = new_pace(10)
-        places = [sent(await pace.enter(free)) for _ in range(10)]
-        for place in places[:5]:
-            place.refused(None)
-        assert pace.at_once == 7
-        later = sent(places[5])
-        for place in places[6:]:
-            place.refused(None)
-        assert pace.at_once == 7
+        limiter = new_limiter(10)
+        permits = [sent(await limiter.enter(free)) for _ in range(10)]
+        for permit in permits[:5]:
+            permit.refused(None)
+        assert limiter.window == 7
+        later = sent(permits[5])
+        for permit in permits[6:]:
+            permit.refused(None)
+        assert limiter.window == 7
         later.refused(None)  # it left after the decrease, alone
-        assert pace.at_once == 1
+        assert limiter.window == 1
 
     virtually(main())
 
@@ -205,11 +205,11 @@ def test_a_server_that_asks_to_be_left_alone_is() -> None:
     """By all, also by those who were not told; and a refusal that asks for less does not shorten it."""
 
     async def main() -> None:
-        pace = new_pace(4)
-        told, also = sent(await pace.enter(free)), sent(await pace.enter(free))
+        limiter = new_limiter(4)
+        told, also = sent(await limiter.enter(free)), sent(await limiter.enter(free))
         assert told.refused(300.0) == 300
         assert also.refused(2.0) == 300
-        newcomer = asyncio.create_task(pace.enter(free))
+        newcomer = asyncio.create_task(limiter.enter(free))
         await asyncio.sleep(299)
         assert not newcomer.done()
         await newcomer
@@ -220,14 +220,14 @@ def test_a_server_that_asks_to_be_left_alone_is() -> None:
 
 def test_a_halt_sends_home_all_who_wait() -> None:
     async def main() -> None:
-        pace = new_pace(4)
-        places = [sent(await pace.enter(free)) for _ in range(4)]
-        for place in places:
-            place.refused(300.0)
-        line = [asyncio.create_task(place.again()) for place in places]
-        newcomer = asyncio.create_task(pace.enter(free))
+        limiter = new_limiter(4)
+        permits = [sent(await limiter.enter(free)) for _ in range(4)]
+        for permit in permits:
+            permit.refused(300.0)
+        line = [asyncio.create_task(permit.enter_again()) for permit in permits]
+        newcomer = asyncio.create_task(limiter.enter(free))
         await asyncio.sleep(MOMENT)
-        pace.close()
+        limiter.close()
         results = await asyncio.gather(*line, newcomer, return_exceptions=True)
         assert [type(result) for result in results] == [ClosedError] * 5
         assert now() < 1
@@ -235,36 +235,36 @@ def test_a_halt_sends_home_all_who_wait() -> None:
     virtually(main())
 
 
-async def run(pace: Pace, submissions: int, room: int) -> Counter[str]:
+async def run(limiter: RateLimiter, submissions: int, room: int) -> Counter[str]:
     """Submissions, twenty at once, to an account with room for some: what became of them."""
     happened: Counter[str] = Counter()
     slots, account = asyncio.Semaphore(20), asyncio.BoundedSemaphore(room)
 
-    async def one(place: Place) -> None:
+    async def one(permit: Permit) -> None:
         try:
             while True:
-                place.sending()
+                permit.sending()
                 await asyncio.sleep(0.2)
                 if not account.locked():
                     break
                 happened["refused"] += 1
-                place.refused(None)
-                await place.again()
-        except ImpatientError:
+                permit.refused(None)
+                await permit.enter_again()
+        except BusyError:
             happened["gave up"] += 1
         else:
             await account.acquire()
-            place.accepted()
+            permit.accepted()
             happened["accepted"] += 1
             await asyncio.sleep(random.uniform(25.0, 35.0))
             account.release()
             await asyncio.sleep(0.5)  # until it is noticed
-        place.release()
+        permit.release()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(submissions):
             await slots.acquire()
-            group.create_task(one(await pace.enter(slots.release)))
+            group.create_task(one(await limiter.enter(slots.release)))
     return happened
 
 
@@ -274,7 +274,7 @@ def test_a_run_finds_the_room_there_is(room: int) -> None:
     random.seed(room)
 
     async def main() -> None:
-        happened = await run(new_pace(20, patience=100.0), 40 * room, room)
+        happened = await run(new_limiter(20, patience=100.0), 40 * room, room)
         assert happened["accepted"] == 40 * room
         assert happened["refused"] < 120  # 1,000 and more when each tries by itself
         assert now() < 40 * 30 * 1.25
@@ -286,7 +286,7 @@ def test_a_service_that_takes_nothing_is_asked_by_one_at_a_time_until_patience_e
     random.seed(1)
 
     async def main() -> None:
-        happened = await run(new_pace(20, patience=900.0), 20, 0)
+        happened = await run(new_limiter(20, patience=900.0), 20, 0)
         assert happened["gave up"] == 20
         assert 900 - 30 < now() <= 900 + 30
         # 20 + 14 + 9 + ... until one is left, and that one every 15 s; 1,280 when each tries by itself
@@ -375,7 +375,7 @@ def test_ctrl_c_while_all_wait(service: Service, start: Start, entries: Entries)
 def test_what_waits_is_not_sent_after_the_run_halted(flux: Flux, service: Service) -> None:
     """The key is refused while two wait for the service: they would have been sent ten seconds later."""
     flux("gen first --no-wait")
-    with Session(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
+    with Session.create(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
         (first,) = session.journal.entries()
         claimed = session.journal.claim(first)
         assert claimed is not None

@@ -9,17 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from ...config.paths import expand_user
-from ...errors import DiskError, FluxError
-from ...journal.entries import Entry
-from ...journal.integrity import examine
-from ...journal.migrations import MIGRATIONS
-from ...json_value import Json, JsonObject, object_at, text_at
-from ...system.atomic_files import write_atomic
-from ...text import SHORTEST_SECRET, redact
-from ..context import Session
-from .checks import version_numbers
-from .finding import Finding
+from ....config.paths import expand_user
+from ....errors import DiskError, FluxError
+from ....journal.entries import Entry
+from ....journal.integrity import examine
+from ....journal.migrations import MIGRATIONS
+from ....json_value import Json, JsonObject, object_at, text_at
+from ....system.atomic_files import write_atomic
+from ....text import SHORTEST_SECRET, redact
+from ...context import Session
+from .checks import Finding, version_numbers
 
 NEWEST = 20
 """Entries of the journal that are described."""

@@ -1,7 +1,7 @@
 """Images that are paid for and not on disk; PiAPI deletes them seven days after their task ended."""
 
-from ..journal.entries import RESULT_SECONDS, UNFINISHED, Entry, State
-from .context import Session
+from .entries import RESULT_SECONDS, UNFINISHED, Entry, State
+from .journal import Journal
 
 SOON = 86400.0
 
@@ -11,9 +11,9 @@ def ends_soon(entry: Entry, now: float) -> bool:
     return entry.expires is not None and entry.expires - now < SOON
 
 
-def expiring(session: Session, now: float) -> str | None:
+def expiring(journal: Journal, now: float) -> str | None:
     """Return a sentence about results that are not saved and may be deleted within a day, or None."""
-    soon = sorted(entry.expires or now for entry in session.journal.entries(*UNFINISHED) if ends_soon(entry, now))
+    soon = sorted(entry.expires or now for entry in journal.entries(*UNFINISHED) if ends_soon(entry, now))
     if not soon:
         return None
     hours = (soon[0] - now) / 3600
@@ -22,9 +22,9 @@ def expiring(session: Session, now: float) -> str | None:
     return f"{len(soon)} paid {results} not saved and may be deleted within a day, the first {when}"
 
 
-def missing(session: Session, now: float) -> list[Entry]:
+def missing(journal: Journal, now: float) -> list[Entry]:
     """Return entries whose saved images no longer exist, while PiAPI still has them."""
-    recent = session.journal.entries(State.SAVED, ended_since=now - RESULT_SECONDS)
+    recent = journal.entries(State.SAVED, ended_since=now - RESULT_SECONDS)
     there = {entry.task_id for entry in recent if _is_there(entry)}  # it may have been downloaded again
     return [entry for entry in recent if entry.task_id not in there]
 

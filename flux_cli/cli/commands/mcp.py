@@ -1,0 +1,54 @@
+"""`flux mcp`: the tools of flux for agents, over the Model Context Protocol."""
+
+from importlib.util import find_spec
+from typing import Annotated
+
+from ...batch.costs import parse_amount
+from ...errors import ExitCode, UsageError
+from ...frozen import frozen
+from ...operations.parameters import Group, Option
+from ..context import Session
+
+
+@frozen
+class McpOptions(Group):
+    """What the server may spend, and where its images go."""
+
+    title = "Server"
+
+    max_cost: Annotated[str, Option("--max-cost", metavar="USD", help="Most that one call of a tool may cost.")] = (
+        "0.10"
+    )
+    budget: Annotated[
+        str, Option("--budget", metavar="USD", help="Most that all calls together may cost until the server ends.")
+    ] = "1.00"
+    output_dir: Annotated[
+        str | None, Option("-d, --output-dir", metavar="DIR", help="Directory for images. [default: .]")
+    ] = None
+
+    def settings(self) -> dict[str, str | None]:
+        """Return the settings that these options give."""
+        return {"output_dir": self.output_dir}
+
+
+def mcp(session: Session, options: McpOptions) -> ExitCode:
+    """Serve tools for agents over the Model Context Protocol (MCP), on stdin and stdout.
+
+    A program that runs agents starts it. Tools: generate, price, status, history, models. None of them accepts a key.
+
+    flux mcp --sandbox
+
+    flux mcp --max-cost 0.05 --budget 0.50 -d ~/Pictures
+    """
+    max_cost, budget = parse_amount(options.max_cost, "--max-cost"), parse_amount(options.budget, "--budget")
+    if find_spec("mcp") is None:
+        raise UsageError(
+            "flux mcp needs the package mcp, which is not installed",
+            hint='Install it where flux is installed: pip install "piapi-flux[mcp]"',
+            code="missing_package",
+        )
+    from ...mcp.server import serve
+    from ...mcp.tool_schemas import Limits
+
+    serve(session.common, session.given, Limits(max_cost, budget), sandbox=session.sandbox)
+    return ExitCode.OK
