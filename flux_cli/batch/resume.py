@@ -14,7 +14,7 @@ from ..images.formats import is_complete_image
 from ..images.metadata import is_sandbox_image
 from ..images.output_names import LATE, OutputPlan
 from ..journal.entries import UNFINISHED, Entry, State
-from ..journal.entry_errors import busy_error, error_of
+from ..journal.entry_errors import busy_error, changed_error, error_of
 from ..text import clean
 from .outputs import Names, Saving, find_existing
 from .plan import Plan, PlannedTask, identify
@@ -198,7 +198,7 @@ def _take_up(workspace: Workspace, known: Entry, step: Step, saving: Saving) -> 
     journal = workspace.journal
     if known.state is State.PLANNED:
         if step.action not in (Action.GENERATE, Action.SUBMIT):  # its price was not part of what was checked
-            return Outcome(known, busy_error(known), 0.0)
+            return Outcome(known, changed_error(known), 0.0)
         claimed = journal.claim(known)
         if claimed is not None and claimed.request is not None:
             request = replace(step.task.request, seed=claimed.request.seed)

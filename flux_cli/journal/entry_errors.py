@@ -31,6 +31,12 @@ def busy_error(entry: Entry) -> JournalError:
     return _about(entry, JournalError(message, hint="It will save the image", code="busy"))
 
 
+def changed_error(entry: Entry) -> JournalError:
+    """Return the error for a planned entry whose price was not part of what the user agreed to."""
+    message = f"entry {entry.id} was changed meanwhile, and was not sent"
+    return _about(entry, JournalError(message, hint="Run the command again", code="busy"))
+
+
 def unknown_outcome(entry: Entry, why: str = "") -> UnknownChargeError:
     """Return the error for a submission without a usable response. why: in a few words, when it has just happened."""
     reason = f" ({why})" if why else ""
