@@ -5,7 +5,7 @@ _flux_command() {
     commands='' options='' arguments=''
     case $1 in
     '')
-        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume resolve history show rerun gallery models cost balance login logout doctor completion sandbox listen config'
+        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume resolve history show rerun gallery models cost balance login logout doctor completion sandbox listen mcp config'
         options='--version --json -h --help'
         ;;
     gen)
@@ -98,6 +98,9 @@ _flux_command() {
         ;;
     listen)
         options='--port=text --host=text --webhook-secret-file=file --forward=text --exec=text --count=text -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        ;;
+    mcp)
+        options='--max-cost=text --budget=text -d=folder --output-dir=folder --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     config)
         commands='get set list path'

@@ -101,7 +101,7 @@ def test_inpaint_with_a_mask_file_of_the_specification(
     mask = Image.new("L", (320, 256))
     mask.paste(255, (0, 0, 100, 100))
     mask.save("mask.png")
-    monkeypatch.setenv("FLUX_DIALECT", "sop")
+    monkeypatch.setenv("FLUX_DIALECT", "spec")
     assert flux("inpaint photo.png 'a tree' --mask mask.png -o out.png --seed 1").code == 0
 
     box = ImageChops.difference(opened("photo.png"), opened("out.png")).getbbox()
@@ -164,11 +164,11 @@ def test_controlnet_saves_the_preprocessed_picture_when_asked(flux: Flux, servic
 IMAGE = "https://e.com/pose.jpg"
 LORAS = {
     "both": [{"path": "anime", "scale": 0.8, "lora_type": "anime", "lora_strength": 0.8}, {"path": "https://e.com/x.safetensors", "scale": 0.5}],
-    "sop": [{"path": "anime", "scale": 0.8}, {"path": "https://e.com/x.safetensors", "scale": 0.5}],
+    "spec": [{"path": "anime", "scale": 0.8}, {"path": "https://e.com/x.safetensors", "scale": 0.5}],
 }  # fmt: skip
 CONTROLS = {
     "both": {"path": "controlnet-pose", "control_image_url": IMAGE, "conditioning_scale": 1.0, "control_type": "openpose", "control_image": IMAGE, "control_strength": 1.0},
-    "sop": {"path": "controlnet-pose", "control_image_url": IMAGE, "conditioning_scale": 1.0},
+    "spec": {"path": "controlnet-pose", "control_image_url": IMAGE, "conditioning_scale": 1.0},
     "live": {"control_type": "openpose", "control_image": IMAGE, "control_strength": 1.0},
 }  # fmt: skip
 
@@ -197,10 +197,10 @@ def test_what_the_live_service_cannot_take_is_refused_before_paying(
     assert "--lora https://e.com/x.safetensors: the live API accepts names only, not URLs" in result.err
 
 
-@pytest.mark.parametrize("kind", ["soft-edge", "hed", "depth", "canny", "openpose", "normal"])
+@pytest.mark.parametrize("kind", ["soft-edge", "hed", "depth", "canny", "openpose", "Depth"])
 def test_control_types_are_passed_on(flux: Flux, kind: str) -> None:
     item = json.loads(flux(f"controlnet x --control {kind}={IMAGE} --dry-run").out)["input"]["control_net_settings"][0]
-    live = kind.replace("-", "_")
+    live = kind.replace("-", "_").lower()
     assert item["control_type"] == live
     assert item["path"] == f"controlnet-{ {'openpose': 'pose', 'soft_edge': 'soft-edge'}.get(live, live) }"
     assert "control_strength" not in item
@@ -350,7 +350,7 @@ def test_an_entry_whose_file_was_overwritten_is_not_mistaken(flux: Flux, service
 def test_only_what_the_request_names_is_uploaded(
     flux: Flux, service: Service, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for dialect, count in {"both": 2, "sop": 3, "live": 3}.items():
+    for dialect, count in {"both": 2, "spec": 3, "live": 3}.items():
         monkeypatch.setenv("FLUX_DIALECT", dialect)
         assert flux(f"inpaint photo.png x --mask-box 0,0,99,99 -o {dialect}.png").code == 0
         assert uploads(service) == count
@@ -447,7 +447,7 @@ BAD = {
     "inpaint https://e.com/x.png x --mask-box 0,0,9,9": "a box, a color or transparency needs a local image",
     "inpaint https://e.com/x.png x --mask mask.png --show-mask look.png": "--show-mask needs a local image and a local mask",
     "inpaint photo.png x --mask https://e.com/x.png --invert": "--invert and --feather need a local mask",
-    "inpaint https://e.com/x.png x --mask black.png": "the mask 'black.png' is black, and selects nothing",
+    "inpaint https://e.com/x.png x --mask black.png": "the mask 'black.png' is black everywhere, and selects nothing",
     "controlnet x --control pose=photo.png --control depth=photo.png --set input.q=1e999": "the request cannot be written as JSON",
     "gen x --set input.guidance_scale=NaN": "the request cannot be written as JSON",
     "gen x --set 'input.q=\"\\ud800\"'": "the request cannot be written as JSON",
@@ -492,16 +492,28 @@ def test_the_region_can_be_looked_at_first(flux: Flux, service: Service, photo: 
     assert service.seen == []
 
 
-def test_an_unknown_lora_is_sent_with_a_remark(flux: Flux, service: Service) -> None:
-    result = flux("lora x --lora anmie --size 256x256")
-    assert result.code == 0
-    assert "unknown LoRA 'anmie'; it is sent unchanged; did you mean anime?" in result.err
+@pytest.mark.parametrize(
+    ("line", "error", "hint", "sent"),
+    [
+        ("lora x --lora anmie", "unknown LoRA 'anmie'", "did you mean anime? To send it as it is, add: --any-name", "anmie"),
+        ("lora x --lora mine:0.5", "unknown LoRA 'mine'", "To send it as it is, add: --any-name", "mine"),
+        ("controlnet x --control dpeth=photo.png", "unknown control type 'dpeth'", "did you mean depth? To send it as it is, add: --any-name", "dpeth"),
+        ("controlnet x --control depth=photo.png --lora Anmie", "unknown LoRA 'Anmie'", "did you mean anime? To send it as it is, add: --any-name", "Anmie"),
+    ],
+)  # fmt: skip
+def test_an_unknown_name_is_refused_unless_the_user_knows_better(
+    flux: Flux, service: Service, photo: Path, line: str, error: str, hint: str, sent: str
+) -> None:
+    result = flux(line)
+    assert (result.code, service.seen) == (2, [])
+    assert result.err == f"flux: {error}. Nothing was sent.\n      {hint}\n"
+    assert f'"{sent}"' in flux(f"{line} --any-name --dry-run").out
 
 
-def test_an_unknown_control_type_is_sent_with_a_remark(flux: Flux, photo: Path) -> None:
-    result = flux("controlnet x --control dpeth=photo.png --dry-run")
-    assert result.code == 0
-    assert "unknown control type 'dpeth'; it is sent unchanged; did you mean depth?" in result.err
+def test_names_are_sent_as_piapi_spells_them(flux: Flux, photo: Path) -> None:
+    body = json.loads(flux("controlnet x --control DEPTH=photo.png --lora Anime:0.5 --dry-run").out)["input"]
+    assert body["lora_settings"][0]["lora_type"] == "anime"
+    assert body["control_net_settings"][0]["control_type"] == "depth"
 
 
 # --- choosing and money ----------------------------------------------------------------------------------------------

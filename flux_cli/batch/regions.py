@@ -12,7 +12,7 @@ from ..operations.base import MaskedImage
 from ..operations.options import MaskOptions
 from ..system.atomic_files import create, place, temporary_beside
 from ..text import quoted
-from .input_images import ImageFinder, Input, check_url
+from .input_images import ImageFinder, Input, check_url, is_url
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,7 +35,7 @@ def find_region(finder: ImageFinder, source: Input, options: MaskOptions, dialec
     from ..images import masks
 
     _check_one_way(options)
-    if options.mask is not None and _is_url(options.mask):
+    if options.mask is not None and is_url(options.mask):
         if options.invert or options.feather:
             raise UsageError("--invert and --feather need a local mask", hint=DOWNLOAD)
         _note_url(finder, dialect)
@@ -46,7 +46,7 @@ def find_region(finder: ImageFinder, source: Input, options: MaskOptions, dialec
         return Region(_add_png(finder, masks.to_png(mask), mask.size), None)
     pixels, mask = _draw(finder, source, source.image, options)
     # The image with a hole is what the live service reads; the specification's own fields do without it.
-    hole = None if dialect == "sop" else _add_png(finder, masks.cut_out(pixels, mask), pixels.size)
+    hole = None if dialect == "spec" else _add_png(finder, masks.cut_out(pixels, mask), pixels.size)
     return Region(_add_png(finder, masks.to_png(mask), mask.size), hole)
 
 
@@ -55,7 +55,7 @@ def preview_region(finder: ImageFinder, source: Input, options: MaskOptions) -> 
     from ..images import masks
 
     _check_one_way(options)
-    if source.image is None or (options.mask is not None and _is_url(options.mask)):
+    if source.image is None or (options.mask is not None and is_url(options.mask)):
         raise UsageError("--show-mask needs a local image and a local mask", hint=DOWNLOAD)
     return masks.encode_png(masks.overlay(*_draw(finder, source, source.image, options)))
 
@@ -94,10 +94,6 @@ def _check_one_way(options: MaskOptions) -> None:
         raise UsageError(f"{' and '.join(given)} cannot be used together")
     if not given:
         raise UsageError("no region is given", hint="Use --mask, --mask-box, --mask-color or --mask-alpha")
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://"))
 
 
 def _note_url(finder: ImageFinder, dialect: str) -> None:

@@ -10,7 +10,7 @@ from .poll_schedule import LONGEST_GAP, PollSchedule
 
 REMEMBERED = 50
 """Past tasks per model and operation: enough for a range, few enough to follow changes of the service."""
-Kind = tuple[str, str]
+TaskKind = tuple[str, str]
 """The model's ID and the operation's name."""
 
 
@@ -23,7 +23,7 @@ class Durations:
 
     def __init__(self, catalog: Catalog, journal: Journal, scale: float) -> None:
         self._catalog, self._journal, self._scale = catalog, journal, scale
-        self._past: dict[Kind, deque[float]] = {}
+        self._past: dict[TaskKind, deque[float]] = {}
 
     def schedule(self, entry: Entry) -> PollSchedule:
         """Return the schedule for an entry's task."""
@@ -49,7 +49,7 @@ class Durations:
             self._seen((entry.request.model, entry.request.operation.name)).append(seconds)
         return seconds
 
-    def _seen(self, kind: Kind) -> "deque[float]":
+    def _seen(self, kind: TaskKind) -> "deque[float]":
         if kind not in self._past:
             past = self._journal.durations(*kind, limit=REMEMBERED)
             self._past[kind] = deque(past, REMEMBERED)

@@ -8,6 +8,8 @@ shared fields are filled in for each task: a sweep makes many tasks of one comma
 """
 
 import math
+import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import field
 from typing import ClassVar, Protocol
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 
 from ..frozen import frozen
 from ..json_value import JsonObject
+from ..text import quoted
 from .limits import Limits
 from .options import Given, MaskOptions, SizeOptions
 from .parameters import Group
@@ -85,8 +88,8 @@ class Images(Protocol):
 class BuildContext:
     """What operations are built with.
 
-    loras: names that PiAPI is known to have.
-    controls: spellings of control types, and PiAPI's own.
+    loras: names that PiAPI is known to have, in lower case.
+    controls: spellings of control types in lower case, and PiAPI's own.
     note: shows the user a remark.
     """
 
@@ -129,7 +132,7 @@ class Parameters(Group):
 
 @frozen
 class Writer:
-    """Writes operations in a dialect: the field names of the specification (`sop`), of the live service, or `both`.
+    """Writes operations in a dialect: the field names of the specification (`spec`), of the live service, or `both`.
 
     urls: those of the local images, by reference.
     """
@@ -141,9 +144,9 @@ class Writer:
         """Return the URL of an image."""
         return self.urls.get(reference, reference)
 
-    def pair(self, sop: JsonObject, live: JsonObject) -> JsonObject:
+    def pair(self, spec: JsonObject, live: JsonObject) -> JsonObject:
         """Return the same facts with the field names of the dialect."""
-        return present({"sop": sop, "live": live}.get(self.dialect, sop | live))
+        return present({"spec": spec, "live": live}.get(self.dialect, spec | live))
 
 
 @frozen(kw_only=True)
@@ -179,6 +182,7 @@ class Operation:
         How many images a task may have is left to the catalog, which knows the models that make several.
         """
         yield from text_problems("prompt", self.prompt, limits.prompt_characters)
+        yield from _slips(self.prompt)
         if self.negative_prompt is not None:
             yield from text_problems("negative prompt", self.negative_prompt, limits.prompt_characters)
         yield from range_problems("guidance", self.guidance, *limits.guidance)
@@ -216,16 +220,36 @@ def present(fields: JsonObject) -> JsonObject:
 # --- checks ----------------------------------------------------------------------------------------------------------
 
 
+_MISSING = ("nan", "NaN", "null", "None", "undefined", "<NA>")
+"""What other programs write for a value that they do not have: pandas, jq, Python, JavaScript."""
+_FILE = r"[^\s,;]*\.(png|jpe?g|webp|gif|bmp|tiff?|heic|txt|csv|tsv|jsonl?|toml)"
+_FILES = rf"(?i){_FILE}([\s,;]+{_FILE})*"
+
+
 def text_problems(what: str, text: str, limit: int) -> Iterator[str]:
-    """Yield what is wrong with a text: 1 to `limit` characters, not blank, UTF-8, no NUL (specification: code 1100)."""
+    """Yield what is wrong with a text: 1 to `limit` characters, a word among them (specification: code 1100)."""
     if not text.strip():
         yield f"the {what} is empty"
+    elif not any(map(_says_something, text)):
+        yield f"the {what} {quoted(text, 40)} has no letter, digit or symbol"
     if len(text) > limit:
-        yield f"the {what} has {len(text)} characters, the service takes 1 to {limit}"
-    if "\0" in text:
-        yield f"the {what} has a NUL character"
+        yield f"the {what} has {len(text)} characters; PiAPI accepts 1 to {limit}"
+    if control := re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text):
+        yield f"the {what} has a control character: {quoted(text[max(0, control.start() - 20) : control.end() + 20])}"
     if any("\ud800" <= character <= "\udfff" for character in text):
         yield f"the {what} is not valid UTF-8"
+
+
+def _says_something(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character) == "So"
+
+
+def _slips(prompt: str) -> Iterator[str]:
+    """Yield why a text was surely not meant as a prompt."""
+    if prompt in _MISSING:
+        yield f"the prompt is {quoted(prompt)}, which stands for a missing value"
+    if re.fullmatch(_FILES, prompt):
+        yield f"the prompt {quoted(prompt, 40)} consists of file names"
 
 
 def size_problems(width: int, height: int, pixels: int) -> Iterator[str]:

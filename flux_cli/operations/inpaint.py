@@ -48,7 +48,7 @@ class Inpaint(Operation):
 
     def write(self, writer: Writer) -> JsonObject:
         """Return image and mask. The live service has no mask: it inpaints where the image is transparent."""
-        image = self.image if writer.dialect == "sop" else self.cut_out or self.image
+        image = self.image if writer.dialect == "spec" else self.cut_out or self.image
         return {"image": writer.image(image), **writer.pair({"mask": writer.image(self.mask)}, {})}
 
     def dialect_problems(self, dialect: str) -> Iterator[str]:

@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Self
 
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from ..text import clean, with_guess
+from ..text import clean, guess, quoted
 from .base import BuildContext, Parameters, Sized, Writer, is_request_url, present, range_problems
 from .limits import Limits
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option
 
+AnyName = Annotated[bool, Option("--any-name", help="Send names of LoRAs and control types that flux does not know.")]
 LoRAOption = Annotated[
     list[str] | None, Option("--lora", metavar="NAME[:STRENGTH]", help="LoRA, by name or URL; repeatable.")
 ]
@@ -35,7 +37,7 @@ class LoRA:
             return cls(url, strength)
         name, colon, strength_text = text.partition(":")
         if not name.strip() or re.search(r"\s", name) or not name.isprintable():
-            raise UsageError(f"--lora {clean(text, 60)!r} is not NAME, NAME:STRENGTH or a URL")
+            raise UsageError(f"--lora {quoted(text, 60)} is not NAME, NAME:STRENGTH or a URL")
         return cls(name, parse_strength(strength_text, f"--lora {clean(text, 80)}") if colon else None)
 
     @property
@@ -45,18 +47,18 @@ class LoRA:
 
     def write(self, writer: Writer) -> JsonObject:
         """Return an item of `lora_settings`."""
-        sop: JsonObject = {"path": self.name, "scale": self.strength}
+        spec: JsonObject = {"path": self.name, "scale": self.strength}
         live: JsonObject = {"lora_type": self.name, "lora_strength": self.strength}
-        return present(sop) if self.is_url else writer.pair(sop, live)
+        return present(spec) if self.is_url else writer.pair(spec, live)
 
 
-def parse_loras(texts: Sequence[str] | None, context: BuildContext) -> tuple[LoRA, ...]:
-    """Return the LoRAs of `--lora`, with a note about each name that PiAPI is not known to have. Raise UsageError."""
-    found = tuple(LoRA.parse(text) for text in texts or [])
-    for lora in found:
-        if not lora.is_url:
-            note_unknown("LoRA", lora.name, context.loras, context)
-    return found
+def parse_loras(texts: Sequence[str] | None, known: Collection[str], *, any_name: bool) -> tuple[LoRA, ...]:
+    """Return the LoRAs of `--lora`. Raise UsageError, for an unknown name too unless `any_name`."""
+    found = [LoRA.parse(text) for text in texts or []]
+    return tuple(
+        lora if lora.is_url else replace(lora, name=known_name("LoRA", lora.name, known, any_name=any_name))
+        for lora in found
+    )
 
 
 def lora_problems(loras: Sequence[LoRA], limits: Limits) -> Iterator[str]:
@@ -86,14 +88,22 @@ def parse_strength(text: str, what: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(
-            f"the strength of {what} is not a number: {clean(text, 40)!r}", hint="such as anime:0.8, from 0 to 1"
+            f"the strength of {what} is not a number: {quoted(text, 40)}", hint="such as anime:0.8, from 0 to 1"
         ) from None
 
 
-def note_unknown(what: str, name: str, known: Collection[str], context: BuildContext) -> None:
-    """Note that a name is unknown; it is sent anyway, since PiAPI may have more names than flux knows."""
-    if name not in known:
-        context.note(with_guess(f"unknown {what} {clean(name, 60)!r}; it is sent unchanged", name, known))
+def known_name(what: str, name: str, known: Collection[str], *, any_name: bool) -> str:
+    """Return a name as PiAPI spells it. Raise UsageError for an unknown one, unless `any_name`.
+
+    PiAPI may have more names than flux knows, but most unknown ones are mistyped, and a task would be paid for.
+    """
+    if name.casefold() in known:
+        return name.casefold()
+    if any_name:
+        return name
+    meant = guess(name.casefold(), known)
+    hint = f"{meant} " if meant else ""
+    raise UsageError(f"unknown {what} {quoted(name, 60)}", hint=f"{hint}To send it as it is, add: --any-name")
 
 
 @frozen
@@ -109,6 +119,7 @@ class LoRAParameters(Parameters):
     image: Annotated[
         str | None, Option("--image", metavar="IMG", help="Restyle this image instead of generating a new one.")
     ] = None
+    any_name: AnyName = False
 
     @property
     def takes_size(self) -> bool:
@@ -117,12 +128,13 @@ class LoRAParameters(Parameters):
 
     def build(self, given: Given, context: BuildContext) -> "LoRAGeneration":
         """Return the operation."""
+        loras = parse_loras(self.loras, context.loras, any_name=self.any_name)
         if self.image is None:
-            return LoRAGeneration(loras=parse_loras(self.loras, context))
+            return LoRAGeneration(loras=loras)
         source = context.images.find(self.image, fit=not given.inputs.no_fit)
         if given.size != SizeOptions():
             raise UsageError("a restyled image keeps its size", hint="Omit --size and similar options")
-        return LoRAGeneration(loras=parse_loras(self.loras, context), image=source.reference)
+        return LoRAGeneration(loras=loras, image=source.reference)
 
 
 @frozen(kw_only=True)

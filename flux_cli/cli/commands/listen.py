@@ -90,7 +90,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
         session.output.warn,
         scale=session.scale,
     )
-    session.key  # noqa: B018 - a missing key is an error before anything is received
+    session.require_key()  # a missing key is an error before anything is received
     receiver = Receiver(session.webhook_secret(), lambda task_id: record(session, task_id, save), session.output.log)
     session.journal.mark_dead_unknown()
     with closing(listening_socket(options.host, options.port, command="flux listen")) as at:

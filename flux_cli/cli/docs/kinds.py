@@ -6,7 +6,7 @@ from ...journal.entries import State
 from ...operations.registry import OPERATIONS
 from .tree import Command
 
-KINDS = {
+VALUE_KINDS = {
     "COMMAND": "command",  # a command that `flux cost` can price
     "DIR": "folder",
     "ENTRY": "id",
@@ -31,11 +31,11 @@ PICTURES = ("png", "jpg", "jpeg", "webp")
 
 
 def kind_of(value: str | None) -> str:
-    """Return a value of KINDS; `a|b` if the value is one of these words; `text` if nothing completes it."""
+    """Return a value of VALUE_KINDS; `a|b` if the value is one of these words; `text` if nothing completes it."""
     parts = (value or "").split("|")
     if len(parts) > 1 and all(part.isalpha() and part.islower() for part in parts):
         return "|".join(parts)
-    return KINDS.get(value or "", "text")
+    return VALUE_KINDS.get(value or "", "text")
 
 
 def word_lists(program: Command) -> Words:
