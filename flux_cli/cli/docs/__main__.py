@@ -1,4 +1,4 @@
-"""The files that are generated from the program: help pages, completion scripts, man pages and docs/cli.md.
+"""The files that are generated from the program: help pages, completion scripts, man pages and docs/reference/cli.md.
 
 `python -m flux_cli.cli.docs` generates them again; a test compares.
 """
@@ -28,13 +28,13 @@ def written() -> dict[str, str]:
         **{f"flux_cli/help/{command.line}.txt": _help(command) for command in program.walk()},
         **{f"completions/{name}": SHELLS[shell].script(program) for shell, name in SCRIPTS.items()},
         **{f"docs/man/{name}": text for name, text in roff.manual(program).items()},
-        "docs/cli.md": markdown.reference(program),
+        "docs/reference/cli.md": markdown.reference(program),
     }
 
 
 def kept() -> dict[str, str]:
     """Return the text of each existing file, by its path in the repository."""
-    paths = [path for folder in FOLDERS for path in (ROOT / folder).glob("*")] + [ROOT / "docs/cli.md"]
+    paths = [path for folder in FOLDERS for path in (ROOT / folder).glob("*")] + [ROOT / "docs/reference/cli.md"]
     return {path.relative_to(ROOT).as_posix(): path.read_text("ascii") for path in paths if path.is_file()}
 
 

@@ -7,12 +7,13 @@ from .tree import Command
 INTRODUCTION = """# The commands of flux
 
 Generated from the program by `python -m flux_cli.cli.docs`. The same text is in `flux COMMAND --help` and
-`man flux-COMMAND`, and as JSON in `flux --help --json`. [README.md](../README.md) shows how to use flux.
+`man flux-COMMAND`, and as JSON in `flux --help --json`. [Getting started](../getting-started.md) shows
+how to use flux.
 """
 
 
 def reference(program: Command) -> str:
-    """Return the text of docs/cli.md."""
+    """Return the text of docs/reference/cli.md."""
     commands = [command for command in program.walk() if command is not program]
     index = [(f"[`{command.line}`](#{command.line.replace(' ', '-')})", command.summary) for command in commands]
     parts = [
