@@ -1,0 +1,162 @@
+"""The wheel and the sdist: what is in them, and what somebody who installs the wheel finds."""
+
+import email
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from flux_cli import __version__
+from tools.release import find_problems, find_section, repository
+
+ROOT = Path(__file__).parent.parent
+BUILD = "import sys; from hatchling.build import build_sdist, build_wheel; build_{}(sys.argv[1])"
+
+
+def built(what: str, source: Path, folder: Path) -> Path:
+    """Build a wheel or an sdist in a process of its own, since hatchling builds the current directory."""
+    folder.mkdir()
+    subprocess.run([sys.executable, "-c", BUILD.format(what), folder], cwd=source, check=True, capture_output=True)
+    [file] = folder.iterdir()
+    return file
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("sdist", ROOT, tmp_path_factory.mktemp("packages") / "sdist")
+
+
+@pytest.fixture(scope="module")
+def source(sdist: Path) -> Path:
+    """The unpacked sdist."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(sdist.parent / "source", filter="data")
+    return sdist.parent / "source" / f"piapi_flux-{__version__}"
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> Path:
+    return built("wheel", source, source.parent.parent / "wheel")
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_the_sdist_builds_the_wheel_that_the_repository_builds(wheel: Path, tmp_path: Path) -> None:
+    assert built("wheel", ROOT, tmp_path / "again").read_bytes() == wheel.read_bytes()
+
+
+def test_the_sdist_has_what_a_distribution_needs_to_test_and_document_the_program(source: Path) -> None:
+    for name in ("tests/conftest.py", "docs/man/flux.1", "completions/_flux", "LICENSE", "CHANGELOG.md", "uv.lock"):
+        assert source.joinpath(name).exists(), name
+
+
+def test_the_wheel_has_the_package_its_types_and_its_data_and_no_tests(names: set[str]) -> None:
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"flux_cli", "piapi_flux"}
+    assert {"flux_cli/py.typed", "flux_cli/config/catalog.toml", "flux_cli/help/flux gen.txt"} <= names
+    assert not [name for name in names if re.search(r"(^|/)(tests?|benchmarks|tools|__pycache__)/", name)]
+
+
+def test_every_command_has_a_man_page_in_the_wheel(names: set[str]) -> None:
+    pages = {Path(name).stem for name in names if "/share/man/man1/" in name}
+    commands = {Path(name).stem.replace(" ", "-") for name in names if name.startswith("flux_cli/help/")}
+    assert "flux-gen" in pages
+    assert pages >= commands
+
+
+def test_the_description_links_to_nothing_that_an_index_does_not_have(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = email.message_from_bytes(archive.read(f"piapi_flux-{__version__}.dist-info/METADATA"))
+    assert metadata["License-Expression"] == "MIT"
+    description = str(metadata.get_payload())
+    assert "# flux" in description
+    assert not re.findall(r"\]\((?!https?:|mailto:|#)[^)]*\)", description)
+
+
+def install(wheel: Path, environment: Path) -> None:
+    """Install the wheel into a new environment; what flux needs comes from the one that runs the tests."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = programs(environment) / "python"
+    pip: list[str | Path] = ["uv", "pip", "install", "--python", python]
+    if find_spec("pip"):
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-compile"]
+    settings = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    subprocess.run([*pip, "--quiet", "--no-index", "--no-deps", wheel], check=True, env=settings)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+    packages.joinpath("dependencies.pth").write_text(sysconfig.get_path("purelib"))
+
+
+def programs(environment: Path) -> Path:
+    return environment / ("Scripts" if os.name == "nt" else "bin")
+
+
+def test_what_somebody_finds_who_installs_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    install(wheel, environment)
+    path = f"{programs(environment)}{os.pathsep}{os.environ['PATH']}"
+    settings = {**os.environ, "PATH": path, "FLUX_HOME": str(tmp_path / "home"), "MANPATH": "", "PYTHONPATH": ""}
+
+    def run(*command: str | Path) -> str:
+        program = shutil.which(command[0], path=path)
+        assert program
+        done = subprocess.run(
+            [program, *command[1:]], env=settings, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    # The program, under both names
+    assert run("flux", "--version") == run("flux-cli", "--version") == f"flux {__version__}\n"
+    run("flux", "gen", "a fox", "--sandbox", "-o", "fox.png")
+    assert tmp_path.joinpath("fox.png").stat().st_size
+
+    # The fixture, which pytest looks for in the metadata
+    fixture = "from importlib.metadata import entry_points as all; [p] = all(group='pytest11', name='piapi_sandbox')"
+    assert str(environment) in run("python", "-c", f"{fixture}; print(p.load().__file__)")
+
+    # The man pages and the completion scripts, where programs look that are installed under the same prefix
+    share = environment / "share"
+    if shutil.which("man"):
+        assert run("man", "-w", "flux-gen").strip() == str(share / "man/man1/flux-gen.1")
+    assert "complete -F _flux flux" in share.joinpath("bash-completion/completions/flux").read_text("utf-8")
+    assert share.joinpath("zsh/site-functions/_flux").read_text("utf-8").startswith("#compdef flux")
+    assert "complete -c flux" in share.joinpath("fish/vendor_completions.d/flux.fish").read_text("utf-8")
+
+
+CHANGES = "# Changelog\n\n## 1.1.0, unreleased\n\nLater.\n\n## 1.0.0, 2026-12-01\n\n- **One**\n- Two\n\n## 0.9.0, 2026-11-01\n\nOld.\n"
+URLS = {"Repository": "https://github.com/owner/flux"}
+
+
+def test_a_release_has_its_section_of_the_changelog() -> None:
+    assert find_section(CHANGES, "1.0.0") == ("2026-12-01", "- **One**\n- Two")
+    assert find_section(CHANGES, "0.9.0") == ("2026-11-01", "Old.")
+    assert find_section(CHANGES, "2.0.0") == ("", "")
+    assert find_problems("v1.0.0", "1.0.0", CHANGES, URLS, URLS["Repository"]) == []
+
+
+@pytest.mark.parametrize(
+    ("tag", "version", "urls", "problem"),
+    [
+        ("v1.0.1", "1.0.0", URLS, "has version 1.0.0"),
+        ("v1.1.0", "1.1.0", URLS, "## 1.1.0, YYYY-MM-DD"),
+        ("v2.0.0", "2.0.0", URLS, "## 2.0.0, YYYY-MM-DD"),
+        ("v1.0.0", "1.0.0", {}, 'Repository = "https://github.com/owner/flux"'),
+    ],
+)
+def test_a_release_that_does_not_fit_its_tag_is_refused(
+    tag: str, version: str, urls: dict[str, str], problem: str
+) -> None:
+    environ = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "owner/flux"}
+    [sentence] = find_problems(tag, version, CHANGES, urls, repository(environ))
+    assert problem in sentence
