@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ..batch.outputs import name_values, plan_found_task
+from ..config.catalog import Catalog
 from ..engine.outcome import Outcome
 from ..errors import NetworkError, RefusedError
 from ..images.output_names import DEFAULT_TEMPLATE
@@ -45,16 +46,16 @@ def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOpti
     if save.given:
         count = len(known.output.paths)
         plan = plan_found_task(
-            save.output, _values(session, known), count, session.saving(save), default=DEFAULT_TEMPLATE
+            save.output, _values(session.catalog, known), count, session.saving(save), default=DEFAULT_TEMPLATE
         )
         claimed = session.journal.move(claimed, replace(claimed, output=plan))
     return claimed
 
 
-def _values(session: Session, entry: Entry) -> dict[str, str]:
+def _values(catalog: Catalog, entry: Entry) -> dict[str, str]:
     if entry.request is None:
         return {"task": "", "n": "1"}
-    return name_values(entry.request, session.catalog.name_of(entry.request.model), datetime.now())
+    return name_values(entry.request, catalog.name_of(entry.request.model), datetime.now())
 
 
 def track(session: Session, task_id: str, save: SaveOptions, evidence: str | None = None) -> Entry:

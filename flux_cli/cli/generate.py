@@ -13,6 +13,7 @@ from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, read_prompts
 from ..batch.request_builder import read_body
 from ..batch.rows import OnePrompt, Row, Rows
+from ..batch.standard_input import StandardInput
 from ..batch.sweeps import parse_vary
 from ..batch.tables import has_rows, kind_of, read_rows
 from ..errors import ExitCode, UsageError
@@ -59,7 +60,7 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
     if prompts is None:
         assert prompt is not None
         return _run(session, OnePrompt(prompt), None, ask, run.many, run.save, run.submit)
-    with _open(session, prompts, "prompts") as stream:
+    with _open(session.stdin, prompts, "prompts") as stream:
         name = _name(prompts)
         return _run(session, read_prompts(stream, name), name, ask, run.many, run.save, run.submit)
 
@@ -86,7 +87,7 @@ def generate_rows(
     """Run the tasks of the rows of a batch file."""
     if save.output == "-":
         raise UsageError("-o - is for a command that makes one image")
-    with _open(session, file, "rows") as stream:
+    with _open(session.stdin, file, "rows") as stream:
         content = BytesIO(stream.read())  # the format may depend on the first bytes
         kind = kind_of(file, content.read(LINE_LIMIT))
         content.seek(0)
@@ -106,9 +107,9 @@ def _name(file: str) -> str:
     return "stdin" if file == "-" else file
 
 
-def _open(session: Session, name: str, what: str) -> AbstractContextManager[BinaryIO]:
+def _open(stdin: StandardInput, name: str, what: str) -> AbstractContextManager[BinaryIO]:
     if name == "-":
-        return nullcontext(session.stdin.take(what))
+        return nullcontext(stdin.take(what))
     try:
         return expand_path(name).open("rb")
     except OSError as error:

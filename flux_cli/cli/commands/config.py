@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from ...config.resolve import Value
+from ...config.catalog import Catalog
+from ...config.resolve import Settings, Value
 from ...config.settings import BY_NAME, SETTINGS, Setting
 from ...errors import ExitCode, UsageError
 from ...json_value import JsonObject, object_at
@@ -22,7 +23,7 @@ def config_list(session: Session) -> Items:
     profile = Value(settings.profile, settings.profile_source)
     rows = {
         "profile": (profile, "profile in the config file"),
-        "api_key": (_masked_key(session), "API key; PIAPI_API_KEY"),
+        "api_key": (_masked_key(session.settings), "API key; PIAPI_API_KEY"),
     }
     rows |= {setting.name: (_effective(session, setting.name), setting.about) for setting in SETTINGS}
     for name, (value, about) in rows.items():
@@ -33,7 +34,7 @@ def config_list(session: Session) -> Items:
 
 def config_get(session: Session, name: Name) -> Items:
     """Print the value of a setting, or nothing if it is unset."""
-    value = _masked_key(session) if name == "api_key" else _effective(session, _known(name).name)
+    value = _masked_key(session.settings) if name == "api_key" else _effective(session, _known(name).name)
     yield Record("setting", _setting_json(name, value), value.text or "")
     return ExitCode.OK
 
@@ -55,7 +56,7 @@ def config_set(session: Session, name: Name, value: NewValue) -> Items:
     setting = _known(name)
     if not setting.in_file:
         raise UsageError(f"{name} can be set with {setting.variable} only")
-    checked = _checked(session, setting, value) if value else None
+    checked = _checked(session.catalog, setting, value) if value else None
     edit_profile(session, {name: None if checked is None else setting.in_toml(checked)})
     done = f"{name} removed from" if checked is None else f"{name} = {checked} in"
     yield Note(f"{done} {file} [profiles.{profile}]")
@@ -81,18 +82,18 @@ def _effective(session: Session, name: str) -> Value:
     return value
 
 
-def _masked_key(session: Session) -> Value:
-    key = session.settings.key
-    return Value(masked(key) if key else None, session.settings.key_source)
+def _masked_key(settings: Settings) -> Value:
+    key = settings.key
+    return Value(masked(key) if key else None, settings.key_source)
 
 
 def _setting_json(name: str, value: Value) -> JsonObject:
     return {"name": name, "value": value.text, "source": value.source}
 
 
-def _checked(session: Session, setting: Setting, value: str) -> str:
+def _checked(catalog: Catalog, setting: Setting, value: str) -> str:
     if setting.name == "model":
-        return "auto" if value == "auto" else session.catalog.model(value).name
+        return "auto" if value == "auto" else catalog.model(value).name
     try:
         return setting.check(value)
     except ValueError as problem:

@@ -1,5 +1,6 @@
 """`flux inpaint`: a region of an image, regenerated."""
 
+from ...batch.input_images import ImageFinder
 from ...batch.regions import preview_path, preview_region, write_preview
 from ...errors import ExitCode
 from ...operations.inpaint import InpaintParameters
@@ -27,14 +28,14 @@ def inpaint(
 
     given = Given(task, inputs=inputs, mask=mask)
     if mask.show_mask is not None:
-        return _show_mask(session, own.image, given, overwrite=run.save.overwrite)
+        return _show_mask(session.inputs, own.image, given, overwrite=run.save.overwrite)
     return generate(session, own, given, run)
 
 
-def _show_mask(session: Session, image: str, given: Given, *, overwrite: bool) -> Items:
+def _show_mask(inputs: ImageFinder, image: str, given: Given, *, overwrite: bool) -> Items:
     """Write an image that shows the region that `flux inpaint` would change, and send nothing."""
     path = preview_path(given.mask, overwrite=overwrite)
-    png = preview_region(session.inputs, session.inputs.find(image, fit=not given.inputs.no_fit), given.mask)
+    png = preview_region(inputs, inputs.find(image, fit=not given.inputs.no_fit), given.mask)
     write_preview(path, png, overwrite=overwrite)
     yield Record("mask", {"files": [str(path)]}, paths=(path,))
     yield Note("The tinted region would be changed. Nothing was sent.")

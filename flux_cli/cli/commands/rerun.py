@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
+from ...batch.workspace import Workspace
 from ...errors import ExitCode, UsageError
 from ...operations.options import SizeOptions, TaskOptions
 from ...operations.parameters import Option
@@ -100,7 +101,7 @@ def _change(
     settings = {**session.settings.texts, "model": options.model}
     _check_urls(operation)
     request = RequestBuilder(session.catalog, settings, options, size, overrides, operation).build(prompt, choices)
-    _check_images(session, request)
+    _check_images(session.workspace, request)
     # An image can come from anywhere: fields set by hand in its request must not change price, model or webhook.
     kept = Overrides.split(before.overrides).rest.get("input")
     return replace(request, overrides=merge({} if kept is None else {"input": kept}, request.overrides))
@@ -123,11 +124,11 @@ def _check_urls(operation: "Operation") -> None:
             check_url(url)
 
 
-def _check_images(session: Session, request: "TaskRequest") -> None:
+def _check_images(workspace: Workspace, request: "TaskRequest") -> None:
     """Raise UsageError when PiAPI no longer has a local image that went into a request."""
     from ...batch.runner import lacks_inputs
 
-    if lacks_inputs(session.workspace, request):
+    if lacks_inputs(workspace, request):
         raise UsageError(
             "PiAPI no longer has the input image", hint="Run the original command again with the local file"
         )

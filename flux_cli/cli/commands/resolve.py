@@ -6,8 +6,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
+from ...batch.standard_input import StandardInput
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
 from ...journal.entries import Entry, State, dismissal
+from ...journal.journal import Journal
 from ...operations.parameters import Argument, Option
 from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, usd
@@ -59,32 +61,32 @@ def resolve(
     if force and task is None:
         raise UsageError("--force needs --task")
     session.journal.mark_dead_unknown()
-    found = [_find(session, word) for word in asyncio.run(_read(session, entries))]
+    found = [_find(session.journal, word) for word in asyncio.run(_read(session.stdin, entries))]
     if task is not None:
         return _link(session, found, task, force=force)
     if dismiss:
-        return _dismiss(session, found)
+        return _dismiss(session.journal, found)
     if resubmit:
         return _resubmit(session, found, max_cost, yes=yes)
     return _explain_all(session, found)
 
 
-async def _read(session: Session, words: Sequence[str]) -> list[str]:
+async def _read(stdin: StandardInput, words: Sequence[str]) -> list[str]:
     from ...batch.task_ids import read_ids
 
     ids = dict[str, None]()
-    async for found in read_ids(words, session.stdin.text):
+    async for found in read_ids(words, stdin.text):
         if isinstance(found, UsageError):
             raise found
         ids[found] = None
     return list(ids)
 
 
-def _find(session: Session, word: str) -> Entry:
-    entry = session.journal.get(word)
+def _find(journal: Journal, word: str) -> Entry:
+    entry = journal.get(word)
     if entry is None:
         raise UsageError(f"no entry {clean(word, 60)!r}", hint="List them", command=("history", "--state", "unknown"))
-    if entry.account != session.journal.account:
+    if entry.account != journal.account:
         hint = f"Use --profile {entry.profile}; its service is {entry.service}"
         raise UsageError(f"entry {entry.id} belongs to another account", hint=hint)
     return entry
@@ -203,7 +205,7 @@ async def _poll(session: Session, task_id: str) -> Task:
         raise RefusedError(f"{error.message}; nothing was changed", code=error.code, hint=hint) from error
 
 
-def _dismiss(session: Session, entries: Sequence[Entry]) -> Items:
+def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
     from ...engine.outcome import Outcome
 
     for entry in entries:
@@ -211,7 +213,7 @@ def _dismiss(session: Session, entries: Sequence[Entry]) -> Items:
             raise _nothing_to_resolve(entry)
     for entry in entries:
         if entry.state is State.UNKNOWN:
-            entry = session.journal.move(entry, replace(entry, state=State.DISMISSED, problem=dismissal("dismissed")))
+            entry = journal.move(entry, replace(entry, state=State.DISMISSED, problem=dismissal("dismissed")))
         yield Outcome(entry, None, 0.0)
     name = entries[0].id if len(entries) == 1 else "ENTRY"
     message = f"{counted(len(entries), 'submission')} dismissed; if a task appears later"
@@ -226,7 +228,7 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
 
     session.require_key()
     named = {entry.id for entry in entries}
-    latest = {last.id: last for last in (_latest(session, entry) for entry in entries)}
+    latest = {last.id: last for last in (_latest(session.journal, entry) for entry in entries)}
     prices: dict[str, Decimal] = {}
     for last in latest.values():
         if (last.id in named and last.state in OPEN) or (last.replaces and last.state is State.PLANNED):
@@ -244,9 +246,9 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
         return finish_entries(session.workspace, reporter, items)
 
 
-def _latest(session: Session, entry: Entry) -> Entry:
+def _latest(journal: Journal, entry: Entry) -> Entry:
     """Return the entry of the last attempt to submit a request again."""
-    while entry.state is State.DISMISSED and (again := session.journal.find_replacement(entry)):
+    while entry.state is State.DISMISSED and (again := journal.find_replacement(entry)):
         entry = again
     return entry
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from ... import __version__
 from ...errors import ExitCode, UsageError
+from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Argument
 from ...text import clean, usd
@@ -33,7 +34,7 @@ def show(session: Session, image: Image, looking: LookOptions) -> Items:
     from ...images.output_names import expand_path
     from ...images.png import texts_in
 
-    yield Images(_files(session, image))  # first, because an image without metadata can be shown too
+    yield Images(_files(session.journal, image))  # first, because an image without metadata can be shown too
     path = expand_path(image)
     if path.is_file():
         texts = texts_in(read_image_file(path))
@@ -64,14 +65,14 @@ def find_made(session: Session, word: str) -> "Provenance":
     return Provenance(entry.request, entry.task_id or "", entry.price, __version__)
 
 
-def _files(session: Session, word: str) -> list[Path]:
+def _files(journal: Journal, word: str) -> list[Path]:
     """Return the files of an image."""
     from ...images.output_names import absolute_path, expand_path
 
     path = expand_path(word)
     if not word.startswith("@") and path.exists():
         return [absolute_path(word)]
-    entry = session.journal.last_saved() if word == "@last" else session.journal.find(word.removeprefix("@"))
+    entry = journal.last_saved() if word == "@last" else journal.find(word.removeprefix("@"))
     return [file.path for file in entry.files] if entry else []
 
 

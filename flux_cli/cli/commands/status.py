@@ -13,6 +13,7 @@ from ...engine.poll_schedule import PollLimiter
 from ...errors import ConfigError, ExitCode, FluxError, UsageError
 from ...journal.entries import Entry
 from ...journal.entry_errors import error_of
+from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Argument
 from ...piapi.client import PiAPIClient
@@ -84,7 +85,7 @@ async def _polled(session: Session, client: PiAPIClient, ids: AsyncIterator[str 
                 word = room[0].result()
                 coming = None if word is None else asyncio.ensure_future(anext(ids, None))
                 if word is not None:
-                    polls.append(asyncio.ensure_future(_poll(session, client, limiter, word)))
+                    polls.append(asyncio.ensure_future(_poll(session.journal, client, limiter, word)))
             if polls and polls[0].done():
                 yield polls.popleft().result()
     finally:
@@ -94,11 +95,11 @@ async def _polled(session: Session, client: PiAPIClient, ids: AsyncIterator[str 
             await asyncio.wait([future])
 
 
-async def _poll(session: Session, client: PiAPIClient, limiter: PollLimiter, word: str | UsageError) -> Found:
+async def _poll(journal: Journal, client: PiAPIClient, limiter: PollLimiter, word: str | UsageError) -> Found:
     try:
         if isinstance(word, UsageError):
             raise word
-        entry = session.journal.find(word)
+        entry = journal.find(word)
         if entry and entry.task_id is None:
             return Outcome(entry, error_of(entry), 0.0)
         await limiter.wait()

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ....config.paths import expand_user
+from ....config.resolve import Settings
 from ....errors import DiskError, FluxError
 from ....journal.entries import Entry
 from ....journal.integrity import examine
@@ -31,12 +32,12 @@ def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with
     content: dict[str, Json] = {
         "checks.json": [finding.to_json(session.output.join_hint(finding.hint, finding.command)) for finding in found],
         "versions.json": dict(version_numbers()),
-        "config.json": _attempt(lambda: _config(session)),
+        "config.json": _attempt(lambda: _config(session.settings)),
         "journal.json": _attempt(lambda: _journal(session)),
         "entries.json": _attempt(lambda: _entries(session, with_prompts=with_prompts)),
     }
     secrets = _secrets(session)
-    hidden = [*secrets, *(value for value in _private(session) if len(value) >= SHORTEST_SECRET)]
+    hidden = [*secrets, *(value for value in _private(session.settings) if len(value) >= SHORTEST_SECRET)]
     texts = {name: _dumped(value, hidden) for name, value in content.items()}
     for name, text in texts.items():
         if any(
@@ -61,8 +62,8 @@ def _attempt(section: Callable[[], JsonObject | list[Json]]) -> Json:
         return {"error": error.message}
 
 
-def _config(session: Session) -> JsonObject:
-    settings = session.settings
+def _config(settings: Settings) -> JsonObject:
+    settings = settings
     values: JsonObject = {
         name: {"value": "set" if name in PRIVATE_SETTINGS and value.text else value.text, "source": value.source}
         for name, value in settings.values.items()
@@ -129,10 +130,10 @@ def _secrets(session: Session) -> set[str]:
     return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
 
 
-def _private(session: Session) -> list[str]:
+def _private(settings: Settings) -> list[str]:
     """Return the values of the private settings."""
     with suppress(FluxError):
-        return [value for name in PRIVATE_SETTINGS if (value := session.settings.get(name))]
+        return [value for name in PRIVATE_SETTINGS if (value := settings.get(name))]
     return []
 
 
