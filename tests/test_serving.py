@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -564,6 +565,30 @@ def test_the_page_shows_everything_in_its_first_response(shared: Sandbox) -> Non
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
     assert "<script>" not in page.text
     assert "innerHTML" not in script.text
+
+
+BROWSERS = ("chromium", "chromium-headless-shell", "google-chrome")
+HEADLESS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"  # fmt: skip
+
+
+def test_a_browser_paints_tasks_and_images_at_once(shared: Sandbox, tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip("needs Chromium")
+    shared.faults()
+    with shared.client() as http:
+        task = http.post("/api/v1/task", json=TASK).json()["data"]["task_id"]
+        deadline = time.monotonic() + 20
+        while http.get(f"/api/v1/task/{task}").json()["data"]["status"] != "completed":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    shot, home = tmp_path / "shot.png", tmp_path / "browser"
+    command = [browser, *HEADLESS.split(), f"--user-data-dir={home}", "--window-size=400,500", f"--screenshot={shot}"]
+    subprocess.run([*command, f"{shared.origin}/"], capture_output=True, timeout=60, check=True)
+    with Image.open(shot) as image:
+        card = image.convert("HSV").resize((40, 50)).crop((0, 7, 40, 25))  # below the header, above the prompt
+    vivid = sum(saturation > 40 for saturation in card.getchannel("S").tobytes())
+    assert vivid > card.width * card.height / 4, "grey boxes, or nothing, where the image should be"
 
 
 def test_the_page_has_many_tasks_and_tells_what_they_wait_for(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
-"""Locks and syncs as other systems have them, emulated where this one does it differently."""
+"""Locks, syncs, signals and pipes as other systems have them, emulated where this one does it differently."""
 
+import asyncio
 import errno
 import importlib.util
+import io
 import os
+import signal
 import struct
 import sys
 from pathlib import Path
@@ -10,7 +13,8 @@ from types import ModuleType
 
 import pytest
 
-from flux_cli.system import atomic_files, file_locks
+from flux_cli.cli.output.output import Output
+from flux_cli.system import atomic_files, file_locks, signals
 
 fcntl = pytest.importorskip("fcntl", reason="emulates Windows and macOS on other systems")
 
@@ -30,18 +34,25 @@ class Msvcrt(ModuleType):
             raise OSError(errno.EACCES, "Permission denied") from error
 
 
+def imported_on_windows(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module as it is there."""
+    spec = importlib.util.spec_from_file_location(f"{module.__name__}_on_windows", module.__file__ or "")
+    assert spec
+    assert spec.loader
+    again = importlib.util.module_from_spec(spec)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "platform", "win32")
+        spec.loader.exec_module(again)
+    return again
+
+
 @pytest.fixture
 def on_windows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """`file_locks` as it is there."""
     if not hasattr(fcntl, "F_OFD_SETLK"):
         pytest.skip("only Linux has locks on ranges that belong to an open file")
-    monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setitem(sys.modules, "msvcrt", Msvcrt("msvcrt"))
-    spec = importlib.util.spec_from_file_location("flux_cli.system.windows_locks", file_locks.__file__)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = imported_on_windows(file_locks, monkeypatch)
     assert not hasattr(module, "fcntl")
     return module
 
@@ -122,3 +133,35 @@ def test_a_file_system_without_it_is_synced_as_elsewhere(
     monkeypatch.setattr(fcntl, "fcntl", refuse)
     atomic_files.write_atomic(tmp_path / "file", b"content")
     assert syncs == ["fsync", "fsync"]
+
+
+def test_ctrl_break_requests_an_orderly_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is how programs on Windows stop another one; without a handler it ends the process at once."""
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGURG, raising=False)
+    stop = imported_on_windows(signals, monkeypatch).Stop()
+
+    async def work() -> str:
+        signal.raise_signal(signal.SIGURG)
+        for _ in range(1000):
+            if stop.requested:
+                break
+            await asyncio.sleep(0.001)
+        return "recorded"
+
+    assert stop.run(work()) == "recorded"
+    assert stop.signal_number == signal.SIGTERM
+    assert signal.getsignal(signal.SIGURG) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("system", "written"), [
+    ("nt", "狐-ü.png".encode()),
+    ("posix", b"\\u72d0-\xfc.png"),
+])  # fmt: skip
+def test_a_pipe_on_windows_gets_names_as_they_are(monkeypatch: pytest.MonkeyPatch, system: str, written: bytes) -> None:
+    """Its regional encoding has most characters not at all; elsewhere the user has chosen the encoding."""
+    pipe = io.BytesIO()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "name", system)
+        output = Output(io.TextIOWrapper(pipe, encoding="cp1252"), io.StringIO())
+    output.result("狐-ü.png")
+    assert pipe.getvalue().strip() == written

@@ -1,6 +1,6 @@
 """SIGINT and SIGTERM: the first requests an orderly stop, the second stops immediately.
 
-The one seam for signals; it uses nothing that Windows lacks.
+The one seam for signals: what Windows lacks (SIGHUP) or has alone (SIGBREAK) is named only here.
 """
 
 import asyncio
@@ -18,8 +18,11 @@ Sleep = Callable[[float], Coroutine[Any, Any, None]]
 """Waits for a number of seconds; `asyncio.sleep`, or a test's own."""
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
-if sys.platform != "win32":
-    SIGNALS.append(signal.SIGHUP)  # the terminal was closed: the same as SIGTERM
+"""Those that request a stop; all but the first are the same as SIGTERM."""
+if sys.platform == "win32":
+    SIGNALS.append(signal.SIGBREAK)  # Ctrl-Break, which also reaches a process group of its own; the console was closed
+else:
+    SIGNALS.append(signal.SIGHUP)  # the terminal was closed
 
 
 class StoppedError(Exception):
