@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import io
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from flux_cli.errors import NetworkError
 from flux_cli.piapi import client as client_module
@@ -76,6 +78,26 @@ async def test_each_post_has_a_connection_of_its_own_and_polls_share_one() -> No
         assert not polls & set(posts)
         while peer.open > 1:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
+
+
+@looped
+async def test_no_download_gets_the_image_of_another(tmp_path: Path) -> None:
+    """The host repeats a response, late: on a kept connection it would be taken for that to the next request."""
+    images = {color: io.BytesIO() for color in ("red", "blue")}
+    for color, content in images.items():
+        Image.new("RGB", (8, 8), color).save(content, "PNG")
+
+    async def talk(line: Line) -> None:
+        while head := await line.request():
+            image = response(images["red" if b"/red" in head else "blue"].getvalue())
+            await line.say(image)
+            await line.say(image)
+
+    async with serving(talk) as peer, Downloader(private=True) as downloader:
+        for color, content in images.items():
+            download = await downloader.fetch(f"{peer.origin}/{color}", tmp_path / color)
+            assert download.path.read_bytes() == content.getvalue()
+        assert peer.opened == 2
 
 
 @looped
