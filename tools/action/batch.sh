@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Runs the batch. If it fails, downloads what is paid for and not saved yet, which costs nothing, and fails all the same.
+set -uo pipefail
+
+command=(flux batch "$FILE" --output-dir "$OUTPUT_DIR" --report "$REPORT")
+while IFS= read -r word; do
+  if [ -n "$word" ]; then command+=("$word"); fi
+done <<< "${ARGS//$'\r'/}"
+
+images="$RUNNER_TEMP/flux-images.txt"
+code=0
+"${command[@]}" > "$images" || code=$?
+if [ "$code" -ne 0 ] && [ "$code" -ne 2 ] && [ "$code" -ne 4 ]; then # 2 and 4: nothing was sent
+  flux resume >> "$images"
+fi
+cat "$images"
+
+end="end-of-images-$RANDOM$RANDOM"
+{
+  echo "exit-code=$code"
+  echo "report=$REPORT"
+  echo "images<<$end"
+  cat "$images"
+  echo "$end"
+} >> "$GITHUB_OUTPUT"
+exit "$code"
