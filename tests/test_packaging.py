@@ -170,7 +170,7 @@ def test_the_action_reports_its_images_and_fails_with_the_exit_code_of_the_batch
     def run(args: str) -> int:
         settings = {**os.environ, **inputs, **runner, "ARGS": args, "PATH": path, "PIAPI_API_KEY": ""}
         output.write_text("")
-        script = ["bash", ROOT / "tools/action/batch.sh"]
+        script: list[str | Path] = ["bash", ROOT / "tools/action/batch.sh"]
         return subprocess.run(script, env=settings, cwd=tmp_path, capture_output=True, check=False).returncode
 
     assert run("--sandbox\r\n\n--max-cost=5\n") == 0
