@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -24,7 +23,6 @@ from flux_cli.operations.parameters import parameters
 from flux_cli.operations.registry import COMMANDS
 
 from .conftest import KEY
-from .readme import section
 from .servers import Service, miniature
 
 Entries = Callable[[], list[Entry]]
@@ -74,18 +72,6 @@ def test_the_keywords_are_the_options_of_the_command_line() -> None:
             accepted = {*inspect.signature(method).parameters, *get_type_hints(keywords)} - {"self", "options"}
             options = {name.replace("-", "_") for group in (command, *command.groups) for name in parameters(group)}
             assert accepted == of_saving_and_buying | options - {"show_mask"}
-
-
-def test_the_readme_s_examples(service: Service, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    photo.rename("pose.jpg")
-    blocks = re.findall(r"```python\n(.+?)```", section("From Python"), re.DOTALL)
-    assert len(blocks) == 2
-    for block in blocks:
-        exec(block, {})
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].split()[1].startswith(service.origin)
-    assert len(told[-1].split()) == 3
-    assert len(service.charges) == 5
 
 
 def test_many_at_once_keep_to_the_limit(service: Service, entries: Entries) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import re
 import shlex
 import signal
 import socket
@@ -26,7 +25,6 @@ from flux_cli.journal.entries import Entry, State
 from flux_cli.json_value import Json, JsonObject
 from flux_cli.webhooks.forwarder import split_command
 
-from . import readme
 from .conftest import KEY, Flux
 from .servers import Breaker, BreakingProxy, Service, serving
 
@@ -535,14 +533,3 @@ def test_an_empty_secret_is_an_error_before_anything_is_sent(flux: Flux, service
 ])  # fmt: skip
 def test_a_command_is_split_as_its_system_does(text: str, platform: str, words: tuple[str, ...]) -> None:
     assert split_command(text, platform) == words
-
-
-def test_the_readmes_three_programs(tmp_path: Path) -> None:
-    example = readme.examples("Receive webhooks")[0]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    example = example.replace("flux listen", f"flux listen --port {port}").replace(":8518", f":{port}")
-    done = readme.run(example, tmp_path)
-    names = [f"images/a-fox-{seed}.png" for seed in (1, 2, 3)]
-    assert sorted(re.findall(r"^images/\S+$", done.stdout, re.M)) == names
-    assert all(inspect_image(Path(name).read_bytes()).extension == "png" for name in names)

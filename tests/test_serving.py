@@ -33,7 +33,6 @@ from flux_cli.sandbox.faults import EXAMPLES, KINDS, PARAMETERS, TARGETS, Faults
 from flux_cli.sandbox.page import Page
 from flux_cli.sandbox.store import Failure, Store, StoredTask
 
-from . import readme
 from .conftest import Flux
 from .servers import serving
 
@@ -717,12 +716,3 @@ def test_chances_are_repeatable_and_independent() -> None:
     with pytest.raises(UsageError):
         faults.add(["create:502", "create:oops"])
     assert len(faults.counts()) == 3, "all or none"
-
-
-def test_the_readmes_example(tmp_path: Path) -> None:
-    done = readme.run(readme.examples("Test your scripts")[0], tmp_path)
-    assert "fox.png\n" in done.stdout
-    assert "exit code 7\n" in done.stdout
-    assert inspect_image(Path("fox.png").read_bytes()).extension == "png"
-    assert not Path("lost.png").exists()
-    assert "Stopped. Served 2 tasks ($0.03 simulated)." in Path("sandbox.log").read_text()

@@ -1,0 +1,282 @@
+"""The documents: their examples, which are run on a terminal as a reader types them, and their links.
+
+A document is written for its reader, and says three things to the tests that the reader does not mind:
+
+- In a `console` block, lines after `$ ` are typed (`> ` continues one). What is shown below must be printed, in any
+  order; `...` stands for lines that are left out, or for the rest of a line. Times, IDs, dates and long numbers may differ. `^C` stands for the
+  key: it is pressed when the lines above it are printed, and another task is under way.
+- An `sh` block is typed as a whole; each of its commands must succeed.
+- A block after a line that ends with a file name and a colon, as in `prompts.txt`:, is the content of that file.
+  A `python` block with a name is run as well, after the commands above it.
+
+`<!-- not run: REASON -->` before a block spares it; `<!-- run: COMMAND -->` is run, and not shown to the reader.
+"""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyte
+
+ROOT = Path(__file__).parent.parent
+GENERATED = "docs/reference/cli.md"
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
+"""Every document, by its path in the repository."""
+COLUMNS, LINES, PATIENCE = 100, 200, 240.0
+with closing(socket.create_server(("127.0.0.1", 0))) as _free:
+    PORT: int = _free.getsockname()[1]
+PROGRAMS = {"flux": "-m flux_cli", "flux-cli": "-m flux_cli", "python": "", "python3": "", "pytest": "-m pytest"}
+"""What a document may call, and how this Python runs it."""
+_LABEL = re.compile(r"`([\w/-]+\.\w+)`:$")
+_HIDDEN = re.compile(r"<!-- run: (.+) -->")
+_NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
+_SPINNER = re.compile("[\u2800-\u28ff] ")
+_MARK = re.compile(rb"@@(\d+) (\d+)@@\r?\n")
+_VARIES = (
+    (r"flux_[0-9a-f]{8}-[0-9a-f-]{27}", "TASK"),
+    (r"\b\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?\b", "DATE"),
+    (r"\b\d+(\.\d+)?(-\d+(\.\d+)?)? (s|min)\b", "TIME"),
+    (r"127\.0\.0\.1:\d+", "HOST"),
+    (r"\b\d{5,}\b", "NUMBER"),
+    (r"\b[0-9a-hjkmnp-tv-z]{8}\b", "ENTRY"),
+    (r"  +", "  "),
+)
+"""What differs from run to run, and is not compared. An entry's ID has eight letters and digits, without i, l, o, u."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code. line: where it begins; file: the name of which it is the content; spared: why it is not run."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    file: str | None
+    spared: str | None
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a reader types, and the lines that the document shows below."""
+
+    place: str
+    text: str
+    shown: list[str] = field(default_factory=list)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the reader presses Ctrl-C."""
+        return "^C" in self.shown
+
+    @property
+    def fails(self) -> bool:
+        """Whether it ends with an error."""
+        errors = [line for line in self.shown if line.startswith("flux: ") and not line.startswith("flux: warning")]
+        return bool(errors) or self.interrupted
+
+
+def blocks(page: str) -> list[Block]:
+    """The blocks of code of a document, in order."""
+    found, before, inside = list[Block](), "", None
+    for number, line in enumerate((ROOT / page).read_text("utf-8").splitlines(), 1):
+        if inside is not None and line == "```":
+            start, language, text = inside
+            label, spared = _LABEL.search(before), _NOT_RUN.search(before)
+            found.append(Block(page, start, language, text, label and label[1], spared and spared[1]))
+            inside, before = None, ""
+        elif inside is not None:
+            inside = (inside[0], inside[1], inside[2] + line + "\n")
+        elif line.startswith("```"):
+            inside = (number, line[3:], "")
+        elif hidden := _HIDDEN.match(line):
+            found.append(Block(page, number, "sh", hidden[1], None, None))
+        elif line.strip():
+            before = line
+    assert inside is None, f"{page}: a block does not end"
+    return found
+
+
+def prose(page: str) -> str:
+    """A document without its blocks of code."""
+    return re.sub(r"(?ms)^```.*?^```$", "", (ROOT / page).read_text("utf-8"))
+
+
+def typed(block: Block) -> Iterator[Typed]:
+    """What a reader types of a block."""
+    place = f"{block.page}:{block.line}"
+    if block.language == "sh":
+        yield Typed(place, f"set -e\n{block.text}\nset +e")
+        return
+    command: Typed | None = None
+    for number, line in enumerate(block.text.splitlines(), block.line + 1):
+        if line.startswith("$ "):
+            if command:
+                yield command
+            command = Typed(f"{block.page}:{number}", line[2:])
+        elif line.startswith("> ") and command and not command.shown:
+            command = Typed(command.place, f"{command.text}\n{line[2:]}")
+        else:
+            assert command, f"{block.page}:{number}: no command is above this line"
+            command.shown.append(line)
+    if command:
+        yield command
+
+
+def run(page: str, folder: Path) -> None:
+    """Run the examples of a document on a terminal, in `folder`, and compare what they print."""
+    commands = list[Typed]()
+    for block in blocks(page):
+        if block.file:
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.file).write_text(block.text)
+            if block.language == "python":
+                commands.append(Typed(f"{page}:{block.line}", f"python {block.file}"))
+        elif block.language in ("console", "sh") and not block.spared:
+            commands += typed(block)
+    if commands:
+        for command, (code, printed) in zip(commands, _screens(commands, folder), strict=True):
+            report = f"{command.place}: $ {command.text}\nexit code {code}\n" + "\n".join(printed)
+            assert (code != 0) == command.fails or (command.shown and not command.fails), report
+            assert not _differences(command.shown, printed, folder), report
+
+
+def _differences(shown: list[str], printed: list[str], folder: Path) -> list[str]:
+    """Lines that are shown and not printed, or printed and not shown. A spinner is left over by Ctrl-C."""
+    if not shown:
+        return []
+    wanted, found = (
+        [_steady(line, folder) for line in lines if line.strip(" ^C") and not _SPINNER.match(line)]
+        for lines in (shown, printed)
+    )
+    missing = []
+    for line in wanted:
+        start = line.removesuffix("...").rstrip()
+        match = next((text for text in found if text == line or (start != line and text.startswith(start))), None)
+        if line == "...":
+            continue
+        if match is None:
+            missing.append(line)
+        else:
+            found.remove(match)
+    return missing if "..." in shown else missing + found
+
+
+def _steady(line: str, folder: Path) -> str:
+    text = line.replace(str(folder.parent / "home"), "/home/you/.flux").replace(str(folder), "/home/you")
+    for pattern, name in _VARIES:
+        text = re.sub(pattern, name, text)
+    return text.removeprefix("^C").strip()
+
+
+def _screens(commands: list[Typed], folder: Path) -> list[tuple[int, list[str]]]:
+    """Type the commands; for each, its exit code and the lines on the screen at its end."""
+    written = _type(commands, folder)
+    pieces = _MARK.split(written)
+    codes, texts = pieces[2::3], pieces[3::3]
+    shown = [_screen(text) for text in texts]
+    assert len(codes) == len(commands) + 1, f"{commands[len(codes) - 1].place} ended the shell: {shown[-1]}"
+    return list(zip([int(code) for code in codes[1:]], shown, strict=False))
+
+
+def _screen(content: bytes) -> list[str]:
+    screen = pyte.Screen(COLUMNS, LINES)
+    pyte.ByteStream(screen).feed(content)
+    lines = [line.rstrip() for line in screen.display]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _type(commands: list[Typed], folder: Path) -> bytes:
+    """Run a shell on a terminal that gets the commands. Gives what was written, with a mark before each and at the end."""
+    mark = 'code=$?; printf "@@%s %s@@\\n" {} $code; (exit $code)'
+    lines = [f"{mark.format(number)}\n{_on_a_free_port(command.text)}" for number, command in enumerate(commands)]
+    script = folder / ".script"
+    script.write_text("trap : INT\n" + "\n".join([*lines, mark.format(len(commands))]) + "\n")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
+    environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "CI", "NO_COLOR")}
+    environ |= {"HOME": str(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
+    environ["PATH"] = f"{_programs(folder.parent)}:{os.environ['PATH']}"
+    shell = [sys.executable, "-c", _LEADER, "bash", str(script)]
+    process = subprocess.Popen(
+        shell, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, cwd=folder, start_new_session=True
+    )
+    os.close(theirs)
+    try:
+        return _read(ours, commands)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, number)
+                process.wait(2)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+        process.wait()
+        os.close(ours)
+
+
+def _on_a_free_port(text: str) -> str:
+    """A command that names the port of `flux listen`, with a port that is free here."""
+    if "flux listen" not in text and ":8518" not in text:
+        return text
+    return text.replace("flux listen", f"flux listen --port {PORT}").replace(":8518", f":{PORT}")
+
+
+_LEADER = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+"""Makes the terminal the one that Ctrl-C reaches the shell by."""
+
+
+def _read(terminal: int, commands: list[Typed]) -> bytes:
+    """What is written until the last mark. Presses Ctrl-C when what is shown above it has been printed."""
+    content, end = b"", time.monotonic() + PATIENCE
+    pressed = set[int]()
+    while not (marks := _MARK.findall(content)) or int(marks[-1][0]) < len(commands):
+        number = int(marks[-1][0]) if marks else 0
+        assert time.monotonic() < end, f"{commands[number].place} does not end: {_screen(content)}"
+        if select.select([terminal], [], [], 1.0)[0]:
+            try:
+                read = os.read(terminal, 65536)
+            except OSError:  # Linux says so at the end
+                return content
+            if not read:
+                return content
+            content += read
+        command, since = commands[number], content[content.rfind(b"@@") :]
+        if command.interrupted and number not in pressed and _reached(command, since):
+            os.write(terminal, b"\x03")
+            pressed.add(number)
+    return content
+
+
+def _reached(command: Typed, content: bytes) -> bool:
+    """Whether a command has come to the point at which the document shows Ctrl-C."""
+    for line in command.shown[: command.shown.index("^C")]:
+        _, found, content = content.partition(line.partition(" (")[0].encode())
+        if not found:
+            return False
+    return b"processing" in content
+
+
+def _programs(folder: Path) -> Path:
+    """A folder for PATH with what the documents call."""
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    for name, arguments in PROGRAMS.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
+        (programs / name).chmod(0o755)
+    return programs

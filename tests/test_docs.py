@@ -1,0 +1,104 @@
+"""The documents say what the program does: their examples run, their links lead somewhere, their tables are true."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from flux_cli.sandbox.drawing import draw
+
+pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
+
+from . import documents
+from .conftest import Flux
+from .documents import GENERATED, PAGES, ROOT, blocks, prose
+from .servers import Service
+
+WRITTEN = [page for page in PAGES if page != GENERATED]
+RUN = [
+    page
+    for page in WRITTEN
+    if any(block.language in ("console", "sh", "python") and not block.spared for block in blocks(page))
+]
+PHOTOS = (
+    "beach.jpg", "cup.jpg", "dancer.jpg", "photo.jpg", "portrait.png", "products/cup.jpg", "products/lamp.jpg",
+    "room.jpg", "street.png",
+)  # fmt: skip
+"""What a reader has: the documents edit these."""
+PROMPTS = "# ideas\na fox in the snow\na lighthouse at dawn\n"
+KNOWN_SITES = ("https://piapi.ai/", "https://github.com/PiAPI-1/piapi-cli", "https://docs.astral.sh/uv/")
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_examples_print_what_the_document_shows(service: Service, tmp_path: Path, page: str) -> None:
+    work = tmp_path / "work"
+    for name in PHOTOS:
+        (work / name).parent.mkdir(exist_ok=True)
+        draw(name, seed=1, width=320, height=256).save(work / name)
+    (work / "prompts.txt").write_text(PROMPTS)
+    documents.run(page, work)
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_examples_that_are_not_run_have_a_reason(page: str) -> None:
+    for block in blocks(page):
+        place = f"{page}:{block.line}"
+        assert block.language != "python" or block.file, f"{place}: a program without a name is not run"
+        assert not block.spared or block.language == "sh", f"{place}: it would not be run anyway"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    text = prose(page)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
+        if target.startswith("http"):
+            assert target.startswith(KNOWN_SITES), target
+            continue
+        name, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / name if name else ROOT / page
+        assert file.exists(), f"{page}: {target}"
+        assert not anchor or anchor in anchors(file), f"{page}: {target}"
+
+
+def anchors(file: Path) -> set[str]:
+    """The anchors that GitHub and the site give the headings of a document."""
+    headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```$", "", file.read_text("utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_document_can_be_found_from_the_first_page() -> None:
+    linked = {"docs/index.md"}
+    for page in sorted(PAGES, key=lambda page: page != "docs/index.md"):
+        for target in re.findall(r"\]\(([^)#\s]+\.md)", prose(page)):
+            linked.add(((ROOT / page).parent / target).resolve().relative_to(ROOT).as_posix())
+    assert {page for page in PAGES if page.startswith("docs/")} <= linked
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_tables_say_what_the_program_knows(page: str) -> None:
+    """`python docs/tables.py` writes them again."""
+    text = (ROOT / page).read_text("utf-8")
+    if "<!-- from the program:" in text:
+        assert runpy.run_path(str(ROOT / "docs" / "tables.py"))["filled"](text) == text
+
+
+def test_the_fields_of_an_image_in_json_are_documented(flux: Flux, service: Service) -> None:
+    found = json.loads(flux("gen fox --size 64x64 --json").out)
+    table = (ROOT / "docs/reference/json.md").read_text("utf-8").partition("## An image")[2].partition("\n\n`error`")[0]
+    documented = {name for cell in re.findall(r"(?m)^\| (`.+?`) \|", table) for name in re.findall(r"`(\w+)`", cell)}
+    assert documented == found.keys() - {"schema", "type"}
+
+
+def test_images_are_small() -> None:
+    files = [path for path in (ROOT / "docs" / "images").iterdir() if path.suffix in (".webp", ".svg", ".png")]
+    assert sum(path.stat().st_size for path in files) < 400_000
+
+
+def test_the_readme_is_a_front_door() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    commands = [line for line in text.splitlines() if line.startswith("python3 -m venv")]
+    assert ["--sandbox" in line for line in commands] == [True, False], "one shows flux, and one tests it"
+    assert [line for line in text.splitlines() if "-m pytest" in line] == commands[1:]
+    assert len(re.sub(r"<!--.*?-->", "", text).split()) < 1200
