@@ -13,8 +13,7 @@ from ..frozen import frozen
 from ..images.formats import is_complete_image
 from ..images.metadata import is_sandbox_image
 from ..images.output_names import LATE, OutputPlan
-from ..journal.entries import UNFINISHED, Entry, State
-from ..journal.entry_errors import busy_error, changed_error, error_of
+from ..journal.entries import UNFINISHED, Entry, State, busy_error, changed_error, error_of
 from ..text import clean
 from .outputs import Names, Saving, find_existing
 from .plan import Plan, PlannedTask, identify

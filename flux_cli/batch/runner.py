@@ -19,8 +19,7 @@ from ..engine.slots import Slots
 from ..engine.submitter import Submitter
 from ..engine.uploader import UPLOAD_MARGIN, Uploader, known_url
 from ..errors import ExitCode, FluxError, InterruptError
-from ..journal.entries import Entry, State
-from ..journal.entry_errors import error_of, unknown_outcome
+from ..journal.entries import Entry, State, error_of, unknown_outcome
 from ..json_value import strings_in
 from ..operations.request import TaskRequest, encode_body
 from ..piapi.client import PiAPIClient

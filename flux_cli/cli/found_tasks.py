@@ -8,8 +8,7 @@ from ..config.catalog import Catalog
 from ..engine.outcome import Outcome
 from ..errors import NetworkError, RefusedError
 from ..images.output_names import DEFAULT_TEMPLATE
-from ..journal.entries import UNFINISHED, Entry, State
-from ..journal.entry_errors import busy_error, error_of
+from ..journal.entries import UNFINISHED, Entry, State, busy_error, error_of
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.task import Task

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import NotSavedError, RefusedError, StillRunningError, TaskFailedError
 from ..frozen import frozen
-from ..journal.entries import Entry, State
-from ..journal.entry_errors import problem_of
+from ..journal.entries import Entry, State, problem_of
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError

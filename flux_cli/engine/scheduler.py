@@ -20,8 +20,7 @@ from ..errors import (
     JournalError,
     PartialError,
 )
-from ..journal.entries import Entry, State
-from ..journal.entry_errors import LABEL
+from ..journal.entries import LABEL, Entry, State
 from ..journal.journal import Journal
 from ..piapi.task import Task
 from ..system.signals import Stop, StoppedError

@@ -14,8 +14,7 @@ from ..errors import JournalError, NetworkError, StillRunningError, UnknownCharg
 from ..frozen import frozen
 from ..journal.budgets import Budget
 from ..journal.database import LockedError
-from ..journal.entries import Entry, State
-from ..journal.entry_errors import problem_of, unknown_outcome
+from ..journal.entries import Entry, State, problem_of, unknown_outcome
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import refusal_error

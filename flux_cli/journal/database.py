@@ -21,7 +21,7 @@ from ..errors import JournalError
 from ..json_value import Json
 from ..system.atomic_files import create, place, private_folder, temporary_beside
 from ..system.file_locks import UnsupportedError, hold
-from .integrity import NOT_WRITABLE, beside, connect_read_only, cut_off
+from ..text import counted
 from .migrations import MIGRATIONS, migrate, version_of
 
 BUSY_SECONDS = 10.0
@@ -31,6 +31,10 @@ CHECK_SECONDS = 0.05
 CHECK_STEPS = 10_000
 """Instructions of SQLite after which the clock is read."""
 
+HEADER_BYTES = 100
+"""Size of the header of every SQLite database (SQLite: Database File Format, 1.3)."""
+NOT_WRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+"""Errors of SQLite where nothing can be written."""
 NO_PLACE = (PermissionError, FileNotFoundError, NotADirectoryError)
 """Errors of a home where nothing can be written."""
 
@@ -258,3 +262,45 @@ def blank(version: int) -> bytes:
         for statement in (*MIGRATIONS[:version], f"PRAGMA user_version={version}"):
             db.execute(statement)
         return db.serialize()
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Return a connection that changes nothing. Raises sqlite3.Error or OSError.
+
+    Where nothing can be written, SQLite reads only what is declared `immutable`, and then ignores the log beside it.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as error:
+        db.close()
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in NOT_WRITABLE or file_size(beside(path, "-wal")):
+            raise
+        db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    return db
+
+
+def cut_off(path: Path) -> str | None:
+    """Return what is left of a journal that SQLite would replace with an empty one: a few bytes, or only the log.
+
+    None for one that is complete or does not exist.
+    """
+    logged = file_size(beside(path, "-wal"))  # first: a process that makes a journal makes its log last
+    size = file_size(path)
+    if size is None:
+        return "is missing, and its log is there" if logged else None
+    return None if size >= HEADER_BYTES else f"was cut to {counted(size, 'byte')}"
+
+
+def file_size(path: Path) -> int | None:
+    """Return the size of a file in bytes; None if it is missing. A log can disappear at any time."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the path of a file that belongs to a database and stands beside it."""
+    return path.with_name(path.name + suffix)

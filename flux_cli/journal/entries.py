@@ -2,6 +2,9 @@
 
 planned -> sending -> accepted -> ready -> saved
 side exits: rejected, unknown, dismissed, failed, expired
+
+The state of an entry stands for an error: when it has just ended, and whenever it is reported again. Each error names
+its entry; what to type next follows from that.
 """
 
 import json
@@ -10,16 +13,27 @@ from dataclasses import asdict, fields
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import ExitCode, UsageError
+from ..errors import (
+    ExitCode,
+    FluxError,
+    InterruptError,
+    JournalError,
+    RefusedError,
+    UnknownChargeError,
+    UsageError,
+)
 from ..frozen import frozen
 from ..images.output_names import OutputPlan
 from ..json_value import Json
 from ..operations.request import TaskRequest
+from ..text import clean
 
 if TYPE_CHECKING:
     import sqlite3
+
+E = TypeVar("E", bound=FluxError)
 
 
 class State(StrEnum):
@@ -62,6 +76,8 @@ REPORTED = "reported by a webhook; PiAPI has not been asked about it"
 """The evidence of an accepted entry that a webhook made."""
 RESULT_SECONDS = 7 * 86400
 """PiAPI keeps results for seven days (specification: Output Images)."""
+LABEL = 40
+"""Characters of a prompt by which a person recognizes it."""
 LATEST = 32_503_680_000.0
 """The year 3000, in seconds since the epoch: not every platform can show a later time, or one before the epoch."""
 
@@ -164,6 +180,63 @@ def dismissal(how: str) -> Problem:
     """Return the reason why an entry of unknown outcome is dismissed."""
     return Problem("dismissed", f"the outcome of the submission is unknown, and it was {how}", int(ExitCode.PARTIAL))
 
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+def error_of(entry: Entry) -> FluxError:
+    """Return the error that an entry ended with."""
+    if entry.state is State.UNKNOWN:
+        return unknown_outcome(entry)
+    if entry.state is State.SENDING:
+        return _about(entry, JournalError(f"entry {entry.id} is being submitted by another flux process", code="busy"))
+    if entry.problem is None:
+        return _about(entry, RefusedError(f"entry {entry.id} was never sent"))
+    return _about(entry, _error(entry.problem))
+
+
+def busy_error(entry: Entry) -> JournalError:
+    """Return the error for an entry that another process is bringing to its end."""
+    message = f"another flux process is waiting for entry {entry.id}"
+    return _about(entry, JournalError(message, hint="It will save the image", code="busy"))
+
+
+def changed_error(entry: Entry) -> JournalError:
+    """Return the error for a planned entry whose price was not part of what the user agreed to."""
+    message = f"entry {entry.id} was changed meanwhile, and was not sent"
+    return _about(entry, JournalError(message, hint="Run the command again", code="busy"))
+
+
+def unknown_outcome(entry: Entry, why: str = "") -> UnknownChargeError:
+    """Return the error for a submission without a usable response. why: in a few words, when it has just happened."""
+    reason = f" ({why})" if why else ""
+    message = f'no usable response to the submission of "{clean(entry.label, LABEL)}"{reason}'
+    return _about(entry, UnknownChargeError(message))
+
+
+def problem_of(error: FluxError) -> Problem:
+    """Return what the journal keeps of an error."""
+    return Problem(error.code, error.message, int(error.exit_code))
+
+
+def _error(problem: Problem) -> FluxError:
+    """Return a stored error as an instance of its class, which its code and its exit code name."""
+    classes = list(FluxError.__subclasses__())
+    for kind in classes:
+        classes += kind.__subclasses__()
+    fitting = [kind for kind in classes if kind.exit_code == problem.exit_code and kind is not InterruptError]
+    kind = next((kind for kind in fitting if kind.code == problem.code), fitting[0] if fitting else FluxError)
+    error = kind(problem.message, code=problem.code)
+    error.exit_code = ExitCode(problem.exit_code)
+    return error
+
+
+def _about(entry: Entry, error: E) -> E:
+    error.entry, error.task_id = entry.id, entry.task_id
+    return error
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 

@@ -20,11 +20,12 @@ from ..operations.request import TaskRequest
 from ..system.file_locks import Lock, is_held
 from .budgets import Allowance, Budget, Spending, Split, split_spending, sum_spent
 from .database import Database
-from .duplicates import WITH_TASK, find_same
 from .entries import FIELDS, NEXT, Account, Entry, State, dismissal, from_row, new_id, to_row
 
 DURABLE = frozenset(State) - {State.PLANNED, State.READY, State.SAVED}
 """States that a power cut must not undo."""
+WITH_TASK = (State.ACCEPTED, State.READY, State.SAVED)
+"""States of a request that has an image, or is about to have one: it need not be paid for again."""
 RECENT = 5000
 """Entries among which durations are looked for: a kind that is rare may be in none of them."""
 
@@ -357,8 +358,18 @@ class Journal:
     def _same(
         self, request: TaskRequest, life: float, states: Sequence[State], *, any_seed: bool = False
     ) -> Iterator[Entry]:
-        since = self._now() - life
-        return find_same(self._db.connection, request, self.account, since, states, any_seed=any_seed)
+        """Yield the entries with this request in one of `states`, not older than `life` seconds, newest first.
+
+        any_seed: with this request but for its seed. Raises sqlite3.Error.
+        """
+        name, value = ("content", request.content) if any_seed else ("digest", request.digest)
+        # `+`: without statistics SQLite would search by account or state, which most entries have in common.
+        sql = f"""
+            SELECT * FROM entries
+            WHERE {name} = ? AND {OWN} AND coalesce(submitted, created) >= ?
+            AND +state IN ({", ".join("?" * len(states))}) ORDER BY number DESC
+        """
+        return map(from_row, self._db.connection.execute(sql, (value, *self._place, self._now() - life, *states)))
 
     # --- money -----------------------------------------------------------------------------------------------
 

@@ -1,24 +1,74 @@
-"""A damaged journal, read row by row into a new one. The damaged file is kept."""
+"""The condition of the file of a journal, and a damaged one read row by row into a new one.
+
+An examination changes nothing: no migration, no repair, no new file. The damaged file is kept.
+"""
 
 import shlex
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import field
 from pathlib import Path
 
 from ..errors import JournalError
 from ..frozen import frozen
 from ..json_value import Json
 from ..system.atomic_files import create, sync, sync_folder
-from .database import alone, blank
+from .database import alone, beside, blank, connect_read_only, cut_off, file_size
 from .entries import from_row
-from .integrity import beside, cut_off
 from .migrations import LIST_SAVED_FILES, MIGRATIONS, migrate, version_of
 
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 LONGEST = 2**33
 """Bytes. A header that claims more is damaged itself."""
+
+
+@frozen
+class Condition:
+    """The condition of a journal.
+
+    version: of the schema. trouble: why the file cannot be used, None if it can; damaged: its content is wrong.
+    counts: entries by state. wal_bytes: size of the log that SQLite has not yet written into the file.
+    """
+
+    version: int = 0
+    trouble: str | None = None
+    damaged: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+    wal_bytes: int = 0
+
+
+def examine(path: Path) -> Condition | None:
+    """Return the condition of the journal at `path`; None when it does not exist."""
+    version = wal_bytes = 0
+    try:
+        if left := cut_off(path):
+            return Condition(trouble=left, damaged=True)
+        if not path.exists():
+            return None
+        wal_bytes = file_size(beside(path, "-wal")) or 0
+        with closing(connect_read_only(path)) as db:
+            version = version_of(db)
+            found = "; ".join(str(row[0]) for row in db.execute("PRAGMA quick_check(3)"))
+            if found != "ok":
+                return Condition(version, found, damaged=True, wal_bytes=wal_bytes)
+            return Condition(version, counts=_counts(db, version), wal_bytes=wal_bytes)
+    except OSError as error:
+        return Condition(trouble=str(error.strerror))
+    except (sqlite3.Error, UnicodeError) as error:  # names in a damaged schema may be no valid text
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # without the detail
+        return Condition(version, str(error), damaged=code in DAMAGE, wal_bytes=wal_bytes)
+
+
+def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
+    """Return the number of entries by state. Raises sqlite3.DataError for a row that is not an entry."""
+    db.row_factory = sqlite3.Row
+    if version == len(MIGRATIONS):
+        return dict(Counter(from_row(row).state.value for row in db.execute("SELECT * FROM entries")))
+    return dict(db.execute("SELECT state, COUNT(*) FROM entries GROUP BY state").fetchall()) if version else {}
 
 
 @frozen

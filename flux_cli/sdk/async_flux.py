@@ -33,8 +33,7 @@ from ..engine.events import Event, Listener
 from ..engine.outcome import Outcome
 from ..engine.scheduler import Scheduler
 from ..errors import NotSavedError, UsageError
-from ..journal.entries import UNFINISHED, Entry, State
-from ..journal.entry_errors import busy_error, error_of
+from ..journal.entries import UNFINISHED, Entry, State, busy_error, error_of
 from ..piapi.task import is_task_id
 from ..system.signals import Stop
 from ..text import clean

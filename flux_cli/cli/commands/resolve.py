@@ -98,7 +98,7 @@ def _find(journal: Journal, word: str) -> Entry:
 def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
     """Yield what is known about entries, and the user's options. Return the code of those that are still unknown."""
     from ...engine.outcome import exit_code
-    from ...journal.entry_errors import unknown_outcome
+    from ...journal.entries import unknown_outcome
 
     errors: list[UnknownChargeError | None] = []
     for entry in entries:
@@ -275,7 +275,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
 
 def _send_again(session: Session, entry: Entry, price: Decimal | None) -> "Entry | Outcome":
     from ...engine.outcome import Outcome
-    from ...journal.entry_errors import busy_error
+    from ...journal.entries import busy_error
     from ..found_tasks import to_wait_for
 
     if price is None:  # sent again before: report that attempt

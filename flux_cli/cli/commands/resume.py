@@ -8,8 +8,7 @@ from ...batch.results import Results
 from ...batch.runner import Run, feed_entries, report_entries
 from ...engine.outcome import Outcome, exit_code
 from ...errors import ExitCode
-from ...journal.entries import UNFINISHED, State
-from ...journal.entry_errors import busy_error
+from ...journal.entries import UNFINISHED, State, busy_error
 from ...journal.expiry import ends_soon
 from ...operations.parameters import Option
 from ..context import Session

@@ -11,8 +11,7 @@ from ...batch.task_ids import read_ids
 from ...engine.outcome import Outcome, exit_code
 from ...engine.poll_schedule import PollLimiter
 from ...errors import ConfigError, ExitCode, FluxError, UsageError
-from ...journal.entries import Entry
-from ...journal.entry_errors import error_of
+from ...journal.entries import Entry, error_of
 from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Argument

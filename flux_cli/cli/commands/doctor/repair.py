@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from ....config.config_file import permissions_warning
 from ....errors import FluxError
-from ....journal.integrity import examine
+from ....journal.recovery import examine
 from ....text import clean, counted
 from ...context import Session
 from ...output.records import Failure, Item, Note, Warn
