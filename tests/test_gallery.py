@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 from PIL import Image, PngImagePlugin
 
-from flux_cli.gallery.grids import grid_of
+from flux_cli.gallery.grid import make_grid
 
 from .conftest import Flux
 from .servers import Service
@@ -142,10 +142,10 @@ def test_a_grid_has_the_order_of_the_names_not_that_in_which_tasks_ended(flux: F
 
 
 def test_what_varies_is_found() -> None:
-    from flux_cli.gallery.exhibits import Exhibit
+    from flux_cli.gallery.images import GalleryImage
 
     def axes(*facts: dict[str, str]) -> list[str]:
-        grid = grid_of([Exhibit(Path(f"{n}.png"), 0.0, fact) for n, fact in enumerate(facts)])
+        grid = make_grid([GalleryImage(Path(f"{n}.png"), 0.0, fact) for n, fact in enumerate(facts)])
         return [axis.name for axis in (grid.rows, grid.columns) if axis] if grid else []
 
     a, b, c = {"prompt": "a"}, {"prompt": "b"}, {"prompt": "c"}
@@ -221,12 +221,12 @@ def test_a_contact_sheet_has_the_grid_and_is_no_picture_of_the_next(flux: Flux) 
 
 def test_many_pictures_make_a_sheet_of_bounded_size() -> None:
     from flux_cli.errors import UsageError
-    from flux_cli.gallery.contact_sheet import LARGEST, _fitting
-    from flux_cli.gallery.exhibits import Exhibit
+    from flux_cli.gallery.contact_sheet import LARGEST, _choose_side
+    from flux_cli.gallery.images import GalleryImage
 
-    exhibits = [Exhibit(Path("fox.png"), 0.0, {})] * 3000
-    plan, side = _fitting(exhibits, None)
+    images = [GalleryImage(Path("fox.png"), 0.0, {})] * 3000
+    plan, side = _choose_side(images, None)
     width, height = plan.size(side)
     assert width * height <= LARGEST
     with pytest.raises(UsageError, match="too many"):
-        _fitting(exhibits * 10, None)
+        _choose_side(images * 10, None)

@@ -7,8 +7,8 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..images.thumbnails import thumbnail
 from ..text import clean
-from .exhibits import SHEET, Exhibit
-from .grids import Grid
+from .grid import Grid
+from .images import SHEET, GalleryImage
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -30,7 +30,7 @@ class Cell:
 
     column: int
     row: int
-    exhibit: Exhibit
+    image: GalleryImage
     label: str
 
 
@@ -58,7 +58,7 @@ class Plan:
 
 
 def write_sheet(
-    file: BinaryIO, suffix: str, exhibits: Sequence[Exhibit], grid: Grid | None, broken: Callable[[str], None]
+    file: BinaryIO, suffix: str, images: Sequence[GalleryImage], grid: Grid | None, broken: Callable[[str], None]
 ) -> tuple[int, int]:
     """Write the sheet to a file in the format of `suffix` (see FORMATS), and return its size in pixels.
 
@@ -66,14 +66,14 @@ def write_sheet(
     """
     from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-    plan, side = _fitting(exhibits, grid)
+    plan, side = _choose_side(images, grid)
     sheet = Image.new("RGB", plan.size(side), GROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT)
     _write_axes(draw, font, plan, side)
     for cell in plan.cells:
         x, y = plan.corner_of(cell.column, cell.row, side)
         try:
-            small = thumbnail(cell.exhibit.path, side).image.convert("RGBA")
+            small = thumbnail(cell.image.path, side).image.convert("RGBA")
         except UsageError as error:
             broken(error.message)
             draw.rectangle((x, y, x + side - 1, y + side - 1), outline=FAINT)
@@ -88,47 +88,47 @@ def write_sheet(
     return sheet.size
 
 
-def _fitting(exhibits: Sequence[Exhibit], grid: Grid | None) -> tuple[Plan, int]:
+def _choose_side(images: Sequence[GalleryImage], grid: Grid | None) -> tuple[Plan, int]:
     """Return the layout and the side of its thumbnails in pixels. Raise UsageError."""
     for side in SIDES:
         across = max(1, (WIDEST - GAP) // (side + GAP))
-        plan = _plan(exhibits, grid, across)
+        plan = _plan(images, grid, across)
         width, height = plan.size(side)
         if width * height <= LARGEST:
             return plan, side
     raise UsageError(
-        f"{len(exhibits)} images are too many for a contact sheet", hint="Use --since, or omit --sheet",
+        f"{len(images)} images are too many for a contact sheet", hint="Use --since, or omit --sheet",
     )  # fmt: skip
 
 
-def _plan(exhibits: Sequence[Exhibit], grid: Grid | None, across: int) -> Plan:
+def _plan(images: Sequence[GalleryImage], grid: Grid | None, across: int) -> Plan:
     if grid and grid.rows and all(len(cell) == 1 for cell in grid.cells.values()) and not grid.rest:
         columns, rows = grid.columns, grid.rows
         placed = [
-            Cell(x, y, exhibit, "")
+            Cell(x, y, image, "")
             for y, value in enumerate(rows.values)
             for x, cell in enumerate(grid.row(value))
-            for exhibit in cell
+            for image in cell
         ]
         corner = f"{rows.title} / {columns.title}"
         return Plan(len(columns.values), len(rows.values), placed, rows.labels, columns.labels, corner)
-    labeled = list(_labeled(exhibits, grid))
+    labeled = list(_with_labels(images, grid))
     columns_used = min(across, len(labeled), max(1, round((len(labeled) * 1.4) ** 0.5)))
-    cells = [Cell(n % columns_used, n // columns_used, exhibit, label) for n, (exhibit, label) in enumerate(labeled)]
+    cells = [Cell(n % columns_used, n // columns_used, image, label) for n, (image, label) in enumerate(labeled)]
     return Plan(columns_used, -(-len(cells) // columns_used), cells)
 
 
-def _labeled(exhibits: Sequence[Exhibit], grid: Grid | None) -> Iterator[tuple[Exhibit, str]]:
+def _with_labels(images: Sequence[GalleryImage], grid: Grid | None) -> Iterator[tuple[GalleryImage, str]]:
     """Yield the images in order, each with the label that distinguishes it."""
     if grid is None:
-        yield from ((exhibit, exhibit.prompt or exhibit.path.name) for exhibit in reversed(exhibits))
+        yield from ((image, image.prompt or image.path.name) for image in reversed(images))
         return
     rows = zip(grid.rows.values, grid.rows.labels, strict=True) if grid.rows else iter((("", ""),))
     for value, row in rows:
         for column, cell in zip(grid.columns.labels, grid.row(value), strict=True):
             label = f"{row}, {column}" if row else f"{grid.columns.title} {column}"
-            yield from ((exhibit, label) for exhibit in cell)
-    yield from ((exhibit, exhibit.path.name) for exhibit in grid.rest)
+            yield from ((image, label) for image in cell)
+    yield from ((image, image.path.name) for image in grid.rest)
 
 
 def _write_axes(draw: "ImageDraw", font: "FreeTypeFont | ImageFont", plan: Plan, side: int) -> None:

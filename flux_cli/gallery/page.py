@@ -21,8 +21,8 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..images.thumbnails import Thumbnail, thumbnail
 from ..text import counted, hides, usd
-from .exhibits import Exhibit, total_cost
-from .grids import Grid
+from .grid import Grid
+from .images import GalleryImage, total_cost
 
 WEB = Path(__file__).parent / "web"
 SIDE = 320
@@ -38,15 +38,15 @@ class Page:
     folder: Path
     broken: Callable[[str], None]
 
-    def write(self, file: BinaryIO, title: str, exhibits: Sequence[Exhibit], grid: Grid | None) -> None:
+    def write(self, file: BinaryIO, title: str, images: Sequence[GalleryImage], grid: Grid | None) -> None:
         """Write the page, card by card: at most one image is in memory."""
-        for part in self._parts(title, exhibits, grid):
+        for part in self._parts(title, images, grid):
             file.write(part.encode())
 
-    def _parts(self, title: str, exhibits: Sequence[Exhibit], grid: Grid | None) -> Iterator[str]:
+    def _parts(self, title: str, images: Sequence[GalleryImage], grid: Grid | None) -> Iterator[str]:
         style, script = (WEB.joinpath(name).read_text("utf-8") for name in ("gallery.css", "gallery.js"))
-        cost = total_cost(exhibits)
-        about = counted(len(exhibits), "image") + (f", {usd(cost)}" if cost else "")
+        cost = total_cost(images)
+        about = counted(len(images), "image") + (f", {usd(cost)}" if cost else "")
         yield (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">\n'
@@ -57,27 +57,25 @@ class Page:
             '<input id="filter" type="search" placeholder="filter" aria-label="filter"></header>\n<main>\n'
         )
         if grid is None:
-            yield from self._flow((exhibit, "") for exhibit in reversed(exhibits))
+            yield from self._flow((image, "") for image in reversed(images))
         else:
             yield from self._table(grid, grid.rows.labels) if grid.rows else self._line(grid)
             if grid.rest:
                 yield "<h2>others</h2>\n"
-                yield from self._flow((exhibit, "") for exhibit in grid.rest)
+                yield from self._flow((image, "") for image in grid.rest)
         yield '</main>\n<dialog aria-label="image"><img alt=""><p></p></dialog>\n'
         yield f"<script>{script}</script>\n</body>\n</html>\n"
 
-    def _flow(self, labeled: Iterable[tuple[Exhibit, str]]) -> Iterator[str]:
+    def _flow(self, labeled: Iterable[tuple[GalleryImage, str]]) -> Iterator[str]:
         yield '<div class="flow">\n'
-        for exhibit, label in labeled:
-            yield self._card(exhibit, label)
+        for image, label in labeled:
+            yield self._card(image, label)
         yield "</div>\n"
 
     def _line(self, grid: Grid) -> Iterator[str]:
         cells = zip(grid.columns.labels, grid.row(""), strict=True)
         title, is_prompt = grid.columns.title, grid.columns.name == "prompt"  # cards show it
-        return self._flow(
-            (exhibit, "" if is_prompt else f"{title}: {label}") for label, cell in cells for exhibit in cell
-        )
+        return self._flow((image, "" if is_prompt else f"{title}: {label}") for label, cell in cells for image in cell)
 
     def _table(self, grid: Grid, labels: Sequence[str]) -> Iterator[str]:
         assert grid.rows
@@ -88,50 +86,50 @@ class Page:
             yield f'<tr><th scope="row">{_inert(label)}</th>\n'
             for cell in grid.row(value):
                 yield "<td>"
-                for exhibit in cell:
-                    yield self._card(exhibit, "")
+                for image in cell:
+                    yield self._card(image, "")
                 yield "</td>\n"
             yield "</tr>\n"
         yield "</tbody>\n</table></div>\n"
 
-    def _card(self, exhibit: Exhibit, label: str) -> str:
-        beside = _relative(exhibit.path, self.folder)
+    def _card(self, image: GalleryImage, label: str) -> str:
+        beside = _relative(image.path, self.folder)
         try:
-            small = thumbnail(exhibit.path, SIDE)
+            small = thumbnail(image.path, SIDE)
         except UsageError as error:
             self.broken(error.message)
             inside, size = f"<span>{_inert(error.message)}</span>", ""
         else:
-            inside, size = _image(small, exhibit.prompt or exhibit.path.name), f"{small.width}x{small.height}"
+            inside, size = _image(small, image.prompt or image.path.name), f"{small.width}x{small.height}"
         words = "".join(
             f'<p class="{kind}">{_inert(text)}</p>'
-            for kind, text in (("label", label), ("prompt", exhibit.prompt or exhibit.note), ("about", _about(exhibit)))
+            for kind, text in (("label", label), ("prompt", image.prompt or image.note), ("about", _about(image)))
             if text
         )
         return (
             f'<figure class="card"><a class="picture" href="{quote(os.fsencode(beside))}">{inside}</a>\n'
-            f"<figcaption>{words}<details><summary>{_inert(exhibit.path.name)}</summary><dl>{_rows(exhibit, size)}</dl>"
-            f"</details>{_button(exhibit, beside)}</figcaption></figure>\n"
+            f"<figcaption>{words}<details><summary>{_inert(image.path.name)}</summary><dl>{_rows(image, size)}</dl>"
+            f"</details>{_button(image, beside)}</figcaption></figure>\n"
         )
 
 
-def _about(exhibit: Exhibit) -> str:
+def _about(image: GalleryImage) -> str:
     """Return the main facts on one line."""
-    model, seed = exhibit.facts.get("model", "").rpartition("/")[2], exhibit.facts.get("seed")
-    return ", ".join(part for part in (model, f"seed {seed}" if seed else "", _cost(exhibit)) if part)
+    model, seed = image.facts.get("model", "").rpartition("/")[2], image.facts.get("seed")
+    return ", ".join(part for part in (model, f"seed {seed}" if seed else "", _cost(image)) if part)
 
 
-def _cost(exhibit: Exhibit) -> str:
+def _cost(image: GalleryImage) -> str:
     """Return the cost of the task, and its number of images."""
-    if exhibit.cost is None:
+    if image.cost is None:
         return ""
-    number = exhibit.facts.get("batch_size", "1")
-    return usd(exhibit.cost) + (f" for {number}" if number != "1" else "")
+    number = image.facts.get("batch_size", "1")
+    return usd(image.cost) + (f" for {number}" if number != "1" else "")
 
 
-def _rows(exhibit: Exhibit, size: str) -> str:
-    rows = {name: value for name, value in exhibit.facts.items() if name != "prompt"}
-    rows |= {"image": size, "task": exhibit.task_id, "cost": _cost(exhibit), "saved": _moment(exhibit.saved)}
+def _rows(image: GalleryImage, size: str) -> str:
+    rows = {name: value for name, value in image.facts.items() if name != "prompt"}
+    rows |= {"image": size, "task": image.task_id, "cost": _cost(image), "saved": _moment(image.saved)}
     return "".join(
         f"<dt>{_inert(name.replace('_', ' '))}</dt><dd>{_inert(value)}</dd>" for name, value in rows.items() if value
     )
@@ -145,12 +143,12 @@ def _moment(seconds: float) -> str:
         return ""
 
 
-def _button(exhibit: Exhibit, beside: str) -> str:
+def _button(image: GalleryImage, beside: str) -> str:
     """Return a button that copies a command to rerun the image.
 
     The command contains the file name only: a prompt could contain characters that end a paste into a terminal.
     """
-    if not exhibit.facts or hides(beside) or _ODD.search(beside):
+    if not image.facts or hides(beside) or _ODD.search(beside):
         return ""
     name = f"./{beside}" if beside.startswith(("-", "@", "~")) else beside
     command = _inert(f"flux rerun {shlex.quote(name)}")

@@ -9,8 +9,8 @@ from typing import Annotated
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...gallery.contact_sheet import FORMATS, write_sheet
-from ...gallery.exhibits import Exhibit, exhibits_of, total_cost
-from ...gallery.grids import grid_of
+from ...gallery.grid import make_grid
+from ...gallery.images import GalleryImage, find_images, total_cost
 from ...gallery.page import Page
 from ...images.output_names import absolute_path
 from ...json_value import JsonObject, object_at, strings_in
@@ -91,23 +91,23 @@ def _write(session: Session, choice: _Choice, output: Path | None, sheet: Path |
     if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # no path leads from one to the other
         raise UsageError("the page must be on the same drive as the images")
     since = moment_of(choice.since) if choice.since else 0.0
-    exhibits = _of_report(report, since) if report else _of_folder(place, since, target)
-    grid = grid_of(exhibits)
+    images = _of_report(report, since) if report else _of_folder(place, since, target)
+    grid = make_grid(images)
     broken: list[str] = []
     try:
         with replacing(target) as file:
             if sheet:
-                write_sheet(file, target.suffix.lower(), exhibits, grid, broken.append)
+                write_sheet(file, target.suffix.lower(), images, grid, broken.append)
             else:
-                Page(target.parent, broken.append).write(file, place.name or str(place), exhibits, grid)
+                Page(target.parent, broken.append).write(file, place.name or str(place), images, grid)
     except OSError as error:
         raise DiskError(f"cannot write {shown(target)}: {error.strerror or error}") from error
     for problem in broken:
         yield Warn(clean(problem))
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
-    about: JsonObject = {"file": str(target), "images": len(exhibits), "axes": list(axes)}
-    yield Record("gallery", {**about, "cost_usd": str(total_cost(exhibits))}, paths=(target,))
-    yield Note(f"{counted(len(exhibits), 'image')}, by {' by '.join(axes) or 'time'}")
+    about: JsonObject = {"file": str(target), "images": len(images), "axes": list(axes)}
+    yield Record("gallery", {**about, "cost_usd": str(total_cost(images))}, paths=(target,))
+    yield Note(f"{counted(len(images), 'image')}, by {' by '.join(axes) or 'time'}")
     yield Images([target])
     return ExitCode.OK
 
@@ -128,23 +128,23 @@ def _target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path
     return target
 
 
-def _of_folder(place: Path, since: float, target: Path) -> list[Exhibit]:
+def _of_folder(place: Path, since: float, target: Path) -> list[GalleryImage]:
     if not place.is_dir():
         raise UsageError(f"directory not found: {clean(shown(place), 120)}")
     try:
-        return _some(exhibits_of((path for path in place.iterdir() if path != target), since), since, place)
+        return _some(find_images((path for path in place.iterdir() if path != target), since), since, place)
     except OSError as error:
         raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
 
 
-def _of_report(report: Path, since: float) -> list[Exhibit]:
+def _of_report(report: Path, since: float) -> list[GalleryImage]:
     """Return the existing images of a JSON report."""
     try:
         rows = object_at(json.loads(report.read_bytes())).get("rows")
         if not isinstance(rows, list):
             raise ValueError
         names = [name for row in rows for name in strings_in(object_at(row).get("files"))]
-        return _some(exhibits_of(map(Path, names), since), since, report)
+        return _some(find_images(map(Path, names), since), since, report)
     except OSError as error:
         raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
     except (ValueError, RecursionError):
@@ -152,8 +152,8 @@ def _of_report(report: Path, since: float) -> list[Exhibit]:
         raise UsageError(f"{clean(shown(report), 120)} is not a JSON report", hint=hint) from None
 
 
-def _some(exhibits: list[Exhibit], since: float, place: Path) -> list[Exhibit]:
-    if not exhibits:
+def _some(images: list[GalleryImage], since: float, place: Path) -> list[GalleryImage]:
+    if not images:
         newer = " newer than --since" if since else ""
         raise UsageError(f"no images{newer} in {clean(shown(place), 120)}")
-    return exhibits
+    return images

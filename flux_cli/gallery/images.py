@@ -24,7 +24,7 @@ FREE = ("prompt", "negative_prompt")
 
 
 @frozen
-class Exhibit:
+class GalleryImage:
     """An image file. facts: the fields of its request; empty without embedded settings.
 
     saved: when the file was written, seconds since the epoch. cost: USD for the whole task. note: the text that
@@ -44,32 +44,32 @@ class Exhibit:
         return self.facts.get("prompt", "")
 
 
-def exhibits_of(paths: Iterable[Path], since: float) -> list[Exhibit]:
+def find_images(paths: Iterable[Path], since: float) -> list[GalleryImage]:
     """Return the images among these files that were written after `since`, oldest first. Raise OSError."""
     found = []
     for path in paths:
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
             saved = path.stat().st_mtime
-            exhibit = _exhibit(path, saved) if saved >= since else None
-            if exhibit:
-                found.append(exhibit)
-    return sorted(found, key=lambda exhibit: (exhibit.saved, exhibit.path.name))
+            image = _read_image(path, saved) if saved >= since else None
+            if image:
+                found.append(image)
+    return sorted(found, key=lambda image: (image.saved, image.path.name))
 
 
-def _exhibit(path: Path, saved: float) -> Exhibit | None:
+def _read_image(path: Path, saved: float) -> GalleryImage | None:
     try:
         with path.open("rb") as file:
             texts = texts_in(file.read(MAX_SOURCE_BYTES))
     except OSError:
-        return Exhibit(path, saved, {})
+        return GalleryImage(path, saved, {})
     if SHEET in texts:
         return None
     try:
         made = read_provenance(texts)
         facts = dict(_facts(made.request.to_json()))
     except (UsageError, RecursionError):
-        return Exhibit(path, saved, {}, note=texts.get("parameters", "")[:LONGEST_FACT])
-    return Exhibit(path, saved, facts, str(made.task_id), made.cost)
+        return GalleryImage(path, saved, {}, note=texts.get("parameters", "")[:LONGEST_FACT])
+    return GalleryImage(path, saved, facts, str(made.task_id), made.cost)
 
 
 def _facts(request: JsonObject) -> Iterator[tuple[str, str]]:
@@ -98,7 +98,7 @@ def _text(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)[:LONGEST_FACT]
 
 
-def total_cost(exhibits: Iterable[Exhibit]) -> Decimal:
+def total_cost(images: Iterable[GalleryImage]) -> Decimal:
     """Return the cost of the tasks of these images in USD; a task with several images counts once."""
-    costs = {exhibit.task_id or str(exhibit.path): exhibit.cost for exhibit in exhibits}
+    costs = {image.task_id or str(image.path): image.cost for image in images}
     return sum((cost for cost in costs.values() if cost is not None), Decimal(0))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 from ..frozen import frozen
-from .exhibits import FREE, Exhibit
+from .images import FREE, GalleryImage
 
 
 @frozen
@@ -24,7 +24,7 @@ class Axis:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the values; for prompts, only the words that differ."""
-        return _special(self.values) if self.name in FREE else tuple(value or "-" for value in self.values)
+        return _differing_words(self.values) if self.name in FREE else tuple(value or "-" for value in self.values)
 
 
 @frozen
@@ -33,63 +33,63 @@ class Grid:
 
     rows: Axis | None
     columns: Axis
-    cells: dict[tuple[str, str], list[Exhibit]]
-    rest: list[Exhibit]
+    cells: dict[tuple[str, str], list[GalleryImage]]
+    rest: list[GalleryImage]
 
-    def row(self, value: str) -> Iterator[list[Exhibit]]:
+    def row(self, value: str) -> Iterator[list[GalleryImage]]:
         """Return the cells of a row, one per column; a cell may be empty or have several images."""
         return (self.cells.get((value, column), []) for column in self.columns.values)
 
 
-def grid_of(exhibits: Sequence[Exhibit]) -> Grid | None:
+def make_grid(images: Sequence[GalleryImage]) -> Grid | None:
     """Return these images as a grid, in the order of their values; None if they are not a sweep."""
-    known = sorted((exhibit for exhibit in exhibits if exhibit.facts), key=_as_named)
+    known = sorted((image for image in images if image.facts), key=_by_name)
     axes = _axes(known)
     if not 1 <= len(axes) <= 2:
         return None
-    rows, columns = (None, axes[0]) if len(axes) == 1 else _turned(*axes)
-    cells: dict[tuple[str, str], list[Exhibit]] = {}
-    for exhibit in known:
-        row = exhibit.facts.get(rows.name, "") if rows else ""
-        cells.setdefault((row, exhibit.facts.get(columns.name, "")), []).append(exhibit)
+    rows, columns = (None, axes[0]) if len(axes) == 1 else _orient(*axes)
+    cells: dict[tuple[str, str], list[GalleryImage]] = {}
+    for image in known:
+        row = image.facts.get(rows.name, "") if rows else ""
+        cells.setdefault((row, image.facts.get(columns.name, "")), []).append(image)
     if rows and len(cells) * 2 < len(rows.values) * len(columns.values):
         return None  # mostly empty: they were not made as a grid
-    return Grid(rows, columns, cells, [exhibit for exhibit in exhibits if not exhibit.facts])
+    return Grid(rows, columns, cells, [image for image in images if not image.facts])
 
 
-def _as_named(exhibit: Exhibit) -> list[tuple[int, str]]:
+def _by_name(image: GalleryImage) -> list[tuple[int, str]]:
     """Sort 2-a.png before 10-a.png, the order of the command; tasks end in any order."""
-    parts = re.split("([0-9]{1,18})", exhibit.path.name)
+    parts = re.split("([0-9]{1,18})", image.path.name)
     return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
 
 
-def _axes(exhibits: Sequence[Exhibit]) -> list[Axis]:
-    names = dict.fromkeys(name for exhibit in exhibits for name in exhibit.facts)
-    values = {name: tuple(dict.fromkeys(exhibit.facts.get(name, "") for exhibit in exhibits)) for name in names}
-    axes = [Axis(name, _ordered(found)) for name, found in values.items() if len(found) > 1]
+def _axes(images: Sequence[GalleryImage]) -> list[Axis]:
+    names = dict.fromkeys(name for image in images for name in image.facts)
+    values = {name: tuple(dict.fromkeys(image.facts.get(name, "") for image in images)) for name in names}
+    axes = [Axis(name, _sorted_values(found)) for name, found in values.items() if len(found) > 1]
     others = [axis for axis in axes if axis.name != "seed"]
     # Random seeds differ between images, but the user did not vary them.
-    return others if others and _decided(exhibits, others) else axes
+    return others if others and _determine_seed(images, others) else axes
 
 
-def _decided(exhibits: Sequence[Exhibit], axes: Sequence[Axis]) -> bool:
+def _determine_seed(images: Sequence[GalleryImage], axes: Sequence[Axis]) -> bool:
     """Return whether the values on these axes determine the seed."""
     seeds: dict[tuple[str, ...], str] = {}
-    for exhibit in exhibits:
-        place, seed = tuple(exhibit.facts.get(axis.name, "") for axis in axes), exhibit.facts.get("seed", "")
+    for image in images:
+        place, seed = tuple(image.facts.get(axis.name, "") for axis in axes), image.facts.get("seed", "")
         if seeds.setdefault(place, seed) != seed:
             return False
     return True
 
 
-def _turned(first: Axis, second: Axis) -> tuple[Axis, Axis]:
+def _orient(first: Axis, second: Axis) -> tuple[Axis, Axis]:
     """Return the axes as rows and columns: long labels fit on the left, and a page is higher than wide."""
     if first.name in FREE or (second.name not in FREE and len(first.values) > len(second.values)):
         return first, second
     return second, first
 
 
-def _ordered(values: tuple[str, ...]) -> tuple[str, ...]:
+def _sorted_values(values: tuple[str, ...]) -> tuple[str, ...]:
     """Return the values in numeric order if all are numbers, else unchanged."""
     try:
         numbers = {value: float(value) for value in values}
@@ -98,17 +98,17 @@ def _ordered(values: tuple[str, ...]) -> tuple[str, ...]:
     return values if any(map(math.isnan, numbers.values())) else tuple(sorted(values, key=numbers.__getitem__))
 
 
-def _special(texts: tuple[str, ...]) -> tuple[str, ...]:
+def _differing_words(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Return each text without the words that all texts begin and end with."""
     words = [text.split() for text in texts]
-    head = _common(words)
-    tail = _common([line[head:][::-1] for line in words])
+    head = _count_common(words)
+    tail = _count_common([line[head:][::-1] for line in words])
     middles = [" ".join(line[head : len(line) - tail]) for line in words]
     if not all(middles):
         return tuple(text or "-" for text in texts)
     return tuple(f"{'… ' if head else ''}{middle}{' …' if tail else ''}" for middle in middles)
 
 
-def _common(lines: list[list[str]]) -> int:
+def _count_common(lines: list[list[str]]) -> int:
     """Return the number of words that all lines begin with."""
     return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*lines, strict=False)))
