@@ -5,7 +5,7 @@ from pathlib import Path
 from shutil import which
 from statistics import median, quantiles
 
-from flux_cli.cli.main import COMMANDS, CONFIG_COMMANDS
+from flux_cli.cli.registry import COMMANDS, CONFIG_COMMANDS
 from flux_cli.engine.poll_schedule import GAP_SECONDS
 
 from .figures import Figure, Section

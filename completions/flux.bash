@@ -5,39 +5,39 @@ _flux_command() {
     commands='' options='' arguments=''
     case $1 in
     '')
-        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume resolve history show rerun gallery models cost balance login logout doctor completion sandbox listen mcp config'
-        options='--version --json -h --help'
+        commands='gen lora controlnet redux edit inpaint outpaint batch status wait resume resolve history show rerun gallery models cost balance login logout config doctor completion help sandbox listen mcp'
+        options='-V --version --json -h --help'
         ;;
     gen)
-        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='-m=model --model=model --commercial --negative=text --negative-prompt=text --guidance=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='text'
         ;;
     lora)
-        options='--lora=lora --image=image --any-name -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--lora=lora --image=image --any-name --negative=text --negative-prompt=text --guidance=text --denoise=text --steps=text --seed=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='text'
         ;;
     controlnet)
-        options='--control=control --lora=lora --keep-control --any-name -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--control=control --lora=lora --keep-control --any-name --negative=text --negative-prompt=text --guidance=text --steps=text --seed=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='text'
         ;;
     redux)
-        options='--strength=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--strength=text --negative=text --negative-prompt=text --guidance=text --steps=text --seed=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     edit)
-        options='--kontext -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--kontext -m=model --model=model --commercial --negative=text --negative-prompt=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     inpaint)
-        options='--mask=image --mask-box=text --mask-color=text --mask-alpha --feather=text --invert --show-mask=file -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--mask=image --mask-box=text --mask-color=text --mask-alpha --feather=text --invert --show-mask=file --negative=text --negative-prompt=text --guidance=text --denoise=text --steps=text --seed=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     outpaint)
-        options='--left=text --right=text --top=text --bottom=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--left=text --right=text --top=text --bottom=text --negative=text --negative-prompt=text --guidance=text --steps=text --seed=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --from=file --vary=text --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='image text'
         ;;
     batch)
-        options='-m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='-m=model --model=model --commercial --negative=text --negative-prompt=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset --no-fit -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='file'
         ;;
     status)
@@ -45,7 +45,7 @@ _flux_command() {
         arguments='id...'
         ;;
     wait)
-        options='--any -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--any -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --timeout=text -j=text --concurrency=text --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='id...'
         ;;
     resume)
@@ -63,7 +63,7 @@ _flux_command() {
         arguments='picture'
         ;;
     rerun)
-        options='--prompt=text -m=model --model=model --commercial --negative=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--prompt=text -m=model --model=model --commercial --negative=text --negative-prompt=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         arguments='picture'
         ;;
     gallery)
@@ -71,7 +71,7 @@ _flux_command() {
         arguments='folder'
         ;;
     models)
-        options='--for=purpose --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--for=purpose --loras --controls --presets --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     cost)
         options='--since=text --by=model|day|op|profile --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
@@ -81,26 +81,10 @@ _flux_command() {
         options='--profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     login)
-        options='--no-check --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--no-check --profile=profile --json -q --quiet -v --verbose --debug -h --help'
         ;;
     logout)
-        options='--profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
-        ;;
-    doctor)
-        options='--offline --fix --bundle=file --with-prompts --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
-        ;;
-    completion)
-        options='--profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
-        arguments='bash|zsh|fish|powershell'
-        ;;
-    sandbox)
-        options='--port=text --host=text --fault=text --list-faults --seed=text --replies=spec|live --plan=free|creator|pro --credits=text --speed=text --expire=text --key=text --webhook-host=text --state=file --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
-        ;;
-    listen)
-        options='--port=text --host=text --webhook-secret-file=file --forward=text --exec=text --count=text -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
-        ;;
-    mcp)
-        options='--max-cost=text --budget=text -d=folder --output-dir=folder --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--profile=profile --json -q --quiet -v --verbose --debug -h --help'
         ;;
     config)
         commands='get set list path'
@@ -118,7 +102,27 @@ _flux_command() {
         options='--profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     'config path')
-        options='--profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--profile=profile --json -q --quiet -v --verbose --debug -h --help'
+        ;;
+    doctor)
+        options='--offline --fix --bundle=file --with-prompts --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        ;;
+    completion)
+        options='-h --help'
+        arguments='bash|zsh|fish|powershell'
+        ;;
+    help)
+        options='--json -h --help'
+        arguments='text...'
+        ;;
+    sandbox)
+        options='--port=text --host=text --fault=text --list-faults --seed=text --replies=spec|live --plan=free|creator|pro --credits=text --speed=text --expire=text --key=text --webhook-host=text --state=file --json -q --quiet -v --verbose --debug -h --help'
+        ;;
+    listen)
+        options='--port=text --host=text --webhook-secret-file=file --forward=text --exec=text --count=text -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --profile=profile --json -q --quiet -v --verbose --debug -h --help'
+        ;;
+    mcp)
+        options='--max-cost=text --budget=text -d=folder --output-dir=folder --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
         ;;
     esac
 }

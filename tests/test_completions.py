@@ -7,11 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.main import get_group
 
-from flux_cli.cli.docs.tree import read
+from flux_cli.cli.docs.tree import read_program
 from flux_cli.cli.fast_path import SCRIPTS as SCRIPT_NAMES
-from flux_cli.cli.main import build
 
 from .conftest import Flux
 from .terminal import SCRIPTS, typed
@@ -73,7 +71,7 @@ def test_tasks_are_completed_by_their_ids(flux: Flux, shell: str) -> None:
 def test_every_command_and_option_is_offered_without_asking_the_program(shell: str) -> None:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
-    for command in read(get_group(build())).walk():
+    for command in read_program().walk():
         line = f"{command.line} "
         options = {name for option in command.options for name in option.names if name.startswith("--")}
         assert options <= set(offered(shell, f"{line}--"))

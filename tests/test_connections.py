@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.cli.main import COMMANDS
+from flux_cli.cli.registry import COMMANDS
 
 from .conftest import CONNECTIONS, KEY, Flux
 from .raw_servers import PublicNetwork

@@ -1,4 +1,4 @@
-"""Help, README and the program say the same."""
+"""Help, documents and the program say the same."""
 
 import json
 import re
@@ -6,42 +6,41 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from typer.core import TyperOption
-from typer.main import get_group
 
-from flux_cli import __version__
 from flux_cli.cli.docs.__main__ import ROOT, kept, written
-from flux_cli.cli.docs.tree import read
+from flux_cli.cli.docs.topics import TOPICS
+from flux_cli.cli.docs.tree import read_command, read_program
 from flux_cli.cli.fast_path import TOUR, answer
-from flux_cli.cli.main import COMMANDS, CONFIG_COMMANDS, MAIN_VARIABLES, build
+from flux_cli.cli.registry import COMMANDS, CONFIG_COMMANDS, SYNONYMS
 from flux_cli.config.settings import VARIABLES
 from flux_cli.errors import ExitCode
 
 from .conftest import Flux
 
 FOLDER = ROOT / "flux_cli" / "help"
-COMMAND_TREE = list(read(get_group(build())).walk())
-DOCUMENTS = ["README.md", "SECURITY.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+COMMAND_TREE = list(read_program().walk())
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 LINES = [*COMMANDS, *(f"config {name}" for name in CONFIG_COMMANDS)]
 
 
-def test_the_pages_are_what_the_program_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m flux_cli.cli.docs` writes help, completions, the manual and docs/cli.md anew."""
-    monkeypatch.setenv("COLUMNS", "80")
+def test_the_pages_are_what_the_program_says() -> None:
+    """`python -m flux_cli.cli.docs` writes help, completions, the manual and the reference again."""
     assert kept() == written()
 
 
-@pytest.mark.parametrize("line", ["--version", "--help", "gen -h", "config set --help"])
-def test_help_and_version_are_answered_without_the_program(line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["--version", "-V", "version", "--help", "gen -h", "config set --help", "help", "help gen", "help templates"]
+)
+def test_help_and_version_are_answered_without_the_program(flux: Flux, line: str) -> None:
     script = "import sys; from flux_cli.__main__ import run; sys.argv[1:] = sys.argv[1].split();"
     script += "import os; leave, os._exit = os._exit, lambda code: (print('typer' in sys.modules, flush=True), leave(code)); run()"
     done = subprocess.run([sys.executable, "-c", script, line], capture_output=True, text=True, check=True)
     text, _, loaded = done.stdout.rstrip().rpartition("\n")
     assert loaded == "False"
-    name = " ".join(["flux", *(word for word in line.split() if not word.startswith("-"))])
-    assert text == (f"flux {__version__}" if line == "--version" else (FOLDER / f"{name}.txt").read_text().rstrip())
+    assert text == flux(line).out.rstrip(), "with the program it is the same"
 
 
 @pytest.mark.parametrize(("line", "columns"), [("gen --help", "60"), ("nosuch --help", "80"), ("../setup -h", "80")])
@@ -50,40 +49,79 @@ def test_other_help_comes_from_the_program(line: str, columns: str, monkeypatch:
     assert answer(line.split()) is None
 
 
-def test_no_summary_of_a_command_is_cut() -> None:
-    assert "..." not in (FOLDER / "flux.txt").read_text().partition("Generate images:")[2]
-
-
+@pytest.mark.parametrize("columns", [40, 60, 80])
 @pytest.mark.parametrize("line", ["--help", *(f"{line} --help" for line in LINES)])
-def test_help_fits_a_terminal_and_explains_everything(flux: Flux, line: str) -> None:
+def test_help_fits_a_terminal_and_explains_everything(
+    flux: Flux, line: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     result = flux(line)
+    assert (result.code, result.err) == (0, "")
+    text = result.out.partition("Examples:")[0]
+    assert max(map(len, text.splitlines())) <= max(columns, 60), "what cannot be broken"
+    command = read_program() if line == "--help" else read_command(line.removesuffix(" --help"))
+    assert all(option.about.endswith((".", "]")) for option in command.options), "an option without help"
+    assert all(option.names[-1] in text for option in command.options)
 
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_summary_fits_one_screen_and_its_examples_one_line(flux: Flux, line: str) -> None:
+    result = flux(f"{line} -h")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    command = read_command(line)
+    if f"flux {line} --help" in result.out:
+        assert f"All {len(command.options)} options" in result.out
+    else:
+        assert all(option.names[-1] in result.out for option in command.options)
+
+
+def test_examples_say_why_and_can_be_copied(flux: Flux) -> None:
+    options = {command.name: {name for option in command.options for name in option.names} for command in COMMAND_TREE}
+    for command in COMMAND_TREE:
+        assert command.examples or command.name in ("", "config"), command.name
+        for example in command.examples:
+            assert example.comment
+            assert all(len(line) <= 76 for line in example.line.split("\n"))
+            assert all(line.endswith("\\") for line in example.line.split("\n")[:-1])
+            for words in command_lines(f"```sh\n{example.line}\n```\n"):
+                name = " ".join(words[:2]) if words[0] == "config" else words[0]
+                given = {word.partition("=")[0] for word in words[1:] if re.match("--?[a-z]", word)}
+                inner = options[words[1]] if name == "cost" and words[1] in options else set()
+                assert given <= options[name] | inner, example.line
+
+
+def test_options_that_cannot_work_for_a_command_are_not_listed(flux: Flux) -> None:
+    for name in ("lora", "controlnet", "redux", "inpaint", "outpaint"):
+        assert not {"--batch-size", "--commercial", "--model"} & _names(name)
+    assert "--skip-existing" not in _names("wait") | _names("listen")
+    assert "--sandbox" not in _names("sandbox") | _names("login") | _names("completion")
+    assert {"--denoise", "--kontext", "--size"} <= _names("edit")
+    assert "--denoise" not in _names("gen")
+
+
+def _names(command: str) -> set[str]:
+    return {name for option in read_command(command).options for name in option.names}
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_topics_are_pages(flux: Flux, topic: str) -> None:
+    result = flux(f"help {topic}")
     assert (result.code, result.err) == (0, "")
     assert max(map(len, result.out.splitlines())) <= 80
-    options = result.out.partition("Options:")[2].splitlines()
-    about = [text for text in options if text.startswith("  -")]
-    assert about
-    assert all(len(text.split("  ")) > 2 or len(text) > 30 for text in about), "an option without help"
+    assert json.loads(flux(f"help {topic} --json").out)["text"] == result.out
 
 
 def test_version(flux: Flux) -> None:
     assert flux("--version").out.startswith("flux 0.")
 
 
-def test_the_readme_lists_every_exit_code_and_variable() -> None:
-    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| ")]
-
-    assert [row for row in rows if row.split()[1].isdigit()] == [
-        f"| {code.value} | {code.meaning} |" for code in ExitCode
-    ]
-    variables = [row for row in rows if row.startswith(("| `PIAPI_", "| `FLUX_"))]
-    assert variables == [f"| `{name}` | {about} |" for name, about in VARIABLES.items()]
-
-
-@pytest.mark.parametrize("page", DOCUMENTS)
-def test_command_lines_in_the_documents_exist(page: str) -> None:
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_command_lines_in_the_documents_exist(page: Path) -> None:
     options = {command.name: {name for option in command.options for name in option.names} for command in COMMAND_TREE}
-    for words in command_lines((ROOT / page).read_text()):
+    for words in command_lines(page.read_text("utf-8")):
         line = " ".join(words) + " "
         named = [name for name in options if line.startswith((f"{name} ", f"cost {name} "))]
         known = set().union(*(options[name] for name in ["", *named]))
@@ -93,7 +131,9 @@ def test_command_lines_in_the_documents_exist(page: str) -> None:
 
 def command_lines(text: str) -> list[list[str]]:
     """The words behind each `flux` in the shell blocks and code spans of a Markdown text."""
-    shell = [block.partition("\n```")[0].replace("\\\n", " ") for block in text.split("```sh\n")[1:]]
+    blocks = re.findall(r"(?ms)^```(?:sh|console)\n(.*?)^```", text)
+    shell = [re.sub(r"(?m)^(?![$>] ).*\n", "", block) if "$ " in block[:2] else block for block in blocks]
+    shell = [block.replace("\\\n", " ").replace("\n> ", "\n") for block in shell]
     found: list[list[str]] = []
     for line in "\n".join(shell + re.findall("`(flux [^`]+)`", text)).splitlines():
         words = shlex.shlex(line, posix=True, punctuation_chars=True)
@@ -110,10 +150,11 @@ def command_lines(text: str) -> list[list[str]]:
     return [words for words in found if words and words[0] != "COMMAND"]
 
 
-def test_the_exit_codes_and_the_main_variables_are_in_the_help(flux: Flux) -> None:
-    told = flux("--help").out
-    assert all(f" {code.value} {code.meaning} " in f"{' '.join(told.split())} " for code in ExitCode)
-    assert all(f"  {name} " in told for name in MAIN_VARIABLES)
+def test_the_exit_codes_and_the_variables_are_topics(flux: Flux) -> None:
+    codes = " ".join(flux("help exit-codes").out.split())
+    assert all(f" {code.value} {code.meaning} " in f" {codes} " for code in ExitCode)
+    variables = flux("help environment").out
+    assert all(f"  {name} " in variables or f"  {name}\n" in variables for name in VARIABLES)
 
 
 def test_the_manual_is_sound() -> None:
@@ -127,27 +168,25 @@ def test_the_manual_is_sound() -> None:
 
 
 def test_options_have_the_headings_of_their_groups() -> None:
-    program = get_group(build())
-    headings = {
-        (name, option.name): option.rich_help_panel
-        for name, command in program.commands.items()
-        for option in command.params
-        if isinstance(option, TyperOption)
-    }
-    for where, heading in {
-        ("gen", "model"): "Generation",
-        ("gen", "size"): "Image size",
-        ("gen", "output"): "Output",
-        ("gen", "shard"): "Batches",
-        ("edit", "no_fit"): "Input image",
-        ("inpaint", "feather"): "Mask",
-        ("outpaint", "left"): "Margins",
-        ("controlnet", "controls"): "LoRA and control",
-        ("wait", "timeout"): "Waiting",
-        ("sandbox", "host"): "Server",
-        ("history", "json"): "Global",
-    }.items():
-        assert headings[where] == heading
+    for command, option, heading in (
+        ("gen", "--model", "Generation"),
+        ("gen", "--webhook", "Waiting"),
+        ("gen", "--set", "API"),
+        ("gen", "--size", "Image size"),
+        ("gen", "--output", "Output"),
+        ("gen", "--max-cost", "Cost"),
+        ("gen", "--shard", "Batches"),
+        ("edit", "--no-fit", "Input image"),
+        ("inpaint", "--feather", "Mask"),
+        ("outpaint", "--left", "Margins"),
+        ("controlnet", "--control", "LoRA and control"),
+        ("wait", "--timeout", "Waiting"),
+        ("sandbox", "--fault", "Faults"),
+        ("listen", "--exec", "Actions"),
+        ("history", "--json", "Global"),
+    ):
+        titles = [one.title for one in read_command(command).options if option in one.names]
+        assert titles == [heading], option
 
 
 def test_help_as_data_has_the_whole_program(flux: Flux) -> None:
@@ -163,10 +202,11 @@ def test_help_as_data_has_the_whole_program(flux: Flux) -> None:
     assert {
         "names": ["-m", "--model"],
         "metavar": "MODEL",
-        "help": "schnell, dev, pro, dev-advanced, a full ID, or auto; see flux models.",
+        "help": "Model: schnell, dev, pro, dev-advanced, a full ID, or auto; see flux models.",
         "default": "dev",
         "env": "FLUX_MODEL",
         "repeatable": False,
+        "group": "Generation",
     } in gen["options"]
     assert not any("--price-only" in option["names"] for option in gen["options"])
 
@@ -184,9 +224,16 @@ def test_help_as_data_of_one_command(flux: Flux, line: str, command: str) -> Non
 @pytest.mark.parametrize(
     ("line", "meant"),
     [
-        ("gn fox", "did you mean gen? see: flux --help"),
-        ("config gt", "did you mean get? see: flux config --help"),
-        ("gen --modle dev x", "did you mean --model or --profile or --open? see: flux gen --help"),
+        ("gn fox", "did you mean gen? Next: flux --help"),
+        ("config gt", "did you mean get? Next: flux config"),
+        ("gen --modle dev x", "did you mean --model? Next: flux gen --help"),
+        ("generate fox", "Did you mean: flux gen fox"),
+        ("img2img a.png fox", "Did you mean: flux edit a.png fox"),
+        ("retry @last", "Did you mean: flux rerun @last"),
+        ("'a red fox'", "Write: flux gen 'a red fox'"),
+        ("--sandbox gen fox", "--sandbox goes after the command"),
+        ("help genrate", "did you mean gen?"),
+        ("help create", "did you mean gen?"),
         ("gen -m snell x", "did you mean schnell?"),
         ("gen --preset potrait x", "did you mean portrait?"),
         ("history --state savd", "did you mean saved?"),
@@ -194,7 +241,7 @@ def test_help_as_data_of_one_command(flux: Flux, line: str, command: str) -> Non
         ("cost --by modle", "did you mean model?"),
         ("config get modle", "did you mean model?"),
         ("history --state xyzzy", "one of: planned, sending, accepted"),
-        ("--json history", "For example: flux history --json"),
+        ("--json history", "Write: flux history --json"),
     ],
 )
 def test_what_was_meant_is_said(flux: Flux, line: str, meant: str) -> None:
@@ -208,3 +255,10 @@ def test_flux_alone_shows_a_tour(flux: Flux) -> None:
     assert max(map(len, TOUR.splitlines())) <= 80
     for line in re.findall(r"^  flux (\w+)", TOUR, re.MULTILINE):
         assert line in COMMANDS
+
+
+def test_synonyms_are_no_commands_and_have_one_meaning() -> None:
+    words = [word for synonyms in SYNONYMS.values() for word in synonyms]
+    assert len(words) == len(set(words))
+    assert not set(words) & set(COMMANDS)
+    assert set(SYNONYMS) <= set(COMMANDS)

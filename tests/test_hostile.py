@@ -19,7 +19,8 @@ import typer.main
 from PIL import Image, PngImagePlugin
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flux_cli.cli.main import COMMANDS, CONFIG_COMMANDS, build
+from flux_cli.cli.main import build
+from flux_cli.cli.registry import COMMANDS, CONFIG_COMMANDS
 from flux_cli.config.settings import SETTINGS
 from flux_cli.errors import ExitCode
 from flux_cli.json_value import Json

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+from ..config.urls import is_local
 from ..engine.events import Listener
 from ..engine.outcome import Outcome
 from ..errors import ExitCode, FluxError
@@ -34,11 +35,16 @@ class TaskResult:
 
 @frozen
 class Summary:
-    """How a command went: how many tasks ended how, what this run was charged (USD), how long it took (seconds)."""
+    """How a command went.
+
+    counts: how many tasks ended how. spent: what this run was charged, USD; simulated: by a service on this machine.
+    duration: seconds.
+    """
 
     counts: Mapping[str, int]
     spent: Decimal
     duration: float
+    simulated: bool = False
 
 
 class Reporter(Protocol):
@@ -68,6 +74,7 @@ class Results:
         self._states: Counter[State] = Counter()
         self._before = self._existing = self._not_started = 0
         self._spent = Decimal(0)
+        self._simulated = False
         self._started, self._clock = time.time(), time.monotonic()
         self.errors: dict[ExitCode, FluxError | None] = {}
         """One of each kind decides the exit code: memory does not grow with the number of tasks."""
@@ -79,6 +86,7 @@ class Results:
         self._states[entry.state] += 1
         if not before and entry.state in CHARGED and entry.submitted and entry.submitted >= self._started:
             self._spent += entry.price or 0
+            self._simulated = is_local(entry.service)
         before = before and error is None and entry.state is State.SAVED
         self._before += before
         self._reporter.result(TaskResult(task, outcome, before=before))
@@ -116,4 +124,4 @@ class Results:
             "not started": self._not_started + states[State.PLANNED],
         }
         shown = {name: number for name, number in counts.items() if number}
-        return Summary(shown, self._spent, time.monotonic() - self._clock)
+        return Summary(shown, self._spent, time.monotonic() - self._clock, self._simulated)

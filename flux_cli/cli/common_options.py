@@ -12,12 +12,30 @@ class CommonOptions(Group):
 
     title = "Global"
 
-    profile: Annotated[str | None, Option("--profile", metavar="PROFILE", help="Profile in the config file.")] = None
-    sandbox: Annotated[bool, Option("--sandbox", help="Use the built-in test service: free, offline, no key.")] = False
-    json: Annotated[bool, Option("--json", help="Print one JSON object per result.")] = False
+    profile: Annotated[
+        str | None, Option("--profile", metavar="PROFILE", help="Profile in the config file. [default: default]")
+    ] = None
+    sandbox: Annotated[
+        bool,
+        Option(
+            "--sandbox",
+            short="Use the built-in test service: free, offline.",
+            help="Use the built-in test service: free, offline, no key.",
+        ),
+    ] = False
+    json: Annotated[
+        bool,
+        Option(
+            "--json",
+            short="Print one JSON object per result.",
+            help="Print one JSON object per result; see flux help json.",
+        ),
+    ] = False
     quiet: Annotated[bool, Option("-q, --quiet", help="Print only results (paths or IDs) and errors.")] = False
     verbose: Annotated[bool, Option("-v, --verbose", help="Print every status change.")] = False
-    debug: Annotated[bool, Option("--debug", help="Log HTTP requests to stderr, with secrets removed.")] = False
+    debug: Annotated[
+        bool, Option("--debug", help="Log HTTP requests to stderr, without secrets, and ask PiAPI to log the task.")
+    ] = False
 
     def settings(self) -> dict[str, str | None]:
         """Return the settings that these options give."""

@@ -26,13 +26,13 @@ All commands: flux --help       Help for one command: flux gen --help
 """
 """What `flux` alone prints."""
 WIDTH = 80
-"""Columns of the pages; on a narrower terminal, Typer formats the help."""
+"""Columns of the pages; for a narrower terminal they are made when they are needed."""
 
 
 def answer(arguments: list[str]) -> bytes | None:
     """Return the output of such a command line; None for all others."""
     match arguments:
-        case ["--version"]:
+        case ["--version" | "-V" | "version"]:
             return f"flux {__version__}\n".encode()
         case ["--complete", what, *words]:
             from .completion import complete  # slow to import: SQLite and the settings
@@ -42,8 +42,10 @@ def answer(arguments: list[str]) -> bytes | None:
             return script(shell)
         case []:
             return TOUR.encode()
+        case ["help", *words]:
+            return _page(["help", *words]) or _page([*words, "--help"])
         case [*_, "-h" | "--help"]:
-            return _page(arguments[:-1])
+            return _page(arguments)
         case _:
             return None
 
@@ -58,12 +60,12 @@ def script(shell: str) -> bytes:
 
 
 def _page(words: list[str]) -> bytes | None:
-    if not all(word.isalpha() for word in words) or _columns() < WIDTH:
+    if not all(word.replace("-", "").isalpha() for word in words) or _columns() < WIDTH:
         return None
     try:
         with open(os.path.join(PACKAGE, "help", f"{' '.join(['flux', *words])}.txt"), "rb") as page:
             return page.read()
-    except OSError:  # no such command: Typer prints the error
+    except OSError:  # no such command
         return None
 
 

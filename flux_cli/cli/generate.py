@@ -155,6 +155,7 @@ def _run(
         source=source,
         ids=submit.no_wait,
         images=save.to_stdout,
+        seeds=len({task.request.operation.prompt for task in plan.tasks}) < len(plan.tasks),
     ) as reporter:
         batch = Batch(plan, session.workspace, saving, policy, limits, reporter, fail_fast=many.fail_fast)
         code = batch.run()
@@ -185,8 +186,10 @@ def _preview(session: Session, plan: Plan, limits: Limits, *, price_only: bool) 
         limits.check(plan.price)
     about = f"{usd(plan.price)} for {counted(plan.images, 'image')}"
     if price_only:
-        yield Record("price", {"images": plan.images, "cost_usd": str(plan.price)}, f"{plan.price:f}")
-        yield Note(about)
+        text = about if session.output.shows_all else f"{plan.price:f}"
+        yield Record("price", {"images": plan.images, "cost_usd": str(plan.price)}, text, quiet=f"{plan.price:f}")
+        if text != about:
+            yield Note(about)
         return ExitCode.OK
     for task in plan.tasks:
         yield _request(session, task.request)

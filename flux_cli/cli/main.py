@@ -4,70 +4,28 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
+from ..text import clean
 from .common_options import CommonOptions, LookOptions, OpenOptions
 from .context import Session
 from .fast_path import TOUR
 from .option_groups import flatten, groups_in
 from .output.output import Mode, Output
-from .output.records import Items
-
-Command = Callable[..., ExitCode | Items]
-"""Takes the session and the options, and yields what is printed; or prints while it runs, and returns the exit code."""
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Generate images": ("gen", "lora", "controlnet", "redux"),
-    "Edit images": ("edit", "inpaint", "outpaint"),
-    "Batches": ("batch",),
-    "Tasks": ("status", "wait", "resume", "resolve", "history"),
-    "Results": ("show", "rerun", "gallery"),
-    "Models and costs": ("models", "cost", "balance"),
-    "Setup": ("login", "logout", "config", "doctor", "completion"),
-    "Local servers": ("sandbox", "listen", "mcp"),
-}
-"""The commands, each a module in `commands`, by what a user wants to do."""
-CONFIG_COMMANDS = ("get", "set", "list", "path")
-COMMANDS = [name for group in GROUPS.values() for name in group]
-SUBMITTING = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun", "resolve")
-"""Commands that may submit tasks: their errors include a sentence about charges."""
-MAIN_VARIABLES = ("PIAPI_API_KEY", "FLUX_PROFILE", "FLUX_HOME", "FLUX_MODEL", "FLUX_OUTPUT_DIR", "FLUX_SANDBOX")
-"""The variables that `flux --help` lists."""
-
-
-class _Grouped(TyperGroup):
-    """Help with the commands under headings, then the environment and the exit codes."""
-
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
-        width = max(map(len, self.commands))
-        for title, names in GROUPS.items():
-            rows = [(name.ljust(width), self.commands[name].get_short_help_str(60)) for name in names]
-            with formatter.section(title):
-                formatter.write_dl(rows)
-
-    def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as Typer calls it
-        from ..config.settings import VARIABLES
-
-        with formatter.section("Environment (all variables: man flux)"):
-            formatter.write_dl([(name, VARIABLES[name]) for name in MAIN_VARIABLES])
-        with formatter.section("Exit codes"):
-            formatter.write_dl([(f"{code.value:>3}", code.meaning) for code in ExitCode])
+from .registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, SUBMITTING, Function, load, meant
 
 
 def build(named: str | None = None) -> typer.Typer:
     """Return the program with all its commands, or only with the named one, because building each takes time."""
     app = typer.Typer(
         name="flux",
-        cls=_Grouped,
         rich_markup_mode=None,
         add_completion=False,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(flux)
     for name in COMMANDS:
@@ -78,23 +36,18 @@ def build(named: str | None = None) -> typer.Typer:
         else:
             # Everything after the name of the command that `cost` prices belongs to that command.
             settings = {"allow_interspersed_args": False} if name == "cost" else None
-            app.command(name, context_settings=settings)(command(_function(name, name)))
+            app.command(name, context_settings=settings)(command(load(name)))
     return app
 
 
 def _config() -> typer.Typer:
-    config = typer.Typer(help="Show and change settings.", rich_markup_mode=None, no_args_is_help=True)
+    config = typer.Typer(help=CONFIG_SUMMARY, rich_markup_mode=None)
     for name in CONFIG_COMMANDS:
-        config.command(name)(command(_function("config", f"config_{name}")))
+        config.command(name)(command(load(f"config {name}")))
     return config
 
 
-def _function(module: str, name: str) -> Command:
-    function: Command = getattr(import_module(f".commands.{module}", __package__), name)
-    return function
-
-
-def command(function: Command) -> Callable[..., int]:
+def command(function: Function) -> Callable[..., int]:
     """Return a command for Typer: with flat options, a new session, and its results and errors printed."""
     signature, gather = flatten(function, CommonOptions)
 
@@ -132,48 +85,34 @@ def _named(arguments: list[str]) -> str | None:
     return arguments[0] if arguments[0] in COMMANDS else None
 
 
-def _json_help_words(arguments: list[str]) -> list[str] | None:
-    """Return the command whose help is requested as JSON (`gen --help --json`), empty for the program, or None."""
-    words = [word for word in arguments if not word.startswith("-")]
-    if "--json" in arguments and {"-h", "--help"} & set(arguments) and (not words or words[0] in COMMANDS):
+def _help_words(arguments: list[str]) -> list[str] | None:
+    """Return the command whose help is requested (`gen --help`), empty for the program, or None for no help."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    words = arguments[1:] if arguments[0] == "cost" and arguments[1:2] and arguments[1] in COMMANDS else arguments
+    if words == ["config"]:
         return words
-    return None
+    if not {"-h", "--help"} & set(options):
+        return None
+    if words[0] == "config" and words[1:2] and words[1] in CONFIG_COMMANDS:
+        return words[:2]
+    return words[:1] if words[0] in COMMANDS else [] if words[0].startswith("-") else None
 
 
-def _print_json_help(words: list[str], output: Output) -> ExitCode:
-    from typer.main import get_group
-
+def _print_help(words: list[str], arguments: list[str], output: Output) -> ExitCode:
     from .docs import tree
+    from .docs.help_text import full_help, short_help
 
-    output.record("help", tree.help_of(tree.read(get_group(build())), words))
+    if "--json" in arguments:
+        output.record("help", tree.help_of(tree.read_program(), words))
+        return ExitCode.OK
+    command = tree.read_command(" ".join(words)) if words else tree.read_program()
+    text = full_help if "--help" in arguments or words == ["config"] else short_help
+    output.lines(text(command, min(output.columns, 100)).rstrip("\n"))
     return ExitCode.OK
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"flux {__version__}")
-        raise typer.Exit
-
-
-def _only_with_help(asked: bool) -> None:
-    if asked:
-        raise UsageError(
-            "--json goes after the command, or with --help", hint="For example", command=("history", "--json")
-        )
-
-
-def flux(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", callback=_only_with_help, help="With --help: print the help as JSON.")
-    ] = False,
-) -> None:
-    """Generate and edit images with PiAPI's Flux API.
-
-    Images are charged to your PiAPI account; add --sandbox to try flux for free.
-    """
+def flux() -> None:
+    """Do nothing: Typer needs a function for the program itself."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -184,21 +123,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
-    if not arguments:
-        for line in TOUR.splitlines():
-            output.result(line)
+    if not arguments or arguments[0] in ("--version", "-V", "version"):
+        output.lines((f"flux {__version__}\n" if arguments else TOUR).rstrip("\n"))
         return ExitCode.OK
     try:
-        if (words := _json_help_words(arguments)) is not None:
-            return _print_json_help(words, output)
+        if (words := _help_words(arguments)) is not None:
+            return _print_help(words, arguments, output)
         app = build(_named(arguments))
         return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
     except FluxError as error:
         failure = error
     except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context else f"flux {_named(arguments) or ''}".strip()
-        failure = _usage_error(error, where)
+        failure = _usage_error(error, arguments)
     except (typer.Abort, KeyboardInterrupt):
         failure = InterruptError("interrupted", signal_number=2)
     except (SystemExit, BrokenPipeError):  # Typer exits if the pipe is closed while it prints help
@@ -226,19 +162,43 @@ def _deleted_directory() -> DiskError | None:
     return None
 
 
-def _usage_error(error: typer.TyperException, where: str) -> UsageError:
+def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageError:
     """Return Typer's message as an error of flux: no capital at the start, no full stop, its guess in the hint."""
+    command = _named(arguments)
+    where = [command] if command and command != "config" else arguments[:1] if command else []
     text, _, guess = error.format_message().partition(" Did you mean ")
     if possible := getattr(error, "possibilities", None):  # of an option; the best first
-        text, guess = error.message, f"{' or '.join(possible)}?"
-    hint = f"did you mean {guess} ".replace("'", "") if guess else ""
-    if where.removeprefix("flux ") in SUBMITTING:
+        text, guess = error.message, f"{possible[0]}?"
+    hint = f"did you mean {guess}".replace("'", "") if guess else None
+    if command is None:
+        return _no_command(arguments, hint)
+    if command in SUBMITTING:
         if "unexpected extra argument" in text:
             text = f"unexpected words after the prompt: {text.partition(' (')[2].rstrip(').')}"
-            hint = f'Put the prompt in quotes: {where} "a castle"; '
+            hint, where = "Put the prompt in quotes", [command, "a castle"]
         elif text.startswith("No such option") and not guess:
-            hint = f'A prompt that begins with - goes after --: {where} -- "-a castle"; '
-    return UsageError((text[:1].lower() + text[1:]).rstrip("."), hint=f"{hint}see: {where} --help")
+            hint, where = "A prompt that begins with - goes after --", [command, "--", "-a castle"]
+    if where == [command]:
+        where = [command, "--help"]
+    return UsageError((text[:1].lower() + text[1:]).rstrip("."), hint=hint, command=tuple(where))
+
+
+def _no_command(arguments: list[str], hint: str | None) -> UsageError:
+    """Return the error for a command line whose first word is no command."""
+    word = arguments[0]
+    if word.startswith("-"):
+        later = [name for name in arguments if name in COMMANDS]
+        rest = tuple(argument for argument in arguments[1:] if argument not in later[:1])
+        if later:
+            return UsageError(f"{word} goes after the command", hint="Write", command=(later[0], *rest, word))
+        return UsageError(f"no such option: {clean(word, 40)}", hint="See", command=("--help",))
+    if " " in word.strip():
+        return UsageError(
+            f"no command before the prompt {clean(word, 40)!r}", hint="Write", command=("gen", *arguments)
+        )
+    if synonym := meant(word):
+        return UsageError(f"no such command {word!r}", hint="Did you mean", command=(synonym, *arguments[1:]))
+    return UsageError(f"no such command {clean(word, 40)!r}", hint=hint, command=("--help",))
 
 
 def _silence_stdout() -> None:

@@ -1,39 +1,63 @@
-"""Groups of options for Typer: flat, with each option as a Typer option."""
+"""Groups of options: flat, for Typer and for help."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, TypeGuard, get_args, get_origin
 
-import typer
-
+from ..frozen import frozen
 from ..operations.parameters import Argument, Group, Option
+
+
+@frozen
+class Flat:
+    """An option or an argument of a command. title: its heading in help. default: MISSING if it is required."""
+
+    name: str
+    kind: object
+    about: Option | Argument
+    default: object
+    title: str
+
+    @property
+    def required(self) -> bool:
+        """Whether the command needs it."""
+        return self.default is MISSING
+
+    @property
+    def hidden(self) -> bool:
+        """Whether help does not list it."""
+        return isinstance(self.about, Option) and self.about.hidden
+
+
+def flat_options(function: Callable[..., Any], *extra: type[Group]) -> list[Flat]:
+    """Return all options and arguments of a command, its own first.
+
+    extra: groups that the command line has in addition to the function's own.
+    """
+    found: list[Flat] = []
+    for name, annotation, default in _sorted(function, extra):
+        if _is_group(annotation):
+            found += _fields(annotation)
+        else:
+            found.append(_flat(name, annotation, MISSING if default is inspect.Parameter.empty else default, "Options"))
+    return found
 
 
 def flatten(
     function: Callable[..., Any], *extra: type[Group]
 ) -> tuple[inspect.Signature, Callable[[dict[str, Any]], dict[str, Any]]]:
-    """Return the flat signature of a command that takes groups, and a function that gathers flat values into groups.
+    """Return the flat signature of a command for Typer, and a function that gathers flat values into groups.
 
-    The fields of a group are options, or groups again.
-    extra: groups that the command line has in addition to the function's own.
+    The fields of a group are options, or groups again. extra: as in `flat_options`.
     """
-    flat: list[inspect.Parameter] = []
-    groups: dict[str, type[Group]] = {}
-    own = [(parameter.name, parameter.annotation, parameter.default) for parameter in _parameters(function)]
-    own.sort(key=lambda row: _is_group(row[1]))  # help shows what is special to a command first
-    for name, annotation, default in own + [(group.__name__, group, inspect.Parameter.empty) for group in extra]:
-        if _is_group(annotation):
-            groups[name] = annotation
-            flat += _options(annotation)
-        else:
-            flat.append(_flat(name, annotation, default))
+    groups = {name: group for name, group, _ in _sorted(function, extra) if _is_group(group)}
 
     def gather(values: dict[str, Any]) -> dict[str, Any]:
         gathered = dict(values)
         return {name: _gather(group, gathered) for name, group in groups.items()} | gathered
 
-    return inspect.Signature(flat), gather
+    return inspect.Signature([_for_typer(flat) for flat in flat_options(function, *extra)]), gather
 
 
 def groups_in(values: Iterable[object]) -> Iterator[Group]:
@@ -44,42 +68,46 @@ def groups_in(values: Iterable[object]) -> Iterator[Group]:
             yield from groups_in(getattr(value, field.name) for field in fields(value))
 
 
+def _sorted(function: Callable[..., Any], extra: Iterable[type[Group]]) -> list[tuple[str, object, object]]:
+    """Return name, annotation and default of the function's parameters but the session; groups come last."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    rows = [(parameter.name, parameter.annotation, parameter.default) for parameter in own]
+    rows.sort(key=lambda row: _is_group(row[1]))
+    return rows + [(group.__name__, group, inspect.Parameter.empty) for group in extra]
+
+
 def _is_group(annotation: object) -> TypeGuard[type[Group]]:
     return isinstance(annotation, type) and issubclass(annotation, Group)
 
 
-def _options(group: type[Group]) -> Iterator[inspect.Parameter]:
+def _fields(group: type[Group]) -> Iterator[Flat]:
     for field in fields(group):
         if _is_group(field.type):
-            yield from _options(field.type)
+            yield from _fields(field.type)
         else:
-            default = inspect.Parameter.empty if field.default is MISSING else field.default
-            yield _flat(field.name, field.type, default, title=group.title)
+            yield _flat(field.name, field.type, field.default, group.title)
 
 
-def _flat(name: str, annotation: object, default: object, *, title: str | None = None) -> inspect.Parameter:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=default, annotation=_for_typer(annotation, title))
-
-
-def _for_typer(annotation: object, title: str | None) -> object:
-    """Return the annotation with a Typer option or argument; `title` is its heading in help."""
+def _flat(name: str, annotation: object, default: object, title: str) -> Flat:
     assert get_origin(annotation) is Annotated, annotation
     kind, about = get_args(annotation)
+    own_title = about.title if isinstance(about, Option) else None
+    return Flat(name, kind, about, default, own_title or title)
+
+
+def _for_typer(flat: Flat) -> inspect.Parameter:
+    import typer
+
+    about = flat.about
     if isinstance(about, Argument):
-        return Annotated[kind, typer.Argument(metavar=about.metavar, help=about.help, show_default=False)]
-    assert isinstance(about, Option)
-    option = typer.Option(
-        *about.names.split(", "),
-        metavar=about.metavar,
-        help=about.help,
-        hidden=about.hidden,
-        show_default=about.show_default,
-        min=about.min,
-        max=about.max,
-        rich_help_panel=title,
-    )
-    return Annotated[kind, option]
+        info: object = typer.Argument(metavar=about.metavar, help=about.help, show_default=False)
+    else:
+        info = typer.Option(
+            *about.names.split(", "), metavar=about.metavar, hidden=about.hidden, min=about.min, max=about.max
+        )
+    default = inspect.Parameter.empty if flat.required else flat.default
+    annotation = Annotated[flat.kind, info]  # type: ignore[name-defined]  # a type that is only known at run time
+    return inspect.Parameter(flat.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _gather(group: type[Group], values: dict[str, Any]) -> Group:
@@ -88,8 +116,3 @@ def _gather(group: type[Group], values: dict[str, Any]) -> Group:
     for field in fields(group):
         given[field.name] = _gather(field.type, values) if _is_group(field.type) else values.pop(field.name)
     return group(**given)
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the function's parameters but the first, which is the session."""
-    return list(inspect.signature(function, eval_str=True).parameters.values())[1:]

@@ -9,9 +9,15 @@ from .common_options import LookOptions
 
 MaxCost = Annotated[
     str | None,
-    Option("--max-cost", metavar="USD", help="Fail before sending anything if the total price is higher than USD."),
+    Option(
+        "--max-cost",
+        metavar="USD",
+        title="Cost",
+        short="Fail if the total price is higher than USD.",
+        help="Fail before sending anything if the total price is higher than USD.",
+    ),
 ]
-Yes = Annotated[bool, Option("-y, --yes", help="Do not ask for confirmation of the cost.")]
+Yes = Annotated[bool, Option("-y, --yes", title="Cost", help="Do not ask for confirmation of the cost.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace existing files.")]
 
 
@@ -22,11 +28,21 @@ class SourceOptions(Group):
     title = "Batches"
 
     prompts: Annotated[
-        str | None, Option("--from", metavar="FILE", help="Read prompts from FILE, one per line; - for stdin.")
+        str | None,
+        Option(
+            "--from",
+            metavar="FILE",
+            short="Read prompts from FILE, one per line.",
+            help="Read prompts from FILE, one per line; - for stdin.",
+        ),
     ] = None
     vary: Annotated[
         list[str] | None,
-        Option("--vary", metavar="NAME=A,B", help="Values for {NAME} in the prompt, or NAME=@FILE; repeatable."),
+        Option(
+            "--vary",
+            metavar="NAME=A,B",
+            help="Values for {NAME} in the prompt, or NAME=@FILE; repeatable. See flux help templates.",
+        ),
     ] = None
 
 
@@ -41,11 +57,11 @@ class ManyOptions(Group):
         False
     )
     no_cache: Annotated[
-        bool, Option("--no-cache", help="Generate and pay again, even if an identical image exists.")
+        bool, Option("--no-cache", title="Cost", help="Generate and pay again, even if an identical image exists.")
     ] = False
-    cache: Annotated[bool, Option("--cache", help="Reuse an earlier image of the same request, whatever its seed.")] = (
-        False
-    )
+    cache: Annotated[
+        bool, Option("--cache", title="Cost", help="Reuse an earlier image of the same request, whatever its seed.")
+    ] = False
     shard: Annotated[
         str | None, Option("--shard", metavar="K/N", help="Run only part K of N, to split the work over machines.")
     ] = None
@@ -68,11 +84,19 @@ class SaveOptions(Group):
     output: Annotated[
         str | None,
         Option(
-            "-o, --output", metavar="FILE", help="File name, template such as '{slug}-{seed}.png', or - for stdout."
+            "-o, --output",
+            metavar="FILE",
+            short="File name, template, or - for stdout.",
+            help="File name, template such as '{slug}-{seed}.png', or - for stdout; see flux help templates.",
         ),
     ] = None
     output_dir: Annotated[
-        Path | None, Option("-d, --output-dir", metavar="DIR", help="Directory for images. [default: .]")
+        Path | None,
+        Option(
+            "-d, --output-dir",
+            metavar="DIR",
+            help="Directory for images. [default: .]",
+        ),
     ] = None
     overwrite: Overwrite = False
     no_metadata: Annotated[bool, Option("--no-metadata", help="Do not embed the prompt and settings in the image.")] = (
@@ -116,6 +140,7 @@ class WaitOptions(Group):
             "-j, --concurrency",
             metavar="N",
             help="Maximum number of tasks in parallel. [default: the limit of your plan]",
+            title="Batches",
         ),
     ] = None
 
@@ -133,8 +158,15 @@ class SubmitOptions(Group):
 
     title = "Cost"
 
-    no_wait: Annotated[bool, Option("--no-wait", help="Submit, print the task ID, and exit.")] = False
-    dry_run: Annotated[bool, Option("--dry-run", help="Print the request and its price; send nothing.")] = False
+    no_wait: Annotated[bool, Option("--no-wait", title="Waiting", help="Submit, print the task ID, and exit.")] = False
+    dry_run: Annotated[
+        bool,
+        Option(
+            "--dry-run",
+            short="Print the request and its price; send nothing.",
+            help="Print the request and its price; send nothing.",
+        ),
+    ] = False
     price_only: Annotated[bool, Option("--price-only", hidden=True)] = False
 
 

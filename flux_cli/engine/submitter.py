@@ -22,7 +22,7 @@ from ..piapi.submission import RETRIES, SubmissionOutcome, SubmissionResult
 from ..piapi.task import Task
 from ..system.signals import Sleep, Stop, StoppedError
 from .backoff import backoff
-from .events import Listener, Noted, Slowed, Submitting, Trouble, Waiting
+from .events import Listener, Slowed, Submitting, Trouble, Waiting
 from .rate_limiter import SHORTEST_WAIT, BusyError, Permit
 
 JOIN_SECONDS = 0.5
@@ -73,7 +73,6 @@ class Submitter:
                 raise StoppedError
             entry = self.journal.send(entry, self.budgets, self.life)
             if entry.state is State.ACCEPTED:
-                self.listener(Noted(entry.id, f"identical to task {entry.task_id}: not charged again"))
                 return entry, None
             if entry.state is State.PLANNED:  # an identical one is in flight: its response decides
                 await self._wait_for_identical(entry, deadline)

@@ -6,10 +6,10 @@ from typing import Annotated, Self
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
-from ..text import clean
+from ..text import clean, quoted
 from .base import BuildContext, Parameters, Sized, Writer, range_problems
 from .limits import Limits
-from .lora import LoRA, LoRAOption, lora_problems, note_unknown, parse_loras, split_strength, url_problems
+from .lora import AnyName, LoRA, LoRAOption, known_name, lora_problems, parse_loras, split_strength, url_problems
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option
 
@@ -26,17 +26,16 @@ class Control:
     strength: float | None = None
 
     @classmethod
-    def parse(cls, text: str, context: BuildContext, *, fit: bool) -> Self:
-        """Return the control of `TYPE=IMG` or `TYPE=IMG:STRENGTH`, with a note about an unknown type.
+    def parse(cls, text: str, context: BuildContext, *, fit: bool, any_name: bool) -> Self:
+        """Return the control of `TYPE=IMG` or `TYPE=IMG:STRENGTH`. Raise UsageError.
 
-        Raises UsageError.
+        any_name: accept a type that flux does not know.
         """
         kind, equals, image = text.partition("=")
         if not equals or not kind.isprintable() or not kind.strip() or not image:
-            raise UsageError(f"--control {clean(text, 60)!r} is not TYPE=IMG or TYPE=IMG:STRENGTH")
+            raise UsageError(f"--control {quoted(text, 60)} is not TYPE=IMG or TYPE=IMG:STRENGTH")
         path, strength = split_strength(image, f"--control {clean(kind, 40)}")
-        word = kind.casefold()
-        note_unknown("control type", word, context.controls, context)
+        word = known_name("control type", kind, context.controls, any_name=any_name)
         return cls(context.controls.get(word, word), context.images.find(path, fit=fit).reference, strength)
 
     def write(self, writer: Writer, *, keep: bool) -> JsonObject:
@@ -65,19 +64,24 @@ class ControlNetParameters(Parameters):
     controls: Annotated[
         list[str] | None,
         Option(
-            "--control", metavar="TYPE=IMG[:STRENGTH]", help="Follow the pose, depth or edges of an image; repeatable."
+            "--control",
+            short="Follow an image: depth=photo.jpg; repeatable.",
+            metavar="TYPE=IMG[:STRENGTH]",
+            help="Follow the pose, depth or edges of an image; repeatable.",
         ),
     ] = None
     loras: LoRAOption = None
     keep_control: Annotated[
         bool, Option("--keep-control", help="Also save the preprocessed control images (pose, depth map, edges).")
     ] = False
+    any_name: AnyName = False
 
     def build(self, given: Given, context: BuildContext) -> "ControlNet":
         """Return the operation."""
         fit = not given.inputs.no_fit
-        controls = tuple(Control.parse(text, context, fit=fit) for text in self.controls or [])
-        return ControlNet(controls=controls, loras=parse_loras(self.loras, context), keep_control=self.keep_control)
+        controls = [Control.parse(text, context, fit=fit, any_name=self.any_name) for text in self.controls or []]
+        loras = parse_loras(self.loras, context.loras, any_name=self.any_name)
+        return ControlNet(controls=tuple(controls), loras=loras, keep_control=self.keep_control)
 
 
 @frozen(kw_only=True)

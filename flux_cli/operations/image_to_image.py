@@ -22,7 +22,12 @@ class ImageToImageParameters(Parameters):
     image: ImageArgument
     prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the result, 1 to 1500 characters.")] = None
     kontext: Annotated[
-        bool, Option("--kontext", help="Follow an instruction: 'make the car red'; dev-advanced only.")
+        bool,
+        Option(
+            "--kontext",
+            short="Follow an instruction: 'make the car red'.",
+            help="Follow an instruction: 'make the car red'; dev-advanced only.",
+        ),
     ] = False
 
     @property
@@ -37,7 +42,7 @@ class ImageToImageParameters(Parameters):
             width, height = source.size or DEFAULT_SIZE
             return Kontext(image=source.reference, width=width, height=height)
         if given.size != SizeOptions():
-            hint = "leave --size and its like out, or add --kontext"
+            hint = "Omit --size and similar options, or add --kontext"
             raise UsageError("an edited image keeps its size", hint=hint)
         return ImageToImage(image=source.reference)
 

@@ -16,7 +16,13 @@ from .parameters import Option
 
 AnyName = Annotated[bool, Option("--any-name", help="Send names of LoRAs and control types that flux does not know.")]
 LoRAOption = Annotated[
-    list[str] | None, Option("--lora", metavar="NAME[:STRENGTH]", help="LoRA, by name or URL; repeatable.")
+    list[str] | None,
+    Option(
+        "--lora",
+        short="LoRA, with a strength: anime:0.8; repeatable.",
+        metavar="NAME[:STRENGTH]",
+        help="LoRA, by name or URL; repeatable.",
+    ),
 ]
 
 
@@ -117,7 +123,14 @@ class LoRAParameters(Parameters):
     prompt: NewPrompt = None
     loras: LoRAOption = None
     image: Annotated[
-        str | None, Option("--image", metavar="IMG", help="Restyle this image instead of generating a new one.")
+        str | None,
+        Option(
+            "--image",
+            metavar="IMG",
+            title="Input image",
+            short="Restyle this image.",
+            help="Restyle this image instead of generating a new one.",
+        ),
     ] = None
     any_name: AnyName = False
 

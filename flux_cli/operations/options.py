@@ -20,21 +20,24 @@ class TaskOptions(Group):
     model: Annotated[
         str | None,
         Option(
-            "-m, --model", metavar="MODEL", help="schnell, dev, pro, dev-advanced, a full ID, or auto; see flux models."
+            "-m, --model",
+            metavar="MODEL",
+            short="Model; see flux models. [default: dev]",
+            help="Model: schnell, dev, pro, dev-advanced, a full ID, or auto; see flux models.",
         ),
     ] = None
     commercial: Annotated[
         bool, Option("--commercial", help="Use only a model that is licensed for commercial use.")
     ] = False
-    negative: Annotated[
-        str | None, Option("--negative", metavar="TEXT", help="Negative prompt: what to keep out of the image.")
+    negative_prompt: Annotated[
+        str | None, Option("--negative, --negative-prompt", metavar="TEXT", help="What to keep out of the image.")
     ] = None
     guidance: Annotated[
         str | None,
         Option(
             "--guidance",
             metavar="X",
-            help="Guidance scale, 1.5 to 5: higher follows the prompt more closely.",
+            help="Guidance scale, 1.5 to 5: higher follows the prompt more closely. [default: PiAPI's]",
             sweep=float,
         ),
     ] = None
@@ -43,14 +46,18 @@ class TaskOptions(Group):
         Option(
             "--denoise",
             metavar="X",
-            help="Denoising strength, above 0 up to 1: lower keeps more of the input image.",
+            help="Denoising strength, above 0 up to 1: lower keeps more of the input image. [default: PiAPI's, 0.7]",
+            short="Strength, 0 to 1: lower keeps more. [default: 0.7]",
             sweep=float,
         ),
     ] = None
     steps: Annotated[
         str | None,
         Option(
-            "--steps", metavar="N", help="Sampling steps: 1 to 10 for schnell, 1 to 40 for other models.", sweep=int
+            "--steps",
+            metavar="N",
+            help="Sampling steps: 1 to 10 for schnell, 1 to 40 for other models. [default: PiAPI's]",
+            sweep=int,
         ),
     ] = None
     seed: Annotated[
@@ -58,8 +65,9 @@ class TaskOptions(Group):
         Option(
             "--seed",
             metavar="N",
-            help="The same seed and options reproduce the image. A range (1..4) or list (1,5) makes one image per "
-            "seed. [default: random]",
+            short="Seed, for reproducible images. [default: random]",
+            help="Seed: the same seed and options reproduce the image. A range (1..4) or a list (1,5) makes one image "
+            "per seed. [default: random]",
             sweep=int,
         ),
     ] = None
@@ -68,7 +76,7 @@ class TaskOptions(Group):
         Option(
             "-b, --batch-size",
             metavar="N",
-            help="Images per task, 1 to 4, schnell only. Each image is charged. [default: 1]",
+            help="Images per task, 1 to 4; schnell only. Each image is charged. [default: 1]",
         ),
     ] = None
     service_mode: Annotated[
@@ -76,16 +84,20 @@ class TaskOptions(Group):
         Option(
             "--service-mode",
             metavar="public|private",
-            help="Billing: public (pay-as-you-go) or private (host-your-account).",
+            help="Billing: public (pay-as-you-go) or private (host-your-account). [default: that of your workspace]",
+            title="API",
         ),
     ] = None
     webhook: Annotated[
-        str | None, Option("--webhook", metavar="URL", help="URL that PiAPI calls when the task ends.")
+        str | None, Option("--webhook", metavar="URL", title="Waiting", help="URL that PiAPI calls when the task ends.")
     ] = None
     webhook_secret_file: Annotated[
         Path | None,
         Option(
-            "--webhook-secret-file", metavar="FILE", help="File with the webhook secret. [env: FLUX_WEBHOOK_SECRET]"
+            "--webhook-secret-file",
+            metavar="FILE",
+            title="Waiting",
+            help="File with the webhook secret. [env: FLUX_WEBHOOK_SECRET]",
         ),
     ] = None
     overrides: Annotated[
@@ -94,10 +106,12 @@ class TaskOptions(Group):
             "--set",
             metavar="PATH=JSON",
             help="Set one request field, for example input.steps=30; repeatable, not validated.",
+            title="API",
         ),
     ] = None
     body: Annotated[
-        Path | None, Option("--input", metavar="FILE", help="Merge a JSON file into the request; not validated.")
+        Path | None,
+        Option("--input", metavar="FILE", title="API", help="Merge a JSON file into the request; not validated."),
     ] = None
 
     def settings(self) -> dict[str, str | None]:
@@ -118,7 +132,13 @@ class SizeOptions(Group):
     title = "Image size"
 
     size: Annotated[
-        str | None, Option("--size", metavar="WxH", help="Size in pixels; at most 1048576 pixels in total.")
+        str | None,
+        Option(
+            "--size",
+            metavar="WxH",
+            short="Size in pixels. [default: 1024x1024]",
+            help="Size in pixels, at most 1048576 pixels in total. [default: PiAPI's, 1024x1024]",
+        ),
     ] = None
     aspect: Annotated[
         str | None,
@@ -152,20 +172,35 @@ class MaskOptions(Group):
     title = "Mask"
 
     mask: Annotated[
-        str | None, Option("--mask", metavar="IMG", help="Mask image of the same size; white areas are regenerated.")
+        str | None,
+        Option(
+            "--mask",
+            metavar="IMG",
+            short="Mask of the same size; white areas are regenerated.",
+            help="Mask image of the same size; white areas are regenerated.",
+        ),
     ] = None
     box: Annotated[
         str | None,
-        Option("--mask-box", metavar="X,Y,W,H", help="Regenerate a box, in pixels or percent: 10%,20%,300,50%."),
+        Option(
+            "--mask-box",
+            metavar="X,Y,W,H",
+            short="A box, in pixels or percent: 10%,20%,300,50%.",
+            help="Regenerate a box, in pixels or percent: 10%,20%,300,50%.",
+        ),
     ] = None
     color: Annotated[str | None, Option("--mask-color", metavar="COLOR", help="Regenerate areas of this color.")] = None
     alpha: Annotated[bool, Option("--mask-alpha", help="Regenerate transparent areas.")] = False
-    feather: Annotated[
-        int, Option("--feather", metavar="PX", show_default=False, help="Soften the edge of the region by PX pixels.")
-    ] = 0
+    feather: Annotated[int, Option("--feather", metavar="PX", help="Soften the edge of the region by PX pixels.")] = 0
     invert: Annotated[bool, Option("--invert", help="Regenerate everything outside the region.")] = False
     show_mask: Annotated[
-        Path | None, Option("--show-mask", metavar="FILE", help="Write an image that shows the region; send nothing.")
+        Path | None,
+        Option(
+            "--show-mask",
+            metavar="FILE",
+            short="Write an image of the region; send nothing.",
+            help="Write an image that shows the region; send nothing.",
+        ),
     ] = None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from ..text import clean
+from ..text import quoted
 from .base import BuildContext, Operation, Parameters, SourceImage, Writer
 from .limits import Limits
 from .options import Given, ImageArgument, InputOptions, TaskOptions
@@ -32,27 +32,36 @@ class OutpaintParameters(Parameters):
     left: Annotated[
         str,
         Option(
-            "--left", metavar="N|N%", show_default=False, help="Pixels, or percent of the width, to add on the left."
+            "--left",
+            short="Pixels or percent to add. [default: 0]",
+            metavar="N|N%",
+            help="Pixels, or percent of the width, to add on the left.",
         ),
     ] = "0"
     right: Annotated[
         str,
         Option(
-            "--right", metavar="N|N%", show_default=False, help="Pixels, or percent of the width, to add on the right."
+            "--right",
+            short="Pixels or percent to add. [default: 0]",
+            metavar="N|N%",
+            help="Pixels, or percent of the width, to add on the right.",
         ),
     ] = "0"
     top: Annotated[
         str,
         Option(
-            "--top", metavar="N|N%", show_default=False, help="Pixels, or percent of the height, to add at the top."
+            "--top",
+            short="Pixels or percent to add. [default: 0]",
+            metavar="N|N%",
+            help="Pixels, or percent of the height, to add at the top.",
         ),
     ] = "0"
     bottom: Annotated[
         str,
         Option(
             "--bottom",
+            short="Pixels or percent to add. [default: 0]",
             metavar="N|N%",
-            show_default=False,
             help="Pixels, or percent of the height, to add at the bottom.",
         ),
     ] = "0"
@@ -76,7 +85,7 @@ def parse_margin(side: str, text: str, source: SourceImage) -> int:
     """
     match = re.fullmatch(r"([0-9]{1,5})(\.[0-9]{1,3})?(%?)", text.strip(), re.ASCII)
     if not match or (match[2] and not match[3]):
-        raise UsageError(f"--{side} {clean(text, 40)!r} is not a number of pixels or a percentage, such as 256 or 25%")
+        raise UsageError(f"--{side} {quoted(text, 40)} is not a number of pixels or a percentage, such as 256 or 25%")
     number, axis = float(match[1] + (match[2] or "")), side in ("top", "bottom")
     if match[3] and source.size is None:
         raise UsageError(f"--{side} {text}: a percentage needs a local image", hint="Use a margin in pixels")

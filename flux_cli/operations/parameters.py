@@ -5,15 +5,16 @@ a field has the long name of its option: `mask-box` is the field `box` of `MaskO
 in CSV, or have a type, as in JSON and TOML: `steps: 8` and `steps: "8"` are the same.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, MISSING, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, TypeAlias, TypeVar, get_args, get_origin
 
-from ..errors import UsageError
+from ..errors import Problems, UsageError
 from ..frozen import frozen
-from ..text import clean, yes_or_no
+from ..text import clean, quoted, yes_or_no
 
 Scalar: TypeAlias = str | int | float | bool
 Value: TypeAlias = Scalar | list[Scalar]
@@ -26,6 +27,8 @@ class Option:
 
     names: as help shows them, the long one last: `-m, --model`.
     metavar: what help calls the value; a switch has none.
+    short: the text for `-h`, which lists the common options; None for `--help` only.
+    title: its heading in help, if it is not that of its group.
     min, max: the range of a whole number.
     sweep: the type of the numbers, if a list or a range of them makes one task per number.
     """
@@ -34,8 +37,9 @@ class Option:
     _: KW_ONLY
     metavar: str | None = None
     help: str | None = None
+    short: str | None = None
+    title: str | None = None
     hidden: bool = False
-    show_default: bool = True
     min: int | None = None
     max: int | None = None
     sweep: type[int] | type[float] | None = None
@@ -96,7 +100,7 @@ def parameters(group: type[Group]) -> Mapping[str, Parameter]:
     return _PARAMETERS[group]
 
 
-def read_group(group: type[G], values: Mapping[str, Value], problems: list[str]) -> G | None:
+def read_group(group: type[G], values: Mapping[str, Value], problems: Problems) -> G | None:
     """Return the group that `values`, by long name, describe.
 
     Return None if a field without a default has no value. `problems` receives everything that is wrong.
@@ -107,19 +111,19 @@ def read_group(group: type[G], values: Mapping[str, Value], problems: list[str])
     return group(**found) if found.keys() >= set(required.values()) else None
 
 
-def change_group(group: G, values: Mapping[str, Value], problems: list[str]) -> G:
+def change_group(group: G, values: Mapping[str, Value], problems: Problems) -> G:
     """Return the group with the fields that `values` have, by long name; `problems` receives what is wrong."""
     return replace(group, **_read(type(group), values, problems))
 
 
-def _read(group: type[Group], values: Mapping[str, Value], problems: list[str]) -> dict[str, Any]:
+def _read(group: type[Group], values: Mapping[str, Value], problems: Problems) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for long, parameter in parameters(group).items():
         if long in values:
             try:
                 found[parameter.field] = _convert(long, values[long], parameter)
             except UsageError as error:
-                problems.append(error.message)
+                problems.append(error)
     return found
 
 
@@ -134,9 +138,10 @@ def _convert(name: str, value: Value, parameter: Parameter) -> object:
         return ",".join(_text(name, item) for item in value)
     if isinstance(parameter.about, Option) and parameter.about.sweep and "," in str(value):
         # In half of Europe a spreadsheet writes 3.5 as 3,5, which must not become two images.
-        text = clean(str(value), 40)
-        hint = f"; write {text.replace(',', '.')}" if text.count(",") == 1 else ""
-        raise UsageError(f"{name} is a number or a range, for example 1..4, not {text!r}{hint}")
+        text = str(value)
+        decimal = parameter.about.sweep is float and text.count(",") == 1
+        hint = f"Write {clean(text.replace(',', '.'), 40)}" if decimal else None
+        raise UsageError(f"{name} is a number or a range, for example 1..4, not {quoted(text, 40)}", hint=hint)
     if bool in kinds:
         return _flag(name, value)
     for number in (int, float):
@@ -157,14 +162,14 @@ def _flag(name: str, value: Scalar) -> bool:
     try:
         return yes_or_no(str(value)) == "true"
     except ValueError:
-        raise UsageError(f"{name} is true or false, not {clean(str(value), 40)!r}") from None
+        raise UsageError(f"{name} is true or false, not {quoted(str(value), 40)}") from None
 
 
 def _number(name: str, value: Scalar, kind: type[int] | type[float]) -> int | float:
     try:
         if isinstance(value, bool) or (kind is int and isinstance(value, float) and not value.is_integer()):
             raise ValueError
-        return kind(value)
+        return kind(re.sub(r"\.0+$", "", value.strip()) if isinstance(value, str) else value)
     except ValueError:
         what = "a whole number" if kind is int else "a number"
-        raise UsageError(f"{name} takes {what}, not {clean(str(value), 40)!r}") from None
+        raise UsageError(f"{name} takes {what}, not {quoted(str(value), 40)}") from None

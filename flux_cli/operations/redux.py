@@ -26,9 +26,15 @@ class ReduxParameters(Parameters):
     prompt: Annotated[
         str | None, Argument("[PROMPT]", help=f"Text prompt for the variation. [default: {DEFAULT_PROMPT}]")
     ] = None
-    strength: Annotated[float | None, Option("--strength", metavar="X", help="Strength of the variation, 0 to 1.")] = (
-        None
-    )
+    strength: Annotated[
+        float | None,
+        Option(
+            "--strength",
+            metavar="X",
+            short="Strength of the variation, 0 to 1.",
+            help="Strength of the variation, 0 to 1. [default: PiAPI's]",
+        ),
+    ] = None
 
     def build(self, given: Given, context: BuildContext) -> "Redux":
         """Return the operation. The variation has the size of its input unless another one is given."""

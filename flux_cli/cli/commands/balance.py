@@ -8,8 +8,12 @@ from ...text import counted, usd
 from ..context import Session
 from ..output.records import Items, Note, Record
 from ..profile import account_difference, remember_account
+from ..registry import help_page
 
 
+@help_page(
+    ("In a script", "flux balance --json | jq -r .balance_usd"),
+)
 def balance(session: Session) -> Items:
     """Show the balance and the plan of your PiAPI account."""
     account = asyncio.run(session.account())
@@ -18,11 +22,11 @@ def balance(session: Session) -> Items:
     amount = account.balance
     content: JsonObject = {"balance_usd": None if amount is None else str(amount)}
     content |= {"plan": account.plan, "concurrency": account.concurrency}
-    yield Record("balance", content, "unknown" if amount is None else usd(amount))
-    facts = [f"plan {account.plan}"] if account.plan else []
-    facts += [f"{counted(account.concurrency, 'task')} in parallel"] if account.concurrency else []
-    if facts:
-        yield Note(", ".join(facts))
+    shown = "unknown" if amount is None else usd(amount)
+    parallel = f" ({counted(account.concurrency, 'task')} in parallel)" if account.concurrency else ""
+    lines = [f"Balance: {shown}{' (simulated)' if session.sandbox else ''}"]
+    lines += [f"Plan: {account.plan or 'unknown'}{parallel}"] if account.plan or parallel else []
+    yield Record("balance", content, "\n".join(lines), quiet=shown.removeprefix("$"))
     if difference := account_difference(session, account):
         yield Note(difference)
     return ExitCode.OK

@@ -8,10 +8,19 @@ from ...operations.parameters import Argument
 from ..common_options import LookOptions
 from ..context import Session
 from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+from ..registry import help_page
 
 Rows = Annotated[str, Argument("FILE", help="Rows as JSON lines, CSV or TOML; - for stdin.")]
 
 
+@help_page(
+    ("The requests and their price", "flux batch rows.csv --dry-run"),
+    ("Run, at most $10", "flux batch rows.csv -m schnell -d images --max-cost 10"),
+    (
+        "A row from another program",
+        'echo \'{"op": "edit", "image": "cup.jpg", "prompt": "on marble"}\' \\\n  | flux batch -',
+    ),
+)
 def batch(
     session: Session,
     file: Rows,
@@ -29,10 +38,6 @@ def batch(
     The file is JSON (one object per line, or an array), CSV with a header, or TOML with [[row]] tables. A row has a
     prompt, an op (default: gen) and any option of that command by its long name. The field output names the image, and
     id is the {id} of file names. Options given here apply to rows that do not set their own.
-
-    flux batch rows.csv -m schnell -d images --max-cost 10
-
-    echo '{"op": "edit", "image": "cup.jpg", "prompt": "on marble", "output": "cup.png"}' | flux batch -
     """
     from ..generate import generate_rows
 

@@ -8,23 +8,20 @@ from ...text import clean, suggestion
 from ..context import Session
 from ..fast_path import SCRIPTS, script
 from ..output.records import Items, Record
+from ..registry import help_page
 
 Shell = Annotated[str, Argument("bash|zsh|fish|powershell", help="Your shell.")]
 
 
+@help_page(
+    ("In ~/.bashrc", 'eval "$(flux completion bash)"'),
+    ("In ~/.zshrc, after compinit", 'eval "$(flux completion zsh)"'),
+    ("In ~/.config/fish/config.fish", "flux completion fish | source"),
+    ("In $PROFILE", "flux completion powershell | Out-String | Invoke-Expression"),
+    hides=("sandbox", "profile", "json", "quiet", "verbose", "debug"),
+)
 def completion(session: Session, shell: Shell) -> Items:
-    """Print the completion script for a shell.
-
-    Add the line for your shell to ~/.bashrc, ~/.zshrc (after compinit), ~/.config/fish/config.fish or $PROFILE.
-
-    eval "$(flux completion bash)"
-
-    eval "$(flux completion zsh)"
-
-    flux completion fish | source
-
-    flux completion powershell | Out-String | Invoke-Expression
-    """
+    """Print the completion script for a shell."""
     if shell not in SCRIPTS:
         raise UsageError(f"no completion for {clean(shell, 40)!r}", hint=suggestion(shell, SCRIPTS))
     text = script(shell).decode().rstrip("\n")

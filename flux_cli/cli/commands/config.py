@@ -12,11 +12,15 @@ from ...text import clean, guess, masked
 from ..context import Session
 from ..output.records import Items, Note, Record, Warn
 from ..profile import edit_profile, profile_name
+from ..registry import help_page
 
 Name = Annotated[str, Argument("SETTING", help="Name of the setting; see flux config list.")]
 NewValue = Annotated[str, Argument("VALUE", help="New value; an empty one removes the setting.")]
 
 
+@help_page(
+    ("Values, and where each comes from", "flux config list"),
+)
 def config_list(session: Session) -> Items:
     """Show every setting, its value and the source of the value."""
     settings = session.settings
@@ -32,6 +36,9 @@ def config_list(session: Session) -> Items:
     return ExitCode.OK
 
 
+@help_page(
+    ("One value, for a script", "flux config get plan"),
+)
 def config_get(session: Session, name: Name) -> Items:
     """Print the value of a setting, or nothing if it is unset."""
     value = _masked_key(session.settings) if name == "api_key" else _effective(session, _known(name).name)
@@ -39,11 +46,12 @@ def config_get(session: Session, name: Name) -> Items:
     return ExitCode.OK
 
 
+@help_page(
+    ("The limit on parallel tasks", "flux config set plan creator"),
+    ("At most $5 per day", "flux config set budget.day 5"),
+)
 def config_set(session: Session, name: Name, value: NewValue) -> Items:
-    """Set a setting in the config file.
-
-    flux config set plan creator
-    """
+    """Set a setting in the config file."""
     file, profile = session.home.config_file, profile_name(session)
     if name == "api_key":
         raise UsageError(
@@ -65,6 +73,10 @@ def config_set(session: Session, name: Name, value: NewValue) -> Items:
     return ExitCode.OK
 
 
+@help_page(
+    ("Edit the file", '"${EDITOR:-vi}" "$(flux config path)"'),
+    hides=("sandbox",),
+)
 def config_path(session: Session) -> Items:
     """Print the path of the config file."""
     path = session.home.config_file

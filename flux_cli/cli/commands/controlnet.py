@@ -5,8 +5,15 @@ from ...operations.controlnet import ControlNetParameters
 from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
 from ..context import Session
 from ..options import RunOptions
+from ..registry import help_page
 
 
+@help_page(
+    ("The pose of a photo", 'flux controlnet "a knight" --control openpose=photo.jpg'),
+    ("Edges, half as strong, with a style", 'flux controlnet "a house" --control canny=plan.png:0.5 --lora anime'),
+    ("The types of all controls", "flux models --controls"),
+    hides=("batch_size", "commercial", "model", "denoise"),
+)
 def controlnet(
     session: Session,
     own: ControlNetParameters,
@@ -15,12 +22,7 @@ def controlnet(
     inputs: InputOptions,
     run: RunOptions,
 ) -> ExitCode:
-    """Generate an image with the pose, depth or edges of another.
-
-    flux controlnet "a knight in the same pose" --control pose=dancer.jpg
-
-    flux controlnet "a snowy street" --control depth=street.png:0.6 --lora scenery
-    """
+    """Generate an image with the pose, depth or edges of another."""
     from ..generate import generate
 
     return generate(session, own, Given(task, size, inputs), run)

@@ -1,5 +1,6 @@
 """`flux cost`: the price of a command, and the money spent so far."""
 
+import math
 import re
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,6 +13,7 @@ from ...operations.parameters import Argument, Option
 from ...text import clean, counted, suggestion, usd
 from ..context import Session
 from ..output.records import Items, Record
+from ..registry import help_page
 
 CommandLine = Annotated[
     list[str] | None, Argument("COMMAND ...", help="A command that generates images, with its options.")
@@ -24,17 +26,19 @@ By = Annotated[
     str | None,
     Option("--by", metavar="model|day|op|profile", help="Show one total per model, day, operation or profile."),
 ]
+BAR = 20
+"""Characters of the longest bar of `--by`."""
 PRICED = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun")
 """Commands that can be priced."""
 
 
+@help_page(
+    ("The price of a command", 'flux cost gen "two cats" -m schnell -b 4'),
+    ("Spent in 30 days, by model", "flux cost --since 30d --by model"),
+    ("Spent each day", "flux cost --by day"),
+)
 def cost(session: Session, command: CommandLine = None, since: Since = None, by: By = None) -> ExitCode | Items:
-    """Show the price of a command, or the money spent so far.
-
-    flux cost gen "two cats" -m schnell -b 4
-
-    flux cost --since 30d --by model
-    """
+    """Show the price of a command, or the money spent so far."""
     return price_command(session, command) if command else show_spent(session, since, by)
 
 
@@ -53,17 +57,20 @@ def show_spent(session: Session, since: str | None, by: str | None) -> Items:
     if by is not None and not is_split(by):
         raise UsageError(f"cannot split by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
     parts = session.journal.spending(by, moment_of(since) if since else 0.0, session.common.profile)
+    most = max((part.charged for part in parts), default=Decimal(0))
+    bars = by is not None and most and session.output.to_terminal and session.output.speaks("█")
     for part in parts or [Spending("total", 0, Decimal(0), Decimal(0))]:
-        yield _spent(part)
+        yield _spent(part, "█" * math.ceil(BAR * part.charged / most) if bars else "")
     for allowance in session.journal.allowances(session.budgets):
         yield _left(allowance)
     return ExitCode.OK
 
 
-def _spent(part: Spending) -> Record:
+def _spent(part: Spending, bar: str) -> Record:
     money: JsonObject = {"spent_usd": str(part.charged), "at_risk_usd": str(part.possibly)}
     possibly = f", and {usd(part.possibly)} possibly charged" if part.possibly else ""
-    text = f"{part.name:<26} {usd(part.charged):>10}  {counted(part.tasks, 'task')}{possibly}"
+    tasks = counted(part.tasks, "task")
+    text = f"{part.name:<26} {usd(part.charged):>10}  {f'{tasks:<9} {bar}' if bar else tasks}{possibly}"
     return Record("spent", {"name": part.name, "tasks": part.tasks, **money}, text)
 
 

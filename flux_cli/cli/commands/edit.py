@@ -5,8 +5,14 @@ from ...operations.image_to_image import ImageToImageParameters
 from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
 from ..context import Session
 from ..options import RunOptions
+from ..registry import help_page
 
 
+@help_page(
+    ("Keep more of the image", 'flux edit photo.jpg "as a watercolor" --denoise 0.6'),
+    ("Follow an instruction", 'flux edit @last "make the door red" --kontext'),
+    ("From one command to the next", 'flux gen "a house" -o - | flux edit - "at night" -o night.png'),
+)
 def edit(
     session: Session,
     own: ImageToImageParameters,
@@ -18,12 +24,6 @@ def edit(
     """Edit an image with a text prompt.
 
     Lower values of --denoise keep more of the composition.
-
-    flux edit photo.jpg "as a watercolor" --denoise 0.6
-
-    flux gen "a house" -o - | flux edit - "at night" -o night.png
-
-    flux edit @last "make the door red" --kontext
     """
     from ..generate import generate
 

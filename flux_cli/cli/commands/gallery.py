@@ -22,6 +22,7 @@ from ..context import Session
 from ..options import Overwrite
 from ..output.output import shown
 from ..output.records import Images, Items, Note, Record, Warn
+from ..registry import help_page
 from .cost import moment_of
 
 Folder = Annotated[Path | None, Argument("DIR", help="Directory with images. [default: the output directory]")]
@@ -56,6 +57,11 @@ class _Choice:
     since: str | None = None
 
 
+@help_page(
+    ("A page of a directory", "flux gallery shots --open"),
+    ("A contact sheet of the last week", "flux gallery --sheet sheet.png --since 7d"),
+    ("The images of a batch", "flux gallery --batch shots.json -o shots.html"),
+)
 def gallery(
     session: Session,
     opening: OpenOptions,
@@ -69,12 +75,6 @@ def gallery(
     """Show the images of a directory, or of a batch, on one page.
 
     Images from a sweep are shown as a grid. The page works offline and links to the full-size images beside it.
-
-    flux gallery shots --open
-
-    flux gallery --sheet sheet.png --since 7d
-
-    flux gallery --batch shots.json -o shots.html
     """
     return _write(session, _Choice(folder, batch, since), output, sheet, overwrite=overwrite)
 

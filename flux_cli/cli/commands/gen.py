@@ -5,8 +5,19 @@ from ...operations.options import Given, SizeOptions, TaskOptions
 from ...operations.text_to_image import TextToImageParameters
 from ..context import Session
 from ..options import RunOptions
+from ..registry import help_page
 
 
+@help_page(
+    ("Free, offline, no key", 'flux gen "a red fox in the snow" --sandbox'),
+    ("Four images in one task, 16:9", "flux gen \"a red fox\" -m schnell -b 4 --aspect 16:9 -o 'fox-{n}.png'"),
+    ("One image per line, at most $5", "flux gen --from prompts.txt --max-cost 5"),
+    (
+        "2 colors x 2 styles x 4 seeds = 16 images",
+        'flux gen "a {red|blue} car, {style}" \\\n  --vary style=woodcut,watercolor --seed 1..4',
+    ),
+    hides=("denoise",),
+)
 def gen(
     session: Session,
     own: TextToImageParameters,
@@ -14,16 +25,7 @@ def gen(
     size: SizeOptions,
     run: RunOptions,
 ) -> ExitCode:
-    """Generate an image from a text prompt.
-
-    flux gen "a red fox in the snow"
-
-    flux gen "a red fox in the snow" -m schnell -b 4 --aspect 16:9 -o 'fox-{n}.png'
-
-    flux gen --from prompts.txt --max-cost 5
-
-    flux gen "a {red|blue} car, {style}" --vary style=woodcut,watercolor --seed 1..4
-    """
+    """Generate an image from a text prompt."""
     from ..generate import generate
 
     return generate(session, own, Given(task, size), run)

@@ -16,6 +16,7 @@ from ..context import Session
 from ..output.output import Mode, shown
 from ..output.records import Items, Note, Record
 from ..output.render import NOT_CHARGED, entry_json
+from ..registry import help_page
 
 StateOption = Annotated[
     str | None,
@@ -24,6 +25,11 @@ StateOption = Annotated[
 LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum number of entries.")]
 
 
+@help_page(
+    ("The newest tasks", "flux history"),
+    ("Tasks that may have been charged", "flux history --state unknown"),
+    ("The files of the last 100 tasks", "flux history --limit 100 --json | jq -r '.files[]'"),
+)
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> Items:
     """List past tasks with their status and cost, newest first."""
     if state is not None and state not in [known.value for known in State]:

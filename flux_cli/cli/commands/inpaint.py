@@ -8,8 +8,15 @@ from ...operations.options import Given, InputOptions, MaskOptions, TaskOptions
 from ..context import Session
 from ..options import RunOptions
 from ..output.records import Items, Note, Record
+from ..registry import help_page
 
 
+@help_page(
+    ("A region in percent", 'flux inpaint room.jpg "a window" --mask-box 10%,20%,30%,40%'),
+    ("See the region, for free", 'flux inpaint room.jpg "a plant" --mask m.png --show-mask region.png'),
+    ("White areas of a mask, soft edge", 'flux inpaint room.jpg "a plant" --mask m.png --feather 8'),
+    hides=("batch_size", "commercial", "model"),
+)
 def inpaint(
     session: Session,
     own: InpaintParameters,
@@ -18,12 +25,7 @@ def inpaint(
     inputs: InputOptions,
     run: RunOptions,
 ) -> ExitCode | Items:
-    """Regenerate a region of an image.
-
-    flux inpaint room.jpg "a window with a view of the sea" --mask-box 10%,20%,30%,40% --feather 8
-
-    flux inpaint room.jpg "a plant" --mask mask.png --show-mask region.png
-    """
+    """Regenerate a region of an image."""
     from ..generate import generate
 
     given = Given(task, inputs=inputs, mask=mask)

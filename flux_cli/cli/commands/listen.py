@@ -30,6 +30,7 @@ from ..options import SaveOptions
 from ..output.output import Mode, Output
 from ..output.render import show_outcome
 from ..output.reporter import CommandReporter
+from ..registry import help_page
 
 
 @frozen
@@ -39,44 +40,73 @@ class ListenArguments(Group):
     title = "Server"
 
     port: Annotated[
-        int, Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free port.")
+        int,
+        Option(
+            "--port",
+            short="Port to listen on. [default: 8518]",
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Port to listen on, 0 to 65535; 0 picks a free port.",
+        ),
     ] = 8518
     host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
     webhook_secret_file: Annotated[
         Path | None,
         Option(
             "--webhook-secret-file",
+            short="File with the secret of every webhook.",
             metavar="FILE",
             help="File with the secret that every webhook must carry. [env: FLUX_WEBHOOK_SECRET]",
         ),
     ] = None
     forward: Annotated[
-        str | None, Option("--forward", metavar="URL", help="Forward each webhook, unchanged, to URL.")
+        str | None,
+        Option(
+            "--forward",
+            short="Forward each webhook to URL.",
+            title="Actions",
+            metavar="URL",
+            help="Forward each webhook, unchanged, to URL.",
+        ),
     ] = None
     command: Annotated[
         str | None,
         Option(
             "--exec",
+            short="Run CMD for each saved image.",
+            title="Actions",
             metavar="CMD",
             help="Run CMD for each saved image, with the image's path as the last argument. No shell is used.",
         ),
     ] = None
-    count: Annotated[int | None, Option("--count", metavar="N", min=1, help="Exit after N tasks are saved.")] = None
+    count: Annotated[
+        int | None,
+        Option(
+            "--count",
+            short="Exit after N tasks are saved.",
+            title="Actions",
+            metavar="N",
+            min=1,
+            help="Exit after N tasks are saved.",
+        ),
+    ] = None
 
     def settings(self) -> dict[str, str | None]:
         """Return the settings that these options give."""
         return {"webhook_secret_file": None if self.webhook_secret_file is None else str(self.webhook_secret_file)}
 
 
+@help_page(
+    ("Save images as webhooks arrive", "flux listen -d images --webhook-secret-file secret"),
+    ("Process each image", 'flux listen --exec "convert -resize 50%"'),
+    hides=("skip_existing", "sandbox"),
+)
 def listen(session: Session, options: ListenArguments, save: SaveOptions) -> ExitCode:
     """Receive PiAPI's webhooks and save the images.
 
     A webhook is only a trigger: flux checks the task's status with PiAPI, and saves its images as flux wait does. The
     --exec command runs without a shell, with FLUX_TASK_ID, FLUX_ENTRY and FLUX_PROMPT in its environment.
-
-    flux listen -d images --webhook-secret-file secret
-
-    flux listen --exec "convert -resize 50%" --forward http://127.0.0.1:9000/done
     """
     if session.sandbox:
         hint = "Use flux sandbox, which sends webhooks, and unset FLUX_SANDBOX"

@@ -13,6 +13,7 @@ from ...text import counted, masked, usd
 from ..context import Session
 from ..output.records import Items, Note, Warn
 from ..profile import account_difference, account_json, edit_profile
+from ..registry import help_page
 
 if TYPE_CHECKING:
     from ...piapi.client import Account
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
 NoCheck = Annotated[bool, Option("--no-check", help="Store the key without checking it with PiAPI.")]
 
 
+@help_page(
+    ("Type the key", "flux login"),
+    ("A key from a password manager", "pass show piapi | flux login --profile work"),
+    hides=("sandbox",),
+)
 def login(session: Session, no_check: NoCheck = False) -> Items:
     """Check your PiAPI key and store it.
 
     flux asks for the key without showing it, or reads it from a pipe.
-
-    flux login
-
-    pass show piapi | flux login --profile work
     """
     if session.sandbox:
         raise UsageError("the sandbox needs no key")

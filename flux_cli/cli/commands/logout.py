@@ -6,8 +6,13 @@ from ...json_value import object_at
 from ..context import Session
 from ..output.records import Items, Note
 from ..profile import edit_profile, profile_name
+from ..registry import help_page
 
 
+@help_page(
+    ("Another profile", "flux logout --profile work"),
+    hides=("sandbox",),
+)
 def logout(session: Session) -> Items:
     """Remove the stored API key of a profile."""
     profile, file = profile_name(session), session.home.config_file

@@ -5,8 +5,15 @@ from ...operations.lora import LoRAParameters
 from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
 from ..context import Session
 from ..options import RunOptions
+from ..registry import help_page
 
 
+@help_page(
+    ("Generate in a style", 'flux lora "a lighthouse" --lora anime:0.8'),
+    ("Restyle an image", 'flux lora "a lighthouse" --lora anime --image photo.jpg'),
+    ("The names of all LoRAs", "flux models --loras"),
+    hides=("batch_size", "commercial", "model"),
+)
 def lora(
     session: Session,
     own: LoRAParameters,
@@ -15,12 +22,7 @@ def lora(
     inputs: InputOptions,
     run: RunOptions,
 ) -> ExitCode:
-    """Generate or edit an image with LoRA styles.
-
-    flux lora "a cozy reading room" --lora ob3d-isometric-3d-room
-
-    flux lora "a knight" --lora anime:0.8 --lora realism:0.3 --image knight.jpg
-    """
+    """Generate or edit an image with LoRA styles."""
     from ..generate import generate
 
     return generate(session, own, Given(task, size, inputs), run)

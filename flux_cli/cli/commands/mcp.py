@@ -8,6 +8,7 @@ from ...errors import ExitCode, UsageError
 from ...frozen import frozen
 from ...operations.parameters import Group, Option
 from ..context import Session
+from ..registry import help_page
 
 
 @frozen
@@ -31,14 +32,14 @@ class McpOptions(Group):
         return {"output_dir": self.output_dir}
 
 
+@help_page(
+    ("Try it for free", "flux mcp --sandbox"),
+    ("At most $0.05 per call, $0.50 in total", "flux mcp --max-cost 0.05 --budget 0.50 -d images"),
+)
 def mcp(session: Session, options: McpOptions) -> ExitCode:
     """Serve tools for agents over the Model Context Protocol (MCP), on stdin and stdout.
 
     A program that runs agents starts it. Tools: generate, price, status, history, models. None of them accepts a key.
-
-    flux mcp --sandbox
-
-    flux mcp --max-cost 0.05 --budget 0.50 -d ~/Pictures
     """
     max_cost, budget = parse_amount(options.max_cost, "--max-cost"), parse_amount(options.budget, "--budget")
     if find_spec("mcp") is None:

@@ -1,6 +1,6 @@
 """`flux models`: the models, their prices and limits, and the measured durations of their tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from ...text import clean, suggestion, usd
 from ..context import Session
 from ..output.output import Mode
 from ..output.records import Items, Note, Record
+from ..registry import help_page
 
 Purpose = Annotated[
     str | None,
@@ -21,15 +22,32 @@ Purpose = Annotated[
         help="Only the model for PURPOSE: commercial, fast, quality or an operation; combine with commas.",
     ),
 ]
+LorasOption = Annotated[bool, Option("--loras", help="List the names of LoRAs for --lora.")]
+ControlsOption = Annotated[bool, Option("--controls", help="List the types of control images for --control.")]
+PresetsOption = Annotated[bool, Option("--presets", help="List the presets and what they set.")]
 NEWEST = 1000
 """Newest tasks in the journal whose durations are used."""
 
 
-def models(session: Session, purpose: Purpose = None) -> Items:
+@help_page(
+    ("All models", "flux models"),
+    ("For commercial use, fastest", "flux models --for commercial,fast"),
+    ("LoRAs, controls and presets", "flux models --loras --controls --presets"),
+)
+def models(
+    session: Session,
+    purpose: Purpose = None,
+    loras: LorasOption = False,
+    controls: ControlsOption = False,
+    presets: PresetsOption = False,
+) -> Items:
     """List the models: price, license, speed and operations.
 
-    flux models --for commercial,fast
+    With --loras, --controls or --presets, list these instead.
     """
+    if loras or controls or presets:
+        yield from _lists(session.catalog, loras=loras, controls=controls, presets=presets)
+        return ExitCode.OK
     catalog = session.catalog
     chosen = [_for_purpose(catalog, purpose)] if purpose else list(catalog.models.values())
     measured = _measured_seconds(session)
@@ -41,6 +59,23 @@ def models(session: Session, purpose: Purpose = None) -> Items:
         text = columns + " ".join(model.operations)
         yield Record("model", _model_json(model, seconds), text, quiet=model.name, indent=len(columns))
     return ExitCode.OK
+
+
+def _lists(catalog: Catalog, *, loras: bool, controls: bool, presets: bool) -> Iterator[Record]:
+    for name in catalog.loras if loras else ():
+        yield Record("lora", {"name": name}, name)
+    for name, sent in catalog.controls.items() if controls else ():
+        yield Record(
+            "control",
+            {"name": name, "sent_as": sent},
+            name if name == sent else f"{name:<12} same as {sent}",
+            quiet=name,
+        )
+    for name, preset in catalog.presets.items() if presets else ():
+        text = f"{name:<12} {preset.width}x{preset.height}, guidance {preset.guidance}, denoise {preset.denoise}"
+        size: JsonObject = {"width": preset.width, "height": preset.height}
+        settings: JsonObject = {"guidance": preset.guidance, "denoise": preset.denoise}
+        yield Record("preset", {"name": name, **size, **settings}, text, quiet=name)
 
 
 def _for_purpose(catalog: Catalog, purpose: str) -> Model:

@@ -5,8 +5,14 @@ from ...operations.options import Given, InputOptions, TaskOptions
 from ...operations.outpaint import OutpaintParameters
 from ..context import Session
 from ..options import RunOptions
+from ..registry import help_page
 
 
+@help_page(
+    ("Wider on both sides", "flux outpaint photo.jpg --left 25% --right 25%"),
+    ("Sky above", 'flux outpaint photo.jpg "a clear sky" --top 300'),
+    hides=("batch_size", "commercial", "model", "denoise"),
+)
 def outpaint(
     session: Session,
     own: OutpaintParameters,
@@ -14,10 +20,7 @@ def outpaint(
     inputs: InputOptions,
     run: RunOptions,
 ) -> ExitCode:
-    """Extend an image beyond its edges.
-
-    flux outpaint beach.jpg "more beach and sea" --left 256 --right 25%
-    """
+    """Extend an image beyond its edges."""
     from ..generate import generate
 
     return generate(session, own, Given(task, inputs=inputs), run)

@@ -5,8 +5,14 @@ from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
 from ...operations.redux import ReduxParameters
 from ..context import Session
 from ..options import RunOptions
+from ..registry import help_page
 
 
+@help_page(
+    ("A variation with a prompt", 'flux redux portrait.png "in evening light" --strength 0.7'),
+    ("Four variations", "flux redux portrait.png --seed 1..4"),
+    hides=("batch_size", "commercial", "model", "denoise"),
+)
 def redux(
     session: Session,
     own: ReduxParameters,
@@ -15,10 +21,7 @@ def redux(
     inputs: InputOptions,
     run: RunOptions,
 ) -> ExitCode:
-    """Generate a variation of an image.
-
-    flux redux portrait.png "in evening light" --strength 0.7
-    """
+    """Generate a variation of an image."""
     from ..generate import generate
 
     return generate(session, own, Given(task, size, inputs), run)

@@ -13,6 +13,7 @@ from ...text import clean
 from ..common_options import LookOptions
 from ..context import Session
 from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
+from ..registry import help_page
 from .show import Image, find_made
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ NewPrompt = Annotated[
 ]
 
 
+@help_page(
+    ("Change a setting", "flux rerun fox.png --guidance 4.5 -o fox-2.png"),
+    ("Four more seeds", "flux rerun @last --seed 1..4"),
+)
 def rerun(
     session: Session,
     image: Image,
@@ -39,12 +44,7 @@ def rerun(
     looking: LookOptions,
     prompt: NewPrompt = None,
 ) -> ExitCode:
-    """Generate an image again, with the changes in the options.
-
-    flux rerun fox.png --guidance 4.5 -o fox-2.png
-
-    flux rerun @last --seed 1..4
-    """
+    """Generate an image again, with the changes in the options."""
     from ..generate import generate_drafts
 
     made = find_made(session, image)
@@ -88,7 +88,7 @@ def _change(
         raise UsageError(f"an image made by {operation.name} has no size of its own to change")
     options = replace(
         task,
-        negative=_first(task.negative, operation.negative_prompt),
+        negative_prompt=_first(task.negative_prompt, operation.negative_prompt),
         batch_size=_first(task.batch_size, operation.batch_size),
         model=_first(task.model, before.model),
     )

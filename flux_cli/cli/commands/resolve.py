@@ -16,6 +16,7 @@ from ...text import clean, counted, usd
 from ..context import Session
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
 from ..output.records import Item, Items, Note, Record
+from ..registry import help_page
 
 if TYPE_CHECKING:
     from ...engine.outcome import Outcome
@@ -25,18 +26,52 @@ Entries = Annotated[
     Argument("ENTRY...", help="Entry IDs; - reads them from stdin."),
 ]
 TaskOption = Annotated[
-    str | None, Option("--task", metavar="ID", help="The task exists: download its image (no extra charge).")
+    str | None,
+    Option(
+        "--task",
+        short="The task exists: download its image.",
+        title="Resolution",
+        metavar="ID",
+        help="The task exists: download its image (no extra charge).",
+    ),
 ]
 ForceOption = Annotated[
-    bool, Option("--force", help="With --task: link the task even if its prompt, model or seed differs.")
+    bool,
+    Option(
+        "--force",
+        short="With --task: link it even if it differs.",
+        title="Resolution",
+        help="With --task: link the task even if its prompt, model or seed differs.",
+    ),
 ]
-DismissOption = Annotated[bool, Option("--dismiss", help="The task does not exist, or you do not need its image.")]
-ResubmitOption = Annotated[bool, Option("--resubmit", help="Submit the request again, and pay for it.")]
+DismissOption = Annotated[
+    bool,
+    Option(
+        "--dismiss",
+        short="The task does not exist, or is not needed.",
+        title="Resolution",
+        help="The task does not exist, or you do not need its image.",
+    ),
+]
+ResubmitOption = Annotated[
+    bool,
+    Option(
+        "--resubmit",
+        short="Submit the request again, and pay for it.",
+        title="Resolution",
+        help="Submit the request again, and pay for it.",
+    ),
+]
 
 OPEN = (State.UNKNOWN, State.DISMISSED)
 """What can be resolved; a dismissed submission too, for its task may appear later."""
 
 
+@help_page(
+    ("What is known, and your options", "flux resolve k3v9q2xy"),
+    ("The task exists", "flux resolve k3v9q2xy \\\n  --task 1631d053-2352-4add-95cc-360fc52d5f89"),
+    ("No image is needed", "flux history --state unknown -q | flux resolve - --dismiss"),
+)
 def resolve(
     session: Session,
     entries: Entries,
@@ -51,10 +86,6 @@ def resolve(
     """Resolve submissions that may have been charged.
 
     Without --task, --dismiss or --resubmit, it prints the known facts about each submission, and your options.
-
-    flux resolve k3v9q2xy --task 1631d053-2352-4add-95cc-360fc52d5f89
-
-    flux history --state unknown -q | flux resolve - --dismiss
     """
     if sum((task is not None, dismiss, resubmit)) > 1:
         raise UsageError("--task, --dismiss and --resubmit cannot be used together")

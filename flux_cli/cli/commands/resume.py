@@ -14,19 +14,19 @@ from ...operations.parameters import Option
 from ..context import Session
 from ..deliveries import resolve_reported
 from ..options import WaitOptions
+from ..registry import help_page
 
 ExpiringOption = Annotated[
     bool, Option("--expiring", help="Only images that PiAPI may delete within a day; it keeps them for seven days.")
 ]
 
 
+@help_page(
+    ("All that is left", "flux resume"),
+    ("Only images that PiAPI soon deletes", "flux resume --expiring --timeout 60"),
+)
 def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = False) -> ExitCode:
-    """Save all paid images that are not saved yet, for free.
-
-    flux resume
-
-    flux resume --expiring --timeout 60
-    """
+    """Save all paid images that are not saved yet, for free."""
     session.journal.mark_dead_unknown()
     link_seen(session.workspace)
     resolve_reported(session)

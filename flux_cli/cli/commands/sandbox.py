@@ -16,6 +16,7 @@ from ...operations.parameters import Group, Option
 from ...text import clean, counted, usd
 from ..context import SANDBOX_SPEED, Session
 from ..output.output import Mode
+from ..registry import help_page
 
 if TYPE_CHECKING:
     from socket import socket
@@ -37,20 +38,42 @@ class SandboxOptions(Group):
     title = "Server"
 
     port: Annotated[
-        int, Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free port.")
+        int,
+        Option(
+            "--port",
+            short="Port to listen on. [default: 8517]",
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Port to listen on, 0 to 65535; 0 picks a free port.",
+        ),
     ] = 8517
     host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
     faults: Annotated[
-        list[str] | None, Option("--fault", metavar="FAULT", help="Simulate this failure; repeatable.")
+        list[str] | None,
+        Option(
+            "--fault",
+            short="Simulate this failure; repeatable.",
+            title="Faults",
+            metavar="FAULT",
+            help="Simulate this failure; repeatable.",
+        ),
     ] = None
-    list_faults: Annotated[bool, Option("--list-faults", help="List the failures that can be simulated, and exit.")] = (
-        False
-    )
-    seed: Annotated[int, Option("--seed", metavar="N", help="Random seed for faults with rate=.")] = 0
+    list_faults: Annotated[
+        bool,
+        Option(
+            "--list-faults",
+            short="List the failures that can be simulated.",
+            title="Faults",
+            help="List the failures that can be simulated, and exit.",
+        ),
+    ] = False
+    seed: Annotated[int, Option("--seed", title="Faults", metavar="N", help="Random seed for faults with rate=.")] = 0
     replies: Annotated[
         str,
         Option(
             "--replies",
+            title="Simulated account",
             metavar="spec|live",
             help="Respond like PiAPI's published specification (spec) or its live API (live).",
         ),
@@ -59,46 +82,82 @@ class SandboxOptions(Group):
         str,
         Option(
             "--plan",
+            short="Plan to simulate. [default: pro]",
+            title="Simulated account",
             metavar="free|creator|pro",
             help="Plan to simulate; sets the concurrency limit and the allowed operations.",
         ),
     ] = "pro"
     credits: Annotated[
-        str | None, Option("--credits", metavar="USD", help="Balance of the simulated account. [default: unlimited]")
+        str | None,
+        Option(
+            "--credits",
+            title="Simulated account",
+            metavar="USD",
+            help="Balance of the simulated account. [default: unlimited]",
+        ),
     ] = None
     speed: Annotated[
         str | None,
-        Option("--speed", metavar="X", help="Run tasks X times faster than documented. [default: 15]"),
+        Option(
+            "--speed",
+            short="Run tasks X times faster. [default: 15]",
+            title="Simulated account",
+            metavar="X",
+            help="Run tasks X times faster than documented. [default: 15]",
+        ),
     ] = None
     expire: Annotated[
-        str, Option("--expire", metavar="DURATION", help="How long image URLs stay valid, for example 30s, 10m or 2h.")
+        str,
+        Option(
+            "--expire",
+            title="Simulated account",
+            metavar="DURATION",
+            help="How long image URLs stay valid, for example 30s, 10m or 2h.",
+        ),
     ] = "7d"
     keys: Annotated[
         list[str] | None,
-        Option("--key", metavar="KEY", help="Accept only this API key; repeatable. [default: any key]"),
+        Option(
+            "--key",
+            short="Accept only this API key; repeatable.",
+            metavar="KEY",
+            help="Accept only this API key; repeatable. [default: any key]",
+        ),
     ] = None
     webhook_hosts: Annotated[
         list[str] | None,
         Option(
             "--webhook-host",
+            title="Webhooks",
             metavar="HOST",
             help="Also deliver webhooks to HOST; repeatable. [default: localhost only]",
         ),
     ] = None
     state: Annotated[
         Path | None,
-        Option("--state", metavar="FILE", help="Keep tasks and uploads in FILE. [default: lost on exit]"),
+        Option(
+            "--state",
+            short="Keep tasks and uploads in FILE.",
+            metavar="FILE",
+            help="Keep tasks and uploads in FILE. [default: lost on exit]",
+        ),
     ] = None
 
 
+@help_page(
+    ("Start it, and set the variables that it prints", "flux sandbox"),
+    (
+        "Two refusals, then one image in five is cut off",
+        'flux sandbox --fault "create:429 times=2 retry-after=1" \\\n  --fault "image:truncate rate=0.2"',
+    ),
+    ("All failures that it can simulate", "flux sandbox --list-faults"),
+    hides=("sandbox", "profile"),
+)
 def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
     """Serve a mock of PiAPI on localhost, to test for free.
 
     It simulates prices, limits and failures, and shows tasks and images on a page. Ctrl-C stops it.
-
-    flux sandbox
-
-    flux sandbox --fault "create:429 times=2 retry-after=1" --fault "image:truncate rate=0.2"
     """
     if options.list_faults:
         from ...sandbox.faults import describe_faults

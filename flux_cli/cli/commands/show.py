@@ -14,6 +14,7 @@ from ...text import clean, usd
 from ..common_options import LookOptions
 from ..context import Session
 from ..output.records import Images, Items, Note, Record
+from ..registry import help_page
 
 if TYPE_CHECKING:
     from ...images.metadata import Provenance
@@ -23,13 +24,12 @@ INDENT = 17
 Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task ID or @last.")]
 
 
+@help_page(
+    ("How a file was made", "flux show fox.png"),
+    ("The latest image, shown here", "flux show @last --preview"),
+)
 def show(session: Session, image: Image, looking: LookOptions) -> Items:
-    """Show how an image was generated.
-
-    flux show fox.png
-
-    flux show @last --preview
-    """
+    """Show how an image was generated."""
     from ...images.load import read_image_file
     from ...images.output_names import expand_path
     from ...images.png import texts_in

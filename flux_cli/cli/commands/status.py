@@ -22,6 +22,7 @@ from ...text import clean
 from ..context import Session
 from ..found_tasks import look_at
 from ..output.records import Failure, Item, Note, Record
+from ..registry import help_page
 
 Ids = Annotated[
     list[str],
@@ -33,13 +34,12 @@ Found = tuple[Entry | None, Task] | Outcome | FluxError
 """The entry and the task with an ID, the outcome of an entry without a task, or why there is nothing to show."""
 
 
+@help_page(
+    ("One task", "flux status 1631d053-2352-4add-95cc-360fc52d5f89"),
+    ("All running tasks", "flux history --state accepted --json | flux status -"),
+)
 def status(session: Session, ids: Ids) -> ExitCode:
-    """Show the status of tasks, without waiting for them.
-
-    flux status 1631d053-2352-4add-95cc-360fc52d5f89
-
-    flux history --state accepted --json | flux status -
-    """
+    """Show the status of tasks, without waiting for them."""
     return asyncio.run(_show_all(session, read_ids(ids, session.stdin.text)))
 
 

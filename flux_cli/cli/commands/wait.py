@@ -19,14 +19,28 @@ from ..common_options import LookOptions
 from ..context import Session
 from ..found_tasks import TEMPLATE_HINT, to_wait_for
 from ..options import SaveOptions, WaitOptions
+from ..registry import help_page
 
 Ids = Annotated[
     list[str],
     Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin."),
 ]
-AnyOption = Annotated[bool, Option("--any", help="Exit after the first image is saved; the other tasks keep running.")]
+AnyOption = Annotated[
+    bool,
+    Option(
+        "--any",
+        short="Exit after the first image is saved.",
+        help="Exit after the first image is saved; the other tasks keep running.",
+    ),
+]
 
 
+@help_page(
+    ("Choose the file", "flux wait 1631d053-2352-4add-95cc-360fc52d5f89 -o fox.png"),
+    ("IDs from a pipe", "flux gen --from prompts.txt --no-wait | flux wait -"),
+    ("Until the first is saved", 'flux wait --any $(flux gen "a fox" --seed 1..3 --no-wait)'),
+    hides=("skip_existing",),
+)
 def wait(
     session: Session,
     ids: Ids,
@@ -39,12 +53,6 @@ def wait(
 
     The tasks may have been submitted elsewhere. IDs on stdin are read as they arrive: one per line, or in the objects
     of --json.
-
-    flux wait 1631d053-2352-4add-95cc-360fc52d5f89 -o fox.png
-
-    flux gen --from prompts.txt --no-wait | flux wait -
-
-    flux wait --any $(flux gen "a fox" --seed 1..3 --no-wait)
     """
     coming = read_ids(ids, session.stdin.text)
     named = len({word for word in ids if word != "-"})

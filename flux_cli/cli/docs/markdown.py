@@ -32,13 +32,14 @@ def _section(command: Command) -> str:
     parts = [f"## {command.line}\n", _text(command.summary) + "\n", f"```text\n{command.usage}\n```\n"]
     parts += [_text(paragraph) + "\n" for paragraph in command.about]
     if command.examples:
-        parts.append("\n".join(["```sh", *command.examples, "```\n"]))
+        lines = [f"# {example.comment}\n{example.line}" for example in command.examples]
+        parts.append("\n".join(["```sh", "\n\n".join(lines), "```\n"]))
     if command.arguments:
         rows = [(_code(argument.usage), _text(argument.about)) for argument in command.arguments]
         parts.append(_table(("argument", "meaning"), rows))
-    if not command.commands:
-        rows = [(_code(option.usage), _text(option.description)) for option in command.options]
-        parts.append(_table(("option", "meaning"), rows))
+    for title, options in command.by_title().items():
+        rows = [(_code(option.usage), _text(option.description)) for option in options]
+        parts.append(_table((title.lower() if title != "API" else title, "meaning"), rows))
     return "\n".join(parts)
 
 

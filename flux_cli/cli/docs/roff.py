@@ -2,6 +2,7 @@
 
 from ...config.settings import VARIABLES
 from ...errors import ExitCode
+from ..registry import Example
 from .tree import Command
 
 
@@ -31,9 +32,11 @@ def _manual(command: Command, program: Command) -> str:
         lines += [".PP", _text(paragraph)]
     lines += _list("ARGUMENTS", [(argument.usage, argument.about) for argument in command.arguments])
     lines += _list("COMMANDS", [(inner.line, f"{inner.summary} See {_page(inner)}(1).") for inner in command.commands])
-    lines += _list("OPTIONS", [(option.usage, option.description) for option in command.options])
+    lines.append(".SH OPTIONS")
+    for title, options in command.by_title().items():
+        lines += [f".SS {title}", *_rows([(option.usage, option.description) for option in options])]
     if command.examples:
-        lines += [".SH EXAMPLES", ".nf", *map(_text, command.examples), ".fi"]
+        lines += [".SH EXAMPLES", *(line for example in command.examples for line in _example(example))]
     if command is program:
         lines += _list("ENVIRONMENT", list(VARIABLES.items()))
         lines += _list("EXIT STATUS", [(str(code.value), code.meaning) for code in ExitCode])
@@ -45,7 +48,15 @@ def _manual(command: Command, program: Command) -> str:
 def _list(title: str, rows: list[tuple[str, str]]) -> list[str]:
     if not rows:
         return []
-    return [f".SH {title}", *(line for name, about in rows for line in (".TP", f".B {_text(name)}", _text(about)))]
+    return [f".SH {title}", *_rows(rows)]
+
+
+def _rows(rows: list[tuple[str, str]]) -> list[str]:
+    return [line for name, about in rows for line in (".TP", f".B {_text(name)}", _text(about))]
+
+
+def _example(example: Example) -> list[str]:
+    return [".PP", f"{_text(example.comment)}:", ".PP", ".nf", *map(_text, example.line.split("\n")), ".fi"]
 
 
 def _text(text: str) -> str:

@@ -1,9 +1,8 @@
-"""The commands as data, read from the program that Typer builds; all documents are generated from it."""
+"""The commands as data, read from their functions; help and all other documents are generated from it."""
 
+import inspect
 from collections.abc import Iterator
-
-from typer import Context
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typing import Any, get_args, get_origin
 
 from flux_cli import __version__
 
@@ -12,17 +11,25 @@ from ...config.settings import BY_NAME, SETTINGS, VARIABLES
 from ...errors import ExitCode
 from ...frozen import frozen
 from ...json_value import Json, JsonObject
+from ...operations import parameters
 from ...operations.options import TaskOptions
 from ..common_options import CommonOptions
+from ..option_groups import Flat, flat_options
 from ..options import SaveOptions, WaitOptions
+from ..registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, Example, load, page_of
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group().settings()}
 """Settings with an option of the same name."""
+SUMMARY = "Generate and edit images with PiAPI's Flux API."
+ABOUT = ("Images are charged to your PiAPI account; add --sandbox to try flux for free.",)
 
 
 @frozen
 class Option:
-    """value: its metavar in help (`FILE`), None for a switch. variable: its environment variable, if it has one."""
+    """value: its metavar in help (`FILE`), None for a switch. variable: its environment variable, if it has one.
+
+    short: the text for `-h`; None if it is listed in `--help` only. title: its heading in help.
+    """
 
     names: tuple[str, ...]
     value: str | None
@@ -30,6 +37,8 @@ class Option:
     default: str | None
     variable: str | None
     repeatable: bool
+    short: str | None
+    title: str
 
     @property
     def usage(self) -> str:
@@ -63,13 +72,13 @@ class Argument:
 class Command:
     """One command. name: all its words (`config get`), empty for the program itself.
 
-    about: the paragraphs after the summary. examples: command lines. priced: whether `flux cost` accepts it.
+    about: the paragraphs after the summary. priced: whether `flux cost` accepts it.
     """
 
     name: str
     summary: str
     about: tuple[str, ...]
-    examples: tuple[str, ...]
+    examples: tuple[Example, ...]
     arguments: tuple[Argument, ...]
     options: tuple[Option, ...]
     commands: tuple["Command", ...]
@@ -97,6 +106,51 @@ class Command:
         for command in self.commands:
             yield from command.walk()
 
+    def by_title(self) -> dict[str, list[Option]]:
+        """Return the options under their headings, those of all commands last."""
+        found: dict[str, list[Option]] = {}
+        for option in self.options:
+            found.setdefault(option.title, []).append(option)
+        return dict(sorted(found.items(), key=lambda row: TITLES.index(row[0])))
+
+
+HELP = Option(("-h", "--help"), None, "Print this help (-h: a summary).", None, None, False, None, CommonOptions.title)
+VERSION = Option(("-V", "--version"), None, "Print the version.", None, None, False, None, "Options")
+JSON = Option(("--json",), None, "With --help: print the help as JSON.", None, None, False, None, "Options")
+TITLES = (
+    *("Options", "Input image", "Mask", "Margins", "LoRA and control", "Generation", "Image size"),
+    *("Server", "Simulated account", "Faults", "Webhooks", "Actions", "Resolution"),
+    *("Output", "Cost", "Batches", "Waiting", "API", CommonOptions.title),
+)
+"""The headings of options, in the order of help."""
+
+
+def read_program() -> Command:
+    """Return the program with all its commands."""
+    commands = tuple(read_command(name) for name in COMMANDS)
+    return Command("", SUMMARY, ABOUT, (), (), (VERSION, JSON, HELP), commands, priced=False)
+
+
+def read_command(name: str) -> Command:
+    """Return a command: `gen`, `config` or `config get`."""
+    if name == "config":
+        inner = tuple(read_command(f"config {word}") for word in CONFIG_COMMANDS)
+        return Command(name, CONFIG_SUMMARY, (), (), (), (HELP,), inner, priced=False)
+    function = load(name)
+    summary, *about = (" ".join(text.split()) for text in (inspect.getdoc(function) or "").split("\n\n"))
+    page, flat = page_of(function), flat_options(function, CommonOptions)
+    listed = [one for one in flat if not one.hidden and one.name not in page.hides]
+    return Command(
+        name=name,
+        summary=summary,
+        about=tuple(about),
+        examples=page.examples,
+        arguments=tuple(_argument(one) for one in listed if isinstance(one.about, parameters.Argument)),
+        options=(*(_option(one) for one in listed if isinstance(one.about, parameters.Option)), HELP),
+        commands=(),
+        priced=any(one.name == "price_only" for one in flat),
+    )
+
 
 def shared(program: Command) -> dict[tuple[str, ...], list[Option]]:
     """Return every option once, by the names of all commands that have it."""
@@ -110,49 +164,34 @@ def shared(program: Command) -> dict[tuple[str, ...], list[Option]]:
     return found
 
 
-def read(command: TyperCommand | TyperGroup, parent: Context | None = None) -> Command:
-    """Return the tree of a command."""
-    name = "flux" if parent is None else command.name
-    context = Context(command, info_name=name, parent=parent, **command.context_settings)
-    summary, *paragraphs = (_joined(text) for text in (command.help or "").split("\n\n"))
-    params = [param for param in command.get_params(context) if not getattr(param, "hidden", False)]
-    below = command.commands.values() if isinstance(command, TyperGroup) else ()
-    return Command(
-        name=context.command_path.partition(" ")[2],
-        summary=summary,
-        # Prose ends in a full stop; a command line does not.
-        about=tuple(text for text in paragraphs if text.endswith(".")),
-        examples=tuple(text for text in paragraphs if not text.endswith(".")),
-        arguments=tuple(_argument(param) for param in params if isinstance(param, TyperArgument)),
-        options=tuple(_option(param, context) for param in params if isinstance(param, TyperOption)),
-        commands=tuple(read(inner, context) for inner in below if isinstance(inner, TyperCommand | TyperGroup)),
-        priced=any(param.name == "price_only" for param in command.params),
+def _argument(flat: Flat) -> Argument:
+    about = flat.about
+    return Argument(
+        (about.metavar or "").strip("[]. "), about.help or "", flat.required, repeatable=_is_list(flat.kind)
     )
 
 
-def _joined(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _argument(param: TyperArgument) -> Argument:
-    assert param.metavar is not None, f"{param.name} has no metavar"
-    value = param.metavar.strip("[]. ")
-    return Argument(value, about=param.help or "", required=param.required, repeatable=param.nargs == -1)
-
-
-def _option(param: TyperOption, context: Context) -> Option:
-    name = param.name or ""
-    default = BY_NAME[name].default if name in SETTERS & set(BY_NAME) else param.default
-    if name == "model" and default is None:
+def _option(flat: Flat) -> Option:
+    about = flat.about
+    assert isinstance(about, parameters.Option)
+    default: Any = BY_NAME[flat.name].default if flat.name in SETTERS & set(BY_NAME) else flat.default
+    if flat.name == "model" and default is None:
         default = Catalog({}).default_model
+    switch = flat.kind is bool
     return Option(
-        names=tuple(sorted(param.opts, key=len)),
-        value=None if param.is_flag else param.make_metavar(context),
-        about=param.help or "",
-        default=None if default is None or param.is_flag else str(default),
-        variable=f"FLUX_{name.upper()}" if name in SETTERS else None,
-        repeatable=param.multiple,
+        names=tuple(sorted(about.names.split(", "), key=len)),
+        value=None if switch else about.metavar,
+        about=about.help or "",
+        default=None if default is None or switch else str(default),
+        variable=f"FLUX_{flat.name.upper()}" if flat.name in SETTERS else None,
+        repeatable=_is_list(flat.kind),
+        short=about.short,
+        title=flat.title,
     )
+
+
+def _is_list(kind: object) -> bool:
+    return any(get_origin(one) is list for one in (kind, *get_args(kind)))
 
 
 def help_of(program: Command, words: list[str]) -> JsonObject:
@@ -169,7 +208,7 @@ def _command_json(command: Command) -> JsonObject:
         "usage": command.usage,
         "summary": command.summary,
         "about": list(command.about),
-        "examples": list(command.examples),
+        "examples": [{"comment": example.comment, "command": example.line} for example in command.examples],
         "arguments": [_argument_json(argument) for argument in command.arguments],
         "options": [_option_json(option) for option in command.options],
         "commands": [_command_json(inner) for inner in command.commands],
@@ -193,6 +232,7 @@ def _option_json(option: Option) -> JsonObject:
         "default": option.default,
         "env": option.variable,
         "repeatable": option.repeatable,
+        "group": option.title,
     }
 
 

@@ -181,6 +181,11 @@ class Output:
             self._stdout.buffer.flush()
 
     @property
+    def columns(self) -> int:
+        """The width of the terminal in columns; 80 if there is none."""
+        return shutil.get_terminal_size().columns
+
+    @property
     def to_terminal(self) -> bool:
         """Whether stdout is a terminal."""
         return self._stdout.isatty()
@@ -209,6 +214,11 @@ class Output:
         with self._aside(), self._stream_errors(self._stderr):
             self._stderr.write(drawing)
             self._stderr.flush()
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether a person sees both streams on a terminal."""
+        return self.mode is Mode.TEXT and self._stdout.isatty() and self._stderr.isatty()
 
     @property
     def terminal(self) -> int | None:
@@ -302,16 +312,19 @@ class Output:
     # --- progress --------------------------------------------------------------------------------------------
 
     @contextmanager
-    def progress(self, total: int) -> "Iterator[Progress]":
-        """Return a listener for the engine's events, which are shown while the block runs."""
+    def progress(self, total: int, *, seeds: bool = False) -> "Iterator[Progress]":
+        """Return a listener for the engine's events, which are shown while the block runs.
+
+        total: the number of tasks. seeds: several have the same prompt, so that labels need the seed.
+        """
         from .progress import LiveProgress, PlainProgress  # slow to import
 
         live = self.mode is not Mode.QUIET and not self.verbose and self._stderr.isatty() and not self._on_actions
         progress: Progress
         if live and os.environ.get("TERM") != "dumb":
-            progress = LiveProgress(self._stderr, total=total)
+            progress = LiveProgress(self._stderr, total=total, seeds=seeds)
         else:
-            progress = PlainProgress(self.note, verbose=self.verbose)
+            progress = PlainProgress(self.note, verbose=self.verbose, seeds=seeds)
         self._progress = progress
         progress.resume()
         try:

@@ -43,19 +43,16 @@ def expectation(expected: tuple[float, float] | None) -> str:
 
 
 class _Labels:
-    """Labels of running entries: the prompt, and the seed if another entry has the same prompt."""
+    """Labels of running entries: the prompt, and with `seeds` the seed too, because prompts repeat."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._prompts: dict[str, str] = {}
+    def __init__(self, limit: int, *, seeds: bool) -> None:
+        self._limit, self._seeds = limit, seeds
         self._labels: dict[str, str] = {}
 
     def give(self, event: Queued | Submitting | Accepted) -> str:
         """Return the label of the event's entry; it stays the same while the entry runs."""
         if event.entry not in self._labels:
-            alike = event.label in self._prompts.values()
-            seed = f", seed {event.seed}" if alike and event.seed is not None else ""
-            self._prompts[event.entry] = event.label
+            seed = f", seed {event.seed}" if self._seeds and event.seed is not None else ""
             self._labels[event.entry] = clean(event.label, self._limit - len(seed)) + seed
         return self._labels[event.entry]
 
@@ -65,17 +62,17 @@ class _Labels:
 
     def drop(self, entry: str) -> None:
         """Remove the label of an entry."""
-        self._prompts.pop(entry, None)
         self._labels.pop(entry, None)
 
 
 class PlainProgress:
-    """One line per change, for logs and pipes. `say` writes a line; `verbose` prints every poll too."""
+    """One line per task that was submitted, for logs and pipes, and one per problem; `verbose`: one per poll too."""
 
-    def __init__(self, say: Callable[[str], None], *, verbose: bool) -> None:
+    def __init__(self, say: Callable[[str], None], *, verbose: bool, seeds: bool = False) -> None:
         self._say, self._verbose = say, verbose
-        self._labels = _Labels(LABEL)
+        self._labels = _Labels(LABEL, seeds=seeds)
         self._status: dict[str, str] = {}
+        self._queued = False
         self._slowest: int | None = None
 
     def __call__(self, event: Event) -> None:
@@ -83,18 +80,14 @@ class PlainProgress:
         match event:
             case Queued():
                 self._labels.give(event)
-                self._print(event.entry, "queued: as many tasks are running as the plan or -j allows")
+                self._print_queued(event)
             case Submitting():
                 self._labels.give(event)
             case Accepted():
                 self._labels.give(event)
-                facts = [usd(event.cost)] if event.cost is not None else []
-                facts += [expectation(event.expected)] if event.expected else []
-                self._print(event.entry, f"task {event.task_id}" + (f" ({', '.join(facts)})" if facts else ""))
-                self._status[event.entry] = "pending"
+                self._print(event.entry, _accepted(event))
             case Polled():
-                if self._verbose or self._status.get(event.entry) != event.status:
-                    self._status[event.entry] = event.status
+                if self._verbose:
                     self._print(event.entry, f"{event.status} after {seconds(event.elapsed)}")
             case Trouble():
                 self._print(event.entry, f"{event.message}; trying again in {seconds(event.wait)}")
@@ -112,6 +105,11 @@ class PlainProgress:
             case Ended():
                 self._labels.drop(event.entry)
                 self._status.pop(event.entry, None)
+
+    def _print_queued(self, event: Queued) -> None:
+        if self._verbose or not self._queued:
+            self._queued = True
+            self._print(event.entry, "queued: as many tasks are running as the plan or -j allows")
 
     def _print_slowed(self, event: Slowed) -> None:
         # The window changes all the time: print it only when it is smaller than before.
@@ -132,6 +130,15 @@ class PlainProgress:
         """Do nothing."""
 
 
+def _accepted(event: Accepted) -> str:
+    """Return `task ID ($0.015, usually 25-35 s)`, or that an earlier task is used again."""
+    if event.cost == 0:
+        return f"reusing task {event.task_id} (no charge)"
+    facts = [usd(event.cost)] if event.cost is not None else []
+    facts += [expectation(event.expected)] if event.expected else []
+    return f"task {event.task_id}" + (f" ({', '.join(facts)})" if facts else "")
+
+
 @dataclass(slots=True)
 class _Row:
     label: str
@@ -143,14 +150,16 @@ class _Row:
 class LiveProgress:
     """A row for each running task and a total, redrawn in place. `total` is how many tasks the run has."""
 
-    def __init__(self, stream: TextIO, *, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO, *, total: int, seeds: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         from rich.console import Console
 
         self._rows: dict[str, _Row] = {}
         self._total, self._done, self._cost, self._clock = total, 0, Decimal(0), clock
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._width = max(LABEL, self._console.width - BESIDE)
-        self._labels = _Labels(self._width)
+        self._labels = _Labels(self._width, seeds=seeds)
         self._live: Live | None = None
 
     def __call__(self, event: Event) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ...config.urls import is_local
 from ...engine.outcome import Outcome
 from ...errors import FluxError, KeyRefusedError, UnknownChargeError
 from ...journal.entries import CHARGED, POSSIBLY_CHARGED, Entry, State
 from ...json_value import JsonObject
-from ...text import counted, seconds, usd
+from ...text import seconds, usd
 from .output import Mode, Output, shown
 
 if TYPE_CHECKING:
@@ -41,18 +42,23 @@ def show_saved(output: Output, entry: Entry, *, before: bool = False) -> None:
     before: they were saved by an earlier run.
     """
     names = [shown(file.path) for file in entry.files]
+    about = " (already saved, no charge)" if before else facts(entry)
+    if output.shows_all:  # one line for each image, the facts behind the last
+        for name in names:
+            output.result(f"{name}{about if name is names[-1] else ''}")
+        return
     for name in names:
         output.path(name)
     if output.mode is Mode.TEXT:
-        # On a terminal the names are visible on stdout; a log of stderr alone needs them.
-        what = counted(len(names), "image") if output.to_terminal else ", ".join(names)
-        output.note(f"already saved: {what} (no charge)" if before else f"saved {what}{facts(entry)}")
+        what = ", ".join(names)
+        output.note(f"already saved: {what} (no charge)" if before else f"saved {what}{about}")
 
 
 def show_summary(output: Output, summary: "Summary") -> None:
     """Show the summary of a command with several tasks."""
     counts = ", ".join(f"{number} {name}" for name, number in summary.counts.items()) or "nothing to do"
-    output.note(f"{counts}; {usd(summary.spent)} spent in {seconds(summary.duration)}")
+    simulated = " (simulated)" if summary.simulated and summary.spent else ""
+    output.note(f"{counts}; {usd(summary.spent)}{simulated} spent in {seconds(summary.duration)}")
     if output.mode is Mode.JSON:
         output.record("summary", summary_json(summary))
 
@@ -61,12 +67,18 @@ def facts(entry: Entry) -> str:
     """Return the facts about an image besides its name: ` (model, seed 7, $0.015, 12 s)`; empty if there are none."""
     known = []
     if entry.request:
-        known += [entry.request.model, f"seed {entry.request.seed}"]
+        known += [entry.request.model.rpartition("/")[2], f"seed {entry.request.seed}"]
     if entry.price is not None:
-        known.append(usd(entry.price))
-    if entry.ended and entry.accepted:
+        known.append(amount(entry))
+    if entry.price != 0 and entry.ended and entry.accepted:
         known.append(seconds(max(0.0, entry.ended - entry.accepted)))
     return f" ({', '.join(known)})" if known else ""
+
+
+def amount(entry: Entry) -> str:
+    """Return what an entry cost: `$0.015`, `$0.015 simulated` in the sandbox, `no charge` for a task used again."""
+    price = entry.price or Decimal(0)
+    return "no charge" if price == 0 else usd(price) + (" simulated" if is_local(entry.service) else "")
 
 
 def entry_json(entry: Entry) -> JsonObject:
@@ -110,7 +122,7 @@ NOT_CHARGED = (State.PLANNED, State.REJECTED)
 
 def describe_charge(entry: Entry) -> str:
     """Return whether an entry was charged, as a sentence; empty for a task that was not submitted here."""
-    price = f" ({usd(entry.price)})" if entry.price else ""
+    price = f" ({amount(entry)})" if entry.price else ""
     if entry.state in NOT_CHARGED:
         return "Not charged."
     if entry.submitted is None:
@@ -128,8 +140,9 @@ def describe_charges(sent: Sequence[Entry]) -> str:
         return "Nothing was sent."
     charged = _total(entry for entry in sent if entry.state in CHARGED)
     possible = _total(entry for entry in sent if entry.state not in (*CHARGED, *NOT_CHARGED))
-    parts = [f"Charged: {usd(charged)}."] if charged else []
-    parts += [f"Possibly charged: up to {usd(possible)}."] if possible else []
+    simulated = " (simulated)" if is_local(sent[0].service) else ""
+    parts = [f"Charged: {usd(charged)}{simulated}."] if charged else []
+    parts += [f"Possibly charged: up to {usd(possible)}{simulated}."] if possible else []
     return " ".join(parts) or "Not charged."
 
 

@@ -28,6 +28,7 @@ class CommandReporter:
 
     report: the file that gets a row for each task; None for no report. source: the file that the tasks come from.
     ids: stdout gets the task IDs (`--no-wait`). images: stdout gets the bytes of the image (`-o -`).
+    seeds: several tasks have the same prompt, so that their labels need the seed.
 
     report_failed: the report could not be written, and the error was printed.
 
@@ -42,9 +43,10 @@ class CommandReporter:
         source: str | None = None,
         ids: bool = False,
         images: bool = False,
+        seeds: bool = False,
     ) -> None:
         self._output, self._report, self._source = output, report, source
-        self._ids, self._images = ids, images
+        self._ids, self._images, self._seeds = ids, images, seeds
         self._summary: Summary | None = None
         self.report_failed = False
 
@@ -131,4 +133,4 @@ class CommandReporter:
 
     def progress(self, total: int) -> AbstractContextManager[Listener]:
         """Return a listener for the scheduler's events."""
-        return self._output.progress(total)
+        return self._output.progress(total, seeds=self._seeds)

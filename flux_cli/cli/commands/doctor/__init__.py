@@ -8,6 +8,7 @@ from ....errors import DiskError, ExitCode, FluxError, UsageError
 from ....operations.parameters import Option
 from ...context import Session
 from ...output.records import Items, Note, Record
+from ...registry import help_page
 from . import checks
 from .checks import Finding, Level
 
@@ -26,6 +27,11 @@ OF_JOURNAL: tuple[Check, ...] = (checks.unknown_outcomes, checks.images, checks.
 """The checks that need a readable journal."""
 
 
+@help_page(
+    ("Repair what can be repaired", "flux doctor --fix"),
+    ("Without contacting PiAPI", "flux doctor --offline"),
+    ("Files for a bug report", "flux doctor --bundle report.zip"),
+)
 def doctor(
     session: Session,
     offline: Offline = False,
@@ -36,12 +42,6 @@ def doctor(
     """Check the installation, key, PiAPI, journal and images.
 
     Prints one line per check: ok, warning or problem. The exit code is that of the first problem, or 0.
-
-    flux doctor --fix
-
-    flux doctor --offline --json
-
-    flux doctor --bundle report.zip
     """
     if with_prompts and bundle is None:
         raise UsageError("--with-prompts needs --bundle FILE")

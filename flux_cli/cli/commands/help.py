@@ -1,0 +1,51 @@
+"""`flux help`: the help of a command, or a topic."""
+
+import shutil
+from typing import Annotated
+
+from ...errors import ExitCode, UsageError
+from ...operations.parameters import Argument
+from ...text import clean, suggestion
+from ..context import Session
+from ..output.records import Items, Record
+from ..registry import COMMANDS, help_page, meant
+
+Words = Annotated[list[str] | None, Argument("[COMMAND|TOPIC]", help="A command, or one of the topics below.")]
+
+
+@help_page(
+    ("Everything about one command", "flux help gen"),
+    ("Placeholders of file names, and sweeps", "flux help templates"),
+    hides=("sandbox", "profile", "quiet", "verbose", "debug"),
+)
+def help(session: Session, words: Words = None) -> Items:
+    """Show help for a command or a topic.
+
+    Topics: templates, batch-files, exit-codes, environment, json, json-schema.
+    """
+    from ..docs import tree
+    from ..docs.help_text import full_help
+    from ..docs.topics import TOPICS
+
+    width = min(shutil.get_terminal_size().columns, 100)
+    name = " ".join(words or [])
+    known = [*COMMANDS, *TOPICS]
+    if name == "json-schema":
+        from ..docs.json_schema import schema
+
+        yield Record("json_schema", {"json_schema": schema()}, document=schema())
+    elif name in TOPICS:
+        text = TOPICS[name].text(width)
+        yield Record("topic", {"name": name, "text": text}, text.rstrip("\n"))
+    elif not name or (words or [""])[0] in COMMANDS:
+        program = tree.read_program()
+        command = next((one for one in program.walk() if one.name == name), None)
+        if command is None:
+            raise UsageError(f"no such command {clean(name, 60)!r}", hint="See", command=("help", (words or [""])[0]))
+        content = tree.help_of(program, list(words or []))
+        yield Record("help", content, full_help(command, width).rstrip("\n"))
+    else:
+        synonym = meant(name)
+        hint = f"did you mean {synonym}?" if synonym else suggestion(name, known)
+        raise UsageError(f"no command or topic {clean(name, 60)!r}", hint=hint)
+    return ExitCode.OK

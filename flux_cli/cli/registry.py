@@ -1,0 +1,96 @@
+"""The list of commands, and what the help of a command has beside its options."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+from ..errors import ExitCode
+from ..frozen import frozen
+from .output.records import Items
+
+Function = Callable[..., ExitCode | Items]
+"""Takes the session and the options, and yields what is printed; or prints while it runs, and returns the exit code."""
+F = TypeVar("F", bound=Callable[..., Any])
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Generate images": ("gen", "lora", "controlnet", "redux"),
+    "Edit images": ("edit", "inpaint", "outpaint"),
+    "Batches": ("batch",),
+    "Tasks": ("status", "wait", "resume", "resolve", "history"),
+    "Results": ("show", "rerun", "gallery"),
+    "Models and costs": ("models", "cost", "balance"),
+    "Setup": ("login", "logout", "config", "doctor", "completion", "help"),
+    "Local servers": ("sandbox", "listen", "mcp"),
+}
+"""The commands, each a module in `commands`, by what a user wants to do."""
+COMMANDS = [name for group in GROUPS.values() for name in group]
+CONFIG_COMMANDS = ("get", "set", "list", "path")
+CONFIG_SUMMARY = "Show and change settings."
+SUBMITTING = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun", "resolve")
+"""Commands that may submit tasks: their errors include a sentence about charges."""
+SYNONYMS = {
+    "gen": ("generate", "create", "txt2img", "text2img", "image", "make", "run"),
+    "edit": ("img2img", "kontext", "restyle"),
+    "redux": ("variation", "vary"),
+    "inpaint": ("mask", "fill"),
+    "outpaint": ("extend", "expand"),
+    "rerun": ("again", "retry", "redo", "regenerate", "remix"),
+    "resolve": ("settle", "reconcile"),
+    "resume": ("download", "fetch", "continue"),
+    "history": ("list", "ls", "log", "tasks", "jobs"),
+    "show": ("info", "inspect", "metadata"),
+    "cost": ("price", "estimate", "spent", "usage"),
+    "balance": ("credits", "quota", "account", "whoami"),
+    "login": ("auth", "init", "setup", "configure"),
+    "completion": ("completions",),
+    "sandbox": ("server", "serve", "mock"),
+    "listen": ("webhook", "webhooks"),
+    "gallery": ("sheet", "contact-sheet"),
+}
+"""Words that people type, and the commands that they mean."""
+
+
+@frozen
+class Example:
+    """An example in help: a command line, `\\` at the end of each line but the last, and why to use it."""
+
+    comment: str
+    line: str
+
+
+@frozen
+class Page:
+    """What the help of a command has beside its docstring and its options.
+
+    hides: the fields of options that cannot work for this command, and are accepted but not listed.
+    """
+
+    examples: tuple[Example, ...]
+    hides: tuple[str, ...]
+
+
+def help_page(*examples: tuple[str, str], hides: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """Return a decorator that adds examples, each a comment and a command line, to the help of a command."""
+
+    def add(function: F) -> F:
+        function.page = Page(tuple(Example(*one) for one in examples), hides)  # type: ignore[attr-defined]
+        return function
+
+    return add
+
+
+def page_of(function: Function) -> Page:
+    """Return what `help_page` has added to a command."""
+    page: Page = getattr(function, "page", Page((), ()))
+    return page
+
+
+def load(name: str) -> Function:
+    """Return the function of a command: `gen`, or `config get`."""
+    module = name.partition(" ")[0]
+    function: Function = getattr(import_module(f".commands.{module}", __package__), name.replace(" ", "_"))
+    return function
+
+
+def meant(word: str) -> str | None:
+    """Return the command that a synonym means, or None."""
+    return next((name for name, synonyms in SYNONYMS.items() if word.casefold() in synonyms), None)
