@@ -102,3 +102,10 @@ def test_the_readme_is_a_front_door() -> None:
     assert ["--sandbox" in line for line in commands] == [True, False], "one shows flux, and one tests it"
     assert [line for line in text.splitlines() if "-m pytest" in line] == commands[1:]
     assert len(re.sub(r"<!--.*?-->", "", text).split()) < 1200
+
+
+def test_the_site_and_llms_txt_have_every_document() -> None:
+    pages = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
+    assert set(re.findall(r"(?m)^ +- .+: (.+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"))) == pages
+    listed = re.findall(r"\]\((.+?)/\)", (ROOT / "docs" / "llms.txt").read_text("utf-8"))
+    assert {"index.md" if page == "." else f"{page}.md" for page in listed} == pages
