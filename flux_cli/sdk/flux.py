@@ -30,9 +30,10 @@ class Flux:
         sandbox: bool = False,
         key: str | None = None,
         on_event: Callable[[Event], None] | None = None,
+        budget: Setting = None,
         **settings: Setting,
     ) -> None:
-        self._flux = AsyncFlux(profile=profile, sandbox=sandbox, key=key, on_event=on_event, **settings)
+        self._flux = AsyncFlux(profile=profile, sandbox=sandbox, key=key, on_event=on_event, budget=budget, **settings)
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(DetachedExecutor())
         thread = threading.Thread(target=self._loop.run_forever, name="flux", daemon=True)

@@ -1,0 +1,241 @@
+"""The tools as an agent sees them: names, descriptions and JSON Schemas, made of the options of the command line."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+
+from ..errors import UsageError
+from ..frozen import frozen
+from ..journal.entries import State
+from ..json_value import JsonObject
+from ..operations.parameters import Option, Parameter, parameters
+from ..operations.registry import COMMANDS
+from ..text import clean, guess, suggestion, usd
+
+DEFAULT_WAIT = 45.0
+"""Seconds for which `generate` waits: many clients give up on a call after a minute."""
+LONGEST_WAIT = 900.0
+DEFAULT_LIMIT, LARGEST_LIMIT = 20, 200
+"""Entries that `history` returns."""
+NOT_FOR_AGENTS = frozenset({"webhook", "webhook-secret-file", "set", "input", "service-mode", "show-mask"})
+"""Options that change the account's billing, send data elsewhere, read files that are no images, or pass the checks."""
+TOLD_OTHERWISE = {
+    "prompt": "Text prompt, 1 to 1500 characters. Redux and outpaint have a default.",
+    "image": "Input image: an absolute path, a URL, @ID of an entry, or @last for the newest image.",
+    "model": "schnell ($0.002, fast), dev, pro, dev-advanced, a full ID, or auto; the tool models lists them.",
+    "seed": "The same seed and options reproduce the image; another one makes another image. Default: random.",
+    "lora": "LoRAs by name or URL, each NAME or NAME:STRENGTH. With op lora one at least.",
+    "control": "Images whose pose, depth or edges to follow, each TYPE=IMG or TYPE=IMG:STRENGTH.",
+    "mask": "Mask image of the same size, an absolute path; white areas are regenerated.",
+}
+"""Descriptions in place of the command line's."""
+
+
+@frozen
+class Limits:
+    """What the server may spend, USD. max_cost: for one call. budget: for all calls until it ends."""
+
+    max_cost: Decimal
+    budget: Decimal
+
+
+@frozen
+class ToolSchema:
+    """A tool. pays: a call may cost money. output: the schema of its structured result."""
+
+    name: str
+    title: str
+    description: str
+    properties: JsonObject
+    output: JsonObject
+    required: tuple[str, ...] = ()
+    pays: bool = False
+
+    @property
+    def input(self) -> JsonObject:
+        """The JSON Schema of its arguments."""
+        schema: JsonObject = {"type": "object", "properties": self.properties, "additionalProperties": False}
+        return {**schema, "required": list(self.required)} if self.required else schema
+
+
+def tool_schemas(limits: Limits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
+    """Return the tools of a server with these limits."""
+    cost = (
+        "Free: this server uses the sandbox, whose images are placeholders."
+        if sandbox
+        else (
+            f"It costs money: at most {usd(limits.max_cost)} per call and {usd(limits.budget)} until the server ends."
+        )
+    )
+    return (
+        ToolSchema(
+            "generate",
+            "Generate or edit an image",
+            f"Generate or edit an image, wait for it, and return its absolute path. {cost} "
+            "op: gen makes an image from a prompt; lora adds LoRA styles; controlnet follows the pose, depth or edges "
+            "of an image; edit changes an image; inpaint regenerates a region; outpaint extends an image; redux makes "
+            "a variation. Safe to repeat: the same arguments within a day return the same image and cost nothing, and "
+            "a call that was cut off is continued. For another image of the same prompt pass another seed.",
+            {**_request_properties(), **_call_properties(limits)},
+            _outcome_schema(),
+            pays=True,
+        ),
+        ToolSchema(
+            "price",
+            "Price of an image",
+            "Return what a call of generate with these arguments would cost at most, and what is left of the budget. "
+            "Nothing is sent.",
+            _request_properties(),
+            _record_schema(
+                "price",
+                images={"type": "integer"},
+                cost_usd={"type": "string"},
+                max_cost_usd={"type": "string"},
+                budget_left_usd={"type": "string"},
+            ),
+        ),
+        ToolSchema(
+            "status",
+            "Status of a task",
+            "Look at a task, wait for it if you like, and save its images as soon as they are ready. Free.",
+            {
+                "id": {"type": "string", "description": "The entry or the task_id that generate or history returned."},
+                "wait_seconds": _wait_property(0),
+            },
+            _outcome_schema(),
+            required=("id",),
+        ),
+        ToolSchema(
+            "history",
+            "Past tasks",
+            "List past tasks, newest first, with their state, images and cost. Free.",
+            {
+                "state": {"type": "string", "enum": [str(state) for state in State], "description": "Only this state."},
+                "limit": {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT},
+            },
+            _record_schema("history", entries={"type": "array", "items": {"type": "object"}}),
+        ),
+        ToolSchema(
+            "models",
+            "Models and prices",
+            "List the models: price, license, speed, operations and limits. Free.",
+            {},
+            _record_schema("models", models={"type": "array", "items": {"type": "object"}}),
+        ),
+    )
+
+
+def check_names(tool: ToolSchema, arguments: Mapping[str, object]) -> None:
+    """Raise UsageError for arguments that a tool, or its operation, does not have; it names the right one."""
+    problems = [
+        UsageError(f"unknown argument {clean(name, 40)!r}", hint=guess(name, tool.properties))
+        for name in arguments
+        if name not in tool.properties
+    ]
+    if problems:
+        raise UsageError.of(problems)
+
+
+def check_operation(op: str, arguments: Mapping[str, object]) -> None:
+    """Raise UsageError for an unknown operation, or for arguments that belong to others."""
+    if op not in COMMANDS:
+        raise UsageError(f"unknown op {clean(op, 40)!r}", hint=suggestion(op, COMMANDS))
+    homes = operations_by_option()
+    if problems := [
+        f"{name} is not for op {op}, but for {', '.join(homes[name])}"
+        for name, value in arguments.items()
+        if value is not None and op not in homes.get(name, (op,))
+    ]:
+        raise UsageError.of(problems)
+
+
+def operations_by_option() -> dict[str, tuple[str, ...]]:
+    """Return the operations that have each option."""
+    homes: dict[str, tuple[str, ...]] = {}
+    for op, long, _ in _options():
+        homes[_keyword(long)] = (*homes.get(_keyword(long), ()), op)
+    return homes
+
+
+def _options() -> Iterator[tuple[str, str, Parameter]]:
+    for op, command in COMMANDS.items():
+        for group in (command, *command.groups):
+            for long, parameter in parameters(group).items():
+                if long not in NOT_FOR_AGENTS:
+                    yield op, long, parameter
+
+
+def _keyword(long: str) -> str:
+    return long.replace("-", "_")
+
+
+def _request_properties() -> JsonObject:
+    """Return a property for the operation, and for each option that one of them has."""
+    homes, found = operations_by_option(), dict[str, JsonObject]()
+    for _, long, parameter in _options():
+        if long in found:
+            continue
+        text = TOLD_OTHERWISE.get(long) or (parameter.about.help or "").partition(" [")[0]
+        those = homes[_keyword(long)]
+        only = "" if len(those) == len(COMMANDS) else f" Only for {', '.join(those)}."
+        found[long] = {**_type_of(parameter), "description": f"{text}{only}"}
+    op: JsonObject = {"type": "string", "enum": list(COMMANDS), "default": "gen", "description": "The operation."}
+    return {"op": op, **{_keyword(long): schema for long, schema in found.items()}}
+
+
+def _type_of(parameter: Parameter) -> JsonObject:
+    about, kinds = parameter.about, parameter.kinds
+    if list in kinds:
+        return {"type": "array", "items": {"type": "string"}}
+    names: dict[object, str] = {bool: "boolean", int: "integer", float: "number"}
+    if isinstance(about, Option) and about.sweep:
+        return {"type": names[about.sweep]}
+    schema: JsonObject = {"type": next((name for kind, name in names.items() if kind in kinds), "string")}
+    if isinstance(about, Option):
+        bounds = {"minimum": about.min, "maximum": about.max}
+        schema |= {name: value for name, value in bounds.items() if value is not None}
+    return schema
+
+
+def _call_properties(limits: Limits) -> JsonObject:
+    return {
+        "output": {
+            "type": "string",
+            "description": "File name inside the server's output directory, or a template such as '{slug}-{seed}.png'.",
+        },
+        "max_cost": {
+            "type": "number",
+            "description": f"Fail before anything is sent if the price is higher, USD; at most {limits.max_cost}.",
+        },
+        "wait_seconds": _wait_property(DEFAULT_WAIT),
+        "retry_failed": {
+            "type": "boolean",
+            "description": "If this same request failed before: submit it again, and pay again.",
+        },
+    }
+
+
+def _wait_property(default: float) -> JsonObject:
+    about = "How long to wait for the images. The task keeps running afterward; status looks at it again."
+    return {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT, "default": default, "description": about}
+
+
+def _outcome_schema() -> JsonObject:
+    text: JsonObject = {"type": ["string", "null"]}
+    return _record_schema(
+        "outcome",
+        state={"type": "string", "enum": [str(state) for state in State]},
+        entry={"type": "string"},
+        task_id=text,
+        files={"type": "array", "items": {"type": "string"}},
+        cost_usd=text,
+        at_risk_usd=text,
+        paid_now_usd={"type": "string"},
+        budget_left_usd={"type": "string"},
+        error={"type": ["object", "null"]},
+        next=text,
+    )
+
+
+def _record_schema(kind: str, **properties: JsonObject) -> JsonObject:
+    known: JsonObject = {"schema": {"type": "integer"}, "type": {"const": kind}, **properties}
+    return {"type": "object", "properties": known, "required": list(known)}

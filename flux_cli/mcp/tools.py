@@ -1,0 +1,266 @@
+"""What the tools do. A call returns an answer, whatever happens: an error says what happened and what to do next."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from ..batch.costs import parse_amount
+from ..cli.common_options import CommonOptions
+from ..cli.context import Session
+from ..cli.options import SaveOptions
+from ..cli.output.output import SCHEMA
+from ..cli.output.render import entry_json, next_command, outcome_json
+from ..engine.events import Event
+from ..errors import ExitCode, FluxError, UsageError
+from ..frozen import frozen
+from ..images.output_names import check_inside
+from ..journal.entries import State
+from ..json_value import JsonObject, object_at, text_at
+from ..piapi.task import is_task_id
+from ..sdk import keywords as kw
+from ..sdk.calls import Calls, How, Made, open_session
+from ..text import clean, guess
+from .tool_schemas import (
+    DEFAULT_LIMIT,
+    DEFAULT_WAIT,
+    LARGEST_LIMIT,
+    LONGEST_WAIT,
+    Limits,
+    ToolSchema,
+    check_names,
+    check_operation,
+)
+
+OF_THE_CALL = ("op", "max_cost", "wait_seconds", "retry_failed")
+"""Arguments of `generate` that are no options of an operation."""
+NEXT = {
+    ExitCode.BUG: "Stop and show the user the message.",
+    ExitCode.USAGE: "Correct the arguments as the message says, then call again.",
+    ExitCode.PARTIAL: "The image files that exist are listed. Ask the user before you pay for the missing ones.",
+    ExitCode.CONFIG: "Stop and ask the user to fix the key or the configuration. Never ask for the key itself.",
+    ExitCode.REFUSED: "Change the request; the same one would be refused again.",
+    ExitCode.CREDITS: "Stop and tell the user that the account needs credits.",
+    ExitCode.UNKNOWN_CHARGE: "Do not request this image again, in any wording: it may be paid already. Stop, and ask "
+    "the user to run the command.",
+    ExitCode.TASK_FAILED: "At most one more attempt, with another prompt or seed. It costs money again.",
+    ExitCode.STILL_RUNNING: "It is paid already. Call status with this entry and wait_seconds, or repeat this call: "
+    "both are free.",
+    ExitCode.NOT_SAVED: "It is paid already. Call status with this entry later: that is free. Do not pay for it again.",
+    ExitCode.DISK: "Fix the disk or the output, then repeat the call. What is paid already is not paid again.",
+    ExitCode.JOURNAL: "Wait a few seconds, then call status with this entry, or repeat the call: neither pays twice.",
+    ExitCode.NETWORK: "Wait, then repeat the call, at most three times.",
+}
+"""What an agent does next, by the exit code of the error."""
+NEXT_BY_CODE = {
+    "too_expensive": "Do not split or repeat it to get around the limit. Choose a cheaper model, or ask the user, who "
+    "sets --max-cost and --budget of flux mcp.",
+    "queued": "Repeat the call when other tasks have ended.",
+}
+HINTS = {"too_expensive": None, "exists": "use another output"}
+"""Hints in place of the command line's, which name options that a tool does not have."""
+Hear = Callable[[Event], None]
+
+
+@frozen
+class Answer:
+    """The result of a call. record: as JSON. images: files to show. failed: whether something is wrong."""
+
+    record: JsonObject
+    images: tuple[Path, ...] = ()
+    failed: bool = False
+
+
+class Tools:
+    """The tools of one server.
+
+    common, settings: as of the command line. limits: what all calls together may spend.
+    """
+
+    def __init__(self, common: CommonOptions, settings: Mapping[str, str | None], limits: Limits) -> None:
+        self._common, self._settings, self._limits = common, settings, limits
+        self._opening = asyncio.Lock()
+        self._calls: Calls | None = None
+
+    async def close(self) -> None:
+        """Submit nothing more, and wait until what is in flight is recorded."""
+        if self._calls:
+            await self._calls.cancel()
+
+    async def call(self, tool: ToolSchema, arguments: Mapping[str, object], hear: Hear) -> Answer:
+        """Return the answer of a tool. hear: receives the events of its task."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        try:
+            check_names(tool, given)
+            match tool.name:
+                case "generate":
+                    return await self._generate(given, hear)
+                case "status":
+                    return await self._status(given, hear)
+                case "price":
+                    return Answer(await asyncio.to_thread(self._price, given))
+                case "history":
+                    return Answer(await asyncio.to_thread(self._history, given))
+                case _:
+                    return Answer(await asyncio.to_thread(self._models))
+        except FluxError as error:
+            return self._refusal(error, "Nothing was sent." if tool.pays else "")
+
+    # --- the tools -------------------------------------------------------------------------------------------
+
+    async def _generate(self, given: Mapping[str, object], hear: Hear) -> Answer:
+        op = _operation(given)
+        wait = _number(given, "wait_seconds", DEFAULT_WAIT, LONGEST_WAIT)
+        most = self._limits.max_cost
+        if "max_cost" in given:
+            most = min(most, parse_amount(str(given["max_cost"]), "max_cost"))
+        deadline = time.monotonic() + wait
+        how = How(hear, deadline, repeats=True, retry_failed=bool(given.get("retry_failed", False)))
+        calls = await self._open()
+        return await self._answer(calls, await calls.make(op, {**_options(given), "max_cost": str(most)}, how))
+
+    async def _status(self, given: Mapping[str, object], hear: Hear) -> Answer:
+        word, wait = str(given.get("id", "")), _number(given, "wait_seconds", 0, LONGEST_WAIT)
+        if not is_task_id(word):
+            raise UsageError(f"id {clean(word, 60)!r} is not an entry or a task ID", hint="The tool history lists them")
+        calls = await self._open()
+        how = How(hear, time.monotonic() + wait)
+        return await self._answer(calls, await calls.wait(word, SaveOptions(), how))
+
+    def _price(self, given: Mapping[str, object]) -> JsonObject:
+        op = _operation(given)
+        with self._session() as session:
+            request = kw.ordered(session, op, _options(given)).request
+            price = session.price(request)
+        return _record(
+            "price",
+            images=request.operation.batch_size,
+            cost_usd=str(price),
+            max_cost_usd=str(self._limits.max_cost),
+            budget_left_usd=self._budget_left,
+        )
+
+    def _history(self, given: Mapping[str, object]) -> JsonObject:
+        state = given.get("state")
+        if state is not None and state not in list(State):
+            raise UsageError(f"unknown state {clean(str(state), 40)!r}", hint=guess(str(state), State))
+        states = (State(str(state)),) if state else ()
+        limit = int(_number(given, "limit", DEFAULT_LIMIT, LARGEST_LIMIT))
+        with self._session() as session:
+            session.journal.mark_dead_unknown()
+            entries = session.journal.newest(*states, profile=session.settings.profile, limit=max(1, limit))
+        return _record(
+            "history",
+            entries=[
+                {
+                    **entry_json(entry),
+                    "created_at": datetime.fromtimestamp(entry.created).astimezone().isoformat(timespec="seconds"),
+                    "error": entry.problem.message if entry.problem else None,
+                }
+                for entry in entries
+            ],
+        )
+
+    def _models(self) -> JsonObject:
+        with self._session() as session:
+            models = session.catalog.models.values()
+        return _record(
+            "models",
+            models=[
+                {
+                    "name": model.name,
+                    "price_usd": str(model.price),
+                    "commercial": model.commercial,
+                    "seconds": [model.seconds[0], model.seconds[1]],
+                    "operations": list(model.operations),
+                    "max_batch_size": model.limits.batch_size,
+                    "max_steps": model.limits.steps,
+                }
+                for model in models
+            ],
+        )
+
+    # --- answers ---------------------------------------------------------------------------------------------
+
+    async def _answer(self, calls: Calls, made: Made) -> Answer:
+        outcome, error = made.outcome, made.outcome.error
+        record = _record(
+            "outcome",
+            **_for_agents(outcome_json(calls.session.output, outcome)),
+            paid_now_usd=str(made.paid),
+            budget_left_usd=self._budget_left,
+            next=self._next(calls.session, error, next_command(error, outcome.entry)) if error else None,
+        )
+        files = tuple(file.path for file in outcome.entry.files) if outcome.entry.state is State.SAVED else ()
+        running = error is not None and error.exit_code is ExitCode.STILL_RUNNING
+        return Answer(record, files, failed=error is not None and not running)
+
+    def _refusal(self, error: FluxError, charge: str) -> Answer:
+        """Return the answer for an error that came before anything was sent."""
+        with self._session() as session:
+            facts = _for_agents({"error": session.output.error_json(error, charge, next_command(error, None))})
+            steps = self._next(session, error, error.command)
+        return Answer(_record("error", **facts, budget_left_usd=self._budget_left, next=steps), failed=True)
+
+    def _next(self, session: Session, error: FluxError, command: tuple[str, ...]) -> str:
+        steps = NEXT_BY_CODE.get(error.code) or NEXT.get(error.exit_code, NEXT[ExitCode.BUG])
+        user = error.exit_code in (ExitCode.UNKNOWN_CHARGE, ExitCode.CONFIG) and command
+        return f"{steps} Command for the user: {session.output.command_line(command)}" if user else steps
+
+    @property
+    def _budget_left(self) -> str:
+        left = self._calls.ledger.left if self._calls else None
+        return str(self._limits.budget if left is None else left)
+
+    # --- sessions --------------------------------------------------------------------------------------------
+
+    def _session(self) -> Session:
+        """Return a new session: it sees a key or a setting that the user has changed since."""
+        return open_session(self._common, os.environ, self._settings)
+
+    async def _open(self) -> Calls:
+        """Return what makes the calls. Raise ConfigError if there is no key yet, JournalError."""
+        async with self._opening:
+            if self._calls is None:
+                calls = Calls(self._session(), self._limits.budget)
+                await calls.open()
+                self._calls = calls
+            return self._calls
+
+
+def _record(kind: str, **content: object) -> JsonObject:
+    record: JsonObject = {"schema": SCHEMA, "type": kind}
+    record.update(content)  # type: ignore[arg-type]
+    return record
+
+
+def _for_agents(content: JsonObject) -> JsonObject:
+    """Return a record without a hint that names options of the command line."""
+    error = object_at(content, "error")
+    code = text_at(error, "code")
+    return {**content, "error": {**error, "hint": HINTS[code]}} if code in HINTS else content
+
+
+def _operation(given: Mapping[str, object]) -> str:
+    op = str(given.get("op", "gen"))
+    check_operation(op, given)
+    if "output" in given:
+        check_inside(str(given["output"]))
+    return op
+
+
+def _options(given: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in given.items() if name not in OF_THE_CALL}
+
+
+def _number(given: Mapping[str, object], name: str, default: float, most: float) -> float:
+    value = given.get(name, default)
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= most:
+        raise UsageError(f"{name} {clean(str(value), 40)!r} is not a number from 0 to {most:g}")
+    return number

@@ -1,0 +1,298 @@
+"""The calls of one program: each makes a task or waits for one. They share connections, limits and a budget."""
+
+import asyncio
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from ..batch.batch import Batch, reopen
+from ..batch.plan import Draft, Shard, make_plan
+from ..batch.reconciliation import link_matching
+from ..batch.resume import Policy, Step, begin
+from ..batch.rows import OnePrompt
+from ..batch.runner import Connections, feed_entries
+from ..cli.common_options import CommonOptions
+from ..cli.context import Session
+from ..cli.found_tasks import look_at, to_wait_for
+from ..cli.options import SaveOptions
+from ..engine.events import Event, Listener
+from ..engine.outcome import Outcome
+from ..engine.scheduler import Scheduler
+from ..errors import BudgetError, FluxError, StillRunningError
+from ..frozen import frozen
+from ..journal.entries import LABEL, SPENT, UNFINISHED, Entry, State, busy_error, error_of
+from ..system.signals import Stop
+from ..text import clean, usd
+from . import keywords as kw
+from .keywords import Order
+
+TURN_SECONDS = 5.0
+"""How long a request may wait to be sent, however short the call's own wait is."""
+LOOK_SECONDS = 1.0
+"""How often a call whose time is over checks whether its request still waits to be sent."""
+
+
+class Nowhere(io.TextIOWrapper):
+    """A stream that drops everything, contains nothing, and is not a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8")
+
+    def write(self, text: str) -> int:
+        """Drop the text."""
+        return len(text)
+
+
+def open_session(common: CommonOptions, environ: Mapping[str, str], settings: Mapping[str, str | None]) -> Session:
+    """Return a session that prints nothing and asks nothing."""
+    nowhere = Nowhere()
+    return Session.create(common, settings, environ=environ, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+
+
+class Ledger:
+    """What the calls of one program have spent, and have reserved while they run; at most `limit`, USD.
+
+    One event loop uses it, and it never waits: a check and the reservation after it are one step.
+    """
+
+    def __init__(self, limit: Decimal | None) -> None:
+        self.limit = limit
+        self._prices: dict[str, Decimal] = {}
+
+    @property
+    def left(self) -> Decimal | None:
+        """USD; None if there is no limit."""
+        return None if self.limit is None else self.limit - sum(self._prices.values(), Decimal(0))
+
+    def check(self, price: Decimal, entry: Entry | None) -> None:
+        """Raise BudgetError if a price does not fit. entry: the one it is for, which may be reserved already."""
+        more = price - (self._prices.get(entry.id, Decimal(0)) if entry else Decimal(0))
+        if self.limit is not None and self.left is not None and more > 0 and more > self.left:
+            raise BudgetError(
+                f"this costs {usd(price)}, but {usd(self.left)} of the budget of {usd(self.limit)} is left",
+                hint="Start again with a higher budget",
+            )
+
+    def reserve(self, entry: Entry) -> None:
+        """Reserve the price of an entry that is about to be sent. Raise BudgetError."""
+        price = entry.price or Decimal(0)
+        self.check(price, entry)
+        self._prices[entry.id] = price
+
+    def record(self, entry: Entry) -> Decimal:
+        """Keep what a reserved entry cost, or may have cost, and release the rest. Return what was kept."""
+        if entry.id in self._prices:
+            self._prices[entry.id] = (entry.price or Decimal(0)) if entry.state in SPENT else Decimal(0)
+        return self._prices.get(entry.id, Decimal(0))
+
+
+@frozen
+class How:
+    """How a call is made.
+
+    listener: hears its events. deadline: the time on the monotonic clock when its waiting ends; None: the timeout.
+    repeats: an identical call is the same task, which is taken up and not paid again, whatever became of it.
+    retry_failed: with `repeats`, submit a failed task again.
+    """
+
+    listener: Callable[[Event], None] | None = None
+    deadline: float | None = None
+    repeats: bool = False
+    retry_failed: bool = False
+
+
+@frozen
+class Made:
+    """How a call ended. paid: USD that it has spent or may have spent; 0 if its image was paid for earlier."""
+
+    outcome: Outcome
+    paid: Decimal
+
+
+class Calls:
+    """Any number of concurrent calls, in one event loop, of a session.
+
+    budget: USD that all of them together may spend.
+    """
+
+    def __init__(self, session: Session, budget: Decimal | None = None) -> None:
+        self.session, self.ledger = session, Ledger(budget)
+        self._connections: Connections | None = None
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
+        """The running tasks, each with the ID of its entry."""
+
+    async def open(self) -> None:
+        """Open the session and its connections. Raise ConfigError, JournalError."""
+        with ExitStack() as opening:
+            opening.enter_context(self.session)
+            self._connections = await Connections(self.session.workspace).__aenter__()
+            opening.pop_all()
+
+    async def close(self) -> None:
+        """Close the connections, after the running tasks have recorded their state."""
+        connections, self._connections = self._connections, None
+        assert connections is not None
+        with self.session:
+            while self._running:  # of calls that were canceled twice: a submission's response must be recorded
+                await asyncio.wait(self._running)
+            await connections.__aexit__()
+
+    async def cancel(self) -> None:
+        """Cancel every call, wait until their state is recorded, and close the connections."""
+        calls = self._calls - {asyncio.current_task()}
+        for call in calls:
+            call.cancel()
+        if calls:
+            await asyncio.wait(calls)
+        if self._connections:
+            await self.close()
+
+    async def make(self, op: str, keywords: Mapping[str, object], how: How) -> Made:
+        """Make a task and wait for its images. Raise FluxError if it could not be planned."""
+        with self._call():
+            session = self.session
+            order = await asyncio.to_thread(kw.ordered, session, op, keywords)
+            step = await self._plan(order, how)
+            self.ledger.check(step.price, step.known)
+            item = begin(step, session.workspace, session.saving(order.save))
+            return await self._finish(item, how, wait=order.wait, cache=not order.no_cache)
+
+    async def wait(self, task_id: str, save: SaveOptions, how: How) -> Made:
+        """Save the images of an existing task, or of an entry, for free."""
+        with self._call():
+            session = self.session
+            session.require_key()
+            session.journal.mark_dead_unknown()
+            known = session.journal.find(task_id) or await link_matching(session.workspace, task_id)
+            if known is None and how.deadline is not None:  # too short a wait would not show that the ID is wrong
+                assert self._connections is not None
+                await look_at(self._connections.client, task_id)
+            try:
+                return await self._finish(to_wait_for(session, task_id, known, save), how, wait=True, cache=False)
+            finally:
+                session.journal.discard_unseen()
+
+    async def _plan(self, order: Order, how: How) -> Step:
+        """Return the step that processes an order: a batch of one task."""
+        session, save = self.session, order.save
+        draft = Draft(order.request, save.output, random_seed=order.random_seed, metadata=not save.no_metadata)
+        prompt, source = OnePrompt(order.request.operation.prompt), "calls" if how.repeats else None
+        plan = make_plan(prompt, lambda _: iter([draft]), source=source, price=session.price, shard=Shard())
+        session.require_key()
+        session.journal.mark_dead_unknown()
+        policy = Policy(no_cache=order.no_cache, retry_failed=how.retry_failed, wait=order.wait)
+        limits = session.limits(order.max_cost, yes=order.yes)
+        batch = Batch(plan, session.workspace, session.saving(save), policy, limits, session.reporter())
+        if expired := batch.find_expired():
+            await reopen(session.workspace, expired)
+        (step,) = batch.prepare()
+        if how.repeats and save.output is None and self._is_old(step.known):
+            (step,) = replace(batch, policy=replace(policy, no_cache=True)).prepare()
+        return step
+
+    def _is_old(self, known: Entry | None) -> bool:
+        """Return whether an image is older than the time for which an identical request is not paid again."""
+        if known is None or known.state is not State.SAVED:
+            return False
+        return time.time() - (known.submitted or known.created) > self.session.cache_seconds
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """Register the current asyncio task, so that `cancel` finds it, while the block runs."""
+        if self._connections is None:
+            raise RuntimeError("use it inside: async with AsyncFlux() as flux")
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls.add(task)
+        try:
+            yield
+        finally:
+            self._calls.discard(task)
+
+    async def _finish(self, item: Entry | Outcome, how: How, *, wait: bool, cache: bool) -> Made:
+        """Process an entry until it ends. `cache`: whether an identical request can replace it."""
+        assert self._connections is not None
+        journal, entry = self.session.journal, item.entry if isinstance(item, Outcome) else item
+        while others := [task for task, name in self._running.items() if name == entry.id]:
+            await asyncio.wait(others)  # another call processes the entry: share its outcome
+            entry = journal.get(entry.id) or entry
+            if entry.state not in (State.PLANNED, *UNFINISHED):
+                error = None if entry.state is State.SAVED else error_of(entry)
+                return Made(Outcome(entry, error, 0.0), Decimal(0))
+            item = journal.claim(entry) or Outcome(entry, busy_error(entry), 0.0)
+        if isinstance(item, Outcome):
+            return Made(item, Decimal(0))
+        pays = item.state is State.PLANNED
+        if pays:
+            self.ledger.reserve(item)
+        stop, outcomes = Stop(), list[Outcome]()
+        # Calls share the limits but not the errors: a full disk here must not end other calls.
+        scheduler = self._connections.scheduler(
+            _listener(how.listener), stop, cache=cache, share_errors=False, deadline=how.deadline
+        )
+        running = asyncio.create_task(self._run(scheduler, item, outcomes.append, wait))
+        self._running[running] = item.id
+        running.add_done_callback(self._running.pop)
+        try:
+            await self._until(running, item, stop, how.deadline)
+        except asyncio.CancelledError:
+            stop.request()
+            await asyncio.shield(asyncio.wait({running}))
+            raise
+        except FluxError as error:  # of the run itself, for example a full journal: the entry says what was paid
+            outcomes.append(Outcome(journal.get(item.id) or item, error, 0.0))
+        entry = journal.get(item.id) or item
+        outcome = outcomes[0] if outcomes else Outcome(entry, _left_over(entry), 0.0)
+        return Made(outcome, self.ledger.record(outcome.entry) if pays else Decimal(0))
+
+    async def _until(self, running: asyncio.Task[None], item: Entry, stop: Stop, deadline: float | None) -> None:
+        """Wait until an entry is processed. After the deadline, stop it if it still waits to be sent."""
+        if deadline is not None:
+            await asyncio.wait({running}, timeout=max(TURN_SECONDS, deadline - time.monotonic()))
+            while not running.done():
+                entry = self.session.journal.get(item.id)
+                if entry and entry.state is State.PLANNED:
+                    stop.request()
+                await asyncio.wait({running}, timeout=LOOK_SECONDS)
+        await asyncio.shield(running)
+
+    async def _run(self, scheduler: Scheduler, entry: Entry, report: Callable[[Outcome], None], wait: bool) -> None:
+        try:
+            await scheduler.run(feed_entries([entry]), report, wait=wait)
+        finally:
+            # This process may run for a long time: release the entry, so that another process can save the images.
+            left = scheduler.journal.get(entry.id)
+            if left and left.state in UNFINISHED and left.owner == scheduler.journal.owner:
+                scheduler.journal.move(left, replace(left, owner=None))
+            if left:
+                self.ledger.record(left)  # also of a call that was canceled
+
+
+def _left_over(entry: Entry) -> FluxError:
+    """Return the error of a call whose time was over before its task began to be polled."""
+    if entry.state is State.PLANNED:
+        return StillRunningError(
+            f'"{clean(entry.label, LABEL)}" was not sent yet: other tasks are running', code="queued"
+        )
+    if entry.state in UNFINISHED:
+        return StillRunningError(f"task {entry.task_id} is still {entry.status or 'running'}")
+    return error_of(entry)
+
+
+def _listener(on_event: Callable[[Event], None] | None) -> Listener:
+    """Return a listener whose errors go to the loop's handler: they must not keep a charge out of the journal."""
+
+    def hear(event: Event) -> None:
+        if on_event:
+            try:
+                on_event(event)
+            except Exception as error:
+                context = {"message": "on_event raised an error", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
+
+    return hear

@@ -1,0 +1,177 @@
+"""An agent's side of `flux mcp`: the client of the official SDK, and one that writes the lines itself."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.types import CallToolResult, ImageContent
+
+from flux_cli.json_value import JsonObject
+from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import create_app
+from flux_cli.sandbox.store import Store, StoredTask
+
+from .conftest import KEY, no_secret
+from .servers import serving
+
+T = TypeVar("T")
+SMALL = {"model": "schnell", "size": "64x64"}
+
+
+@asynccontextmanager
+async def agent(*words: str, log: TextIO = sys.stderr) -> AsyncIterator[Client]:
+    """A client of a server of its own; `words`: the options of `flux mcp`. log: receives the server's stderr."""
+    server = StdioServerParameters(
+        command=sys.executable, args=["-m", "flux_cli", "mcp", *words], env=dict(os.environ), cwd=os.getcwd()
+    )
+    async with Client(stdio_client(server, errlog=log)) as client:
+        yield client
+
+
+def play(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> T:
+    """Run an agent's work with a server of its own, which prints nothing else, and return its result."""
+
+    async def run(log: TextIO) -> T:
+        async with agent(*words, log=log) as client:
+            [result] = await asyncio.gather(work(client), return_exceptions=True)
+        if isinstance(result, BaseException):  # not in the groups that the client would wrap it in
+            raise result
+        return result
+
+    with tempfile.TemporaryFile("w+") as log:
+        result = asyncio.run(run(log))
+        log.seek(0)
+        assert log.read() == ""
+        return result
+
+
+def record(result: CallToolResult) -> JsonObject:
+    """What a call returned, as JSON; the text that old clients show is the same."""
+    content: JsonObject = result.structured_content
+    assert json.loads(result.content[0].text) == content  # type: ignore[union-attr]
+    no_secret(json.dumps(content), "the result of a tool")
+    return content
+
+
+def thumbnails(result: CallToolResult) -> list[ImageContent]:
+    """The images that a call returned."""
+    return [part for part in result.content if isinstance(part, ImageContent)]
+
+
+def saved(result: CallToolResult) -> list[Path]:
+    """The files of a call that went well."""
+    content = record(result)
+    assert (result.is_error, content["state"], content["error"], content["next"]) == (False, "saved", None, None)
+    files = content["files"]
+    assert isinstance(files, list)
+    paths = [Path(str(file)) for file in files]
+    assert all(path.is_absolute() and path.exists() for path in paths)
+    assert len(thumbnails(result)) == len(paths)
+    return paths
+
+
+@contextmanager
+def faulty(path: Path, *faults: str) -> Iterator[Rules]:
+    """A miniature service with faults, and the settings that point at it; `faults` of it can be changed."""
+    with closing(Store(path)) as store:
+        rules = Rules(store, speed=200, keys=frozenset({KEY}))
+        rules.faults.add(faults)
+        with serving(create_app(rules)) as origin, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
+            patch.setenv("FLUX_UPLOAD_URL", origin)
+            patch.setenv("PIAPI_API_KEY", KEY)
+            yield rules
+
+
+def charges(path: Path) -> list[StoredTask]:
+    """What a miniature service charged for."""
+    with closing(Store(path)) as view:  # a connection of its own: the server's may be within a transaction
+        return view.tasks()
+
+
+class Wire:
+    """A server whose lines are written and read one by one: whatever it prints must be the protocol."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._number = 0
+
+    def send(self, method: str, params: JsonObject, *, notify: bool = False) -> int:
+        """Send a request, and return its ID, or a notification."""
+        self._number += 1
+        message: JsonObject = {"jsonrpc": "2.0", "method": method, "params": params}
+        if not notify:
+            message["id"] = self._number
+        self.write(json.dumps(message))
+        return self._number
+
+    def write(self, line: str) -> None:
+        """Write a line."""
+        assert self.process.stdin
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def end(self) -> int:
+        """Close the server's stdin, and return its exit code."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.stdin = None
+        return self.process.wait(30)
+
+    def read(self) -> JsonObject:
+        """Return the next message."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, "the server has ended"
+        message: JsonObject = json.loads(line)
+        assert message["jsonrpc"] == "2.0"
+        return message
+
+    def answer(self, number: int) -> JsonObject:
+        """Return the result of a request; notifications that come before it are dropped."""
+        while (message := self.read()).get("id") != number:
+            assert "method" in message
+        result = message["result"]
+        assert isinstance(result, dict)
+        return result
+
+    def call(self, name: str, **arguments: Any) -> int:
+        """Call a tool, and return the ID of the request."""
+        return self.send("tools/call", {"name": name, "arguments": arguments, "_meta": {"progressToken": "p"}})
+
+    def until_accepted(self) -> None:
+        """Read until a notification shows that PiAPI has accepted the task."""
+        while "task" not in str(self.read().get("params")):
+            pass
+
+
+@contextmanager
+def wire(*words: str) -> Iterator[Wire]:
+    """A server after its handshake."""
+    command = [sys.executable, "-m", "flux_cli", "mcp", *words]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            talk = Wire(process)
+            hello: JsonObject = {
+                "protocolVersion": "2025-06-18",
+                "capabilities": {},
+                "clientInfo": {"name": "test", "version": "1"},
+            }
+            assert talk.answer(talk.send("initialize", hello))["protocolVersion"] == "2025-06-18"
+            talk.send("notifications/initialized", {}, notify=True)
+            yield talk
+        finally:
+            process.kill()
+            process.communicate()
