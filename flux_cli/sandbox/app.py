@@ -89,7 +89,7 @@ class Service:
     # --- tasks -----------------------------------------------------------------------------------------------
 
     async def create(self, request: Request) -> Response:
-        """`POST /api/v1/task`."""
+        """Respond to `POST /api/v1/task`."""
         self.check_key(request)
         body = without_nulls(_json(await request.body()))
         model = check_request(body, self.catalog, self.plan, live=self.replies == "live")
@@ -137,7 +137,7 @@ class Service:
             self.webhooks.send_after(task.ended - self.clock(), delivery)
 
     async def get(self, request: Request) -> Response:
-        """`GET /api/v1/task/{id}`."""
+        """Respond to `GET /api/v1/task/{id}`."""
         self.check_key(request)
         task, fault, now = self._task(request), request.scope.get(FAULT), self.clock()
         kind = fault.kind if isinstance(fault, Fault) else ""
@@ -145,7 +145,7 @@ class Service:
         return success(responses.capitalized(view) if kind == "capitals" else view)
 
     async def cancel(self, request: Request) -> Response:
-        """`DELETE /api/v1/task/{id}`, for tasks that are pending (docs/internals/service.md, section 4)."""
+        """Respond to `DELETE /api/v1/task/{id}`, for tasks that are pending (docs/internals/service.md, section 4)."""
         self.check_key(request)
         task = self._task(request)
         if not self.store.cancel(task.id, self.clock()):
@@ -154,7 +154,7 @@ class Service:
         return json_response({"code": 200, "message": f"task {task.id} canceled"})
 
     async def history(self, request: Request) -> Response:
-        """`GET /api/open/tasks/histories`, newest first; the form of PiAPI's response is not documented."""
+        """Respond to `GET /api/open/tasks/histories`, newest first; the form of PiAPI's response is not documented."""
         self.check_key(request)
         query = request.query_params
         page, size = whole_number(query.get("page", "1")), whole_number(query.get("page_size", "10"))
@@ -183,19 +183,19 @@ class Service:
     # --- account and files -----------------------------------------------------------------------------------
 
     async def account(self, request: Request) -> Response:
-        """`GET /account/info`."""
+        """Respond to `GET /account/info`."""
         self.check_key(request)
         balance = None if self.credit is None else self.credit - self.store.spent()
         return success(responses.account_info(self.plan, self.catalog.concurrency(self.plan, None), balance))
 
     async def active(self, request: Request) -> Response:
-        """`GET /account/active_tasks`."""
+        """Respond to `GET /account/active_tasks`."""
         self.check_key(request)
         now = self.clock()
         return success(responses.active_tasks(self.store.active(now), now))
 
     async def image(self, request: Request) -> Response:
-        """`GET` of an image that a task made."""
+        """Respond to `GET` of an image that a task made."""
         task, number = self._task(request), whole_number(request.path_params["number"])
         if not self.images.has(task, number):
             return PlainTextResponse("not found", 404)
@@ -206,7 +206,7 @@ class Service:
         return image_response(content, "image/png", request.headers.get("range"))
 
     async def upload(self, request: Request) -> Response:
-        """`POST /api/ephemeral_resource` (docs/internals/service.md, section 4)."""
+        """Respond to `POST /api/ephemeral_resource` (docs/internals/service.md, section 4)."""
         self.check_key(request)
         if self.plan == "free":
             return json_response({"code": 403, "message": "Insufficient plan level"}, 403)
@@ -226,7 +226,7 @@ class Service:
         return success({"url": f"{root}/uploads/{self.store.keep_upload(content, extension)}"})
 
     async def uploaded(self, request: Request) -> Response:
-        """`GET` of an uploaded image."""
+        """Respond to `GET` of an uploaded image."""
         name = str(request.path_params["name"])
         content = self.store.upload(name) if re.fullmatch(r"[0-9a-f]+\.[a-z]+", name, re.ASCII) else None
         if content is None:

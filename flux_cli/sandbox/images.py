@@ -136,7 +136,7 @@ class Renderer:
         return self._scene(self._size)
 
     def _edited(self) -> Image.Image:
-        """The source in the prompt's colors, and the prompt's scene showing through it, as `denoise` grows."""
+        """Give the source the prompt's colors, and let the prompt's scene show through it, as `denoise` grows."""
         source, denoise = self._source(), _share(self._fields.get("denoise"), 0.7)
         restyled = recolored(source, palette(self._prompt, self._seed))
         both = ImageChops.overlay(restyled, self._scene(source.size))
@@ -147,7 +147,7 @@ class Renderer:
         return mixed(source, recolored(source, palette(self._prompt, self._seed)), 0.6)
 
     def _varied(self) -> Image.Image:
-        """The source mirrored and seen from nearer, the prompt's scene showing through it as the variation grows."""
+        """Mirror and enlarge the source; the prompt's scene shows through it as the variation grows."""
         strength, source = _share(self._fields.get("variation_strength"), 0.5), self._source()
         part = 0.04 + 0.02 * (self._seed % 5)
         wide, tall = source.width * part, source.height * part
@@ -156,7 +156,7 @@ class Renderer:
         return mixed(varied, ImageChops.overlay(varied, self._scene(self._size)), strength)
 
     def _inpainted(self) -> Image.Image:
-        """The source, and the prompt's scene where the mask is white: every other pixel stays as it is."""
+        """Paint the prompt's scene where the mask is white: every other pixel of the source stays as it is."""
         loaded, mask = self.load(text_at(self._fields, "image")), text_at(self._fields, "mask")
         region = self.load(mask).convert("L") if mask else ImageOps.invert(loaded.convert("RGBA").getchannel("A"))
         region = region if region.size == loaded.size else region.resize(loaded.size)
@@ -168,7 +168,7 @@ class Renderer:
         return source
 
     def _outpainted(self) -> Image.Image:
-        """The prompt's scene with the source in it: every pixel of the source stays as it is."""
+        """Put the source into the prompt's scene: every pixel of the source stays as it is."""
         settings, source = lists(self._fields, "custom_settings")[0], self._source()
         left, right, top, bottom = (
             number_at(settings, f"outpaint_{name}") or 0 for name in ("left", "right", "top", "bottom")
@@ -186,7 +186,7 @@ class Renderer:
         return wide
 
     def _controlled(self) -> Image.Image:
-        """The prompt's scene drawn along what is read from the control images."""
+        """Draw the prompt's scene along what is read from the control images."""
         image, colors = self._scene(self._size), palette(self._prompt, self._seed)
         for item in lists(self._fields, "control_net_settings"):
             kind, url = _control(item)

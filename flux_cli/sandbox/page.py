@@ -51,7 +51,7 @@ class Page:
         ]
 
     async def page(self, request: Request) -> Response:
-        """`GET /`, and `GET /sandbox/cards`: the same without images in it, for the script that updates the page."""
+        """Respond to `GET /`, and to `GET /sandbox/cards` without images in it, for the page's script."""
         tasks, total = self.service.store.newest(SHOWN)
         inline = INLINE if request.url.path == "/" else 0
         cards = await asyncio.to_thread(
@@ -100,14 +100,14 @@ class Page:
         return f"data:image/jpeg;base64,{base64.b64encode(self.service.images.thumbnail(task, number)).decode()}"
 
     async def asset(self, request: Request) -> Response:
-        """`GET` of the page's style or script."""
+        """Respond to `GET` of the page's style or script."""
         kind = request.path_params["kind"]
         if kind not in TYPES:
             raise RefusalError(404, 404, "not found")
         return Response(_asset(kind), media_type=TYPES[kind], headers=SAFE)
 
     async def tasks(self, _: Request) -> Response:
-        """`GET /sandbox/tasks`: the newest tasks, what all cost, and the faults."""
+        """Respond to `GET /sandbox/tasks` with the newest tasks, the cost of all tasks, and the faults."""
         tasks, total = self.service.store.newest(SHOWN)
         shown: list[Json] = [self._facts(task) for task in tasks]
         faults: list[Json] = list(self.service.faults.counts())
@@ -133,7 +133,7 @@ class Page:
         }
 
     async def image(self, request: Request) -> Response:
-        """`GET` of an image, even if its URL has expired for clients of the API."""
+        """Respond to `GET` of an image, even if its URL has expired for clients of the API."""
         task = self.service.store.find(request.path_params["task_id"])
         number = whole_number(request.path_params["number"])
         if task is None or not self.service.images.has(task, number):
@@ -142,7 +142,7 @@ class Page:
         return Response(content, media_type="image/png", headers={**SAFE, "cache-control": "max-age=86400, immutable"})
 
     async def faults(self, request: Request) -> Response:
-        """`GET` lists the faults, `POST` adds those in the body (one per line), `DELETE` removes all of them."""
+        """List the faults (`GET`), add those in the body, one per line (`POST`), or remove all of them (`DELETE`)."""
         if request.method != "GET":
             _check_origin(request)
         try:

@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def piapi_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A mock of PiAPI on this machine, a new one for each test."""
+    """Start a mock of PiAPI on this machine, a new one for each test."""
     marker = request.node.get_closest_marker("piapi_sandbox")
     options = {"speed": SPEED, **(marker.kwargs if marker else {})}
     with tempfile.TemporaryFile("w+") as log:

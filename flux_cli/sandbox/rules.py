@@ -159,7 +159,7 @@ def count(fields: JsonObject) -> int:
 
 
 def _check_types(value: Json, schema: Schema, path: str) -> None:
-    """The live API is type-strict: a number sent as a string is refused (docs/internals/service.md, section 1)."""
+    """Raise RefusalError for a value of another type: the live API is strict (docs/internals/service.md, section 1)."""
     if isinstance(schema, dict) and isinstance(value, dict):
         for name, inner in schema.items():
             if name in value:
