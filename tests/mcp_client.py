@@ -43,10 +43,9 @@ def play(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> T:
 
     async def run(log: TextIO) -> T:
         async with agent(*words, log=log) as client:
-            [result] = await asyncio.gather(work(client), return_exceptions=True)
-        if isinstance(result, BaseException):  # not in the groups that the client would wrap it in
-            raise result
-        return result
+            task = asyncio.ensure_future(work(client))
+            await asyncio.wait({task})
+        return task.result()  # here, an error is not in the groups that the client would wrap it in
 
     with tempfile.TemporaryFile("w+") as log:
         result = asyncio.run(run(log))

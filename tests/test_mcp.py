@@ -15,7 +15,8 @@ from mcp.types import CallToolResult
 from PIL import Image
 
 from flux_cli.journal.entries import Entry, State
-from flux_cli.json_value import JsonObject
+from flux_cli.json_value import JsonObject, object_at
+from flux_cli.sandbox.store import StoredTask
 
 from .conftest import Flux
 from .mcp_client import SMALL, agent, charges, faulty, play, record, saved, thumbnails, wire
@@ -32,6 +33,11 @@ def error_of(result: CallToolResult) -> tuple[str, str, str]:
     assert result.is_error
     assert not thumbnails(result)
     return str(error["code"]), str(error["message"]), str(content["next"])
+
+
+def prompt_of(task: StoredTask) -> object:
+    """The prompt that the service was sent."""
+    return object_at(task.body, "input")["prompt"]
 
 
 def test_every_operation(service: Service) -> None:
@@ -85,9 +91,9 @@ async def _description_of_generate(client: Client) -> str:
 
 
 def test_an_identical_call_is_answered_from_disk(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    fox = {"prompt": "a fox", **SMALL}
+    fox: dict[str, Any] = {"prompt": "a fox", **SMALL}
 
-    async def work(client: Client) -> list[dict[str, Any]]:
+    async def work(client: Client) -> list[JsonObject]:
         calls = [fox, fox, {**fox, "seed": 5}, {**fox, "seed": 5, "output": "copy.png"}]
         results = [await client.call_tool("generate", arguments) for arguments in calls]
         assert [len(saved(result)) for result in results] == [1, 1, 1, 1]
@@ -175,8 +181,7 @@ def test_200_calls_in_parallel_keep_to_the_budget(service: Service, entries: Ent
 
 
 def test_what_failed_before_it_was_charged_leaves_the_budget(service: Service) -> None:
-    refusal = (400, {}, b'{"code": 1100, "message": "bad prompt"}')
-    service.answer("POST", "/api/v1/task", refusal)
+    service.answer("POST", "/api/v1/task", (400, {}, b'{"code": 1100, "message": "bad prompt"}'))
 
     async def work(client: Client) -> None:
         code, message, steps = error_of(await client.call_tool("generate", {**SMALL, "prompt": "a fox"}))
@@ -387,7 +392,7 @@ def test_an_agent_that_does_as_it_is_told_pays_once(tmp_path: Path, entries: Ent
                 rules.faults.add([fault])
                 prompt = f"fox {number}"
                 content = await follow(client, {"prompt": prompt, **SMALL})
-                paid = [task for task in charges(path) if task.body["input"]["prompt"] == prompt]
+                paid = [task for task in charges(path) if prompt_of(task) == prompt]
                 assert len(paid) <= 1, fault
                 told = content.get("cost_usd") or content.get("at_risk_usd")
                 assert told or not paid, f"{fault}: {content}"
@@ -408,7 +413,7 @@ def test_a_prompt_stays_a_prompt(service: Service) -> None:
 
     play(work)
     [charge] = service.charges
-    assert charge.body["input"]["prompt"] == evil
+    assert prompt_of(charge) == evil
     assert not Path("owned").exists()
 
 
