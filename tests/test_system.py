@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from flux_cli.cli.output.output import Output
+from flux_cli.config import api_key
 from flux_cli.system import atomic_files, file_locks, signals
 
 fcntl = pytest.importorskip("fcntl", reason="emulates Windows and macOS on other systems")
@@ -165,3 +167,23 @@ def test_a_pipe_on_windows_gets_names_as_they_are(monkeypatch: pytest.MonkeyPatc
         output = Output(io.TextIOWrapper(pipe, encoding="cp1252"), io.StringIO())
     output.result("狐-ü.png")
     assert pipe.getvalue().strip() == written
+
+
+@pytest.mark.parametrize(("system", "words"), [
+    ("nt", [r"C:\bin\pass.exe", "show", "my key"]),
+    ("posix", ["C:binpass.exe", "show", "my key"]),
+])  # fmt: skip
+def test_paths_in_the_command_for_the_key_keep_their_backslashes(
+    monkeypatch: pytest.MonkeyPatch, system: str, words: list[str]
+) -> None:
+    started = list[list[str]]()
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        started.append(command)
+        return subprocess.CompletedProcess(command, 0, b"a-key-0123456789abcdef\n")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "name", system)
+        patched.setattr(subprocess, "run", run)
+        api_key.key_from_command(r'C:\bin\pass.exe show "my key"', system)  # once per source
+    assert started == [words]
