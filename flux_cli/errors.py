@@ -24,6 +24,7 @@ written, and the one place that turns errors into words and exit codes is `cli`.
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
+from typing import TypeAlias
 
 
 class ExitCode(IntEnum):
@@ -104,6 +105,8 @@ class FluxError(Exception):
         self.hint = hint
         self.command = tuple(command)
         self.details = tuple(details)
+        if hint and not command:
+            self.add_note(hint)  # which Python prints below the message
         if code is not None:
             self.code = code
 
@@ -115,11 +118,21 @@ class UsageError(FluxError):
     code = "usage"
 
     @classmethod
-    def of(cls, problems: Sequence[str]) -> "UsageError":
-        """Return one error for everything that is wrong with a request."""
-        if len(problems) == 1:
-            return cls(problems[0])
-        return cls(f"{len(problems)} errors", details=problems)
+    def of(cls, problems: Sequence["str | UsageError"]) -> "UsageError":
+        """Return one error for everything that is wrong with a request; each problem keeps its hint."""
+        errors = [cls(problem) if isinstance(problem, str) else problem for problem in problems]
+        if len(errors) == 1:
+            return errors[0]
+        return cls(f"{len(errors)} errors", details=[error.detail for error in errors])
+
+    @property
+    def detail(self) -> str:
+        """Return the error as one line among several: with its hint in parentheses."""
+        return f"{self.message} ({self.hint})" if self.hint and not self.command else self.message
+
+
+Problems: TypeAlias = list[str | UsageError]
+"""What is wrong with a request: sentences, and errors that have a hint."""
 
 
 class BudgetError(UsageError):

@@ -68,6 +68,11 @@ def hides(text: str) -> bool:
     return any(not "\ud800" <= match.group() <= "\udfff" for match in re.finditer(_UNSAFE, text))
 
 
+def trimmed(text: str) -> str:
+    """Return text without the white space around it, nor the marks of no width that copying leaves there."""
+    return re.sub(r"^[\s\u200b\u2060\ufeff]+|[\s\u200b\u2060\ufeff]+$", "", text)
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
     """`text` without any of the secrets, as they are or as JSON has them (see `SHORTEST_SECRET`)."""
     for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
@@ -119,12 +124,6 @@ def guess(word: str, known: Iterable[str]) -> str | None:
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {near[0]}?" if near else None
-
-
-def with_guess(problem: str, word: str, known: Iterable[str]) -> str:
-    """What is wrong with a word, and the known one that was meant, when one is near."""
-    meant = guess(word, known)
-    return f"{problem}; {meant}" if meant else problem
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

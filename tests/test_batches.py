@@ -169,7 +169,7 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
     assert (result.code, result.out) == (2, "")
     assert result.err.splitlines()[:4] == [
         "flux: 3 errors. Nothing was sent.",
-        "      - prompts.txt, line 2: the prompt has 1501 characters, the service takes 1 to 1500",
+        "      - prompts.txt, line 2: the prompt has 1501 characters; PiAPI accepts 1 to 1500",
         "      - prompts.txt, line 3: not UTF-8 (byte 0xff)",
         "      - prompts.txt, line 4: a NUL character",
     ]

@@ -1,5 +1,6 @@
 """What people really type and really have in their files: understood, or refused before anything is paid for."""
 
+import codecs
 import shlex
 from pathlib import Path
 
@@ -10,34 +11,93 @@ from .conftest import Flux
 from .servers import Service
 from .test_rows import asked
 
+FILES: dict[str, bytes] = {
+    "rows.csv": b"prompt;guidance;seed\nein roter Fuchs;3,5;7\n",
+    "options.txt": b'a fox\n--prompt "a lamp" --steps 20\n',
+    "pretty.json": b'[\n  {"prompt": "one", "seed": 42.0},\n  {"prompt": "two", "steps": 4.0}\n]\n',
+    "two.csv": b"prompt, preset\none, portrait\nprompt, preset\ntwo, portrait\n",
+    "spaces.csv": b"prompt, image, op\none, a.png, edit\n",
+    "hidden.csv": "prompt,image,op\none,a\u200b.png,edit\n".encode(),
+    "numbers.csv": b"prompt,seed,width,height\none,42.0,512.0,512\n",
+    "index.csv": b",prompt,seed\n0,one,7\n",
+    "excel.csv": codecs.BOM_UTF8 + b"sep=;\r\nprompt;seed;;\r\n one ;7;;\r\n",
+    "errors.csv": b"prompt,seed\n#REF!,7\n",
+    "rounded.csv": b"prompt,seed\none,4.29E+09\n",
+    "empty.csv": b"prompt,seed\nnan,7\n",
+    "mac.txt": b"one\rtwo\r",
+    "notes.txt": b"# a note\n// another\none \n\\#two\n",
+    "values.txt": b"# a note\none \r\n\\#two\n",
+    "marks.txt": codecs.BOM_UTF8 + b"one\n" + codecs.BOM_UTF8 + "two\u200b\n".encode(),
+    "rows.txt": b'{"prompt": "one", "seed": 1}\n',
+    "list.txt": b'[\n  "one",\n  "two"\n]\n',
+    "table.txt": b"prompt,seed\none,1\n",
+    "toml.txt": b'[[row]]\nprompt = "one"\n',
+    "page.txt": b"<!DOCTYPE html>\n<html>\n",
+    "letter.txt": b"{\\rtf1\\ansi one}\n",
+    "letter.docx": b"PK\x03\x04\x14\0\0\0",
+    "lines.txt": b"one\n---\ntwo\n",
+    "prompts.txt": b"a fox\na wolf\n",
+}
+
+
+@pytest.fixture(autouse=True)
+def files() -> None:
+    for name, content in FILES.items():
+        Path(name).write_bytes(content)
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (300, 300), "red").save(name)
+
 
 @pytest.mark.parametrize(
-    ("line", "expected"),
+    ("line", "error", "hint"),
     [
-        ("gen -", 'the prompt is "-"'),
-        ("gen help", 'the prompt is "help"'),
-        ("gen a castle", 'Put the prompt in quotes: flux gen "a castle"'),
-        ("gen '-a castle'", 'A prompt that begins with - goes after --: flux gen -- "-a castle"'),
-        ("redux a.png b.png", "'b.png' is a file, not a prompt"),
-        ("gen options.txt", "Read prompts from it: flux gen --from options.txt"),
-        ("gen a.png", "Use it with: flux edit a.png 'as a watercolor'"),
-        ("edit 'as a drawing' a.png", "'a.png' is a file, not a prompt"),
-        ("gen --from rows.csv", "flux batch rows.csv"),
-        ("gen 'a {red|blue car'", "has no end"),
-        ("gen 'a {2$$oak|ash}'", "is not a choice"),
-        ("batch rows.csv", "guidance is a number or a range, for example 1..4, not '3,5'; write 3.5"),
-        ("gen --from options.txt", "options.txt, line 2: an option, not a prompt"),
+        ("gen -", 'the prompt is "-"', "flux gen --from -"),
+        ("gen help", 'the prompt is "help"', "flux gen --help"),
+        ("gen a castle", "unexpected words", 'Put the prompt in quotes: flux gen "a castle"'),
+        ("gen '-a castle'", "no such option", 'A prompt that begins with - goes after --: flux gen -- "-a castle"'),
+        ("redux a.png b.png", "'b.png' is a file, not a prompt", "A command takes one image"),
+        ("edit a.png '*.jpg'", "the prompt '*.jpg' consists of file names", ""),
+        ("gen 'c.jpg, d.jpg'", "the prompt 'c.jpg, d.jpg' consists of file names", ""),
+        ("gen options.txt", "'options.txt' is a file, not a prompt", "flux gen --from options.txt"),
+        ("gen a.png", "'a.png' is a file, not a prompt", "Use it with: flux edit a.png 'as a watercolor'"),
+        ("edit 'as a drawing' a.png", "'a.png' is a file, not a prompt", ""),
+        ("gen null", "the prompt is 'null', which stands for a missing value", ""),
+        ("gen '...'", "the prompt '...' has no letter, digit or symbol", ""),
+        ("gen --from rows.csv", "rows.csv is a file of rows", "flux batch rows.csv"),
+        ("gen --from rows.txt", "rows.txt, line 1: rows in JSON, not prompts", "Run them with: flux batch rows.txt"),
+        ("gen --from list.txt", "list.txt, line 1: rows in JSON, not prompts", ""),
+        ("gen --from table.txt", "table.txt, line 1: rows in CSV, not prompts", "Run them with: flux batch table.txt"),
+        ("gen --from toml.txt", "toml.txt, line 1: rows in TOML, not prompts", "Run them with: flux batch toml.txt"),
+        ("gen --from page.txt", "page.txt, line 1: not text, but a web page", ""),
+        ("gen --from letter.txt", "letter.txt, line 1: not text, but a document in RTF", ""),
+        ("gen --from letter.docx", "letter.docx, line 1: not text, but a document or spreadsheet", ""),
+        ("gen --from a.png", "a.png, line 1: not text, but an image", ""),
+        ("gen --from lines.txt", "lines.txt, line 2: the prompt '---' has no letter", ""),
+        ("gen 'a {x}' --vary x=@table.txt", "table.txt, line 1: rows in CSV, not prompts", ""),
+        ("gen 'a {red|blue car'", "has no end", "Write {a|b}, or {{ for a brace that is text"),
+        ("gen 'a {2$$oak|ash}'", "'{2$$oak|ash}' is not a choice", "Write {a|b}"),
+        ("gen --from options.txt", "options.txt, line 2: an option, not a prompt", ""),
+        ("gen x --size 64x64 --preset square", "--size and --preset cannot be used together", ""),
+        ("batch rows.csv", "rows.csv, line 2: guidance is a number or a range, for example 1..4, not '3,5'", "Write 3.5"),
+        ("batch index.csv", "index.csv, line 1: the first column has no name", "to_csv(FILE, index=False)"),
+        ("batch errors.csv", "errors.csv, line 2: prompt is '#REF!', an error of the spreadsheet", ""),
+        ("batch rounded.csv", "rounded.csv, line 2: --seed: not a whole number: '4.29E+09'", "format the column as text"),
+        ("batch empty.csv", "empty.csv, line 2: the prompt is 'nan', which stands for a missing value", ""),
+        ("batch hidden.csv", "hidden.csv, line 2: image not found: 'a\\u200b.png'", ""),
+        ("batch prompts.txt", "prompts.txt, line 1: 'a fox' is not a column name", "flux gen --from prompts.txt"),
+        ("edit file:///tmp/c.png x", "not an http(s) URL: 'file:///tmp/c.png'", "Pass its path: /tmp/c.png"),
+        ("edit s3://bucket/c.png x", "not an http(s) URL: 's3://bucket/c.png'", "Pass a path, or an http(s) URL"),
+        ("edit 'data:image/png;base64,AA' x", "a data URL is not accepted", "Save the image to a file"),
     ],
-)
-def test_a_slip_is_refused_before_it_is_paid_for(flux: Flux, service: Service, line: str, expected: str) -> None:
-    for name in ("a.png", "b.png"):
-        Image.new("RGB", (64, 64), "red").save(name)
-    Path("rows.csv").write_text("prompt;guidance;seed\nein roter Fuchs;3,5;7\n")
-    Path("options.txt").write_text('a fox\n--prompt "a lamp" --steps 20\n')
+)  # fmt: skip
+def test_a_slip_is_refused_before_it_is_paid_for(
+    flux: Flux, service: Service, line: str, error: str, hint: str
+) -> None:
     result = flux(line)
-    assert result.code == 2
-    assert expected in result.err
-    assert service.charges == []
+    assert (result.code, service.seen) == (2, [])
+    first, *rest = result.err.split("\n", 1)
+    assert error in first
+    assert hint in "".join(rest)
 
 
 @pytest.mark.parametrize(
@@ -48,21 +108,36 @@ def test_a_slip_is_refused_before_it_is_paid_for(flux: Flux, service: Service, l
         (["gen", "a {red|blue} sign {{OPEN}}"], ["a red sign {OPEN}", "a blue sign {OPEN}"]),
         (["gen", "a {plain} brace"], ["a {plain} brace"]),
         (["gen", "a {c}", "--vary", "c=red", "--vary", "c=blue"], ["a red", "a blue"]),
+        (["gen", "a {c}", "--vary", "c=@values.txt"], ["a one", "a #two"]),
+        (["gen", "\u00a0a fox \u200b\n"], ["a fox"]),
+        (["gen", "\U0001f98a"], ["\U0001f98a"]),
+        (["gen", "two\r\nlines"], ["two\nlines"]),
         (["batch", "pretty.json"], ["one", "two"]),
         (["batch", "two.csv"], ["one", "two"]),
+        (["batch", "spaces.csv", "--model", "dev"], ["one"]),
+        (["batch", "numbers.csv"], ["one"]),
+        (["batch", "excel.csv"], ["one"]),
         (["gen", "--from", "mac.txt"], ["one", "two"]),
         (["gen", "--from", "notes.txt"], ["one", "#two"]),
+        (["gen", "--from", "marks.txt"], ["one", "two"]),
     ],
 )
 def test_prompts_are_read_as_people_write_them(
     flux: Flux, service: Service, arguments: list[str], sent: list[str]
 ) -> None:
-    Path("pretty.json").write_text('[\n  {"prompt": "one", "seed": 42.0},\n  {"prompt": "two", "steps": 4.0}\n]\n')
-    Path("two.csv").write_text("prompt, preset\none, portrait\nprompt, preset\ntwo, portrait\n")
-    Path("mac.txt").write_text("one\rtwo\r", newline="")
-    Path("notes.txt").write_text("# a note\none \n\\#two\n")
     assert flux(shlex.join([*arguments, "-m", "schnell"])).code == 0
     assert sorted(body["prompt"] for body in asked(service)) == sorted(sent)
+
+
+def test_the_summary_counts_the_lines_that_are_no_prompts(flux: Flux) -> None:
+    assert "2 comments skipped" in flux("gen --from notes.txt --dry-run").err
+    assert "1 repeated header skipped" in flux("batch two.csv --dry-run").err
+
+
+def test_a_space_at_the_end_makes_no_other_image(flux: Flux, service: Service) -> None:
+    assert flux("gen 'a fox ' --seed 7 -m schnell --size 64x64").code == 0
+    assert flux("gen 'a fox' --seed 7 -m schnell --size 64x64").code == 0
+    assert [body["prompt"] for body in asked(service)] == ["a fox"]
 
 
 def test_a_row_with_a_name_gets_its_file_although_the_image_is_here(flux: Flux, service: Service) -> None:

@@ -352,8 +352,8 @@ def test_a_mask_file_is_turned_as_its_exif_says() -> None:
 
 
 COLORS = "m.png is not a mask: it has colors"
-BLACK = "the mask m.png is black, and selects nothing"
-WHITE = "the mask m.png is white, and selects the whole image"
+BLACK = "the mask m.png is black everywhere, and selects nothing"
+WHITE = "the mask m.png is white everywhere, and selects the whole image"
 HOW = "Draw a mask with the region white and the rest black, or erase the region from a copy of the image"
 
 
@@ -376,7 +376,11 @@ HOW = "Draw a mask with the region white and the rest black, or erase the region
 def test_an_image_that_is_no_mask(image: Image.Image, message: str, invert: bool) -> None:
     with pytest.raises(UsageError) as caught:
         read_mask(image, invert=invert)
-    assert (problem(caught), caught.value.hint) == (message, HOW)
+    inverted = {
+        BLACK: "the mask m.png is black everywhere, and, inverted, selects the whole image",
+        WHITE: "the mask m.png is white everywhere, and, inverted, selects nothing",
+    }
+    assert (problem(caught), caught.value.hint) == (inverted.get(message, message) if invert else message, HOW)
 
 
 @pytest.mark.parametrize(("invert", "message"), [(False, "the mask selects the whole image"), (True, "the mask selects nothing")])  # fmt: skip

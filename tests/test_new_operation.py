@@ -154,7 +154,7 @@ def test_a_row_with_what_the_operation_does_not_have(flux: Flux) -> None:
     assert "an image is missing" in told
     assert "factor takes a whole number, not 'large'" in told
     assert "unknown option 'size' for this op" in told
-    assert "unknown option 'fcator' for this op; did you mean factor?" in told
+    assert "unknown option 'fcator' for this op (did you mean factor?)" in told
 
 
 def test_the_command_line_and_its_help(flux: Flux, service: Service) -> None:

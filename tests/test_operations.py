@@ -496,7 +496,7 @@ def test_the_region_can_be_looked_at_first(flux: Flux, service: Service, photo: 
     ("line", "error", "hint", "sent"),
     [
         ("lora x --lora anmie", "unknown LoRA 'anmie'", "did you mean anime? To send it as it is, add: --any-name", "anmie"),
-        ("lora x --lora mine:0.5", "unknown LoRA 'mine'", "To send it as it is, add: --any-name", "mine"),
+        ("lora x --lora zzzz:0.5", "unknown LoRA 'zzzz'", "To send it as it is, add: --any-name", "zzzz"),
         ("controlnet x --control dpeth=photo.png", "unknown control type 'dpeth'", "did you mean depth? To send it as it is, add: --any-name", "dpeth"),
         ("controlnet x --control depth=photo.png --lora Anmie", "unknown LoRA 'Anmie'", "did you mean anime? To send it as it is, add: --any-name", "Anmie"),
     ],

@@ -149,6 +149,7 @@ def test_a_bad_file_of_values_is_refused(data: bytes) -> None:
         (".5,1e-2", float, [0.5, 0.01]),
         ("0,-0.0", float, [0.0]),
         ("18446744073709551616", int, [2**64]),
+        ("42.0,7", int, [42, 7]),
         ("1..10000", int, list(range(1, 10_001))),
         ("1..10000,1..10000", int, list(range(1, 10_001))),
         ("0..99990..10", int, list(range(0, 99_991, 10))),
@@ -163,7 +164,7 @@ def test_numbers(text: str, kind: Any, expected: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        *((text, int) for text in ["3.5", "3.0", "1e3", "1..4.5", "1_000", "٣", "0x1", "1..10001", "1..10000,0", "1..100000..5"]),
+        *((text, int) for text in ["3.5", "3.01", "3.", "1e3", "1..4.5", "1_000", "٣", "0x1", "1..10001", "1..10000,0", "1..100000..5"]),
         *((text, float) for text in ["nan", "inf", "1e999", "1_0.5", "3.", ".", "1.5..3", "1..2.5"]),
         *((text, kind) for kind in (int, float) for text in [
             "", ",", "1,", "1,,2", "a", "1..", "..4", "1...4", "1..4..", "1..4..0", "1..4..-1", "1..2..3..4", "1 2", "- 1",

@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from ..errors import UsageError
 from ..frozen import frozen
 from ..journal.budgets import Allowance
-from ..text import clean, usd
+from ..text import quoted, usd
 
 
 class CanceledError(UsageError):
@@ -57,11 +57,11 @@ def check_budgets(allowances: Iterable[Allowance], price: Decimal) -> None:
 
 
 def parse_amount(text: str, name: str) -> Decimal:
-    """Return an amount in USD that a user wrote for the option or setting `name`. Raises UsageError."""
+    """Return an amount in USD that a user wrote for the option or setting `name`. Raise UsageError."""
     try:
         amount = Decimal(text.strip().removeprefix("$"))
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount < 0:
-        raise UsageError(f"{name} {clean(text, 40)!r} is not an amount in USD, for example 2.50")
+        raise UsageError(f"{name} {quoted(text, 40)} is not an amount in USD, for example 2.50")
     return amount

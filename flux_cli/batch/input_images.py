@@ -60,7 +60,7 @@ class ImageFinder:
 
     def find(self, text: str, *, fit: bool) -> Input:
         """Return the image that an argument means. Raise UsageError."""
-        if text.startswith(("http://", "https://")):
+        if is_url(text):
             return Input(check_url(text), text)
         if text.startswith("@"):
             return self._find_made(text, fit=fit)
@@ -90,6 +90,19 @@ class ImageFinder:
         if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + MARGIN_SECONDS:
             return Input(entry.urls[0], text)
         raise UsageError(f"the image {quoted(text, 60)} is no longer on disk or at PiAPI")
+
+
+def is_url(text: str) -> bool:
+    """Return whether an argument is meant as a URL. Raise UsageError for one that PiAPI cannot read."""
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme.casefold() in ("http", "https"):
+        return True
+    if separator and scheme.isalnum():
+        hint = f"Pass its path: {rest}" if scheme.casefold() == "file" else "Pass a path, or an http(s) URL"
+        raise UsageError(f"not an http(s) URL: {quoted(text, 80)}", hint=hint)
+    if text.startswith("data:"):
+        raise UsageError("a data URL is not accepted as an image", hint="Save the image to a file, and pass its path")
+    return False
 
 
 def check_url(text: str) -> str:

@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..images.output_names import expand_path, is_template
 from ..operations.request import TaskRequest
-from ..text import clean
+from ..text import clean, quoted
 from .rows import Row
 
 TASK_LIMIT = 1_000_000
@@ -72,7 +72,7 @@ class Shard:
         """Return the shard that `K/N` stands for. Raises UsageError."""
         match = re.fullmatch(r"\s*([0-9]{1,6})\s*/\s*([0-9]{1,6})\s*", text, re.ASCII)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise UsageError(f"--shard {clean(text, 40)!r} is not K/N with K from 1 to N, for example 1/4")
+            raise UsageError(f"--shard {quoted(text, 40)} is not K/N with K from 1 to N, for example 1/4")
         return cls(int(match[1]), int(match[2]))
 
     def has(self, index: int) -> bool:
@@ -142,7 +142,7 @@ def make_plan(
                     hint = "Split the file, or use --shard with files of their own"
                     raise UsageError(f"more than {TASK_LIMIT:,} tasks in one command", hint=hint)
                 if draft.id is not None and lines.setdefault(draft.id, row.line) != row.line:
-                    raise UsageError(f"the ID {clean(draft.id, 40)!r} is also that of line {lines[draft.id]}")
+                    raise UsageError(f"the ID {quoted(draft.id, 40)} is also that of line {lines[draft.id]}")
                 tasks.append(PlannedTask(len(tasks) + 1, row.line, draft, price(draft.request)))
         except UsageError as error:
             if len(tasks) == TASK_LIMIT:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..config.catalog import Catalog, Model, Preset
-from ..errors import UsageError
+from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
 from ..operations.base import Operation, Size, Sized
 from ..operations.options import SizeOptions, TaskOptions
 from ..operations.parameters import Option, parameters
 from ..operations.request import SEED_LIMIT, TaskRequest, merge
-from ..text import clean, listed, suggestion
+from ..text import listed, quoted, suggestion, trimmed
 from .sweeps import parse_numbers
 
 SIDE_STEP = 16
@@ -88,7 +88,7 @@ class Overrides:
             if equals and all(names) and len(names) <= DEEPEST:
                 values = merge(values, _nested(names, _json_or_text(value)))
             else:
-                problems.append(f"--set {clean(text, 60)!r} is not PATH=VALUE, such as input.steps=30")
+                problems.append(f"--set {quoted(text, 60)} is not PATH=VALUE, such as input.steps=30")
         return cls.split(values, problems)
 
     @classmethod
@@ -146,7 +146,7 @@ class RequestBuilder:
 
     def build(self, prompt: str, choices: Choices) -> TaskRequest:
         """Return the request for a prompt and the numbers that go with it. Raises UsageError with all problems."""
-        problems = list(self.overrides.problems)
+        problems: Problems = list(self.overrides.problems)
         model = self._model(problems)
         request = TaskRequest(
             self._complete(prompt, choices, model, problems),
@@ -162,7 +162,7 @@ class RequestBuilder:
             raise UsageError.of(problems)
         return request
 
-    def _complete(self, prompt: str, choices: Choices, model: Model, problems: list[str]) -> Operation:
+    def _complete(self, prompt: str, choices: Choices, model: Model, problems: Problems) -> Operation:
         """Return the operation with its prompt and its other shared fields."""
         operation, preset = self.operation, None
         if isinstance(operation, Sized):
@@ -172,15 +172,15 @@ class RequestBuilder:
         sizes = (self.overrides.batch_size, self.task.batch_size, 1)
         return replace(
             operation,
-            prompt=(prompt if self.overrides.prompt is None else self.overrides.prompt).strip(),
-            negative_prompt=self.task.negative,
+            prompt=_normal(prompt if self.overrides.prompt is None else self.overrides.prompt),
+            negative_prompt=None if self.task.negative_prompt is None else _normal(self.task.negative_prompt),
             guidance=choices.guidance if choices.guidance is not None or preset is None else preset.guidance,
             denoise=choices.denoise if choices.denoise is not None or preset is None else preset.denoise,
             steps=choices.steps,
             batch_size=next(size for size in sizes if size is not None),
         )
 
-    def _model(self, problems: list[str]) -> Model:
+    def _model(self, problems: Problems) -> Model:
         """Return the model that was asked for; without `-m`, the usual one, or the first that can do the operation."""
         operation, override, commercial = self.operation.name, self.overrides.model, self.task.commercial
         word = override or self.settings["model"] or self.catalog.default_model
@@ -198,19 +198,19 @@ class RequestBuilder:
             problems.append(f"{model.name} is not licensed for commercial use; {instead}")
         return model
 
-    def _preset(self, problems: list[str]) -> Preset | None:
+    def _preset(self, problems: Problems) -> Preset | None:
         name, known = self.size.preset, self.catalog.presets
         if name is not None and name not in known:
-            problems.append(f"unknown preset {clean(name, 40)!r}; {suggestion(name, known)}")
+            problems.append(UsageError(f"unknown preset {quoted(name, 40)}", hint=suggestion(name, known)))
         return None if name is None else known.get(name)
 
-    def _size(self, natural: Size, preset: Preset | None, model: Model, problems: list[str]) -> Size:
+    def _size(self, natural: Size, preset: Preset | None, model: Model, problems: Problems) -> Size:
         size = self.size
-        sides = "--width/--height" if size.width is not None or size.height is not None else None
-        ways = {"--size": size.size, "--aspect": size.aspect, "--preset": size.preset, "sides": sides}
-        given = [value if name == "sides" else name for name, value in ways.items() if value is not None]
+        sides = None if size.width is None and size.height is None else "--width/--height"
+        ways = {"--size": size.size, "--aspect": size.aspect, "--preset": size.preset, "--width/--height": sides}
+        given = [name for name, value in ways.items() if value is not None]
         if len(given) > 1:
-            problems.append(f"give only one of {', '.join(map(str, given))}")
+            problems.append(f"{' and '.join(given)} cannot be used together")
         elif size.size is not None:
             return parse_size(size.size, problems) or natural
         elif size.aspect is not None:
@@ -223,26 +223,31 @@ class RequestBuilder:
         )
 
 
-def parse_size(text: str, problems: list[str]) -> Size | None:
+def _normal(text: str) -> str:
+    """Return a text as it is sent: without white space around it, its lines ended as on every system."""
+    return trimmed(text).replace("\r\n", "\n")
+
+
+def parse_size(text: str, problems: Problems) -> Size | None:
     """Return the size of `768x1024`."""
     if match := re.fullmatch(r"(\d{1,6})\s*[xX*]\s*(\d{1,6})", text.strip(), re.ASCII):
         return int(match[1]), int(match[2])
-    problems.append(f"--size {clean(text, 40)!r} is not WIDTHxHEIGHT, such as 768x1024")
+    problems.append(f"--size {quoted(text, 40)} is not WIDTHxHEIGHT, such as 768x1024")
     return None
 
 
-def aspect_size(text: str, pixels: int, problems: list[str]) -> Size | None:
+def aspect_size(text: str, pixels: int, problems: Problems) -> Size | None:
     """Return the largest size with the ratio `text` (`16:9`), in multiples of 16, within `pixels` in all."""
     match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)\s*[:x/]\s*(\d{1,4}(?:\.\d{1,4})?)", text.strip(), re.ASCII)
     across, down = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
     if not across or not down or not 1 / 16 <= across / down <= 16:
-        problems.append(f"--aspect {clean(text, 40)!r} is not a ratio between 1:16 and 16:1, such as 16:9")
+        problems.append(f"--aspect {quoted(text, 40)} is not a ratio between 1:16 and 16:1, such as 16:9")
         return None
     scale = math.sqrt(pixels / (across * down))
     return (int(across * scale) // SIDE_STEP * SIDE_STEP), (int(down * scale) // SIDE_STEP * SIDE_STEP)
 
 
-def _seed(seed: int | None, problems: list[str]) -> int:
+def _seed(seed: int | None, problems: Problems) -> int:
     if seed is None:
         return secrets.randbelow(SEED_LIMIT)
     if not 0 <= seed < SEED_LIMIT:

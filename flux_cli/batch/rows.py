@@ -4,7 +4,7 @@ Every image costs money, so what cannot be read for certain is a problem with a 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from ..errors import UsageError
@@ -30,15 +30,16 @@ class Rows(Iterator[Row]):
     A row that is wrong is not among them. After the last row, a UsageError lists everything that was wrong, including
     what the caller added with `problem` or `refuse`; so nothing may be sent before the last row was taken.
 
+    file: what a command calls the source.
     skipped: how many lines of each kind so far were no rows, such as `blank line`.
     """
 
     def __init__(self, name: str, stream: BinaryIO, read: Callable[["Rows", BinaryIO], Iterator[Row]]) -> None:
-        self.name = clean(name, 80)
+        self.name, self.file = clean(name, 80), "-" if name == "stdin" else name
         self.skipped: Counter[str] = Counter()
         self._rows = read(self, stream)
         self._any = False
-        self._problems: list[str] = []
+        self._problems: list[UsageError] = []
         self._problem_count = 0
 
     def __next__(self) -> Row:
@@ -48,20 +49,22 @@ class Rows(Iterator[Row]):
             self._settle()
             raise
         except UnreadableError as end:
-            self.problem(end.line, end.what)
+            self.problem(end.line, end.what, hint=end.hint, command=end.command)
             raise self._error() from None
         self._any = True
         return row
 
-    def problem(self, line: int, what: str) -> None:
+    def problem(self, line: int, what: str, *, hint: str | None = None, command: Sequence[str] = ()) -> None:
         """Remember what is wrong on a line. Only the first ones keep their words: a source may be endless."""
         self._problem_count += 1
         if len(self._problems) < SHOWN:
-            self._problems.append(f"{self.name}, line {line}: {what}")
+            self._problems.append(UsageError(f"{self.name}, line {line}: {what}", hint=hint, command=command))
 
     def refuse(self, line: int, error: UsageError) -> None:
         """Remember why the row on a line cannot be done."""
-        for what in error.details or (error.message,):
+        if not error.details:
+            self.problem(line, error.message, hint=error.hint, command=error.command)
+        for what in error.details:
             self.problem(line, what)
 
     def _settle(self) -> None:
@@ -74,7 +77,8 @@ class Rows(Iterator[Row]):
         more = self._problem_count - len(self._problems)
         if not more:
             return UsageError.of(self._problems)
-        return UsageError(f"{self._problem_count} errors", details=[*self._problems, f"and {more} more"])
+        details = [*(problem.detail for problem in self._problems), f"and {more} more"]
+        return UsageError(f"{self._problem_count} errors", details=details)
 
 
 class OnePrompt(Iterator[Row]):
@@ -93,8 +97,11 @@ class OnePrompt(Iterator[Row]):
 
 
 class UnreadableError(Exception):
-    """A line that cannot be read. Where it is not caught, what comes after it cannot be read either."""
+    """A line that cannot be read. Where it is not caught, what comes after it cannot be read either.
 
-    def __init__(self, line: int, what: str) -> None:
+    hint, command: as of UsageError.
+    """
+
+    def __init__(self, line: int, what: str, *, hint: str | None = None, command: Sequence[str] = ()) -> None:
         super().__init__(what)
-        self.line, self.what = line, what
+        self.line, self.what, self.hint, self.command = line, what, hint, command

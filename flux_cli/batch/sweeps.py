@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 from ..errors import UsageError
 from ..frozen import frozen
 from ..images.output_names import PLACEHOLDERS
-from ..text import clean
+from ..text import clean, quoted
 from .prompts import read_prompts
 
 VALUES_LIMIT = 10_000
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # The first alternative wins, as in str.format: "{{{a|b}}}" is a brace, a group, and a brace.
 _BRACES = re.compile(r"\{\{|\}\}|\{(?P<group>[^{}]*)\}|[{}]")
 _RANGE = re.compile(r"([+-]?[0-9]{1,20})\.\.([+-]?[0-9]{1,20})(?:\.\.([0-9]{1,20}))?")
-_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
+_WHOLE = re.compile(r"([+-]?[0-9]{1,20})(?:\.0+)?")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -68,7 +68,7 @@ def parse_vary(text: str) -> tuple[str, list[str]]:
     """`name=a,"b, c"` or `name=@file` (one value a line): the variable's name and its values."""
     name, equals, written = text.partition("=")
     if not equals or not _NAME.fullmatch(name):
-        raise UsageError(f"not a variable: {clean(text, 80)!r}", hint="write name=a,b,c or name=@file")
+        raise UsageError(f"not a variable: {quoted(text, 80)}", hint="write name=a,b,c or name=@file")
     if name in PLACEHOLDERS:
         raise UsageError(f"a variable cannot be called {name}: in output names, {{{name}}} is {PLACEHOLDERS[name]}")
     if written.startswith("@"):
@@ -102,11 +102,14 @@ def _numbers_of(item: str, kind: type[Number]) -> list[Number]:
             raise _too_many(item)
         steps = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
         return [kind(number) for number in steps]
-    pattern = _WHOLE if kind is int else _DECIMAL
-    if not pattern.fullmatch(item) or not math.isfinite(number := kind(item)):
-        what = "a whole number" if kind is int else "a number"
-        raise UsageError(f"not {what}: {clean(item, 40)!r}", hint="write a list, 1,2,5, or a range, 1..4 or 0..10..5")
-    return [number]
+    if kind is int and (whole := _WHOLE.fullmatch(item)):  # pandas writes 42.0 for 42
+        return [kind(whole[1])]
+    if kind is float and _DECIMAL.fullmatch(item) and math.isfinite(number := kind(item)):
+        return [number]
+    hint = "Write a list, 1,2,5, or a range, 1..4 or 0..10..5"
+    if kind is int and _DECIMAL.fullmatch(item):
+        hint = "A spreadsheet may have rounded it; format the column as text" if "e" in item.lower() else hint
+    raise UsageError(f"not {'a whole number' if kind is int else 'a number'}: {quoted(item, 40)}", hint=hint)
 
 
 def _too_many(text: str) -> UsageError:
@@ -117,9 +120,11 @@ def _values_of_file(name: str, path: str) -> list[str]:
     try:
         with open(path, "rb") as stream:
             return [str(row.fields["prompt"]) for row in read_prompts(stream, path)]
+    except UsageError as error:  # its hint is for a command that reads the file itself
+        raise UsageError(error.message, details=error.details) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"cannot read the values of {name} from {clean(path, 80)!r}: {clean(reason)}") from None
+        raise UsageError(f"cannot read the values of {name} from {quoted(path, 80)}: {clean(reason)}") from None
 
 
 def _pieces(prompt: str) -> list[_Piece]:
@@ -140,11 +145,11 @@ def _piece(match: re.Match[str]) -> _Piece:
         raise _stray(match)
     if "|" in group:
         if "$$" in group:  # of Dynamic Prompts: take so many of them
-            raise UsageError(f"{clean(found, 40)} is not a choice", hint="Write {a|b}, which takes one of them")
+            raise UsageError(f"{quoted(found, 40)} is not a choice", hint="Write {a|b}, which takes one of them")
         return tuple(group.split("|"))
     if not _NAME.fullmatch(group):
         raise UsageError(
-            f"{clean(found, 40)} is neither a choice nor a variable",
+            f"{quoted(found, 40)} is neither a choice nor a variable",
             hint="write {red|blue} for a choice, {name} for a variable, {{ and }} for braces",
         )
     return _Reference(group)
@@ -157,7 +162,7 @@ def _stray(match: re.Match[str]) -> UsageError:
     else:
         what = f"a {brace} without its {'}' if brace == '{' else '{'}"
     around = match.string[max(0, match.start() - 20) : match.start() + 40]
-    return UsageError(f"{what}: {clean(around)!r}", hint="write {{ and }} for braces that are text")
+    return UsageError(f"{what}: {quoted(around)}", hint="write {{ and }} for braces that are text")
 
 
 def _checked(

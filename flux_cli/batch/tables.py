@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, TypeAlias
 
-from ..text import clean
-from .prompts import BOM, decoded, good_lines, numbered, without_bom
+from ..text import clean, quoted, trimmed
+from .prompts import BOM, TABLE, decoded, good_lines, numbered, without_bom
 from .rows import Row, Rows, UnreadableError
 
 WHOLE_LIMIT = 16 * 1024 * 1024
@@ -24,7 +24,10 @@ _SUFFIXES: dict[str, Kind] = {
 }  # fmt: skip
 _SPACE = re.compile(r"[ \t\r\n]*")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_TABLE = re.compile(r"\[\[[ \t]*rows?[ \t]*\]\]")
+_SEPARATOR = re.compile(r"sep=([,;\t])", re.IGNORECASE)
+"""A line that tells a spreadsheet how the cells of the file are separated."""
+_ERROR_CELL = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)")
+"""What a spreadsheet writes in place of a value that it could not compute or show."""
 _ROW_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*rows?[ \t]*\]\]", re.MULTILINE)
 
 
@@ -47,7 +50,7 @@ def kind_of(name: str, first_bytes: bytes) -> Kind:
         return kind
     lines = first_bytes.removeprefix(BOM).decode("utf-8", "replace").split("\n")
     first = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), "")
-    if _TABLE.match(first):
+    if TABLE.match(first):
         return "toml"
     return "jsonl" if first.startswith(("{", "[")) else "csv"
 
@@ -147,28 +150,45 @@ def _value_problems(name: str, value: object) -> Iterator[str]:
 
 def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
     texts = (decoded(number, raw) for number, raw in numbered(stream))
+    before, delimiter = 0, ""
     for header in texts:
-        if header.strip():
+        if separator := _SEPARATOR.fullmatch(header.strip(" \r\n")):
+            delimiter = separator[1]
+        elif header.strip():
             break
-        rows.skipped["blank line"] += 1
+        else:
+            rows.skipped["blank line"] += 1
+        before += 1
     else:
         return
     # Only the header decides: prompts are full of commas, names of columns have none.
-    delimiter = max(",;\t", key=header.count)
-    records = _records(chain([header], texts), delimiter, rows.skipped["blank line"])
-    names = _column_names(*next(records))
+    records = _records(chain([header], texts), delimiter or max(",;\t", key=header.count), before)
+    names = _column_names(*next(records), rows.file)
     for line, cells in records:
-        if not any(map(str.strip, cells)):
+        trimmed_cells = [trimmed(cell) for cell in cells]
+        if not any(trimmed_cells):
             rows.skipped["blank line"] += 1
-        elif [cell.strip() for cell in cells] == names:  # of a second file: cat a.csv b.csv
+        elif trimmed_cells == names:  # of a second file: cat a.csv b.csv
             rows.skipped["repeated header"] += 1
-        elif len(cells) != len(names):
-            rows.problem(line, f"{len(cells)} cells, but the header has {len(names)}")
-        elif any(cell[0].isspace() and cell.lstrip().startswith('"') for cell in cells if cell):
-            # CSV takes such a quote as text and cuts at the commas behind it.
-            rows.problem(line, "a space before an opening quote")
+        elif problem := _record_problem(cells, names):
+            rows.problem(line, problem)
         else:
-            yield Row(line, {name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()})
+            yield Row(line, {name: cell for name, cell in zip(names, trimmed_cells, strict=True) if cell})
+
+
+def _record_problem(cells: list[str], names: list[str]) -> str | None:
+    """Return what is wrong with a record; None if nothing is."""
+    if len(cells) != len(names):
+        return f"{len(cells)} cells, but the header has {len(names)}"
+    for place, (name, cell) in enumerate(zip(names, cells, strict=True), 1):
+        if cell.strip() and not name:
+            return f"column {place} has no name, and contains {quoted(cell, 40)}"
+        if cell[:1].isspace() and cell.lstrip().startswith('"'):
+            # CSV takes such a quote as text and cuts at the commas behind it.
+            return "a space before an opening quote"
+        if _ERROR_CELL.fullmatch(cell.strip()):
+            return f"{name} is {quoted(cell, 40)}, an error of the spreadsheet"
+    return None
 
 
 def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
@@ -189,11 +209,18 @@ def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterato
         yield line, cells
 
 
-def _column_names(line: int, cells: list[str]) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    for name in names:
+def _column_names(line: int, cells: list[str], file: str) -> list[str]:
+    """Return the names of the columns; an empty one for a column that a spreadsheet wrote without any content."""
+    names = [trimmed(cell) for cell in cells]
+    if not names[0]:
+        hint = "Remove the first column; with pandas: to_csv(FILE, index=False)"
+        raise UnreadableError(line, "the first column has no name", hint=hint)
+    for name in filter(None, names):
         if not _COLUMN.fullmatch(name):  # most likely a row: a forgotten header would cost the first one
-            raise UnreadableError(line, f"{_shown(name)} is not a column name; the first line names the columns")
+            what = f"{_shown(name)} is not a column name; the first line names the columns"
+            if "prompt" in "".join(names).casefold():
+                raise UnreadableError(line, what)
+            raise UnreadableError(line, what, hint="A list of prompts is for", command=("gen", "--from", file))
         if names.count(name) > 1:
             raise UnreadableError(line, f"two columns are called {_shown(name)}")
     return names
@@ -245,4 +272,4 @@ def _table_lines(text: str) -> list[int]:
 
 
 def _shown(name: str) -> str:
-    return repr(clean(name, 40))
+    return quoted(name, 40)

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..json_value import text_at
 from ..piapi.task import is_task_id
 from ..system.signals import DetachedExecutor
-from ..text import clean
+from ..text import quoted
 
 CHUNK = LINE_LIMIT = 64 * 1024
 """Bytes that are read at once, and those of a line that are kept: an ID is short, a JSON object is longer."""
@@ -65,7 +65,7 @@ def id_in(text: str) -> str:
     if found.startswith("{"):
         found = _id_in_json(found)
     if found and not is_task_id(found):
-        raise UsageError(f"{clean(found, 60)!r} is not a task ID")
+        raise UsageError(f"{quoted(found, 60)} is not a task ID")
     return found
 
 

@@ -138,7 +138,7 @@ def from_image(image: "Image", size: Size, name: str, *, invert: bool) -> tuple[
         sizes = f"the mask {name} is {image.width}x{image.height}, the image {size[0]}x{size[1]}"
         raise UsageError(sizes, hint="Scale the mask to the size of the image")
     mask = _transparent_part(image, name, invert=invert)
-    return (_white_part(image, name), False) if mask is None else (mask, True)
+    return (_white_part(image, name, invert=invert), False) if mask is None else (mask, True)
 
 
 def _transparent_part(image: "Image", name: str, *, invert: bool) -> "Image | None":
@@ -165,16 +165,17 @@ def _transparent_part(image: "Image", name: str, *, invert: bool) -> "Image | No
     raise UsageError(f"the mask {name} has white and transparent parts, and either could be the region", hint=hint)
 
 
-def _white_part(image: "Image", name: str) -> "Image":
+def _white_part(image: "Image", name: str, *, invert: bool) -> "Image":
     """Return a mask that selects what is white. Raise UsageError if the image is not black and white."""
     colors = _Colors.of(image, None)
     if not colors.is_black_and_white:
         what = "has colors" if colors.is_colored else "is mostly gray"
         raise UsageError(f"{name} is not a mask: it {what}", hint=HOW_TO_DRAW)
-    if not colors.white:
-        raise UsageError(f"the mask {name} is black, and selects nothing", hint=HOW_TO_DRAW)
-    if not colors.black:
-        raise UsageError(f"the mask {name} is white, and selects the whole image", hint=HOW_TO_DRAW)
+    if not colors.white or not colors.black:
+        inverted = ", inverted," if invert else ""
+        selects = "the whole image" if colors.white is not invert else "nothing"
+        color = "white" if colors.white else "black"
+        raise UsageError(f"the mask {name} is {color} everywhere, and{inverted} selects {selects}", hint=HOW_TO_DRAW)
     return image.convert("L")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 
 from ..errors import DiskError, UsageError
 from ..frozen import frozen
-from ..text import clean, cut, hides, in_word, quoted, slug
+from ..text import cut, hides, in_word, quoted, slug
 
 DEFAULT_TEMPLATE = "{slug}-{seed}"
 PLACEHOLDERS: dict[str, str] = {
@@ -80,7 +80,7 @@ def render(template: str, values: Mapping[str, str]) -> str:
         if name not in values:
             known = " ".join(f"{{{word}}}" for word in values)
             raise UsageError(
-                f"unknown placeholder {clean(match.group(), 40)} in an output name", hint=f"Use one of {known}"
+                f"unknown placeholder {quoted(match.group(), 40)} in an output name", hint=f"Use one of {known}"
             )
         return LATE if name == "task" else safe_value(values[name])
 

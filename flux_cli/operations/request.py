@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, get_args, get_origin
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
-from ..text import clean
+from ..text import clean, quoted
 from .base import LOCAL, Operation, Writer, present
 from .registry import OPERATIONS
 
@@ -82,7 +82,7 @@ class TaskRequest:
 def create_body(
     request: TaskRequest, *, writer: Writer = BOTH, webhook_secret: str | None = None, debug: bool = False
 ) -> JsonObject:
-    """Return the body of `POST /task`. What the user did not give is left out (docs/service.md, section 1)."""
+    """Return the body of `POST /task`. Unset fields are left out (docs/internals/service.md, section 1)."""
     operation = request.operation
     fields: JsonObject = {
         "prompt": operation.prompt,
@@ -146,7 +146,7 @@ def _typed(name: str, kind: Any, value: Json) -> object:
         return tuple(_typed(name, get_args(kind)[0], item) for item in value)
     if is_dataclass(wanted) and isinstance(value, dict):
         if unknown := value.keys() - {own.name for own in fields(kind)}:  # part of what would be paid for
-            raise TypeError(f"{name} has the unknown field {clean(min(unknown), 40)!r}")
+            raise TypeError(f"{name} has the unknown field {quoted(min(unknown), 40)}")
         return kind(**_typed_fields(kind, value))
     numbers = (int, float) if wanted is float else wanted
     if isinstance(value, bool) is (wanted is bool) and isinstance(value, numbers) and _is_exact(value):

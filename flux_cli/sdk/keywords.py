@@ -11,14 +11,14 @@ from ..batch.request_builder import read_body, single_choice
 from ..cli.context import Session
 from ..cli.options import SaveOptions
 from ..cli.row_parser import request_builder
-from ..errors import UsageError
+from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..operations.base import Parameters
 from ..operations.options import Given
 from ..operations.parameters import Value, change_group, parameters, read_group
 from ..operations.registry import COMMANDS
 from ..operations.request import TaskRequest
-from ..text import clean, with_guess
+from ..text import guess, quoted
 
 Image = str | PathLike[str]
 """A path, a URL, `@ID` or `@last`."""
@@ -35,7 +35,7 @@ class TaskKeywords(TypedDict, total=False):
 
     model: str | None
     commercial: bool
-    negative: str | None
+    negative_prompt: str | None
     guidance: float | None
     denoise: float | None
     steps: int | None
@@ -69,6 +69,7 @@ class LoraKeywords(SizedKeywords, total=False):
     """Keyword arguments of `lora`."""
 
     image: Image | None
+    any_name: bool
     no_fit: bool
 
 
@@ -77,6 +78,7 @@ class ControlnetKeywords(SizedKeywords, total=False):
 
     lora: Many | None
     keep_control: bool
+    any_name: bool
     no_fit: bool
 
 
@@ -144,7 +146,7 @@ def ordered(session: Session, op: str, keywords: Mapping[str, object]) -> Order:
 def saving(keywords: Mapping[str, object]) -> SaveOptions:
     """Return where images are saved. Raise UsageError."""
     given = {name.replace("_", "-"): _value(name, value) for name, value in keywords.items() if value is not None}
-    problems: list[str] = []
+    problems: Problems = []
     save = change_group(SaveOptions(), given, problems)
     if save.to_stdout:
         problems.append("output '-' is for the command line")
@@ -159,7 +161,7 @@ def _request(
     """Return the request, whether its seed is random, and how its images are saved."""
     known = {name: it for group in (command, *command.groups) for name, it in parameters(group).items()}
     known.pop("show-mask", None)
-    problems = [_unknown(name, [*known]) for name in values if name not in (*known, *OF_SAVING)]
+    problems: Problems = [_unknown(name, [*known]) for name in values if name not in (*known, *OF_SAVING)]
     for name, parameter in known.items():
         value = values.get(name)
         if value == "-" and parameter.about.metavar == "IMG":
@@ -180,10 +182,10 @@ def _request(
     return builder.build(prompt, single_choice(given.task)), random_seed, save
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
+def _unknown(name: str, known: Sequence[str]) -> UsageError:
     words = [word.replace("-", "_") for word in known]
     word = name.replace("-", "_")
-    return with_guess(f"unknown keyword {clean(word, 40)!r}", word, words)
+    return UsageError(f"unknown keyword {quoted(word, 40)}", hint=guess(word, words))
 
 
 def _value(name: str, value: object) -> Value:
