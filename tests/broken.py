@@ -29,8 +29,8 @@ from flux_cli.piapi.submission import SubmissionResult
 from flux_cli.piapi.task import Task
 
 
-def written_down_after_the_answer() -> None:
-    """`sending` comes to the journal when the POST has been answered."""
+def written_down_after_the_response() -> None:
+    """`sending` comes to the journal after the response to the POST."""
     send = Journal.send
 
     def pretend(self: Journal, entry: Entry, budgets: Sequence[Budget], life: float) -> Entry:
@@ -57,7 +57,7 @@ def sent_again_after_a_crash() -> None:
 
 
 def written_in_place() -> None:
-    """A picture is downloaded under its final name."""
+    """An image is downloaded under its final name."""
 
     def new_file(path: Path) -> BinaryIO:
         return path.open("wb")
@@ -70,8 +70,8 @@ def written_in_place() -> None:
     saving._place = place
 
 
-def looked_at_before_it_is_accepted() -> None:
-    """`accepted` comes to the journal after the first look at the task."""
+def polled_before_it_is_accepted() -> None:
+    """`accepted` comes to the journal after the first poll of the task."""
     poll = Poller.poll
 
     async def accepted(self: Submitter, entry: Entry, task: Task) -> Entry:
@@ -202,10 +202,10 @@ def interrupted_at_once() -> None:
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
     for fault in (
-        written_down_after_the_answer,
+        written_down_after_the_response,
         sent_again_after_a_crash,
         written_in_place,
-        looked_at_before_it_is_accepted,
+        polled_before_it_is_accepted,
         saved_before_it_is_there,
         impatient,
         interrupted_at_the_end,

@@ -26,7 +26,7 @@ from .warm import ERR, OUT, Order, Warm
 
 TASK_ID = re.compile(r"flux_[0-9a-f-]{36}")
 ORDERED = 2
-"""Pictures of each task."""
+"""Images of each task."""
 ACCEPTED = (State.ACCEPTED, State.READY, State.SAVED)
 
 
@@ -117,7 +117,7 @@ class World:
     def check(self, folder: Path, *, killed: bool) -> None:
         """Look for what must never be, after a run that wrote into `folder`; another one may go on meanwhile."""
         told = TASK_ID.findall((folder / OUT).read_text() + (folder / ERR).read_text())
-        # What comes first is read last: a picture has an entry, and a charge too.
+        # What comes first is read last: an image has an entry, and a charge too.
         files, charged = list(self.work.iterdir()), self.charged()
         entries = self.entries() if self.paths.journal.exists() else []
         tasks = {entry.task_id for entry in entries}
@@ -173,7 +173,7 @@ class World:
             # Unknown: the sender was killed, another one has noticed, and the request was still on its way.
             if not states & {State.SENDING, State.UNKNOWN}:
                 self._found(f"sent, and not written down before: {states}")
-        wanted = {"look": ACCEPTED, "picture": (State.READY, State.SAVED)}.get(kind)
+        wanted = {"poll": ACCEPTED, "image": (State.READY, State.SAVED)}.get(kind)
         task = TASK_ID.search(path)
         if wanted and task and not any(entry.task_id == task[0] and entry.state in wanted for entry in entries):
             self._found(f"{kind} before it was written down: {task[0]}")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Moment = tuple[str, str]
-"""What of a request: `create`, `look`, `picture`, `upload`. And when: it has `arrived`; it is `done` (a task is charged)
-and nothing is answered; `half` of the answer is sent; it is `answered`."""
+"""What of a request: `create`, `poll`, `image`, `upload`. And when: it has `arrived`; it is `done` (a task is charged)
+and there is no response; `half` of the response is sent; it is `answered`."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Life:
 
 async def dies(life: Life) -> None:
     """It is killed, and nothing that it does comes after this."""
-    if life.moments[-1] == ("picture", "half"):
+    if life.moments[-1] == ("image", "half"):
         await asyncio.sleep(0.15)  # until it has that half, and has written it wherever it does
     kill(await life.victim())
 
@@ -123,7 +123,7 @@ def kind_of(scope: Scope) -> str:
         return "upload"
     if scope["method"] == "POST":
         return "create"
-    return "picture" if scope["path"].startswith("/images") else "look"
+    return "image" if scope["path"].startswith("/images") else "poll"
 
 
 async def received(receive: Receive) -> bytes | None:

@@ -58,7 +58,7 @@ def die_at_every_step(here: World, runner: Warm, broken: str | None = None) -> i
     return step - 1
 
 
-MOMENTS = {(kind, when) for kind in ("create", "look", "picture") for when in ("arrived", "done", "half")}
+MOMENTS = {(kind, when) for kind in ("create", "poll", "image") for when in ("arrived", "done", "half")}
 
 
 def die_at_every_moment(here: World, runner: Warm, broken: str | None = None) -> list[Moment]:
@@ -69,7 +69,7 @@ def die_at_every_moment(here: World, runner: Warm, broken: str | None = None) ->
         if here.run(runner, here.batch([f"ship {number}"]), life, broken=broken) >= 0:
             break
         died.append(life.moments[number - 1])
-    for moment in sorted(MOMENTS - set(died)):  # chance moves looks, and with them the numbers of what follows
+    for moment in sorted(MOMENTS - set(died)):  # chance moves polls, and with them the numbers of what follows
         life = Life(moment, dies)
         if here.run(runner, here.batch([f"ship {' '.join(moment)}"]), life, broken=broken) < 0:
             died.append(moment)
@@ -89,7 +89,7 @@ def test_killed_at_every_moment_that_the_service_sees(here: World, runner: Warm)
     assert set(died) >= MOMENTS
 
 
-def test_killed_while_a_picture_is_uploaded(here: World, runner: Warm) -> None:
+def test_killed_while_an_image_is_uploaded(here: World, runner: Warm) -> None:
     Image.new("RGB", (256, 256), "red").save("../photo.png")
     here.command = "edit ../photo.png"
     for when in ("arrived", "done", "half", "answered"):
@@ -140,11 +140,11 @@ def test_killed_at_random(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runne
 
 
 def test_two_that_resume_at_once_and_one_is_killed(here: World, runners: tuple[Warm, Warm]) -> None:
-    """The batch before them was killed too, in the midst of its looks."""
+    """The batch before them was killed too, in the midst of its polls."""
     one, other = runners
     for number in range(1, 8):
         prompts = [f"boat {number}-{place}" for place in range(3)]
-        here.run(one, here.batch(prompts), Life(("look", "arrived"), dies))
+        here.run(one, here.batch(prompts), Life(("poll", "arrived"), dies))
         first = here.start(other, ["resume"])
         second = here.start(one, ["resume"], Life(number, dies))
         here.end(other, first)
@@ -163,7 +163,7 @@ def test_those_who_look_after_a_dead_process_do_not_take_each_other_for_it(tmp_p
 
 def test_one_that_waits_for_a_place_gets_it_when_its_holder_is_killed(here: World, runners: tuple[Warm, Warm]) -> None:
     one, other = runners
-    life = Life(("look", "arrived"), holds)
+    life = Life(("poll", "arrived"), holds)
     first = here.start(one, [*here.batch(["holder"]), "-j", "1"], life)
     wait_until(lambda: life.happened > 0)
     second = here.start(other, [*here.batch(["waiting"]), "-j", "1"], Life())
@@ -219,10 +219,10 @@ def test_a_loop_that_cuts_off_what_is_in_flight_is_found(here: World, runner: Wa
 @pytest.mark.parametrize(
     ("broken", "found"),
     [
-        ("written_down_after_the_answer", "charged 2 times"),
+        ("written_down_after_the_response", "charged 2 times"),
         ("sent_again_after_a_crash", "charged 2 times"),
         ("written_in_place", "torn"),
-        ("looked_at_before_it_is_accepted", "look before it was written down"),
+        ("polled_before_it_is_accepted", "poll before it was written down"),
     ],
 )
 def test_a_broken_engine_is_found(here: World, runner: Warm, broken: str, found: str) -> None:

@@ -59,8 +59,8 @@ def test_a_signal_at_every_stage(here: World, runners: Runners, number: int, mon
         "uploading": (("upload", "arrived"), 0.0, True),
         "submitting": (("create", "done"), 0.0, False),
         "sleeping": (("create", "answered"), 0.3, False),
-        "looking": (("look", "arrived"), 0.0, True),
-        "downloading": (("picture", "half"), 0.0, True),
+        "looking": (("poll", "arrived"), 0.0, True),
+        "downloading": (("image", "half"), 0.0, True),
     }
     for stage, (moment, after, held) in stages.items():
         monkeypatch.setenv("FLUX_TIME_SCALE", "1000" if stage == "sleeping" else "0.002")
@@ -98,7 +98,7 @@ def test_a_signal_before_and_after_all_stages(here: World, runners: Runners, whe
     assert here.faults == []
 
 
-@pytest.mark.parametrize("moment", [("look", "arrived"), ("picture", "half")])
+@pytest.mark.parametrize("moment", [("poll", "arrived"), ("image", "half")])
 def test_a_second_signal_while_the_first_is_heeded(here: World, runners: Runners, moment: Moment) -> None:
     """What was in order stays so: the task is named, and nothing falls apart."""
     for milliseconds in (1, 5, 20, 60):
@@ -132,7 +132,7 @@ def test_a_signal_while_a_busy_service_is_waited_for(here: World, runners: Runne
 
 def test_a_signal_while_a_place_is_waited_for(here: World, runners: Runners) -> None:
     one, other = runners
-    life = Life(("look", "arrived"), holds)
+    life = Life(("poll", "arrived"), holds)
     first = here.start(one, [*here.batch(["holder"]), "-j", "1"], life)
     wait_until(lambda: life.happened > 0)
     waiting = Life()
@@ -155,7 +155,7 @@ def test_a_signal_while_a_place_is_waited_for(here: World, runners: Runners) -> 
     ],
 )
 def test_a_signal_that_the_caller_ignores_stays_ignored(here: World, runners: Runners, number: int, line: str) -> None:
-    life = here.led_by(Life(("look", "arrived"), gets(number, held=False)))
+    life = here.led_by(Life(("poll", "arrived"), gets(number, held=False)))
     command = " ".join([FLUX, *here.batch(["boat"])])
     with subprocess.Popen(["sh", "-c", line.format(flux=command)], stdout=subprocess.PIPE, text=True) as sh:
         assert sh.stdout is not None
@@ -167,7 +167,7 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(here: World, runners: Ru
 
 
 def test_a_background_job_that_ignores_ctrl_c_still_ends_when_it_is_told_to(here: World, runners: Runners) -> None:
-    life = here.led_by(Life(("look", "arrived"), gets(signal.SIGTERM)))
+    life = here.led_by(Life(("poll", "arrived"), gets(signal.SIGTERM)))
     line = f"{' '.join([FLUX, *here.batch(['boat'])])} >../out 2>&1 & echo $!; wait $!"
     with subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, text=True) as sh:
         assert sh.stdout is not None
@@ -186,7 +186,7 @@ ON_ITS_TERMINAL = (
 """Takes the terminal on stdin as one's own: its owner gets SIGHUP when it is closed."""
 
 
-@pytest.mark.parametrize("moment", [("create", "done"), ("look", "arrived"), ("picture", "half")])
+@pytest.mark.parametrize("moment", [("create", "done"), ("poll", "arrived"), ("image", "half")])
 def test_a_terminal_that_is_closed(
     here: World, runners: Runners, moment: Moment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +219,7 @@ def test_one_that_was_suspended_looks_once_more(
 ) -> None:
     """Its deadline has passed, and the answer that waits for it is an old one: the task still ran."""
     with world(tmp_path, monkeypatch, speed=20.0) as here:
-        life = Life(("look", "done"), sleeps(1.5))
+        life = Life(("poll", "done"), sleeps(1.5))
         assert here.run(runners[0], [*here.batch(["boat"]), "--timeout", "1"], life) == 0
         assert life.happened
         here.finish(runners[0])
