@@ -76,8 +76,8 @@ def tests(session: nox.Session) -> None:
 def tests_oldest(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that pyproject.toml allows."""
     oldest = Path(session.create_tmp(), "oldest.txt")
-    compile_oldest = ["uv", "pip", "compile", "--quiet", "--resolution=lowest-direct", "pyproject.toml"]
-    session.run_install(*compile_oldest, f"--output-file={oldest}", external=True)
+    resolve = ["uv", "pip", "compile", "--quiet", "--resolution=lowest-direct", "--extra=test", "pyproject.toml"]
+    session.run_install(*resolve, f"--output-file={oldest}", external=True)
     session.install("--constraint", str(oldest), "-e", ".[test]")
     session.run("pytest", *session.posargs)
 
