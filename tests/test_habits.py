@@ -53,8 +53,8 @@ def files() -> None:
     [
         ("gen -", 'the prompt is "-"', "flux gen --from -"),
         ("gen help", 'the prompt is "help"', "flux gen --help"),
-        ("gen a castle", "unexpected words", 'Put the prompt in quotes: flux gen "a castle"'),
-        ("gen '-a castle'", "no such option", 'A prompt that begins with - goes after --: flux gen -- "-a castle"'),
+        ("gen a castle", "unexpected words", "Put the prompt in quotes: flux gen 'a castle'"),
+        ("gen '-a castle'", "no such option", "A prompt that begins with - goes after --: flux gen -- '-a castle'"),
         ("redux a.png b.png", "'b.png' is a file, not a prompt", "A command takes one image"),
         ("edit a.png '*.jpg'", "the prompt '*.jpg' consists of file names", ""),
         ("gen 'c.jpg, d.jpg'", "the prompt 'c.jpg, d.jpg' consists of file names", ""),

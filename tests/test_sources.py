@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flux_cli.batch.prompts import LINE_LIMIT, read_prompts
-from flux_cli.batch.rows import SHOWN, Row, Rows
+from flux_cli.batch.prompts import LINE_LIMIT, SHOWN, Row, Rows, read_prompts
 from flux_cli.batch.tables import WHOLE_LIMIT, Kind, kind_of, read_rows
 from flux_cli.errors import UsageError
 

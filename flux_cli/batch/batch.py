@@ -42,7 +42,7 @@ class Batch:
     def run(self) -> ExitCode:
         """Run the plan to its end and return the exit code.
 
-        Raises UsageError, BudgetError, DiskError, JournalError before anything is sent.
+        Raise UsageError, BudgetError, DiskError, JournalError before anything is sent.
         """
         if expired := self.find_expired():
             asyncio.run(reopen(self.workspace, expired))

@@ -161,7 +161,7 @@ def name_values(request: TaskRequest, model: str, now: datetime) -> dict[str, st
 def plan_found_task(
     template: str | None, values: Mapping[str, str], count: int, saving: Saving, *, default: str
 ) -> OutputPlan:
-    """Return where the `count` images of a task go that was submitted before. Raises UsageError, DiskError."""
+    """Return where the `count` images of a task go that was submitted before. Raise UsageError, DiskError."""
     paths = image_paths(template or default, values, count, saving.folder)
     if not saving.overwrite:
         if template is None or is_template(template):
@@ -190,7 +190,7 @@ def find_existing(path: Path) -> Path | None:
 
 
 def check_writable(folders: Iterable[Path]) -> None:
-    """Make each folder and write into it, once, before anything is paid for. Raises DiskError."""
+    """Make each folder and write into it, once, before anything is paid for. Raise DiskError."""
     for folder in dict.fromkeys(map(_existing_part, folders)):
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from ..frozen import frozen
 from ..images.output_names import expand_path, is_template
 from ..operations.request import TaskRequest
 from ..text import clean, quoted
-from .rows import Row
+from .prompts import Row
 
 TASK_LIMIT = 1_000_000
 """Tasks of one command. At 20 at a time, a million take weeks; and a list of more would not fit into memory."""
@@ -69,7 +69,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """Return the shard that `K/N` stands for. Raises UsageError."""
+        """Return the shard that `K/N` stands for. Raise UsageError."""
         match = re.fullmatch(r"\s*([0-9]{1,6})\s*/\s*([0-9]{1,6})\s*", text, re.ASCII)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
             raise UsageError(f"--shard {quoted(text, 40)} is not K/N with K from 1 to N, for example 1/4")
@@ -129,7 +129,7 @@ def make_plan(
     price: Callable[[TaskRequest], Decimal],
     shard: Shard,
 ) -> Plan:
-    """Read all rows and return their tasks. Raises UsageError with every problem of the source, file and line.
+    """Read all rows and return their tasks. Raise UsageError with every problem of the source, file and line.
 
     price: of a request, USD.
     """

@@ -1,29 +1,167 @@
-"""The lines of a source, and prompts, one per line."""
+"""Sources of many prompts: stdin, rows of any format, and files with one prompt per line.
 
-import json
+Every image costs money, so what cannot be read for certain is a problem with a line number, never a guess.
+"""
+
 import re
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import BinaryIO, TextIO
 
-from .rows import Row, Rows, UnreadableError
+from ..errors import UsageError
+from ..frozen import frozen
+from ..operations.parameters import Value
+from ..text import clean
 
+SHOWN = 50
+"""Problems of one source that are listed."""
 LINE_LIMIT = 64 * 1024
 """Bytes of a line without its "\\n"."""
 BOM = b"\xef\xbb\xbf"
-TABLE = re.compile(r"\[\[[ \t]*rows?[ \t]*\]\]")
+TABLE = r"\[\[[ \t]*rows?[ \t]*\]\]"
 """How TOML that contains rows begins."""
 _COMMENT, _ESCAPED = ("#", "//"), ("\\#", "\\//")
-_OPTION = re.compile(r"--[a-z]")
-_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*")
+_OPTION = r"--[a-z]"
+_COLUMN = r"[A-Za-z_][A-Za-z0-9_ -]*"
 _NO_TEXT = (
-    (re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0"), "a document or spreadsheet; save it as plain text or CSV"),
-    (re.compile(rb"\{\\rtf"), "a document in RTF; save it as plain text"),
-    (re.compile(rb"%PDF"), "a PDF; save it as plain text"),
-    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "a web page; save it as plain text"),
-    (re.compile(rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|GIF8"), "an image"),
-    (re.compile(rb"\x1f\x8b"), "compressed; unpack it first"),
+    (rb"PK\x03\x04|\xd0\xcf\x11\xe0", "a document or spreadsheet; save it as plain text or CSV"),
+    (rb"\{\\rtf", "a document in RTF; save it as plain text"),
+    (rb"%PDF", "a PDF; save it as plain text"),
+    (rb"(?i)\s*<(!doctype|html|\?xml)", "a web page; save it as plain text"),
+    (rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|GIF8", "an image"),
+    (rb"\x1f\x8b", "compressed; unpack it first"),
 )
 """How files begin that contain no text."""
+
+
+class StandardInput:
+    """Gives stdin away once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._taken = False
+
+    @property
+    def can_answer(self) -> bool:
+        """Return whether a person can be asked: stdin is a terminal that nothing else reads."""
+        return not self._taken and self._stream.isatty()
+
+    def read_answer(self) -> str:
+        """Return a line that a person types."""
+        return self._stream.readline()
+
+    def take(self, what: str) -> BinaryIO:
+        """Return the bytes of stdin, once, for `what` ("prompts"). Raise UsageError, also for a terminal."""
+        if self._taken:
+            raise UsageError("stdin can be read only once: either the image or the prompts can be -")
+        if self._stream.isatty():
+            raise UsageError(
+                f"- reads {what} from stdin, and stdin is a terminal", hint="Pipe something in, or name a file"
+            )
+        self._taken = True
+        return self._stream.buffer
+
+    @property
+    def text(self) -> TextIO:
+        """Return the stream itself, for task IDs that are read as they come."""
+        return self._stream
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Row:
+    """The fields of one row; `line` is where it begins, from 1."""
+
+    line: int
+    fields: Mapping[str, Value]
+
+
+class Rows(Iterator[Row]):
+    """The rows of a source, read as they are taken, each at most once.
+
+    A row that is wrong is not among them. After the last row, a UsageError lists everything that was wrong, including
+    what the caller added with `problem` or `refuse`; so nothing may be sent before the last row was taken.
+
+    file: what a command calls the source.
+    skipped: how many lines of each kind so far were no rows, such as `blank line`.
+    """
+
+    def __init__(self, name: str, stream: BinaryIO, read: Callable[["Rows", BinaryIO], Iterator[Row]]) -> None:
+        self.name, self.file = clean(name, 80), "-" if name == "stdin" else name
+        self.skipped: Counter[str] = Counter()
+        self._rows = read(self, stream)
+        self._any = False
+        self._problems: list[UsageError] = []
+        self._problem_count = 0
+
+    def __next__(self) -> Row:
+        try:
+            row = next(self._rows)
+        except StopIteration:
+            self._settle()
+            raise
+        except UnreadableError as end:
+            self.problem(end.line, end.what, hint=end.hint, command=end.command)
+            raise self._error() from None
+        self._any = True
+        return row
+
+    def problem(self, line: int, what: str, *, hint: str | None = None, command: Sequence[str] = ()) -> None:
+        """Remember what is wrong on a line. Only the first ones keep their words: a source may be endless."""
+        self._problem_count += 1
+        if len(self._problems) < SHOWN:
+            self._problems.append(UsageError(f"{self.name}, line {line}: {what}", hint=hint, command=command))
+
+    def refuse(self, line: int, error: UsageError) -> None:
+        """Remember why the row on a line cannot be done."""
+        if not error.details:
+            self.problem(line, error.message, hint=error.hint, command=error.command)
+        for what in error.details:
+            self.problem(line, what)
+
+    def _settle(self) -> None:
+        if self._problem_count:
+            raise self._error() from None
+        if not self._any:
+            raise UsageError(f"{self.name} is empty") from None
+
+    def _error(self) -> UsageError:
+        more = self._problem_count - len(self._problems)
+        if not more:
+            return UsageError.of(self._problems)
+        details = [*(problem.detail for problem in self._problems), f"and {more} more"]
+        return UsageError(f"{self._problem_count} errors", details=details)
+
+
+class OnePrompt(Iterator[Row]):
+    """A prompt from the command line as a source of one row, on no line; what is wrong with it is raised at once."""
+
+    def __init__(self, prompt: str) -> None:
+        self.skipped: Counter[str] = Counter()
+        self._rows = iter([Row(0, {"prompt": prompt})])
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def refuse(self, line: int, error: UsageError) -> None:
+        """Raise it."""
+        raise error
+
+
+class UnreadableError(Exception):
+    """A line that cannot be read. Where it is not caught, what comes after it cannot be read either.
+
+    hint, command: as of UsageError.
+    """
+
+    def __init__(self, line: int, what: str, *, hint: str | None = None, command: Sequence[str] = ()) -> None:
+        super().__init__(what)
+        self.line, self.what, self.hint, self.command = line, what, hint, command
+
+
+# --- prompts, and the lines of any source -----------------------------------------------------------------------------
 
 
 def read_prompts(stream: BinaryIO, name: str) -> Rows:
@@ -46,7 +184,7 @@ def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
             what = f"rows in {format}, not prompts"
             raise UnreadableError(number, what, hint="Run them with", command=("batch", rows.file))
         first = False
-        if _OPTION.match(begin):
+        if re.match(_OPTION, begin):
             rows.problem(number, "an option, not a prompt; write options in the rows of a file for flux batch")
         else:
             yield Row(number, {"prompt": begin[1:] if begin.startswith(_ESCAPED) else prompt})
@@ -54,9 +192,11 @@ def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
 
 def _format_of_rows(line: str) -> str | None:
     """Return the format of rows with which a file begins whose first line this is; None for prompts."""
-    if TABLE.match(line):
+    if re.match(TABLE, line):
         return "TOML"
     if line == "[" or line.startswith(("[{", '["', "{")):
+        import json  # few sources need it
+
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
@@ -65,7 +205,7 @@ def _format_of_rows(line: str) -> str | None:
         return "JSON" if isinstance(value, list) or "prompt" in map(str.casefold, value) else None
     cells = re.split("[,;\t]", line)
     names = {cell.strip().strip('"').casefold() for cell in cells}
-    return "CSV" if "prompt" in names and all(map(_COLUMN.fullmatch, names)) else None
+    return "CSV" if "prompt" in names and all(re.fullmatch(_COLUMN, name) for name in names) else None
 
 
 def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -114,13 +254,13 @@ def without_bom(raw: bytes) -> bytes:
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # what `>` of older PowerShells writes
         raise UnreadableError(1, "UTF-16; save it as UTF-8")
     for start, what in _NO_TEXT:
-        if start.match(raw):
+        if re.match(start, raw):
             raise UnreadableError(1, f"not text, but {what}")
     return raw.removeprefix(BOM)
 
 
 def decoded(number: int, raw: bytes) -> str:
-    """Return the text of lines that begin with line `number`. Raises UnreadableError."""
+    """Return the text of lines that begin with line `number`. Raise UnreadableError."""
     if (nul := raw.find(b"\0")) >= 0:
         raise UnreadableError(number + raw.count(b"\n", 0, nul), "a NUL character")
     try:

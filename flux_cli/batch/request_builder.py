@@ -37,7 +37,7 @@ class Choices:
 
 
 def axes_of(task: TaskOptions) -> dict[str, list[int | float]]:
-    """Return the values of each numeric option that was given, which may be a list or a range. Raises UsageError.
+    """Return the values of each numeric option that was given, which may be a list or a range. Raise UsageError.
 
     Sweeps nest in this order, the last option fastest.
     """
@@ -53,7 +53,7 @@ def axes_of(task: TaskOptions) -> dict[str, list[int | float]]:
 
 
 def single_choice(task: TaskOptions) -> Choices:
-    """Return the numeric options of a single task. Raises UsageError for a list."""
+    """Return the numeric options of a single task. Raise UsageError for a list."""
     axes = axes_of(task)
     if several := [name for name, values in axes.items() if len(values) > 1]:
         raise UsageError(f"--{several[0]} accepts one value here")
@@ -80,7 +80,7 @@ class Overrides:
 
     @classmethod
     def parse(cls, texts: Sequence[str] | None, body: JsonObject) -> Self:
-        """Return the overrides of `--set` (each `PATH=VALUE`) over those of `--input`. Raises UsageError."""
+        """Return the overrides of `--set` (each `PATH=VALUE`) over those of `--input`. Raise UsageError."""
         values, problems = body, list[str]()
         for text in texts or []:
             path, equals, value = text.partition("=")
@@ -88,12 +88,12 @@ class Overrides:
             if equals and all(names) and len(names) <= DEEPEST:
                 values = merge(values, _nested(names, _json_or_text(value)))
             else:
-                problems.append(f"--set {quoted(text, 60)} is not PATH=VALUE, such as input.steps=30")
+                problems.append(f"--set {quoted(text, 60)} is not PATH=VALUE, for example input.steps=30")
         return cls.split(values, problems)
 
     @classmethod
     def split(cls, values: JsonObject, problems: Sequence[str] = ()) -> Self:
-        """Take out of `values` what belongs in the request itself. Raises UsageError if they are nested too deep."""
+        """Take out of `values` what belongs in the request itself. Raise UsageError if they are nested too deep."""
         found, wrong = dict[str, Any](), list(problems)
         values = _as_spelled(values, "model", "input", "config")
         if object_at(values, "config", "webhook_config").get("secret") is not None:
@@ -114,7 +114,7 @@ class Overrides:
 
 
 def read_body(path: Path | None) -> JsonObject:
-    """Return the JSON object in the file of `--input`, empty if there is none. Raises UsageError."""
+    """Return the JSON object in the file of `--input`, empty if there is none. Raise UsageError."""
     if path is None:
         return {}
     try:
@@ -145,7 +145,7 @@ class RequestBuilder:
     operation: Operation
 
     def build(self, prompt: str, choices: Choices) -> TaskRequest:
-        """Return the request for a prompt and the numbers that go with it. Raises UsageError with all problems."""
+        """Return the request for a prompt and the numbers that go with it. Raise UsageError with all problems."""
         problems: Problems = list(self.overrides.problems)
         model = self._model(problems)
         request = TaskRequest(
@@ -232,7 +232,7 @@ def parse_size(text: str, problems: Problems) -> Size | None:
     """Return the size of `768x1024`."""
     if match := re.fullmatch(r"(\d{1,6})\s*[xX*]\s*(\d{1,6})", text.strip(), re.ASCII):
         return int(match[1]), int(match[2])
-    problems.append(f"--size {quoted(text, 40)} is not WIDTHxHEIGHT, such as 768x1024")
+    problems.append(f"--size {quoted(text, 40)} is not WIDTHxHEIGHT, for example 768x1024")
     return None
 
 
@@ -241,7 +241,7 @@ def aspect_size(text: str, pixels: int, problems: Problems) -> Size | None:
     match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)\s*[:x/]\s*(\d{1,4}(?:\.\d{1,4})?)", text.strip(), re.ASCII)
     across, down = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
     if not across or not down or not 1 / 16 <= across / down <= 16:
-        problems.append(f"--aspect {quoted(text, 40)} is not a ratio between 1:16 and 16:1, such as 16:9")
+        problems.append(f"--aspect {quoted(text, 40)} is not a ratio between 1:16 and 16:1, for example 16:9")
         return None
     scale = math.sqrt(pixels / (across * down))
     return (int(across * scale) // SIDE_STEP * SIDE_STEP), (int(down * scale) // SIDE_STEP * SIDE_STEP)

@@ -1,6 +1,10 @@
-"""What an earlier run left of a plan's tasks, and which files stand for them already."""
+"""What an earlier run left of a plan's tasks, and which files stand for them already.
 
-from collections.abc import Sequence
+Entries of unknown outcome are linked to their tasks once these are found.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from enum import Enum, auto
@@ -8,12 +12,15 @@ from pathlib import Path
 
 from ..config.urls import is_local
 from ..engine.outcome import Outcome
-from ..errors import CreditsError, DiskError, KeyRefusedError
+from ..engine.task_matching import Likeness, likeness
+from ..errors import CreditsError, DiskError, JournalError, KeyRefusedError, UsageError
 from ..frozen import frozen
 from ..images.formats import is_complete_image
 from ..images.metadata import is_sandbox_image
 from ..images.output_names import LATE, OutputPlan
 from ..journal.entries import UNFINISHED, Entry, State, busy_error, changed_error, error_of
+from ..piapi.errors import TaskNotFoundError, TemporaryError
+from ..piapi.task import Task
 from ..text import clean
 from .outputs import Names, Saving, find_existing
 from .plan import Plan, PlannedTask, identify
@@ -107,7 +114,7 @@ def _is_single(plan: Plan) -> bool:
 def review(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> list[Step]:
     """Return a step for each task of a plan, in its order.
 
-    Raises UsageError or DiskError with everything that is wrong with the names, file and line.
+    Raise UsageError or DiskError with everything that is wrong with the names, file and line.
     """
     names = Names(plan, saving, workspace.catalog)
     steps = _find_known(plan, workspace, saving, policy)
@@ -236,3 +243,71 @@ def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Polic
     identities = identify(plan, saving.folder)
     known = [workspace.journal.find_planned(identities[task.index]) for task in plan.tasks]
     return [entry for entry in known if entry and entry.state is State.EXPIRED]
+
+
+# --- entries of unknown outcome ---------------------------------------------------------------------------------------
+
+
+def link(workspace: Workspace, entry: Entry, task: Task, found: Likeness) -> Entry:
+    """Return the entry, accepted with its task; saved if `flux wait` has saved the images of that task before.
+
+    found: what the task and the request have in common, which is shown.
+    Raise UsageError when another entry submitted the task, JournalError when another process was faster.
+    """
+    journal = workspace.journal
+    entry = journal.link(entry, task.id, task.status.word, task.created.timestamp() if task.created else None)
+    same = ", ".join(sorted(found.alike))
+    compared = f"same {same}" if same else "PiAPI returned nothing to compare"
+    workspace.note(f"matched entry {entry.id} to task {task.id}: {compared}")
+    for other in journal.entries(State.SAVED, task_id=task.id):
+        if all(file.is_whole() for file in other.files):
+            ready = replace(entry, state=State.READY, status=other.status, urls=other.urls, ended=other.ended)
+            ready = journal.move(entry, ready)
+            return journal.move(ready, replace(ready, state=State.SAVED, files=other.files))
+    return entry
+
+
+def link_seen(workspace: Workspace) -> None:
+    """Link the tasks whose IDs came in responses that could not be parsed, where they match."""
+    entries = [entry for entry in workspace.journal.entries(State.UNKNOWN) if entry.seen_id]
+    if entries:
+        asyncio.run(_link_seen(workspace, entries))
+
+
+async def _link_seen(workspace: Workspace, entries: Iterable[Entry]) -> None:
+    async with workspace.client() as client:
+        for entry in entries:
+            assert entry.seen_id is not None
+            try:
+                task = await client.poll(entry.seen_id)
+                found = likeness(entry, task)
+                if found.proves:
+                    linked = link(workspace, entry, task, found)
+                    if linked.owner and linked.state is State.ACCEPTED:  # the command that needs its image claims it
+                        workspace.journal.move(linked, replace(linked, owner=None))
+                    continue
+                why = "; ".join(found.unlike) or "PiAPI returned nothing to compare"
+            except TemporaryError as error:
+                why = error.message
+            except (TaskNotFoundError, UsageError, JournalError) as error:
+                why = str(error)
+            workspace.note(f"entry {entry.id} is not linked to task {entry.seen_id}: {why}")
+
+
+async def link_matching(workspace: Workspace, task_id: str) -> Entry | None:
+    """Link a task to the entry of unknown outcome that it certainly belongs to; None if there is no such entry.
+
+    Raise KeyRefusedError, UsageError, JournalError.
+    """
+    entries = workspace.journal.entries(State.UNKNOWN)
+    if not entries:
+        return None
+    async with workspace.client() as client:
+        try:
+            task = await client.poll(task_id)
+        except (TaskNotFoundError, TemporaryError):
+            return None  # the next poll of the task reports it
+    for entry in entries:
+        if (found := likeness(entry, task)).proves_alone:
+            return link(workspace, entry, task, found)
+    return None

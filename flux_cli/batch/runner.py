@@ -34,7 +34,7 @@ SLACK_SECONDS = 600.0
 Feed = Callable[[Scheduler], AsyncIterator[Entry | Outcome]]
 """Yields the entries of a run, and outcomes that are known already; may ask the scheduler whether it was halted."""
 Beside = Callable[[Scheduler], AbstractAsyncContextManager[None]]
-"""What goes on for as long as the scheduler runs."""
+"""Work that runs as long as the scheduler does."""
 
 
 class Connections:

@@ -1,7 +1,7 @@
 """The product of variations: `{red|blue} car`, variables, and numeric options given as lists.
 
-A prompt is taken apart once. What is put into it - an alternative, a value - is text and is never read as a template
-again, so that no value can multiply what is bought.
+A prompt is parsed once. What is put into it, an alternative or a value, is text and is never parsed as a template, so
+that no value can add tasks.
 """
 
 import csv
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import TypeAlias, TypeVar
 
-from ..errors import UsageError
+from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..images.output_names import PLACEHOLDERS
 from ..text import clean, quoted
@@ -51,24 +51,24 @@ _Piece: TypeAlias = tuple[str, ...] | _Reference
 def expand(
     prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]
 ) -> Iterator[Variant]:
-    """Every variant, one at a time: the groups of the prompt slowest, then the variables, then the numeric options.
+    """Return every variant, one at a time: the groups change slowest, then the variables, then the numeric options.
 
-    Raises UsageError at once for a prompt that does not fit the variables.
+    Raise UsageError at once for a prompt that does not fit the variables.
     """
     return _variants(_checked(prompt, variables, axes), variables, axes)
 
 
 def count(prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]) -> int:
-    """How many variants `expand` gives, without making them. Raises as it does."""
+    """Return how many variants `expand` yields, without making them. Raise UsageError as it does."""
     groups = [piece for piece in _checked(prompt, variables, axes) if isinstance(piece, tuple)]
     return math.prod(map(len, [*groups, *variables.values(), *axes.values()]))
 
 
 def parse_vary(text: str) -> tuple[str, list[str]]:
-    """`name=a,"b, c"` or `name=@file` (one value a line): the variable's name and its values."""
+    """Return the name and the values of `name=a,"b, c"` or `name=@file` (one value per line). Raise UsageError."""
     name, equals, written = text.partition("=")
     if not equals or not _NAME.fullmatch(name):
-        raise UsageError(f"not a variable: {quoted(text, 80)}", hint="write name=a,b,c or name=@file")
+        raise UsageError(f"not a variable: {quoted(text, 80)}", hint="Write name=a,b,c or name=@file")
     if name in PLACEHOLDERS:
         raise UsageError(f"a variable cannot be called {name}: in output names, {{{name}}} is {PLACEHOLDERS[name]}")
     if written.startswith("@"):
@@ -79,12 +79,12 @@ def parse_vary(text: str) -> tuple[str, list[str]]:
         reason = str(error).partition(" - ")[0]
         raise UsageError(f"the values of {name} are not a list: {clean(reason)}") from None
     if not all(map(str.strip, values or [""])):
-        raise UsageError(f"{name} has an empty value", hint=f'write {name}=a,b,c, and "a, b" for a value with a comma')
+        raise UsageError(f"{name} has an empty value", hint=f'Write {name}=a,b,c, and "a, b" for a value with a comma')
     return name, values
 
 
 def parse_numbers(text: str, kind: type[Number]) -> list[Number]:
-    """`3,3.5,4`, `1..4`, `4..1`, `0..10..5`: the numbers in their order, each once."""
+    """Return the numbers of `3,3.5,4`, `1..4`, `4..1` or `0..10..5` in their order, each once. Raise UsageError."""
     numbers: dict[Number, None] = {}
     for item in text.split(","):
         numbers.update(dict.fromkeys(_numbers_of(item.strip(), kind)))
@@ -150,7 +150,7 @@ def _piece(match: re.Match[str]) -> _Piece:
     if not _NAME.fullmatch(group):
         raise UsageError(
             f"{quoted(found, 40)} is neither a choice nor a variable",
-            hint="write {red|blue} for a choice, {name} for a variable, {{ and }} for braces",
+            hint="Write {red|blue} for a choice, {name} for a variable, {{ and }} for braces",
         )
     return _Reference(group)
 
@@ -162,18 +162,19 @@ def _stray(match: re.Match[str]) -> UsageError:
     else:
         what = f"a {brace} without its {'}' if brace == '{' else '{'}"
     around = match.string[max(0, match.start() - 20) : match.start() + 40]
-    return UsageError(f"{what}: {quoted(around)}", hint="write {{ and }} for braces that are text")
+    return UsageError(f"{what}: {quoted(around)}", hint="Write {{ and }} for braces that are text")
 
 
 def _checked(
     prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]
 ) -> list[_Piece]:
-    """The prompt's pieces. Raises UsageError where prompt, variables and options do not fit each other."""
+    """Return the prompt's pieces. Raise UsageError where prompt, variables and options do not fit each other."""
     pieces = _pieces(prompt)
     used = {piece.name: None for piece in pieces if isinstance(piece, _Reference)}
-    known = f"the variables are: {', '.join(variables)}" if variables else "there are no variables"
-    problems = [f"unknown variable {name}; {known}" for name in used if name not in variables]
-    # Each value of an unused variable would buy the same picture again.
+    hint = "Add --vary NAME=A,B; for braces that are text, write {{NAME}}"
+    unknown = [name for name in used if name not in variables]
+    problems: Problems = [UsageError(f"{{{name}}} in the prompt has no values", hint=hint) for name in unknown]
+    # Each value of an unused variable would make the same image again.
     problems += [f"the variable {name} is not used: {{{name}}}" for name in variables if name not in used]
     problems += [f"{name} has no values" for name, values in {**variables, **axes}.items() if not values]
     if problems:

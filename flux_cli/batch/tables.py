@@ -11,8 +11,7 @@ from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 from ..text import clean, quoted, trimmed
-from .prompts import BOM, TABLE, decoded, good_lines, numbered, without_bom
-from .rows import Row, Rows, UnreadableError
+from .prompts import BOM, TABLE, Row, Rows, UnreadableError, decoded, good_lines, numbered, without_bom
 
 WHOLE_LIMIT = 16 * 1024 * 1024
 """Bytes of a source that is parsed as a whole: TOML, or a JSON array."""
@@ -25,7 +24,7 @@ _SUFFIXES: dict[str, Kind] = {
 _SPACE = re.compile(r"[ \t\r\n]*")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile(r"sep=([,;\t])", re.IGNORECASE)
-"""A line that tells a spreadsheet how the cells of the file are separated."""
+"""A line from which a spreadsheet reads how the cells of the file are separated."""
 _ERROR_CELL = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)")
 """What a spreadsheet writes in place of a value that it could not compute or show."""
 _ROW_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*rows?[ \t]*\]\]", re.MULTILINE)
@@ -50,7 +49,7 @@ def kind_of(name: str, first_bytes: bytes) -> Kind:
         return kind
     lines = first_bytes.removeprefix(BOM).decode("utf-8", "replace").split("\n")
     first = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), "")
-    if TABLE.match(first):
+    if re.match(TABLE, first):
         return "toml"
     return "jsonl" if first.startswith(("{", "[")) else "csv"
 
@@ -72,7 +71,7 @@ def _json_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
 
 
 def _rest(number: int, stream: BinaryIO) -> Iterator[str]:
-    """Yield the lines after `number`. Raises UnreadableError when they are more than WHOLE_LIMIT."""
+    """Yield the lines after `number`. Raise UnreadableError when they are more than WHOLE_LIMIT."""
     left = WHOLE_LIMIT
     for offset, raw in numbered(stream):
         left -= len(raw)
@@ -194,7 +193,7 @@ def _record_problem(cells: list[str], names: list[str]) -> str | None:
 def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the records, each with the line on which it begins.
 
-    Raises UnreadableError, which ends the source: after a wrong quote, no row is certain.
+    Raise UnreadableError, which ends the source: after a wrong quote, no row is certain.
     """
     reader = csv.reader(texts, delimiter=delimiter, strict=True)
     while True:
@@ -253,9 +252,9 @@ def _toml(text: str) -> dict[str, Any]:
 
 
 def _table_lines(text: str) -> list[int]:
-    """The lines on which the rows begin, which tomllib does not tell.
+    """Return the lines on which the rows begin, which tomllib does not report.
 
-    A `[[row]]` inside of a text of several lines is none: what stands before it is then not TOML by itself.
+    Ignore `[[row]]` inside a multi-line string: the text before it is not complete TOML.
     """
     lines: list[int] = []
     start = seen = 0

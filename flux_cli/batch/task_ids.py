@@ -20,7 +20,7 @@ def read_ids(words: Sequence[str], stdin: TextIO) -> AsyncIterator[str | UsageEr
     """Yield IDs of tasks or entries: those in `words`, then, if `-` is among them, those on stdin, one per line.
 
     An invalid line on stdin is yielded as an error and does not end the reading, because the writer may still be
-    submitting paid tasks. Without any ID, an error is yielded at the end. Raises UsageError for an invalid word.
+    submitting paid tasks. Without any ID, an error is yielded at the end. Raise UsageError for an invalid word.
     """
     named = dict.fromkeys(found for word in words if word != "-" and (found := id_in(word)))
     piped = "-" in words
@@ -59,7 +59,7 @@ async def _piped(stdin: TextIO) -> AsyncIterator[str | UsageError]:
 def id_in(text: str) -> str:
     """Return the ID in a line, alone or in a JSON object of `--json`; empty for a blank line or an object without one.
 
-    Raises UsageError for anything else.
+    Raise UsageError for anything else.
     """
     found = text.strip()
     if found.startswith("{"):

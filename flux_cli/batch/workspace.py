@@ -11,7 +11,7 @@ from ..journal.budgets import Budget
 from ..journal.journal import Journal
 from ..json_value import JsonObject
 from ..operations.request import TaskRequest
-from .image_store import ImageStore
+from .input_images import ImageStore
 
 if TYPE_CHECKING:
     from ..piapi.client import PiAPIClient

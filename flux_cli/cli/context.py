@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from ..batch.standard_input import StandardInput
+from ..batch.prompts import StandardInput
 from ..config.api_key import checked_key, key_from_command
 from ..config.config_file import permissions_warning, read_file
 from ..config.paths import Paths, expand_user
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ..batch.costs import Limits
-    from ..batch.image_store import ImageStore
-    from ..batch.input_images import ImageFinder
+    from ..batch.input_images import ImageFinder, ImageStore
     from ..batch.outputs import Saving
     from ..batch.workspace import Workspace
     from ..config.catalog import Catalog
@@ -253,7 +252,7 @@ class Session:
     @cached_property
     def images(self) -> "ImageStore":
         """The local images of this invocation's requests, by reference."""
-        from ..batch.image_store import ImageStore
+        from ..batch.input_images import ImageStore
 
         return self._open.enter_context(closing(ImageStore()))
 

@@ -8,7 +8,7 @@ import asyncio
 import time
 from dataclasses import replace
 
-from ..batch.reconciliation import link
+from ..batch.resume import link
 from ..engine.backoff import backoff
 from ..engine.task_matching import likeness
 from ..errors import FluxError, NetworkError, RefusedError

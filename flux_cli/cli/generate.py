@@ -10,10 +10,8 @@ from typing import BinaryIO
 from ..batch.costs import Limits
 from ..batch.outputs import Saving
 from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
-from ..batch.prompts import LINE_LIMIT, read_prompts
+from ..batch.prompts import LINE_LIMIT, OnePrompt, Row, Rows, StandardInput, read_prompts
 from ..batch.request_builder import read_body
-from ..batch.rows import OnePrompt, Row, Rows
-from ..batch.standard_input import StandardInput
 from ..batch.sweeps import parse_vary
 from ..batch.tables import has_rows, kind_of, read_rows
 from ..errors import ExitCode, UsageError
@@ -139,8 +137,7 @@ def _run(
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
     from ..batch.batch import Batch  # slow to import, and not needed for a price
-    from ..batch.reconciliation import link_seen
-    from ..batch.resume import Policy
+    from ..batch.resume import Policy, link_seen
     from .output.reporter import CommandReporter
 
     session.require_key()

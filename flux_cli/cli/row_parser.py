@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from ..batch.input_images import RequestImages
 from ..batch.plan import Draft
-from ..batch.regions import RequestImages
+from ..batch.prompts import Row
 from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of
-from ..batch.rows import Row
 from ..batch.sweeps import count, expand
 from ..errors import Problems, UsageError
 from ..frozen import frozen

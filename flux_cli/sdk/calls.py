@@ -11,9 +11,8 @@ from typing import Any
 
 from ..batch.batch import Batch, reopen
 from ..batch.plan import Draft, Shard, make_plan
-from ..batch.reconciliation import link_matching
-from ..batch.resume import Policy, Step, begin
-from ..batch.rows import OnePrompt
+from ..batch.prompts import OnePrompt
+from ..batch.resume import Policy, Step, begin, link_matching
 from ..batch.runner import Connections, feed_entries
 from ..cli.common_options import CommonOptions
 from ..cli.context import Session

@@ -1,7 +1,6 @@
 """`flux inpaint`: a region of an image, regenerated."""
 
-from ...batch.input_images import ImageFinder
-from ...batch.regions import preview_path, preview_region, write_preview
+from ...batch.input_images import ImageFinder, preview_path, preview_region, write_preview
 from ...errors import ExitCode
 from ...operations.inpaint import InpaintParameters
 from ...operations.options import Given, InputOptions, MaskOptions, TaskOptions

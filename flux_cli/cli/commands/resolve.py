@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
-from ...batch.standard_input import StandardInput
+from ...batch.prompts import StandardInput
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
 from ...journal.entries import Entry, State, dismissal
 from ...journal.journal import Journal
@@ -201,7 +201,7 @@ def _nothing_to_resolve(entry: Entry) -> UsageError:
 
 
 def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
-    from ...batch.reconciliation import link
+    from ...batch.resume import link
     from ...batch.runner import finish_entries
     from ...engine.task_matching import likeness
     from ..found_tasks import to_wait_for

@@ -3,8 +3,8 @@
 import time
 from typing import Annotated
 
-from ...batch.reconciliation import link_seen
 from ...batch.results import Results
+from ...batch.resume import link_seen
 from ...batch.runner import Run, feed_entries, report_entries
 from ...engine.outcome import Outcome, exit_code
 from ...errors import ExitCode

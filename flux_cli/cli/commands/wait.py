@@ -5,8 +5,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated
 
-from ...batch.reconciliation import link_matching
 from ...batch.results import Results
+from ...batch.resume import link_matching
 from ...batch.runner import Run
 from ...batch.task_ids import read_ids
 from ...engine.outcome import Outcome, exit_code
