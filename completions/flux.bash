@@ -60,11 +60,11 @@ _flux_command() {
         ;;
     show)
         options='--preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
-        arguments='picture'
+        arguments='result'
         ;;
     rerun)
         options='--prompt=text -m=model --model=model --commercial --negative=text --negative-prompt=text --guidance=text --denoise=text --steps=text --seed=text -b=text --batch-size=text --service-mode=public|private --webhook=text --webhook-secret-file=file --set=text --input=file --size=text --aspect=text --width=text --height=text --preset=preset -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --skip-existing --timeout=text -j=text --concurrency=text --no-wait --dry-run --fail-fast --retry-failed --no-cache --cache --shard=text --report=file --max-cost=text -y --yes --preview --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
-        arguments='picture'
+        arguments='result'
         ;;
     gallery)
         options='--batch=file -o=file --output=file --sheet=file --since=text --overwrite --open --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
@@ -199,7 +199,7 @@ _flux_values() {
     file | folder) _flux_files "$kind" ;;
     image) _flux_image ;;
     id | profile) _flux_ask "$kind" ;;
-    picture)
+    result)
         _flux_image
         [[ $current == @* ]] || _flux_ask id
         ;;

@@ -38,7 +38,7 @@ function __flux_image
     end
 end
 
-function __flux_picture
+function __flux_result
     set -l ids (__flux_ask id) # first, because fish loses the command line when it completes files
     __flux_image $argv[1]
     string match -q -- '@*' $argv[1]; or printf '%s\n' $ids
@@ -210,8 +210,8 @@ complete -c flux -n '__flux_argument_of batch' -F
 complete -c flux -n '__flux_argument_of status' -k -a '(__flux_ask id)'
 complete -c flux -n '__flux_argument_of wait' -k -a '(__flux_ask id)'
 complete -c flux -n '__flux_argument_of resolve' -k -a '(__flux_ask id)'
-complete -c flux -n '__flux_argument_of show' -k -a '(__flux_picture (commandline -ct))'
-complete -c flux -n '__flux_argument_of rerun' -k -a '(__flux_picture (commandline -ct))'
+complete -c flux -n '__flux_argument_of show' -k -a '(__flux_result (commandline -ct))'
+complete -c flux -n '__flux_argument_of rerun' -k -a '(__flux_result (commandline -ct))'
 complete -c flux -n '__flux_argument_of gallery' -k -a '(__fish_complete_directories)'
 complete -c flux -n '__flux_argument_of cost' -k -a 'gen lora controlnet redux edit inpaint outpaint batch rerun'
 complete -c flux -n '__flux_argument_of "config get"' -k -a 'model output_dir timeout plan concurrency confirm_above budget.day budget.month cache_hours service_mode webhook webhook_secret_file api_key_command dialect base_url upload_url sandbox time_scale'

@@ -74,7 +74,7 @@ def trimmed(text: str) -> str:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of the secrets, as they are or as JSON has them (see `SHORTEST_SECRET`)."""
+    """Return `text` without any of the secrets, as they are or as JSON has them (see `SHORTEST_SECRET`)."""
     for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, _HIDDEN).replace(_in_json(secret), _HIDDEN)
@@ -90,18 +90,18 @@ def _in_json(text: str) -> str:
 
 
 def masked(key: str) -> str:
-    """Enough of a key to tell two apart, and not more: its last four characters, if it is long."""
+    """Return enough of a key to distinguish two, and not more: its last four characters, if it is long."""
     return f"…{clean(key[-4:])}" if len(key) >= 16 else "…"
 
 
 def usd(amount: Decimal) -> str:
-    """`$0.015`, `$0.02`, `$12.00`: at least two decimals, and as many as the amount has."""
+    """Return `$0.015`, `$0.02`, `$12.00`: at least two decimals, and as many as the amount has."""
     whole, _, decimals = f"{amount:f}".partition(".")
     return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 def seconds(duration: float) -> str:
-    """`0.4 s`, `27 s`, `3 min 05 s`."""
+    """Return `0.4 s`, `27 s`, `3 min 05 s`."""
     if duration < 9.95:
         return f"{duration:.1f} s"
     whole = round(duration)
@@ -119,21 +119,21 @@ def byte_count(size: int) -> str:
 
 
 def guess(word: str, known: Iterable[str]) -> str | None:
-    """`did you mean fox?`, when one of the known words is near."""
+    """Return `Did you mean fox?` if one of the known words is similar, else None."""
     import difflib  # for mistakes only
 
     near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {near[0]}?" if near else None
+    return f"Did you mean {near[0]}?" if near else None
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """What to say after a word that is none of the known ones: the one that was meant, or all there are."""
+    """Return the hint for an unknown word: a similar one of the known words, or all of them."""
     words = list(known)
-    return guess(word.casefold(), words) or f"one of: {', '.join(words)}"
+    return guess(word.casefold(), words) or f"Use one of: {', '.join(words)}"
 
 
 def yes_or_no(text: str) -> str:
-    """Return `true` or `false` for the words people use. Raises ValueError."""
+    """Return `true` or `false` for the words that people use. Raise ValueError."""
     word = text.strip().casefold()
     if word in ("1", "true", "yes", "on"):
         return "true"

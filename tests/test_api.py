@@ -128,7 +128,7 @@ def test_a_cancelled_call_loses_no_task(service: Service, entries: Entries) -> N
 
 def test_errors_are_raised_with_their_task(service: Service, photo: Path) -> None:
     with Flux() as flux:
-        with pytest.raises(UsageError, match="did you mean steps"):
+        with pytest.raises(UsageError, match="Did you mean steps"):
             flux.generate("a fox", stepz=8)  # type: ignore[call-arg]  # what a type checker finds, too
         with pytest.raises(UsageError, match="accepts one value"):
             flux.generate("a fox", seed="1..4")  # type: ignore[arg-type]

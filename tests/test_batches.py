@@ -40,7 +40,7 @@ def test_a_file_of_prompts_is_bought_once_however_often_it_is_run(flux: Flux, se
     names = sorted(first.out.split())
     assert [name.rpartition("-")[0] for name in names] == ["1-a-fox", "2-a-wolf", "3-a-fox"]
     assert first.err.startswith("1 blank line skipped\n")
-    assert first.err.splitlines()[-1].startswith("3 saved; $0.006 spent in ")
+    assert first.err.splitlines()[-1].startswith("3 saved; $0.006 (simulated) spent in ")
 
     again = flux(f"gen --from prompts.txt {SMALL}")
     assert (again.code, sorted(again.out.split())) == (0, names)
@@ -236,7 +236,7 @@ def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entr
     service.answer(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1")
     assert result.code == 3
-    assert result.err.splitlines()[-1].startswith("2 saved, 1 failed; $0.004 spent in ")
+    assert result.err.splitlines()[-1].startswith("2 saved, 1 failed; $0.004 (simulated) spent in ")
 
     again = flux(f"gen --from prompts.txt {SMALL}")
     assert (again.code, len(service.charges), service.posts()) == (3, 2, 3)

@@ -338,7 +338,7 @@ def test_budgets_are_a_table_in_the_file(flux: Flux, home: Path) -> None:
     ]
     refused = flux("config set budget.week 5")
     assert (refused.code, refused.err.startswith("flux: unknown setting 'budget.week'")) == (2, True)
-    problem = "flux: Invalid budget.day 'nan': expected a number from 0 to 100000"
+    problem = "flux: invalid budget.day 'nan': expected a number from 0 to 100000"
     assert flux("config set budget.day nan").err.startswith(problem)
 
 
@@ -347,9 +347,9 @@ def test_budgets_are_a_table_in_the_file(flux: Flux, home: Path) -> None:
     [
         ({"budget": {"week": 5}}, "unknown setting 'budget.week'"),
         ({"budget": 5}, "unknown setting 'budget'"),
-        ({"budget": {"day": "much"}}, "Invalid budget.day 'much' .*: expected a number"),
-        ({"budget": {"day": {"usd": 5}}}, "Invalid budget.day .*: expected a single value"),
-        ({"budget": {"day": True}}, "Invalid budget.day 'true' .*: expected a number"),
+        ({"budget": {"day": "much"}}, "invalid budget.day 'much' .*: expected a number"),
+        ({"budget": {"day": {"usd": 5}}}, "invalid budget.day .*: expected a single value"),
+        ({"budget": {"day": True}}, "invalid budget.day 'true' .*: expected a number"),
     ],
 )
 def test_what_is_no_budget_is_refused(table: JsonObject, problem: str) -> None:

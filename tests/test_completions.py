@@ -116,4 +116,4 @@ def test_a_script_is_printed(flux: Flux, start: Callable[..., subprocess.Popen[s
 def test_a_shell_that_is_unknown(flux: Flux) -> None:
     result = flux("completion zhs")
     assert result.code == 2
-    assert "did you mean zsh?" in result.err
+    assert "Did you mean zsh?" in result.err

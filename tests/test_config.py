@@ -122,11 +122,11 @@ BAD: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("name", "value"), BAD)
 def test_a_bad_value_is_an_error_that_names_its_source(name: str, value: str) -> None:
     environ = {"PIAPI_API_KEY": SECRET}
-    with pytest.raises(UsageError, match=f"^Invalid --{name.replace('_', '-')}.*: expected ") as by_option:
+    with pytest.raises(UsageError, match=f"^invalid --{name.replace('_', '-')}.*: expected ") as by_option:
         resolve({}, environ, {name: value}, path=PATH)
-    with pytest.raises(ConfigError, match=f"^Invalid FLUX_{name.upper()}.*: expected ") as by_variable:
+    with pytest.raises(ConfigError, match=f"^invalid FLUX_{name.upper()}.*: expected ") as by_variable:
         resolve({}, {**environ, f"FLUX_{name.upper()}": value}, {}, path=PATH)
-    with pytest.raises(ConfigError, match=rf"^Invalid {name}.* \({PATH}\): expected ") as by_file:
+    with pytest.raises(ConfigError, match=rf"^invalid {name}.* \({PATH}\): expected ") as by_file:
         resolve(profile(api_key=SECRET, **{name: value}), environ, {}, path=PATH)
     assert (by_option.value.exit_code, by_variable.value.exit_code, by_file.value.exit_code) == (2, 4, 4)
     assert all(SECRET not in said(caught.value) for caught in (by_option, by_variable, by_file))
@@ -147,16 +147,16 @@ def test_numbers_in_the_file_need_no_quotes(value: float, text: str) -> None:
 def test_a_misspelled_setting_is_an_error() -> None:
     with pytest.raises(ConfigError, match="unknown setting 'webhok'") as caught:
         resolve(profile(webhok="https://x"), {}, {}, path=PATH)
-    assert caught.value.hint == "did you mean webhook?"
+    assert caught.value.hint == "Did you mean webhook?"
 
 
 @pytest.mark.parametrize("name", ["a b", "../x", "a.b", "é", "x" * 65, "a\n", "[x]"])
 def test_the_name_of_a_profile_is_checked_wherever_it_comes_from(name: str) -> None:
-    with pytest.raises(UsageError, match=r"Invalid profile '.*' from option: expected letters"):
+    with pytest.raises(UsageError, match=r"invalid profile '.*' from option: expected letters"):
         resolve({}, {}, {"profile": name}, path=PATH)
-    with pytest.raises(ConfigError, match=r"Invalid profile '.*' from FLUX_PROFILE: expected letters"):
+    with pytest.raises(ConfigError, match=r"invalid profile '.*' from FLUX_PROFILE: expected letters"):
         resolve({}, {"FLUX_PROFILE": name}, {}, path=PATH)
-    with pytest.raises(ConfigError, match=f"Invalid profile '.*' from {PATH}: expected letters"):
+    with pytest.raises(ConfigError, match=f"invalid profile '.*' from {PATH}: expected letters"):
         resolve({"profile": name}, {}, {}, path=PATH)
     with pytest.raises(ConfigError):
         resolve({"profile": [name]}, {}, {}, path=PATH)

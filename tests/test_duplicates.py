@@ -47,7 +47,7 @@ def test_in_another_place_it_is_fetched_again(flux: Flux, service: Service) -> N
     flux(FOX)
     copied = flux(f"{FOX} -o copy.png")
     assert (copied.code, copied.out) == (0, "copy.png\n")
-    assert f"fox: identical to task {service.charges[0].id}: not charged again" in copied.err
+    assert f"fox: reusing task {service.charges[0].id} (no charge)" in copied.err
     assert flux(FOX).out == "copy.png\n"
     before = Path("copy.png").read_bytes()
     for name in ("fox-7.png", "copy.png"):

@@ -83,19 +83,19 @@ def test_single_fields_of_a_built_in_model_can_be_changed(flux: Flux, configure:
 
 
 BAD = {
-    '[models.mine]\nid = "a"\nprice = 1\n': "Invalid models.mine (FILE, line 1): operations is missing",
-    '[models.Mine]\nid = "a"\nprice = 1\noperations = ["gen"]\n': "Invalid models.Mine (FILE, line 1): expected a name of lower-case letters, digits, - and _",
-    '[models.auto]\nid = "a"\nprice = 1\noperations = ["gen"]\n': "Invalid models.auto (FILE, line 1): expected a name of lower-case letters, digits, - and _",
-    "[models.dev]\nstep = 3\n": "Invalid models.dev.step (FILE, line 2): unknown field; did you mean steps?",
-    '[models.dev]\n\noperations = ["fly"]\n': "Invalid models.dev.operations (FILE, line 3): expected some of controlnet, edit, gen, inpaint, kontext, lora, outpaint, redux",
-    "[models.dev]\nprice = -1\n": "Invalid models.dev.price (FILE, line 2): expected an amount in USD, for example 0.015",
-    "[models.dev]\nprice = true\n": "Invalid models.dev.price (FILE, line 2): expected an amount in USD, for example 0.015",
-    "[models.dev]\nsteps = 0\n": "Invalid models.dev.steps (FILE, line 2): expected a whole number above 0",
-    "[models.dev]\nseconds = [3, 2]\n": "Invalid models.dev.seconds (FILE, line 2): expected [shortest, longest] in seconds",
-    "[models.dev]\nseconds = [3]\n": "Invalid models.dev.seconds (FILE, line 2): expected [shortest, longest] in seconds",
-    '[models.dev]\ncommercial = "no"\n': "Invalid models.dev.commercial (FILE, line 2): expected true or false",
-    '[models.dev]\nid = "Qubico/FLUX1-pro"\n': "Invalid models.dev.id (FILE, line 2): Qubico/FLUX1-pro is the model pro",
-    '[prices]\ndev = "much"\n': "Invalid prices.dev (FILE, line 2): expected an amount in USD, for example 0.015",
+    '[models.mine]\nid = "a"\nprice = 1\n': "invalid models.mine (FILE, line 1): operations is missing",
+    '[models.Mine]\nid = "a"\nprice = 1\noperations = ["gen"]\n': "invalid models.Mine (FILE, line 1): expected a name of lower-case letters, digits, - and _",
+    '[models.auto]\nid = "a"\nprice = 1\noperations = ["gen"]\n': "invalid models.auto (FILE, line 1): expected a name of lower-case letters, digits, - and _",
+    "[models.dev]\nstep = 3\n": "invalid models.dev.step (FILE, line 2): unknown field",
+    '[models.dev]\n\noperations = ["fly"]\n': "invalid models.dev.operations (FILE, line 3): expected some of controlnet, edit, gen, inpaint, kontext, lora, outpaint, redux",
+    "[models.dev]\nprice = -1\n": "invalid models.dev.price (FILE, line 2): expected an amount in USD, for example 0.015",
+    "[models.dev]\nprice = true\n": "invalid models.dev.price (FILE, line 2): expected an amount in USD, for example 0.015",
+    "[models.dev]\nsteps = 0\n": "invalid models.dev.steps (FILE, line 2): expected a whole number above 0",
+    "[models.dev]\nseconds = [3, 2]\n": "invalid models.dev.seconds (FILE, line 2): expected [shortest, longest] in seconds",
+    "[models.dev]\nseconds = [3]\n": "invalid models.dev.seconds (FILE, line 2): expected [shortest, longest] in seconds",
+    '[models.dev]\ncommercial = "no"\n': "invalid models.dev.commercial (FILE, line 2): expected true or false",
+    '[models.dev]\nid = "Qubico/FLUX1-pro"\n': "invalid models.dev.id (FILE, line 2): Qubico/FLUX1-pro is the model pro",
+    '[prices]\ndev = "much"\n': "invalid prices.dev (FILE, line 2): expected an amount in USD, for example 0.015",
     "[prices]\n\ngold = 1\n": "unknown model 'gold' (FILE, line 3)",
 }
 
@@ -136,5 +136,5 @@ def test_the_catalog_has_the_facts_of_the_specification() -> None:
 
 
 def test_a_default_model_that_does_not_exist_names_the_setting() -> None:
-    with pytest.raises(ConfigError, match="Invalid setting model 'foo': unknown model"):
+    with pytest.raises(ConfigError, match="invalid setting model 'foo': unknown model"):
         Catalog({}).able("gen", "foo")

@@ -495,10 +495,10 @@ def test_the_region_can_be_looked_at_first(flux: Flux, service: Service, photo: 
 @pytest.mark.parametrize(
     ("line", "error", "hint", "sent"),
     [
-        ("lora x --lora anmie", "unknown LoRA 'anmie'", "did you mean anime? To send it as it is, add: --any-name", "anmie"),
+        ("lora x --lora anmie", "unknown LoRA 'anmie'", "Did you mean anime? To send it as it is, add: --any-name", "anmie"),
         ("lora x --lora zzzz:0.5", "unknown LoRA 'zzzz'", "To send it as it is, add: --any-name", "zzzz"),
-        ("controlnet x --control dpeth=photo.png", "unknown control type 'dpeth'", "did you mean depth? To send it as it is, add: --any-name", "dpeth"),
-        ("controlnet x --control depth=photo.png --lora Anmie", "unknown LoRA 'Anmie'", "did you mean anime? To send it as it is, add: --any-name", "Anmie"),
+        ("controlnet x --control dpeth=photo.png", "unknown control type 'dpeth'", "Did you mean depth? To send it as it is, add: --any-name", "dpeth"),
+        ("controlnet x --control depth=photo.png --lora Anmie", "unknown LoRA 'Anmie'", "Did you mean anime? To send it as it is, add: --any-name", "Anmie"),
     ],
 )  # fmt: skip
 def test_an_unknown_name_is_refused_unless_the_user_knows_better(

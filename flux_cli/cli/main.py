@@ -169,7 +169,7 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
     text, _, guess = error.format_message().partition(" Did you mean ")
     if possible := getattr(error, "possibilities", None):  # of an option; the best first
         text, guess = error.message, f"{possible[0]}?"
-    hint = f"did you mean {guess}".replace("'", "") if guess else None
+    hint = f"Did you mean {guess}".replace("'", "") if guess else None
     if command is None:
         return _no_command(arguments, hint)
     if command in SUBMITTING:

@@ -104,7 +104,7 @@ class Catalog:
         if not re.fullmatch(_MODEL_NAME, name):
             raise self._error(name, None, "expected a name of lower-case letters, digits, - and _")
         if unknown := sorted(set(row) - set(_FIELDS)):
-            raise self._error(name, unknown[0], f"unknown field; {suggestion(unknown[0], _FIELDS)}")
+            raise self._error(name, unknown[0], "unknown field", suggestion(unknown[0], _FIELDS))
         values: dict[str, Any] = {}
         for field, (parse, expected) in _FIELDS.items():
             if field not in row:
@@ -122,12 +122,12 @@ class Catalog:
     def _operations(self) -> set[str]:
         return {operation for row in self._data["models"].values() for operation in row["operations"]}
 
-    def _error(self, model: str, field: str | None, problem: str) -> ConfigError:
+    def _error(self, model: str, field: str | None, problem: str, hint: str | None = None) -> ConfigError:
         names = ["models", model, *([field] if field else [])]
         if field == "price" and field not in object_at(self._config, *names[:-1]):
             names = ["prices", model]
         shown = ".".join(clean(name, 60) for name in names)
-        return ConfigError(f"Invalid {shown} ({place_of(self._path, *names)}): {problem}")
+        return ConfigError(f"invalid {shown} ({place_of(self._path, *names)}): {problem}", hint=hint)
 
     @cached_property
     def default_model(self) -> str:
@@ -178,7 +178,7 @@ class Catalog:
         if model is None:
             hint = "See where it comes from with flux config list; change it with"
             raise ConfigError(
-                f"Invalid setting model {clean(wanted, 60)!r}: unknown model",
+                f"invalid setting model {clean(wanted, 60)!r}: unknown model",
                 hint=hint,
                 command=("config", "set", "model", "NAME"),
             )

@@ -29,7 +29,7 @@ class Paths:
             try:
                 root = Path(os.path.abspath(expand_user(home)))
             except FileNotFoundError as error:
-                message = f"Invalid FLUX_HOME {home!r}: the working directory was deleted"
+                message = f"invalid FLUX_HOME {home!r}: the working directory was deleted"
                 raise ConfigError(message, hint="set FLUX_HOME to an absolute path") from error
             return cls(config=root, state=root)
         import platformdirs  # costs as much as starting Python: only when FLUX_HOME is not set

@@ -102,7 +102,7 @@ def find_profile(file: JsonObject, environ: Mapping[str, str], option: str | Non
     }
     source, name = next(((place, word) for place, word in places.items() if word), ("default", DEFAULT_PROFILE))
     if not isinstance(name, str) or not _PROFILE_NAME.fullmatch(name):
-        message = f"Invalid profile {_shown(name)} from {source}: expected letters, digits, - and _"
+        message = f"invalid profile {_shown(name)} from {source}: expected letters, digits, - and _"
         raise UsageError(message) if source == "option" else ConfigError(message)
     return name, source
 
@@ -150,11 +150,11 @@ def _checked_option(setting: Setting, text: str) -> str:
     try:
         return setting.check(text)
     except ValueError as problem:
-        raise UsageError(f"Invalid {name} {_shown(text, setting)}".rstrip() + f": expected {problem}") from None
+        raise UsageError(f"invalid {name} {_shown(text, setting)}".rstrip() + f": expected {problem}") from None
 
 
 def _invalid(setting: Setting, name: str, value: Json, problem: ValueError, place: str = "") -> ConfigError:
-    return ConfigError(f"Invalid {name} {_shown(value, setting)}".rstrip() + f"{place}: expected {problem}")
+    return ConfigError(f"invalid {name} {_shown(value, setting)}".rstrip() + f"{place}: expected {problem}")
 
 
 def _shown(value: Json, setting: Setting | None = None) -> str:

@@ -127,7 +127,7 @@ class Poller:
         now = self.clock()
         count = streak.misses.add(now)
         if not streak.misses.prove(now, MISSING_SECONDS * self.scale if existed else 0.0):
-            return self._wait(entry, f"PiAPI does not find task {entry.task_id}: {words}", count)
+            return self._wait(entry, f"PiAPI does not find the task ({words})", count)
         if existed:
             raise expired(self.journal, entry, f"PiAPI no longer has it: {words}")
         error = RefusedError(f"PiAPI has no task {entry.task_id}: {words}", code="no_such_task")

@@ -197,7 +197,7 @@ class Scheduler:
             entry, task = await self.submitter.submit(entry, permit)
         if entry.state is State.ACCEPTED:
             self._announce(entry)
-            if not wait:  # the reader of the ID may wait for the task at once, while this process goes on
+            if not wait:  # another process may wait for the task while this one continues
                 return self.journal.move(entry, replace(entry, owner=None))
             entry, task = await self.stop.guard(self.poller.poll(entry, task))
         permit.release()  # PiAPI is done with the task: the next may be sent while this one is saved

@@ -109,7 +109,7 @@ class Submitter:
             raise
 
     def _record_unknown(self, entry: Entry, evidence: str) -> None:
-        # Left at `sending` by a journal that cannot be written, the entry becomes unknown when this process is gone.
+        # Left at `sending` by a journal that cannot be written, the entry becomes unknown when this process has ended.
         with contextlib.suppress(JournalError):
             self.journal.move(entry, replace(entry, state=State.UNKNOWN, evidence=evidence))
 
@@ -152,7 +152,7 @@ class Submitter:
         """Return the entry, planned again, if the POST may be repeated; otherwise record its end, and raise it."""
         if result.outcome is SubmissionOutcome.UNKNOWN:
             unknown = replace(entry, state=State.UNKNOWN, evidence=result.evidence, seen_id=result.seen_id)
-            with contextlib.suppress(JournalError):  # then it becomes unknown when this process is gone
+            with contextlib.suppress(JournalError):  # then it becomes unknown when this process has ended
                 await self._record(entry, "no usable response came", lambda: self.journal.move(entry, unknown))
             raise unknown_outcome(unknown, result.message)
         if result.outcome in RETRIES or result.outcome is SubmissionOutcome.UNTRUSTED:

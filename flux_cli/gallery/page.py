@@ -107,7 +107,7 @@ class Page:
             if text
         )
         return (
-            f'<figure class="card"><a class="picture" href="{quote(os.fsencode(beside))}">{inside}</a>\n'
+            f'<figure class="card"><a class="image" href="{quote(os.fsencode(beside))}">{inside}</a>\n'
             f"<figcaption>{words}<details><summary>{_inert(image.path.name)}</summary><dl>{_rows(image, size)}</dl>"
             f"</details>{_button(image, beside)}</figcaption></figure>\n"
         )

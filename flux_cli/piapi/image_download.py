@@ -224,7 +224,7 @@ async def save_inline(inline: str, target: Path) -> Download:
 
 
 def rewrite(download: Download, content: bytes) -> Download:
-    """Return the download with other bytes for the same image. Raise OSError; then the old file is gone."""
+    """Return the download with other bytes for the same image. Raise OSError; then the old file no longer exists."""
     try:
         download.path.unlink()
         with _new_file(download.path) as file:

@@ -56,7 +56,7 @@ class Result:
 
     @property
     def url(self) -> str:
-        """The URL of the first image at PiAPI. Raise NotSavedError if no URL is known yet."""
+        """The URL of the first image at PiAPI. Raise NotSavedError if it is not known yet."""
         return _first(self.urls, self.task_id)
 
 

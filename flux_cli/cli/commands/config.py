@@ -109,7 +109,7 @@ def _checked(catalog: Catalog, setting: Setting, value: str) -> str:
     try:
         return setting.check(value)
     except ValueError as problem:
-        raise UsageError(f"Invalid {setting.name} '{clean(value, 40)}': expected {problem}") from None
+        raise UsageError(f"invalid {setting.name} '{clean(value, 40)}': expected {problem}") from None
 
 
 def _known(name: str) -> Setting:

@@ -55,7 +55,7 @@ def price_command(session: Session, command: list[str]) -> ExitCode:
 def show_spent(session: Session, since: str | None, by: str | None) -> Items:
     """Yield the expected prices of accepted tasks, including failed ones, of all profiles or one."""
     if by is not None and not is_split(by):
-        raise UsageError(f"cannot split by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
+        raise UsageError(f"unknown --by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
     parts = session.journal.spending(by, moment_of(since) if since else 0.0, session.common.profile)
     most = max((part.charged for part in parts), default=Decimal(0))
     bars = by is not None and most and session.output.to_terminal and session.output.speaks("█")
@@ -89,5 +89,5 @@ def moment_of(since: str) -> float:
         return datetime.fromisoformat(since.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"--since {clean(since, 40)!r} is not a day or a number of days", hint="2026-11-01, or 30d"
+            f"--since {clean(since, 40)!r} is neither a day nor a number of days", hint="For example 2026-11-01 or 30d"
         ) from None

@@ -46,6 +46,6 @@ def help(session: Session, words: Words = None) -> Items:
         yield Record("help", content, full_help(command, width).rstrip("\n"))
     else:
         synonym = meant(name)
-        hint = f"did you mean {synonym}?" if synonym else suggestion(name, known)
+        hint = f"Did you mean {synonym}?" if synonym else suggestion(name, known)
         raise UsageError(f"no command or topic {clean(name, 60)!r}", hint=hint)
     return ExitCode.OK

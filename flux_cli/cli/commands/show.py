@@ -55,7 +55,12 @@ def find_made(session: Session, word: str) -> "Provenance":
 
     path = expand_path(word.removeprefix("@"))
     if not word.startswith("@") and path.exists():
-        return read_provenance(texts_in(read_image_file(path)))
+        texts = texts_in(read_image_file(path))
+        try:
+            return read_provenance(texts)
+        except UsageError as error:
+            hint = "The requests of your tasks"
+            raise UsageError(f"{clean(word, 80)} has {error.message}", hint=hint, command=("history",)) from error
     last = word == "@last"
     entry = session.journal.last_saved() if last else session.journal.find(word.removeprefix("@"))
     if entry is None:

@@ -11,7 +11,7 @@ VALUE_KINDS = {
     "DIR": "folder",
     "ENTRY": "id",
     "FILE": "file",
-    "FILE|ID": "picture",
+    "FILE|ID": "result",
     "ID": "id",
     "IMG": "image",
     "MODEL": "model",
@@ -26,7 +26,7 @@ VALUE_KINDS = {
 }
 Words = dict[str, tuple[str, ...]]
 """The words of each kind of value."""
-PICTURES = ("png", "jpg", "jpeg", "webp")
+EXTENSIONS = ("png", "jpg", "jpeg", "webp")
 """Extensions of image files."""
 
 

@@ -49,7 +49,7 @@ Register-ArgumentCompleter -Native -CommandName flux, flux-cli -ScriptBlock {
         }
         $found = switch ($kind) {
             { $_ -in 'id', 'profile' } { & $program --complete $kind @before 2>$null }
-            'picture' { & $program --complete id @before 2>$null }
+            'result' { & $program --complete id @before 2>$null }
             'control' { $words['control'] | ForEach-Object { "$_=" } }
             { $_ -like '*|*' } { $kind -split '\|' }
             default { $words[$kind] }

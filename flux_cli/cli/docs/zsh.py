@@ -1,6 +1,6 @@
 """Completion for zsh: options and values with descriptions."""
 
-from .kinds import PICTURES, Words, kind_of, word_lists
+from .kinds import EXTENSIONS, Words, kind_of, word_lists
 from .tree import Command, Option, shared
 
 SCRIPT = r"""#compdef flux flux-cli
@@ -28,11 +28,11 @@ _flux_image() {
         compadd -- @last
         _flux_ask id @
     else
-        _files -g '(#i)*.(@PICTURES@)'
+        _files -g '(#i)*.(@EXTENSIONS@)'
     fi
 }
 
-_flux_picture() {
+_flux_result() {
     _flux_image
     [[ $PREFIX == @* ]] || _flux_ask id
 }
@@ -80,7 +80,7 @@ def script(program: Command) -> str:
     groups = [command for command in program.walk() if command.commands]
     below = [f"'{group.name} {inner.word}'" for group in groups for inner in group.commands]
     parts = {
-        "PICTURES": "|".join(PICTURES),
+        "EXTENSIONS": "|".join(EXTENSIONS),
         "CONTROLS": " ".join(words["control"]),
         "COMMANDS": "\n".join(f"    '{group.name}') commands=({_described(group)}) ;;" for group in groups),
         "BELOW": " | ".join(below),
@@ -128,7 +128,7 @@ def _action(value: str, words: Words) -> str:
     kind = kind_of(value)
     if kind in ("id", "profile"):
         return f" _flux_ask {kind}"  # the space keeps zsh from adding arguments
-    if kind in ("image", "picture", "control"):
+    if kind in ("image", "result", "control"):
         return f" _flux_{kind}"
     if kind in ("file", "folder"):
         return {"file": "_files", "folder": "_files -/"}[kind]

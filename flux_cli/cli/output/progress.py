@@ -85,7 +85,8 @@ class PlainProgress:
                 self._labels.give(event)
             case Accepted():
                 self._labels.give(event)
-                self._print(event.entry, _accepted(event))
+                if event.label != event.task_id:  # of a task from elsewhere nothing more is known
+                    self._print(event.entry, _accepted(event))
             case Polled():
                 if self._verbose:
                     self._print(event.entry, f"{event.status} after {seconds(event.elapsed)}")

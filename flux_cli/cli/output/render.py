@@ -156,6 +156,8 @@ def next_command(error: FluxError, entry: Entry | None) -> tuple[str, ...]:
         return error.command or (("login",) if isinstance(error, KeyRefusedError) else ())
     if isinstance(error, KeyRefusedError):
         return ("login",)
+    if error.code == "no_such_task":
+        return ("history",)
     if isinstance(error, UnknownChargeError) or entry.state in (State.UNKNOWN, State.SENDING):
         return ("resume",) if entry.seen_id else ("resolve", entry.id)
     if entry.state in (State.ACCEPTED, State.READY) and entry.task_id and error.code != "busy":

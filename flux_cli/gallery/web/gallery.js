@@ -18,7 +18,7 @@ function show(card) {
   const among = visible();
   const prompt = card.querySelector(".prompt");
   shown = card;
-  large.src = card.querySelector(".picture").href;
+  large.src = card.querySelector(".image").href;
   large.alt = prompt ? prompt.textContent : "";
   caption.textContent = `${among.indexOf(card) + 1} / ${among.length}  ${large.alt}`;
   if (!dialog.open) dialog.showModal();
@@ -48,7 +48,7 @@ async function copy(button) {
 document.addEventListener("click", event => {
   const button = event.target.closest("button[data-command]");
   if (button) copy(button);
-  const link = event.target.closest(".picture");
+  const link = event.target.closest(".image");
   if (link && link.querySelector("img") && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
     event.preventDefault();
     show(link.closest(".card"));
@@ -58,7 +58,7 @@ document.addEventListener("click", event => {
 dialog.addEventListener("click", event => { if (event.target !== caption) dialog.close(); });
 dialog.addEventListener("close", () => {
   large.removeAttribute("src");
-  const link = shown && shown.querySelector(".picture");
+  const link = shown && shown.querySelector(".image");
   if (link) link.focus();
 });
 document.addEventListener("keydown", event => {

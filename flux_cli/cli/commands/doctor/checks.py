@@ -68,7 +68,7 @@ class Finding:
 
     def line(self, hint: str) -> str:
         """Return the finding as text, with its hint as the output renders it."""
-        text = f"{self.message}; {hint}" if hint else self.message
+        text = f"{self.message}. {hint[0].upper()}{hint[1:]}" if hint else self.message
         return f"{self.level:<7}  {self.name:<13}  {clean(text, 1000)}"
 
     def to_json(self, hint: str) -> JsonObject:
