@@ -21,7 +21,7 @@ from .. import __version__
 from ..cli.common_options import CommonOptions
 from ..cli.output.progress import PlainProgress
 from ..errors import UsageError
-from ..images.thumbnails import thumbnail
+from ..images.load import thumbnail
 from ..system.signals import Stop, StoppedError
 from .tool_schemas import Limits, ToolSchema, tool_schemas
 from .tools import Answer, Tools

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
+from ..cli.docs.json_schema import KINDS, content_schema
+from ..cli.output.output import SCHEMA
 from ..errors import UsageError
 from ..frozen import frozen
 from ..journal.entries import State
-from ..json_value import JsonObject
+from ..json_value import Json, JsonObject, object_at
 from ..operations.parameters import Option, Parameter, parameters
 from ..operations.registry import COMMANDS
 from ..text import clean, guess, suggestion, usd
@@ -28,6 +30,18 @@ TOLD_OTHERWISE = {
     "mask": "Mask image of the same size, an absolute path; white areas are regenerated.",
 }
 """Descriptions in place of the command line's."""
+
+
+MONEY: JsonObject = {"type": "string", "description": "USD, as a decimal number."}
+AFTER: dict[str, JsonObject] = {
+    "paid_now_usd": {
+        **MONEY,
+        "description": "What this call has spent or may have spent, USD; 0 if it was paid before.",
+    },
+    "budget_left_usd": {**MONEY, "description": "What is left of the budget, USD."},
+    "next": {"type": ["string", "null"], "description": "What to do next; null if nothing is left to do."},
+}
+"""What the result of a call has in addition to the record of the command line."""
 
 
 @frozen
@@ -76,7 +90,7 @@ def tool_schemas(limits: Limits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
             "a variation. Safe to repeat: the same arguments within a day return the same image and cost nothing, and "
             "a call that was cut off is continued. For another image of the same prompt pass another seed.",
             {**_request_properties(), **_call_properties(limits)},
-            _outcome_schema(),
+            _result_schema("outcome", **AFTER),
             pays=True,
         ),
         ToolSchema(
@@ -85,13 +99,7 @@ def tool_schemas(limits: Limits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
             "Return what a call of generate with these arguments would cost at most, and what is left of the budget. "
             "Nothing is sent.",
             _request_properties(),
-            _record_schema(
-                "price",
-                images={"type": "integer"},
-                cost_usd={"type": "string"},
-                max_cost_usd={"type": "string"},
-                budget_left_usd={"type": "string"},
-            ),
+            _result_schema("price", max_cost_usd=MONEY, budget_left_usd=MONEY),
         ),
         ToolSchema(
             "status",
@@ -101,7 +109,7 @@ def tool_schemas(limits: Limits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
                 "id": {"type": "string", "description": "The entry or the task_id that generate or history returned."},
                 "wait_seconds": _wait_property(0),
             },
-            _outcome_schema(),
+            _result_schema("outcome", **AFTER),
             required=("id",),
         ),
         ToolSchema(
@@ -112,14 +120,14 @@ def tool_schemas(limits: Limits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
                 "state": {"type": "string", "enum": [str(state) for state in State], "description": "Only this state."},
                 "limit": {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT},
             },
-            _record_schema("history", entries={"type": "array", "items": {"type": "object"}}),
+            _result_schema("history", entries=_list_schema("entry")),
         ),
         ToolSchema(
             "models",
             "Models and prices",
             "List the models: price, license, speed, operations and limits. Free.",
             {},
-            _record_schema("models", models={"type": "array", "items": {"type": "object"}}),
+            _result_schema("models", models=_list_schema("model")),
         ),
     )
 
@@ -219,23 +227,14 @@ def _wait_property(default: float) -> JsonObject:
     return {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT, "default": default, "description": about}
 
 
-def _outcome_schema() -> JsonObject:
-    text: JsonObject = {"type": ["string", "null"]}
-    return _record_schema(
-        "outcome",
-        state={"type": "string", "enum": [str(state) for state in State]},
-        entry={"type": "string"},
-        task_id=text,
-        files={"type": "array", "items": {"type": "string"}},
-        cost_usd=text,
-        at_risk_usd=text,
-        paid_now_usd={"type": "string"},
-        budget_left_usd={"type": "string"},
-        error={"type": ["object", "null"]},
-        next=text,
-    )
+def _result_schema(kind: str, **more: JsonObject) -> JsonObject:
+    """Return the schema of a result: the record of the command line, or one of its own, with more fields."""
+    content = content_schema(kind) if kind in KINDS else {"properties": {}, "required": []}
+    properties: JsonObject = {"schema": {"const": SCHEMA}, "type": {"const": kind}}
+    properties |= {**object_at(content, "properties"), **more}
+    required: list[Json] = [name for name in properties if name not in KINDS[kind].optional] if kind in KINDS else []
+    return {"type": "object", "properties": properties, "required": required or list(properties)}
 
 
-def _record_schema(kind: str, **properties: JsonObject) -> JsonObject:
-    known: JsonObject = {"schema": {"type": "integer"}, "type": {"const": kind}, **properties}
-    return {"type": "object", "properties": known, "required": list(known)}
+def _list_schema(kind: str) -> JsonObject:
+    return {"type": "array", "items": content_schema(kind)}

@@ -4,15 +4,17 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 
 from ..batch.costs import parse_amount
+from ..cli.commands.history import history
+from ..cli.commands.models import models
 from ..cli.common_options import CommonOptions
 from ..cli.context import Session
 from ..cli.options import SaveOptions
 from ..cli.output.output import SCHEMA
-from ..cli.output.render import entry_json, next_command, outcome_json
+from ..cli.output.records import Record
+from ..cli.output.render import next_command, outcome_json
 from ..engine.events import Event
 from ..errors import ExitCode, FluxError, UsageError
 from ..frozen import frozen
@@ -22,7 +24,7 @@ from ..json_value import JsonObject, object_at, text_at
 from ..piapi.task import is_task_id
 from ..sdk import keywords as kw
 from ..sdk.calls import Calls, How, Made, open_session
-from ..text import clean, guess
+from ..text import clean
 from .tool_schemas import (
     DEFAULT_LIMIT,
     DEFAULT_WAIT,
@@ -107,6 +109,10 @@ class Tools:
                     return Answer(await asyncio.to_thread(self._models))
         except FluxError as error:
             return self._refusal(error, "Nothing was sent." if tool.pays else "")
+        except Exception as error:
+            message = f"a bug in flux: {type(error).__name__}: {error}"
+            hint = "the journal is intact: the tool history shows what was paid"
+            return self._refusal(FluxError(message, hint=hint, code="bug"), "")
 
     # --- the tools -------------------------------------------------------------------------------------------
 
@@ -144,43 +150,14 @@ class Tools:
 
     def _history(self, given: Mapping[str, object]) -> JsonObject:
         state = given.get("state")
-        if state is not None and state not in list(State):
-            raise UsageError(f"unknown state {clean(str(state), 40)!r}", hint=guess(str(state), State))
-        states = (State(str(state)),) if state else ()
         limit = int(_number(given, "limit", DEFAULT_LIMIT, LARGEST_LIMIT))
         with self._session() as session:
-            session.journal.mark_dead_unknown()
-            entries = session.journal.newest(*states, profile=session.settings.profile, limit=max(1, limit))
-        return _record(
-            "history",
-            entries=[
-                {
-                    **entry_json(entry),
-                    "created_at": datetime.fromtimestamp(entry.created).astimezone().isoformat(timespec="seconds"),
-                    "error": entry.problem.message if entry.problem else None,
-                }
-                for entry in entries
-            ],
-        )
+            lines = history(session, None if state is None else str(state), max(1, limit))
+            return _record("history", entries=[line.content for line in lines if isinstance(line, Record)])
 
     def _models(self) -> JsonObject:
         with self._session() as session:
-            models = session.catalog.models.values()
-        return _record(
-            "models",
-            models=[
-                {
-                    "name": model.name,
-                    "price_usd": str(model.price),
-                    "commercial": model.commercial,
-                    "seconds": [model.seconds[0], model.seconds[1]],
-                    "operations": list(model.operations),
-                    "max_batch_size": model.limits.batch_size,
-                    "max_steps": model.limits.steps,
-                }
-                for model in models
-            ],
-        )
+            return _record("models", models=[line.content for line in models(session) if isinstance(line, Record)])
 
     # --- answers ---------------------------------------------------------------------------------------------
 
