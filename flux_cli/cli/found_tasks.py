@@ -23,7 +23,9 @@ async def look_at(client: PiAPIClient, task_id: str) -> Task:
     try:
         return await client.poll(task_id)
     except TaskNotFoundError as error:
-        raise RefusedError(f"PiAPI has no task {task_id}: {error}", code="no_such_task", hint="List yours", command=("history",)) from error
+        raise RefusedError(
+            f"PiAPI has no task {task_id}: {error}", code="no_such_task", hint="List yours", command=("history",)
+        ) from error
     except TemporaryError as error:
         raise NetworkError(f"task {task_id} could not be polled: {error.message}") from error
 

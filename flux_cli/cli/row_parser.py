@@ -75,11 +75,10 @@ def drafts_of(ask: Ask) -> Iterator[Draft]:
     number = count(text, ask.variables, axes)
     if number > SWEEP_LIMIT:
         raise UsageError(f"one prompt with its sweeps makes {number:,} tasks; the limit is {SWEEP_LIMIT:,}")
-    random_seed = builder.task.seed is None and builder.overrides.seed is None
     for variant in expand(text, ask.variables, axes):
         chosen = Choices(**variant.options)  # type: ignore[arg-type]  # `axes_of` gave each its type
         request = builder.build(variant.prompt, chosen)
-        yield Draft(request, ask.output, variant.variables, ask.id, random_seed, ask.metadata)
+        yield Draft(request, ask.output, variant.variables, ask.id, builder.random_seed, ask.metadata)
 
 
 def _escape(prompt: str) -> str:
@@ -131,9 +130,7 @@ def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions
         _check_output(values, own_save, problems)
         if problems or own is None:
             raise UsageError.of(problems)
-        prompt = own.prompt if own.prompt is not None else own.default_prompt
-        if prompt is None:
-            raise UsageError("a prompt is missing")
+        prompt = own.required_prompt
         builder = request_builder(session, own, groups, body)
         label, metadata = None if name is None else _word("id", name), not own_save.no_metadata
         return drafts_of(Ask(prompt, builder, own_save.output, {}, label, metadata))

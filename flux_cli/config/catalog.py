@@ -25,10 +25,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError, Problems, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
-from ..operations.limits import Limits
+from ..operations.parameters import Limits
 from ..text import clean, counted, listed, suggestion
 from .config_file import place_of
 
@@ -214,10 +214,10 @@ class Catalog:
         names: list[str] = self._data["loras"]["names"]
         return names
 
-    def problems(self, request: "TaskRequest") -> list[str]:
+    def problems(self, request: "TaskRequest") -> Problems:
         """Return everything about a request that its model does not support."""
         model, operation = self.model(request.model), request.operation
-        found = []
+        found: Problems = []
         if operation.name not in model.operations:
             others = ", ".join(other.name for other in self.models.values() if operation.name in other.operations)
             found.append(f"{model.name} cannot do {operation.name}; {others} can")
@@ -226,14 +226,17 @@ class Catalog:
             found.append(self._batch_problem(model, operation.name, operation.batch_size))
         return found
 
-    def _batch_problem(self, model: Model, operation: str, size: int) -> str:
+    def _batch_problem(self, model: Model, operation: str, size: int) -> str | UsageError:
         models = self.models.values()
         larger = [
             other.name for other in models if 0 < size <= other.limits.batch_size and operation in other.operations
         ]
         if larger:
             most = counted(model.limits.batch_size, "image")
-            return f"batch size {size} needs {listed(larger)}: {model.name} makes {most} per task"
+            hint = f"Add -m {larger[0]}, or make {size} tasks, for example with --seed 1..{size}"
+            return UsageError(
+                f"batch size {size} needs {listed(larger)}: {model.name} makes {most} per task", hint=hint
+            )
         return f"batch size {size} is out of range: 1 to {model.limits.batch_size}"
 
     def price(self, request: "TaskRequest") -> Decimal:

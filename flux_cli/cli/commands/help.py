@@ -5,7 +5,7 @@ from typing import Annotated
 
 from ...errors import ExitCode, UsageError
 from ...operations.parameters import Argument
-from ...text import clean, suggestion
+from ...text import clean, guess
 from ..context import Session
 from ..output.records import Items, Record
 from ..registry import COMMANDS, help_page, meant
@@ -46,6 +46,6 @@ def help(session: Session, words: Words = None) -> Items:
         yield Record("help", content, full_help(command, width).rstrip("\n"))
     else:
         synonym = meant(name)
-        hint = f"Did you mean {synonym}?" if synonym else suggestion(name, known)
-        raise UsageError(f"no command or topic {clean(name, 60)!r}", hint=hint)
+        hint = f"Did you mean {synonym}?" if synonym else guess(name, known)
+        raise UsageError(f"no command or topic {clean(name, 60)!r}", hint=hint, command=("help",))
     return ExitCode.OK

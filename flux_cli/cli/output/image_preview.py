@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...images.thumbnails import thumbnail
+from ...images.load import thumbnail
 from .sixel import LARGEST, encoded
 
 if TYPE_CHECKING:
