@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from mcp import Client, MCPError
 from mcp.types import CallToolResult
 from PIL import Image
@@ -33,6 +34,11 @@ def error_of(result: CallToolResult) -> tuple[str, str, str]:
     assert result.is_error
     assert not thumbnails(result)
     return str(error["code"]), str(error["message"]), str(content["next"])
+
+
+async def schemas_of(client: Client) -> dict[str, Draft202012Validator]:
+    """The schemas of the results of each tool; some clients hold failed calls to them as well."""
+    return {tool.name: Draft202012Validator(tool.output_schema) for tool in (await client.list_tools()).tools}
 
 
 def prompt_of(task: StoredTask) -> object:
@@ -135,6 +141,11 @@ def test_the_price_sends_nothing(service: Service) -> None:
         models = record(await client.call_tool("models", {}))["models"]
         assert isinstance(models, list)
         assert "schnell" in str(models[0])
+
+        schemas = await schemas_of(client)
+        schemas["models"].validate(record(await client.call_tool("models", {})))
+        schemas["price"].validate(price)
+        schemas["history"].validate(record(await client.call_tool("history", {})))
 
     play(work, "--budget", "0.5")
     assert service.posts() == 0
@@ -376,6 +387,7 @@ def test_an_agent_that_does_as_it_is_told_pays_once(tmp_path: Path, entries: Ent
         name, given = "generate", arguments
         for _ in range(5):
             content = record(await client.call_tool(name, given))
+            (await schemas_of(client))[name].validate(content)
             step = str(content["next"])
             if content["error"] is None or step.startswith(("Do not", "Stop", "Change", "At most one more")):
                 return content
@@ -418,9 +430,9 @@ def test_a_prompt_stays_a_prompt(service: Service) -> None:
 
 
 MISTAKES: tuple[tuple[dict[str, Any], str, str], ...] = (
-    ({"prompt": "a fox", "stepz": 8}, "unknown argument 'stepz'", "did you mean steps?"),
-    ({"prompt": "a fox", "negative_promt": "x"}, "unknown argument 'negative_promt'", "did you mean negative"),
-    ({"prompt": "a fox", "op": "inpant"}, "unknown op 'inpant'", "did you mean inpaint?"),
+    ({"prompt": "a fox", "stepz": 8}, "unknown argument 'stepz'", "Did you mean steps?"),
+    ({"prompt": "a fox", "negative_promt": "x"}, "unknown argument 'negative_promt'", "Did you mean negative"),
+    ({"prompt": "a fox", "op": "inpant"}, "unknown op 'inpant'", "Did you mean inpaint?"),
     ({"prompt": "a fox", "mask_box": "1,1,9,9"}, "mask_box is not for op gen, but for inpaint", ""),
     ({"prompt": "a fox", "seed": "1..4"}, "seed accepts one value here", ""),
     ({"prompt": "a fox", "model": "snell"}, "unknown model 'snell'", "schnell"),
@@ -443,6 +455,7 @@ def test_wrong_arguments() -> None:
             result = await client.call_tool("generate", arguments)
             code, told, steps = error_of(result)
             error = record(result)["error"]
+            (await schemas_of(client))["generate"].validate(record(result))
             assert isinstance(error, dict)
             assert message in told, arguments
             assert told.endswith("Nothing was sent.")

@@ -228,12 +228,29 @@ def _wait_property(default: float) -> JsonObject:
 
 
 def _result_schema(kind: str, **more: JsonObject) -> JsonObject:
-    """Return the schema of a result: the record of the command line, or one of its own, with more fields."""
-    content = content_schema(kind) if kind in KINDS else {"properties": {}, "required": []}
-    properties: JsonObject = {"schema": {"const": SCHEMA}, "type": {"const": kind}}
-    properties |= {**object_at(content, "properties"), **more}
-    required: list[Json] = [name for name in properties if name not in KINDS[kind].optional] if kind in KINDS else []
-    return {"type": "object", "properties": properties, "required": required or list(properties)}
+    """Return the schema of a result: the record of the command line, or one of its own, with more fields; or an error.
+
+    Some clients check the results of failed calls as well.
+    """
+    content = object_at(content_schema(kind), "properties") if kind in KINDS else {}
+    optional = KINDS[kind].optional if kind in KINDS else ()
+    required: list[Json] = [name for name in (*content, *more) if name not in optional]
+    return {
+        "type": "object",
+        "properties": {
+            "schema": {"const": SCHEMA},
+            "type": {"enum": [kind, "error"]},
+            **object_at(content_schema("error"), "properties"),
+            **content,
+            **AFTER,
+            **more,
+        },
+        "required": ["schema", "type"],
+        "anyOf": [
+            {"properties": {"type": {"const": kind}}, "required": required},
+            {"properties": {"type": {"const": "error"}}, "required": ["error", "next"]},
+        ],
+    }
 
 
 def _list_schema(kind: str) -> JsonObject:
