@@ -132,6 +132,26 @@ def test_a_sweep_over_two_things_is_a_grid_in_the_order_of_the_command(flux: Flu
     assert [name.split("-")[0] for name in page.all("a", "href")] == ["2", "3", "1", "5", "6", "4"]
 
 
+def test_each_sweep_in_a_folder_is_a_section(flux: Flux) -> None:
+    for seed in (1, 2):
+        picture(f"boat-{seed}.png", prompt="a boat", seed=seed)
+    for number, color in enumerate(("red", "blue")):
+        for guidance in (2.0, 3.0):
+            picture(f"car-{color}-{guidance}.png", prompt=f"a {color} car at night", guidance=guidance, seed=number)
+    picture("fox.png", prompt="a fox", steps=3)
+    Image.new("RGB", (8, 8)).save("scan.png")
+    for number, name in enumerate(sorted(os.listdir())):
+        os.utime(name, (number, number))
+    result = flux("gallery --json")
+    assert json.loads(result.out)["sections"] == 3
+    assert result.err == "8 images, in 3 sections\n"
+    page = read()
+    words = page.words
+    assert words.index("a … car at night") < words.index("a boat") < words.index("others"), "the newest first"
+    assert page.heads == ["prompt ↓ guidance →", "2", "3", "… blue …", "… red …"]
+    assert page.all("a", "href")[-2:] == ["scan.png", "fox.png"]
+
+
 def test_a_grid_has_the_order_of_the_names_not_that_in_which_tasks_ended(flux: Flux) -> None:
     for number, name in enumerate(("10-c.png", "2-b.png", "1-a.png")):
         picture(name, negative_prompt=f"a {name[-5]} there", seed=number)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..images.thumbnails import thumbnail
+from ..images.load import thumbnail
 from ..text import clean
 from .grid import Grid
 from .images import SHEET, GalleryImage

@@ -1,4 +1,4 @@
-"""Images of a sweep as a grid, if their requests differ in only one or two fields."""
+"""Images of a sweep as a grid, if their requests differ in only one or two fields; several sweeps as sections."""
 
 import math
 import re
@@ -7,6 +7,9 @@ from itertools import takewhile
 
 from ..frozen import frozen
 from .images import FREE, GalleryImage
+
+SWEPT = ("seed", "guidance", "denoise", "steps")
+"""Numbers that a sweep may vary, besides the words of the prompt."""
 
 
 @frozen
@@ -39,6 +42,63 @@ class Grid:
     def row(self, value: str) -> Iterator[list[GalleryImage]]:
         """Return the cells of a row, one per column; a cell may be empty or have several images."""
         return (self.cells.get((value, column), []) for column in self.columns.values)
+
+
+@frozen
+class Section:
+    """Images that are shown together. title: what they have in common. grid: None for images in the order of time."""
+
+    title: str
+    images: tuple[GalleryImage, ...]
+    grid: Grid | None
+
+
+def make_sections(images: Sequence[GalleryImage]) -> list[Section]:
+    """Return these images as one section or, if they are several sweeps, a section per sweep, the newest first.
+
+    Images that belong to no sweep are the last section.
+    """
+    if (grid := make_grid(images)) or not images:
+        return [Section("", tuple(images), grid)]
+    sweeps = [Section(_title(group), tuple(group), make_grid(group)) for group in _group_by_request(images)]
+    sweeps = [sweep for sweep in sweeps if sweep.grid]
+    if not sweeps:
+        return [Section("", tuple(images), None)]
+    sweeps.sort(key=lambda sweep: max(image.saved for image in sweep.images), reverse=True)
+    shown = {image.path for sweep in sweeps for image in sweep.images}
+    others = tuple(image for image in images if image.path not in shown)
+    return [*sweeps, *([Section("others", others, None)] if others else [])]
+
+
+def _group_by_request(images: Sequence[GalleryImage]) -> list[list[GalleryImage]]:
+    """Return groups whose requests differ in numbers of SWEPT, and in a few words of the prompt, at most."""
+    groups: list[list[GalleryImage]] = []
+    for image in images:
+        if image.facts:
+            group = next((group for group in groups if _are_alike(group[0], image)), None)
+            groups.append([image]) if group is None else group.append(image)
+    return groups
+
+
+def _are_alike(one: GalleryImage, other: GalleryImage) -> bool:
+    names = (one.facts.keys() | other.facts.keys()) - {*SWEPT, "prompt"}
+    if any(one.facts.get(name) != other.facts.get(name) for name in names):
+        return False
+    words, others = one.prompt.split(), other.prompt.split()
+    head = _count_common([words, others])
+    tail = _count_common([words[head:][::-1], others[head:][::-1]])
+    return words == others or 2 * (head + tail) > max(len(words), len(others))
+
+
+def _title(images: Sequence[GalleryImage]) -> str:
+    """Return the prompt that the images share, with an ellipsis for the words that differ."""
+    lines = [image.prompt.split() for image in images]
+    head = _count_common(lines)
+    tail = _count_common([line[head:][::-1] for line in lines])
+    first = lines[0]
+    if head == len(first):
+        return images[0].prompt
+    return " ".join([*first[:head], "…", *first[len(first) - tail :]])
 
 
 def make_grid(images: Sequence[GalleryImage]) -> Grid | None:

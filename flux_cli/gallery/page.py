@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..images.thumbnails import Thumbnail, thumbnail
+from ..images.load import Thumbnail, thumbnail
 from ..text import counted, hides, usd
-from .grid import Grid
+from .grid import Grid, Section
 from .images import GalleryImage, total_cost
 
 WEB = Path(__file__).parent / "web"
@@ -38,12 +38,13 @@ class Page:
     folder: Path
     broken: Callable[[str], None]
 
-    def write(self, file: BinaryIO, title: str, images: Sequence[GalleryImage], grid: Grid | None) -> None:
+    def write(self, file: BinaryIO, title: str, sections: Sequence[Section]) -> None:
         """Write the page, card by card: at most one image is in memory."""
-        for part in self._parts(title, images, grid):
+        for part in self._parts(title, sections):
             file.write(part.encode())
 
-    def _parts(self, title: str, images: Sequence[GalleryImage], grid: Grid | None) -> Iterator[str]:
+    def _parts(self, title: str, sections: Sequence[Section]) -> Iterator[str]:
+        images = [image for section in sections for image in section.images]
         style, script = (WEB.joinpath(name).read_text("utf-8") for name in ("gallery.css", "gallery.js"))
         cost = total_cost(images)
         about = counted(len(images), "image") + (f", {usd(cost)}" if cost else "")
@@ -56,15 +57,22 @@ class Page:
             f"<header><h1>{_inert(title)}</h1><p>{about}</p>"
             '<input id="filter" type="search" placeholder="filter" aria-label="filter"></header>\n<main>\n'
         )
-        if grid is None:
-            yield from self._flow((image, "") for image in reversed(images))
-        else:
-            yield from self._table(grid, grid.rows.labels) if grid.rows else self._line(grid)
-            if grid.rest:
-                yield "<h2>others</h2>\n"
-                yield from self._flow((image, "") for image in grid.rest)
+        for section in sections:
+            yield from self._section(section)
         yield '</main>\n<dialog aria-label="image"><img alt=""><p></p></dialog>\n'
         yield f"<script>{script}</script>\n</body>\n</html>\n"
+
+    def _section(self, section: Section) -> Iterator[str]:
+        if section.title:
+            yield f"<h2>{_inert(section.title)}</h2>\n"
+        grid = section.grid
+        if grid is None:
+            yield from self._flow((image, "") for image in reversed(section.images))
+            return
+        yield from self._table(grid, grid.rows.labels) if grid.rows else self._line(grid)
+        if grid.rest:
+            yield "<h2>others</h2>\n"
+            yield from self._flow((image, "") for image in grid.rest)
 
     def _flow(self, labeled: Iterable[tuple[GalleryImage, str]]) -> Iterator[str]:
         yield '<div class="flow">\n'

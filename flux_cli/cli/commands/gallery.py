@@ -9,7 +9,7 @@ from typing import Annotated
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...gallery.contact_sheet import FORMATS, write_sheet
-from ...gallery.grid import make_grid
+from ...gallery.grid import make_sections
 from ...gallery.images import GalleryImage, find_images, total_cost
 from ...gallery.page import Page
 from ...images.output_names import absolute_path
@@ -74,7 +74,8 @@ def gallery(
 ) -> Items:
     """Show the images of a directory, or of a batch, on one page.
 
-    Images from a sweep are shown as a grid. The page works offline and links to the full-size images beside it.
+    Images from a sweep are shown as a grid, each sweep in a section. The page works offline and links to the full-size
+    images beside it.
     """
     return _write(session, _Choice(folder, batch, since), output, sheet, overwrite=overwrite)
 
@@ -92,22 +93,24 @@ def _write(session: Session, choice: _Choice, output: Path | None, sheet: Path |
         raise UsageError("the page must be on the same drive as the images")
     since = moment_of(choice.since) if choice.since else 0.0
     images = _of_report(report, since) if report else _of_folder(place, since, target)
-    grid = make_grid(images)
+    sections = make_sections(images)
+    grid = sections[0].grid if len(sections) == 1 else None
     broken: list[str] = []
     try:
         with replacing(target) as file:
             if sheet:
                 write_sheet(file, target.suffix.lower(), images, grid, broken.append)
             else:
-                Page(target.parent, broken.append).write(file, place.name or str(place), images, grid)
+                Page(target.parent, broken.append).write(file, place.name or str(place), sections)
     except OSError as error:
         raise DiskError(f"cannot write {shown(target)}: {error.strerror or error}") from error
     for problem in broken:
         yield Warn(clean(problem))
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
-    about: JsonObject = {"file": str(target), "images": len(images), "axes": list(axes)}
+    about: JsonObject = {"file": str(target), "images": len(images), "axes": list(axes), "sections": len(sections)}
     yield Record("gallery", {**about, "cost_usd": str(total_cost(images))}, paths=(target,))
-    yield Note(f"{counted(len(images), 'image')}, by {' by '.join(axes) or 'time'}")
+    order = f"in {len(sections)} sections" if len(sections) > 1 else f"by {' by '.join(axes) or 'time'}"
+    yield Note(f"{counted(len(images), 'image')}, {order}")
     yield Images([target])
     return ExitCode.OK
 

@@ -13,8 +13,8 @@ from ....config.paths import expand_user
 from ....config.resolve import Settings
 from ....errors import DiskError, FluxError
 from ....journal.entries import Entry
-from ....journal.recovery import examine
 from ....journal.migrations import MIGRATIONS
+from ....journal.recovery import examine
 from ....json_value import Json, JsonObject, object_at, text_at
 from ....system.atomic_files import write_atomic
 from ....text import SHORTEST_SECRET, redact

@@ -282,8 +282,8 @@ def terminal(session: Session) -> Iterator[Finding]:
 
 def journal(session: Session) -> Iterator[Finding]:
     """Check the journal's file without changing it."""
-    from ....journal.recovery import examine
     from ....journal.migrations import MIGRATIONS
+    from ....journal.recovery import examine
 
     path = session.paths.journal
     state = examine(path)
