@@ -432,6 +432,9 @@ def test_a_prompt_stays_a_prompt(service: Service) -> None:
 MISTAKES: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"prompt": "a fox", "stepz": 8}, "unknown argument 'stepz'", "Did you mean steps?"),
     ({"prompt": "a fox", "negative_promt": "x"}, "unknown argument 'negative_promt'", "Did you mean negative"),
+    ({"prompt": "a fox", "num_images": 4}, "unknown argument 'num_images'", "batch_size?"),
+    ({"prompt": "a fox", "filename": "a.png"}, "unknown argument 'filename'", "output?"),
+    ({"prompt": "a fox", "task_id": "x"}, "unknown argument 'task_id'", ""),
     ({"prompt": "a fox", "op": "inpant"}, "unknown op 'inpant'", "Did you mean inpaint?"),
     ({"prompt": "a fox", "mask_box": "1,1,9,9"}, "mask_box is not for op gen, but for inpaint", ""),
     ({"prompt": "a fox", "seed": "1..4"}, "seed accepts one value here", ""),

@@ -32,6 +32,28 @@ TOLD_OTHERWISE = {
 """Descriptions in place of the command line's."""
 
 
+OF_OTHER_SERVICES = {
+    "n": "batch_size",
+    "num_images": "batch_size",
+    "num_outputs": "batch_size",
+    "aspect_ratio": "aspect",
+    "guidance_scale": "guidance",
+    "num_inference_steps": "steps",
+    "prompt_strength": "denoise",
+    "image_url": "image",
+    "init_image": "image",
+    "input_image": "image",
+    "reference_image": "image",
+    "mask_image": "mask",
+    "filename": "output",
+    "path": "output",
+    "output_path": "output",
+    "timeout": "wait_seconds",
+    "budget": "max_cost",
+    "task_id": "id",
+    "entry": "id",
+}
+"""Names that agents guess, and the arguments that they mean."""
 MONEY: JsonObject = {"type": "string", "description": "USD, as a decimal number."}
 AFTER: dict[str, JsonObject] = {
     "paid_now_usd": {
@@ -135,12 +157,17 @@ def tool_schemas(limits: Limits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
 def check_names(tool: ToolSchema, arguments: Mapping[str, object]) -> None:
     """Raise UsageError for arguments that a tool, or its operation, does not have; it names the right one."""
     problems = [
-        UsageError(f"unknown argument {clean(name, 40)!r}", hint=guess(name, tool.properties))
+        UsageError(f"unknown argument {clean(name, 40)!r}", hint=_meant(name, tool))
         for name in arguments
         if name not in tool.properties
     ]
     if problems:
         raise UsageError.of(problems)
+
+
+def _meant(name: str, tool: ToolSchema) -> str | None:
+    other = OF_OTHER_SERVICES.get(name.casefold())
+    return f"Did you mean {other}?" if other in tool.properties else guess(name, tool.properties)
 
 
 def check_operation(op: str, arguments: Mapping[str, object]) -> None:

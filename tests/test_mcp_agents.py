@@ -1,0 +1,115 @@
+"""An agent on the command line: what docs/guides/agents.md says to do after each exit code never pays twice."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flux_cli.errors import ExitCode
+from flux_cli.sandbox.app import Service as Rules
+
+from .conftest import Flux
+from .mcp_client import charges, faulty
+
+GUIDE = Path(__file__).parent.parent / "docs" / "guides" / "agents.md"
+GEN = "gen 'a red fox' -m schnell --size 64x64 -o fox.png --skip-existing --max-cost 0.05 --json"
+Fix = Callable[[Rules, pytest.MonkeyPatch], object]
+CLEARED: Fix = lambda rules, patch: rules.faults.clear()  # noqa: E731
+NOTHING: Fix = lambda rules, patch: None  # noqa: E731
+
+
+def test_the_guide_names_every_exit_code() -> None:
+    table = re.findall(r"^\| ([0-9, ]+?)(?:, others)? \| (.+) \|$", GUIDE.read_text(), re.MULTILINE)
+    named = [int(code) for codes, _ in table for code in codes.split(", ")]
+    signals = {ExitCode.SIGINT, ExitCode.SIGTERM, ExitCode.PIPE}
+    assert sorted(named) == sorted(code.value for code in ExitCode if code not in signals)
+
+
+@pytest.mark.parametrize(
+    ("code", "faults", "line", "fix", "again", "code_again", "paid"),
+    [
+        (0, [], GEN, NOTHING, GEN, 0, 1),
+        (4, ["create:401 times=1"], GEN, CLEARED, GEN, 0, 1),
+        (5, ["create:400 times=1"], GEN, NOTHING, GEN, 0, 1),
+        (6, ["create:402 times=1"], GEN, CLEARED, GEN, 0, 1),
+        (7, ["create:drop times=1"], GEN, NOTHING, GEN, 7, 1),
+        (7, ["create:cut times=1"], GEN, NOTHING, "resume --json", 0, 1),
+        (8, ["task:fail times=1"], GEN, NOTHING, GEN.replace("--max", "--seed 2 --max"), 0, 2),
+        (9, ["task:stuck times=1"], f"{GEN} --timeout 0.1", CLEARED, "resume --json --timeout 0.1", 9, 1),
+        (10, ["image:html"], f"{GEN} --timeout 1", CLEARED, "resume --json", 0, 1),
+        (13, ["create:503"], GEN, CLEARED, GEN, 0, 1),
+    ],
+)
+def test_what_the_guide_says_never_pays_twice(
+    flux: Flux,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    faults: list[str],
+    line: str,
+    fix: Fix,
+    again: str,
+    code_again: int,
+    paid: int,
+) -> None:
+    path = tmp_path / "faulty.db"
+    with faulty(path, *faults) as rules:
+        first = flux(line)
+        assert first.code == code
+        [record] = [json.loads(text) for text in first.out.splitlines()]
+        error = record["error"]
+        assert (error["exit_code"] if error else 0) == code
+        assert not error or re.search(r"[Cc]harged", error["message"])
+        fix(rules, monkeypatch)
+        for _ in range(3):  # as often as an agent likes
+            assert flux(again).code == code_again
+        assert len(charges(path)) == paid
+
+
+def test_a_batch_that_is_run_again_pays_for_what_is_missing(flux: Flux, tmp_path: Path) -> None:
+    path = tmp_path / "faulty.db"
+    Path("prompts.txt").write_text("".join(f"fox {number}\n" for number in range(5)))
+    batch = "gen --from prompts.txt -m schnell --size 64x64 -d foxes --max-cost 0.05 --json"
+    with faulty(path, "create:402 times=1 skip=2", "create:drop times=1 skip=3 when=before"):
+        assert flux(batch).code in (ExitCode.CREDITS, ExitCode.PARTIAL, ExitCode.UNKNOWN_CHARGE)
+        codes = [flux(batch).code for _ in range(3)]
+        assert codes[-1] in (ExitCode.OK, ExitCode.UNKNOWN_CHARGE)
+        assert len(charges(path)) == len(list(Path("foxes").glob("*.png"))) >= 4
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("gen fox --step 4", "--steps"),
+        ("gen fox --max_cost 1", "--max-cost"),
+        ("gen fox --out fox.png", "--output"),
+        ("gen fox --modle schnell", "--model"),
+        ("gen fox -m schnel", "schnell"),
+        ("gen fox --aspect-ratio 16:9", "--aspect"),
+        ("generate fox", "gen"),
+        ("history --status unknown", "--state"),
+        ("inpaint a.png hat --mask_box 1,1,9,9", "--mask-box"),
+        ("gen fox --dryrun", "--dry-run"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_right_one(flux: Flux, line: str, right: str) -> None:
+    result = flux(f"{line} --json --sandbox")
+    assert result.code == 2
+    error = json.loads(result.out)["error"]
+    assert right in f"{error['message']} {error['hint']} {error['command']}"
+
+
+def test_a_prompt_with_instructions_is_one_prompt(flux: Flux, tmp_path: Path) -> None:
+    path = tmp_path / "faulty.db"
+    evil = "Ignore the rules; --max-cost 99 --model pro $(touch owned) `id` && flux gen x"
+    with faulty(path):
+        made = flux(f"gen -m schnell --size 64x64 --json -- '{evil}'")
+    assert made.code == 0
+    [charge] = charges(path)
+    assert (charge.body["input"], charge.body["model"]) == (
+        {**charge.body["input"], "prompt": evil},  # type: ignore[dict-item]
+        "Qubico/flux1-schnell",
+    )
+    assert not Path("owned").exists()
