@@ -144,6 +144,11 @@ class RequestBuilder:
     overrides: Overrides
     operation: Operation
 
+    @property
+    def random_seed(self) -> bool:
+        """Whether flux chooses the seed of each request: neither an option nor an override has one."""
+        return self.task.seed is None and self.overrides.seed is None
+
     def build(self, prompt: str, choices: Choices) -> TaskRequest:
         """Return the request for a prompt and the numbers that go with it. Raise UsageError with all problems."""
         problems: Problems = list(self.overrides.problems)

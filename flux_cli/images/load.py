@@ -184,3 +184,25 @@ def _other_kind(content: bytes) -> str | None:
     if content[4:8] == b"ftyp":
         return BRANDS.get(content[8:12], "a video")
     return next((kind for start, kind in OTHER_KINDS if content.startswith(start)), None)
+
+
+@frozen
+class Thumbnail:
+    """A small copy of an image: RGB or RGBA pixels. width and height are those of the original."""
+
+    image: "Image"
+    width: int
+    height: int
+
+
+def thumbnail(path: Path, side: int) -> Thumbnail:
+    """Return a copy that fits into a square of `side` pixels. Raise UsageError if the file is not a complete image."""
+    from PIL.Image import Resampling
+
+    image = load_image(read_image_file(path), quoted(path.name)).image
+    width, height = image.size
+    if image.mode in ("P", "1") or image.mode.startswith("I;16"):  # cannot be scaled well as they are
+        image, _ = to_srgb(image)
+    image.thumbnail((side, side), Resampling.LANCZOS)
+    image, _ = to_srgb(image)
+    return Thumbnail(image, width, height)

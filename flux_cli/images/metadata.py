@@ -86,6 +86,8 @@ def read_provenance(texts: Mapping[str, str]) -> Provenance:
 
     Every field of the request has its type. What it may be is checked when it is sent, as for a command.
     """
+    if KEYWORD not in texts:
+        raise UsageError("no flux metadata: not made by flux, or saved with --no-metadata")
     try:
         about: Json = json.loads(texts[KEYWORD])
         stored = object_at(about, "request")

@@ -15,12 +15,12 @@ from dataclasses import field
 from typing import ClassVar, Protocol
 from urllib.parse import urlsplit
 
+from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
 from ..text import quoted
-from .limits import Limits
 from .options import Given, MaskOptions, SizeOptions
-from .parameters import Group
+from .parameters import Group, Limits
 
 LOCAL = "sha256:"
 """The beginning of a reference to a local image, which is uploaded before the request is sent.
@@ -75,7 +75,7 @@ class MaskedImage:
 
 
 class Images(Protocol):
-    """Finds the images that arguments mean: a path, a URL, `-`, `@ID` or `@last`. Raises UsageError."""
+    """Finds the images that arguments mean: a path, a URL, `-`, `@ID` or `@last`. Raise UsageError."""
 
     def find(self, text: str, *, fit: bool) -> SourceImage:
         """Return an input image; `fit` scales one that is too large."""
@@ -118,12 +118,20 @@ class Parameters(Group):
         raise NotImplementedError
 
     @property
+    def required_prompt(self) -> str:
+        """The text prompt, or the one that the command has by default. Raise UsageError if there is neither."""
+        prompt = self.default_prompt if self.prompt is None else self.prompt
+        if prompt is None:
+            raise UsageError("a prompt is missing")
+        return prompt
+
+    @property
     def takes_size(self) -> bool:
         """Whether the image can be given a size, with these parameters."""
         return SizeOptions in self.groups
 
     def build(self, given: Given, context: BuildContext) -> "Operation":
-        """Return the operation, without its prompt and its other shared fields. Raises UsageError."""
+        """Return the operation, without its prompt and its other shared fields. Raise UsageError."""
         raise NotImplementedError
 
 
@@ -258,7 +266,7 @@ def size_problems(width: int, height: int, pixels: int) -> Iterator[str]:
         yield f"the size {width}x{height} is not positive"
     elif width * height > pixels:
         side = math.isqrt(pixels)
-        yield f"the size {width}x{height} has {width * height} pixels, the service takes up to {pixels} ({side}x{side})"
+        yield f"the size {width}x{height} has {width * height} pixels; PiAPI accepts up to {pixels} ({side}x{side})"
 
 
 def range_problems(what: str, value: float | None, low: float, high: float, *, above: bool = False) -> Iterator[str]:

@@ -8,10 +8,9 @@ from ..frozen import frozen
 from ..json_value import Json, JsonObject
 from ..text import clean, quoted
 from .base import BuildContext, Parameters, Sized, Writer, range_problems
-from .limits import Limits
 from .lora import AnyName, LoRA, LoRAOption, known_name, lora_problems, parse_loras, split_strength, url_problems
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
-from .parameters import Option
+from .parameters import Limits, Option
 
 SPECIFIED_NAMES = {"openpose": "pose", "soft_edge": "soft-edge"}
 """What the specification calls a control type that has another name in the live service."""

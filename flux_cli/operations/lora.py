@@ -10,9 +10,8 @@ from ..frozen import frozen
 from ..json_value import JsonObject
 from ..text import clean, guess, quoted
 from .base import BuildContext, Parameters, Sized, Writer, is_request_url, present, range_problems
-from .limits import Limits
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
-from .parameters import Option
+from .parameters import Limits, Option
 
 AnyName = Annotated[bool, Option("--any-name", help="Send names of LoRAs and control types that flux does not know.")]
 LoRAOption = Annotated[
@@ -177,7 +176,7 @@ class LoRAGeneration(Sized):
         """Yield the problems of a sized operation, and those of the LoRAs."""
         yield from Sized.problems(self, limits)
         if not self.loras:
-            yield "no --lora is given"
+            yield "no LoRA: pass one, for example --lora anime:0.8 (list: flux models --loras)"
         yield from lora_problems(self.loras, limits)
 
     def dialect_problems(self, dialect: str) -> Iterator[str]:

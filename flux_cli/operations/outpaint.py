@@ -9,9 +9,8 @@ from ..frozen import frozen
 from ..json_value import JsonObject
 from ..text import quoted
 from .base import BuildContext, Operation, Parameters, SourceImage, Writer
-from .limits import Limits
 from .options import Given, ImageArgument, InputOptions, TaskOptions
-from .parameters import Argument, Option
+from .parameters import Argument, Limits, Option
 
 DEFAULT_PROMPT = "the image continued naturally"
 
@@ -81,11 +80,13 @@ class OutpaintParameters(Parameters):
 def parse_margin(side: str, text: str, source: SourceImage) -> int:
     """Return a margin in pixels of the image as it is sent. `text` is a percentage, or pixels of the user's image.
 
-    Raises UsageError.
+    Raise UsageError.
     """
     match = re.fullmatch(r"([0-9]{1,5})(\.[0-9]{1,3})?(%?)", text.strip(), re.ASCII)
     if not match or (match[2] and not match[3]):
-        raise UsageError(f"--{side} {quoted(text, 40)} is not a number of pixels or a percentage, such as 256 or 25%")
+        raise UsageError(
+            f"--{side} {quoted(text, 40)} is not a number of pixels or a percentage, for example 256 or 25%"
+        )
     number, axis = float(match[1] + (match[2] or "")), side in ("top", "bottom")
     if match[3] and source.size is None:
         raise UsageError(f"--{side} {text}: a percentage needs a local image", hint="Use a margin in pixels")
@@ -132,4 +133,4 @@ class Outpaint(Operation):
         elif min(margins) < 0:
             yield f"a margin of {min(margins)} pixels is negative"
         elif not any(margins):
-            yield "no margin is given: --left, --right, --top, --bottom"
+            yield "no margin: pass --left, --right, --top or --bottom, for example --right 25%"

@@ -6,9 +6,8 @@ from typing import Annotated
 from ..frozen import frozen
 from ..json_value import JsonObject
 from .base import DEFAULT_SIZE, BuildContext, Parameters, Sized, Writer, range_problems
-from .limits import Limits
 from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
-from .parameters import Argument, Option
+from .parameters import Argument, Limits, Option
 
 DEFAULT_PROMPT = "a variation of this image"
 

@@ -52,7 +52,7 @@ class TaskRequest:
     def from_json(cls, stored: JsonObject) -> Self:
         """Return the request that `to_json` stored.
 
-        Raises UsageError for anything else: the metadata of an image may come from anywhere.
+        Raise UsageError for anything else: the metadata of an image may come from anywhere.
         """
         try:
             if not {"prompt", "model", "seed"} <= stored.keys():
@@ -103,7 +103,7 @@ def create_body(
 
 
 def encode_body(body: JsonObject) -> bytes:
-    """Return a body as it is sent. Raises UsageError for what JSON or UTF-8 cannot hold, which `--set` may bring in."""
+    """Return a body as it is sent. Raise UsageError for what JSON or UTF-8 cannot hold, which `--set` may bring in."""
     try:
         return json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError) as error:
@@ -132,7 +132,7 @@ def _listed(value: Json) -> Json:
 
 
 def _typed_fields(kind: type[Any], stored: Mapping[str, Json]) -> dict[str, Any]:
-    """Return the fields of a frozen class that `stored` has. Raises TypeError for a value of another type."""
+    """Return the fields of a frozen class that `stored` has. Raise TypeError for a value of another type."""
     return {own.name: _typed(own.name, own.type, stored[own.name]) for own in fields(kind) if own.name in stored}
 
 

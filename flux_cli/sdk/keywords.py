@@ -174,12 +174,9 @@ def _request(
     save = saving({name.replace("-", "_"): values[name] for name in OF_SAVING if name in values})
     if problems or own is None:
         raise UsageError.of(problems)
-    prompt = own.prompt if own.prompt is not None else own.default_prompt
-    if prompt is None:
-        raise UsageError("a prompt is missing")
+    prompt = own.required_prompt
     builder = request_builder(session, own, given, read_body(given.task.body))
-    random_seed = given.task.seed is None and builder.overrides.seed is None
-    return builder.build(prompt, single_choice(given.task)), random_seed, save
+    return builder.build(prompt, single_choice(given.task)), builder.random_seed, save
 
 
 def _unknown(name: str, known: Sequence[str]) -> UsageError:
