@@ -257,19 +257,19 @@ def rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runners: list[Warm])
         yield found
 
 
-def kill_some(here: Round, most: int) -> None:
-    """Run processes at the same time and kill some, until so many were killed; then finish what they left."""
-    for _ in range(SWARMS):
-        if here.kills < most:
-            here.run(*(here.words() for _ in range(here.chance.randint(2, PROCESSES))), deadly=True)
-    here.finish()
+def swarm(here: Round) -> None:
+    """Run processes at the same time, and kill some."""
+    here.run(*(here.words() for _ in range(here.chance.randint(2, PROCESSES))), deadly=True)
 
 
 def test_several_processes_on_one_journal(rounds: Iterator[Round]) -> None:
     kills, most = Counter[str](), max(1, min(KILLS // len(SCENARIOS), KILLS_OF_A_ROUND))
     for number, (here, scenario) in enumerate(zip(rounds, itertools.cycle(SCENARIOS), strict=False)):
         scenario(here)
-        kill_some(here, most)
+        for _ in range(SWARMS):
+            if here.kills < most:
+                swarm(here)
+        here.finish()
         assert here.faults == [], f"{scenario.__name__}, round {number}"
         kills[scenario.__name__] += here.kills
         if kills.total() >= KILLS and len(kills) == len(SCENARIOS):
@@ -282,7 +282,8 @@ def test_a_broken_engine_is_found(rounds: Iterator[Round]) -> None:
     for here in itertools.islice(rounds, 20):
         here.broken = "sent_again_after_a_crash"
         plain(here)
-        kill_some(here, KILLS_OF_A_ROUND)
-        if any(fault.startswith("charged 2 times") for fault in here.faults):
-            return
+        for _ in range(SWARMS):
+            swarm(here)
+            if any(fault.startswith("charged 2 times") for fault in here.faults):
+                return
     pytest.fail("not found")
