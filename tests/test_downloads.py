@@ -9,13 +9,16 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from flux_cli.images.metadata import sandbox_mark
+from flux_cli.engine import poller, saver
+from flux_cli.images.metadata import sandbox_mark, texts_for
 from flux_cli.images.png import with_texts
 from flux_cli.journal.entries import State
+from flux_cli.operations.request import TaskRequest
 from flux_cli.piapi import image_download as downloads
 
 from .conftest import Flux
@@ -158,6 +161,10 @@ CASES = [
     Case("to a user name", [redirect("http://user:word@127.0.0.1/")], said="the image URL contains a user name", tries=2),
     Case("to no address", [redirect("http://[::1/")], said=BROKE),
     Case("to half an address", [redirect("//a]b/")], said=f"{BROKE}DNS lookup failed"),
+    Case("to a port beyond all", [redirect("http://127.0.0.1:99999/")], said=MALFORMED_URL, tries=2),
+    Case("to the port 0", [redirect("http://127.0.0.1:0/")], said=MALFORMED_URL, tries=2),
+    Case("to a name without a name", [redirect("http://xn--/")], said=MALFORMED_URL, tries=2),
+    Case("to a name with a hyphen at its end", [redirect("http://xn--a-.com/")], said=MALFORMED_URL, tries=2),
     Case("to a hostile address", [redirect("//127.0.0.1:1/\x1b]0;x\x07")], said=BROKE),
 ]  # fmt: skip
 
@@ -244,7 +251,7 @@ def test_a_link_that_does_not_work_is_asked_for_again(
     assert [entry.state for entry in entries()] == [state]
     assert [path.read_bytes() for path in Path().iterdir()] == ([marked(PNG)] if code == 0 else [])
     if code:
-        assert ". Charged ($0.015)." in result.err
+        assert ". Charged ($0.015 simulated)." in result.err
     assert len(service.charges) == 1
 
 
@@ -319,7 +326,12 @@ def inside(names: dict[str, list[str]]) -> None:
     names |= {"inside.example.com": ["192.168.7.7"], "a.localhost": ["127.0.0.1"], "localhost.": ["127.0.0.1"]}
 
 
-MALFORMED = ["https://0177.0.0.1/x.png", "https://\uff11\uff12\uff17.0.0.1/x.png"]
+MALFORMED = [
+    "https://0177.0.0.1/x.png",
+    "https://\uff11\uff12\uff17.0.0.1/x.png",
+    "https://8.8.8.8:99999/x.png",
+    "https://xn--/x.png",
+]
 INSIDE, MISSHAPEN = " leads into a private network", ", or one that it redirects to, is malformed"
 
 
@@ -391,3 +403,60 @@ def test_a_picture_of_a_public_service_comes_from_anywhere_public(
 
     assert flux(f"wait {TASK} -q").out == f"{TASK}.png\n"
     assert [host for host, _ in public.heads] == ["api.piapi.ai", "img.theapi.app", "elsewhere.example.com"]
+
+
+# --- one bad image in a batch ----------------------------------------------------------------------------------------
+
+
+def test_a_hostile_url_is_the_trouble_of_its_own_row(flux: Flux, service: Service, entries: Entries) -> None:
+    Path("prompts.txt").write_text("a boat\na ship\na raft\n")
+    flux("gen --from prompts.txt --no-wait -q")
+    bad, *others = [charge.id for charge in service.charges]
+    for url in ("http://xn--/a.png", "http://127.0.0.1:99999/"):
+        service.answer("GET", f"/api/v1/task/{bad}", *[completed(bad, url)] * 2)
+        result = flux(f"wait {bad} {' '.join(others)} -j 1")
+        assert (result.code, MALFORMED_URL in result.err) == (3, True), result.err
+        assert "a bug in flux" not in result.err
+        assert "1 running; " in result.err
+    assert sorted(entry.state for entry in entries()) == [State.READY, State.SAVED, State.SAVED]
+    assert flux("resume -q").code == 0
+
+
+def test_a_bug_while_an_image_is_saved_ends_its_row_alone(
+    flux: Flux, service: Service, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("prompts.txt").write_text("a boat\na ship\n")
+
+    def broken(request: TaskRequest, *rest: Any, **options: Any) -> Any:
+        if request.operation.prompt == "a boat":
+            raise KeyError("hull")
+        return texts_for(request, *rest, **options)
+
+    with monkeypatch.context() as fault:
+        fault.setattr(saver, "texts_for", broken)
+        result = flux("gen --from prompts.txt -j 1")
+    assert result.code == 3
+    assert "flux: a bug in flux: KeyError: 'hull' (test_downloads.py, line " in result.err
+    assert "). Charged ($0.015 simulated).\n      Please report this; once it is fixed, " in result.err
+    assert "1 saved, 1 running; $0.03 (simulated) spent" in result.err
+    assert len(list(Path().glob("*.png"))) == 1
+    assert sorted(entry.state for entry in entries()) == [State.READY, State.SAVED]
+    assert flux("resume -q").code == 0
+    assert len(service.charges) == 2
+
+
+def test_what_a_bug_leaves_running_is_in_the_summary(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("prompts.txt").write_text("a boat\na ship\n")
+
+    def broken(*_: object) -> float:
+        raise KeyError("hull")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(poller, "_ended_at", broken)
+        result = flux("gen --from prompts.txt -j 1")
+    assert result.code == 1
+    assert "1 task still running; " in result.err
+    assert "1 running, 1 not started; $0.015 (simulated) spent" in result.err
+    assert len(service.charges) == 1

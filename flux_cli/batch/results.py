@@ -83,13 +83,16 @@ class Results:
         """Count an outcome, then show it. before: this run did not begin it."""
         entry, error = outcome.entry, outcome.error
         self.errors.setdefault(error.exit_code if error else ExitCode.OK, error)
+        self._count(entry, before=before)
+        before = before and error is None and entry.state is State.SAVED
+        self._before += before
+        self._reporter.result(TaskResult(task, outcome, before=before))
+
+    def _count(self, entry: Entry, *, before: bool = False) -> None:
         self._states[entry.state] += 1
         if not before and entry.state in CHARGED and entry.submitted and entry.submitted >= self._started:
             self._spent += entry.price or 0
             self._simulated = is_local(entry.service)
-        before = before and error is None and entry.state is State.SAVED
-        self._before += before
-        self._reporter.result(TaskResult(task, outcome, before=before))
 
     def skip(self, task: PlannedTask, files: tuple[Path, ...]) -> None:
         """Count a task whose images exist, then show them."""
@@ -101,6 +104,12 @@ class Results:
         """Count a task that the run stopped before."""
         self._not_started += 1
         self._reporter.result(TaskResult(task, None))
+
+    def left_running(self, entries: Sequence[Entry]) -> None:
+        """Count tasks that keep running without a result of their own, then name them."""
+        for entry in entries:
+            self._count(entry)
+        self._reporter.left_running(entries)
 
     @property
     def saved(self) -> int:

@@ -224,7 +224,7 @@ class Run:
             else:
                 followed.append(entry)
         if followed:
-            self.reporter.left_running(followed)
+            self.results.left_running(followed)
         return bool(running)
 
     async def _run(self) -> None:

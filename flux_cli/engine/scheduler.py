@@ -6,8 +6,10 @@ task is data, an `Outcome` with an error, never an exception.
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import (
@@ -202,8 +204,23 @@ class Scheduler:
             entry, task = await self.stop.guard(self.poller.poll(entry, task))
         permit.release()  # PiAPI is done with the task: the next may be sent while this one is saved
         if entry.state is State.READY:
-            entry = await self.stop.guard(self.saver.save(entry, task))
+            entry = await self.stop.guard(self._save(entry, task))
         return entry
+
+    async def _save(self, entry: Entry, task: Task | None) -> Entry:
+        """Save an entry. Raise a bug as the error of this entry alone: it can be resumed, and the others go on."""
+        try:
+            return await self.saver.save(entry, task)
+        except (FluxError, StoppedError):
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise FluxError(
+                f"a bug in flux: {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})",
+                hint="Please report this; once it is fixed, resume saves the image",
+                command=("resume",),
+                code="bug",
+            ) from error
 
     def _announce(self, entry: Entry) -> None:
         assert entry.task_id is not None

@@ -33,6 +33,7 @@ SLOWEST = 1024
 """Bytes per second that a download must average after its first SLOW_SECONDS."""
 SLOW_SECONDS = 20.0
 PRIVATE = "the image URL leads into a private network"
+MALFORMED = "the image URL, or one that it redirects to, is malformed"
 Trace = Callable[[str, dict[str, Any]], Coroutine[Any, Any, None]]
 """Receives httpx's `trace` events."""
 
@@ -105,8 +106,8 @@ class Downloader:
                 raise DownloadError(f"the download took more than {TOTAL_SECONDS:.0f} s") from None
             if isinstance(error, httpx.HTTPError):
                 raise DownloadError(f"the download failed: {plain_words(error, 'before its end')}") from error
-            if isinstance(error, httpx.InvalidURL):
-                raise ForbiddenError("the image URL, or one that it redirects to, is malformed") from None
+            if isinstance(error, httpx.InvalidURL | UnicodeError):  # UnicodeError: a host such as `xn--`
+                raise ForbiddenError(MALFORMED) from None
             raise
 
     async def _stream(self, url: str, temporary: Path) -> None:
@@ -132,6 +133,8 @@ class Downloader:
         """Refuse URLs that no honest image has (docs/explanation/guarantees.md)."""
         if url.scheme not in ("http", "https") or not url.host:
             raise ForbiddenError("the image URL is not http(s)")
+        if url.port is not None and not 0 < url.port < 2**16:
+            raise ForbiddenError(MALFORMED)
         if url.userinfo:
             raise ForbiddenError("the image URL contains a user name")
         if self._private:
