@@ -1,15 +1,17 @@
 """The documents: their examples, which are run on a terminal as a reader types them, and their links.
 
-A document is written for its reader, and says three things to the tests that the reader does not mind:
+A document is written for its reader, and tells the tests what they need in a way that the reader does not mind:
 
 - In a `console` block, lines after `$ ` are typed (`> ` continues one). What is shown below must be printed, in any
-  order; `...` stands for lines that are left out, or for the rest of a line. Times, IDs, dates and long numbers may differ. `^C` stands for the
-  key: it is pressed when the lines above it are printed, and another task is under way.
+  order; times, IDs, dates and long numbers may differ. `...` stands for lines that are left out, or for the rest of a
+  line. `^C` stands for the key: it is pressed when the lines above it are printed and another task is under way.
 - An `sh` block is typed as a whole; each of its commands must succeed.
 - A block after a line that ends with a file name and a colon, as in `prompts.txt`:, is the content of that file.
   A `python` block with a name is run as well, after the commands above it.
 
 `<!-- not run: REASON -->` before a block spares it; `<!-- run: COMMAND -->` is run, and not shown to the reader.
+
+`UPDATE_DOCS=1 pytest tests/test_docs.py` writes what is printed now into the documents, for you to read and to shorten.
 """
 
 import fcntl
@@ -22,30 +24,35 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyte
 
+from .forking import forking
+
 ROOT = Path(__file__).parent.parent
 GENERATED = "docs/reference/cli.md"
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
 """Every document, by its path in the repository."""
+UPDATE = "UPDATE_DOCS"
 COLUMNS, LINES, PATIENCE = 100, 200, 240.0
 with closing(socket.create_server(("127.0.0.1", 0))) as _free:
     PORT: int = _free.getsockname()[1]
-PROGRAMS = {"flux": "-m flux_cli", "flux-cli": "-m flux_cli", "python": "", "python3": "", "pytest": "-m pytest"}
-"""What a document may call, and how this Python runs it."""
+PROGRAMS = {"flux-cli": "-m flux_cli", "python": "", "python3": "", "pytest": "-m pytest"}
+"""What a document may call besides `flux`, and how this Python runs it."""
 _LABEL = re.compile(r"`([\w/-]+\.\w+)`:$")
 _HIDDEN = re.compile(r"<!-- run: (.+) -->")
 _NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
 _SPINNER = re.compile("[\u2800-\u28ff] ")
 _MARK = re.compile(rb"@@(\d+) (\d+)@@\r?\n")
 _VARIES = (
+    (r" (simulated\b|\(simulated\))", ""),  # what a real key pays for is not
     (r"flux_[0-9a-f]{8}-[0-9a-f-]{27}", "TASK"),
     (r"\b\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?\b", "DATE"),
     (r"\b\d+(\.\d+)?(-\d+(\.\d+)?)? (s|min)\b", "TIME"),
@@ -136,8 +143,8 @@ def typed(block: Block) -> Iterator[Typed]:
         yield command
 
 
-def run(page: str, folder: Path) -> None:
-    """Run the examples of a document on a terminal, in `folder`, and compare what they print."""
+def run(page: str, folder: Path, path: Path) -> None:
+    """Run the examples of a document on a terminal, in `folder`, and compare what they print. `path`: their programs."""
     commands = list[Typed]()
     for block in blocks(page):
         if block.file:
@@ -147,11 +154,26 @@ def run(page: str, folder: Path) -> None:
                 commands.append(Typed(f"{page}:{block.line}", f"python {block.file}"))
         elif block.language in ("console", "sh") and not block.spared:
             commands += typed(block)
-    if commands:
-        for command, (code, printed) in zip(commands, _screens(commands, folder), strict=True):
-            report = f"{command.place}: $ {command.text}\nexit code {code}\n" + "\n".join(printed)
+    changes = list[tuple[Typed, list[str]]]()
+    for command, (code, printed) in zip(commands, _screens(commands, folder, path) if commands else [], strict=True):
+        report = f"{command.place}: $ {command.text}\nexit code {code}\n" + "\n".join(printed)
+        if not _differences(command.shown, printed, folder):
             assert (code != 0) == command.fails or (command.shown and not command.fails), report
-            assert not _differences(command.shown, printed, folder), report
+        elif os.environ.get(UPDATE) and not command.interrupted:
+            changes.append((command, [_at_home(line, folder) for line in printed]))
+        else:
+            raise AssertionError(report)
+    _show(page, changes)
+
+
+def _show(page: str, changes: list[tuple[Typed, list[str]]]) -> None:
+    """Write the lines that commands print now into a document."""
+    lines = (ROOT / page).read_text("utf-8").splitlines()
+    for command, printed in reversed(changes):
+        start = int(command.place.rpartition(":")[2]) + command.text.count("\n")
+        lines[start : start + len(command.shown)] = printed
+    if changes:
+        (ROOT / page).write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def _differences(shown: list[str], printed: list[str], folder: Path) -> list[str]:
@@ -175,16 +197,21 @@ def _differences(shown: list[str], printed: list[str], folder: Path) -> list[str
     return missing if "..." in shown else missing + found
 
 
+def _at_home(line: str, folder: Path) -> str:
+    """A line as it would be printed for a reader."""
+    return line.replace(str(folder.parent / "home"), "/home/you/.flux").replace(str(folder), "/home/you")
+
+
 def _steady(line: str, folder: Path) -> str:
-    text = line.replace(str(folder.parent / "home"), "/home/you/.flux").replace(str(folder), "/home/you")
+    text = _at_home(line, folder)
     for pattern, name in _VARIES:
         text = re.sub(pattern, name, text)
     return text.removeprefix("^C").strip()
 
 
-def _screens(commands: list[Typed], folder: Path) -> list[tuple[int, list[str]]]:
+def _screens(commands: list[Typed], folder: Path, path: Path) -> list[tuple[int, list[str]]]:
     """Type the commands; for each, its exit code and the lines on the screen at its end."""
-    written = _type(commands, folder)
+    written = _type(commands, folder, path)
     pieces = _MARK.split(written)
     codes, texts = pieces[2::3], pieces[3::3]
     shown = [_screen(text) for text in texts]
@@ -201,7 +228,7 @@ def _screen(content: bytes) -> list[str]:
     return lines
 
 
-def _type(commands: list[Typed], folder: Path) -> bytes:
+def _type(commands: list[Typed], folder: Path, path: Path) -> bytes:
     """Run a shell on a terminal that gets the commands. Gives what was written, with a mark before each and at the end."""
     mark = 'code=$?; printf "@@%s %s@@\\n" {} $code; (exit $code)'
     lines = [f"{mark.format(number)}\n{_on_a_free_port(command.text)}" for number, command in enumerate(commands)]
@@ -211,7 +238,7 @@ def _type(commands: list[Typed], folder: Path) -> bytes:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "CI", "NO_COLOR")}
     environ |= {"HOME": str(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
-    environ["PATH"] = f"{_programs(folder.parent)}:{os.environ['PATH']}"
+    environ["PATH"] = f"{path}:{os.environ['PATH']}"
     shell = [sys.executable, "-c", _LEADER, "bash", str(script)]
     process = subprocess.Popen(
         shell, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, cwd=folder, start_new_session=True
@@ -272,11 +299,13 @@ def _reached(command: Typed, content: bytes) -> bool:
     return b"processing" in content
 
 
-def _programs(folder: Path) -> Path:
+@contextmanager
+def programs() -> Iterator[Path]:
     """A folder for PATH with what the documents call."""
-    programs = folder / "bin"
-    programs.mkdir(exist_ok=True)
-    for name, arguments in PROGRAMS.items():
-        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
-        (programs / name).chmod(0o755)
-    return programs
+    with tempfile.TemporaryDirectory(prefix="flux") as name:
+        folder = Path(name)
+        for program, arguments in PROGRAMS.items():
+            (folder / program).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
+            (folder / program).chmod(0o755)
+        with forking(folder / "flux", folder):
+            yield folder

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,21 @@ PROMPTS = "# ideas\na fox in the snow\na lighthouse at dawn\n"
 KNOWN_SITES = ("https://piapi.ai/", "https://github.com/PiAPI-1/piapi-cli", "https://docs.astral.sh/uv/")
 
 
+@pytest.fixture(scope="session")
+def path() -> Iterator[Path]:
+    """The folder with the programs that documents call."""
+    with documents.programs() as folder:
+        yield folder
+
+
 @pytest.mark.parametrize("page", RUN)
-def test_examples_print_what_the_document_shows(service: Service, tmp_path: Path, page: str) -> None:
+def test_examples_print_what_the_document_shows(service: Service, tmp_path: Path, page: str, path: Path) -> None:
     work = tmp_path / "work"
     for name in PHOTOS:
         (work / name).parent.mkdir(exist_ok=True)
         draw(name, seed=1, width=320, height=256).save(work / name)
     (work / "prompts.txt").write_text(PROMPTS)
-    documents.run(page, work)
+    documents.run(page, work, path)
 
 
 @pytest.mark.parametrize("page", WRITTEN)
