@@ -240,7 +240,7 @@ def test_a_command_gets_hostile_names_as_they_are_and_no_shell(flux: Flux, liste
     folder = "-x; touch pwned $(touch pwned) `touch pwned` 'q' & *"
     command = f"{sys.executable} record.py 'two words' $HOME"
     listener = listen(f"--exec {shlex.quote(command)} -d {shlex.quote(f'./{folder}')}")
-    prompt = "a boat; touch pwned $(touch pwned) \x1b]0;owned\x07 | 'x'"
+    prompt = "a boat; touch pwned $(touch pwned) \u202eowned | 'x'"
     task = flux("gen --from - --seed 1 --size 256x256 --no-wait -q", stdin=prompt).out.strip()
 
     assert listener.deliver(hint(task)) == 200
@@ -253,7 +253,7 @@ def test_a_command_gets_hostile_names_as_they_are_and_no_shell(flux: Flux, liste
     assert (environ["FLUX_TASK_ID"], environ["FLUX_PROMPT"]) == (task, prompt)
     assert not list(Path().rglob("pwned"))
     assert listener.says("its own words")
-    assert "\x1b" not in listener.log
+    assert "\u202e" not in listener.log
 
 
 @dataclass
@@ -309,7 +309,7 @@ def test_a_signal_leaves_what_is_in_flight_to_resume(
     assert listener.deliver(hint(task)) == 200
     assert listener.says("trying again")
     assert listener.stop(signal.SIGINT) == -signal.SIGINT
-    assert f"task {task} is completed, not yet saved. Charged ($0.015)." in listener.log
+    assert f"task {task} is completed, not yet saved. Charged ($0.015" in listener.log
 
     service.scripted.clear()
     assert flux("resume -q").out == "a-boat-1.png\n"

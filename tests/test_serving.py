@@ -260,7 +260,7 @@ def pixels(path: Path) -> bytes:
 
 def test_plan_and_credits(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
     running = sandbox("--plan free --credits 0.04 --fault task:stuck")
-    assert flux("balance").out == "$0.04\n"
+    assert flux("balance").out.startswith("Balance: $0.04\n")
     codes = []
     with running.client() as http:
         codes += [http.post("/api/v1/task", json=TASK).json()["code"] for _ in range(3)]
@@ -272,7 +272,7 @@ def test_plan_and_credits(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
     other = sandbox("--credits 0.02", state="other.db")
     assert flux(GEN).code == 0
     assert flux(GEN.replace("boat", "ship")).code == 6
-    assert flux("balance").out == "$0.005\n"
+    assert flux("balance").out.startswith("Balance: $0.005\n")
     assert len(other.tasks) == 1
 
 
