@@ -1,5 +1,6 @@
 """Text for people: foreign text made harmless, secrets kept out, numbers in plain words."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -71,6 +72,14 @@ def hides(text: str) -> bool:
 def trimmed(text: str) -> str:
     """Return text without the white space around it, nor the marks of no width that copying leaves there."""
     return re.sub(r"^[\s\u200b\u2060\ufeff]+|[\s\u200b\u2060\ufeff]+$", "", text)
+
+
+def argument_text(argument: str) -> str:
+    """Return an argument as the UTF-8 that the terminal sent, also in a locale of another encoding."""
+    try:
+        return os.fsencode(argument).decode()
+    except UnicodeError:
+        return argument
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

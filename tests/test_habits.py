@@ -1,8 +1,13 @@
 """What people really type and really have in their files: understood, or refused before anything is paid for."""
 
 import codecs
+import json
+import os
 import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 from PIL import Image
@@ -155,3 +160,38 @@ def test_a_field_under_two_spellings_is_refused(flux: Flux, service: Service) ->
     result = flux("batch rows.jsonl")
     assert (result.code, service.charges) == (2, [])
     assert "rows.jsonl, line 1: 'batch-size' is given twice" in result.err
+
+
+def test_quiet_is_quiet_in_every_format(flux: Flux, service: Service) -> None:
+    for line in ("gen --from mac.txt -m schnell -q", "gen --from mac.txt -m schnell --json -q --no-cache -o '{index}'"):
+        result = flux(line)
+        assert (result.code, result.err) == (0, "")
+        assert result.out
+
+
+def test_an_option_that_cannot_act_says_so(flux: Flux, service: Service) -> None:
+    said = "--skip-existing has no effect on names with a random seed"
+    assert said in flux("gen x --skip-existing --dry-run").err
+    for line in ("gen x --skip-existing -o x.png --dry-run", "gen x --skip-existing --seed 7 --dry-run"):
+        assert said not in flux(line).err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    "line", ["models --json", "models", "config list", "gen x --dry-run", "gen x --dry-run --json", "cost gen x", "--help", "--version", "gen --help", "completion bash", "help templates"],
+)  # fmt: skip
+def test_a_full_stdout_is_one_sentence_for_every_command(start: Callable[..., Popen[str]], line: str) -> None:
+    with open("/dev/full", "w") as full:
+        process = start(line, stdout=full)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in err) == (11, False)
+    assert "flux: cannot write to stdout" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="arguments are UTF-16")
+def test_arguments_are_utf_8_in_every_locale(start: Callable[..., Popen[str]]) -> None:
+    env = {"PATH": os.environ["PATH"], "FLUX_HOME": os.environ["FLUX_HOME"], "LC_ALL": "C", "PYTHONUTF8": "0"}
+    line = "gen 'ein grüner {x}' --negative-prompt Größe --vary x=Bär --sandbox --dry-run --json"
+    out, err = start(line, env=env).communicate(timeout=30)
+    body = json.loads(out.splitlines()[0])["request"]["input"]
+    assert (body["prompt"], body["negative_prompt"]) == ("ein grüner Bär", "Größe"), err

@@ -83,6 +83,7 @@ class Session:
             stdout or sys.stdout,
             stderr or sys.stderr,
             mode=Mode.JSON if common.json else Mode.QUIET if common.quiet else Mode.TEXT,
+            quiet=common.quiet,
             verbose=common.verbose,
             account=(*profile, *(("--sandbox",) if common.sandbox else ())),
             preview=preview,

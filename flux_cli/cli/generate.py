@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +23,7 @@ from ..operations.base import Parameters
 from ..operations.options import Given
 from ..operations.request import TaskRequest
 from ..piapi.responses import hide_webhook_secrets
-from ..text import byte_count, clean, counted, usd
+from ..text import argument_text, byte_count, clean, counted, usd
 from .context import Session
 from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
 from .output.output import Mode
@@ -32,7 +33,9 @@ from .row_parser import ask_rows, ask_words, request_builder
 
 def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -> ExitCode:
     """Generate the images of a command line, one task per combination of its prompts and sweeps."""
-    prompt, prompts = own.prompt, run.source.prompts
+    prompt, prompts = None if own.prompt is None else argument_text(own.prompt), run.source.prompts
+    if given.task.negative_prompt is not None:
+        given = given.with_groups(replace(given.task, negative_prompt=argument_text(given.task.negative_prompt)))
     if prompt is None and prompts is None:
         prompt = own.default_prompt
     if prompt is None and prompts is None:
@@ -52,7 +55,7 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
     builder = request_builder(session, own, given, read_body(given.task.body))
     variables: dict[str, list[str]] = {}
     for text in run.source.vary or []:
-        name, values = parse_vary(text)
+        name, values = parse_vary(argument_text(text))
         variables.setdefault(name, []).extend(values)
     ask = ask_words(builder, run.save, variables)
     if prompts is None:
@@ -129,6 +132,8 @@ def _run(
     limits = session.limits(many.max_cost, yes=many.yes)
     plan = make_plan(rows, drafts, source=source, price=session.price, shard=shard)
     check_single_name(plan, save.output)
+    if save.skip_existing and save.output is None and any(task.draft.random_seed for task in plan.tasks):
+        session.output.note("--skip-existing has no effect on names with a random seed; pass a name with -o, or --seed")
     if rows.skipped:
         session.output.note(f"{', '.join(counted(number, what) for what, number in rows.skipped.items())} skipped")
     if submit.dry_run or submit.price_only:

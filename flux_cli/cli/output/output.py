@@ -7,7 +7,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -68,12 +68,14 @@ class Output:
         stderr: TextIO,
         *,
         mode: Mode = Mode.TEXT,
+        quiet: bool = False,
         verbose: bool = False,
         account: Sequence[str] = (),
         preview: bool = False,
         opens: bool = False,
     ) -> None:
         self.mode, self.verbose = mode, verbose
+        self._quiet = quiet or mode is Mode.QUIET
         self._stdout, self._stderr = stdout, stderr
         self._account = tuple(account)
         self.secrets: set[str] = set()
@@ -194,7 +196,7 @@ class Output:
 
     def note(self, line: str, command: Sequence[str] = ()) -> None:
         """Print something worth knowing, and what to type next; silent with `-q`."""
-        if self.mode is not Mode.QUIET:
+        if not self._quiet:
             self._fold(self._stderr, f"{line}: {self.command_line(command)}" if command else line, 2)
 
     def warn(self, line: str) -> None:
@@ -296,7 +298,8 @@ class Output:
     def failure(self, error: FluxError, money: str = "", command: Sequence[str] = ()) -> None:
         """Print an error that belongs to no entry."""
         if self.mode is Mode.JSON:
-            self.record("error", {"error": self.error_json(error, money, command)})
+            with suppress(DiskError):  # stdout may be what failed
+                self.record("error", {"error": self.error_json(error, money, command)})
         self.error(error, money, command)
 
     def log(self, text: str) -> None:
@@ -319,7 +322,7 @@ class Output:
         """
         from .progress import LiveProgress, PlainProgress  # slow to import
 
-        live = self.mode is not Mode.QUIET and not self.verbose and self._stderr.isatty() and not self._on_actions
+        live = not self._quiet and not self.verbose and self._stderr.isatty() and not self._on_actions
         progress: Progress
         if live and os.environ.get("TERM") != "dumb":
             progress = LiveProgress(self._stderr, total=total, seeds=seeds)
