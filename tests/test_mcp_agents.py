@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,10 +23,28 @@ NOTHING: Fix = lambda rules, patch: None  # noqa: E731
 
 
 def test_the_guide_names_every_exit_code() -> None:
-    table = re.findall(r"^\| ([0-9, ]+?)(?:, others)? \| (.+) \|$", GUIDE.read_text(), re.MULTILINE)
+    table = re.findall(r"^\| ([0-9, ]+?)(?:, others|, or killed)? \| (.+) \|$", GUIDE.read_text(), re.MULTILINE)
     named = [int(code) for codes, _ in table for code in codes.split(", ")]
-    signals = {ExitCode.SIGINT, ExitCode.SIGTERM, ExitCode.PIPE}
-    assert sorted(named) == sorted(code.value for code in ExitCode if code not in signals)
+    killed = 137
+    assert sorted(named) == sorted({code.value for code in ExitCode} - {ExitCode.PIPE} | {killed})
+
+
+def test_five_images_interrupted_twice_are_paid_once(flux: Flux, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """The guide's own command, and its last row."""
+    Path("prompts.txt").write_text("".join(f"fox {number}\n" for number in range(5)))
+    [line] = re.findall(r"^flux (gen --from .+ --sandbox)$", GUIDE.read_text(), re.MULTILINE)
+    for number, tasks in ((signal.SIGINT, 1), (signal.SIGKILL, 2)):
+        process = start(f"{line} -j 1")
+        assert process.stderr
+        while tasks:  # are accepted; the next one waits for its turn
+            tasks -= ": task " in process.stderr.readline()
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        assert process.returncode == -number
+    assert flux(line).code == 0
+    assert len(list(Path("images").glob("*.png"))) == 5
+    [spent] = [json.loads(text) for text in flux("cost --since 1d --json --sandbox").out.splitlines()]
+    assert (spent["tasks"], spent["spent_usd"], spent["at_risk_usd"]) == (5, "0.010", "0")
 
 
 @pytest.mark.parametrize(
