@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.cli.context import Session
 from flux_cli.cli.common_options import CommonOptions
+from flux_cli.cli.context import Session
 from flux_cli.config.resolve import resolve
 from flux_cli.engine.slots import Slots
 from flux_cli.errors import BudgetError, ConfigError

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from flux_cli.batch.runner import finish_entries
-from flux_cli.cli.context import Session
 from flux_cli.cli.common_options import CommonOptions
+from flux_cli.cli.context import Session
 from flux_cli.errors import ExitCode
 from flux_cli.images.formats import inspect_image
 from flux_cli.images.output_names import OutputPlan

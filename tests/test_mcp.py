@@ -294,6 +294,42 @@ def test_a_call_that_waits_for_its_turn_is_not_sent_after_its_time(
         assert len(service.charges) == 2
 
 
+def test_a_look_at_a_task_does_not_wait_for_another_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with miniature(tmp_path / "slow.db", speed=2) as service:
+        _use(service, monkeypatch)
+
+        async def work(client: Client) -> None:
+            begun = asyncio.Event()
+
+            async def hear(progress: float, total: float | None, message: str | None) -> None:
+                begun.set()
+
+            fox = client.call_tool("generate", {**SMALL, "prompt": "a fox"}, progress_callback=hear)
+            first = asyncio.create_task(fox)
+            await begun.wait()
+            [charge] = service.charges
+            look = await client.call_tool("status", {"id": charge.id})
+            assert (look.is_error, record(look)["state"], first.done()) == (False, "accepted", False)
+            both = await asyncio.gather(client.call_tool("status", {"id": charge.id, "wait_seconds": 60}), first)
+            assert saved(both[0]) == saved(both[1])
+
+        play(work)
+
+
+def test_existing_files_are_kept(service: Service) -> None:
+    Path("fox.png").write_text("mine")
+
+    async def work(client: Client) -> None:
+        result = await client.call_tool("generate", {**SMALL, "prompt": "a fox", "output": "fox.png"})
+        code, message, steps = error_of(result)
+        assert (code, message) == ("exists", "fox.png exists. Nothing was sent.")
+        assert "use another output" in str(record(result)["error"])
+        assert steps.startswith("Fix the disk or the output")
+
+    play(work)
+    assert Path("fox.png").read_text() == "mine"
+
+
 def _use(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
     monkeypatch.setenv("FLUX_UPLOAD_URL", service.origin)

@@ -154,7 +154,7 @@ def test_a_row_with_what_the_operation_does_not_have(flux: Flux) -> None:
     assert "an image is missing" in told
     assert "factor takes a whole number, not 'large'" in told
     assert "unknown option 'size' for this op" in told
-    assert "unknown option 'fcator' for this op (did you mean factor?)" in told
+    assert "unknown option 'fcator' for this op (Did you mean factor?)" in told
 
 
 def test_the_command_line_and_its_help(flux: Flux, service: Service) -> None:
@@ -177,7 +177,7 @@ def test_keywords_of_the_python_interface(service: Service) -> None:
             assert (
                 await client.upscale("photo.png", factor=5, guide=["eye.png", "photo.png"], output="a.png")
             ).exists()
-            with pytest.raises(UsageError, match="did you mean factor"):
+            with pytest.raises(UsageError, match="Did you mean factor"):
                 await client.upscale("photo.png", fcator=5)
             with pytest.raises(UsageError, match="guide '-' is for the command line"):
                 await client.upscale("photo.png", guide="-")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux_cli.cli.context import Session
 from flux_cli.cli.common_options import CommonOptions
-from flux_cli.engine.rate_limiter import ClosedError, BusyError, RateLimiter, Permit
+from flux_cli.cli.context import Session
+from flux_cli.engine.rate_limiter import BusyError, ClosedError, Permit, RateLimiter
 from flux_cli.errors import ExitCode
 from flux_cli.journal.entries import State
 from flux_cli.json_value import object_at

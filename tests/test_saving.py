@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.cli.context import Session
 from flux_cli.cli.common_options import CommonOptions
+from flux_cli.cli.context import Session
 from flux_cli.engine.durations import Durations
 from flux_cli.engine.events import Event
 from flux_cli.engine.poll_schedule import PollLimiter

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..config.catalog import Catalog
+from ..config.paths import shown
 from ..errors import DiskError, FluxError, UsageError
 from ..frozen import frozen
 from ..images.formats import EXTENSIONS
@@ -175,9 +176,9 @@ def plan_found_task(
 def file_exists(path: Path) -> DiskError:
     """Return the error for a name that is taken."""
     if path.is_dir():
-        return DiskError(f"{_shown(path)} is a directory", hint="Save into it with -d, or use another name with -o")
+        return DiskError(f"{shown(path)} is a directory", hint="Save into it with -d, or use another name with -o")
     return DiskError(
-        f"{_shown(path)} exists",
+        f"{shown(path)} exists",
         hint="Replace it with --overwrite, keep it with --skip-existing, or use another name with -o",
         code="exists",
     )
@@ -199,7 +200,7 @@ def check_writable(folders: Iterable[Path]) -> None:
             if not folder.is_absolute():
                 hint = "Change to another directory, or use an absolute path with -o or -d"
                 raise DiskError("the working directory was deleted", hint=hint) from error
-            raise DiskError(f"cannot write to {_shown(folder)}: {error.strerror}") from error
+            raise DiskError(f"cannot write to {shown(folder)}: {error.strerror}") from error
 
 
 def _existing_part(folder: Path) -> Path:
@@ -207,11 +208,3 @@ def _existing_part(folder: Path) -> Path:
     while LATE in str(folder):
         folder = folder.parent
     return folder
-
-
-def _shown(path: Path) -> str:
-    """Return a path as a person in this folder would type it: relative when it is below."""
-    try:
-        return clean(str(path.relative_to(Path.cwd())), 200)
-    except (ValueError, OSError):
-        return clean(str(path), 200)

@@ -56,10 +56,15 @@ def kind_of(name: str, first_bytes: bytes) -> Kind:
 
 def _json_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
     """Yield rows of JSON: an object on each line, or one array of objects."""
-    for place, (number, text) in enumerate(good_lines(rows, stream)):
-        if place == 0 and text.lstrip().startswith("["):
+    first = True
+    for number, text in good_lines(rows, stream):
+        if text.lstrip().startswith("#"):
+            rows.skipped["comment"] += 1
+            continue
+        if first and text.lstrip().startswith("["):
             yield from _json_array(rows, number, text + "".join(_rest(number, stream)))
             return
+        first = False
         try:
             value = json.loads(text, object_pairs_hook=_object)
         except ValueError as error:
@@ -153,10 +158,10 @@ def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
     for header in texts:
         if separator := _SEPARATOR.fullmatch(header.strip(" \r\n")):
             delimiter = separator[1]
-        elif header.strip():
+        elif header.strip() and not header.startswith("#"):
             break
         else:
-            rows.skipped["blank line"] += 1
+            rows.skipped["comment" if header.strip() else "blank line"] += 1
         before += 1
     else:
         return
@@ -167,11 +172,15 @@ def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
         trimmed_cells = [trimmed(cell) for cell in cells]
         if not any(trimmed_cells):
             rows.skipped["blank line"] += 1
+        elif trimmed_cells[0].startswith("#") and not _ERROR_CELL.fullmatch(trimmed_cells[0]):
+            rows.skipped["comment"] += 1
         elif trimmed_cells == names:  # of a second file: cat a.csv b.csv
             rows.skipped["repeated header"] += 1
         elif problem := _record_problem(cells, names):
             rows.problem(line, problem)
         else:
+            if trimmed_cells[0].startswith("\\#"):
+                trimmed_cells[0] = trimmed_cells[0][1:]
             yield Row(line, {name: cell for name, cell in zip(names, trimmed_cells, strict=True) if cell})
 
 

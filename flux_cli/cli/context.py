@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from ..batch.prompts import StandardInput
 from ..config.api_key import checked_key, key_from_command
 from ..config.config_file import permissions_warning, read_file
-from ..config.paths import Paths, expand_user
+from ..config.paths import HOME_HINT, Paths, expand_user
 from ..config.resolve import Settings, resolve
 from ..config.urls import is_local
 from ..errors import ConfigError, JournalError
@@ -340,8 +340,7 @@ class Session:
         try:
             store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
         except (sqlite3.Error, OSError) as error:
-            hint = "set FLUX_HOME to a directory that you can write to"
-            raise JournalError(f"cannot use {self.paths.sandbox_service}: {error}", hint=hint) from error
+            raise JournalError(f"cannot use {self.paths.sandbox_service}: {error}", hint=HOME_HINT) from error
         return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED, catalog=self.catalog)))
 
     def client(self, key: str | None = None) -> "PiAPIClient":

@@ -23,7 +23,7 @@ from ..operations.base import Parameters
 from ..operations.options import Given
 from ..operations.request import TaskRequest
 from ..piapi.responses import hide_webhook_secrets
-from ..text import argument_text, byte_count, clean, counted, usd
+from ..text import argument_text, byte_count, clean, counted, quoted, usd
 from .context import Session
 from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
 from .output.output import Mode
@@ -74,7 +74,7 @@ def _check_prompt(prompt: str, command: str) -> None:
         raise UsageError('the prompt is "help"', hint="For help", command=(command, "--help"))
     kind = Path(prompt).suffix[1:].lower()
     if kind and os.path.isfile(prompt):
-        error = f"{clean(prompt, 80)!r} is a file, not a prompt"
+        error = f"{quoted(prompt, 80)} is a file, not a prompt"
         if kind not in (*EXTENSIONS, "jpeg"):
             raise UsageError(error, hint="Read prompts from it", command=(command, "--from", prompt))
         if command == "gen":

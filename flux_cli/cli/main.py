@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
-from ..text import clean
+from ..text import clean, quoted
 from .common_options import CommonOptions, LookOptions, OpenOptions
 from .context import Session
 from .fast_path import TOUR
@@ -193,12 +193,10 @@ def _no_command(arguments: list[str], hint: str | None) -> UsageError:
             return UsageError(f"{word} goes after the command", hint="Write", command=(later[0], *rest, word))
         return UsageError(f"no such option: {clean(word, 40)}", hint="See", command=("--help",))
     if " " in word.strip():
-        return UsageError(
-            f"no command before the prompt {clean(word, 40)!r}", hint="Write", command=("gen", *arguments)
-        )
+        return UsageError(f"no command before the prompt {quoted(word, 40)}", hint="Write", command=("gen", *arguments))
     if synonym := meant(word):
         return UsageError(f"no such command {word!r}", hint="Did you mean", command=(synonym, *arguments[1:]))
-    return UsageError(f"no such command {clean(word, 40)!r}", hint=hint, command=("--help",))
+    return UsageError(f"no such command {quoted(word, 40)}", hint=hint, command=("--help",))
 
 
 def _silence_stdout() -> None:

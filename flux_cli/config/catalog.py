@@ -29,7 +29,7 @@ from ..errors import ConfigError, Problems, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
 from ..operations.parameters import Limits
-from ..text import clean, counted, listed, suggestion
+from ..text import clean, counted, listed, quoted, suggestion
 from .config_file import place_of
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Catalog:
         """Return the model with this short name or ID, upper or lower case. Raise UsageError if there is none."""
         if model := self.find(word):
             return model
-        raise UsageError(f"unknown model {clean(word, 60)!r}", hint=suggestion(word.strip(), self.models))
+        raise UsageError(f"unknown model {quoted(word, 60)}", hint=suggestion(word.strip(), self.models))
 
     def name_of(self, model_id: str) -> str:
         """Return the short name of a model; for one that is no longer in the catalog, the end of its ID."""
@@ -178,7 +178,7 @@ class Catalog:
         if model is None:
             hint = "See where it comes from with flux config list; change it with"
             raise ConfigError(
-                f"invalid setting model {clean(wanted, 60)!r}: unknown model",
+                f"invalid setting model {quoted(wanted, 60)}: unknown model",
                 hint=hint,
                 command=("config", "set", "model", "NAME"),
             )

@@ -7,6 +7,8 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..frozen import frozen
 
+HOME_HINT = "Set FLUX_HOME to a directory that you can write to"
+
 
 @frozen
 class Paths:
@@ -89,5 +91,13 @@ def expand_user(path: str | Path) -> Path:
 def _homeless() -> ConfigError:
     return ConfigError(
         "no home directory: HOME is not set, and the system has no entry for this user",
-        hint="set FLUX_HOME to a directory that you can write to",
+        hint=HOME_HINT,
     )
+
+
+def shown(path: Path) -> str:
+    """Return a path relative to the working directory if it is below, else the absolute path."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)

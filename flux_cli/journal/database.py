@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
+from ..config.paths import HOME_HINT
 from ..errors import JournalError
 from ..json_value import Json
 from ..system.atomic_files import create, place, private_folder, temporary_beside
@@ -137,7 +138,7 @@ class Database:
             if isinstance(error, TimeoutError) or _is_busy(error):
                 raise LockedError(message, hint="Another program keeps it locked; try again") from error
             if isinstance(error, NO_PLACE) or _code(error) in NOT_WRITABLE or getattr(error, "errno", 0) == errno.EROFS:
-                raise JournalError(message, hint="set FLUX_HOME to a directory that you can write to") from error
+                raise JournalError(message, hint=HOME_HINT) from error
             raise JournalError(message, hint="Find out what is wrong with it", command=("doctor",)) from error
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from ..text import clean, guess
+from ..text import guess, quoted
 
 HTTP = {
     "create": "POST /api/v1/task",
@@ -225,11 +225,11 @@ def _kinds_of(target: str) -> list[str]:
 def _check_known(text: str, what: str, word: str, table: Mapping[str, object]) -> None:
     if word not in table:
         hint = guess(word, table) or "list all of them with: flux sandbox --list-faults"
-        raise _error(text, f"unknown {what} {clean(word, 40)!r}", hint=hint)
+        raise _error(text, f"unknown {what} {quoted(word, 40)}", hint=hint)
 
 
 def _error(text: str, message: str, *, hint: str | None = None) -> UsageError:
-    return UsageError(f"fault {clean(text, 80)!r}: {message}", hint=hint)
+    return UsageError(f"fault {quoted(text, 80)}: {message}", hint=hint)
 
 
 def describe_faults() -> Iterator[str]:

@@ -24,7 +24,7 @@ from ..engine.outcome import Outcome
 from ..errors import NotSavedError, UsageError
 from ..journal.entries import State
 from ..piapi.task import is_task_id
-from ..text import clean
+from ..text import quoted
 from . import keywords as kw
 from .calls import Calls, How, open_session
 from .keywords import Image, Many
@@ -137,7 +137,7 @@ class AsyncFlux:
     async def wait(self, task_id: str, *, output: Image | None = None, overwrite: bool = False) -> Result:
         """Save the images of an existing task for free, as `flux wait` does."""
         if not is_task_id(task_id):
-            raise UsageError(f"{clean(str(task_id), 60)!r} is not a task ID")
+            raise UsageError(f"{quoted(str(task_id), 60)} is not a task ID")
         save = kw.saving({"output": output, "overwrite": overwrite})
         return _result((await self._calls.wait(task_id, save, self._how)).outcome)
 
@@ -168,6 +168,6 @@ def _first(found: Sequence[T], task_id: str | None) -> T:
 def _settings(given: dict[str, Setting]) -> dict[str, str | None]:
     names = {name.replace(".", "_"): name for name in BY_NAME}
     if unknown := [name for name in given if name not in names]:
-        raise UsageError(f"unknown setting {clean(unknown[0], 40)!r}", hint="List them", command=("config", "list"))
+        raise UsageError(f"unknown setting {quoted(unknown[0], 40)}", hint="List them", command=("config", "list"))
     texts = {name: None if value is None else str(value) for name, value in given.items()}
     return {names[name]: text for name, text in texts.items()}

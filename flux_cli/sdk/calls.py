@@ -218,8 +218,12 @@ class Calls:
         assert self._connections is not None
         journal, entry = self.session.journal, item.entry if isinstance(item, Outcome) else item
         while others := [task for task, name in self._running.items() if name == entry.id]:
-            await asyncio.wait(others)  # another call processes the entry: share its outcome
+            # Another call processes the entry: share its outcome.
+            left = None if how.deadline is None else max(0.0, how.deadline - time.monotonic())
+            done, _ = await asyncio.wait(others, timeout=left)
             entry = journal.get(entry.id) or entry
+            if not done:
+                return Made(Outcome(entry, _left_over(entry), 0.0), Decimal(0))
             if entry.state not in (State.PLANNED, *UNFINISHED):
                 error = None if entry.state is State.SAVED else error_of(entry)
                 return Made(Outcome(entry, error, 0.0), Decimal(0))

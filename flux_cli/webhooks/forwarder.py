@@ -19,7 +19,7 @@ from ..errors import ConfigError, UsageError
 from ..journal.entries import Entry
 from ..piapi.http_errors import environment_settings, plain_words
 from ..system.signals import Sleep
-from ..text import clean
+from ..text import clean, quoted
 
 TRIES = 3
 PATIENCE = 10.0
@@ -58,7 +58,7 @@ def find_command(text: str) -> tuple[str, ...]:
     """Return the words of a command whose program is installed. Raise UsageError."""
     words = split_command(text)
     if shutil.which(words[0]) is None:
-        raise UsageError(f"--exec: program {clean(words[0], 80)!r} not found")
+        raise UsageError(f"--exec: program {quoted(words[0], 80)} not found")
     return words
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from ...errors import ExitCode, UsageError
 from ...operations.parameters import Argument
-from ...text import clean, suggestion
+from ...text import quoted, suggestion
 from ..context import Session
 from ..fast_path import SCRIPTS, script
 from ..output.records import Items, Record
@@ -23,7 +23,7 @@ Shell = Annotated[str, Argument("bash|zsh|fish|powershell", help="Your shell.")]
 def completion(session: Session, shell: Shell) -> Items:
     """Print the completion script for a shell."""
     if shell not in SCRIPTS:
-        raise UsageError(f"no completion for {clean(shell, 40)!r}", hint=suggestion(shell, SCRIPTS))
+        raise UsageError(f"no completion for {quoted(shell, 40)}", hint=suggestion(shell, SCRIPTS))
     text = script(shell).decode().rstrip("\n")
     yield Record("completion", {"shell": shell, "script": text}, text)
     return ExitCode.OK

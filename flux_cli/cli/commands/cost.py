@@ -10,10 +10,10 @@ from ...errors import ExitCode, UsageError
 from ...journal.budgets import SPLITS, Allowance, Spending, is_split
 from ...json_value import JsonObject
 from ...operations.parameters import Argument, Option
-from ...text import clean, counted, suggestion, usd
+from ...text import counted, quoted, suggestion, usd
 from ..context import Session
 from ..output.records import Items, Record
-from ..registry import help_page
+from ..registry import SUBMITTING, help_page
 
 CommandLine = Annotated[
     list[str] | None, Argument("COMMAND ...", help="A command that generates images, with its options.")
@@ -28,7 +28,7 @@ By = Annotated[
 ]
 BAR = 20
 """Characters of the longest bar of `--by`."""
-PRICED = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun")
+PRICED = tuple(name for name in SUBMITTING if name != "resolve")
 """Commands that can be priced."""
 
 
@@ -48,14 +48,14 @@ def price_command(session: Session, command: list[str]) -> ExitCode:
 
     name, *arguments = command
     if name not in PRICED:
-        raise UsageError(f"cannot price {clean(name, 40)!r}", hint="For example", command=("cost", "gen", "a fox"))
+        raise UsageError(f"cannot price {quoted(name, 40)}", hint="For example", command=("cost", "gen", "a fox"))
     return ExitCode(main([name, "--price-only", *session.common.arguments(), *arguments]))
 
 
 def show_spent(session: Session, since: str | None, by: str | None) -> Items:
     """Yield the expected prices of accepted tasks, including failed ones, of all profiles or one."""
     if by is not None and not is_split(by):
-        raise UsageError(f"unknown --by {clean(by, 40)!r}", hint=suggestion(by, SPLITS))
+        raise UsageError(f"unknown --by {quoted(by, 40)}", hint=suggestion(by, SPLITS))
     parts = session.journal.spending(by, moment_of(since) if since else 0.0, session.common.profile)
     most = max((part.charged for part in parts), default=Decimal(0))
     bars = by is not None and most and session.output.to_terminal and session.output.speaks("█")
@@ -89,5 +89,5 @@ def moment_of(since: str) -> float:
         return datetime.fromisoformat(since.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"--since {clean(since, 40)!r} is neither a day nor a number of days", hint="For example 2026-11-01 or 30d"
+            f"--since {quoted(since, 40)} is neither a day nor a number of days", hint="For example 2026-11-01 or 30d"
         ) from None

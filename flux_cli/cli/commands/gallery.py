@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
+from ...config.paths import shown
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...gallery.contact_sheet import FORMATS, write_sheet
@@ -20,7 +21,6 @@ from ...text import clean, counted
 from ..common_options import OpenOptions
 from ..context import Session
 from ..options import Overwrite
-from ..output.output import shown
 from ..output.records import Images, Items, Note, Record, Warn
 from ..registry import help_page
 from .cost import moment_of

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from ...errors import ExitCode, UsageError
 from ...operations.parameters import Argument
-from ...text import clean, guess
+from ...text import guess, quoted
 from ..context import Session
 from ..output.records import Items, Record
 from ..registry import COMMANDS, help_page, meant
@@ -41,11 +41,11 @@ def help(session: Session, words: Words = None) -> Items:
         program = tree.read_program()
         command = next((one for one in program.walk() if one.name == name), None)
         if command is None:
-            raise UsageError(f"no such command {clean(name, 60)!r}", hint="See", command=("help", (words or [""])[0]))
+            raise UsageError(f"no such command {quoted(name, 60)}", hint="See", command=("help", (words or [""])[0]))
         content = tree.help_of(program, list(words or []))
         yield Record("help", content, full_help(command, width).rstrip("\n"))
     else:
         synonym = meant(name)
         hint = f"Did you mean {synonym}?" if synonym else guess(name, known)
-        raise UsageError(f"no command or topic {clean(name, 60)!r}", hint=hint, command=("help",))
+        raise UsageError(f"no command or topic {quoted(name, 60)}", hint=hint, command=("help",))
     return ExitCode.OK

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
+from ...config.paths import shown
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
 from ...journal.expiry import expiring
 from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Option
-from ...text import clean, counted, suggestion, usd
+from ...text import clean, counted, quoted, suggestion, usd
 from ..context import Session
-from ..output.output import Mode, shown
+from ..output.output import Mode
 from ..output.records import Items, Note, Record
 from ..output.render import NOT_CHARGED, entry_json
 from ..registry import help_page
@@ -33,7 +34,7 @@ LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> Items:
     """List past tasks with their status and cost, newest first."""
     if state is not None and state not in [known.value for known in State]:
-        raise UsageError(f"unknown state {clean(state, 40)!r}", hint=suggestion(state, State))
+        raise UsageError(f"unknown state {quoted(state, 40)}", hint=suggestion(state, State))
     session.journal.mark_dead_unknown()
     states = (State(state),) if state else ()
     profile = session.settings.profile

@@ -35,6 +35,7 @@ class McpOptions(Group):
 @help_page(
     ("Try it for free", "flux mcp --sandbox"),
     ("At most $0.05 per call, $0.50 in total", "flux mcp --max-cost 0.05 --budget 0.50 -d images"),
+    hides=("json", "quiet", "verbose", "debug"),
 )
 def mcp(session: Session, options: McpOptions) -> ExitCode:
     """Serve tools for agents over the Model Context Protocol (MCP), on stdin and stdout.

@@ -8,7 +8,7 @@ from ...config.catalog import Catalog, Model
 from ...errors import ExitCode, JournalError, UsageError
 from ...json_value import JsonObject
 from ...operations.parameters import Option
-from ...text import clean, suggestion, usd
+from ...text import quoted, suggestion, usd
 from ..context import Session
 from ..output.output import Mode
 from ..output.records import Items, Note, Record
@@ -83,7 +83,7 @@ def _for_purpose(catalog: Catalog, purpose: str) -> Model:
     able = {name for model in catalog.models.values() for name in model.operations}
     known = {"commercial", "fast", "quality", *able}
     if unknown := [word for word in words if word not in known]:
-        raise UsageError(f"unknown purpose {clean(unknown[0], 40)!r}", hint=suggestion(unknown[0], sorted(known)))
+        raise UsageError(f"unknown purpose {quoted(unknown[0], 40)}", hint=suggestion(unknown[0], sorted(known)))
     if {"fast", "quality"} <= set(words):
         raise UsageError("fast and quality cannot be used together")
     operations = [word for word in words if word in able] or ["gen"]

@@ -12,7 +12,7 @@ from ...journal.entries import Entry, State, dismissal
 from ...journal.journal import Journal
 from ...operations.parameters import Argument, Option
 from ...piapi.task import Task, is_task_id
-from ...text import clean, counted, usd
+from ...text import clean, counted, quoted, usd
 from ..context import Session
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
 from ..output.records import Item, Items, Note, Record
@@ -116,7 +116,7 @@ async def _read(stdin: StandardInput, words: Sequence[str]) -> list[str]:
 def _find(journal: Journal, word: str) -> Entry:
     entry = journal.get(word)
     if entry is None:
-        raise UsageError(f"no entry {clean(word, 60)!r}", hint="List them", command=("history", "--state", "unknown"))
+        raise UsageError(f"no entry {quoted(word, 60)}", hint="List them", command=("history", "--state", "unknown"))
     if entry.account != journal.account:
         hint = f"Use --profile {entry.profile}; its service is {entry.service}"
         raise UsageError(f"entry {entry.id} belongs to another account", hint=hint)
@@ -209,7 +209,7 @@ def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bo
     if len(entries) > 1:
         raise UsageError(f"--task is for one entry, and there are {len(entries)}")
     if not is_task_id(task_id):
-        raise UsageError(f"{clean(task_id, 60)!r} is not a task ID")
+        raise UsageError(f"{quoted(task_id, 60)} is not a task ID")
     (entry,) = entries
     if entry.task_id != task_id:  # given again, it continues where the first time ended
         if entry.state not in OPEN:

@@ -13,7 +13,7 @@ from ...config.urls import is_loopback
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...operations.parameters import Group, Option
-from ...text import clean, counted, usd
+from ...text import clean, counted, quoted, usd
 from ..context import SANDBOX_SPEED, Session
 from ..output.output import Mode
 from ..registry import help_page
@@ -206,7 +206,7 @@ def _checked(name: str, check: Callable[[str], T], text: str) -> T:
     try:
         return check(text)
     except ValueError as problem:
-        raise UsageError(f"{name} {clean(text, 40)!r}: {problem}") from None
+        raise UsageError(f"{name} {quoted(text, 40)}: {problem}") from None
 
 
 def _key(text: str) -> str:

@@ -10,7 +10,7 @@ from ...errors import ExitCode, UsageError
 from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Argument
-from ...text import clean, usd
+from ...text import clean, quoted, usd
 from ..common_options import LookOptions
 from ..context import Session
 from ..output.records import Images, Items, Note, Record
@@ -64,7 +64,7 @@ def find_made(session: Session, word: str) -> "Provenance":
     last = word == "@last"
     entry = session.journal.last_saved() if last else session.journal.find(word.removeprefix("@"))
     if entry is None:
-        raise UsageError(f"no file, entry or task {clean(word, 80)!r}", hint="List yours", command=("history",))
+        raise UsageError(f"no file, entry or task {quoted(word, 80)}", hint="List yours", command=("history",))
     if entry.request is None:
         raise UsageError(f"task {clean(word, 80)} was submitted elsewhere: its request is unknown")
     return Provenance(entry.request, entry.task_id or "", entry.price, __version__)

@@ -12,11 +12,11 @@ from typing import TextIO
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ...batch.results import Summary
+from ...config.paths import shown
 from ...errors import InterruptError
 from ...journal.entries import State
 from ...json_value import Json, JsonObject, object_at, strings_in, text_at
 from ...text import clean
-from .output import shown
 
 NAME_LIMIT, TEXT_LIMIT = 80, 4000
 """Characters of a test case's name, and of any other text."""

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from ...config.paths import shown
 from ...errors import DiskError, ExitCode, FluxError
 from ...json_value import Json, JsonObject
 from ...text import clean, counted, harmless, readable_json, redact
@@ -266,6 +267,7 @@ class Output:
 
     def join_hint(self, hint: str | None, words: Sequence[str]) -> str:
         """Return a hint and the command that goes with it as a line."""
+        hint = hint and hint[0].upper() + hint[1:]
         if not words:
             return hint or ""
         lead = hint or "Next"
@@ -385,10 +387,12 @@ class Output:
         progress, self._progress = self._progress, None
         if progress:
             progress.pause()
-        yield
-        if progress:
-            progress.resume()
-            self._progress = progress
+        try:
+            yield
+        finally:
+            if progress:
+                progress.resume()
+                self._progress = progress
 
 
 def _step_summary(secrets: set[str]) -> "StepSummary":
@@ -416,14 +420,6 @@ def folded(line: str, columns: int, indent: int) -> list[str]:
     glued = words + colon.replace(" flux ", f" flux{GLUE}") + command.replace(" ", GLUE)
     wrapper = TextWrapper(columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
     return [part.replace(GLUE, " ") for part in wrapper.wrap(glued)]
-
-
-def shown(path: Path) -> str:
-    """Return a path relative to the working directory if it is below, else the absolute path."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)
 
 
 def sentence_of(error: FluxError, money: str) -> str:

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ...config.paths import shown
 from ...config.urls import is_local
 from ...engine.outcome import Outcome
 from ...errors import FluxError, KeyRefusedError, UnknownChargeError
 from ...journal.entries import CHARGED, POSSIBLY_CHARGED, Entry, State
 from ...json_value import JsonObject
 from ...text import seconds, usd
-from .output import Mode, Output, shown
+from .output import Mode, Output
 
 if TYPE_CHECKING:
     from ...batch.results import Summary

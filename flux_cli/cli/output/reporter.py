@@ -7,13 +7,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ...batch.results import Summary, TaskResult
+from ...config.paths import shown
 from ...engine.events import Listener
 from ...engine.outcome import Outcome
 from ...errors import DiskError
 from ...journal.entries import Entry, State
 from ...json_value import JsonObject
 from ...text import counted
-from .output import Mode, Output, shown
+from .output import Mode, Output
 from .render import show_failure, show_outcome, show_saved, show_summary
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from ...batch.results import Summary
+from ...config.paths import shown
 from ...engine.outcome import Outcome
 from ...errors import DiskError, UsageError
 from ...frozen import frozen
@@ -26,7 +27,7 @@ from ...json_value import Json, JsonObject, object_at
 from ...system.atomic_files import probe, replacing
 from ...text import clean, redact
 from .junit import write_junit
-from .output import SCHEMA, Output, shown
+from .output import SCHEMA, Output
 from .render import outcome_json, summary_json
 
 COLUMNS = (

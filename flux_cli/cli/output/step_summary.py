@@ -6,11 +6,11 @@ from collections.abc import Collection
 from decimal import Decimal
 from html import escape
 
+from ...config.paths import shown
 from ...engine.outcome import Outcome
 from ...journal.entries import CHARGED, State
 from ...json_value import JsonObject, text_at
 from ...text import clean, counted, redact, seconds, usd
-from .output import shown
 
 ROWS = 100
 """Rows of successes, and of failures; the rest is only counted, to limit memory."""

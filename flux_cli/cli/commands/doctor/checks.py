@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .... import __version__
 from ....config.config_file import permissions_warning
+from ....config.paths import HOME_HINT, shown
 from ....errors import ConfigError, DiskError, ExitCode, FluxError, JournalError, KeyRefusedError, NetworkError
 from ....frozen import frozen
 from ....journal.entries import State
@@ -25,7 +26,6 @@ from ....system.atomic_files import probe
 from ....system.file_locks import is_held
 from ....text import clean, counted, masked, usd
 from ...context import Session
-from ...output.output import shown
 from ...profile import account_difference, remember_account
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Finding:
 
     def line(self, hint: str) -> str:
         """Return the finding as text, with its hint as the output renders it."""
-        text = f"{self.message}. {hint[0].upper()}{hint[1:]}" if hint else self.message
+        text = f"{self.message}. {hint}" if hint else self.message
         return f"{self.level:<7}  {self.name:<13}  {clean(text, 1000)}"
 
     def to_json(self, hint: str) -> JsonObject:
@@ -210,8 +210,7 @@ def data_directory(session: Session) -> Iterator[Finding]:
     for folder in (paths.state, paths.locks, paths.slots):
         if reason := _write_error(folder):
             message = f"cannot write to {folder}: {reason}; tasks can be listed, but not submitted"
-            hint = "set FLUX_HOME to a directory that you can write to"
-            yield Finding.of("data dir", JournalError(message, hint=hint))
+            yield Finding.of("data dir", JournalError(message, hint=HOME_HINT))
             return
     yield ok("data dir", f"{paths.state}{'' if paths.state.exists() else ' (will be created)'}: writable")
 
