@@ -3,6 +3,7 @@
 FluxError
  +- UsageError            2   bad option, prompt, file or size
  |   +- BudgetError       2   more than is left of a budget
+ +- PartialError          3   some images of a batch, or of a task, are missing
  +- ConfigError           4   key missing, configuration unreadable
  |   +- KeyRefusedError   4   PiAPI does not accept the key
  +- RefusedError          5   PiAPI refused the request

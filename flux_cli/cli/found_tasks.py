@@ -15,6 +15,8 @@ from ..piapi.task import Task
 from .context import Session
 from .options import SaveOptions
 
+UNKNOWN_VALUES = {"task": "", "n": "1"}
+"""The placeholders of a task whose request is unknown."""
 TEMPLATE_HINT = "Use a template: -o '{task}.png'"
 
 
@@ -35,8 +37,8 @@ def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOpti
     if known is None:
         return track(session, word, save)
     if known.state is State.SAVED:
-        whole = all(file.path.exists() for file in known.files)
-        return Outcome(known, None, 0.0) if whole and not save.given else track(session, known.task_id or word, save)
+        present = all(file.path.exists() for file in known.files)
+        return Outcome(known, None, 0.0) if present and not save.given else track(session, known.task_id or word, save)
     if known.state not in (*UNFINISHED, State.EXPIRED):
         return Outcome(known, error_of(known), 0.0)
     claimed = session.journal.claim(known)
@@ -55,12 +57,12 @@ def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOpti
 
 def _values(catalog: Catalog, entry: Entry) -> dict[str, str]:
     if entry.request is None:
-        return {"task": "", "n": "1"}
+        return UNKNOWN_VALUES
     return name_values(entry.request, catalog.name_of(entry.request.model), datetime.now())
 
 
 def track(session: Session, task_id: str, save: SaveOptions, evidence: str | None = None) -> Entry:
     """Return a new entry for a task that was submitted elsewhere, or whose images are saved again."""
-    values = {"task": "", "n": "1"}
+    values = UNKNOWN_VALUES
     plan = plan_found_task(save.output, values, 1, session.saving(save), default="{task}")
     return session.journal.track(task_id, plan, evidence=evidence)

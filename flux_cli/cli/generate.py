@@ -28,7 +28,7 @@ from .context import Session
 from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
 from .output.output import Mode
 from .output.records import Items, Note, Record
-from .row_parser import ask_rows, ask_words, request_builder
+from .row_parser import prompt_reader, request_builder, row_reader
 
 
 def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -> ExitCode:
@@ -38,8 +38,8 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
         given = given.with_groups(replace(given.task, negative_prompt=argument_text(given.task.negative_prompt)))
     if prompt is None and prompts is None:
         prompt = own.default_prompt
-    if prompt is None and prompts is None:
-        raise UsageError("no prompt", hint="Pass one, or a file with one prompt per line: --from FILE")
+        if prompt is None:
+            raise UsageError("no prompt", hint="Pass one, or a file with one prompt per line: --from FILE")
     if prompt is not None:
         _check_prompt(prompt, own.name)
     if prompts is not None and has_rows(prompts):
@@ -57,13 +57,13 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
     for text in run.source.vary or []:
         name, values = parse_vary(argument_text(text))
         variables.setdefault(name, []).extend(values)
-    ask = ask_words(builder, run.save, variables)
+    drafts = prompt_reader(builder, run.save, variables)
     if prompts is None:
         assert prompt is not None
-        return _run(session, OnePrompt(prompt), None, ask, run.many, run.save, run.submit)
+        return _run(session, OnePrompt(prompt), None, drafts, run.many, run.save, run.submit)
     with _open(session.stdin, prompts, "prompts") as stream:
         name = _name(prompts)
-        return _run(session, read_prompts(stream, name), name, ask, run.many, run.save, run.submit)
+        return _run(session, read_prompts(stream, name), name, drafts, run.many, run.save, run.submit)
 
 
 def _check_prompt(prompt: str, command: str) -> None:
@@ -93,12 +93,12 @@ def generate_rows(
         kind = kind_of(file, content.read(LINE_LIMIT))
         content.seek(0)
         name = _name(file)
-        ask = ask_rows(session, given, read_body(given.task.body), save)
-        return _run(session, read_rows(content, name, kind), name, ask, many, save, submit)
+        drafts = row_reader(session, given, read_body(given.task.body), save)
+        return _run(session, read_rows(content, name, kind), name, drafts, many, save, submit)
 
 
 def generate_drafts(
-    session: Session, drafts: Iterator[Draft], save: SaveOptions, submit: SubmitOptions, many: ManyOptions
+    session: Session, drafts: Iterator[Draft], many: ManyOptions, save: SaveOptions, submit: SubmitOptions
 ) -> ExitCode:
     """Generate the images of an earlier request with changes."""
     return _run(session, OnePrompt(""), None, lambda _: drafts, many, save, submit)
@@ -141,6 +141,20 @@ def _run(
     if not plan.tasks:
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
+    return _pay(session, plan, source, saving, limits, many, save, submit)
+
+
+def _pay(
+    session: Session,
+    plan: Plan,
+    source: str | None,
+    saving: Saving,
+    limits: Limits,
+    many: ManyOptions,
+    save: SaveOptions,
+    submit: SubmitOptions,
+) -> ExitCode:
+    """Run a plan, from the review of what is paid for already to the report."""
     from ..batch.batch import Batch  # slow to import, and not needed for a price
     from ..batch.resume import Policy, link_seen
     from .output.reporter import CommandReporter

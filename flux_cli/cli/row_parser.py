@@ -43,7 +43,7 @@ Drafts = Callable[[Row], Iterator[Draft]]
 
 
 @frozen
-class Ask:
+class PromptRow:
     """One row; it has several tasks if its prompt or its numbers are a sweep.
 
     builder: makes the requests of its tasks. output: the name or template of its images.
@@ -58,27 +58,27 @@ class Ask:
     metadata: bool = True
 
 
-def ask_words(builder: RequestBuilder, save: SaveOptions, variables: Mapping[str, Sequence[str]]) -> Drafts:
+def prompt_reader(builder: RequestBuilder, save: SaveOptions, variables: Mapping[str, Sequence[str]]) -> Drafts:
     """Return a function that reads the prompts of a source, all with one builder."""
     output, metadata = None if save.to_stdout else save.output, not save.no_metadata
-    return lambda row: drafts_of(Ask(str(row.fields["prompt"]), builder, output, variables, metadata=metadata))
+    return lambda row: drafts_of(PromptRow(str(row.fields["prompt"]), builder, output, variables, metadata=metadata))
 
 
-def drafts_of(ask: Ask) -> Iterator[Draft]:
+def drafts_of(row: PromptRow) -> Iterator[Draft]:
     """Yield the tasks of a row.
 
     Without variables and `{a|b}`, single braces are text, and so is a prompt that is a JSON object.
     """
-    builder = ask.builder
+    builder = row.builder
     axes = axes_of(builder.task)
-    text = ask.prompt if ask.variables else _escape(ask.prompt)
-    number = count(text, ask.variables, axes)
+    text = row.prompt if row.variables else _escape(row.prompt)
+    number = count(text, row.variables, axes)
     if number > SWEEP_LIMIT:
         raise UsageError(f"one prompt with its sweeps makes {number:,} tasks; the limit is {SWEEP_LIMIT:,}")
-    for variant in expand(text, ask.variables, axes):
+    for variant in expand(text, row.variables, axes):
         chosen = Choices(**variant.options)  # type: ignore[arg-type]  # `axes_of` gave each its type
         request = builder.build(variant.prompt, chosen)
-        yield Draft(request, ask.output, variant.variables, ask.id, builder.random_seed, ask.metadata)
+        yield Draft(request, row.output, variant.variables, row.id, builder.random_seed, row.metadata)
 
 
 def _escape(prompt: str) -> str:
@@ -103,13 +103,13 @@ def _is_json_object(prompt: str) -> bool:
         return False
 
 
-def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions) -> Drafts:
+def row_reader(session: Session, given: Given, body: JsonObject, save: SaveOptions) -> Drafts:
     """Return a function that reads the rows of a batch file.
 
     given, body (the content of `--input`), save: apply to rows that do not set their own.
     """
 
-    def ask(row: Row) -> Iterator[Draft]:
+    def read(row: Row) -> Iterator[Draft]:
         values: dict[str, Value] = {}
         for field, value in row.fields.items():
             long = field.replace("_", "-").casefold()
@@ -133,9 +133,9 @@ def ask_rows(session: Session, given: Given, body: JsonObject, save: SaveOptions
         prompt = own.required_prompt
         builder = request_builder(session, own, groups, body)
         label, metadata = None if name is None else _word("id", name), not own_save.no_metadata
-        return drafts_of(Ask(prompt, builder, own_save.output, {}, label, metadata))
+        return drafts_of(PromptRow(prompt, builder, own_save.output, {}, label, metadata))
 
-    return ask
+    return read
 
 
 def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value], problems: Problems) -> Given:

@@ -2,6 +2,7 @@
 
 A poll is free, and ten lost seconds are noticed. So the next poll always comes soon, as a share of the time that the
 task has run, and sooner near the time when the task should end. Measured by `python -m benchmarks waiting`.
+After a failed poll, `Poller._wait` decides.
 """
 
 import random
@@ -10,10 +11,10 @@ from collections.abc import Callable, Sequence
 from ..system.signals import Sleep
 
 GAP_SECONDS, GAP_SHARE, LONGEST_GAP = 2.1, 0.1, 30.0
-"""The longest time between two polls: seconds, or this share of the time that the task has run, up to a limit."""
+"""The longest gap between two polls: GAP_SECONDS, or GAP_SHARE of the elapsed time if that is more, up to LONGEST_GAP."""
 DOCUMENTED_GAP = (0.85, 0.031)
 LEARNED_GAP = (0.45, 0.008)
-"""The same near the expected end: a range that this machine has seen deserves closer attention."""
+"""Seconds and share in place of the first two within the expected range: the documented one, or one seen here."""
 LEARNED_MARGIN = 0.15
 """A few past tasks do not show the whole range: it is taken to be wider by this share at both ends."""
 JITTER = 0.25

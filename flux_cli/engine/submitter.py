@@ -14,13 +14,14 @@ from ..errors import JournalError, NetworkError, StillRunningError, UnknownCharg
 from ..frozen import frozen
 from ..journal.budgets import Budget
 from ..journal.database import LockedError
-from ..journal.entries import Entry, State, problem_of, unknown_outcome
+from ..journal.entries import LABEL, Entry, State, problem_of, unknown_outcome
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import refusal_error
 from ..piapi.submission import RETRIES, SubmissionOutcome, SubmissionResult
 from ..piapi.task import Task
 from ..system.signals import Sleep, Stop, StoppedError
+from ..text import clean
 from .backoff import backoff
 from .events import Listener, Slowed, Submitting, Trouble, Waiting
 from .rate_limiter import SHORTEST_WAIT, BusyError, Permit
@@ -93,7 +94,8 @@ class Submitter:
 
     async def _wait_for_identical(self, entry: Entry, deadline: float) -> None:
         if self.clock() > deadline:
-            raise StillRunningError(f'an identical request of another process has had no response: "{entry.label}"')
+            label = clean(entry.label, LABEL)
+            raise StillRunningError(f'an identical request of another process has had no response: "{label}"')
         self.listener(Waiting(entry.id, "waiting for the response to an identical request"))
         await self.stop.guard(self.sleep(JOIN_SECONDS * self.scale))
 

@@ -5,6 +5,7 @@ PiAPI has no idempotency key. A task is recognized by what its responses repeat 
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import takewhile
 
 from ..frozen import frozen
 from ..journal.entries import Entry
@@ -74,7 +75,7 @@ def _compared(entry: Entry, task: Task) -> Iterator[tuple[str, bool, str]]:
 
 def _prompts_differ(reported: str, asked: str) -> str:
     """Show both prompts, from a little before their first difference."""
-    parting = next((place for place, (one, other) in enumerate(zip(reported, asked, strict=False)) if one != other), 0)
+    parting = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reported, asked, strict=False)))
     start = max(0, parting - SHOWN // 2)
     dots = "…" if start else ""
     shown = [f'"{dots}{clean(text[start:], SHOWN)}"' for text in (reported, asked)]

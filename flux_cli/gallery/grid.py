@@ -85,16 +85,13 @@ def _are_alike(one: GalleryImage, other: GalleryImage) -> bool:
     if any(one.facts.get(name) != other.facts.get(name) for name in names):
         return False
     words, others = one.prompt.split(), other.prompt.split()
-    head = _count_common([words, others])
-    tail = _count_common([words[head:][::-1], others[head:][::-1]])
-    return words == others or 2 * (head + tail) > max(len(words), len(others))
+    return words == others or 2 * sum(_common_ends([words, others])) > max(len(words), len(others))
 
 
 def _title(images: Sequence[GalleryImage]) -> str:
     """Return the prompt that the images share, with an ellipsis for the words that differ."""
     lines = [image.prompt.split() for image in images]
-    head = _count_common(lines)
-    tail = _count_common([line[head:][::-1] for line in lines])
+    head, tail = _common_ends(lines)
     first = lines[0]
     if head == len(first):
         return images[0].prompt
@@ -161,14 +158,18 @@ def _sorted_values(values: tuple[str, ...]) -> tuple[str, ...]:
 def _differing_words(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Return each text without the words that all texts begin and end with."""
     words = [text.split() for text in texts]
-    head = _count_common(words)
-    tail = _count_common([line[head:][::-1] for line in words])
+    head, tail = _common_ends(words)
     middles = [" ".join(line[head : len(line) - tail]) for line in words]
     if not all(middles):
         return tuple(text or "-" for text in texts)
     return tuple(f"{'… ' if head else ''}{middle}{' …' if tail else ''}" for middle in middles)
 
 
+def _common_ends(lines: list[list[str]]) -> tuple[int, int]:
+    """Return the number of words that all lines begin with, and of those that the rest of all lines ends with."""
+    head = _count_common(lines)
+    return head, _count_common([line[head:][::-1] for line in lines])
+
+
 def _count_common(lines: list[list[str]]) -> int:
-    """Return the number of words that all lines begin with."""
     return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*lines, strict=False)))

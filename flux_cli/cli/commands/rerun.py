@@ -52,7 +52,7 @@ def rerun(
     for remark in made.unusual:
         session.output.note(f"{clean(image, 80)}: {remark}")
     new_prompt = before.operation.prompt if prompt is None else prompt
-    return generate_drafts(session, _drafts(session, before, new_prompt, task, size, save), save, submit, many)
+    return generate_drafts(session, _drafts(session, before, new_prompt, task, size, save), many, save, submit)
 
 
 def _drafts(
