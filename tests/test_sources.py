@@ -280,7 +280,7 @@ def test_a_json_array_that_is_refused(text: str, expected: str) -> None:
         ("# a note\nprompt\n# another, longer\n\\#a\nb # c\n", [(4, {"prompt": "#a"}), (5, {"prompt": "b # c"})]),
         ("prompt, seed\n\u00a0a\u200b,\ufeff1 \n", [(2, {"prompt": "a", "seed": "1"})]),
         (" prompt , output-dir \n a ,1\n", [(2, {"prompt": "a", "output-dir": "1"})]),
-        ("prompt\na\u2028b\x0bc\x85d\n#x\n", [(2, {"prompt": "a\u2028b\x0bc\x85d"}), (3, {"prompt": "#x"})]),
+        ("prompt\na\u2028b\x0bc\x85d\n\\#x\n", [(2, {"prompt": "a\u2028b\x0bc\x85d"}), (3, {"prompt": "#x"})]),
     ],
 )  # fmt: skip
 def test_csv(text: str, expected: list[Any]) -> None:
