@@ -22,7 +22,7 @@ from ..cli.common_options import CommonOptions
 from ..cli.output.progress import PlainProgress
 from ..errors import UsageError
 from ..images.load import thumbnail
-from ..system.signals import Stop, StoppedError
+from ..system.signals import DetachedExecutor, Stop, StoppedError
 from .tool_schemas import Limits, ToolSchema, tool_schemas
 from .tools import Answer, Tools
 
@@ -44,6 +44,7 @@ def serve(common: CommonOptions, settings: Mapping[str, str | None], limits: Lim
 
 async def _serve(tools: Tools, schemas: tuple[ToolSchema, ...], stop: Stop) -> None:
     server = create_server(tools, schemas)
+    asyncio.get_running_loop().set_default_executor(DetachedExecutor())
     try:
         # The SDK's own reader would hold the exit until the client sends another line.
         async with stdio_server(stdin=_lines(sys.stdin.buffer)) as (incoming, outgoing):  # type: ignore[arg-type]
