@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from flux_cli.engine.task_matching import _prompts_differ
 from flux_cli.journal.entries import State
 
 from .conftest import Flux, Result
@@ -440,3 +441,10 @@ def test_a_picture_that_went_in_must_still_be_there(flux: Flux, service: Service
     assert result.code == 2
     assert f"PiAPI no longer has the input image of entry {second}. Nothing was sent." in result.err
     assert len(service.charges) == 1
+
+
+def test_the_difference_is_shown_when_one_prompt_begins_like_the_other() -> None:
+    long = "very " * 30 + "big boat"
+    shown = _prompts_differ(f"{long} at night", long)
+    assert shown.startswith('its prompt is "…')
+    assert 'big boat at night", not ' in shown

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from ..system.signals import Sleep
 
 GAP_SECONDS, GAP_SHARE, LONGEST_GAP = 2.1, 0.1, 30.0
-"""The longest gap between two polls: GAP_SECONDS, or GAP_SHARE of the elapsed time if that is more, up to LONGEST_GAP."""
+"""The longest gap between two polls: GAP_SECONDS, or GAP_SHARE of the elapsed time if more, at most the last."""
 DOCUMENTED_GAP = (0.85, 0.031)
 LEARNED_GAP = (0.45, 0.008)
 """Seconds and share in place of the first two within the expected range: the documented one, or one seen here."""
