@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import flux_cli
-from flux_cli import AsyncFlux, DiskError, Event, Flux, NotSavedError, UsageError
+from flux_cli import AsyncFlux, BudgetError, DiskError, Event, Flux, NotSavedError, UsageError
 from flux_cli.engine.events import Accepted, Fetching
 from flux_cli.journal.entries import Entry, State
 from flux_cli.operations.parameters import parameters
@@ -256,3 +256,17 @@ def test_an_expired_task_is_asked_for_before_it_is_paid_again(service: Service, 
         again = flux.generate("a fox", model="schnell", size="64x64", output="fox.png")
     assert again.task_id == first.task_id
     assert len(service.charges) == 1
+
+
+def test_a_budget_for_all_calls_of_an_object(service: Service) -> None:
+    async def run() -> list[str]:
+        async with AsyncFlux(budget="0.005") as flux:
+            calls = (flux.generate(f"fox {number}", model="schnell", size="64x64") for number in range(5))
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            return [result.message for result in results if isinstance(result, BudgetError)]
+
+    refused = asyncio.run(run())
+    assert refused == ["this costs $0.002, but $0.001 of the budget of $0.005 is left"] * 3
+    assert len(service.charges) == 2
+    with pytest.raises(UsageError, match="budget 'much' is not an amount"):
+        Flux(budget="much")
