@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -41,6 +42,7 @@ ENCODED: dict[str, Spelling] = {
     },
     "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
     "hexadecimal": lambda text: text.encode().hex(),
+    "hexadecimal in pairs": lambda text: text.encode().hex(":"),
     "HEXADECIMAL": lambda text: text.encode().hex().upper(),
 }
 KEYS = st.text("abkxyzABKXYZ0189-_.~+/=", min_size=SHORTEST_SECRET, max_size=80)
@@ -60,6 +62,16 @@ def read(text: str) -> list[str]:
 def leaked(text: str, key: str) -> bool:
     """Whether so much of the key is left that it could be told from other text."""
     return any(key[:SHORTEST_SECRET] in plain for plain in read(text))
+
+
+def compact(text: str) -> str:
+    """A text without its case and what separates digits and lines."""
+    return re.sub(r"(\\+[nrtx]|0x|[\s:,-])+", "", text.lower())
+
+
+def parts(key: str) -> list[str]:
+    """Every part of a key that is too much of it."""
+    return [key[start : start + SHORTEST_SECRET] for start in range(len(key) - SHORTEST_SECRET + 1)]
 
 
 @settings(max_examples=500, deadline=None)
@@ -113,7 +125,8 @@ def test_where_a_response_is_cut_no_beginning_of_the_key_is_kept(
 @given(st.text(max_size=300), KEYS)
 def test_what_is_no_key_is_kept(text: str, key: str) -> None:
     redactor = Redactor([key, "short"])
-    if not leaked(text, key) and key[:SHORTEST_CUT] not in "".join(read(text)):
+    joined = "".join(map(compact, read(text)))
+    if not any(compact(part) in joined for part in (key[:SHORTEST_CUT], *parts(key))):
         assert redactor.redact(text + ".") == text + "."
     assert redactor.redact(f"{text} short.").endswith(" short.")
 
@@ -126,6 +139,63 @@ def test_neither_ids_nor_quotes_are_touched() -> None:
     assert kept == body.replace(KEY, REDACTED)
     assert parse_response(kept).task
     assert find_task_id(kept[:50]) == "1631d053-2352-4add"
+
+
+CASES: dict[str, Spelling] = {"as it is": str, "upper": str.upper, "lower": str.lower, "swapped": str.swapcase}
+
+
+@settings(max_examples=500, deadline=None)
+@given(KEYS, st.sampled_from(list(CASES)), st.sampled_from(list(ESCAPED)), st.data())
+@example(KEY, "as it is", "plain", None)
+def test_no_part_of_a_key_is_kept_in_any_case(key: str, case: str, form: str, data: st.DataObject | None) -> None:
+    start = data.draw(st.integers(0, len(key) - SHORTEST_SECRET)) if data else 1
+    stop = data.draw(st.integers(start + SHORTEST_SECRET, len(key))) if data else len(key)
+    body = f'{{"message": "bad key [{ESCAPED[form](CASES[case](key[start:stop]))}]", "data": {{}}}}'
+    kept = Redactor([key]).redact(body)
+    assert REDACTED in kept
+    assert kept.startswith('{"message": "bad key [')
+    assert kept.endswith(']", "data": {}}')
+    for plain in read(kept):
+        assert not any(part.lower() in plain.lower() for part in parts(key))
+
+
+def in_groups(text: str, size: int, separator: str) -> str:
+    """A text in groups of so many characters."""
+    return separator.join(text[start : start + size] for start in range(0, len(text), size))
+
+
+DUMPS: dict[str, Spelling] = {
+    "hexadecimal:": lambda key: key.encode().hex(":"),
+    "HEXADECIMAL-": lambda key: key.encode().hex("-").upper(),
+    "hexadecimal in pairs": lambda key: key.encode().hex(" "),
+    "0x": lambda key: "0x" + key.encode().hex(",").replace(",", ", 0x"),
+    "escaped bytes": lambda key: "\\x" + key.encode().hex(",").replace(",", "\\x"),
+    "base64 in lines": lambda key: in_groups(base64.b64encode(key.encode()).decode(), 16, "\n"),
+    "base64 in indented lines": lambda key: in_groups(base64.b64encode(key.encode()).decode(), 16, "\r\n\t"),
+    "in groups": lambda key: in_groups(key, 4, " "),
+}
+
+
+@pytest.mark.parametrize("form", DUMPS)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nor_one_in_groups_and_lines_from_any_place_on(form: str, *, as_json: bool) -> None:
+    key = "evil-KEY/0123456789+abcdefXYZ=="
+    dump = DUMPS[form](key)
+    for start in range(len(dump) // 3):
+        said = f"refused [{dump[start:]}] given"
+        kept = Redactor([key]).redact(json.dumps({"message": said}) if as_json else said)
+        assert (REDACTED in kept, "refused [" in kept, "] given" in kept) == (True, True, True), kept
+        assert len(kept) < 100, kept
+        assert not as_json or json.loads(kept)
+
+
+def test_a_large_body_full_of_parts_of_a_key_takes_no_longer_than_it_may() -> None:
+    key = "evil-KEY/0123456789+abcdefXYZ=="
+    body = f"{key[:11]}{key[-11:]} {key}\n" * 2000
+    started = time.process_time()
+    kept = Redactor([key]).redact(body)
+    assert time.process_time() - started < 5
+    assert kept.count(REDACTED) == 2000
 
 
 def everything(home: Path) -> bytes:

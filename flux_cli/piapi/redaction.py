@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from ..frozen import frozen
 
 SHORTEST_SECRET = 12
-"""Characters. A shorter one is no real key, and may be part of a word in an honest response."""
-SHORTEST_CUT = 6
-"""The number of a secret's characters that are redacted where the text ends within the secret."""
+"""Characters. A shorter one is no real key, and may be part of a word in an honest response.
+
+So many successive characters of a secret, from any of its parts, are redacted wherever they are."""
+SHORTEST_CUT = SHORTEST_SECRET // 2
+"""The number of a secret's first characters that are redacted where the text ends within the secret."""
 LEVELS = 3
 """How many times text may be escaped, for example percent-encoded within JSON within JSON."""
 REDACTED = "[secret]"
@@ -24,6 +26,8 @@ _ESCAPE = re.compile(
     """,
     re.VERBOSE,
 )
+_SEPARATOR = re.compile(r"(?: \\{1,8}[nrtx] | 0x | [\s:,-] )+", re.VERBOSE)
+"""What may be between the characters of a secret, also within JSON: hexadecimal digits in pairs, base64 in lines."""
 _CUT_ESCAPE = re.compile(
     r"""
     [\0-\x1f]?                                                         # the digits of an HTML escape that are left
@@ -37,19 +41,51 @@ _CUT_ESCAPE = re.compile(
 
 @frozen
 class _Spelling:
-    """One way to write a secret; its first `whole` characters are redacted anywhere, `cut` at the end of a text."""
+    """One way to write a secret, in lower case. Its first `cut` characters are redacted at the end of a text."""
 
     text: str
-    whole: int
     cut: int
+
+    @property
+    def whole(self) -> int:
+        """The number of successive characters that are redacted anywhere."""
+        return min(2 * self.cut, len(self.text))
+
+    def find(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield the spans of `text`, which is in lower case, that have enough of the spelling.
+
+        Of its pieces of `cut` characters, one after another, each such span contains one.
+        """
+        ends = dict[int, int]()  # of the spans, by where the spelling would begin: one span may have several pieces
+        for first in range(0, len(self.text) - self.cut + 1, self.cut):
+            piece, found = self.text[first : first + self.cut], 0
+            while (found := text.find(piece, found)) >= 0:
+                origin = found - first
+                if found >= ends.get(origin, 0):
+                    start, stop = self._extend(text, origin, found)
+                    if stop - start >= self.whole or (start == origin and _CUT_ESCAPE.match(text, stop)):
+                        ends[origin] = stop
+                        yield start, stop
+                found = max(found + 1, ends.get(origin, 0))
+
+    def _extend(self, text: str, origin: int, found: int) -> tuple[int, int]:
+        """Return the span that agrees with the spelling, which begins at `origin`, around the piece at `found`."""
+        own, start, stop = self.text, found, found + self.cut
+        while start > max(origin, 0) and text[start - 1] == own[start - 1 - origin]:
+            start -= 1
+        while stop < min(origin + len(own), len(text)) and text[stop] == own[stop - origin]:
+            stop += 1
+        return start, stop
 
 
 class Redactor:
-    """Redacts secrets: plain, escaped as in JSON, URLs or HTML, in base64, or in hexadecimal."""
+    """Redacts secrets and parts of them: plain, escaped as in JSON, URLs or HTML, in base64, or in hexadecimal."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        long = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-        self._spellings = [spelling for secret in sorted(long) for spelling in _spellings(secret)]
+        long = sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET})
+        self._spellings = {spelling for secret in long for spelling in _spellings(secret)}
+        joined = (_Spelling(_SEPARATOR.sub("", spelling.text), spelling.cut) for spelling in self._spellings)
+        self._joined = {spelling for spelling in joined if len(spelling.text) >= SHORTEST_SECRET}
 
     def redact(self, text: str) -> str:
         """Return `text` without the secrets, and without the beginning of a secret at its end."""
@@ -61,43 +97,51 @@ class Redactor:
         return "".join([*kept, text[end:]])
 
     def _spans(self, text: str, levels: int) -> Iterator[tuple[int, int]]:
+        lower = _lower(text)
         for spelling in self._spellings:
-            yield from _find(spelling, text)
+            yield from spelling.find(lower)
+        joined, original_position = _replaced(_SEPARATOR, lower, lambda _: "")
+        for spelling in self._joined:
+            for start, stop in spelling.find(joined):
+                yield original_position(start + 1) - 1, original_position(stop)  # without the separators around it
         if levels and _ESCAPE.search(text):
-            plain, original_position = _unescape(text)
+            plain, original_position = _replaced(_ESCAPE, text, _meaning)
             for start, stop in self._spans(plain, levels - 1):
                 yield original_position(start), original_position(stop)
 
 
 def _spellings(secret: str) -> Iterator[_Spelling]:
-    yield _Spelling(secret, SHORTEST_SECRET, SHORTEST_CUT)
+    yield _Spelling(_lower(secret), SHORTEST_CUT)
     raw = secret.encode()
-    for digits in (raw.hex(), raw.hex().upper()):
-        yield _Spelling(digits, SHORTEST_SECRET * 2, SHORTEST_CUT * 2)
+    yield _Spelling(raw.hex(), SHORTEST_CUT * 2)
     for offset in range(3):  # bytes before the secret, modulo 3
-        encoded = base64.b64encode(bytes(offset) + raw).decode("ascii")
+        encoded = base64.b64encode(bytes(offset) + raw).decode("ascii").lower()
         # Of 6 bits per character, only those between the secret's first and last bit do not depend on its neighbors.
         core = encoded[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]
-        for text in {core, core.replace("+", "-").replace("/", "_")}:
-            yield _Spelling(text, min(SHORTEST_SECRET * 4 // 3, len(text)), SHORTEST_CUT * 4 // 3)
+        for text in (core, core.replace("+", "-").replace("/", "_")):
+            yield _Spelling(text, SHORTEST_CUT * 4 // 3)
 
 
-def _find(spelling: _Spelling, text: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans of `text` in which the spelling stands, whole or cut."""
-    head, start = spelling.text[: spelling.cut], -1
-    while (start := text.find(head, start + 1)) >= 0:
-        count = len(head)
-        while count < len(spelling.text) and text[start + count : start + count + 1] == spelling.text[count]:
-            count += 1
-        if count >= spelling.whole or _CUT_ESCAPE.match(text, start + count):
-            yield start, start + count
+def _lower(text: str) -> str:
+    """Return `text` in lower case, character by character."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(map(_lower_one, text))
 
 
-def _unescape(text: str) -> tuple[str, Callable[[int], int]]:
-    """Return `text` with one level of escapes resolved, and a function from positions in it to positions in `text`."""
+def _lower_one(character: str) -> str:
+    return character.lower() if character.isascii() else character
+
+
+def _replaced(
+    pattern: re.Pattern[str], text: str, meaning: Callable[[re.Match[str]], str]
+) -> tuple[str, Callable[[int], int]]:
+    """Return `text` with each match replaced by its meaning, at most one character.
+
+    Also return a function from positions in it to positions in `text`.
+    """
     pieces, positions, shifts, end = list[str](), list[int](), [0], 0
-    for match in _ESCAPE.finditer(text):
-        pieces += [text[end : match.start()], _meaning(match)]
+    for match in pattern.finditer(text):
+        pieces += [text[end : match.start()], meaning(match)]
         positions.append(match.start() - shifts[-1])
         shifts.append(shifts[-1] + len(match[0]) - len(pieces[-1]))
         end = match.end()
