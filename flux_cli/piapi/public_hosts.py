@@ -9,6 +9,9 @@ GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """Its last 32 bits are an IPv4 address. A resolver behind NAT64 gives such addresses for public hosts (RFC 6052)."""
 
+NOT_PUBLIC = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
+"""Networks that `ipaddress` of some Python versions takes for public: a cloud's metadata service is in the first."""
+
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Parse an IP address in any notation that a connection accepts, such as `127.1`, `0x7f.1` and `2130706433`.
@@ -34,9 +37,11 @@ def is_public_address(text: str) -> bool:
     address = parse_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address in NAT64:
         address = ipaddress.IPv4Address(address.packed[-4:])
+    if not address.is_global or any(address in network for network in NOT_PUBLIC):
+        return False
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast
-    return address in GLOBAL_UNICAST and address.is_global and address.sixtofour is None and address.teredo is None
+        return not address.is_multicast
+    return address in GLOBAL_UNICAST and address.sixtofour is None and address.teredo is None
 
 
 async def is_public_host(host: str, port: int) -> bool:
