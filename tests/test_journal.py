@@ -347,6 +347,29 @@ def test_entries_of_an_older_journal_that_share_a_task(flux: Flux, home: Path, e
     assert (found["e2"].state, dismissed and dismissed.code) == (State.DISMISSED, "dismissed")
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_journal_that_is_deleted_or_replaced_during_a_run_ends_its_submissions(
+    flux: Flux, service: Service, home: Path, replaced: bool
+) -> None:
+    flux("history")
+    journal = home / "journal.db"
+    backup = journal.read_bytes()
+
+    def lose() -> None:
+        journal.unlink()
+        if replaced:
+            journal.write_bytes(backup)
+
+    service.before[POST] = lose
+    Path("prompts.txt").write_text("boat\nship\n")
+    result = flux("gen --from prompts.txt -m schnell --size 64x64 -j 1 -o {slug}.png")
+
+    assert (result.code, result.out) == (12, "boat.png\n"), result.err
+    assert f"flux: the journal {journal} was deleted or replaced while flux was using it; nothing more" in result.err
+    assert "Put the file back first" in result.err
+    assert len(service.charges) == 1
+
+
 # --- another program keeps it locked ---------------------------------------------------------------------------------
 
 

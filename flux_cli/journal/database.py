@@ -64,6 +64,7 @@ class Database:
                 self.read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
                 if not self.read_only and (descriptor := _share(path)) is not None:
                     opening.callback(os.close, descriptor)
+                self._file = _identify(path)
                 self.connection = opening.enter_context(closing(self._connect()))
                 self.connection.row_factory = sqlite3.Row
                 if not self.read_only:
@@ -124,6 +125,18 @@ class Database:
                 raise sqlite3.DatabaseError(found)
         self._checked = True
 
+    def require_in_place(self) -> None:
+        """Raise JournalError when the file at the path is no longer the one that is open.
+
+        SQLite goes on writing into a file that was deleted, and nobody could find what was written.
+        """
+        with self.errors():
+            if _identify(self._path) != self._file:
+                raise JournalError(
+                    f"the journal {self._path} was deleted or replaced while flux was using it; nothing more is sent",
+                    hint="Put the file back first: without its entries, flux would pay for the same tasks again",
+                )
+
     def close(self) -> None:
         """Close the file."""
         self._open.close()
@@ -178,6 +191,15 @@ class Database:
         if needed is not self._durable and not self.connection.in_transaction:  # a transaction keeps its own
             self.write(f"PRAGMA synchronous={'FULL' if needed else 'NORMAL'}")
             self._durable = needed
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of the same name; None if it is missing. Raises OSError."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _is_busy(error: Exception) -> bool:

@@ -202,6 +202,7 @@ class Journal:
                     return entry
             for allowance in self._allowances(budgets, now):
                 allowance.check(entry.price or Decimal(0), "the next task")
+            self._db.require_in_place()
             self._sent.append(entry.id)
             return self.move(entry, replace(entry, state=State.SENDING, submitted=now))
 
