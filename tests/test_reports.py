@@ -44,6 +44,8 @@ from flux_cli.json_value import object_at
 from flux_cli.operations.request import TaskRequest
 from flux_cli.operations.text_to_image import TextToImage
 
+from .conftest import Flux
+from .servers import Service
 from .test_text import ANY_TEXT, HOSTILE
 
 
@@ -140,7 +142,7 @@ def test_csv_has_every_field_of_the_json_flat() -> None:
     header, line = written([ReportRow(1, None, None, short)], "csv").read_text().splitlines()
     assert tuple(header.split(",")) == COLUMNS
     assert line == (
-        "1,,,,saved,k7m2p9qx,task-1,,gen,Qubico/flux1-dev,a fox,7,/p/1.png;/p/2.png,,0.015,,1.5,partial,2 of 4,,look: flux show @last,3,flux show @last"
+        "1,,,,saved,k7m2p9qx,task-1,,gen,Qubico/flux1-dev,a fox,7,/p/1.png;/p/2.png,,0.015,,1.5,partial,2 of 4,,Look: flux show @last,3,flux show @last"
     )
     fields = outcome_json(silent(), short)
     error = {f"error_{name}" for name in object_at(fields, "error")}
@@ -180,7 +182,7 @@ def test_junit_calls_an_error_what_may_have_cost_money_for_nothing(
 
 
 def test_junit_as_ci_reads_it() -> None:
-    refused = RefusedError("two things are wrong", details=["steps: 99", "guidance: 9"], hint="see: flux models")
+    refused = RefusedError("two things are wrong", details=["steps: 99", "guidance: 9"], hint="See: flux models")
     rows = [
         ReportRow(1, "fox", "rows.csv, line 2", ended(files=[str(Path("out/fox.png").resolve()), "/elsewhere/2.png"])),
         ReportRow(2, None, None, ended(State.REJECTED, refused)),
@@ -206,7 +208,7 @@ def test_junit_as_ci_reads_it() -> None:
     assert failure is not None
     message = f"{refused.message}. Not charged."
     assert failure.attrib == {"message": message, "type": "refused"}
-    assert (failure.text or "").split("\n") == [message, "steps: 99", "guidance: 9", "see: flux models"]
+    assert (failure.text or "").split("\n") == [message, "steps: 99", "guidance: 9", "See: flux models"]
 
     assert skipped.attrib == {"classname": "flux", "name": "3 owl", "time": "0"}
     assert skipped.findtext("skipped") == "not started"
@@ -356,11 +358,11 @@ def test_a_report_that_cannot_be_written_hides_no_other_error() -> None:
 
 
 def test_an_old_report_stands_when_nothing_is_known() -> None:
-    path = Path("report.json")
-    path.write_text("the old one")
+    path = written([])
+    old = path.read_text()
     with pytest.raises(UsageError), open_report(path, "flux gen", silent()):
         raise UsageError("no")
-    assert path.read_text() == "the old one"
+    assert path.read_text() == old
 
 
 def test_what_was_closed_with_a_summary_is_not_written_again() -> None:
@@ -399,8 +401,8 @@ def child(name: str, rows: int, action: signal.Handlers) -> subprocess.Completed
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no RLIMIT_FSIZE")
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_an_old_report_stands_until_the_new_one_is_whole(extension: str) -> None:
-    path = Path(f"report.{extension}")
-    path.write_text("the old one")
+    path = written([], extension)
+    old = path.read_text()
 
     full = child(path.name, 500, signal.SIG_IGN)
     assert (full.returncode, full.stderr) == (1, f"cannot write the report {path}: File too large\n")
@@ -413,10 +415,10 @@ def test_an_old_report_stands_until_the_new_one_is_whole(extension: str) -> None
 
     killed = child(path.name, 500, signal.SIG_DFL)
     assert killed.returncode == -signal.SIGXFSZ
-    assert path.read_text() == "the old one"
+    assert path.read_text() == old
 
     assert child(path.name, 50, signal.SIG_DFL).returncode == 0
-    assert path.read_text() != "the old one"
+    assert path.read_text() != old
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
@@ -426,3 +428,33 @@ def test_rows_are_never_in_memory_together(extension: str) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000  # the rows are ten times as long
+
+
+@pytest.mark.parametrize(
+    "content", [b"prompt,output\na boat,a.png\n", b'[{"prompt": "a boat"}]', b"\x89PNG\r\n\x1a\n", b" "]
+)
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_a_file_that_is_no_report_is_never_replaced(extension: str, content: bytes) -> None:
+    Path("rows").write_bytes(content)
+    Path(f"rows.{extension}").symlink_to("rows")
+    with pytest.raises(UsageError, match="exists and is no report"):
+        open_report(Path(f"rows.{extension}"), "flux batch", silent())
+    assert Path("rows").read_bytes() == content
+    Path("rows").write_bytes(b"")
+    open_report(Path(f"rows.{extension}"), "flux batch", silent()).close(SUMMARY)
+    assert Path("rows").stat().st_size
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in directories")
+def test_a_batch_file_or_a_pipe_is_refused_as_its_report_before_anything_is_paid(flux: Flux, service: Service) -> None:
+    Path("rows.csv").write_text("prompt\na boat\n")
+    os.mkfifo("pipe.json")
+    for name in ("rows.csv", "pipe.json"):
+        result = flux(f"batch rows.csv --report {name}")
+        assert result.code == 2
+        assert f"flux: --report '{name}' exists and is no report. Nothing was sent." in result.err
+    assert Path("rows.csv").read_text() == "prompt\na boat\n"
+    assert Path("pipe.json").is_fifo()
+    assert service.charges == []
+    for _ in range(2):
+        assert flux("batch rows.csv --report report.csv").code == 0

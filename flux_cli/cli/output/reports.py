@@ -43,6 +43,14 @@ CELL_LIMIT = 8000
 _FORMULA = re.compile('(^|;)(["\\s]*)(?=[=+\\-@\uff1d\uff0b\uff0d\uff20])')
 
 
+_BEGINNINGS = {
+    ".json": rb'\{"schema": \d+, "type": "report"',
+    ".csv": ",".join(COLUMNS[:5]).encode(),
+    ".xml": rb"<\?xml [^>]*\?>\s*<testsuites",
+}
+"""How a report begins, by its extension: what a later one may replace. It never replaces a file of another kind."""
+
+
 @frozen
 class ReportRow:
     """A row of a batch at its end.
@@ -133,9 +141,10 @@ class Report:
 def open_report(path: Path, title: str, output: Output) -> Report:
     """Return a report for `path`, in the format of its extension. The file is written on close.
 
-    Raise UsageError for another extension, DiskError if the directory cannot be written.
+    Raise UsageError for another extension or a file that is no report, DiskError if the directory cannot be written.
     """
-    write = WRITERS.get(path.suffix.lower())
+    kind = path.suffix.lower()
+    write = WRITERS.get(kind)
     if write is None:
         name = clean(path.name, 80)
         raise UsageError(f"--report {name!r} does not end in .json, .csv or .xml (JUnit)")
@@ -143,6 +152,9 @@ def open_report(path: Path, title: str, output: Output) -> Report:
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if os.path.lexists(target) and not _is_report(target, kind):
+            name = clean(shown(path), 80)
+            raise UsageError(f"--report {name!r} exists and is no report", hint="Choose another name, or move it away")
         probe(target.parent)
     except OSError as error:
         folder = shlex.quote(shown(target.parent))
@@ -150,6 +162,15 @@ def open_report(path: Path, title: str, output: Output) -> Report:
         message = f"cannot write the report {shown(path)}: {_what(error)}"
         raise DiskError(message, hint=hint) from error
     return Report(target, write, title, output)
+
+
+def _is_report(file: Path, kind: str) -> bool:
+    """Return whether a report may replace a file: it is an earlier one, or empty. Raise OSError."""
+    if not file.is_file():  # a pipe or a device
+        return False
+    with file.open("rb") as content:
+        beginning = content.read(200)
+    return not beginning or re.match(_BEGINNINGS[kind], beginning) is not None
 
 
 class _Rows:
