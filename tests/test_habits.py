@@ -3,6 +3,7 @@
 import codecs
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from subprocess import Popen
 
 import pytest
 from PIL import Image
+
+import flux_cli
+from flux_cli import UsageError
 
 from .conftest import Flux
 from .servers import Service
@@ -195,3 +199,33 @@ def test_arguments_are_utf_8_in_every_locale(start: Callable[..., Popen[str]]) -
     out, err = start(line, env=env).communicate(timeout=30)
     body = json.loads(out.splitlines()[0])["request"]["input"]
     assert (body["prompt"], body["negative_prompt"]) == ("ein grüner Bär", "Größe"), err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "gen 'a\x1b[31m boat'",
+        "gen 'a bell\x07 rings'",
+        "gen 'a\x9bm boat'",
+        "gen boat --negative-prompt 'a\x7f'",
+        "gen 'a {x}' --vary 'x=\x1b'",
+        "gen boat --set 'input.prompt=a\x08'",
+        "gen --from control.txt",
+        "batch control.jsonl",
+        "cost gen 'a\x1b boat'",
+    ],
+)
+def test_a_control_character_in_a_prompt_is_shown_and_refused(flux: Flux, service: Service, line: str) -> None:
+    Path("control.txt").write_text("a boat\na\x1b[31m ship\n")
+    Path("control.jsonl").write_text('{"prompt": "a\\u0007 boat"}\n')
+    result = flux(line)
+    assert (result.code, service.seen) == (2, [])
+    assert re.search(r"prompt has a control character: '.*\\x", result.err)
+
+
+def test_nor_does_python_or_a_rerun_send_one(flux: Flux, service: Service) -> None:
+    with flux_cli.Flux() as client, pytest.raises(UsageError, match=r"\\x1b"):
+        client.generate("a\x1b boat")
+    assert flux("gen boat").code == 0
+    assert "has a control character: 'a\\x1bb'" in flux("rerun @last --prompt 'a\x1bb'").err
+    assert len(service.charges) == 1
