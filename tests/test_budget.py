@@ -270,7 +270,7 @@ def test_a_batch_stops_when_somebody_else_spends_its_money_and_goes_on_when_ther
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.04")
     again = flux(line)
     assert (again.code, len(again.out.split())) == (0, 12)
-    assert again.err.splitlines()[-1].startswith("8 saved, 4 saved before; $0.016 spent")
+    assert again.err.splitlines()[-1].startswith("8 saved, 4 saved before; $0.016 (simulated) spent")
     assert bought(service) == [*"abcdefghijkl", "x", "x"]
 
 

@@ -43,6 +43,7 @@ OFFLINE = [
     "logout",
     "login --no-check",
     "completion bash",
+    "help gen",
     "doctor --offline",
     "doctor --sandbox",
     "gallery",
@@ -71,7 +72,7 @@ def test_what_needs_no_connection_makes_none(flux: Flux, monkeypatch: pytest.Mon
         monkeypatch.delenv("PIAPI_API_KEY", raising=False)
     assert Path("made.png").exists()
     asked = {line.split()[0] for line in OFFLINE if line}
-    online = {"lora", "controlnet", "redux", "outpaint", "status", "wait", "resolve", "sandbox", "listen"}
+    online = {"lora", "controlnet", "redux", "outpaint", "status", "wait", "resolve", "sandbox", "listen", "mcp"}
     assert set(COMMANDS) - asked <= online, "a new command has to say that it needs no connection, or be listed here"
 
 

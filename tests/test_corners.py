@@ -210,7 +210,7 @@ def test_a_key_refused_while_a_task_runs(flux: Flux, service: Service) -> None:
     result = flux("resume")
 
     assert result.code == 4
-    assert "flux: PiAPI refused the key: Authentication failed (code 1200). Charged ($0.015)." in result.err
+    assert "flux: PiAPI refused the key: Authentication failed (code 1200). Charged ($0.015 simulated)." in result.err
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
@@ -231,7 +231,7 @@ def test_a_unknown_outcome_with_a_locked_journal_is_still_a_possible_charge(
         holder.close()
 
     assert result.code == -signal.SIGINT
-    assert "It may have been charged ($0.015)" in result.err
+    assert "It may have been charged ($0.015 simulated)" in result.err
 
 
 def test_skip_existing_knows_a_picture_by_its_true_extension(flux: Flux, service: Service) -> None:

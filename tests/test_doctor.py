@@ -196,7 +196,7 @@ def test_unknown_outcomes_are_reported_with_their_price(
 
     found = checks(flux("doctor --json"))
     assert found["unknown"]["message"] == "1 submission with an unknown outcome, at most $0.015 charged"
-    assert found["unknown"]["hint"] == f"see your options with: flux resolve {lost.id}"
+    assert found["unknown"]["hint"] == f"See your options with: flux resolve {lost.id}"
     assert dead.id in str(found["sending"]["message"])
     assert entries()[1].state is State.SENDING
 
@@ -264,7 +264,7 @@ def test_what_is_left_over_is_removed_when_it_is_old_and_nobodys(flux: Flux, ser
 
     looked = flux("doctor")
     assert looked.code == 0
-    assert "can be read by other users; restrict it with: flux doctor --fix" in looked.out
+    assert "can be read by other users. Restrict it with: flux doctor --fix" in looked.out
     assert "1 unfinished file of interrupted runs" in looked.out
     assert "1 lock file of processes that no longer run" in looked.out
     assert part.exists()

@@ -32,7 +32,8 @@ def test_the_pages_are_what_the_program_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["--version", "-V", "version", "--help", "gen -h", "config set --help", "help", "help gen", "help templates"]
+    "line",
+    ["--version", "-V", "version", "--help", "gen -h", "config set --help", "help", "help gen", "help templates"],
 )
 def test_help_and_version_are_answered_without_the_program(flux: Flux, line: str) -> None:
     script = "import sys; from flux_cli.__main__ import run; sys.argv[1:] = sys.argv[1].split();"

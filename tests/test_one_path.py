@@ -306,7 +306,7 @@ def test_ctrl_c_stops_a_shell_loop(service: Service) -> None:
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (-signal.SIGINT, "")
-    assert "is still running. Charged ($0.002)." in err
+    assert "is still running. Charged ($0.002 simulated)." in err
     assert len(service.charges) == 1
 
 

@@ -49,7 +49,7 @@ def test_a_unknown_outcome_is_unknown_and_never_sent_again(
     assert entry.state is State.UNKNOWN
     assert result.out == ""
     assert 'flux: no usable response to the submission of "a boat" (' in result.err
-    assert "It may have been charged ($0.015); flux does not resend it.\n" in result.err
+    assert "It may have been charged ($0.015 simulated); flux does not resend it.\n" in result.err
     assert result.err.endswith(f"Next: flux resolve {entry.id}\n")
     for command in ("resume", f"wait {entry.id}"):
         again = flux(command)
@@ -217,7 +217,7 @@ def test_a_failed_task(flux: Flux, service: Service, entries: Entries) -> None:
     assert (again.code, again.err.splitlines()[0]) == (
         8,
         f"flux: task {task} failed: LoRA\\x1b[31m load failed (code 1800). "
-        "It may have been charged ($0.015); see the PiAPI workspace.",
+        "It may have been charged ($0.015 simulated); see the PiAPI workspace.",
     )
 
 
@@ -226,7 +226,7 @@ def test_a_time_out_stops_waiting_not_paying(flux: Flux, service: Service, entri
 
     task = service.charges[0].id
     assert (result.code, result.out) == (9, "")
-    assert result.err.endswith(f". Charged ($0.015).\n      Next: flux wait {task}\n")
+    assert result.err.endswith(f". Charged ($0.015 simulated).\n      Next: flux wait {task}\n")
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 1
 
@@ -243,7 +243,7 @@ def test_completed_without_a_picture_for_good(flux: Flux, service: Service, entr
     result = flux("resume")
 
     assert result.code == 10
-    assert "is completed, but PiAPI lists no image. Charged ($0.015)." in result.err
+    assert "is completed, but PiAPI lists no image. Charged ($0.015 simulated)." in result.err
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
@@ -283,7 +283,7 @@ def test_what_is_no_picture_never_gets_a_name(flux: Flux, service: Service, repl
     result = flux(GEN)
 
     assert (result.code, result.out) == (10, "")
-    assert "Charged ($0.015)." in result.err
+    assert "Charged ($0.015 simulated)." in result.err
     assert list(Path().iterdir()) == []
     service.scripted.clear()
     assert flux("resume -q").out == "a-boat-1.png\n"
@@ -328,7 +328,7 @@ def test_fewer_pictures_than_ordered_are_saved_and_told(flux: Flux, service: Ser
     result = flux("resume")
 
     assert (result.code, result.out) == (3, "a-boat-1-1.png\n")
-    assert "returned 1 of 3 images ordered. Charged ($0.006)." in result.err
+    assert "returned 1 of 3 images ordered. Charged ($0.006 simulated)." in result.err
 
 
 def test_more_pictures_than_ordered_are_all_saved(flux: Flux, service: Service) -> None:
@@ -424,7 +424,7 @@ def test_a_signal_while_waiting_names_the_task(
     assert time.monotonic() - sent < 2
     task = service.charges[0].id
     assert (
-        f"flux: interrupted; task {task} is still running. Charged ($0.015).\n      Next: flux wait {task}\n"
+        f"flux: interrupted; task {task} is still running. Charged ($0.015 simulated).\n      Next: flux wait {task}\n"
         in result.err
     )
     assert "Traceback" not in result.err

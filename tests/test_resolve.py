@@ -49,7 +49,7 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     assert result.out == ""
     assert result.err.splitlines() == [
         'flux: no usable response to the submission of "a boat" (the connection closed before a response arrived). '
-        "It may have been charged ($0.015); flux does not resend it.",
+        "It may have been charged ($0.015 simulated); flux does not resend it.",
         f"      Next: flux resolve {entry.id}",
     ]
 
@@ -57,7 +57,7 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     assert (told.code, told.err) == (7, "")
     assert told.out.splitlines() == [
         f"entry {entry.id}: no usable response to this submission. "
-        "It may have been charged ($0.015); flux does not resend it.",
+        "It may have been charged ($0.015 simulated); flux does not resend it.",
         '  prompt     "a boat"',
         "  model      Qubico/flux1-dev",
         "  seed       1",

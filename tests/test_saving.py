@@ -114,7 +114,7 @@ def test_a_key_that_is_refused_is_the_error_when_they_do_not(flux: Flux, service
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (4, [State.READY])
-    assert "PiAPI refused the key: Authentication failed (code 1200). Charged ($0.015)." in result.err
+    assert "PiAPI refused the key: Authentication failed (code 1200). Charged ($0.015 simulated)." in result.err
 
 
 def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
@@ -127,7 +127,7 @@ def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
 
     assert (result.code, [entry.state for entry in entries()]) == (10, [State.EXPIRED])
     assert (
-        f"task {task} has expired: PiAPI no longer has it, and the image URL returned HTTP 404. Charged ($0.015)."
+        f"task {task} has expired: PiAPI no longer has it, and the image URL returned HTTP 404. Charged ($0.015 simulated)."
         in result.err
     )
 
@@ -138,12 +138,12 @@ def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
         (
             [],
             State.EXPIRED,
-            "task {} has expired: PiAPI keeps images for 7 days, and the image URL returned HTTP 404. Charged ($0.015).",
+            "task {} has expired: PiAPI keeps images for 7 days, and the image URL returned HTTP 404. Charged ($0.015 simulated).",
         ),
         (
             [(503, {}, b"")] * 999,
             State.READY,
-            "the image of task {} could not be saved: the image URL returned HTTP 404. Charged ($0.015).",
+            "the image of task {} could not be saved: the image URL returned HTTP 404. Charged ($0.015 simulated).",
         ),
     ],
 )

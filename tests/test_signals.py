@@ -73,7 +73,7 @@ def test_a_signal_at_every_stage(here: World, runners: Runners, number: int, mon
         else:
             downloading = stage == "downloading"
             state = "completed, not yet saved" if downloading else "still running"
-            assert f"flux: interrupted; task {paid[0]} is {state}. Charged ($0.004)." in words, words
+            assert f"flux: interrupted; task {paid[0]} is {state}. Charged ($0.004 simulated)." in words, words
             assert ("Next: flux resume" if downloading else f"Next: flux wait {paid[0]}") in words
     here.finish(runners[0])
     assert here.faults == []
@@ -83,7 +83,7 @@ def test_a_signal_at_every_stage(here: World, runners: Runners, number: int, mon
     ("when", "words", "paid"),
     [
         ("interrupted_at_once", "flux: interrupted. Nothing was sent.", 0),
-        ("interrupted_at_the_end", "flux: interrupted. Charged: $0.008.", 2),
+        ("interrupted_at_the_end", "flux: interrupted. Charged: $0.008 (simulated).", 2),
     ],
 )
 def test_a_signal_before_and_after_all_stages(here: World, runners: Runners, when: str, words: str, paid: int) -> None:
@@ -113,7 +113,7 @@ def test_a_second_signal_while_the_first_is_heeded(here: World, runners: Runners
         life = Life(moment, twice)
         words = said(here, runners[0], here.batch([f"boat {milliseconds}"]), life, signal.SIGINT)
         life.over = True
-        assert re.search(r"is (still running|completed, not yet saved)\. Charged \(\$0\.004\)\.", words), words
+        assert re.search(r"is (still running|completed, not yet saved)\. Charged \(\$0\.004 simulated\)\.", words), words
         assert "Traceback" not in words
     here.finish(runners[0])
     assert here.faults == []
@@ -175,7 +175,7 @@ def test_a_background_job_that_ignores_ctrl_c_still_ends_when_it_is_told_to(here
         code = sh.wait(60)
     life.over = True
     words = (here.root / "out").read_text()
-    assert (code, "is still running. Charged ($0.004)." in words) == (143, True), words
+    assert (code, "is still running. Charged ($0.004 simulated)." in words) == (143, True), words
     here.finish(runners[0])
     assert here.faults == []
 

@@ -210,9 +210,9 @@ def test_a_value_is_never_read_as_a_template(value: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "variables", "axes", "what"),
     [
-        ("{colour} car", {"color": ["red"], "size": ["big"]}, {}, "unknown variable colour; the variables are: color, size"),
-        ("{x}", {}, {}, "unknown variable x; there are no variables"),
-        ("{seed}", {}, {"seed": [1]}, "unknown variable seed; there are no variables"),
+        ("{colour} car", {"color": ["red"], "size": ["big"]}, {}, "{colour} in the prompt has no values"),
+        ("{x}", {}, {}, "{x} in the prompt has no values"),
+        ("{seed}", {}, {"seed": [1]}, "{seed} in the prompt has no values"),
         ("a car", {"x": ["a"]}, {}, r"the variable x is not used: \{x\}"),
         ("{{x}} car", {"x": ["a"]}, {}, r"the variable x is not used: \{x\}"),
         ("{x|y}", {"x": ["a"]}, {}, r"the variable x is not used: \{x\}"),

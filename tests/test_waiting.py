@@ -201,7 +201,7 @@ def test_a_signal_ends_it_though_the_pipe_is_silent(flux: Flux, service: Service
 
     assert (result.code, result.out) == (-number, "")
     assert (
-        f"flux: interrupted; task {two} is still running. Charged ($0.015).\n      Next: flux wait {two}\n"
+        f"flux: interrupted; task {two} is still running. Charged ($0.015 simulated).\n      Next: flux wait {two}\n"
         in result.err
     )
     assert "Traceback" not in result.err

@@ -37,7 +37,7 @@ def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with
         "entries.json": _attempt(lambda: _entries(session, with_prompts=with_prompts)),
     }
     secrets = _secrets(session)
-    hidden = [*secrets, *(value for value in _private(session.settings) if len(value) >= SHORTEST_SECRET)]
+    hidden = [*secrets, *(value for value in _private(session) if len(value) >= SHORTEST_SECRET)]
     texts = {name: _dumped(value, hidden) for name, value in content.items()}
     for name, text in texts.items():
         if any(
@@ -130,10 +130,10 @@ def _secrets(session: Session) -> set[str]:
     return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
 
 
-def _private(settings: Settings) -> list[str]:
+def _private(session: Session) -> list[str]:
     """Return the values of the private settings."""
     with suppress(FluxError):
-        return [value for name in PRIVATE_SETTINGS if (value := settings.get(name))]
+        return [value for name in PRIVATE_SETTINGS if (value := session.settings.get(name))]
     return []
 
 
