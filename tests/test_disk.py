@@ -61,6 +61,35 @@ def test_a_disk_that_is_full_when_the_answer_comes_does_not_lose_the_task(
 
 
 @linux
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_disk_that_is_full_when_the_answer_comes_keeps_the_id_in_the_room_that_it_has(
+    flux: Flux, service: Service, entries: Entries, start: Start, home: Path, damaged: bool
+) -> None:
+    """Files that exist can be overwritten, and none grows: no table of the journal is as short as that."""
+    process = start(f"{GEN} -o boat.png")
+    service.before[POST] = lambda: limited(process.pid, 4096)
+    if damaged:
+        service.answer(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
+    result = finish(process)
+
+    assert (result.code, result.out) == (7, "")
+    (lock,) = (home / "locks").iterdir()
+    os.utime(lock, (0, 0))
+    assert str(lock) not in flux("doctor --fix").err  # it removes old locks, but not what is in one
+    if not damaged:
+        (task,) = [charge.id for charge in service.charges]
+        assert f"flux: task {task} was accepted, but could not be recorded" in result.err
+        assert "Its ID is kept; when the journal can be written, download its image with: flux resume" in result.err
+        assert flux("resume -q").out == "boat.png\n"
+        assert [(entry.state, entry.task_id) for entry in entries()] == [(State.SAVED, task)]
+    else:
+        assert flux("history").code == 0
+        assert [(entry.state, entry.seen_id) for entry in entries()] == [(State.UNKNOWN, "seen-task-1")]
+    assert list((home / "locks").iterdir()) == []
+    assert service.posts() == 1
+
+
+@linux
 def test_a_disk_that_is_full_before_the_submission_sends_nothing(
     flux: Flux, service: Service, entries: Entries, start: Start
 ) -> None:

@@ -414,9 +414,11 @@ def test_a_journal_that_stays_locked_until_the_user_stops_it(
         result = finish(process)
     task = service.charges[0].id
     assert f"task {task} was accepted, but could not be recorded" in result.err
-    assert f"flux wait {task}" in result.err
+    assert "Its ID is kept; when the journal can be written, download its image with: flux resume" in result.err
     assert result.code == -signal.SIGINT
     assert [entry.state for entry in entries()] == [State.SENDING]
+    assert flux("resume -q").out == "a-boat-1.png\n"
+    assert [entry.task_id for entry in entries()] == [task]
 
 
 # --- many entries, odd times, other systems --------------------------------------------------------------------------

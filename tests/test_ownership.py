@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,12 @@ import pytest
 from flux_cli import AsyncFlux, DiskError, Event
 from flux_cli.config.paths import Paths
 from flux_cli.engine.events import Ended
+from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Account, Entry, State
 from flux_cli.journal.journal import Journal
+from flux_cli.journal.owner import Response
+from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Breaker, BreakingProxy, Service
@@ -111,6 +117,54 @@ def test_a_summary_counts_only_what_its_own_run_submitted(
 
     assert sorted(result["prompt"] for result in results) == ["boat", "raft", "ship"]
     assert (summary["type"], summary["cost_usd"]) == ("summary", "0.004")
+
+
+def taken_for_dead(home: Path, another: Journal) -> Entry:
+    """What is being sent becomes unknown, because somebody deleted the locks; its entry."""
+    shutil.rmtree(home / "locks")
+    another.mark_dead_unknown()
+    (entry,) = another.newest()
+    assert entry.state is State.UNKNOWN
+    return entry
+
+
+def test_a_living_submission_that_was_taken_for_dead_gets_its_task(
+    flux: Flux, service: Service, home: Path, another: Journal, entries: Entries
+) -> None:
+    service.before[POST] = lambda: taken_for_dead(home, another)
+    result = flux("gen fox -m schnell --size 64x64 -o fox.png -q")
+
+    assert (result.code, result.out) == (0, "fox.png\n"), result.err
+    assert [(entry.state, entry.task_id) for entry in entries()] == [(State.SAVED, service.charges[0].id)]
+
+
+def test_a_living_submission_whose_task_another_process_has_leaves_it_to_that_one(
+    flux: Flux, service: Service, home: Path, another: Journal, entries: Entries
+) -> None:
+    """A webhook, for example, is faster than the response."""
+    service.before[POST] = lambda: another.link(taken_for_dead(home, another), "task-1", "pending", None)
+    service.answer(*POST, (200, {}, b'{"code": 200, "data": {"task_id": "task-1", "status": "pending"}}'))
+    result = flux("gen fox -m schnell --size 64x64 -o fox.png -q")
+
+    (entry,) = entries()
+    assert (result.code, result.out) == (12, "")
+    assert f"flux: another flux process is waiting for entry {entry.id}. Charged ($0.002 simulated)." in result.err, (
+        result.err
+    )
+    assert (entry.state, entry.task_id, entry.owner) == (State.ACCEPTED, "task-1", another.owner)
+
+
+def test_a_kept_id_is_recorded_by_a_process_that_goes_on(home: Path, another: Journal) -> None:
+    """A server for agents, for example, lives on after a disk was full."""
+    request = TaskRequest(TextToImage(prompt="fox"), "flux1-schnell", 1)
+    sent = another.send(another.plan(request, OutputPlan((home / "fox.png",)), price=Decimal(1)), (), 0.0)
+    assert another.keep(sent, Response("task_id", "task-1"))
+    another.mark_dead_unknown()
+
+    (entry,) = another.newest()
+    assert (entry.state, entry.task_id, entry.owner) == (State.ACCEPTED, "task-1", None)
+    another.close()
+    assert list((home / "locks").iterdir()) == []
 
 
 def test_a_linked_entry_is_free_for_others_while_the_run_goes_on(

@@ -16,6 +16,7 @@ from ..journal.budgets import Budget
 from ..journal.database import LockedError
 from ..journal.entries import LABEL, Entry, State, problem_of, unknown_outcome
 from ..journal.journal import Journal
+from ..journal.owner import Response
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import refusal_error
 from ..piapi.submission import RETRIES, SubmissionOutcome, SubmissionResult
@@ -121,10 +122,15 @@ class Submitter:
                 entry, f"task {task.id} was accepted", lambda: self.journal.accept(entry, task.id, task.status.word)
             )
         except JournalError as error:
+            if error.code == "busy":
+                raise
+            kept = self.journal.keep(entry, Response("task_id", task.id))
             raise UnknownChargeError(
                 f"task {task.id} was accepted, but could not be recorded: {error.message}",
-                hint="Keep this ID; download its image with",
-                command=("wait", task.id),
+                hint="Its ID is kept; when the journal can be written, download its image with"
+                if kept
+                else "Keep this ID; download its image with",
+                command=("resume",) if kept else ("wait", task.id),
             ) from error
 
     async def _record(self, entry: Entry, what: str, write: Callable[[], Entry]) -> Entry:
@@ -154,8 +160,11 @@ class Submitter:
         """Return the entry, planned again, if the POST may be repeated; otherwise record its end, and raise it."""
         if result.outcome is SubmissionOutcome.UNKNOWN:
             unknown = replace(entry, state=State.UNKNOWN, evidence=result.evidence, seen_id=result.seen_id)
-            with contextlib.suppress(JournalError):  # then it becomes unknown when this process has ended
+            try:
                 await self._record(entry, "no usable response came", lambda: self.journal.move(entry, unknown))
+            except JournalError:  # then it becomes unknown when this process has ended
+                if result.seen_id:
+                    self.journal.keep(entry, Response("seen_id", result.seen_id))
             raise unknown_outcome(unknown, result.message)
         if result.outcome in RETRIES or result.outcome is SubmissionOutcome.UNTRUSTED:
             return self.journal.move(entry, replace(entry, state=State.PLANNED))

@@ -5,7 +5,6 @@ compare-and-swap on the state and the owner, so two processes never advance one 
 the kernel frees when its process dies.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,10 +16,10 @@ from ..errors import JournalError, UsageError
 from ..images.output_names import OutputPlan
 from ..json_value import Json
 from ..operations.request import TaskRequest
-from ..system.file_locks import Lock, is_held
 from .budgets import Allowance, Budget, Spending, Split, split_spending, sum_spent
 from .database import Database
-from .entries import FIELDS, NEXT, Account, Entry, State, dismissal, from_row, new_id, to_row
+from .entries import FIELDS, NEXT, Account, Entry, State, busy_error, dismissal, from_row, new_id, to_row
+from .owner import Owner, Response, files_of_dead, is_alive, read_records, sent_by
 
 DURABLE = frozenset(State) - {State.PLANNED, State.READY, State.SAVED}
 """States that a power cut must not undo."""
@@ -40,7 +39,7 @@ class Journal:
     def __init__(self, path: Path, locks: Path, account: Account, *, now: Callable[[], float] = time.time) -> None:
         self.account = account
         self._locks, self._now = locks, now
-        self._owner: tuple[str, Lock] | None = None
+        self._owner: Owner | None = None
         self._sent: list[str] = []
         self._db = Database(path)
 
@@ -52,34 +51,23 @@ class Journal:
         """Close the file and release every entry."""
         self._db.close()
         if self._owner:
-            self._owner[1].release()
+            self._owner.release()
             self._owner = None
 
     @property
     def owner(self) -> str:
         """The name of this process in the journal, held by a lock that dies with it."""
+        return self._locked.name
+
+    @property
+    def _locked(self) -> Owner:
         if self._owner is None:
-            import secrets
-
-            name = secrets.token_hex(8)
             with self._db.errors():
-                lock = Lock.take(self._lock_path(name))
-            assert lock is not None, "the name is new"
-            self._owner = (name, lock)
-        return self._owner[0]
-
-    def _lock_path(self, owner: str) -> Path:
-        return self._locks / f"{owner}.lock"
+                self._owner = Owner(self._locks)
+        return self._owner
 
     def _is_alive(self, owner: str | None) -> bool:
-        """Return whether the process of an owner is alive. Remove the lock file of a dead one: names are not reused."""
-        if owner is None:
-            return False
-        held = is_held(self._lock_path(owner))
-        if not held:
-            with contextlib.suppress(OSError):
-                self._lock_path(owner).unlink()
-        return held
+        return is_alive(self._locks, owner)
 
     # --- writing ---------------------------------------------------------------------------------------------
 
@@ -203,6 +191,7 @@ class Journal:
             for allowance in self._allowances(budgets, now):
                 allowance.check(entry.price or Decimal(0), "the next task")
             self._db.require_in_place()
+            self._locked.note_sending(entry.id)
             self._sent.append(entry.id)
             return self.move(entry, replace(entry, state=State.SENDING, submitted=now))
 
@@ -224,19 +213,39 @@ class Journal:
         return self.move(entry, joined)
 
     def accept(self, entry: Entry, task_id: str, status: str) -> Entry:
-        """Record, durably, the task that PiAPI made of a submission. Raises LockedError, JournalError."""
+        """Record, durably, the task that PiAPI made of a submission of this process.
+
+        Also if another process took this one for dead meanwhile, because its lock was deleted, and marked the entry
+        unknown. Raises LockedError, JournalError; the latter with the code `busy` if another process has the task.
+        """
         self._db.survive_power_cuts(True)
         with self._db.transaction():
-            first = self._submitter_of(task_id)  # a service that names one task twice is none the less believed
-            accepted = replace(
-                entry,
-                state=State.ACCEPTED,
-                task_id=task_id,
-                joined=first.id if first else None,
-                status=status,
-                accepted=self._now(),
-            )
-            return self.move(entry, accepted)
+            before = self.get(entry.id) or entry
+            if before.task_id == task_id:
+                raise busy_error(before)
+            if before.state in (State.UNKNOWN, State.DISMISSED):
+                entry = replace(before, owner=entry.owner, problem=None)
+            else:
+                before = entry
+            return self.move(before, self._accepted(entry, task_id, status))
+
+    def _accepted(self, entry: Entry, task_id: str, status: str | None) -> Entry:
+        first = self._submitter_of(task_id)  # a service that names one task twice is none the less believed
+        return replace(
+            entry,
+            state=State.ACCEPTED,
+            task_id=task_id,
+            joined=first.id if first else None,
+            status=status,
+            accepted=self._now(),
+        )
+
+    def keep(self, entry: Entry, response: Response) -> bool:
+        """Keep a response that could not be recorded where no room is needed, until a journal is opened next.
+
+        Return whether that was possible.
+        """
+        return self._locked.keep(entry.id, response)
 
     def link(self, entry: Entry, task_id: str, status: str, created: float | None) -> Entry:
         """Give an entry of unknown outcome its task, durably. created: when PiAPI made it, seconds since the epoch.
@@ -276,13 +285,39 @@ class Journal:
         return replace(entry, owner=self.owner) if self._swap(entry, {"owner": self.owner}) else None
 
     def mark_dead_unknown(self) -> None:
-        """Mark as unknown what processes were sending when they died, of all accounts."""
+        """Record the end of what processes were sending when they died, of all accounts: it is unknown.
+
+        Accepted, if its task ID came and could not be recorded then.
+        """
         if self._db.read_only:
             return
-        for entry in self.dead():
-            if claimed := self.claim(entry):
-                evidence = "the process that sent it ended before the response came"
-                self.move(claimed, replace(claimed, state=State.UNKNOWN, evidence=evidence))
+        kept = self._owner.kept if self._owner else {}
+        for entry in [*self.dead(), *filter(None, map(self.get, kept))]:
+            self._db.survive_power_cuts(True)
+            with self._db.transaction():
+                if entry.state is State.SENDING and self.get(entry.id) == entry:  # otherwise another was faster
+                    self.move(entry, self._after_death(entry))
+            kept.pop(entry.id, None)
+        self._remove_files_of_dead()
+
+    def _after_death(self, entry: Entry) -> Entry:
+        own = self._owner and self._owner.kept.get(entry.id)
+        response = own or sent_by(self._locks, entry.owner).get(entry.id)
+        entry = replace(entry, owner=None)
+        if response and response.kind == "task_id":
+            return self._accepted(entry, response.id, None)
+        evidence = "the process that sent it ended before the response came"
+        if response:
+            evidence = "a damaged response, which could not be recorded when it came"
+        return replace(entry, state=State.UNKNOWN, evidence=evidence, seen_id=response.id if response else None)
+
+    def _remove_files_of_dead(self) -> None:
+        """Remove the files of dead processes of which everything is recorded."""
+        with self._db.errors():
+            for path in files_of_dead(self._locks):
+                found = [self.get(name) for name in read_records(path)]
+                if not any(entry and entry.state is State.SENDING for entry in found):
+                    path.unlink(missing_ok=True)
 
     def dead(self) -> list[Entry]:
         """Return what processes were sending when they died, of all accounts."""

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from .atomic_files import private_folder
+from .atomic_files import private_folder, sync
 
 if sys.platform == "win32":
     import msvcrt
@@ -88,11 +88,22 @@ class Lock:
         descriptor = hold(path)
         return None if descriptor is None else cls(path, descriptor)
 
-    def release(self) -> None:
-        """Release the lock and remove the file: its name is never used again."""
+    def write(self, place: int, content: bytes) -> None:
+        """Write into the file, which others may read once the lock is free. Raise OSError."""
+        os.lseek(self._descriptor, place, os.SEEK_SET)
+        if os.write(self._descriptor, content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def sync(self) -> None:
+        """Wait until the content of the file is on the disk. Raise OSError."""
+        sync(self._descriptor)
+
+    def release(self, *, remove: bool = True) -> None:
+        """Release the lock, and remove the file: its name is never used again."""
         os.close(self._descriptor)
-        with contextlib.suppress(OSError):
-            self._path.unlink()
+        if remove:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
 
 
 def is_held(path: Path) -> bool:

@@ -239,8 +239,13 @@ def _is_old(path: Path) -> bool:
 
 
 def stale_locks(session: Session) -> list[Path]:
-    """Return the lock files of processes that no longer run. A lock file that is just being taken is not a day old."""
-    return [path for path in stale(session.paths.locks, "*.lock") if not is_held(path)]
+    """Return the empty lock files of processes that no longer run. One that is just being taken is not a day old.
+
+    What is in one belongs to the journal (see `owner`).
+    """
+    from ....journal.database import file_size
+
+    return [path for path in stale(session.paths.locks, "*.lock") if file_size(path) == 0 and not is_held(path)]
 
 
 def versions(session: Session) -> Iterator[Finding]:

@@ -1,0 +1,117 @@
+"""The owner of entries: a process, by its locked file. The kernel frees the lock when the process dies.
+
+The file has a record of each entry that the process has sent, written before the POST. A task ID that the journal
+cannot take, because the disk is full, is written into that record, which needs no more room. So the file of a dead
+process shows task IDs that the journal lacks, and entries that it has lost.
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Literal
+
+from ..frozen import frozen
+from ..system.file_locks import Lock, is_held
+
+RECORD = 128
+"""Bytes of a record. Blocks of a disk are multiples of it: no record is partly in one that there is no room for."""
+
+
+@frozen
+class Response:
+    """A task ID that came for an entry. kind: `task_id`, or `seen_id` if the response was damaged."""
+
+    kind: Literal["task_id", "seen_id"]
+    id: str
+
+
+class Owner:
+    """This process as the owner of entries, until `release` or its end. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        import secrets
+
+        self.name = secrets.token_hex(8)
+        lock = Lock.take(_path(folder, self.name))
+        assert lock is not None, "the name is new"
+        self._lock = lock
+        self._places: dict[str, int] = {}
+        self.kept: dict[str, Response] = {}
+        """The responses in the file, by the ID of their entry, until the journal has them."""
+
+    def note_sending(self, entry_id: str) -> None:
+        """Write the record of an entry that is about to be sent. Raises OSError."""
+        if entry_id not in self._places:
+            place = RECORD * len(self._places)
+            self._lock.write(place, _record(entry_id))
+            self._places[entry_id] = place
+
+    def keep(self, entry_id: str, response: Response) -> bool:
+        """Write a response into the record of its entry, durably. Return whether that was possible."""
+        record = _record(entry_id, response.kind, response.id)
+        if len(record) > RECORD:
+            return False
+        try:
+            self._lock.write(self._places[entry_id], record)
+            self._lock.sync()
+        except OSError:
+            return False
+        self.kept[entry_id] = response
+        return True
+
+    def release(self) -> None:
+        """Release every entry. The file stays if it has responses that the journal may lack."""
+        self._lock.release(remove=not self.kept)
+
+
+def is_alive(folder: Path, name: str | None) -> bool:
+    """Return whether the process of this name is alive. Remove the file of a dead one if nothing is in it."""
+    if name is None:
+        return False
+    held = is_held(_path(folder, name))
+    if not held:
+        with contextlib.suppress(OSError):
+            if _path(folder, name).stat().st_size == 0:
+                _path(folder, name).unlink()
+    return held
+
+
+def sent_by(folder: Path, name: str | None) -> dict[str, Response | None]:
+    """Return the entries that a process has sent, each with the response that it could not record. Raises OSError."""
+    return {} if name is None else read_records(_path(folder, name))
+
+
+def read_records(path: Path) -> dict[str, Response | None]:
+    """Return the records in the file of a process that has ended. Raises OSError."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    found: dict[str, Response | None] = {}
+    for place in range(0, len(content), RECORD):
+        match content[place : place + RECORD].decode("ascii", "replace").split():
+            case [entry_id, ("task_id" | "seen_id") as kind, response_id]:
+                found[entry_id] = Response(kind, response_id)
+            case [entry_id]:
+                found[entry_id] = None
+    return found
+
+
+def files_of_dead(folder: Path) -> list[Path]:
+    """Return the files with records of processes that have ended.
+
+    A file with a record has been locked before: one that a process is just about to lock is never looked at.
+    """
+    found = []
+    for path in folder.glob("*.lock"):
+        with contextlib.suppress(FileNotFoundError):  # its process has just ended in order
+            if path.stat().st_size and not is_held(path):
+                found.append(path)
+    return found
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.lock"
+
+
+def _record(*words: str) -> bytes:
+    return f"{' '.join(words):<{RECORD - 1}}\n".encode("ascii")
