@@ -15,6 +15,9 @@ from ..json_value import Json, JsonObject, number_at, object_at, strings_in, tex
 from ..text import clean
 from .task import Task, TaskError, TaskStatus, is_task_id
 
+CODE_LIMIT = 10**9
+"""What is not below it is no error code; PiAPI's have four digits."""
+
 
 @frozen
 class ParsedResponse:
@@ -71,7 +74,7 @@ def parse_response(content: str | bytes) -> ParsedResponse:
         web_page = text.lstrip()[:1] == "<"
         return ParsedResponse(False, web_page, None, "" if web_page else clean(text[:2000]), None, {})
     data = object_at(parsed, "data")
-    codes = (number_at(parsed, "data", "error", "code"), number_at(parsed, "error", "code"), number_at(parsed, "code"))
+    codes = (_code_at(parsed, "data", "error"), _code_at(parsed, "error"), _code_at(parsed))
     return ParsedResponse(
         well_formed=isinstance(parsed, dict),
         web_page=False,
@@ -132,7 +135,13 @@ def _task_error(data: JsonObject) -> TaskError:
     error = object_at(data, "error")
     logs = strings_in(data.get("logs"))
     text = _error_text(error) or text_at(data, "error") or (logs[-1] if logs else "") or "no reason given"
-    return TaskError(number_at(error, "code") or 0, clean(text))
+    return TaskError(_code_at(error) or 0, clean(text))
+
+
+def _code_at(value: Json, *path: str) -> int | None:
+    """Return the error code of an object; None if there is none of a length that a person can read."""
+    code = number_at(value, *path, "code")
+    return code if code is None or abs(code) < CODE_LIMIT else None
 
 
 def _is_url(text: str) -> bool:
@@ -158,7 +167,7 @@ def _parse_timestamp(text: str) -> datetime | None:
         return None
 
 
-_TASK_ID = re.compile(r'"task_id"\s*:\s*"([A-Za-z0-9_-]{1,128})"')
+_TASK_ID = re.compile(r'"task_id"\s*:\s*"([A-Za-z0-9_][A-Za-z0-9_-]{0,127})"')
 _WEBHOOK_SECRET = re.compile(r'("secret"\s*:\s*")(?:[^"\\]|\\.)*')
 
 

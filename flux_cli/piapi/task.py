@@ -10,7 +10,7 @@ SUCCESS_WORDS = frozenset({"completed", "success", "succeeded"})
 FAILURE_WORDS = frozenset({"failed", "failure", "error", "cancelled", "canceled"})
 
 # A task ID comes from outside and is used in URLs and file names (docs/explanation/guarantees.md).
-_TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_TASK_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,127}", re.ASCII)  # `flux wait -rf` would be an option
 
 
 def is_task_id(text: object) -> bool:
