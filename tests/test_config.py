@@ -1,6 +1,8 @@
 """Settings: where each value comes from, what is refused, and that a key never shows."""
 
+import os
 import shlex
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -478,3 +480,31 @@ def test_a_file_that_others_can_read_draws_a_warning_with_a_command_that_works(
     if warning:
         assert shlex.split(warning.partition("restrict it with: ")[2]) == ["chmod", "600", str(path)]
     assert permissions_warning(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("[profiles]\nx = 1\n", "'profiles.x' is not a table (PATH, line 2)"),
+        ("[[profiles]]\nmodel = 'dev'\n", "'profiles' is not a table (PATH, line 1)"),
+        ("profiles = 3\n", "'profiles' is not a table (PATH, line 1)"),
+        ("[[profiles.default]]\nmodel = 'dev'\n", "'profiles.default' is not a table (PATH, line 1)"),
+    ],
+)
+def test_profiles_that_are_no_tables_are_an_error(tmp_path: Path, content: str, error: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        resolve(read_file(path), {}, {}, path=path)
+    assert caught.value.message == error.replace("PATH", str(path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in directories")
+def test_a_pipe_is_no_config_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    os.mkfifo(path)
+    command = [sys.executable, "-m", "flux_cli", "config", "list"]
+    done = subprocess.run(
+        command, env={**os.environ, "FLUX_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (4, f"flux: {path} is a pipe, not a file\n      Move it away\n")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ def read_file(path: Path) -> JsonObject:
 
 def _read(path: Path) -> bytes:
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):  # nobody may ever write to it
+            raise ConfigError(f"{path} is a pipe, not a file", hint="Move it away")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return b""

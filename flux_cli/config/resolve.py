@@ -82,6 +82,7 @@ def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, 
     if misplaced := sorted(set(file) - _TOP_LEVEL):
         message = f"'{clean(misplaced[0], 40)}' is outside any profile ({place_of(path, misplaced[0])})"
         raise ConfigError(message, hint="move it below [profiles.default]")
+    _check_tables(file, path)
     profile, profile_source = find_profile(file, environ, options.get("profile"), path=path)
     table = _flat(object_at(file, "profiles", profile))
     if unknown := sorted(set(table) - set(BY_NAME) - {"api_key", ACCOUNT}):
@@ -105,6 +106,20 @@ def find_profile(file: JsonObject, environ: Mapping[str, str], option: str | Non
         message = f"invalid profile {_shown(name)} from {source}: expected letters, digits, - and _"
         raise UsageError(message) if source == "option" else ConfigError(message)
     return name, source
+
+
+def _check_tables(file: JsonObject, path: Path) -> None:
+    """Raise ConfigError if the profiles are no tables: nothing in them would count."""
+    profiles = file.get("profiles", {})
+    if not isinstance(profiles, dict):
+        raise _no_table("profiles", place_of(path, "profiles"))
+    for name, profile in profiles.items():
+        if not isinstance(profile, dict):
+            raise _no_table(f"profiles.{clean(name, 40)}", place_of(path, "profiles", name))
+
+
+def _no_table(name: str, place: str) -> ConfigError:
+    return ConfigError(f"'{name}' is not a table ({place})", hint="Write [profiles.default] above your settings")
 
 
 def _flat(table: JsonObject) -> JsonObject:
