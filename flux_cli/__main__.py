@@ -1,6 +1,5 @@
 """The program's entry point, also for `python -m flux_cli`."""
 
-import contextlib
 import gc
 import os
 import sys
@@ -22,8 +21,13 @@ def run() -> None:
 
 
 def _run() -> int:
+    import signal  # inside, as what follows: `run` takes what Ctrl-C raises meanwhile
+
+    takes_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if takes_interrupts:  # nothing has begun while Python imports: Ctrl-C ends it at once, and without a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        from .cli.fast_path import answer  # inside, so that Ctrl-C while Python is still importing shows no traceback
+        from .cli.fast_path import answer
 
         text = answer(sys.argv[1:])
         if text is not None and sys.stdout is not None:
@@ -36,6 +40,8 @@ def _run() -> int:
         gc.freeze()
         gc.set_threshold(50_000)  # more than a short command makes; after every 700, nothing would be found
         gc.enable()
+        if takes_interrupts:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return main()
     except BrokenPipeError:
         return 141
@@ -49,8 +55,7 @@ def _print(text: bytes) -> int:
     except BrokenPipeError:
         return 141
     except OSError as error:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"flux: cannot write to stdout: {error.strerror}\n")
+        _print_error(f"flux: cannot write to stdout: {error.strerror}\n")
         return 11
     return 0
 
@@ -64,12 +69,20 @@ def _leave(code: int) -> None:
         code = 141
     except OSError:
         code = code or 11
-    with contextlib.suppress(OSError):  # a message that cannot be written does not undo a saved image
-        if sys.stderr is not None:
-            sys.stderr.flush()
+    _print_error("")
     if code in SIGNALS and os.name == "posix":
         _end_by_signal(SIGNALS[code])
     os._exit(code)
+
+
+def _print_error(text: str) -> None:
+    """Write text to stderr, and what waits to be written there. A message that cannot be written changes nothing."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+    except OSError:
+        pass
 
 
 def _end_by_signal(number: int) -> None:

@@ -113,7 +113,9 @@ def test_a_second_signal_while_the_first_is_heeded(here: World, runners: Runners
         life = Life(moment, twice)
         words = said(here, runners[0], here.batch([f"boat {milliseconds}"]), life, signal.SIGINT)
         life.over = True
-        assert re.search(r"is (still running|completed, not yet saved)\. Charged \(\$0\.004 simulated\)\.", words), words
+        assert re.search(r"is (still running|completed, not yet saved)\. Charged \(\$0\.004 simulated\)\.", words), (
+            words
+        )
         assert "Traceback" not in words
     here.finish(runners[0])
     assert here.faults == []
@@ -232,3 +234,33 @@ def test_the_answer_to_a_post_is_there_when_one_wakes_up(here: World, runners: R
     assert here.run(runners[0], here.batch(["boat"]), life, broken="impatient") == 0
     here.finish(runners[0])
     assert here.faults == []
+
+
+STARTING = """
+import functools, os, signal, sys
+
+at = sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+named = functools.cached_property.__set_name__
+
+def interrupted(property, owner, name):
+    if at == "class":
+        os.kill(os.getpid(), signal.SIGINT)
+    named(property, owner, name)
+
+def imported(event, arguments):
+    if event == "import" and arguments[0] == at:
+        os.kill(os.getpid(), signal.SIGINT)
+
+functools.cached_property.__set_name__ = interrupted
+sys.addaudithook(imported)
+from flux_cli.__main__ import run
+run()
+"""
+
+
+@pytest.mark.parametrize("at", ["flux_cli.cli.fast_path", "flux_cli.cli.main", "typer", "class"])
+def test_a_signal_while_python_imports_ends_it_without_a_word(at: str) -> None:
+    command = [sys.executable, "-c", STARTING, at, "history"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
