@@ -8,6 +8,8 @@ import pty
 import re
 import shlex
 import struct
+import subprocess
+import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -29,7 +31,7 @@ from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store
 
 from .conftest import KEY, Flux, Result
-from .servers import serving
+from .servers import Service, serving
 from .test_promises import Start
 from .test_text import is_harmless
 
@@ -431,3 +433,41 @@ def test_a_terminal(
     assert KEY.encode() not in shown
     text = OURS.sub(b"", shown).decode()
     assert not [character for character in text if character not in "\r\n" and not is_harmless(character)], shown
+
+
+# --- numbers and names that no honest service sends ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [10**400, -(10**400), 10**9])
+def test_a_code_of_hundreds_of_digits_is_none(flux: Flux, service: Service, code: int) -> None:
+    task = {"task_id": "a-task", "status": "failed", "error": {"code": code, "message": "bad"}}
+    service.answer("GET", "/api/v1/task/a-task", (200, {}, json.dumps({"code": 200, "data": task}).encode()))
+    assert flux("wait a-task").err.startswith("flux: task a-task failed: bad\n")
+    refusal = json.dumps({"code": code, "message": "bad", "data": None}).encode()
+    service.answer("POST", "/api/v1/task", (400, {}, refusal))
+    assert flux("gen boat").err.startswith("flux: PiAPI refused the request: bad. Not charged.")
+
+
+def test_a_task_id_that_would_be_an_option_is_no_task_id(flux: Flux, service: Service) -> None:
+    answer = json.dumps({"code": 200, "data": {"task_id": "-rf", "status": "pending"}}).encode()
+    service.answer("POST", "/api/v1/task", (200, {}, answer), (200, {}, answer[:-1]))
+    for _ in range(2):
+        result = flux("gen boat --no-wait --no-cache")
+        assert (result.code, result.out) == (7, "")
+    assert flux("wait -- -rf").code == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_too_few_open_files_are_told_in_a_sentence(service: Service) -> None:
+    for limit in (*range(8, 18), 24):
+        line = f"ulimit -n {limit}; exec {sys.executable} -m flux_cli gen 'a boat {limit}' -q"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            assert done.returncode == 11, done.stderr
+            assert re.fullmatch(
+                r"flux: too many open files: flux needs 16 more, may open \d+, and did not begin\n"
+                r"      Raise the limit: ulimit -n 1024\n",
+                done.stderr,
+            ), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert len(service.charges) == 1

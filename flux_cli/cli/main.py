@@ -1,6 +1,7 @@
 """The command line: the list of commands, and the place where errors become messages and exit codes."""
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from .fast_path import TOUR
 from .option_groups import flatten, groups_in
 from .output.output import Mode, Output
 from .registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, SUBMITTING, Function, load, meant
+
+OPEN_FILES = 16
+"""Files, pipes and connections that one task needs, and some to spare."""
 
 
 def build(named: str | None = None) -> typer.Typer:
@@ -129,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if (words := _help_words(arguments)) is not None:
             return _print_help(words, arguments, output)
+        _check_open_files()
         app = build(_named(arguments))
         return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
     except FluxError as error:
@@ -151,6 +156,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = _named(arguments) if arguments else None
     output.failure(failure, "Nothing was sent." if isinstance(failure, UsageError) and named in SUBMITTING else "")
     return failure.exit_code
+
+
+def _check_open_files() -> None:
+    """Raise DiskError if the process may not open as many files as a task needs: nothing would fail in plain words."""
+    opened = list[int]()
+    try:
+        for _ in range(OPEN_FILES):
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            message = f"too many open files: flux needs {OPEN_FILES} more, may open {len(opened)}, and did not begin"
+            raise DiskError(message, hint="Raise the limit: ulimit -n 1024") from error
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _deleted_directory() -> DiskError | None:
