@@ -370,6 +370,30 @@ def test_a_journal_that_is_deleted_or_replaced_during_a_run_ends_its_submissions
     assert len(service.charges) == 1
 
 
+def test_a_log_that_is_deleted_after_a_kill_is_told_before_anything_is_paid_again(
+    flux: Flux, service: Service, home: Path, start: Start, entries: Entries
+) -> None:
+    """The newest entries are only in the log, and SQLite does not miss it."""
+    flux("history")
+    process = start(GEN)
+    service.before[POST] = process.kill
+    finish(process)
+    for suffix in ("-wal", "-shm"):
+        (home / f"journal.db{suffix}").unlink()
+
+    for line in (GEN, "resume", "history", "doctor"):
+        result = flux(line)
+        assert result.code == 12, line
+        assert "that flux had sent before it was killed" in result.out + result.err
+    assert service.posts() == 1
+
+    result = flux("doctor --fix")
+    assert "fix: forget " in result.err
+    assert flux("history").code == 0
+    assert entries() == []
+    assert list((home / "locks").iterdir()) == []
+
+
 # --- another program keeps it locked ---------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ its entry; what to type next follows from that.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from decimal import Decimal
 from enum import StrEnum
@@ -28,7 +28,7 @@ from ..frozen import frozen
 from ..images.output_names import OutputPlan
 from ..json_value import Json
 from ..operations.request import TaskRequest
-from ..text import clean
+from ..text import clean, counted
 
 if TYPE_CHECKING:
     import sqlite3
@@ -205,6 +205,18 @@ def changed_error(entry: Entry) -> JournalError:
     """Return the error for a planned entry whose price was not part of what the user agreed to."""
     message = f"entry {entry.id} was changed meanwhile, and was not sent"
     return _about(entry, JournalError(message, hint="Run the command again", code="busy"))
+
+
+def lost_error(names: Sequence[str]) -> JournalError:
+    """Return the error for entries that were sent, and that the journal lacks."""
+    entries = counted(len(names), "entry", "entries")
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return JournalError(
+        f"the journal has lost {entries} ({some}) that flux had sent before it was killed: "
+        "its log was deleted, or an older copy was put back. Their tasks may have been charged",
+        hint="Put the files back. Or look for the tasks at https://piapi.ai/workspace, and forget them with",
+        command=("doctor", "--fix"),
+    )
 
 
 def unknown_outcome(entry: Entry, why: str = "") -> UnknownChargeError:

@@ -18,7 +18,7 @@ from ..json_value import Json
 from ..operations.request import TaskRequest
 from .budgets import Allowance, Budget, Spending, Split, split_spending, sum_spent
 from .database import Database
-from .entries import FIELDS, NEXT, Account, Entry, State, busy_error, dismissal, from_row, new_id, to_row
+from .entries import FIELDS, NEXT, Account, Entry, State, busy_error, dismissal, from_row, lost_error, new_id, to_row
 from .owner import Owner, Response, files_of_dead, is_alive, read_records, sent_by
 
 DURABLE = frozenset(State) - {State.PLANNED, State.READY, State.SAVED}
@@ -284,10 +284,11 @@ class Journal:
             return None
         return replace(entry, owner=self.owner) if self._swap(entry, {"owner": self.owner}) else None
 
-    def mark_dead_unknown(self) -> None:
+    def mark_dead_unknown(self, *, forget_lost: bool = False) -> None:
         """Record the end of what processes were sending when they died, of all accounts: it is unknown.
 
-        Accepted, if its task ID came and could not be recorded then.
+        Accepted, if its task ID came and could not be recorded then. Raises JournalError for entries that are lost,
+        each time until they are to be forgotten.
         """
         if self._db.read_only:
             return
@@ -298,7 +299,8 @@ class Journal:
                 if entry.state is State.SENDING and self.get(entry.id) == entry:  # otherwise another was faster
                     self.move(entry, self._after_death(entry))
             kept.pop(entry.id, None)
-        self._remove_files_of_dead()
+        self._remove_files_of_dead(forget_lost)
+        self.require_sent()
 
     def _after_death(self, entry: Entry) -> Entry:
         own = self._owner and self._owner.kept.get(entry.id)
@@ -311,13 +313,24 @@ class Journal:
             evidence = "a damaged response, which could not be recorded when it came"
         return replace(entry, state=State.UNKNOWN, evidence=evidence, seen_id=response.id if response else None)
 
-    def _remove_files_of_dead(self) -> None:
+    def _remove_files_of_dead(self, forget_lost: bool) -> None:
         """Remove the files of dead processes of which everything is recorded."""
         with self._db.errors():
             for path in files_of_dead(self._locks):
                 found = [self.get(name) for name in read_records(path)]
-                if not any(entry and entry.state is State.SENDING for entry in found):
+                if not any(entry.state is State.SENDING if entry else not forget_lost for entry in found):
                     path.unlink(missing_ok=True)
+
+    def lost(self) -> list[str]:
+        """Return the IDs of entries that dead processes had sent, and that the journal lacks."""
+        with self._db.errors():
+            sent = [name for path in files_of_dead(self._locks) for name in read_records(path)]
+        return [name for name in sent if self.get(name) is None]
+
+    def require_sent(self) -> None:
+        """Raise JournalError if the journal lacks an entry that a dead process had sent."""
+        if lost := self.lost():
+            raise lost_error(lost)
 
     def dead(self) -> list[Entry]:
         """Return what processes were sending when they died, of all accounts."""

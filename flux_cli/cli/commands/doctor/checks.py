@@ -311,6 +311,7 @@ def journal(session: Session) -> Iterator[Finding]:
 
 def unknown_outcomes(session: Session) -> Iterator[Finding]:
     """Report submissions that may have been charged, and those of processes that died meanwhile."""
+    session.journal.require_sent()
     if dead := session.journal.dead():
         message = f"{counted(len(dead), 'submission')} of a process that died before the response came ({named(dead)})"
         yield warning("sending", message, "mark as unknown with", "doctor", "--fix")

@@ -68,4 +68,6 @@ def _sending(session: Session) -> Iterator[Item]:
     if dead := session.journal.dead():
         for entry in dead:
             yield Note(f"fix: entry {entry.id} from sending to unknown: its process died")
-        session.journal.mark_dead_unknown()
+    if lost := session.journal.lost():
+        yield Note(f"fix: forget {counted(len(lost), 'entry', 'entries')} that the journal has lost: {', '.join(lost)}")
+    session.journal.mark_dead_unknown(forget_lost=True)
