@@ -1,7 +1,9 @@
 """`flux listen`: webhooks as PiAPI sends them, forged ones, and what a crash must not lose."""
 
+import asyncio
 import contextlib
 import fcntl
+import itertools
 import json
 import shlex
 import signal
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,7 +25,10 @@ from starlette.types import Receive, Scope, Send
 from flux_cli.images.formats import inspect_image
 from flux_cli.journal.entries import Entry, State
 from flux_cli.json_value import Json, JsonObject
+from flux_cli.system.signals import Stop
+from flux_cli.webhooks import server
 from flux_cli.webhooks.forwarder import split_command
+from flux_cli.webhooks.server import listening_socket
 
 from .conftest import KEY, Flux
 from .servers import Breaker, BreakingProxy, Service, serving
@@ -533,3 +538,30 @@ def test_an_empty_secret_is_an_error_before_anything_is_sent(flux: Flux, service
 ])  # fmt: skip
 def test_a_command_is_split_as_its_system_does(text: str, platform: str, words: tuple[str, ...]) -> None:
     assert split_command(text, platform) == words
+
+
+def test_a_connection_that_stops_within_a_head_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slowly it sends more of it."""
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    async def run() -> None:
+        stop = Stop()
+        with closing(listening_socket("127.0.0.1", 0, command="flux listen")) as at:
+            serving = asyncio.create_task(server.serve(app, at, stop, print))
+            reader, writer = await asyncio.open_connection(*at.getsockname())
+            with closing(writer):
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert await reader.readuntil(b"\r\n\r\n")
+                for byte in itertools.repeat(b"x"):
+                    writer.write(byte)
+                    with suppress(TimeoutError):
+                        assert await asyncio.wait_for(reader.read(), 0.05) == b""
+                        break
+            stop.request()
+            await serving
+
+    asyncio.run(asyncio.wait_for(run(), 20))

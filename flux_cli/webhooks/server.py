@@ -23,12 +23,20 @@ BACKLOG = 128
 """Connections that may wait to be accepted. asyncio tries as often in a row, even if no file descriptor is left."""
 REPEAT_SECONDS = 10.0
 """The server repeats a message no sooner than after so many seconds."""
+HEAD_SECONDS = 20.0
+"""How long the head of a request may take to arrive."""
 GOODBYE_SECONDS = 1
 """How long requests in progress may take when the server stops."""
 
 
 class Protocol(H11Protocol):
-    """uvicorn's protocol, with a way to cut the connection and a response of our own to invalid HTTP."""
+    """uvicorn's protocol, with a way to cut the connection and a response of our own to invalid HTTP.
+
+    A connection that stops within the head of a request is closed: each one takes a file descriptor.
+    """
+
+    _head_ends: float | None = None
+    """When the head that has begun must be complete, on the loop's clock."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Extend uvicorn's method: put the function that cuts this connection into the application's scope."""
@@ -43,6 +51,15 @@ class Protocol(H11Protocol):
             await app(scope, receive, send)
 
         self.app = with_cut
+
+    def data_received(self, data: bytes) -> None:
+        """Extend uvicorn's method, which stops its timer at the first byte. More bytes of a head move no deadline."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._head_ends = None
+            return
+        self._head_ends = self._head_ends or self.loop.time() + HEAD_SECONDS
+        self.timeout_keep_alive_task = self.loop.call_at(self._head_ends, self.timeout_keep_alive_handler)
 
     def send_400_response(self, msg: str) -> None:
         """Respond to invalid HTTP in the form of any other refusal."""
