@@ -122,7 +122,7 @@ _flux_command() {
         options='--port=text --host=text --webhook-secret-file=file --forward=text --exec=text --count=text -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --profile=profile --json -q --quiet -v --verbose --debug -h --help'
         ;;
     mcp)
-        options='--max-cost=text --budget=text -d=folder --output-dir=folder --profile=profile --sandbox --json -q --quiet -v --verbose --debug -h --help'
+        options='--max-cost=text --budget=text -d=folder --output-dir=folder --profile=profile --sandbox -h --help'
         ;;
     esac
 }

@@ -74,7 +74,8 @@ def test_errors_are_broken_between_words_and_hints_are_not(start: Start) -> None
         "flux: 2 errors. Nothing was sent.",
         "      - steps 99 is out of range: 1 to 40",
         "      - batch size 4 needs schnell: dev makes 1 image per",
-        "        task",
+        "        task (Add -m schnell, or make 4 tasks, for example",
+        "        with --seed 1..4)",
     ]
     hint = (
         "      Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox."
@@ -95,6 +96,6 @@ def test_a_command_at_the_end_of_a_remark_stays_whole(flux: Flux, start: Start, 
     ]
     assert lines_at(start, f"resolve {entry}", 80)[:3] == [
         f"entry {entry}: no usable response to this submission. It may have been charged",
-        "  ($0.002); flux does not resend it.",
+        "  ($0.002 simulated); flux does not resend it.",
         '  prompt     "fox"',
     ]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from flux_cli import AsyncFlux, UsageError
-from flux_cli.cli import main
+from flux_cli.cli import main, registry
 from flux_cli.cli.context import Session
 from flux_cli.cli.generate import generate
 from flux_cli.cli.options import RunOptions
@@ -102,7 +102,9 @@ def _upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = ModuleType("flux_cli.cli.commands.upscale")
     module.upscale = upscale  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(main, "COMMANDS", [*main.COMMANDS, "upscale"])
+    commands = [*registry.COMMANDS, "upscale"]
+    for listing in (main, registry):
+        monkeypatch.setattr(listing, "COMMANDS", commands)
     facts = Path(catalog.__file__).with_name("catalog.toml").read_text()
     (tmp_path / "catalog.toml").write_text(facts.replace('"outpaint"]', '"outpaint", "upscale"]'))
     monkeypatch.setattr(catalog, "__file__", str(tmp_path / "catalog.py"))

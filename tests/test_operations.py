@@ -401,7 +401,7 @@ def test_a_plan_that_takes_no_uploads(
         assert result.code == 5
         assert result.err.splitlines()[-2:] == [
             "flux: the image could not be uploaded: Insufficient plan level. Not charged.",
-            "      uploads need the Creator plan or higher; pass the URL of a public image instead of a file",
+            "      Uploads need the Creator plan or higher; pass the URL of a public image instead of a file",
         ]
         assert service.charges == []
         assert [entry.state for entry in entries()] == [State.PLANNED]

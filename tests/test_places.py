@@ -52,7 +52,7 @@ def test_a_user_without_a_home_is_told_to_set_flux_home(start: Start, line: str,
     result = ended(start(line, UNKNOWN_USER, env={"PATH": os.environ["PATH"], **variables}))
     assert (result.code, result.out) == (4, "")
     assert result.err.splitlines()[0].startswith("flux: no home directory: HOME is not set")
-    assert result.err.splitlines()[1] == "      set FLUX_HOME to a directory that you can write to"
+    assert result.err.splitlines()[1] == "      Set FLUX_HOME to a directory that you can write to"
 
 
 def test_flux_home_is_enough(start: Start, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_where_nothing_can_be_written_the_hint_and_doctor_name_flux_home(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", place)
     monkeypatch.setenv("PIAPI_API_KEY", KEY)
-    hint = "set FLUX_HOME to a directory that you can write to"
+    hint = "Set FLUX_HOME to a directory that you can write to"
 
     result = flux("gen x")
     assert (result.code, hint in result.err) == (12, True)
@@ -83,7 +83,7 @@ def test_where_nothing_can_be_written_the_hint_and_doctor_name_flux_home(
         hint,
     )
     stored = flux("config set plan pro")
-    assert (stored.code, hint in stored.err) == (4, True)
+    assert (stored.code, hint[1:] in stored.err) == (4, True)
     assert flux("models -q").code == flux("config list").code == 0
 
 
@@ -126,7 +126,7 @@ def test_what_a_read_only_home_remembers_can_be_read_but_nothing_is_submitted(
     assert run("cost --sandbox").out.split()[1] == "$0.015"
     assert run("models --sandbox --json").out.count('"measured_tasks": 1') == 1
     refused = run(f"{GEN} -o b.png")
-    assert (refused.code, "set FLUX_HOME to a directory that you can write to" in refused.err) == (12, True)
+    assert (refused.code, "Set FLUX_HOME to a directory that you can write to" in refused.err) == (12, True)
     assert not Path("b.png").exists()
     found = checks(run("doctor --sandbox --json"))
     assert (found["data dir"]["level"], found["journal"]["level"]) == ("problem", "ok")

@@ -656,7 +656,7 @@ def test_a_port_in_use_and_a_file_that_is_no_database(flux: Flux, tmp_path: Path
         result = flux(f"sandbox --port {port}")
     assert result.code == 2
     assert result.err.startswith(f"flux: 127.0.0.1:{port} is already in use")
-    assert "another flux sandbox may be running; --port 0 picks a free port" in result.err
+    assert "Another flux sandbox may be running; --port 0 picks a free port" in result.err
     Path("note.txt").write_text("no database, and not to be harmed")
     result = flux("sandbox --port 0 --state note.txt")
     assert (result.code, result.err) == (11, "flux: cannot keep tasks in note.txt: file is not a database\n")

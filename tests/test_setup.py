@@ -116,15 +116,15 @@ def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monke
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("config set plan gold", "Invalid plan 'gold': expected one of free, creator, pro"),
-        ("config set timeout ten", "Invalid timeout 'ten': expected a number from 0 to 86400"),
-        ("config set confirm_above x", "Invalid confirm_above 'x': expected a number from 0 to 1000000"),
+        ("config set plan gold", "invalid plan 'gold': expected one of free, creator, pro"),
+        ("config set timeout ten", "invalid timeout 'ten': expected a number from 0 to 86400"),
+        ("config set confirm_above x", "invalid confirm_above 'x': expected a number from 0 to 1000000"),
         ("config set model foo", "unknown model 'foo'"),
         ("config set pln pro", "unknown setting 'pln'"),
         ("config set pln ''", "unknown setting 'pln'"),
         ("config get pln", "unknown setting 'pln'"),
         ("config set api_key x", "a key on the command line can be seen by other users"),
-        ("config set base_url http://evil.example", "Invalid base_url 'http://evil.example': expected an https URL; http is accepted for this machine only"),
+        ("config set base_url http://evil.example", "invalid base_url 'http://evil.example': expected an https URL; http is accepted for this machine only"),
         ("config set time_scale 2", "time_scale can be set with FLUX_TIME_SCALE only"),
         ("login --sandbox", "the sandbox needs no key"),
     ],
@@ -162,10 +162,10 @@ def test_a_bad_value_names_its_variable_or_its_line(flux: Flux, home: Path, monk
     home.mkdir()
     (home / "config.toml").write_text('# mine\n[profiles.default]\ntimeout = "abc"\n')
     (home / "config.toml").chmod(0o600)
-    problem = f"flux: Invalid timeout 'abc' ({home}/config.toml, line 3): expected a number from 0 to 86400"
+    problem = f"flux: invalid timeout 'abc' ({home}/config.toml, line 3): expected a number from 0 to 86400"
     assert flux("history").err.splitlines() == [problem, "      Correct it with: flux config set timeout VALUE"]
     monkeypatch.setenv("FLUX_TIMEOUT", "abc")
-    assert flux("history").err == "flux: Invalid FLUX_TIMEOUT 'abc': expected a number from 0 to 86400\n"
+    assert flux("history").err == "flux: invalid FLUX_TIMEOUT 'abc': expected a number from 0 to 86400\n"
     assert flux("config set timeout 60").err.splitlines() == [
         f"timeout = 60 in {home}/config.toml [profiles.default]",
         "flux: warning: FLUX_TIMEOUT is set and takes precedence over the config file",
@@ -305,7 +305,7 @@ def test_the_account_of_an_unchecked_key_is_not_known(flux: Flux, service: Servi
 def test_a_config_file_that_is_read_only_stops_no_balance(flux: Flux, service: Service, home: Path) -> None:
     (home / "config.lock").mkdir(parents=True)  # as good as read-only, even for root
     result = flux("balance")
-    assert (result.code, result.out) == (0, "$1000.00\n")
+    assert (result.code, result.out) == (0, "Balance: $1000.00\nPlan: pro (15 tasks in parallel)\n")
     assert "the account's limits were not stored: cannot write" in result.err
 
 

@@ -28,7 +28,7 @@ def read_file(path: Path) -> JsonObject:
 
 def _read(path: Path) -> bytes:
     try:
-        if stat.S_ISFIFO(path.stat().st_mode):  # nobody may ever write to it
+        if stat.S_ISFIFO(path.stat().st_mode):  # it may never have a writer
             raise ConfigError(f"{path} is a pipe, not a file", hint="Move it away")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

@@ -107,11 +107,12 @@ class Command:
             yield from command.walk()
 
     def by_title(self) -> dict[str, list[Option]]:
-        """Return the options under their headings, those of all commands last."""
+        """Return the options by heading: first those that TITLES does not have, last those of all commands."""
         found: dict[str, list[Option]] = {}
         for option in self.options:
             found.setdefault(option.title, []).append(option)
-        return dict(sorted(found.items(), key=lambda row: TITLES.index(row[0])))
+        order = {title: number for number, title in enumerate(TITLES)}
+        return dict(sorted(found.items(), key=lambda row: order.get(row[0], -1)))
 
 
 HELP = Option(("-h", "--help"), None, "Print this help (-h: a summary).", None, None, False, None, CommonOptions.title)
