@@ -438,7 +438,7 @@ def test_a_terminal(
 # --- numbers and names that no honest service sends ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [10**400, -(10**400), 10**9])
+@pytest.mark.parametrize("code", [10**400, -(10**400), 10**9], ids=["long", "negative", "ten digits"])
 def test_a_code_of_hundreds_of_digits_is_none(flux: Flux, service: Service, code: int) -> None:
     task = {"task_id": "a-task", "status": "failed", "error": {"code": code, "message": "bad"}}
     service.answer("GET", "/api/v1/task/a-task", (200, {}, json.dumps({"code": 200, "data": task}).encode()))

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from flux_cli.batch.results import Summary
 from flux_cli.cli.output.output import Output
-from flux_cli.cli.output.render import outcome_json
+from flux_cli.cli.output.render import next_command, outcome_json
 from flux_cli.cli.output.reports import COLUMNS, ReportRow, open_report
 from flux_cli.engine.outcome import Outcome
 from flux_cli.errors import (
@@ -39,7 +39,7 @@ from flux_cli.errors import (
     UsageError,
 )
 from flux_cli.images.output_names import OutputPlan
-from flux_cli.journal.entries import Entry, SavedFile, State
+from flux_cli.journal.entries import Entry, SavedFile, State, error_of, unknown_outcome
 from flux_cli.json_value import object_at
 from flux_cli.operations.request import TaskRequest
 from flux_cli.operations.text_to_image import TextToImage
@@ -458,3 +458,9 @@ def test_a_batch_file_or_a_pipe_is_refused_as_its_report_before_anything_is_paid
     assert service.charges == []
     for _ in range(2):
         assert flux("batch rows.csv --report report.csv").code == 0
+
+
+def test_what_another_process_is_submitting_is_waited_for() -> None:
+    entry = ended(State.SENDING).entry
+    assert next_command(error_of(entry), entry) == ("wait", "k7m2p9qx")
+    assert next_command(unknown_outcome(entry), entry) == ("resolve", "k7m2p9qx")

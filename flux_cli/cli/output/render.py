@@ -159,6 +159,8 @@ def next_command(error: FluxError, entry: Entry | None) -> tuple[str, ...]:
         return ("login",)
     if error.code == "no_such_task":
         return ("history",)
+    if entry.state is State.SENDING and error.code == "busy":  # the response may come at any moment
+        return ("wait", entry.id)
     if isinstance(error, UnknownChargeError) or entry.state in (State.UNKNOWN, State.SENDING):
         return ("resume",) if entry.seen_id else ("resolve", entry.id)
     if entry.state in (State.ACCEPTED, State.READY) and entry.task_id and error.code != "busy":
