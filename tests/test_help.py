@@ -228,6 +228,8 @@ def test_help_as_data_of_one_command(flux: Flux, line: str, command: str) -> Non
         ("gn fox", "Did you mean gen? Next: flux --help"),
         ("config gt", "Did you mean get? Next: flux config"),
         ("gen --modle dev x", "Did you mean --model? Next: flux gen --help"),
+        ("gen x --n 4", "Write --seed 1..4 for 4 images"),
+        ("edit a.png x --strength 0.5", "Write --denoise X"),
         ("generate fox", "Did you mean: flux gen fox"),
         ("img2img a.png fox", "Did you mean: flux edit a.png fox"),
         ("retry @last", "Did you mean: flux rerun @last"),

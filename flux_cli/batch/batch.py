@@ -57,7 +57,7 @@ class Batch:
             tasks=feed.tasks,
             wait=self.policy.wait,
             fail_fast=self.fail_fast,
-            cache=not self.policy.no_cache,
+            join_identical=not self.policy.fresh,
         )
         try:
             return run.finish()

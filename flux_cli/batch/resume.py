@@ -31,12 +31,12 @@ from .workspace import Workspace
 class Policy:
     """What may be paid for again, and what counts as the same.
 
-    no_cache: generate everything again. cache: an earlier image of the same request stands for it, whatever its seed.
+    fresh: generate everything again. any_seed: an earlier image of the same request stands for it, whatever its seed.
     retry_failed: submit failed tasks again. wait: whether the command waits for the images.
     """
 
-    no_cache: bool = False
-    cache: bool = False
+    fresh: bool = False
+    any_seed: bool = False
     retry_failed: bool = False
     wait: bool = True
 
@@ -87,7 +87,7 @@ def choose_action(known: Entry | None, policy: Policy, *, single: bool = False) 
 
     single: the command names this one task, so a failed one is submitted again.
     """
-    if known is None or policy.no_cache:
+    if known is None or policy.fresh:
         return Action.GENERATE
     if known.state is State.PLANNED:
         return Action.SUBMIT
@@ -134,7 +134,7 @@ def _find_known(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy
     replaced, seeds = saving.overwrite and plan.total == 1, dict[str, int]()
     steps = []
     for task in plan.tasks:
-        any_seed = policy.cache and task.draft.random_seed
+        any_seed = policy.any_seed and task.draft.random_seed
         if any_seed:
             task = _with_earlier_seed(task, workspace, seeds)
         identity = identities.get(task.index)
@@ -158,7 +158,7 @@ def _with_earlier_seed(task: PlannedTask, workspace: Workspace, seeds: dict[str,
 
 def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Policy, names: Names) -> Step:
     """Return the step with the names of its images, or without a need for them."""
-    same = None if policy.no_cache else workspace.journal.duplicate(step.task.request, workspace.cache_seconds)
+    same = None if policy.fresh else workspace.journal.duplicate(step.task.request, workspace.cache_seconds)
     placed = saving.placed or step.task.draft.output is not None
     reusable = same is not None and same.state is State.SAVED and policy.wait and not placed
     if same and reusable and all(file.is_whole() for file in same.files):
@@ -236,7 +236,7 @@ def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | 
 
 def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> Sequence[Entry]:
     """Return the expired entries of a plan that would be paid for again: PiAPI may have their tasks after all."""
-    if not (policy.retry_failed or _is_single(plan)) or policy.no_cache or not is_recognized(plan):
+    if not (policy.retry_failed or _is_single(plan)) or policy.fresh or not is_recognized(plan):
         return ()
     if not workspace.journal.entries(State.EXPIRED):
         return ()

@@ -74,11 +74,17 @@ class Connections:
         await self._exits.aclose()
 
     def scheduler(
-        self, listener: Listener, stop: Stop, *, cache: bool, share_errors: bool = True, deadline: float | None = None
+        self,
+        listener: Listener,
+        stop: Stop,
+        *,
+        join_identical: bool,
+        share_errors: bool = True,
+        deadline: float | None = None,
     ) -> Scheduler:
         """Return a scheduler.
 
-        cache: whether an identical request, submitted within the cache time, stands for one.
+        join_identical: whether an identical request, submitted within the cache time, stands for one.
         share_errors: whether an error that the next submission would meet too stops all of them.
         deadline: on the monotonic clock, when waiting ends for all tasks; None: each has the timeout.
         """
@@ -102,7 +108,7 @@ class Connections:
                 timeout=workspace.timeout,
                 scale=workspace.scale,
                 budgets=workspace.budgets,
-                life=workspace.cache_seconds if cache else 0.0,
+                life=workspace.cache_seconds if join_identical else 0.0,
             ),
             poller=Poller(
                 client=self.client,
@@ -169,14 +175,14 @@ class Run:
     tasks: dict[str, PlannedTask] = field(default_factory=dict)
     wait: bool = True
     fail_fast: bool = False
-    cache: bool = True
+    join_identical: bool = True
     first: bool = False
     one_deadline: bool = False
     beside: Beside | None = None
-    _stop: Stop = field(default_factory=Stop)
-    _begun: dict[str, Entry] = field(default_factory=dict)
-    halted: FluxError | None = None
-    _won: bool = False
+    _stop: Stop = field(init=False, default_factory=Stop)
+    _begun: dict[str, Entry] = field(init=False, default_factory=dict)
+    halted: FluxError | None = field(init=False, default=None)
+    _won: bool = field(init=False, default=False)
 
     def finish(self) -> ExitCode:
         """Run to the end and return the exit code.
@@ -232,7 +238,9 @@ class Run:
         deadline = time.monotonic() + self.workspace.timeout if self.one_deadline else None
         async with Connections(self.workspace) as connections:
             with self.reporter.progress(self.total) as listener:
-                scheduler = connections.scheduler(listener, self._stop, cache=self.cache, deadline=deadline)
+                scheduler = connections.scheduler(
+                    listener, self._stop, join_identical=self.join_identical, deadline=deadline
+                )
                 scheduler.fail_fast = self.fail_fast
                 try:
                     async with self.beside(scheduler) if self.beside else nullcontext():

@@ -164,7 +164,7 @@ def _pay(
         saving = _check_stdout(session, plan, saving)
     session.journal.mark_dead_unknown()
     link_seen(session.workspace)
-    policy = Policy(no_cache=many.no_cache, cache=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
+    policy = Policy(fresh=many.no_cache, any_seed=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
     with CommandReporter(
         session.output,
         report=session.open_report(many.report, source),

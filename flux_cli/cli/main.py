@@ -17,7 +17,16 @@ from .context import Session
 from .fast_path import TOUR
 from .option_groups import flatten, groups_in
 from .output.output import Mode, Output
-from .registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, SUBMITTING, Function, load, meant
+from .registry import (
+    COMMANDS,
+    CONFIG_COMMANDS,
+    CONFIG_SUMMARY,
+    OPTIONS_OF_OTHER_TOOLS,
+    SUBMITTING,
+    Function,
+    load,
+    meant,
+)
 
 OPEN_FILES = 16
 """Files, pipes and connections that one task needs, and some to spare."""
@@ -192,6 +201,9 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
     hint = f"Did you mean {guess}".replace("'", "") if guess else None
     if command is None:
         return _no_command(arguments, hint)
+    message = (text[:1].lower() + text[1:]).rstrip(".")
+    if text.startswith("No such option") and (other := OPTIONS_OF_OTHER_TOOLS.get(text.rpartition(" ")[2])):
+        return UsageError(message, hint=other)
     if command in SUBMITTING:
         if "unexpected extra argument" in text:
             text = f"unexpected words after the prompt: {text.partition(' (')[2].rstrip(').')}"
@@ -200,7 +212,7 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
             hint, where = "A prompt that begins with - goes after --", [command, "--", "-a castle"]
     if where == [command]:
         where = [command, "--help"]
-    return UsageError((text[:1].lower() + text[1:]).rstrip("."), hint=hint, command=tuple(where))
+    return UsageError(f"{text[:1].lower()}{text[1:]}".rstrip("."), hint=hint, command=tuple(where))
 
 
 def _no_command(arguments: list[str], hint: str | None) -> UsageError:

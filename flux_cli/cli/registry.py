@@ -48,6 +48,22 @@ SYNONYMS = {
 }
 """Words that people type, and the commands that they mean."""
 
+_MEANT = {
+    "Write --seed 1..4 for 4 images, or -b 4 with schnell": "--n --num --count --num-images --num_images --images",
+    "The prompt has no option name: put it in quotes after the command": "--prompt -p --text",
+    "No option takes a key: run flux login, or set PIAPI_API_KEY": "--key --api-key --api_key --token",
+    "Write -o FILE": "--out --outfile --file --save",
+    "Write --denoise X; lower keeps more of the image": "--strength --image-strength",
+    "Write --guidance X": "--cfg --cfg-scale --guidance-scale --scale",
+    "Write --aspect W:H": "--aspect-ratio --ar --ratio",
+    "Write --steps N": "--num-inference-steps --num-steps",
+    "Write --no-wait": "--async --background --detach",
+    "Write --size WxH": "--resolution --dimensions",
+    "Images are PNG; for JSON output, write --json": "--format --output-format",
+}
+OPTIONS_OF_OTHER_TOOLS = {name: hint for hint, names in _MEANT.items() for name in names.split()}
+"""Options that people know from other tools, and what to write here."""
+
 
 @frozen
 class Example:

@@ -184,14 +184,14 @@ class Calls:
         plan = make_plan(prompt, lambda _: iter([draft]), source=source, price=session.price, shard=Shard())
         session.require_key()
         session.journal.mark_dead_unknown()
-        policy = Policy(no_cache=order.no_cache, retry_failed=how.retry_failed, wait=order.wait)
+        policy = Policy(fresh=order.no_cache, retry_failed=how.retry_failed, wait=order.wait)
         limits = session.limits(order.max_cost, yes=order.yes)
         batch = Batch(plan, session.workspace, session.saving(save), policy, limits, session.reporter())
         if expired := batch.find_expired():
             await reopen(session.workspace, expired)
         (step,) = batch.prepare()
         if how.repeats and save.output is None and self._is_old(step.known):
-            (step,) = replace(batch, policy=replace(policy, no_cache=True)).prepare()
+            (step,) = replace(batch, policy=replace(policy, fresh=True)).prepare()
         return step
 
     def _is_old(self, known: Entry | None) -> bool:
@@ -236,7 +236,7 @@ class Calls:
         stop, outcomes = Stop(), list[Outcome]()
         # Calls share the limits but not the errors: a full disk here must not end other calls.
         scheduler = self._connections.scheduler(
-            _listener(how.listener), stop, cache=cache, share_errors=False, deadline=how.deadline
+            _listener(how.listener), stop, join_identical=cache, share_errors=False, deadline=how.deadline
         )
         running = asyncio.create_task(self._run(scheduler, item, outcomes.append, wait))
         self._running[running] = item.id
