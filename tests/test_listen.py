@@ -198,6 +198,37 @@ def test_a_hint_outlives_a_service_that_is_down_for_a_moment(service: Service, l
     assert listener.says("task unheard-of is recorded; download its images later with: flux resume")
 
 
+def test_forged_deliveries_do_not_hold_up_a_genuine_one(
+    flux: Flux, proxy: BreakingProxy, listen: Callable[..., Listener]
+) -> None:
+    """The service keeps the answers about seven of them back."""
+    listener, task = listen(), submitted(flux)
+    proxy.breakers.append(Breaker(b"GET /api/v1/task/forged", times=7, hold=True))
+    for task_id in (*(f"forged-{number}" for number in range(7)), task):
+        assert listener.deliver(hint(task_id)) == 200
+    told = listener.told()
+    assert (told["state"], told["task_id"]) == ("saved", task)
+    assert listener.stop() == 0
+    assert listener.says("7 webhooks recorded but not processed; download the images with: flux resume")
+
+
+def test_resume_asks_about_recorded_deliveries_at_the_same_time(
+    flux: Flux, proxy: BreakingProxy, listen: Callable[..., Listener], entries: Callable[[], list[Entry]]
+) -> None:
+    listener = listen()
+    proxy.breakers.append(Breaker(b"GET /api/v1/task/forged", times=8, hold=True))
+    for number in range(8):
+        assert listener.deliver(hint(f"forged-{number}")) == 200
+    assert listener.stop() == 0
+    assert len(entries()) == 8
+
+    proxy.breakers[:] = [Breaker(b"GET /api/v1/task/forged", times=8, late=1.0)]
+    begun = time.monotonic()
+    assert flux("resume").err.count("PiAPI has no task forged-") == 8
+    assert time.monotonic() - begun < 8.0
+    assert entries() == []
+
+
 JUNK = {
     "nothing": (b"", 400),
     "no JSON": (b"task_id=x", 400),

@@ -21,6 +21,8 @@ from .options import SaveOptions
 
 POLLS = 3
 """Polls of a task that this machine did not submit, at most."""
+AT_ONCE = 8
+"""Deliveries that are resolved at a time: forged ones must not hold up the others for long."""
 JOIN_SECONDS = 0.5
 """Seconds between two checks for the response to a submission in flight."""
 JOIN_LONGEST = 120.0
@@ -53,7 +55,9 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
             if reported:
                 journal.discard(reported)
             return submitted[-1]
-        task = task or await _ask(session, client, task_id, reported)
+        if task is None:
+            task = await _ask(session, client, task_id, reported)
+            continue  # meanwhile, another delivery may have changed the entries
         # A submission that began after the delivery belongs to another task.
         able = [entry for entry in entries if (entry.submitted or 0.0) <= received and not likeness(entry, task).unlike]
         in_flight = any(entry.state is State.SENDING for entry in able)
@@ -97,11 +101,16 @@ def resolve_reported(session: Session) -> None:
 
 
 async def _resolve_all(session: Session, ids: list[str]) -> None:
-    async with session.client() as client:
-        for task_id in ids:
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def resolve_one(task_id: str) -> None:
+        async with turn:
             try:
                 await resolve(session, client, task_id)
             except NetworkError:
-                continue  # it will be polled like the others
+                pass  # it will be polled like the others
             except FluxError as error:
                 session.output.failure(error)
+
+    async with session.client() as client:
+        await asyncio.gather(*map(resolve_one, ids))

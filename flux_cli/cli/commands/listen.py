@@ -24,7 +24,7 @@ from ...webhooks.forwarder import Forwarder, find_command, forward_url
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
 from ..context import Session
-from ..deliveries import record, resolve
+from ..deliveries import AT_ONCE, record, resolve
 from ..found_tasks import TEMPLATE_HINT, to_wait_for
 from ..options import SaveOptions
 from ..output.output import Mode, Output
@@ -153,7 +153,8 @@ class _Reporter(CommandReporter):
 class _Listening:
     """One `flux listen`.
 
-    seen: tasks whose deliveries were genuine in this run. followed: the deliveries of entries that the engine has.
+    seen: tasks whose deliveries were genuine in this run. found: entries to work on, or a bug that ends the run.
+    followed: the deliveries of entries that the engine has.
     """
 
     session: Session
@@ -162,6 +163,7 @@ class _Listening:
     receiver: Receiver
     forwarder: Forwarder
     at: socket
+    found: asyncio.Queue[tuple[Entry, Delivery] | Exception] = field(default_factory=asyncio.Queue)
     followed: dict[str, Delivery] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     after: set[asyncio.Task[None]] = field(default_factory=set)
@@ -180,19 +182,22 @@ class _Listening:
         self.receiver.closed = lambda: engine.stop.requested
         server = asyncio.create_task(serve(self.receiver, self.at, engine.stop, self.session.output.log))
         server.add_done_callback(lambda _: engine.stop.request())  # without a server nothing can come
+        workers = [asyncio.create_task(self._work(engine.poller.client)) for _ in range(AT_ONCE)]
         try:
             self._announce()
             yield
             engine.stop.request()
+            for worker in workers:
+                worker.cancel()
             await server
             if self.after:
                 self.session.output.note("waiting for --exec and --forward to end; press Ctrl-C again to stop them")
             while self.after:
                 await asyncio.wait(self.after)
         finally:
-            for task in (server, *self.after):
+            for task in (server, *workers, *self.after):
                 task.cancel()
-            await asyncio.wait((server, *self.after))
+            await asyncio.wait((server, *workers, *self.after))
 
     def _announce(self) -> None:
         output, host = self.session.output, self.options.host
@@ -212,11 +217,22 @@ class _Listening:
             )
 
     async def feed(self, engine: Scheduler) -> AsyncIterator[Entry | Outcome]:
-        """Yield entries to work on, as deliveries arrive. An error of one is printed and stops nothing else."""
+        """Yield entries to work on, as deliveries arrive."""
+        while True:
+            item = await self.found.get()
+            if isinstance(item, Exception):
+                raise item
+            entry, delivery = item
+            self.followed[entry.id] = delivery
+            yield entry
+
+    async def _work(self, client: PiAPIClient) -> None:
+        """Find the entries of deliveries, one after another. An error of one is printed and stops nothing else."""
         while True:
             delivery = await self.receiver.arrived.get()
             try:
-                entry = await self._entry(engine.poller.client, delivery)
+                if entry := await self._entry(client, delivery):
+                    self.found.put_nowait((entry, delivery))
             except FluxError as error:
                 self.session.output.failure(error)
                 if isinstance(error, NetworkError):
@@ -224,10 +240,8 @@ class _Listening:
                         f"task {delivery.task_id} is recorded; download its images later with", ("resume",)
                     )
                 self.receiver.done(delivery)
-                continue
-            if entry:
-                self.followed[entry.id] = delivery
-                yield entry
+            except Exception as error:
+                self.found.put_nowait(error)
 
     async def _entry(self, client: PiAPIClient, delivery: Delivery) -> Entry | None:
         """Return the entry to work on; None if nothing is left to be saved.
