@@ -48,7 +48,7 @@ def written_down_after_the_response() -> None:
 def sent_again_after_a_crash() -> None:
     """What a dead process was sending is planned again."""
 
-    def plan_again(self: Journal) -> None:
+    def plan_again(self: Journal, *, forget_lost: bool = False) -> None:
         for entry in self.newest(State.SENDING):
             if claimed := self.claim(entry):
                 self.move(claimed, replace(claimed, state=State.PLANNED))
