@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,15 @@ def test_a_large_image_is_quick_and_small() -> None:
     content = io.BytesIO()
     draw(FOX, seed=1, width=1024, height=1024).save(content, "PNG")
     assert len(content.getvalue()) < 300_000
+
+
+@pytest.mark.parametrize("size", [(2**20, 1), (1, 2**20)])
+@pytest.mark.parametrize("scenery", ["tower", "forest", "pattern"])
+def test_an_extreme_shape_is_quick(scenery: str, size: tuple[int, int]) -> None:
+    width, height = size
+    begun = time.process_time()
+    images = [draw(scenery, seed=1, width=width, height=height)]
+    images += [render(kind, width=width, height=height) for kind in ("kontext", "redux-variation")]
+    images += [render("controlnet-lora", width=width, height=height, **controlled("openpose"))]
+    assert time.process_time() - begun < 6
+    assert [image.size for image in images] == [size] * 4

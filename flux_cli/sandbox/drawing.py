@@ -41,6 +41,8 @@ COLORS = {
 SNOW = {"snow", "snowy", "winter", "christmas"}
 LARGEST_SMOOTHED = 2**22
 """Pixels; a larger image is drawn at its own size, which takes less memory."""
+LONGEST = 32
+"""How many times as long as wide a scene is drawn; a longer one is stretched. What is drawn grows with that ratio."""
 SMALLEST_CAPTIONED = 64
 """Pixels of the shorter side; text in a smaller image could not be read."""
 DASHES = dict(zip(map(ord, "–—‘’“”"), "--''\"\"", strict=True))  # noqa: RUF001 - the font has none of them
@@ -60,6 +62,10 @@ def draw(prompt: str, *, seed: int, width: int, height: int, model: str = "") ->
 
 def scene(prompt: str, *, seed: int, size: Size, key: str = "") -> Image.Image:
     """Return the image of a prompt without a caption. Another `key` gives another composition in the same colors."""
+    longest = LONGEST * min(size)
+    if max(size) > longest:
+        drawn = scene(prompt, seed=seed, size=(min(size[0], longest), min(size[1], longest)), key=key)
+        return drawn.resize(size, Image.Resampling.NEAREST)
     words, rng = _words(prompt), _seeded(prompt, seed, key)
     scale = 2 if size[0] * size[1] <= LARGEST_SMOOTHED else 1
     width, height = size[0] * scale, size[1] * scale  # drawn at twice the size, so that edges are smooth
