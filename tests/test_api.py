@@ -158,13 +158,50 @@ def test_one_refusal_does_not_end_the_others(service: Service) -> None:
         assert flux.generate("an owl", model="schnell", size="64x64").path.exists()
 
 
-def test_a_listener_that_breaks_breaks_nothing(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_listener_that_breaks_breaks_nothing(
+    service: Service, capsys: pytest.CaptureFixture[str], error: type[BaseException]
+) -> None:
     def hear(event: Event) -> None:
-        raise ZeroDivisionError
+        raise error
 
     with Flux(on_event=hear) as flux:
         assert flux.generate("a fox", model="schnell", size="64x64").path.exists()
     assert capsys.readouterr().out == ""
+
+
+def test_a_client_is_entered_once(service: Service) -> None:
+    async def enter_again() -> None:
+        async with (client := AsyncFlux()):
+            with pytest.raises(RuntimeError, match="entered once; make another one"):
+                await client.__aenter__()
+            assert (await client.generate("a fox", model="schnell", size="64x64")).path.exists()
+        with pytest.raises(RuntimeError, match="entered once; make another one"):
+            await client.__aenter__()
+
+    asyncio.run(enter_again())
+
+
+FORKED = """
+import os, flux_cli
+client = flux_cli.Flux()
+if (child := os.fork()) == 0:
+    try:
+        client.generate("a fox")
+    except RuntimeError as error:
+        print(error, flush=True)
+else:
+    os.waitpid(child, 0)
+    print(client.generate("an owl", model="schnell", size="64x64").path.exists())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_is_told_that_the_client_is_its_parents(service: Service) -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "a client does not survive a fork; make another one in this process\nTrue\n"
+    assert len(service.charges) == 1
 
 
 def test_signals_and_streams_are_the_program_s_own(service: Service, capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal import database
 from flux_cli.journal.budgets import Budget
 from flux_cli.journal.database import Database, alone
-from flux_cli.journal.entries import Account, Entry, State
+from flux_cli.journal.entries import Account, Entry, State, error_of
 from flux_cli.journal.journal import Journal
 from flux_cli.journal.migrations import MIGRATIONS
 from flux_cli.operations.request import TaskRequest
@@ -392,6 +392,12 @@ def test_a_log_that_is_deleted_after_a_kill_is_told_before_anything_is_paid_agai
     assert flux("history").code == 0
     assert entries() == []
     assert list((home / "locks").iterdir()) == []
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.PLANNED])
+def test_only_what_was_not_sent_is_said_to_be_unsent(home: Path, state: State) -> None:
+    entry = Entry("e1", state, "s", "p", OutputPlan((home / "x.png",)), 0.0, task_id="task-1")
+    assert "never sent" not in error_of(entry).message
 
 
 # --- another program keeps it locked ---------------------------------------------------------------------------------

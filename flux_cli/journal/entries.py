@@ -21,6 +21,7 @@ from ..errors import (
     InterruptError,
     JournalError,
     RefusedError,
+    StillRunningError,
     UnknownChargeError,
     UsageError,
 )
@@ -190,9 +191,11 @@ def error_of(entry: Entry) -> FluxError:
         return unknown_outcome(entry)
     if entry.state is State.SENDING:
         return _about(entry, JournalError(f"entry {entry.id} is being submitted by another flux process", code="busy"))
-    if entry.problem is None:
+    if entry.problem:
+        return _about(entry, _error(entry.problem))
+    if entry.state is State.PLANNED:
         return _about(entry, RefusedError(f"entry {entry.id} was never sent"))
-    return _about(entry, _error(entry.problem))
+    return _about(entry, StillRunningError(f"task {entry.task_id} of entry {entry.id} is {entry.state}"))
 
 
 def busy_error(entry: Entry) -> JournalError:

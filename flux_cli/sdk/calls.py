@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -120,13 +121,18 @@ class Calls:
 
     def __init__(self, session: Session, budget: Decimal | None = None) -> None:
         self.session, self.ledger = session, Ledger(budget)
+        self._opened = False
+        self._process = os.getpid()
         self._connections: Connections | None = None
         self._calls: set[asyncio.Task[Any]] = set()
         self._running: dict[asyncio.Task[None], str] = {}
         """The running tasks, each with the ID of its entry."""
 
     async def open(self) -> None:
-        """Open the session and its connections. Raise ConfigError, JournalError."""
+        """Open the session and its connections, once. Raise ConfigError, JournalError."""
+        if self._opened:
+            raise RuntimeError("an AsyncFlux is entered once; make another one")
+        self._opened = True
         with ExitStack() as opening:
             opening.enter_context(self.session)
             self._connections = await Connections(self.session.workspace).__aenter__()
@@ -150,6 +156,11 @@ class Calls:
             await asyncio.wait(calls)
         if self._connections:
             await self.close()
+
+    def require_same_process(self) -> None:
+        """Raise RuntimeError in a fork: connections, locks and threads belong to the process that made them."""
+        if os.getpid() != self._process:
+            raise RuntimeError("a client does not survive a fork; make another one in this process")
 
     async def make(self, op: str, keywords: Mapping[str, object], how: How) -> Made:
         """Make a task and wait for its images. Raise FluxError if it could not be planned."""
@@ -203,6 +214,7 @@ class Calls:
     @contextmanager
     def _call(self) -> Iterator[None]:
         """Register the current asyncio task, so that `cancel` finds it, while the block runs."""
+        self.require_same_process()
         if self._connections is None:
             raise RuntimeError("use it inside: async with AsyncFlux() as flux")
         task = asyncio.current_task()
@@ -294,7 +306,9 @@ def _listener(on_event: Callable[[Event], None] | None) -> Listener:
         if on_event:
             try:
                 on_event(event)
-            except Exception as error:
+            except (
+                BaseException
+            ) as error:  # SystemExit would end the loop, and CancelledError look like a canceled call
                 context = {"message": "on_event raised an error", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
 

@@ -87,9 +87,13 @@ class Flux:
         return self._call(self._flux.wait(task_id, output=output, overwrite=overwrite))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        if not self.close.alive:
+        try:
+            self._flux._calls.require_same_process()
+            if not self.close.alive:
+                raise RuntimeError("this Flux is closed")
+        except RuntimeError:
             work.close()
-            raise RuntimeError("this Flux is closed")
+            raise
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -98,6 +102,8 @@ class Flux:
 
 
 def _shut(flux: AsyncFlux, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    if not thread.is_alive():  # in a fork, which has no other threads: they, and what is open, belong to its parent
+        return
     if threading.current_thread() is thread:  # the last reference was dropped in the loop itself, which cannot wait
         loop.create_task(flux._close()).add_done_callback(lambda _: loop.stop())
         return
