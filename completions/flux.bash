@@ -116,7 +116,7 @@ _flux_command() {
         arguments='text...'
         ;;
     sandbox)
-        options='--port=text --host=text --fault=text --list-faults --seed=text --replies=spec|live --plan=free|creator|pro --credits=text --speed=text --expire=text --key=text --webhook-host=text --state=file --json -q --quiet -v --verbose --debug -h --help'
+        options='--port=text --host=text --fault=text --list-faults --seed=text --replies=spec|live --plan=free|creator|pro --credits=text --speed=text --expire=text --key=text --webhook-host=text --state=file --json -q --quiet --debug -h --help'
         ;;
     listen)
         options='--port=text --host=text --webhook-secret-file=file --forward=text --exec=text --count=text -o=file --output=file -d=folder --output-dir=folder --overwrite --no-metadata --profile=profile --json -q --quiet -v --verbose --debug -h --help'

@@ -36,7 +36,7 @@ Register-ArgumentCompleter -Native -CommandName flux, flux-cli -ScriptBlock {
         'doctor' = @(), @('--offline', '--fix', '--bundle=file', '--with-prompts', '--profile=profile', '--sandbox', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @()
         'completion' = @(), @('-h', '--help'), @('bash|zsh|fish|powershell')
         'help' = @(), @('--json', '-h', '--help'), @('text...')
-        'sandbox' = @(), @('--port=text', '--host=text', '--fault=text', '--list-faults', '--seed=text', '--replies=spec|live', '--plan=free|creator|pro', '--credits=text', '--speed=text', '--expire=text', '--key=text', '--webhook-host=text', '--state=file', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @()
+        'sandbox' = @(), @('--port=text', '--host=text', '--fault=text', '--list-faults', '--seed=text', '--replies=spec|live', '--plan=free|creator|pro', '--credits=text', '--speed=text', '--expire=text', '--key=text', '--webhook-host=text', '--state=file', '--json', '-q', '--quiet', '--debug', '-h', '--help'), @()
         'listen' = @(), @('--port=text', '--host=text', '--webhook-secret-file=file', '--forward=text', '--exec=text', '--count=text', '-o=file', '--output=file', '-d=folder', '--output-dir=folder', '--overwrite', '--no-metadata', '--profile=profile', '--json', '-q', '--quiet', '-v', '--verbose', '--debug', '-h', '--help'), @()
         'mcp' = @(), @('--max-cost=text', '--budget=text', '-d=folder', '--output-dir=folder', '--profile=profile', '--sandbox', '-h', '--help'), @()
     }

@@ -229,7 +229,7 @@ def test_a_request_of_wrong_types_is_none(flux: Flux, request_json: Json) -> Non
     for line in ("rerun crafted.png --dry-run", "show crafted.png --json"):
         result = flux(line)
         assert result.code == 2
-        assert "contains no request that this version of flux can read" in result.err + result.out
+        assert "a request that this version of flux cannot read" in result.err + result.out
     with pytest.raises(UsageError):
         read_provenance(texts_in(Path("crafted.png").read_bytes()))
     assert flux("gallery --sheet sheet.png --overwrite").code == 0

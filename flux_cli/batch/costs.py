@@ -34,7 +34,7 @@ class Limits:
             if price > self.max_cost:
                 raise UsageError(
                     f"this would cost {usd(price)}, more than --max-cost {usd(self.max_cost)}",
-                    hint="Raise --max-cost, or see the requests and prices with --dry-run",
+                    hint="See prices with --dry-run. Ask for fewer images, use a cheaper model, or raise --max-cost",
                     code="too_expensive",
                 )
             return

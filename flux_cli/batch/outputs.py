@@ -179,7 +179,7 @@ def file_exists(path: Path) -> DiskError:
         return DiskError(f"{shown(path)} is a directory", hint="Save into it with -d, or use another name with -o")
     return DiskError(
         f"{shown(path)} exists",
-        hint="Replace it with --overwrite, keep it with --skip-existing, or use another name with -o",
+        hint="Use another name with -o, keep the file with --skip-existing, or replace it with --overwrite",
         code="exists",
     )
 

@@ -127,7 +127,8 @@ class Results:
         counts = {
             "saved": states[State.SAVED] - self._before,
             "saved before": self._before + self._existing,
-            "running": states[State.ACCEPTED] + states[State.READY],
+            "running": states[State.ACCEPTED],
+            "not saved": states[State.READY],
             "failed": sum(states[state] for state in FAILURES),
             "unknown": states[State.UNKNOWN] + states[State.SENDING],
             "not started": self._not_started + states[State.PLANNED],

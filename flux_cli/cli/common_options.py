@@ -19,8 +19,8 @@ class CommonOptions(Group):
         bool,
         Option(
             "--sandbox",
-            short="Use the built-in test service: free, offline.",
-            help="Use the built-in test service: free, offline, no key.",
+            short="Use the built-in sandbox: free, offline, no key.",
+            help="Use the built-in sandbox instead of PiAPI: free, offline, no key.",
         ),
     ] = False
     json: Annotated[
@@ -32,7 +32,7 @@ class CommonOptions(Group):
         ),
     ] = False
     quiet: Annotated[bool, Option("-q, --quiet", help="Print only results (paths or IDs) and errors.")] = False
-    verbose: Annotated[bool, Option("-v, --verbose", help="Print every status change.")] = False
+    verbose: Annotated[bool, Option("-v, --verbose", help="Print every poll of the status.")] = False
     debug: Annotated[
         bool, Option("--debug", help="Log HTTP requests to stderr, without secrets, and ask PiAPI to log the task.")
     ] = False
@@ -54,7 +54,7 @@ class OpenOptions(Group):
 
     title = "Output"
 
-    open: Annotated[bool, Option("--open", help="Open the image in the default viewer.")] = False
+    open: Annotated[bool, Option("--open", help="Open the result in the default viewer.")] = False
 
 
 @frozen

@@ -17,7 +17,7 @@ from ..batch.prompts import StandardInput
 from ..config.api_key import checked_key, key_from_command
 from ..config.config_file import permissions_warning, read_file
 from ..config.paths import HOME_HINT, Paths, expand_user
-from ..config.resolve import Settings, resolve
+from ..config.resolve import DEFAULT_PROFILE, Settings, resolve
 from ..config.urls import is_local
 from ..errors import ConfigError, JournalError
 from ..json_value import JsonObject, object_at
@@ -167,11 +167,12 @@ class Session:
             return key
         if settings.key is not None:
             return checked_key(settings.key, settings.key_source)
-        profiles = ", ".join(sorted(object_at(self.config_file, "profiles"))) or "none"
+        profiles = sorted(object_at(self.config_file, "profiles"))
+        others = f" (profiles there: {', '.join(profiles)})" if profiles else ""
+        where = "" if settings.profile == DEFAULT_PROFILE else f" for profile {settings.profile}{others}"
         raise ConfigError(
-            f"no API key: PIAPI_API_KEY is not set, and {self.home.config_file} has no key for profile"
-            f" {settings.profile} (profiles there: {profiles})",
-            hint="Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox. Store it with",
+            f"no API key in PIAPI_API_KEY, and none{where} in {self.home.config_file}",
+            hint="Try flux for free with --sandbox. Or get a key at https://piapi.ai/workspace/key, and store it",
             command=("login",),
             code="no_key",
         )

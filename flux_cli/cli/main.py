@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 import typer
@@ -30,6 +31,12 @@ from .registry import (
 
 OPEN_FILES = 16
 """Files, pipes and connections that one task needs, and some to spare."""
+
+
+IMAGE_FIRST = ("edit", "redux", "inpaint", "outpaint")
+"""Commands whose first argument is an image, before the prompt."""
+NEAR = 0.7
+"""The similarity of an option that is suggested for an unknown one, from 0 to 1."""
 
 
 def build(named: str | None = None) -> typer.Typer:
@@ -197,7 +204,7 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
     where = [command] if command and command != "config" else arguments[:1] if command else []
     text, _, guess = error.format_message().partition(" Did you mean ")
     if possible := getattr(error, "possibilities", None):  # of an option; the best first
-        text, guess = error.message, f"{possible[0]}?"
+        text, guess = error.message, f"{possible[0]}?" if _is_near(error.message, possible[0]) else ""
     hint = f"Did you mean {guess}".replace("'", "") if guess else None
     if command is None:
         return _no_command(arguments, hint)
@@ -206,23 +213,46 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
         return UsageError(message, hint=other)
     if command in SUBMITTING:
         if "unexpected extra argument" in text:
-            text = f"unexpected words after the prompt: {text.partition(' (')[2].rstrip(').')}"
-            hint, where = "Put the prompt in quotes", [command, "a castle"]
-        elif text.startswith("No such option") and not guess:
+            return _extra_words(command, text.partition(" (")[2].rstrip(")."), arguments)
+        if text.startswith("No such option") and any(" " in word for word in arguments if word.startswith("-")):
             hint, where = "A prompt that begins with - goes after --", [command, "--", "-a castle"]
     if where == [command]:
         where = [command, "--help"]
     return UsageError(f"{text[:1].lower()}{text[1:]}".rstrip("."), hint=hint, command=tuple(where))
 
 
+def _extra_words(command: str, words: str, arguments: list[str]) -> UsageError:
+    """Return the error for words that a command does not take."""
+    if command == "rerun":
+        return UsageError(f"unexpected words after the image: {words}", hint="For a new prompt, write --prompt TEXT")
+    if "--" in arguments:
+        return UsageError(f"unexpected words after the prompt: {words}", hint="Put options before --")
+    message = f"unexpected words after the prompt: {words}"
+    return UsageError(message, hint="Put the prompt in quotes", command=_quoted_prompt(arguments))
+
+
+def _quoted_prompt(arguments: list[str]) -> list[str]:
+    """Return the command and its words up to the first option, with the prompt as one word."""
+    words = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    first = 2 if words[0] in IMAGE_FIRST else 1
+    return [*words[:first], " ".join(words[first:])] if len(words) > first + 1 else [words[0], "a castle"]
+
+
+def _is_near(message: str, option: str) -> bool:
+    """Return whether an option is what a message about an unknown one means: a distant guess is worse than none."""
+    from difflib import SequenceMatcher  # for mistakes only
+
+    return SequenceMatcher(None, message.rpartition(" ")[2], option).ratio() >= NEAR
+
+
 def _no_command(arguments: list[str], hint: str | None) -> UsageError:
     """Return the error for a command line whose first word is no command."""
     word = arguments[0]
     if word.startswith("-"):
-        later = [name for name in arguments if name in COMMANDS]
-        rest = tuple(argument for argument in arguments[1:] if argument not in later[:1])
-        if later:
-            return UsageError(f"{word} goes after the command", hint="Write", command=(later[0], *rest, word))
+        place = next((place for place, name in enumerate(arguments) if name in COMMANDS), None)
+        if place is not None:
+            line = (*arguments[place:], *arguments[:place])
+            return UsageError(f"{quoted(word, 40)} goes after the command", hint="Write", command=line)
         return UsageError(f"no such option: {clean(word, 40)}", hint="See", command=("--help",))
     if " " in word.strip():
         return UsageError(f"no command before the prompt {quoted(word, 40)}", hint="Write", command=("gen", *arguments))

@@ -28,7 +28,7 @@ CONFIG_SUMMARY = "Show and change settings."
 SUBMITTING = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun", "resolve")
 """Commands that may submit tasks: their errors include a sentence about charges."""
 SYNONYMS = {
-    "gen": ("generate", "create", "txt2img", "text2img", "image", "make", "run"),
+    "gen": ("generate", "create", "txt2img", "text2img", "image", "make"),
     "edit": ("img2img", "kontext", "restyle"),
     "redux": ("variation", "vary"),
     "inpaint": ("mask", "fill"),
@@ -49,7 +49,10 @@ SYNONYMS = {
 """Words that people type, and the commands that they mean."""
 
 _MEANT = {
-    "Write --seed 1..4 for 4 images, or -b 4 with schnell": "--n --num --count --num-images --num_images --images",
+    "Write --seed 1..4 for 4 images, or -b 4 with schnell": "-n --n --num --count --num-images --num_images --images",
+    "Write --max-cost USD": "--budget --limit --cost-limit --max-price --max_cost",
+    "Write -d DIR": "--dir --directory --folder --output_dir --out-dir",
+    "Write --from FILE": "--prompt-file --prompts --prompts-file --input-file",
     "The prompt has no option name: put it in quotes after the command": "--prompt -p --text",
     "No option takes a key: run flux login, or set PIAPI_API_KEY": "--key --api-key --api_key --token",
     "Write -o FILE": "--out --outfile --file --save",
@@ -57,6 +60,11 @@ _MEANT = {
     "Write --guidance X": "--cfg --cfg-scale --guidance-scale --scale",
     "Write --aspect W:H": "--aspect-ratio --ar --ratio",
     "Write --steps N": "--num-inference-steps --num-steps",
+    "Write --seed N": "-s",
+    "For an image as input: flux edit photo.jpg 'as a watercolor'": "--image -i --input-image --init-image",
+    "For LoRAs: flux lora 'a fox' --lora anime": "--lora",
+    "For a mask: flux inpaint photo.jpg 'a fox' --mask mask.png": "--mask",
+    "Write -m MODEL; see flux models": "--quality --engine",
     "Write --no-wait": "--async --background --detach",
     "Write --size WxH": "--resolution --dimensions",
     "Images are PNG; for JSON output, write --json": "--format --output-format",
@@ -78,17 +86,27 @@ class Page:
     """What the help of a command has beside its docstring and its options.
 
     hides: the fields of options that cannot work for this command, and are accepted but not listed.
+    texts: the texts of options that mean something else for this command, by field.
+    default: of the options about the image; None for their own.
     """
 
-    examples: tuple[Example, ...]
-    hides: tuple[str, ...]
+    examples: tuple[Example, ...] = ()
+    hides: tuple[str, ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
+    default: str | None = None
 
 
-def help_page(*examples: tuple[str, str], hides: tuple[str, ...] = ()) -> Callable[[F], F]:
-    """Return a decorator that adds examples, each a comment and a command line, to the help of a command."""
+def help_page(
+    *examples: tuple[str, str],
+    hides: tuple[str, ...] = (),
+    texts: tuple[tuple[str, str], ...] = (),
+    default: str | None = None,
+) -> Callable[[F], F]:
+    """Return a decorator that adds a `Page` to a command; each example is a comment and a command line."""
 
     def add(function: F) -> F:
-        function.page = Page(tuple(Example(*one) for one in examples), hides)  # type: ignore[attr-defined]
+        page = Page(tuple(Example(*one) for one in examples), hides, texts, default)
+        function.page = page  # type: ignore[attr-defined]
         return function
 
     return add
@@ -96,7 +114,7 @@ def help_page(*examples: tuple[str, str], hides: tuple[str, ...] = ()) -> Callab
 
 def page_of(function: Function) -> Page:
     """Return what `help_page` has added to a command."""
-    page: Page = getattr(function, "page", Page((), ()))
+    page: Page = getattr(function, "page", Page())
     return page
 
 

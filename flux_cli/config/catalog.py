@@ -237,7 +237,8 @@ class Catalog:
             return UsageError(
                 f"batch size {size} needs {listed(larger)}: {model.name} makes {most} per task", hint=hint
             )
-        return f"batch size {size} is out of range: 1 to {model.limits.batch_size}"
+        problem = f"batch size {size} is out of range: 1 to {model.limits.batch_size}"
+        return UsageError(problem, hint=f"For several tasks: --seed 1..{max(size, 2)}, or --from FILE")
 
     def price(self, request: "TaskRequest") -> Decimal:
         """Return the expected cost of a task in USD: the price per image (docs/internals/service.md, section 1)."""

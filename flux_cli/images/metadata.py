@@ -103,7 +103,7 @@ def read_provenance(texts: Mapping[str, str]) -> Provenance:
             unusual=tuple(_unusual(stored, sent, ignored)),
         )
     except (KeyError, ValueError, ArithmeticError, RecursionError, UsageError) as error:
-        raise UsageError("the image contains no request that this version of flux can read") from error
+        raise UsageError("a request that this version of flux cannot read") from error
 
 
 def _split_overrides(overrides: JsonObject) -> tuple[JsonObject, list[str]]:

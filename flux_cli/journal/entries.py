@@ -201,7 +201,8 @@ def error_of(entry: Entry) -> FluxError:
 def busy_error(entry: Entry) -> JournalError:
     """Return the error for an entry that another process is bringing to its end."""
     message = f"another flux process is waiting for entry {entry.id}"
-    return _about(entry, JournalError(message, hint="It will save the image", code="busy"))
+    hint = "It saves the image. When it has ended, run the same command again"
+    return _about(entry, JournalError(message, hint=hint, code="busy"))
 
 
 def changed_error(entry: Entry) -> JournalError:

@@ -37,7 +37,7 @@ class TaskOptions(Group):
         Option(
             "--guidance",
             metavar="X",
-            help="Guidance scale, 1.5 to 5: higher follows the prompt more closely. [default: PiAPI's]",
+            help="Guidance scale, 1.5 to 5: higher follows the prompt more closely. [default: chosen by PiAPI]",
             sweep=float,
         ),
     ] = None
@@ -46,7 +46,7 @@ class TaskOptions(Group):
         Option(
             "--denoise",
             metavar="X",
-            help="Denoising strength, above 0 up to 1: lower keeps more of the input image. [default: PiAPI's, 0.7]",
+            help="Denoising strength, above 0 up to 1: lower keeps more of the input image. [default: 0.7]",
             short="Strength, 0 to 1: lower keeps more. [default: 0.7]",
             sweep=float,
         ),
@@ -56,7 +56,7 @@ class TaskOptions(Group):
         Option(
             "--steps",
             metavar="N",
-            help="Sampling steps: 1 to 10 for schnell, 1 to 40 for other models. [default: PiAPI's]",
+            help="Sampling steps: 1 to 10 for schnell, 1 to 40 for other models. [default: chosen by PiAPI]",
             sweep=int,
         ),
     ] = None
@@ -97,7 +97,7 @@ class TaskOptions(Group):
             "--webhook-secret-file",
             metavar="FILE",
             title="Waiting",
-            help="File with the webhook secret. [env: FLUX_WEBHOOK_SECRET]",
+            help="File with the webhook secret; or set FLUX_WEBHOOK_SECRET.",
         ),
     ] = None
     overrides: Annotated[
@@ -137,7 +137,7 @@ class SizeOptions(Group):
             "--size",
             metavar="WxH",
             short="Size in pixels. [default: 1024x1024]",
-            help="Size in pixels, at most 1048576 pixels in total. [default: PiAPI's, 1024x1024]",
+            help="Size in pixels, at most 1048576 pixels in total. [default: 1024x1024]",
         ),
     ] = None
     aspect: Annotated[

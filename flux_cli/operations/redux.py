@@ -31,7 +31,7 @@ class ReduxParameters(Parameters):
             "--strength",
             metavar="X",
             short="Strength of the variation, 0 to 1.",
-            help="Strength of the variation, 0 to 1. [default: PiAPI's]",
+            help="Strength of the variation, 0 to 1. [default: chosen by PiAPI]",
         ),
     ] = None
 

@@ -12,7 +12,7 @@ from ...json_value import JsonObject
 from ...operations.parameters import Argument, Option
 from ...text import counted, quoted, suggestion, usd
 from ..context import Session
-from ..output.records import Items, Record
+from ..output.records import Items, Note, Record
 from ..registry import SUBMITTING, help_page
 
 CommandLine = Annotated[
@@ -61,6 +61,8 @@ def show_spent(session: Session, since: str | None, by: str | None) -> Items:
     bars = by is not None and most and session.output.to_terminal and session.output.speaks("█")
     for part in parts or [Spending("total", 0, Decimal(0), Decimal(0))]:
         yield _spent(part, "█" * math.ceil(BAR * part.charged / most) if bars else "")
+    if session.sandbox:
+        yield Note("simulated: the sandbox charges nothing")
     for allowance in session.journal.allowances(session.budgets):
         yield _left(allowance)
     return ExitCode.OK

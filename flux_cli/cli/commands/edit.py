@@ -12,6 +12,7 @@ from ..registry import help_page
     ("Keep more of the image", 'flux edit photo.jpg "as a watercolor" --denoise 0.6'),
     ("Follow an instruction", 'flux edit @last "make the door red" --kontext'),
     ("From one command to the next", 'flux gen "a house" -o - | flux edit - "at night" -o night.png'),
+    texts=(("size", "Size in pixels; only with --kontext."),),
 )
 def edit(
     session: Session,

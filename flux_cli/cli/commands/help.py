@@ -10,7 +10,7 @@ from ..context import Session
 from ..output.records import Items, Record
 from ..registry import COMMANDS, help_page, meant
 
-Words = Annotated[list[str] | None, Argument("[COMMAND|TOPIC]", help="A command, or one of the topics below.")]
+Words = Annotated[list[str] | None, Argument("[COMMAND|TOPIC]", help="A command, or one of the topics above.")]
 
 
 @help_page(

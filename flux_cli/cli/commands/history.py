@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from ...config.paths import shown
+from ...config.urls import is_local
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
 from ...journal.expiry import expiring
@@ -21,7 +22,13 @@ from ..registry import help_page
 
 StateOption = Annotated[
     str | None,
-    Option("--state", metavar="STATE", help="Only entries in this state: saved, accepted, unknown, ..."),
+    Option(
+        "--state",
+        metavar="STATE",
+        short="Only entries in this state, for example unknown.",
+        help="Only entries in this state: planned, sending, accepted, ready, saved, rejected, unknown, dismissed, "
+        "failed or expired.",
+    ),
 ]
 LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum number of entries.")]
 
@@ -43,8 +50,10 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
         yield Note(f"{'ENTRY':<8}  {'SUBMITTED':<16}  {'STATE':<9}  {'COST':>8}  PROMPT  IMAGES")
     for entry in entries:
         yield Record("entry", _history_json(entry), _history_line(entry), quiet=entry.id, indent=10)
+    if any(_is_simulated(entry) for entry in entries):
+        yield Note("* simulated: by a sandbox on this machine, and never charged")
     if not entries:
-        yield Note("no entries")
+        yield Note("no entries" if session.sandbox else "no entries; those of --sandbox: flux history --sandbox")
     yield from _unknown_outcomes(session.journal, profile)
     if going := expiring(session.journal, time.time()):
         yield Note(f"{going}; download the images, at no cost, with", ("resume", "--expiring"))
@@ -81,7 +90,12 @@ def _history_line(entry: Entry) -> str:
 
 
 def _cost(entry: Entry) -> str:
-    """Return what an entry cost: `-` if nothing was charged, `~$0.015` if that is unknown."""
+    """Return what an entry cost: `-` if nothing was charged, `~$0.015` if that is unknown, `$0.015*` if simulated."""
     if entry.price is None or entry.state in (*NOT_CHARGED, State.DISMISSED) or entry.submitted is None:
         return "-"
-    return usd(entry.price) if entry.state in CHARGED else f"~{usd(entry.price)}"
+    cost = usd(entry.price) if entry.state in CHARGED else f"~{usd(entry.price)}"
+    return f"{cost}*" if _is_simulated(entry) else cost
+
+
+def _is_simulated(entry: Entry) -> bool:
+    return is_local(entry.service) and bool(entry.price)

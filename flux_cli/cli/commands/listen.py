@@ -57,7 +57,7 @@ class ListenArguments(Group):
             "--webhook-secret-file",
             short="File with the secret of every webhook.",
             metavar="FILE",
-            help="File with the secret that every webhook must carry. [env: FLUX_WEBHOOK_SECRET]",
+            help="File with the secret that every webhook must carry; or set FLUX_WEBHOOK_SECRET.",
         ),
     ] = None
     forward: Annotated[

@@ -30,7 +30,8 @@ NoCheck = Annotated[bool, Option("--no-check", help="Store the key without check
 def login(session: Session, no_check: NoCheck = False) -> Items:
     """Check your PiAPI key and store it.
 
-    flux asks for the key without showing it, or reads it from a pipe.
+    flux asks for the key without showing it, or reads it from a pipe. To have it read from a password manager,
+    set the command that prints it instead of a key: flux config set api_key_command 'pass show piapi'.
     """
     if session.sandbox:
         raise UsageError("the sandbox needs no key")
@@ -38,8 +39,7 @@ def login(session: Session, no_check: NoCheck = False) -> Items:
     if not session.stdin.text.isatty():
         key = session.stdin.text.readline()
     else:
-        yield Note("Create a key at https://piapi.ai/workspace/key. To have it read from a password manager instead,")
-        yield Note("press Ctrl-C and run, for example: flux config set api_key_command 'pass show piapi'")
+        yield Note("Create a key at https://piapi.ai/workspace/key.")
         key = yield from _ask_for_key()
     key = checked_key(key, "the input")
     secrets.add(key)

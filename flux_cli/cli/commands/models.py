@@ -47,6 +47,13 @@ def models(
     """
     if loras or controls or presets:
         yield from _lists(session.catalog, loras=loras, controls=controls, presets=presets)
+        for used, example in (
+            (loras, ("lora", "a fox", "--lora", "anime:0.8")),
+            (controls, ("controlnet", "a fox", "--control", "depth=photo.jpg")),
+            (presets, ("gen", "a fox", "--preset", "portrait")),
+        ):
+            if used:
+                yield Note("For example", example)
         return ExitCode.OK
     catalog = session.catalog
     chosen = [_for_purpose(catalog, purpose)] if purpose else list(catalog.models.values())

@@ -31,6 +31,7 @@ NewPrompt = Annotated[
 @help_page(
     ("Change a setting", "flux rerun fox.png --guidance 4.5 -o fox-2.png"),
     ("Four more seeds", "flux rerun @last --seed 1..4"),
+    default="that of the image",
 )
 def rerun(
     session: Session,
@@ -44,7 +45,7 @@ def rerun(
     looking: LookOptions,
     prompt: NewPrompt = None,
 ) -> ExitCode:
-    """Generate an image again, with the changes in the options."""
+    """Generate an image again, optionally with changed options."""
     from ..generate import generate_drafts
 
     made = find_made(session, image)

@@ -148,13 +148,15 @@ def _explain(session: Session, entry: Entry, error: UnknownChargeError) -> Itera
     from ..output.output import Mode
     from ..output.render import describe_charge
 
+    options = _options(session, entry)
     if session.output.mode is not Mode.TEXT:
-        yield Outcome(entry, error, 0.0)
+        hint, *details = (line.strip() for line in options)
+        yield Outcome(entry, UnknownChargeError(error.message, hint=hint, details=details), 0.0)
         return
     yield _line(f"entry {entry.id}: no usable response to this submission. {describe_charge(entry)}", 2)
     for line in _known(entry):
         yield _line(line, 13)
-    for line in _options(session, entry):
+    for line in options:
         yield _line(line)
 
 

@@ -17,7 +17,7 @@ from ..options import WaitOptions
 from ..registry import help_page
 
 ExpiringOption = Annotated[
-    bool, Option("--expiring", help="Only images that PiAPI may delete within a day; it keeps them for seven days.")
+    bool, Option("--expiring", help="Only images that expire within a day; PiAPI keeps images for seven days.")
 ]
 
 

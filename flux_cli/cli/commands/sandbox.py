@@ -152,7 +152,7 @@ class SandboxOptions(Group):
         'flux sandbox --fault "create:429 times=2 retry-after=1" \\\n  --fault "image:truncate rate=0.2"',
     ),
     ("All failures that it can simulate", "flux sandbox --list-faults"),
-    hides=("sandbox", "profile"),
+    hides=("sandbox", "profile", "verbose"),
 )
 def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
     """Serve a mock of PiAPI on localhost, to test for free.

@@ -55,6 +55,7 @@ def _program_help(program: Command, width: int) -> str:
         parts.append(f"{title}:\n" + rows([(name, summaries[name]) for name in names], width, column))
     parts.append("Options:\n" + rows([(_usage(option), option.description) for option in program.options], width))
     topics = [(f"flux help {name}", topic.summary) for name, topic in TOPICS.items()]
+    topics.append(("flux help json-schema", "the same as JSON Schema"))
     parts.append("Help topics:\n" + rows(topics, width))
     parts.append("Help for one command: flux COMMAND -h\nAll its options:      flux COMMAND --help")
     return "\n\n".join(parts) + "\n"

@@ -53,7 +53,7 @@ def _ref(kind: str) -> JsonObject:
 
 
 STRINGS: JsonObject = {"type": "string"}
-COUNTED = ("saved", "saved_before", "running", "failed", "unknown", "not_started")
+COUNTED = ("saved", "saved_before", "running", "not_saved", "failed", "unknown", "not_started")
 FIELDS: dict[str, JsonObject] = {
     "about": _text("What a setting does."),
     "at_risk_usd": _usd("The price of what may have been charged"),

@@ -115,6 +115,7 @@ def _json(width: int) -> str:
             ("dry_run", "a request as it would be sent: request, images, cost_usd"),
             ("spent, budget", "flux cost: money spent, and what is left of a budget"),
             ("model", "a line of flux models"),
+            ("check", "a line of flux doctor: level, name, message, hint"),
             ("error", "an error of the command itself: error"),
         ],
         width,

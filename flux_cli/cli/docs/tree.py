@@ -1,6 +1,7 @@
 """The commands as data, read from their functions; help and all other documents are generated from it."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
@@ -16,7 +17,7 @@ from ...operations.options import TaskOptions
 from ..common_options import CommonOptions
 from ..option_groups import Flat, flat_options
 from ..options import SaveOptions, WaitOptions
-from ..registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, Example, load, page_of
+from ..registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, Example, Page, load, page_of
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group().settings()}
 """Settings with an option of the same name."""
@@ -118,6 +119,8 @@ class Command:
 HELP = Option(("-h", "--help"), None, "Print this help (-h: a summary).", None, None, False, None, CommonOptions.title)
 VERSION = Option(("-V", "--version"), None, "Print the version.", None, None, False, None, "Options")
 JSON = Option(("--json",), None, "With --help: print the help as JSON.", None, None, False, None, "Options")
+OF_THE_IMAGE = ("Generation", "Image size")
+DEFAULT = r" \[default: [^]]*\]"
 TITLES = (
     *("Options", "Input image", "Mask", "Margins", "LoRA and control", "Generation", "Image size"),
     *("Server", "Simulated account", "Faults", "Webhooks", "Actions", "Resolution"),
@@ -147,7 +150,7 @@ def read_command(name: str) -> Command:
         about=tuple(about),
         examples=page.examples,
         arguments=tuple(_argument(one) for one in listed if isinstance(one.about, parameters.Argument)),
-        options=(*(_option(one) for one in listed if isinstance(one.about, parameters.Option)), HELP),
+        options=(*(_option(one, page) for one in listed if isinstance(one.about, parameters.Option)), HELP),
         commands=(),
         priced=any(one.name == "price_only" for one in flat),
     )
@@ -172,21 +175,27 @@ def _argument(flat: Flat) -> Argument:
     )
 
 
-def _option(flat: Flat) -> Option:
+def _option(flat: Flat, page: Page) -> Option:
     about = flat.about
     assert isinstance(about, parameters.Option)
+    text, short = about.help or "", about.short
+    if own := dict(page.texts).get(flat.name):
+        text, short = own, short and own
     default: Any = BY_NAME[flat.name].default if flat.name in SETTERS & set(BY_NAME) else flat.default
     if flat.name == "model" and default is None:
         default = Catalog({}).default_model
+    if page.default and flat.title in OF_THE_IMAGE and (default is not None or "[default: " in text):
+        text = f"{re.sub(DEFAULT, '', text)} [default: {page.default}]"
+        short = short and f"{re.sub(DEFAULT, '', short)} [default: {page.default}]"
     switch = flat.kind is bool
     return Option(
         names=tuple(sorted(about.names.split(", "), key=len)),
         value=None if switch else about.metavar,
-        about=about.help or "",
+        about=text,
         default=None if default is None or switch else str(default),
         variable=f"FLUX_{flat.name.upper()}" if flat.name in SETTERS else None,
         repeatable=_is_list(flat.kind),
-        short=about.short,
+        short=short,
         title=flat.title,
     )
 

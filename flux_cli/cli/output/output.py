@@ -254,7 +254,7 @@ class Output:
         for detail in error.details:
             self._fold(self._stderr, f"      - {self._clean(detail)}", 8)
         if hint:
-            self._write(self._stderr, f"      {self._clean(hint)}")
+            self._fold(self._stderr, f"      {self._clean(hint)}", 6)
         if self._on_actions:
             self._annotations += 1
             if self._annotations <= ANNOTATIONS:

@@ -46,7 +46,7 @@ def show_saved(output: Output, entry: Entry, *, before: bool = False) -> None:
     about = " (already saved, no charge)" if before else facts(entry)
     if output.shows_all:  # one line for each image, the facts behind the last
         for name in names:
-            output.result(f"{name}{about if name is names[-1] else ''}")
+            output.row(f"{name}{about if name is names[-1] else ''}", 2)
         return
     for name in names:
         output.path(name)
@@ -155,6 +155,8 @@ def next_command(error: FluxError, entry: Entry | None) -> tuple[str, ...]:
     """Return the next command after an error: its own, or the one for the state of its entry."""
     if error.command or entry is None:
         return error.command or (("login",) if isinstance(error, KeyRefusedError) else ())
+    if error.details:  # they name the commands
+        return ()
     if isinstance(error, KeyRefusedError):
         return ("login",)
     if error.code == "no_such_task":

@@ -10,7 +10,7 @@ from ...batch.results import Summary, TaskResult
 from ...config.paths import shown
 from ...engine.events import Listener
 from ...engine.outcome import Outcome
-from ...errors import DiskError
+from ...errors import DiskError, InterruptError
 from ...journal.entries import Entry, State
 from ...json_value import JsonObject
 from ...text import counted
@@ -49,6 +49,8 @@ class CommandReporter:
         self._output, self._report, self._source = output, report, source
         self._ids, self._images, self._seeds = ids, images, seeds
         self._summary: Summary | None = None
+        self._many = False
+        self._interrupted: list[Entry] = []
         self.report_failed = False
 
     def __enter__(self) -> Self:
@@ -74,10 +76,18 @@ class CommandReporter:
     def result(self, result: TaskResult) -> None:
         """Print the result of a task, and add it to the report."""
         self._add_to_report(result)
-        if result.outcome:
-            self._show(result, result.outcome)
+        outcome = result.outcome
+        if outcome and self._many and self._is_cut_off(outcome):
+            self._interrupted.append(outcome.entry)
+        elif outcome:
+            self._show(result, outcome)
         elif result.files:
             self._show_skipped(result.files)
+
+    def _is_cut_off(self, outcome: Outcome) -> bool:
+        """Return whether an outcome is one of many that a signal cut off, which one line at the end stands for."""
+        ended = outcome.entry.state in (State.ACCEPTED, State.READY)
+        return ended and isinstance(outcome.error, InterruptError) and self._output.mode is not Mode.JSON
 
     def _show(self, result: TaskResult, outcome: Outcome) -> None:
         output, entry = self._output, outcome.entry
@@ -124,14 +134,18 @@ class CommandReporter:
     def summary(self, summary: Summary) -> None:
         """Print the summary of a command with several tasks."""
         self._summary = summary
+        if self._interrupted:
+            self.left_running(self._interrupted)
         show_summary(self._output, summary)
 
     def left_running(self, entries: Sequence[Entry]) -> None:
         """Print the IDs of the tasks that keep running."""
         ids = [entry.task_id or entry.id for entry in entries]
         command = ["wait", *ids] if len(ids) <= NAMED else ["resume"]
-        self._output.note(f"{counted(len(ids), 'task')} still running; download the images, at no cost, with", command)
+        tasks = counted(len(ids), "task")
+        self._output.note(f"{tasks} still running or not saved; download the images, at no cost, with", command)
 
     def progress(self, total: int) -> AbstractContextManager[Listener]:
         """Return a listener for the scheduler's events."""
+        self._many = total > 1
         return self._output.progress(total, seeds=self._seeds)
