@@ -135,7 +135,7 @@ def test_a_preview_is_the_same_json_and_gives_no_orders(flux: Flux, service: Ser
 def test_a_run_without_a_key_is_annotated(flux: Flux, page: Path) -> None:
     result = flux("gen fox")
     assert result.code == 4
-    assert obeyed(result.err)[0].startswith("::error title=flux::no API key: PIAPI_API_KEY is not set")
+    assert obeyed(result.err)[0].startswith("::error title=flux::no API key in PIAPI_API_KEY, and none in ")
     assert page.read_text() == ""
 
 

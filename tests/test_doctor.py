@@ -218,6 +218,7 @@ def test_results_that_are_about_to_expire(flux: Flux, service: Service, home: Pa
     assert checks(flux("doctor --json"))["expiring"]["message"] == said
     assert flux("history").err.splitlines() == [
         "ENTRY     SUBMITTED         STATE          COST  PROMPT  IMAGES",
+        "* simulated: by a sandbox on this machine, and never charged",
         f"{said}; download the images, at no cost, with: flux resume --expiring",
     ]
     flux(f"{GEN} --no-wait --no-cache -o later.png")

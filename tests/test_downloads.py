@@ -417,7 +417,7 @@ def test_a_hostile_url_is_the_trouble_of_its_own_row(flux: Flux, service: Servic
         result = flux(f"wait {bad} {' '.join(others)} -j 1")
         assert (result.code, MALFORMED_URL in result.err) == (3, True), result.err
         assert "a bug in flux" not in result.err
-        assert "1 running; " in result.err
+        assert "1 not saved; " in result.err
     assert sorted(entry.state for entry in entries()) == [State.READY, State.SAVED, State.SAVED]
     assert flux("resume -q").code == 0
 
@@ -438,7 +438,7 @@ def test_a_bug_while_an_image_is_saved_ends_its_row_alone(
     assert result.code == 3
     assert "flux: a bug in flux: KeyError: 'hull' (test_downloads.py, line " in result.err
     assert "). Charged ($0.015 simulated).\n      Please report this; once it is fixed, " in result.err
-    assert "1 saved, 1 running; $0.03 (simulated) spent" in result.err
+    assert "1 saved, 1 not saved; $0.03 (simulated) spent" in result.err
     assert len(list(Path().glob("*.png"))) == 1
     assert sorted(entry.state for entry in entries()) == [State.READY, State.SAVED]
     assert flux("resume -q").code == 0
@@ -457,6 +457,6 @@ def test_what_a_bug_leaves_running_is_in_the_summary(
         fault.setattr(poller, "_ended_at", broken)
         result = flux("gen --from prompts.txt -j 1")
     assert result.code == 1
-    assert "1 task still running; " in result.err
+    assert "1 task still running or not saved; " in result.err
     assert "1 running, 1 not started; $0.015 (simulated) spent" in result.err
     assert len(service.charges) == 1

@@ -234,7 +234,7 @@ def test_help_as_data_of_one_command(flux: Flux, line: str, command: str) -> Non
         ("img2img a.png fox", "Did you mean: flux edit a.png fox"),
         ("retry @last", "Did you mean: flux rerun @last"),
         ("'a red fox'", "Write: flux gen 'a red fox'"),
-        ("--sandbox gen fox", "--sandbox goes after the command"),
+        ("--sandbox gen fox", "'--sandbox' goes after the command"),
         ("help genrate", "Did you mean gen?"),
         ("help create", "Did you mean gen?"),
         ("gen -m snell x", "Did you mean schnell?"),

@@ -104,7 +104,7 @@ def test_a_batch_that_is_run_again_pays_for_what_is_missing(flux: Flux, tmp_path
     [
         ("gen fox --step 4", "--steps"),
         ("gen fox --max_cost 1", "--max-cost"),
-        ("gen fox --out fox.png", "--output"),
+        ("gen fox --out fox.png", "-o FILE"),
         ("gen fox --modle schnell", "--model"),
         ("gen fox -m schnel", "schnell"),
         ("gen fox --aspect-ratio 16:9", "--aspect"),

@@ -64,7 +64,7 @@ def test_no_word_is_broken(flux: Flux, start: Start, service: Service) -> None:
     assert " " * 17 + "x" * 90 in lines_at(start, "show fox.png", 80)
 
 
-def test_errors_are_broken_between_words_and_hints_are_not(start: Start) -> None:
+def test_errors_and_hints_are_broken_between_words_and_commands_are_not(start: Start) -> None:
     assert lines_at(start, f"show {'x' * 30}", 60, "stderr") == [
         "flux: no file, entry or task",
         f"      '{'x' * 30}'",
@@ -77,11 +77,11 @@ def test_errors_are_broken_between_words_and_hints_are_not(start: Start) -> None
         "        task (Add -m schnell, or make 4 tasks, for example",
         "        with --seed 1..4)",
     ]
-    hint = (
-        "      Get one at https://piapi.ai/workspace/key, or try flux for free with --sandbox."
-        " Store it with: flux login"
-    )
-    assert lines_at(start, "gen x", 60, "stderr")[-1] == hint
+    assert lines_at(start, "gen x", 60, "stderr")[-3:] == [
+        "      Try flux for free with --sandbox. Or get a key at",
+        "      https://piapi.ai/workspace/key, and store it:",
+        "      flux login",
+    ]
 
 
 def test_a_command_at_the_end_of_a_remark_stays_whole(flux: Flux, start: Start, service: Service) -> None:
@@ -91,6 +91,7 @@ def test_a_command_at_the_end_of_a_remark_stays_whole(flux: Flux, start: Start, 
     entry = flux("history --state unknown -q").out.strip()
     assert lines_at(start, "history", 80, "stderr") == [
         "ENTRY     SUBMITTED         STATE          COST  PROMPT  IMAGES",
+        "* simulated: by a sandbox on this machine, and never charged",
         "1 submission with an unknown outcome, up to $0.002 possibly charged; resolve",
         f"  with: flux resolve {entry}",
     ]

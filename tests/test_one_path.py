@@ -264,7 +264,7 @@ def test_history_shows_what_was_charged_and_what_was_not(flux: Flux, service: Se
     flux(f"gen saved {SMALL}")
     result = flux("history")
     costs = {line.split()[5]: line.split()[4] for line in result.out.splitlines()}
-    assert costs == {"refused": "-", "unknown": "~$0.002", "saved": "$0.002"}
+    assert costs == {"refused": "-", "unknown": "~$0.002*", "saved": "$0.002*"}
     assert result.err.splitlines()[0].split() == ["ENTRY", "SUBMITTED", "STATE", "COST", "PROMPT", "IMAGES"]
 
 

@@ -150,7 +150,7 @@ def test_a_plan_that_is_too_low_is_no_fault_of_the_key(
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         result = flux('lora "a boat" --lora anime --json')
         error = json.loads(result.out.splitlines()[-1])["error"]
-        assert (result.code, error["code"], "upgrade the plan" in error["hint"]) == (5, "plan", True)
+        assert (result.code, error["code"], "pgrade the plan" in error["hint"]) == (5, "plan", True)
         assert error["message"] == "your PiAPI plan does not include this: Insufficient plan level. Not charged."
         assert [entry.state for entry in entries()] == [State.REJECTED]
         assert service.posts() == 1

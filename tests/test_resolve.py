@@ -70,8 +70,9 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     ]
     record = json.loads(flux(f"resolve {entry.id} --json").out)
     assert (record["state"], record["at_risk_usd"]) == ("unknown", "0.015")
-    assert record["error"]["hint"] == f"Next: flux resolve {entry.id}"
-    assert record["error"]["command"] == f"flux resolve {entry.id}"
+    assert record["error"]["hint"] == "Look for a task with this prompt and time in the PiAPI workspace. Then:"
+    assert record["error"]["details"][0].startswith(f"flux resolve {entry.id} --task ID")
+    assert record["error"]["command"] is None
 
 
 @pytest.mark.parametrize(

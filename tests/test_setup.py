@@ -86,11 +86,11 @@ def test_profiles_keep_their_keys_apart(flux: Flux, no_key: Service, home: Path)
     assert flux("login --profile work", stdin=f"{KEY}\n").code == 0
 
     assert flux("gen x").err.splitlines()[0] == (
-        f"flux: no API key: PIAPI_API_KEY is not set, and {home}/config.toml has no key for profile default"
-        " (profiles there: work). Nothing was sent."
+        f"flux: no API key in PIAPI_API_KEY, and none for profile default (profiles there: work) in {home}/config.toml."
+        " Nothing was sent."
     )
     assert flux("gen x --size 256x256 -q --profile work").code == 0
-    assert flux("history").err == "no entries\n"
+    assert flux("history").err.startswith("no entries")
     assert len(flux("history --profile work").out.splitlines()) == 1
 
 
@@ -229,7 +229,6 @@ def test_login_on_a_terminal_does_not_show_the_key_and_keeps_what_changed_meanwh
     os.close(terminal)
     assert process.wait(20) == 0, shown
     assert KEY.encode() not in shown
-    assert b"flux config set api_key_command" in shown
     assert (
         (home / "config.toml")
         .read_text()
@@ -400,6 +399,6 @@ def test_a_command_that_cannot_be_started_is_an_error(
 def test_the_next_command_finds_the_same_profile_and_service(flux: Flux) -> None:
     """A copied command must not act on the tasks of another account."""
     assert flux("show gone --sandbox").err.splitlines()[-1] == "      List yours: flux history --sandbox"
-    hint = "or try flux for free with --sandbox. Store it with: flux login --profile work"
+    hint = "and store it: flux login --profile work"
     assert flux("gen fox --profile work").err.endswith(f"{hint}\n")
     assert flux("gen fox --profile '\\1'").code == 2

@@ -169,7 +169,8 @@ class Session:
             return checked_key(settings.key, settings.key_source)
         profiles = sorted(object_at(self.config_file, "profiles"))
         others = f" (profiles there: {', '.join(profiles)})" if profiles else ""
-        where = "" if settings.profile == DEFAULT_PROFILE else f" for profile {settings.profile}{others}"
+        known = settings.profile == DEFAULT_PROFILE and not profiles
+        where = "" if known else f" for profile {settings.profile}{others}"
         raise ConfigError(
             f"no API key in PIAPI_API_KEY, and none{where} in {self.home.config_file}",
             hint="Try flux for free with --sandbox. Or get a key at https://piapi.ai/workspace/key, and store it",

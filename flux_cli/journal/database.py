@@ -128,7 +128,7 @@ class Database:
     def require_in_place(self) -> None:
         """Raise JournalError when the file at the path is no longer the one that is open.
 
-        SQLite goes on writing into a file that was deleted, and nobody could find what was written.
+        SQLite keeps writing into a file that was deleted, where nothing could be found again.
         """
         with self.errors():
             if _identify(self._path) != self._file:
@@ -194,7 +194,7 @@ class Database:
 
 
 def _identify(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one of the same name; None if it is missing. Raises OSError."""
+    """Return what distinguishes a file from another one of the same name; None if it is missing. Raise OSError."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
