@@ -355,3 +355,15 @@ def test_budgets_are_a_table_in_the_file(flux: Flux, home: Path) -> None:
 def test_what_is_no_budget_is_refused(table: JsonObject, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         resolve({"profiles": {"default": table}}, {}, {}, path=PATH)
+
+
+def test_what_a_mock_charged_is_no_part_of_what_was_spent(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell without the variables of `flux sandbox` shows what PiAPI charged, and nothing else."""
+    flux("gen fox -m schnell --size 64x64")
+    assert flux("cost").out.split() == ["total", "$0.002", "1", "task"]
+    assert flux("cost").err == "simulated: the sandbox charges nothing\n"
+    monkeypatch.delenv("FLUX_BASE_URL")
+    assert flux("cost").out.split() == ["total", "$0.00", "0", "tasks"]
+    assert flux("cost").err == ""

@@ -20,7 +20,7 @@ VARIES = (
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"(?<![\d.])\d+(\.\d)?(-\d+\.\d)? s\b", "N s"),
     (r"\b20\d\d-\d\d-\d\d( \d\d:\d\d)?", "DATE"),
-    (r"^(?=[a-z0-9]*\d)[a-z0-9]{8}(?=  DATE)", "ENTRY"),
+    (r"^[a-z0-9]{8}(?=  DATE)", "ENTRY"),
     (r"(Python|sqlite|httpx|typer|rich|pillow|starlette|uvicorn) [\d.]+", r"\1 V"),
     (r"system \S+", "system S"),
 )

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
+from ..config.urls import is_local
 from ..errors import BudgetError
 from ..frozen import frozen
 from ..text import usd
@@ -115,16 +116,21 @@ class Spending:
     possibly: Decimal
 
 
-def split_spending(db: "sqlite3.Connection", split: Split | None, since: float, profile: str | None) -> list[Spending]:
+def split_spending(
+    db: "sqlite3.Connection", split: Split | None, since: float, profile: str | None, *, simulated: bool
+) -> list[Spending]:
     """Return what was spent by entries created `since`, of all profiles or one, in parts sorted by name.
 
-    split: None for one part, `total`.
+    split: None for one part, `total`. simulated: at services on this machine; else at all others.
     """
+    known = [str(service) for (service,) in db.execute("SELECT DISTINCT service FROM entries")]
+    services = [service for service in known if is_local(service) is simulated]
     part = SPLITS[split] if split else "'total'"
     source = f"""
         FROM entries WHERE state IN ({", ".join("?" * len(SPENT))}) AND created >= ? AND (profile = ? OR ? IS NULL)
+        AND service IN ({", ".join("?" * len(services))})
     """
-    values = (*SPENT, since, profile, profile)
+    values = (*SPENT, since, profile, profile, *services)
     sums: dict[str, tuple[Decimal, Decimal]] = {}
     of_price = f"""
         SELECT {part}, price, state IN ({", ".join("?" * len(POSSIBLY_CHARGED))}), COUNT(*)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from ..config.urls import is_local
 from ..errors import JournalError, UsageError
 from ..images.output_names import OutputPlan
 from ..json_value import Json
@@ -435,9 +436,13 @@ class Journal:
         return found
 
     def spending(self, split: Split | None, since: float, profile: str | None) -> list[Spending]:
-        """Return what was spent by entries created `since` (seconds since the epoch), of all accounts or a profile."""
+        """Return what was spent by entries created `since` (seconds since the epoch), of all profiles or one.
+
+        Simulated charges count if this account's service is on this machine, and then nothing else does.
+        """
         with self._db.errors():
-            return split_spending(self._db.connection, split, since, profile)
+            simulated = is_local(self.account.service)
+            return split_spending(self._db.connection, split, since, profile, simulated=simulated)
 
     def durations(self, model: str, operation: str, limit: int) -> list[float]:
         """Return how long the newest tasks of a model and operation took at this service, oldest first."""

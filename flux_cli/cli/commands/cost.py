@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
+from ...config.urls import is_local
 from ...errors import ExitCode, UsageError
 from ...journal.budgets import SPLITS, Allowance, Spending, is_split
 from ...json_value import JsonObject
@@ -61,7 +62,7 @@ def show_spent(session: Session, since: str | None, by: str | None) -> Items:
     bars = by is not None and most and session.output.to_terminal and session.output.speaks("█")
     for part in parts or [Spending("total", 0, Decimal(0), Decimal(0))]:
         yield _spent(part, "█" * math.ceil(BAR * part.charged / most) if bars else "")
-    if session.sandbox:
+    if is_local(session.service):
         yield Note("simulated: the sandbox charges nothing")
     for allowance in session.journal.allowances(session.budgets):
         yield _left(allowance)
