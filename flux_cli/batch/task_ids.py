@@ -82,6 +82,7 @@ async def _lines(stream: BinaryIO) -> AsyncIterator[bytes]:
     """Yield the lines of a stream as they arrive, without their ends. A line over LINE_LIMIT is cut."""
     rest = b""
     while chunk := await asyncio.get_running_loop().run_in_executor(DetachedExecutor(), _read, stream):
+        await asyncio.sleep(0)  # Python 3.14 does not suspend for a finished future: a fast pipe would starve the loop
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line
