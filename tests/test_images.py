@@ -349,7 +349,7 @@ def test_another_color_space_becomes_srgb(kind: str) -> None:
     assert near(image.convert("RGB").getpixel((100, 100)), (0, 255, 0))
 
 
-@pytest.mark.parametrize("profile", [b"no profile", swapped_profile()[:200]])
+@pytest.mark.parametrize("profile", [b"no profile", swapped_profile()[:200]], ids=["none", "cut"])
 @every_kind
 def test_a_profile_that_cannot_be_converted_stays(kind: str, profile: bytes) -> None:
     sent = prepare_image(encoded(drawn(), kind, exif=exif(3), icc_profile=profile), "a", fit=True)
