@@ -51,7 +51,7 @@ def test_many_entries_run_under_the_cap(service: Service) -> None:
     assert (code, states) == (ExitCode.OK, [State.SAVED] * 12)
     spans = [(charge.created, charge.ended) for charge in service.charges]
     at_once = [sum(begun <= moment < ended for begun, ended in spans) for moment, _ in spans]
-    assert max(at_once) == 3
+    assert 1 < max(at_once) <= 3
     assert len({path.read_bytes() for path in Path().glob("boat-*.png")}) == 12
 
 

@@ -38,7 +38,10 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def source(sdist: Path) -> Path:
     """The unpacked sdist."""
     with tarfile.open(sdist) as archive:
-        archive.extractall(sdist.parent / "source", filter="data")
+        if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
+            archive.extractall(sdist.parent / "source", filter="data")
+        else:
+            archive.extractall(sdist.parent / "source")
     return sdist.parent / "source" / f"piapi_flux-{__version__}"
 
 
