@@ -28,7 +28,7 @@ from .warm import ERR, Warm, warm
 if sys.platform == "win32":
     pytest.skip("nothing kills as SIGKILL does", allow_module_level=True)
 
-KILLS = int(os.environ.get("FLUX_KILLS", "24"))
+KILLS = int(os.environ.get("FLUX_KILLS", "16"))
 KILLS_OF_A_ROUND, ROWS = 8, 4
 
 

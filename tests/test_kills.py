@@ -30,7 +30,7 @@ from .warm import ERR, OUT, Order, Warm, warm
 if sys.platform == "win32":
     pytest.skip("nothing kills as SIGKILL does", allow_module_level=True)
 
-KILLS = int(os.environ.get("FLUX_KILLS", "12"))
+KILLS = int(os.environ.get("FLUX_KILLS", "5"))
 PROCESSES = 6
 KILLS_OF_A_ROUND = 10
 SWARMS = 5

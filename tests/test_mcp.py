@@ -336,7 +336,7 @@ def _use(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIAPI_API_KEY", "test-key-0123456789abcdef")
 
 
-@pytest.mark.parametrize("how", ["kill", "term", "int", "gone", "cancel"])
+@pytest.mark.parametrize("how", ["kill", "int", "gone", "cancel"])
 def test_a_call_that_is_cut_off_is_taken_up(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: Entries
 ) -> None:
@@ -348,8 +348,8 @@ def test_a_call_that_is_cut_off_is_taken_up(
             match how:
                 case "kill":
                     talk.process.kill()
-                case "term" | "int":
-                    talk.process.send_signal(signal.SIGTERM if how == "term" else signal.SIGINT)
+                case "int":
+                    talk.process.send_signal(signal.SIGINT)
                 case "gone":
                     talk.end()
                 case _:

@@ -18,7 +18,7 @@ from .conftest import Flux
 
 CHECKED = settings(
     phases=[Phase.explicit, Phase.generate],
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
