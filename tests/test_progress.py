@@ -1,6 +1,10 @@
 """The live view on a terminal."""
 
 import io
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +45,22 @@ def test_tasks_with_one_prompt_are_told_apart() -> None:
     assert lines[0].startswith("xxx")
     assert len(lines[0]) == LABEL + len(": hello")
     assert lines[1:] == ["a boat, seed 2: hello", "a boat, seed 3: hello"]
+
+
+def test_a_job_in_the_background_draws_nothing_over_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    leader, terminal = pty.openpty()
+    command = [sys.executable, "-m", "flux_cli", "gen", "fox", "--sandbox", "--size", "64x64"]
+    script = f"""
+import fcntl, os, subprocess, sys, termios
+os.setsid()
+fcntl.ioctl({terminal}, termios.TIOCSCTTY, 0)
+sys.exit(subprocess.run({command!r}, stdout={terminal}, stderr={terminal}, process_group=0).returncode)
+"""
+    done = subprocess.run([sys.executable, "-c", script], pass_fds=[terminal], check=False)
+    os.close(terminal)
+    printed = os.read(leader, 65536)
+    os.close(leader)
+    assert done.returncode == 0, printed
+    assert b"fox: task flux_" in printed
+    assert b"\x1b" not in printed

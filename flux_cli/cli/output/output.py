@@ -5,6 +5,7 @@ import errno
 import os
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -326,7 +327,7 @@ class Output:
 
         live = not self._quiet and not self.verbose and self._stderr.isatty() and not self._on_actions
         progress: Progress
-        if live and os.environ.get("TERM") != "dumb":
+        if live and os.environ.get("TERM") != "dumb" and _in_foreground(self._stderr):
             progress = LiveProgress(self._stderr, total=total, seeds=seeds)
         else:
             progress = PlainProgress(self.note, verbose=self.verbose, seeds=seeds)
@@ -393,6 +394,17 @@ class Output:
             if progress:
                 progress.resume()
                 self._progress = progress
+
+
+def _in_foreground(terminal: TextIO) -> bool:
+    """Return whether this process may draw on its terminal: a background job would draw over the prompt."""
+    if sys.platform == "win32":
+        return True
+    else:  # noqa: RET505 - mypy would call what follows unreachable on Windows
+        try:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+        except OSError:  # it is not the terminal that controls this process
+            return True
 
 
 def _step_summary(secrets: set[str]) -> "StepSummary":
