@@ -342,3 +342,24 @@ def test_a_race_may_have_one_name(flux: Flux, service: Service) -> None:
     service.scripted.clear()
     assert flux("resume -q").out == "best-2.png\n"
     assert Path("best.png").read_bytes() == winner
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_an_interrupted_resume_names_what_is_left(flux: Flux, service: Service, start: Start, quiet: bool) -> None:
+    """For a person in one line, whose command continues all of it; with -q as one error for each task."""
+    tasks = submitted(flux, 1, 2)
+    for task in tasks:
+        service.answer("GET", f"{LOOK[1]}{task}", *[(503, {}, b"")] * 1000)
+    process = start("resume -q" if quiet else "resume")
+    wait_until(lambda: all(any(task in request.path for request in service.seen) for task in tasks))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    if quiet:
+        assert all(f"flux: interrupted; task {task} is still running." in err for task in tasks)
+    else:
+        assert "flux: interrupted" not in err
+        one_line = "2 tasks still running or not saved; download the images, at no cost, with: flux wait "
+        assert [line for line in err.splitlines() if one_line in line and all(task in line for task in tasks)]
+    service.scripted.clear()
+    assert sorted(flux("resume -q").out.split()) == ["boat-1.png", "boat-2.png"]

@@ -187,7 +187,7 @@ class Run:
     def finish(self) -> ExitCode:
         """Run to the end and return the exit code.
 
-        Whatever ends the run, every task that was begun is reported: as its outcome, or as still running. Raises what
+        Whatever ends the run, every task that was begun is reported: as its outcome, or as still running. Raise what
         went wrong beside the tasks, unless a submission may have been charged: that decides the exit code.
         """
         try:

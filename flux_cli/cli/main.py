@@ -1,7 +1,6 @@
 """The command line: the list of commands, and the place where errors become messages and exit codes."""
 
 import contextlib
-import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -31,8 +30,6 @@ from .registry import (
 
 OPEN_FILES = 16
 """Files, pipes and connections that one task needs, and some to spare."""
-
-
 IMAGE_FIRST = ("edit", "redux", "inpaint", "outpaint")
 """Commands whose first argument is an image, before the prompt."""
 NEAR = 0.7
@@ -176,17 +173,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_open_files() -> None:
     """Raise DiskError if the process may not open as many files as a task needs: nothing would fail in plain words."""
-    opened = list[int]()
-    try:
-        for _ in range(OPEN_FILES):
-            opened.append(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            message = f"too many open files: flux needs {OPEN_FILES} more, may open {len(opened)}, and did not begin"
-            raise DiskError(message, hint="Raise the limit: ulimit -n 1024") from error
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
+    from ..system.atomic_files import count_openable
+
+    if (possible := count_openable(OPEN_FILES)) < OPEN_FILES:
+        message = f"too many open files: flux needs {OPEN_FILES} more, may open {possible}, and did not begin"
+        raise DiskError(message, hint="Raise the limit: ulimit -n 1024")
 
 
 def _deleted_directory() -> DiskError | None:
@@ -201,7 +192,6 @@ def _deleted_directory() -> DiskError | None:
 def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageError:
     """Return Typer's message as an error of flux: no capital at the start, no full stop, its guess in the hint."""
     command = _named(arguments)
-    where = [command] if command and command != "config" else arguments[:1] if command else []
     text, _, guess = error.format_message().partition(" Did you mean ")
     if possible := getattr(error, "possibilities", None):  # of an option; the best first
         text, guess = error.message, f"{possible[0]}?" if _is_near(error.message, possible[0]) else ""
@@ -215,10 +205,9 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
         if "unexpected extra argument" in text:
             return _extra_words(command, text.partition(" (")[2].rstrip(")."), arguments)
         if text.startswith("No such option") and any(" " in word for word in arguments if word.startswith("-")):
-            hint, where = "A prompt that begins with - goes after --", [command, "--", "-a castle"]
-    if where == [command]:
-        where = [command, "--help"]
-    return UsageError(f"{text[:1].lower()}{text[1:]}".rstrip("."), hint=hint, command=tuple(where))
+            hint = "A prompt that begins with - goes after --"
+            return UsageError(message, hint=hint, command=(command, "--", "-a castle"))
+    return UsageError(message, hint=hint, command=(command,) if command == "config" else (command, "--help"))
 
 
 def _extra_words(command: str, words: str, arguments: list[str]) -> UsageError:

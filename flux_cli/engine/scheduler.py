@@ -208,7 +208,7 @@ class Scheduler:
         return entry
 
     async def _save(self, entry: Entry, task: Task | None) -> Entry:
-        """Save an entry. Raise a bug as the error of this entry alone: it can be resumed, and the others go on."""
+        """Save an entry. Raise a bug as the error of this entry alone: it can be resumed, and the others continue."""
         try:
             return await self.saver.save(entry, task)
         except (FluxError, StoppedError):

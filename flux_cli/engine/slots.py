@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import DiskError
 from ..system import file_locks as locks
-from ..system.atomic_files import private_folder
+from ..system.atomic_files import count_openable, private_folder
 from ..system.signals import Sleep
 
 PAUSE = 0.05
@@ -68,7 +68,8 @@ class Slots:
         A process that holds a slot gets another one only while each of its tasks can open the files that it needs.
         Raise DiskError if the files of the slots cannot be created or opened.
         """
-        if self._held and not _can_open(1 + FILES * (len(self._held) + 1)):
+        needed = 1 + FILES * (len(self._held) + 1)
+        if self._held and count_openable(needed) < needed:
             return None
         try:
             if not self._made:
@@ -109,17 +110,3 @@ class Slots:
         descriptor = self._held.pop(number)
         if descriptor is not None:
             os.close(descriptor)  # the file stays: removing it could remove a lock that was taken a moment ago
-
-
-def _can_open(number: int) -> bool:
-    """Return whether the system lets this process open so many more files."""
-    opened: list[int] = []
-    try:
-        while len(opened) < number:
-            opened.append(os.open(os.devnull, os.O_RDONLY))
-    except OSError:
-        return False
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-    return True

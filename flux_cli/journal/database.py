@@ -214,7 +214,7 @@ def _code(error: Exception) -> int:
 def _share(path: Path) -> int | None:
     """Return a descriptor that shares the lock of a journal, which is made first if there is none; None without locks.
 
-    Raises JournalError for what is left of a journal, OSError.
+    Raise JournalError for what is left of a journal, OSError.
     """
     ends = time.monotonic() + BUSY_SECONDS
     while True:
@@ -242,7 +242,7 @@ def _share(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keep every process from opening the journal at `path`. Raises LockedError when one has it open, OSError."""
+    """Keep every process from opening the journal at `path`. Raise LockedError when one has it open, OSError."""
     descriptor = hold(_lock_of(path))
     if descriptor is None:
         raise LockedError(f"the journal {path} is in use by a running flux", hint="Wait until it has ended")
@@ -267,7 +267,7 @@ def _refuse_remains(path: Path) -> None:
 
 
 def make(path: Path) -> None:
-    """Make a new journal at `path`, unless another process was faster. Raises OSError."""
+    """Make a new journal at `path`, unless another process was faster. Raise OSError."""
     temporary = temporary_beside(path)
     try:
         # Prompts are private: the file is for its owner only, whatever the umask.
@@ -288,7 +288,7 @@ def blank(version: int) -> bytes:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Return a connection that changes nothing. Raises sqlite3.Error or OSError.
+    """Return a connection that changes nothing. Raise sqlite3.Error or OSError.
 
     Where nothing can be written, SQLite reads only what is declared `immutable`, and then ignores the log beside it.
     """

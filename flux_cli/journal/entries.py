@@ -309,7 +309,7 @@ _WRITTEN: dict[str, Callable[[Entry], Json]] = {
 
 
 def from_row(row: "sqlite3.Row") -> Entry:
-    """Return the entry in a row of the journal. Raises sqlite3.DataError for a row that flux did not write."""
+    """Return the entry in a row of the journal. Raise sqlite3.DataError for a row that flux did not write."""
     try:
         return _from_row(row)
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:

@@ -149,7 +149,7 @@ class Journal:
         """Change an entry that this process owns from `before` to `after`, and return `after`.
 
         A change of state must be allowed by NEXT. On return a state of DURABLE is on the disk itself; any other change
-        is visible to other processes. Raises JournalError when another process has changed the entry.
+        is visible to other processes. Raise JournalError when another process has changed the entry.
         """
         if after.state is not before.state and after.state not in NEXT.get(before.state, frozenset()):
             raise JournalError(f"entry {before.id} cannot go from {before.state} to {after.state}")
@@ -176,7 +176,7 @@ class Journal:
         If the same request was submitted less than `life` seconds ago, the entry becomes `accepted` instead, with the
         task of that one and at no charge; or it stays `planned` while a living process is sending that one.
         One transaction reads what was spent and sent, and adds to it: all processes together keep to the budgets and
-        send nothing twice. Raises BudgetError when the price does not fit (the entry stays planned), JournalError.
+        send nothing twice. Raise BudgetError when the price does not fit (the entry stays planned), JournalError.
         """
         assert entry.request is not None
         self._db.check()
@@ -217,7 +217,7 @@ class Journal:
         """Record, durably, the task that PiAPI made of a submission of this process.
 
         Also if another process took this one for dead meanwhile, because its lock was deleted, and marked the entry
-        unknown. Raises LockedError, JournalError; the latter with the code `busy` if another process has the task.
+        unknown. Raise LockedError, JournalError; the latter with the code `busy` if another process has the task.
         """
         self._db.survive_power_cuts(True)
         with self._db.transaction():
@@ -251,7 +251,7 @@ class Journal:
     def link(self, entry: Entry, task_id: str, status: str, created: float | None) -> Entry:
         """Give an entry of unknown outcome its task, durably. created: when PiAPI made it, seconds since the epoch.
 
-        Raises UsageError when the task is that of another submission, JournalError when another process was faster.
+        Raise UsageError when the task is that of another submission, JournalError when another process was faster.
         """
         owner, now = self.owner, self._now()
         self._db.survive_power_cuts(True)
@@ -288,7 +288,7 @@ class Journal:
     def mark_dead_unknown(self, *, forget_lost: bool = False) -> None:
         """Record the end of what processes were sending when they died, of all accounts: it is unknown.
 
-        Accepted, if its task ID came and could not be recorded then. Raises JournalError for entries that are lost,
+        Accepted, if its task ID came and could not be recorded then. Raise JournalError for entries that are lost,
         each time until they are to be forgotten.
         """
         if self._db.read_only:
@@ -410,7 +410,7 @@ class Journal:
     ) -> Iterator[Entry]:
         """Yield the entries with this request in one of `states`, not older than `life` seconds, newest first.
 
-        any_seed: with this request but for its seed. Raises sqlite3.Error.
+        any_seed: with this request but for its seed. Raise sqlite3.Error.
         """
         name, value = ("content", request.content) if any_seed else ("digest", request.digest)
         # `+`: without statistics SQLite would search by account or state, which most entries have in common.

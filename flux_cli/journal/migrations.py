@@ -115,7 +115,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 def migrate(db: "sqlite3.Connection") -> None:
-    """Apply the migrations that a journal lacks, all or none. Raises sqlite3.Error."""
+    """Apply the migrations that a journal lacks, all or none. Raise sqlite3.Error."""
     with db:
         db.execute("BEGIN IMMEDIATE")
         # Only now: another process may have migrated while this one waited for the lock.
@@ -126,6 +126,6 @@ def migrate(db: "sqlite3.Connection") -> None:
 
 
 def version_of(db: "sqlite3.Connection") -> int:
-    """Return how many migrations a journal has had. Raises sqlite3.Error."""
+    """Return how many migrations a journal has had. Raise sqlite3.Error."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     return version

@@ -25,7 +25,7 @@ class Response:
 
 
 class Owner:
-    """This process as the owner of entries, until `release` or its end. Raises OSError."""
+    """This process as the owner of entries, until `release` or its end. Raise OSError."""
 
     def __init__(self, folder: Path) -> None:
         import secrets
@@ -39,7 +39,7 @@ class Owner:
         """The responses in the file, by the ID of their entry, until the journal has them."""
 
     def note_sending(self, entry_id: str) -> None:
-        """Write the record of an entry that is about to be sent. Raises OSError."""
+        """Write the record of an entry that is about to be sent. Raise OSError."""
         if entry_id not in self._places:
             place = RECORD * len(self._places)
             self._lock.write(place, _record(entry_id))
@@ -76,12 +76,12 @@ def is_alive(folder: Path, name: str | None) -> bool:
 
 
 def sent_by(folder: Path, name: str | None) -> dict[str, Response | None]:
-    """Return the entries that a process has sent, each with the response that it could not record. Raises OSError."""
+    """Return the entries that a process has sent, each with the response that it could not record. Raise OSError."""
     return {} if name is None else read_records(_path(folder, name))
 
 
 def read_records(path: Path) -> dict[str, Response | None]:
-    """Return the records in the file of a process that has ended. Raises OSError."""
+    """Return the records in the file of a process that has ended. Raise OSError."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -64,7 +64,7 @@ def examine(path: Path) -> Condition | None:
 
 
 def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
-    """Return the number of entries by state. Raises sqlite3.DataError for a row that is not an entry."""
+    """Return the number of entries by state. Raise sqlite3.DataError for a row that is not an entry."""
     db.row_factory = sqlite3.Row
     if version == len(MIGRATIONS):
         return dict(Counter(from_row(row).state.value for row in db.execute("SELECT * FROM entries")))
@@ -83,7 +83,7 @@ class Salvaged:
 def rebuild(path: Path, stamp: str) -> Salvaged:
     """Replace the journal at `path` with a new one that has what can be read of it, and keep the old file beside it.
 
-    stamp: part of the name of the kept file. Raises LockedError when a running process has the journal open, and
+    stamp: part of the name of the kept file. Raise LockedError when a running process has the journal open, and
     JournalError when nothing can be read; the journal is unchanged then.
     """
     kept = beside(path, f".damaged-{stamp}")

@@ -49,7 +49,7 @@ async def _serve(tools: Tools, schemas: tuple[ToolSchema, ...], stop: Stop) -> N
         # The SDK's own reader would hold the exit until the client sends another line.
         async with stdio_server(stdin=_lines(sys.stdin.buffer)) as (incoming, outgoing):  # type: ignore[arg-type]
             await stop.guard(server.run(incoming, outgoing, server.create_initialization_options()))
-    except* (StoppedError, BrokenPipeError):  # a signal, or the client is gone
+    except* (StoppedError, BrokenPipeError):  # a signal, or the client has closed the pipe
         pass
     finally:
         await tools.close()
@@ -66,11 +66,11 @@ def create_server(tools: Tools, schemas: tuple[ToolSchema, ...]) -> "Server[dict
         if params.name not in known:
             raise MCPError(types.INVALID_PARAMS, f"unknown tool; use one of {', '.join(known)}")
         news = _News()
-        telling = asyncio.create_task(news.tell(context))
+        reporting = asyncio.create_task(news.report(context))
         try:
             answer = await tools.call(known[params.name], params.arguments or {}, news.hear)
         finally:
-            telling.cancel()
+            reporting.cancel()
         return await asyncio.to_thread(_result, answer)
 
     return Server(
@@ -92,7 +92,7 @@ class _News:
         self._line = line
         self._changed.set()
 
-    async def tell(self, context: Context) -> None:
+    async def report(self, context: Context) -> None:
         """Send a notification for each change, and one from time to time. The progress is seconds."""
         while True:
             with suppress(TimeoutError):
@@ -125,7 +125,7 @@ def _result(answer: Answer) -> types.CallToolResult:
 
 
 def _image(path: Path) -> types.ImageContent | None:
-    """Return a small copy of an image; None if the file is gone or damaged, which the call does not depend on."""
+    """Return a small copy of an image; None if the file is missing or damaged, which the call does not depend on."""
     content = io.BytesIO()
     try:
         small = thumbnail(path, SIDE).image

@@ -20,10 +20,10 @@ DEFAULT_LIMIT, LARGEST_LIMIT = 20, 200
 """Entries that `history` returns."""
 NOT_FOR_AGENTS = frozenset({"webhook", "webhook-secret-file", "set", "input", "service-mode", "show-mask"})
 """Options that change the account's billing, send data elsewhere, read files that are no images, or pass the checks."""
-TOLD_OTHERWISE = {
+DESCRIPTIONS = {
     "prompt": "Text prompt, 1 to 1500 characters. Redux and outpaint have a default.",
     "image": "Input image: an absolute path, a URL, @ID of an entry, or @last for the newest image.",
-    "model": "schnell ($0.002, fast), dev, pro, dev-advanced, a full ID, or auto; the tool models lists them.",
+    "model": "Short name, full ID, or auto; the tool models lists them with their prices.",
     "seed": "The same seed and options reproduce the image; another one makes another image. Default: random.",
     "lora": "LoRAs by name or URL, each NAME or NAME:STRENGTH. With op lora one at least.",
     "control": "Images whose pose, depth or edges to follow, each TYPE=IMG or TYPE=IMG:STRENGTH.",
@@ -126,7 +126,7 @@ def tool_schemas(limits: Limits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
         ToolSchema(
             "status",
             "Status of a task",
-            "Look at a task, wait for it if you like, and save its images as soon as they are ready. Free.",
+            "Check a task, wait for it if you like, and save its images as soon as they are ready. Free.",
             {
                 "id": {"type": "string", "description": "The entry or the task_id that generate or history returned."},
                 "wait_seconds": _wait_property(0),
@@ -209,7 +209,7 @@ def _request_properties() -> JsonObject:
     for _, long, parameter in _options():
         if long in found:
             continue
-        text = TOLD_OTHERWISE.get(long) or (parameter.about.help or "").partition(" [")[0]
+        text = DESCRIPTIONS.get(long) or (parameter.about.help or "").partition(" [")[0]
         those = homes[_keyword(long)]
         only = "" if len(those) == len(COMMANDS) else f" Only for {', '.join(those)}."
         found[long] = {**_type_of(parameter), "description": f"{text}{only}"}
@@ -250,7 +250,7 @@ def _call_properties(limits: Limits) -> JsonObject:
 
 
 def _wait_property(default: float) -> JsonObject:
-    about = "How long to wait for the images. The task keeps running afterward; status looks at it again."
+    about = "How long to wait for the images. The task keeps running afterward; status checks it again."
     return {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT, "default": default, "description": about}
 
 

@@ -44,7 +44,7 @@ NEXT = {
     ExitCode.PARTIAL: "The image files that exist are listed. Ask the user before you pay for the missing ones.",
     ExitCode.CONFIG: "Stop and ask the user to fix the key or the configuration. Never ask for the key itself.",
     ExitCode.REFUSED: "Change the request; the same one would be refused again.",
-    ExitCode.CREDITS: "Stop and tell the user that the account needs credits.",
+    ExitCode.CREDITS: "Stop and inform the user that the account needs credits.",
     ExitCode.UNKNOWN_CHARGE: "Do not request this image again, in any wording: it may be paid already. Stop, and ask "
     "the user to run the command.",
     ExitCode.TASK_FAILED: "At most one more attempt, with another prompt or seed. It costs money again.",

@@ -32,7 +32,7 @@ from .keywords import Order
 
 TURN_SECONDS = 5.0
 """How long a request may wait to be sent, however short the call's own wait is."""
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 """How often a call whose time is over checks whether its request still waits to be sent."""
 
 
@@ -95,7 +95,7 @@ class How:
     """How a call is made.
 
     listener: hears its events. deadline: the time on the monotonic clock when its waiting ends; None: the timeout.
-    repeats: an identical call is the same task, which is taken up and not paid again, whatever became of it.
+    repeats: an identical call is the same task, which is continued and not paid again, however it ended.
     retry_failed: with `repeats`, submit a failed task again.
     """
 
@@ -273,7 +273,7 @@ class Calls:
                 entry = self.session.journal.get(item.id)
                 if entry and entry.state is State.PLANNED:
                     stop.request()
-                await asyncio.wait({running}, timeout=LOOK_SECONDS)
+                await asyncio.wait({running}, timeout=CHECK_SECONDS)
         await asyncio.shield(running)
 
     async def _run(self, scheduler: Scheduler, entry: Entry, report: Callable[[Outcome], None], wait: bool) -> None:
@@ -306,9 +306,8 @@ def _listener(on_event: Callable[[Event], None] | None) -> Listener:
         if on_event:
             try:
                 on_event(event)
-            except (
-                BaseException
-            ) as error:  # SystemExit would end the loop, and CancelledError look like a canceled call
+            # SystemExit would end the loop, and CancelledError look like a canceled call.
+            except BaseException as error:
                 context = {"message": "on_event raised an error", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
 

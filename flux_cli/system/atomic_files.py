@@ -122,3 +122,17 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def count_openable(most: int) -> int:
+    """Return how many more files this process may open, at most `most`."""
+    opened = list[int]()
+    try:
+        while len(opened) < most:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return len(opened) if error.errno in (errno.EMFILE, errno.ENFILE) else most
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return most

@@ -31,10 +31,15 @@ def show_failure(output: Output, outcome: Outcome) -> None:
     entry, error = outcome.entry, outcome.error
     if error:
         output.error(error, describe_charge(entry), next_command(error, entry), entry.label)
-    if output.summary:
-        output.summary.add(outcome, error_facts(output, outcome, error) if error else None)
+    summarize(output, outcome)
     if entry.state is State.SAVED:
         output.show_images([file.path for file in entry.files])
+
+
+def summarize(output: Output, outcome: Outcome) -> None:
+    """Add an outcome to the step summary on GitHub Actions."""
+    if output.summary:
+        output.summary.add(outcome, error_facts(output, outcome, outcome.error) if outcome.error else None)
 
 
 def show_saved(output: Output, entry: Entry, *, before: bool = False) -> None:

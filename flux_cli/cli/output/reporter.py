@@ -15,7 +15,7 @@ from ...journal.entries import Entry, State
 from ...json_value import JsonObject
 from ...text import counted
 from .output import Mode, Output
-from .render import show_failure, show_outcome, show_saved, show_summary
+from .render import show_failure, show_outcome, show_saved, show_summary, summarize
 
 if TYPE_CHECKING:
     from .reports import Report
@@ -59,6 +59,7 @@ class CommandReporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._show_interrupted()  # a run that raises, or has one result, prints no summary
         if self._report:
             try:
                 if error and not self._summary:  # refused before the run began: an earlier report stays unchanged
@@ -77,17 +78,27 @@ class CommandReporter:
         """Print the result of a task, and add it to the report."""
         self._add_to_report(result)
         outcome = result.outcome
-        if outcome and self._many and self._is_cut_off(outcome):
+        if outcome and self._is_one_of_many_cut_off(outcome):
             self._interrupted.append(outcome.entry)
+            summarize(self._output, outcome)
         elif outcome:
             self._show(result, outcome)
         elif result.files:
             self._show_skipped(result.files)
 
-    def _is_cut_off(self, outcome: Outcome) -> bool:
-        """Return whether an outcome is one of many that a signal cut off, which one line at the end stands for."""
-        ended = outcome.entry.state in (State.ACCEPTED, State.READY)
-        return ended and isinstance(outcome.error, InterruptError) and self._output.mode is not Mode.JSON
+    def _is_one_of_many_cut_off(self, outcome: Outcome) -> bool:
+        """Return whether one line at the end is enough: a signal cut the task off, among others, and it can be resumed.
+
+        Only for a person: `-q` prints no such line, and with `--no-wait` the ID goes to stdout.
+        """
+        resumable = outcome.entry.state in (State.ACCEPTED, State.READY)
+        for_a_person = self._output.mode is Mode.TEXT and self._many and not self._ids
+        return for_a_person and resumable and isinstance(outcome.error, InterruptError)
+
+    def _show_interrupted(self) -> None:
+        entries, self._interrupted = self._interrupted, []
+        if entries:
+            self.left_running(entries)
 
     def _show(self, result: TaskResult, outcome: Outcome) -> None:
         output, entry = self._output, outcome.entry
@@ -134,8 +145,7 @@ class CommandReporter:
     def summary(self, summary: Summary) -> None:
         """Print the summary of a command with several tasks."""
         self._summary = summary
-        if self._interrupted:
-            self.left_running(self._interrupted)
+        self._show_interrupted()
         show_summary(self._output, summary)
 
     def left_running(self, entries: Sequence[Entry]) -> None:

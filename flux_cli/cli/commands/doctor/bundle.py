@@ -63,7 +63,6 @@ def _attempt(section: Callable[[], JsonObject | list[Json]]) -> Json:
 
 
 def _config(settings: Settings) -> JsonObject:
-    settings = settings
     values: JsonObject = {
         name: {"value": "set" if name in PRIVATE_SETTINGS and value.text else value.text, "source": value.source}
         for name, value in settings.values.items()
