@@ -173,7 +173,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What names mean, in place of a resolver: addresses that are given one after another, the last one for ever."""
+    """What names mean, in place of a resolver: addresses that are given one after another, the last one from then on."""
     known: dict[str, list[str]] = {host: ["93.184.215.14"] for host in PUBLIC_HOSTS}
     real = socket.getaddrinfo
 

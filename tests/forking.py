@@ -51,7 +51,7 @@ def forking(program: Path, folder: Path) -> Iterator[None]:
 
 
 def serve(address: str) -> None:
-    """Fork for each connection, for ever. The fork forks the run, and reports its ID and its end."""
+    """Fork for each connection, until killed. The fork forks the run, and reports its ID and its end."""
     for module in IMPORTED:
         import_module(module)
     with socket.socket(socket.AF_UNIX) as listener:

@@ -56,7 +56,7 @@ OFFLINE = [
     "gen ''",
     "gen x --size 9x9 --max-cost 0",
 ]
-"""What a user may do without asking for a connection. Commands that may run for ever are left out."""
+"""What a user may do without asking for a connection. Commands that may never end are left out."""
 
 
 def test_what_needs_no_connection_makes_none(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:

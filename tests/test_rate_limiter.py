@@ -39,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         select = self._selector.select  # type: ignore[attr-defined]
 
         def skip(timeout: float | None) -> Any:
-            assert timeout is not None, "all wait for ever"
+            assert timeout is not None, "all wait without a deadline"
             self._now += timeout
             return select(0)
 
