@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from flux_cli.batch.prompts import LINE_LIMIT, SHOWN, Row, Rows, read_prompts
 from flux_cli.batch.tables import WHOLE_LIMIT, Kind, kind_of, read_rows
 from flux_cli.errors import UsageError
+from flux_cli.text import trimmed
 
 BOM = b"\xef\xbb\xbf"
 FULL = b"x" * LINE_LIMIT
@@ -318,7 +319,16 @@ def test_csv_lines_that_are_no_rows_are_counted() -> None:
     assert source.skipped == {"blank line": 3, "repeated header": 1}
 
 
-CELLS = st.text(st.sampled_from('a,;\t"\n\r\u2028é '), max_size=8).map(lambda cell: f"x{cell}")
+def test_a_byte_order_mark_begins_a_record_or_is_text() -> None:
+    text = 'a,b\n1,2\n\ufeff"x\n\ufeffy",2\n\ufeff3,"z\n\ufeffz"\n'
+    assert rows("csv", text) == [
+        (2, {"a": "1", "b": "2"}),
+        (3, {"a": "x\n\ufeffy", "b": "2"}),
+        (5, {"a": "3", "b": "z\n\ufeffz"}),
+    ]
+
+
+CELLS = st.text(st.sampled_from('a,;\t"\n\r\u2028\ufeffé '), max_size=8).map(lambda cell: f"x{cell}")
 
 
 @settings(max_examples=200, deadline=None)
@@ -336,7 +346,7 @@ def test_csv_that_was_written_is_read_back(cells: list[tuple[str, str]], delimit
     ).writerows([("a", "b"), *cells])
     text = written.getvalue()
     found = rows("csv", text)
-    assert [tuple(fields.values()) for _, fields in found] == [(a.strip(), b.strip()) for a, b in cells]
+    assert [tuple(fields.values()) for _, fields in found] == [(trimmed(a), trimmed(b)) for a, b in cells]
     line = 2
     for (at, _), row in zip(found, cells, strict=True):
         assert at == line

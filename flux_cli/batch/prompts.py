@@ -209,14 +209,11 @@ def _format_of_rows(line: str) -> str | None:
 
 
 def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines with their numbers and their ends. A line without an end is not read on.
-
-    A byte order mark at the start of a line is dropped: files that begin with one may have been concatenated.
-    """
+    """Yield the lines with their numbers and their ends. A line without an end is not read on."""
     for number, raw in enumerate(_lines(stream), 1):
         if len(raw) > LINE_LIMIT and not raw.endswith((b"\n", b"\r")):
             raise UnreadableError(number, f"longer than {LINE_LIMIT // 1024} KiB; the rest was not read")
-        yield number, without_bom(raw) if number == 1 else raw.removeprefix(BOM)
+        yield number, without_bom(raw) if number == 1 else raw
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -236,10 +233,13 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def good_lines(rows: Rows, stream: BinaryIO) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are text and not blank; a bad one is a problem of its own."""
+    """Yield the lines that are text and not blank; a bad one is a problem of its own.
+
+    A line may begin with a byte order mark: files that begin with one may have been concatenated.
+    """
     for number, raw in numbered(stream):
         try:
-            text = decoded(number, raw)
+            text = decoded(number, raw.removeprefix(BOM))
         except UnreadableError as bad:
             rows.problem(bad.line, bad.what)
             continue

@@ -202,11 +202,20 @@ def _record_problem(cells: list[str], names: list[str]) -> str | None:
 def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the records, each with the line on which it begins.
 
-    Raise UnreadableError, which ends the source: after a wrong quote, no row is certain.
+    A record may begin with a byte order mark (files that begin with one may have been concatenated); inside a cell of
+    several lines, it is text. Raise UnreadableError, which ends the source: after a wrong quote, no row is certain.
     """
-    reader = csv.reader(texts, delimiter=delimiter, strict=True)
+    begins = True
+
+    def lines() -> Iterator[str]:
+        nonlocal begins
+        for text in texts:
+            first, begins = begins, False
+            yield text.removeprefix("\ufeff") if first else text
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     while True:
-        line = lines_before + reader.line_num + 1
+        line, begins = lines_before + reader.line_num + 1, True
         try:
             cells = next(reader)
         except StopIteration:
