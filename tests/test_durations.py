@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flux_cli.config.catalog import Catalog
-from flux_cli.engine.durations import Durations
+from flux_cli.engine.poll_schedule import Durations
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Account
 from flux_cli.journal.journal import Journal

@@ -27,8 +27,7 @@ from flux_cli.piapi import http_client
 from flux_cli.piapi.client import PiAPIClient
 from flux_cli.piapi.errors import TemporaryError
 from flux_cli.piapi.http_client import decoded_body, tls_context
-from flux_cli.piapi.image_download import Downloader, DownloadError, ForbiddenError
-from flux_cli.piapi.public_hosts import is_public_address
+from flux_cli.piapi.image_download import Downloader, DownloadError, ForbiddenError, is_public_address
 from flux_cli.piapi.submission import SubmissionOutcome as Outcome
 from flux_cli.piapi.submission import SubmissionResult
 

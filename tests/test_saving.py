@@ -11,9 +11,8 @@ import pytest
 
 from flux_cli.cli.common_options import CommonOptions
 from flux_cli.cli.context import Session
-from flux_cli.engine.durations import Durations
 from flux_cli.engine.events import Event
-from flux_cli.engine.poll_schedule import PollLimiter
+from flux_cli.engine.poll_schedule import Durations, PollLimiter
 from flux_cli.engine.poller import MISSING_SECONDS, Poller
 from flux_cli.errors import FluxError, NotSavedError, RefusedError, StillRunningError
 from flux_cli.images.output_names import OutputPlan

@@ -195,7 +195,7 @@ def test_what_was_typed_before_is_left_to_the_shell() -> None:
 
     keyboard, terminal = pty.openpty()
     os.write(keyboard, b"ls -l\n")
-    asking = f"from flux_cli.cli.output.sixel import cell_of; import os; assert cell_of({terminal}) is None; print(os.read({terminal}, 99))"
+    asking = f"from flux_cli.cli.output.image_preview import cell_of; import os; assert cell_of({terminal}) is None; print(os.read({terminal}, 99))"
     answer = subprocess.run(
         [sys.executable, "-c", asking],
         capture_output=True,

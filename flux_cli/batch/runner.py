@@ -1,16 +1,16 @@
-"""Bring entries to their end: what every command that generates, waits or resumes has in common."""
+"""Bring entries to their end: those of a new plan (`Batch`), and those that exist (`Run`)."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Self
 
-from ..engine.durations import Durations
 from ..engine.events import Listener
 from ..engine.outcome import Outcome, exit_code
-from ..engine.poll_schedule import PollLimiter
+from ..engine.poll_schedule import Durations, PollLimiter
 from ..engine.poller import Poller
 from ..engine.rate_limiter import RateLimiter
 from ..engine.saver import Saver
@@ -23,10 +23,14 @@ from ..journal.entries import Entry, State, error_of, unknown_outcome
 from ..json_value import strings_in
 from ..operations.request import TaskRequest, encode_body
 from ..piapi.client import PiAPIClient
+from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.image_download import Downloader
 from ..system.signals import DetachedExecutor, Stop
-from .plan import PlannedTask
+from .costs import Limits, check_budgets
+from .outputs import Saving
+from .plan import Plan, PlannedTask
 from .results import Reporter, Results
+from .resume import Action, Policy, Step, begin, find_expired, review
 from .workspace import Workspace
 
 SLACK_SECONDS = 600.0
@@ -278,3 +282,109 @@ def report_entries(results: Results, entries: Iterable[Entry]) -> None:
     """Report how entries ended that are not brought any further."""
     for entry in entries:
         results.add(None, Outcome(entry, error_of(entry), 0.0))
+
+
+@dataclass
+class Batch:
+    """A plan that is run by one command.
+
+    fail_fast: the first failure stops further submissions.
+    """
+
+    plan: Plan
+    workspace: Workspace
+    saving: Saving
+    policy: Policy
+    limits: Limits
+    reporter: Reporter
+    fail_fast: bool = False
+    results: Results = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.results = Results(self.reporter)
+
+    def run(self) -> ExitCode:
+        """Run the plan to its end and return the exit code.
+
+        Raise UsageError, BudgetError, DiskError, JournalError before anything is sent.
+        """
+        if expired := self.find_expired():
+            asyncio.run(reopen(self.workspace, expired))
+        steps = self.prepare()
+        feed = _Feed(self, iter(steps))
+        run = Run(
+            self.workspace,
+            self.reporter,
+            self.results,
+            feed.items,
+            len(steps),
+            tasks=feed.tasks,
+            wait=self.policy.wait,
+            fail_fast=self.fail_fast,
+            join_identical=not self.policy.fresh,
+        )
+        try:
+            return run.finish()
+        finally:
+            feed.report_rest()
+            if self.plan.total > 1:
+                self.reporter.summary(self.results.summary())
+
+    def find_expired(self) -> Sequence[Entry]:
+        """Return the expired entries that would be paid for again: PiAPI may have their tasks, see `reopen`."""
+        return find_expired(self.plan, self.workspace, self.saving, self.policy)
+
+    def prepare(self) -> list[Step]:
+        """Return the steps of the plan, after everything that can be checked beforehand was checked."""
+        workspace = self.workspace
+        steps = review(self.plan, workspace, self.saving, self.policy)
+        if self.plan.tasks:
+            encode_body(workspace.body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
+        price = sum((step.price for step in steps), Decimal(0))
+        self.limits.check(price)
+        check_budgets(workspace.journal.allowances(workspace.budgets), price)
+        return steps
+
+
+@dataclass
+class _Feed:
+    """Turns steps into what the scheduler takes, one at a time."""
+
+    batch: Batch
+    steps: Iterator[Step]
+    tasks: dict[str, PlannedTask] = field(default_factory=dict)
+
+    async def items(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
+        batch = self.batch
+        for step in self.steps:
+            if step.action is Action.SKIP:
+                batch.results.skip(step.task, step.files)
+            elif scheduler.halted and step.price:
+                batch.results.not_started(step.task)
+            else:
+                try:
+                    item = begin(step, batch.workspace, batch.saving)
+                except Exception:  # it ends the run, and the report has every row
+                    batch.results.not_started(step.task)
+                    raise
+                entry = item.entry if isinstance(item, Outcome) else item
+                self.tasks[entry.id] = step.task
+                yield item
+
+    def report_rest(self) -> None:
+        """Report the tasks that the run was stopped before."""
+        for step in self.steps:
+            self.batch.results.not_started(step.task)
+
+
+async def reopen(workspace: Workspace, entries: Iterable[Entry]) -> None:
+    """Ask PiAPI again for tasks that had expired: those that it has are followed like any other."""
+    async with workspace.client() as client:
+        for entry in entries:
+            assert entry.task_id is not None
+            try:
+                await client.poll(entry.task_id)
+            except (TaskNotFoundError, TemporaryError):
+                continue
+            if claimed := workspace.journal.claim(entry):
+                workspace.journal.move(claimed, replace(claimed, state=State.ACCEPTED, problem=None, owner=None))

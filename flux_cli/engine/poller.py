@@ -14,9 +14,8 @@ from ..piapi.task import Phase, Task
 from ..system.signals import Sleep
 from ..text import seconds
 from .backoff import backoff
-from .durations import Durations
 from .events import Listener, Polled, Trouble
-from .poll_schedule import PollLimiter
+from .poll_schedule import Durations, PollLimiter
 
 MISSES, MISSING_SECONDS = 3, 45.0
 """So many "not found" responses in a row, over so long, prove that PiAPI no longer has a task that it once had.

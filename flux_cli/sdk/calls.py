@@ -10,11 +10,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from ..batch.batch import Batch, reopen
 from ..batch.plan import Draft, Shard, make_plan
 from ..batch.prompts import OnePrompt
 from ..batch.resume import Policy, Step, begin, link_matching
-from ..batch.runner import Connections, feed_entries
+from ..batch.runner import Batch, Connections, feed_entries, reopen
 from ..cli.common_options import CommonOptions
 from ..cli.context import Session
 from ..cli.found_tasks import look_at, to_wait_for

@@ -4,8 +4,7 @@ from textwrap import wrap
 
 from ..common_options import CommonOptions
 from ..registry import COMMANDS, GROUPS, Example
-from .columns import COLUMN, rows
-from .topics import TOPICS
+from .topics import COLUMN, TOPICS, rows
 from .tree import Argument, Command, Option
 
 FEW = 6

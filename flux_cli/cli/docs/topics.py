@@ -1,12 +1,31 @@
-"""The topics of `flux help`: what does not belong to one command."""
+"""The topics of `flux help`, which do not belong to one command, and the layout of help in two columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from textwrap import wrap
 
 from ...config.settings import VARIABLES
 from ...errors import ExitCode
 from ...frozen import frozen
 from ...images.output_names import PLACEHOLDERS
-from .columns import rows as columns
+
+COLUMN = 29
+"""Where the second column begins, at most."""
+
+
+def rows(content: list[tuple[str, str]], width: int, column: int | None = None) -> str:
+    """Return names and texts in two columns. A name that is too long for its column has a line of its own."""
+    column = column or min(COLUMN, max(len(name) for name, _ in content) + 4)
+    return "\n".join(line for name, text in content for line in _row(name, text, width, column))
+
+
+def _row(name: str, text: str, width: int, column: int) -> Iterator[str]:
+    lines = wrap(text, max(20, width - column), break_on_hyphens=False, break_long_words=False) or [""]
+    if len(name) + 4 > column:
+        yield f"  {name}"
+    else:
+        yield f"  {name:<{column - 2}}{lines.pop(0)}".rstrip()
+    for line in lines:
+        yield " " * column + line
 
 
 @frozen
@@ -18,7 +37,7 @@ class Topic:
 
 
 def _templates(width: int) -> str:
-    names = columns([(f"{{{name}}}", about) for name, about in PLACEHOLDERS.items()], width)
+    names = rows([(f"{{{name}}}", about) for name, about in PLACEHOLDERS.items()], width)
     return f"""\
 File names (-o, --output, and the field output of a row)
 
@@ -83,7 +102,7 @@ sent. Run the same command again to pay only for what is missing.
 
 
 def _exit_codes(width: int) -> str:
-    codes = columns([(f"{code.value:>3}", code.meaning) for code in ExitCode], width)
+    codes = rows([(f"{code.value:>3}", code.meaning) for code in ExitCode], width)
     return f"""\
 {codes}
 
@@ -95,7 +114,7 @@ signal ended dies of that signal, so that a shell loop stops too.
 
 def _environment(width: int) -> str:
     return f"""\
-{columns(list(VARIABLES.items()), width)}
+{rows(list(VARIABLES.items()), width)}
 
 An option takes precedence over its variable, and a variable over the config
 file. All values and their sources: flux config list
@@ -103,7 +122,7 @@ file. All values and their sources: flux config list
 
 
 def _json(width: int) -> str:
-    kinds = columns(
+    kinds = rows(
         [
             ("outcome", "how a task ended: state, entry, task_id, op, model, prompt, seed, files, urls, cost_usd, "
              "at_risk_usd, seconds, error; in a batch also index and id"),

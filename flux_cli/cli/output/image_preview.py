@@ -1,22 +1,30 @@
 """Images for a terminal, in the protocol that it supports.
 
 kitty's graphics protocol (https://sw.kovidgoyal.net/kitty/graphics-protocol/), iTerm2's inline images
-(https://iterm2.com/documentation-images.html), sixel, or half blocks, which need only colors. No library is used:
-those of this kind draw on stdout, where the results go, query the terminal on import, or need an old Pillow.
+(https://iterm2.com/documentation-images.html), sixel (https://vt100.net/docs/vt3xx-gp/chapter14.html), or half blocks,
+which need only colors. No library is used: those of this kind draw on stdout, where the results go, query the terminal
+on import, or need an old Pillow.
 """
 
 import base64
 import io
+import os
+import re
+import select
+import struct
+import sys
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...images.load import thumbnail
-from .sixel import LARGEST, encoded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
 
 CELL = 10
 """Pixels that are sent per column: the usual width of one."""
@@ -24,6 +32,18 @@ CHUNK = 4096
 """Bytes of base64 that kitty accepts at a time."""
 SPARED = 3
 """Rows that an image leaves free for the lines around it."""
+QUERY = b"\x1b[16t\x1b[c"
+"""Queries for the cell size and the features. Terminals respond in this order; some only to the second."""
+RESPONSE = re.compile(rb"(?:\x1b\[6;([1-9][0-9]?);([1-9][0-9]?)t)?\x1b\[\?([0-9;]*)c")
+PATIENCE = 0.5
+"""Seconds to wait for a response; a later one, over a slow line, would appear as input in the shell."""
+SIXEL_CELL = (10, 20)
+"""Width and height of a cell in pixels if the terminal does not report them: those of the VT340."""
+SIXEL_SIDE = 1000
+"""Pixels per side of an image in sixel, at most, because xterm draws no more."""
+SIXEL_COLORS = 256
+SIXEL_BAND = 6
+"""Rows of pixels in one line of sixel characters."""
 
 
 class Protocol(Enum):
@@ -61,7 +81,7 @@ def drawn(path: Path, environ: Mapping[str, str], columns: int, rows: int, cell:
     protocol = Protocol.SIXEL if cell else protocol_of(environ)
     columns, rows = max(2, columns - 1), max(2, rows - SPARED)
     if cell:
-        return _sixel(path, min(LARGEST, columns * cell[0]), min(LARGEST, rows * cell[1]))
+        return _sixel(path, min(SIXEL_SIDE, columns * cell[0]), min(SIXEL_SIDE, rows * cell[1]))
     side = max(columns, rows * 2) * (1 if protocol is Protocol.BLOCKS else CELL)
     image = thumbnail(path, side).image
     # A row is twice as high as a column is wide.
@@ -83,7 +103,31 @@ def _sixel(path: Path, width: int, height: int) -> str:
     """Return the image, scaled to at most these pixels: with sixel, the terminal does not scale."""
     from PIL.ImageOps import contain
 
-    return "".join(encoded(contain(_on_black(thumbnail(path, max(width, height)).image), (width, height)))) + "\n"
+    return "".join(_encode_sixel(contain(_on_black(thumbnail(path, max(width, height)).image), (width, height)))) + "\n"
+
+
+def _encode_sixel(image: "Image") -> Iterator[str]:
+    """Yield an RGB image as sixel, in pieces: the colors by number, then bands, each once per color in it."""
+    few = image.quantize(SIXEL_COLORS)
+    palette, width, pixels = few.getpalette() or [], few.width, few.tobytes()
+    yield f'\x1bPq"1;1;{few.width};{few.height}'
+    for number, start in enumerate(range(0, len(palette), 3)):
+        red, green, blue = (round(value * 100 / 255) for value in palette[start : start + 3])
+        yield f"#{number};2;{red};{green};{blue}"
+    for start in range(0, len(pixels), width * SIXEL_BAND):
+        yield "$".join(_sixel_lines(pixels[start : start + width * SIXEL_BAND], width)) + "-"
+    yield "\x1b\\"
+
+
+def _sixel_lines(band: bytes, width: int) -> Iterator[str]:
+    """Yield one band, color by color: one character per column, `?` plus a bit per pixel, 1 for the top one."""
+    lines = {color: bytearray(b"?" * width) for color in set(band)}
+    for place, color in enumerate(band):
+        row, column = divmod(place, width)
+        lines[color][column] += 1 << row
+    for color, letters in lines.items():
+        line = letters.decode("ascii").rstrip("?")
+        yield f"#{color}" + re.sub(r"(.)\1{3,}", lambda run: f"!{len(run[0])}{run[1]}", line)
 
 
 def _on_black(image: "Image") -> "Image":
@@ -121,3 +165,77 @@ def _cube_color(red: int, green: int, blue: int) -> str:
     """Return the nearest of the 216 colors of terminals without 24-bit color."""
     red, green, blue = ((value * 5 + 127) // 255 for value in (red, green, blue))
     return f"5;{16 + 36 * red + 6 * green + blue}"
+
+
+# --- the query for sixel support --------------------------------------------------------------------------------------
+
+
+def cell_of(descriptor: int, patience: float = PATIENCE) -> tuple[int, int] | None:
+    """Return width and height of a terminal cell in pixels if the terminal reports sixel support, else None.
+
+    Send no query if there is unread input, which must not be lost, or in the background, where reading would suspend
+    the program.
+    """
+    if sys.platform == "win32":
+        return None
+    else:  # noqa: RET505 - mypy would call what follows unreachable on Windows
+        import termios
+
+        try:
+            if os.tcgetpgrp(descriptor) != os.getpgrp():
+                return None
+            terminal = os.open(os.ttyname(descriptor), os.O_RDWR | os.O_NOCTTY)
+            with os.fdopen(terminal, "rb", buffering=0), _raw_input(terminal):
+                response, size = _query(terminal, patience), _system_size(terminal)
+        except (OSError, termios.error):
+            return None
+        if response is None or b"4" not in response[3].split(b";")[1:]:  # the first number is the conformance level
+            return None
+        if size is not None:
+            return size
+        return (int(response[2]), int(response[1])) if response[1] else SIXEL_CELL
+
+
+@contextmanager
+def _raw_input(terminal: int) -> Iterator[None]:
+    """Make the terminal pass on input immediately and without echo while the block runs."""
+    if sys.platform == "win32":
+        yield
+    else:
+        import termios
+
+        before = termios.tcgetattr(terminal)
+        changed = termios.tcgetattr(terminal)
+        changed[3] &= ~(termios.ICANON | termios.ECHO)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, changed)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _query(terminal: int, patience: float) -> "re.Match[bytes] | None":
+    """Return the terminal's response within `patience` seconds; None if there is none, or unread input."""
+    if select.select([terminal], [], [], 0)[0]:
+        return None
+    os.write(terminal, QUERY)
+    end = time.monotonic() + patience
+    read = b""
+    while (left := end - time.monotonic()) > 0 and select.select([terminal], [], [], left)[0]:
+        read += os.read(terminal, 256)
+        if found := RESPONSE.search(read):
+            return found
+    return None
+
+
+def _system_size(terminal: int) -> tuple[int, int] | None:
+    """Return the cell size from the system: xterm sets it there, but ignores the query by default."""
+    if sys.platform == "win32":
+        return None
+    else:  # noqa: RET505 - as in `cell_of`
+        import fcntl
+        import termios
+
+        packed = fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))
+        lines, columns, width, height = struct.unpack("HHHH", packed)
+        return (width // columns, height // lines) if lines and width >= columns > 0 and height >= lines else None

@@ -19,8 +19,7 @@ def sixel_cell(output: Output, environ: Mapping[str, str]) -> tuple[int, int] | 
 
     Call it before anything else reads from the terminal.
     """
-    from .image_preview import Protocol, multiplexed, protocol_of
-    from .sixel import cell_of
+    from .image_preview import Protocol, cell_of, multiplexed, protocol_of
 
     if _no_canvas(output) or multiplexed(environ) or protocol_of(environ) is not Protocol.BLOCKS:
         return None
