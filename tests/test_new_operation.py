@@ -87,11 +87,9 @@ class Upscale(Operation):
         }
 
 
-def upscale(
-    session: Session, own: UpscaleParameters, task: TaskOptions, inputs: InputOptions, run: RunOptions
-) -> ExitCode:
+def upscale(session: Session, own: UpscaleParameters, given: Given, run: RunOptions) -> ExitCode:
     """Enlarge an image."""
-    return generate(session, own, Given(task, inputs=inputs), run)
+    return generate(session, own, given, run)
 
 
 @pytest.fixture(autouse=True)

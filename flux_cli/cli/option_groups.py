@@ -8,6 +8,9 @@ from typing import Annotated, Any, TypeGuard, get_args, get_origin
 from ..frozen import frozen
 from ..operations.parameters import Argument, Group, Option
 
+GIVEN = "given"
+"""The parameter of a command that takes the shared options which its operation accepts (`Parameters.groups`)."""
+
 
 @frozen
 class Flat:
@@ -52,10 +55,15 @@ def flatten(
     The fields of a group are options, or groups again. extra: as in `flat_options`.
     """
     groups = {name: group for name, group, _ in _sorted(function, extra) if _is_group(group)}
+    own = inspect.signature(function, eval_str=True).parameters
 
     def gather(values: dict[str, Any]) -> dict[str, Any]:
         gathered = dict(values)
-        return {name: _gather(group, gathered) for name, group in groups.items()} | gathered
+        gathered |= {name: _gather(group, gathered) for name, group in groups.items()}
+        if GIVEN in own:
+            accepted = [gathered.pop(group.__name__) for group in _accepted(own.values())]
+            gathered[GIVEN] = own[GIVEN].annotation().with_groups(*accepted)
+        return gathered
 
     return inspect.Signature([_for_typer(flat) for flat in flat_options(function, *extra)]), gather
 
@@ -69,11 +77,27 @@ def groups_in(values: Iterable[object]) -> Iterator[Group]:
 
 
 def _sorted(function: Callable[..., Any], extra: Iterable[type[Group]]) -> list[tuple[str, object, object]]:
-    """Return name, annotation and default of the function's parameters but the session; groups come last."""
+    """Return name, annotation and default of the function's parameters but the session; groups come last.
+
+    The groups of the parameter `given` stand in its place, each by the name of its class, as do those of `extra`.
+    """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    rows = [(parameter.name, parameter.annotation, parameter.default) for parameter in own]
+    rows: list[tuple[str, object, object]] = []
+    for parameter in own:
+        if parameter.name == GIVEN:
+            rows += _by_class(_accepted(own))
+        else:
+            rows.append((parameter.name, parameter.annotation, parameter.default))
     rows.sort(key=lambda row: _is_group(row[1]))
-    return rows + [(group.__name__, group, inspect.Parameter.empty) for group in extra]
+    return rows + _by_class(extra)
+
+
+def _by_class(groups: Iterable[type[Group]]) -> list[tuple[str, object, object]]:
+    return [(group.__name__, group, inspect.Parameter.empty) for group in groups]
+
+
+def _accepted(own: Iterable[inspect.Parameter]) -> tuple[type[Group], ...]:
+    return next(one.annotation.groups for one in own if hasattr(one.annotation, "groups"))
 
 
 def _is_group(annotation: object) -> TypeGuard[type[Group]]:

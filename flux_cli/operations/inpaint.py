@@ -16,7 +16,7 @@ class InpaintParameters(Parameters):
 
     title = "Input image"
     name = "inpaint"
-    groups = (TaskOptions, InputOptions, MaskOptions)
+    groups = (MaskOptions, TaskOptions, InputOptions)
 
     image: ImageArgument
     prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the region, 1 to 1500 characters.")] = None

@@ -205,7 +205,7 @@ class MaskOptions(Group):
 
 
 @frozen
-class Given:
+class Given(Group):
     """The shared options of a request; `Parameters.groups` lists those that a command accepts."""
 
     task: TaskOptions = TaskOptions()

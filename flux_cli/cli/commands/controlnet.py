@@ -2,7 +2,7 @@
 
 from ...errors import ExitCode
 from ...operations.controlnet import ControlNetParameters
-from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
+from ...operations.options import Given
 from ..context import Session
 from ..options import RunOptions
 from ..registry import help_page
@@ -14,15 +14,8 @@ from ..registry import help_page
     ("The types of all controls", "flux models --controls"),
     hides=("batch_size", "commercial", "model", "denoise"),
 )
-def controlnet(
-    session: Session,
-    own: ControlNetParameters,
-    task: TaskOptions,
-    size: SizeOptions,
-    inputs: InputOptions,
-    run: RunOptions,
-) -> ExitCode:
+def controlnet(session: Session, own: ControlNetParameters, given: Given, run: RunOptions) -> ExitCode:
     """Generate an image with the pose, depth or edges of another."""
     from ..generate import generate
 
-    return generate(session, own, Given(task, size, inputs), run)
+    return generate(session, own, given, run)

@@ -2,7 +2,7 @@
 
 from ...errors import ExitCode
 from ...operations.image_to_image import ImageToImageParameters
-from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
+from ...operations.options import Given
 from ..context import Session
 from ..options import RunOptions
 from ..registry import help_page
@@ -14,18 +14,11 @@ from ..registry import help_page
     ("From one command to the next", 'flux gen "a house" -o - | flux edit - "at night" -o night.png'),
     texts=(("size", "Size in pixels; only with --kontext."),),
 )
-def edit(
-    session: Session,
-    own: ImageToImageParameters,
-    task: TaskOptions,
-    size: SizeOptions,
-    inputs: InputOptions,
-    run: RunOptions,
-) -> ExitCode:
+def edit(session: Session, own: ImageToImageParameters, given: Given, run: RunOptions) -> ExitCode:
     """Edit an image with a text prompt.
 
     Lower values of --denoise keep more of the composition.
     """
     from ..generate import generate
 
-    return generate(session, own, Given(task, size, inputs), run)
+    return generate(session, own, given, run)

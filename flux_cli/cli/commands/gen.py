@@ -1,7 +1,7 @@
 """`flux gen`: an image from a text prompt."""
 
 from ...errors import ExitCode
-from ...operations.options import Given, SizeOptions, TaskOptions
+from ...operations.options import Given
 from ...operations.text_to_image import TextToImageParameters
 from ..context import Session
 from ..options import RunOptions
@@ -18,14 +18,8 @@ from ..registry import help_page
     ),
     hides=("denoise",),
 )
-def gen(
-    session: Session,
-    own: TextToImageParameters,
-    task: TaskOptions,
-    size: SizeOptions,
-    run: RunOptions,
-) -> ExitCode:
+def gen(session: Session, own: TextToImageParameters, given: Given, run: RunOptions) -> ExitCode:
     """Generate an image from a text prompt."""
     from ..generate import generate
 
-    return generate(session, own, Given(task, size), run)
+    return generate(session, own, given, run)

@@ -3,7 +3,7 @@
 from ...batch.input_images import ImageFinder, preview_path, preview_region, write_preview
 from ...errors import ExitCode
 from ...operations.inpaint import InpaintParameters
-from ...operations.options import Given, InputOptions, MaskOptions, TaskOptions
+from ...operations.options import Given
 from ..context import Session
 from ..options import RunOptions
 from ..output.records import Items, Note, Record
@@ -16,19 +16,11 @@ from ..registry import help_page
     ("White areas of a mask, soft edge", 'flux inpaint room.jpg "a plant" --mask m.png --feather 8'),
     hides=("batch_size", "commercial", "model"),
 )
-def inpaint(
-    session: Session,
-    own: InpaintParameters,
-    mask: MaskOptions,
-    task: TaskOptions,
-    inputs: InputOptions,
-    run: RunOptions,
-) -> ExitCode | Items:
+def inpaint(session: Session, own: InpaintParameters, given: Given, run: RunOptions) -> ExitCode | Items:
     """Regenerate a region of an image."""
     from ..generate import generate
 
-    given = Given(task, inputs=inputs, mask=mask)
-    if mask.show_mask is not None:
+    if given.mask.show_mask is not None:
         return _show_mask(session.inputs, own.image, given, overwrite=run.save.overwrite)
     return generate(session, own, given, run)
 

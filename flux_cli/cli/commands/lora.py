@@ -2,7 +2,7 @@
 
 from ...errors import ExitCode
 from ...operations.lora import LoRAParameters
-from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
+from ...operations.options import Given
 from ..context import Session
 from ..options import RunOptions
 from ..registry import help_page
@@ -14,15 +14,8 @@ from ..registry import help_page
     ("The names of all LoRAs", "flux models --loras"),
     hides=("batch_size", "commercial", "model"),
 )
-def lora(
-    session: Session,
-    own: LoRAParameters,
-    task: TaskOptions,
-    size: SizeOptions,
-    inputs: InputOptions,
-    run: RunOptions,
-) -> ExitCode:
+def lora(session: Session, own: LoRAParameters, given: Given, run: RunOptions) -> ExitCode:
     """Generate or edit an image with LoRA styles."""
     from ..generate import generate
 
-    return generate(session, own, Given(task, size, inputs), run)
+    return generate(session, own, given, run)

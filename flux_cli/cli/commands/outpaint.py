@@ -1,7 +1,7 @@
 """`flux outpaint`: an image, extended beyond its edges."""
 
 from ...errors import ExitCode
-from ...operations.options import Given, InputOptions, TaskOptions
+from ...operations.options import Given
 from ...operations.outpaint import OutpaintParameters
 from ..context import Session
 from ..options import RunOptions
@@ -13,14 +13,8 @@ from ..registry import help_page
     ("Sky above", 'flux outpaint photo.jpg "a clear sky" --top 300'),
     hides=("batch_size", "commercial", "model", "denoise"),
 )
-def outpaint(
-    session: Session,
-    own: OutpaintParameters,
-    task: TaskOptions,
-    inputs: InputOptions,
-    run: RunOptions,
-) -> ExitCode:
+def outpaint(session: Session, own: OutpaintParameters, given: Given, run: RunOptions) -> ExitCode:
     """Extend an image beyond its edges."""
     from ..generate import generate
 
-    return generate(session, own, Given(task, inputs=inputs), run)
+    return generate(session, own, given, run)

@@ -1,7 +1,7 @@
 """`flux redux`: a variation of an image."""
 
 from ...errors import ExitCode
-from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
+from ...operations.options import Given
 from ...operations.redux import ReduxParameters
 from ..context import Session
 from ..options import RunOptions
@@ -13,15 +13,8 @@ from ..registry import help_page
     ("Four variations", "flux redux portrait.png --seed 1..4"),
     hides=("batch_size", "commercial", "model", "denoise"),
 )
-def redux(
-    session: Session,
-    own: ReduxParameters,
-    task: TaskOptions,
-    size: SizeOptions,
-    inputs: InputOptions,
-    run: RunOptions,
-) -> ExitCode:
+def redux(session: Session, own: ReduxParameters, given: Given, run: RunOptions) -> ExitCode:
     """Generate a variation of an image."""
     from ..generate import generate
 
-    return generate(session, own, Given(task, size, inputs), run)
+    return generate(session, own, given, run)
