@@ -8,7 +8,6 @@ from typing import Annotated
 
 from ...config.paths import shown
 from ...errors import DiskError, ExitCode, UsageError
-from ...frozen import frozen
 from ...gallery.contact_sheet import FORMATS, write_sheet
 from ...gallery.grid import make_sections
 from ...gallery.images import GalleryImage, find_images, total_cost
@@ -44,19 +43,6 @@ PAGE = "gallery.html"
 PAGES = (".html", ".htm")
 
 
-@frozen
-class _Choice:
-    """Which images to show.
-
-    folder: None for the output directory. batch: a JSON report, to show the images of its batch in any directory.
-    since: a day, or a duration before now; older images are left out.
-    """
-
-    folder: Path | None = None
-    batch: Path | None = None
-    since: str | None = None
-
-
 @help_page(
     ("A page of a directory", "flux gallery shots --open"),
     ("A contact sheet of the last week", "flux gallery --sheet sheet.png --since 7d"),
@@ -77,22 +63,17 @@ def gallery(
     Images from a sweep are shown as a grid, each sweep in a section. The page works offline and links to the full-size
     images beside it.
     """
-    return _write(session, _Choice(folder, batch, since), output, sheet, overwrite=overwrite)
-
-
-def _write(session: Session, choice: _Choice, output: Path | None, sheet: Path | None, *, overwrite: bool) -> Items:
-    """Write a page or a contact sheet of the chosen images. Raise UsageError or DiskError."""
     if output and sheet:
         raise UsageError("-o and --sheet cannot be used together")
-    if choice.batch and choice.folder:
+    if batch and folder:
         raise UsageError("DIR and --batch cannot be used together")
-    report = _absolute(choice.batch) if choice.batch else None
-    place = report.parent if report else _absolute(choice.folder) if choice.folder else session.folder
+    report = _absolute(batch) if batch else None
+    place = report.parent if report else _absolute(folder) if folder else session.folder
     target = _target(_absolute(sheet or output or place / PAGE), FORMATS if sheet else PAGES, overwrite=overwrite)
     if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # no path leads from one to the other
         raise UsageError("the page must be on the same drive as the images")
-    since = moment_of(choice.since) if choice.since else 0.0
-    images = _of_report(report, since) if report else _of_folder(place, since, target)
+    after = moment_of(since) if since else 0.0
+    images = _of_report(report, after) if report else _of_folder(place, after, target)
     sections = make_sections(images)
     grid = sections[0].grid if len(sections) == 1 else None
     broken: list[str] = []
@@ -104,8 +85,7 @@ def _write(session: Session, choice: _Choice, output: Path | None, sheet: Path |
                 Page(target.parent, broken.append).write(file, place.name or str(place), sections)
     except OSError as error:
         raise DiskError(f"cannot write {shown(target)}: {error.strerror or error}") from error
-    for problem in broken:
-        yield Warn(clean(problem))
+    yield from (Warn(clean(problem)) for problem in broken)
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
     about: JsonObject = {"file": str(target), "images": len(images), "axes": list(axes), "sections": len(sections)}
     yield Record("gallery", {**about, "cost_usd": str(total_cost(images))}, paths=(target,))
