@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
 from typing import Annotated
@@ -27,7 +26,7 @@ from ..context import Session
 from ..deliveries import AT_ONCE, record, resolve
 from ..found_tasks import TEMPLATE_HINT, to_wait_for
 from ..options import SaveOptions
-from ..output.output import Mode, Output
+from ..output.output import Mode
 from ..output.render import show_outcome
 from ..output.reporter import CommandReporter
 from ..registry import help_page
@@ -125,8 +124,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
     session.journal.mark_dead_unknown()
     with closing(listening_socket(options.host, options.port, command="flux listen")) as at:
         listening = _Listening(session, options, save, receiver, forwarder, at)
-        reporter = _Reporter(session.output, listening)
-        run = Run(session.workspace, reporter, Results(reporter), listening.feed, 0, beside=listening.serve)
+        run = Run(session.workspace, listening, Results(listening), listening.feed, 0, beside=listening.serve)
         code = run.finish()
     if left := len(receiver.in_progress - {delivery.task_id for delivery in listening.followed.values()}):
         session.output.note(
@@ -136,39 +134,31 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
     return ExitCode.OK if listening.enough else code
 
 
-class _Reporter(CommandReporter):
-    """Shows the results of tasks, and starts what follows on their deliveries."""
-
-    def __init__(self, output: Output, listening: "_Listening") -> None:
-        super().__init__(output)
-        self._listening = listening
-
-    def result(self, result: TaskResult) -> None:
-        """Show the result of a task, and start what follows."""
-        assert result.outcome is not None
-        self._listening.report(result.outcome)
-
-
-@dataclass
-class _Listening:
-    """One `flux listen`.
+class _Listening(CommandReporter):
+    """One `flux listen`: shows the results of tasks, and starts what follows on their deliveries.
 
     seen: tasks whose deliveries were genuine in this run. found: entries to work on, or a bug that ends the run.
     followed: the deliveries of entries that the engine has.
     """
 
-    session: Session
-    options: ListenArguments
-    save: SaveOptions
-    receiver: Receiver
-    forwarder: Forwarder
-    at: socket
-    found: asyncio.Queue[tuple[Entry, Delivery] | Exception] = field(default_factory=asyncio.Queue)
-    followed: dict[str, Delivery] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
-    after: set[asyncio.Task[None]] = field(default_factory=set)
-    saved: int = 0
-    engine: Scheduler | None = None
+    def __init__(
+        self,
+        session: Session,
+        options: ListenArguments,
+        save: SaveOptions,
+        receiver: Receiver,
+        forwarder: Forwarder,
+        at: socket,
+    ) -> None:
+        super().__init__(session.output)
+        self.session, self.options, self.save = session, options, save
+        self.receiver, self.forwarder, self.at = receiver, forwarder, at
+        self.found: asyncio.Queue[tuple[Entry, Delivery] | Exception] = asyncio.Queue()
+        self.followed: dict[str, Delivery] = {}
+        self.seen: set[str] = set()
+        self.after: set[asyncio.Task[None]] = set()
+        self.saved = 0
+        self.engine: Scheduler | None = None
 
     @property
     def enough(self) -> bool:
@@ -266,8 +256,10 @@ class _Listening:
         self._follow_up(delivery, None)
         return None
 
-    def report(self, outcome: Outcome) -> None:
-        """Print how an entry ended, and start what follows."""
+    def result(self, result: TaskResult) -> None:
+        """Show the result of a task, and start what follows."""
+        outcome = result.outcome
+        assert outcome is not None
         show_outcome(self.session.output, outcome)
         delivery = self.followed.pop(outcome.entry.id, None)
         if delivery is None:
