@@ -4,7 +4,6 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from ..engine.events import Event
@@ -49,9 +48,7 @@ class Flux:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def generate(self, prompt: str, **options: Unpack[kw.SizedKeywords]) -> Result:
