@@ -154,7 +154,7 @@ ALLOWED: dict[Rule, dict[str, int]] = {
     messages_of_errors: {},
     # A viewer, for --open; the command of --exec; the command that prints the key.
     children: {
-        "flux_cli/cli/output/viewer.py": 2,
+        "flux_cli/cli/output/image_preview.py": 2,
         "flux_cli/webhooks/forwarder.py": 1,
         "flux_cli/config/api_key.py": 1,
     },

@@ -21,9 +21,9 @@ from .github_actions import annotation, inert, inert_json, inert_path, on_action
 from .records import Failure, Images, Item, Items, Note, Record, Warn
 
 if TYPE_CHECKING:
+    from .image_preview import Viewer
     from .progress import Progress
     from .step_summary import StepSummary
-    from .viewer import Viewer
 
 SCHEMA = 1
 ANNOTATIONS = 8
@@ -83,13 +83,21 @@ class Output:
         self.secrets: set[str] = set()
         self._on_actions, self._annotations = on_actions(os.environ), 0
         self._progress: Progress | None = None
-        self.summary = _step_summary(self.secrets) if self._on_actions else None
+        self.summary: StepSummary | None = None
+        if self._on_actions:
+            from . import step_summary  # slow to import
+
+            self.summary = step_summary.StepSummary(os.environ.get("GITHUB_STEP_SUMMARY", ""), self.secrets)
         for stream in (stdout, stderr):
             if hasattr(stream, "reconfigure"):
                 # A pipe on Windows has a regional encoding, in which most names would be escapes.
                 piped = os.name == "nt" and not stream.isatty()
                 stream.reconfigure(errors="flux", encoding="utf-8" if piped else None)
-        self._viewer = _viewer(self, preview=preview, opens=opens) if preview or opens else None
+        self._viewer: Viewer | None = None
+        if preview or opens:
+            from . import image_preview  # slow to import
+
+            self._viewer = image_preview.Viewer(self, preview=preview, opens=opens)
 
     def print(self, item: Item) -> None:
         """Print an item in the format that the user chose."""
@@ -100,8 +108,8 @@ class Output:
                 self.note(text, command)
             case Warn(text):
                 self.warn(text)
-            case Failure(error, charge):
-                self.failure(error, charge)
+            case Failure(error):
+                self.failure(error)
             case Images(paths):
                 self.show_images(paths)
             case outcome:
@@ -140,8 +148,9 @@ class Output:
             self._viewer.show(paths)
 
     def close(self) -> None:
-        """On GitHub Actions, end the annotations and write the step summary."""
-        self.end_annotations()
+        """On GitHub Actions, print the number of errors that have no annotation, and write the step summary."""
+        if (more := self._annotations - ANNOTATIONS) > 0:
+            self._annotate("", f"{counted(more, 'more error')}: see the log of this step")
         if self.summary:
             try:
                 self.summary.write()
@@ -215,9 +224,8 @@ class Output:
 
     def draw(self, drawing: str) -> None:
         """Write an image to the terminal on stderr. It cannot contain secrets and is not searched for them."""
-        with self._aside(), self._stream_errors(self._stderr):
-            self._stderr.write(drawing)
-            self._stderr.flush()
+        with self._aside():
+            self._write_error(drawing)
 
     @property
     def shows_all(self) -> bool:
@@ -250,7 +258,7 @@ class Output:
 
         money: a sentence. command: the next command, if the error itself has none. about: the task that failed.
         """
-        sentence, hint = sentence_of(error, money), self.hint_of(error, command)
+        sentence, hint = _sentence(error, money), self.join_hint(error.hint, error.command or command)
         self._fold(self._stderr, f"flux: {self._clean(sentence)}", 6)
         for detail in error.details:
             self._fold(self._stderr, f"      - {self._clean(detail)}", 8)
@@ -262,10 +270,6 @@ class Output:
                 lines = (sentence, *error.details, hint)
                 self._annotate(about, "\n".join(self._clean(line) for line in lines if line))
 
-    def hint_of(self, error: FluxError, command: Sequence[str] = ()) -> str:
-        """Return the next step as a line; empty if there is none."""
-        return self.join_hint(error.hint, error.command or command)
-
     def join_hint(self, hint: str | None, words: Sequence[str]) -> str:
         """Return a hint and the command that goes with it as a line."""
         hint = hint and hint[0].upper() + hint[1:]
@@ -276,34 +280,26 @@ class Output:
 
     def error_json(self, error: FluxError, money: str = "", command: Sequence[str] = ()) -> JsonObject:
         """Return an error as `--json` and reports show it: the same facts as in text."""
-        words = error.command or tuple(command)
-        details: list[Json] = list(error.details)
+        words = error.command or command
         return {
             "code": error.code,
-            "message": sentence_of(error, money),
-            "details": details,
-            "hint": self.hint_of(error, command) or None,
+            "message": _sentence(error, money),
+            "details": [*error.details],
+            "hint": self.join_hint(error.hint, words) or None,
             "command": self.command_line(words) if words else None,
             "exit_code": int(error.exit_code),
         }
 
-    def end_annotations(self) -> None:
-        """On GitHub Actions, print the number of errors that have no annotation."""
-        if (more := self._annotations - ANNOTATIONS) > 0:
-            self._annotate("", f"{counted(more, 'more error')}: see the log of this step")
-
     def _annotate(self, about: str, text: str) -> None:
         title = f"flux: {clean(redact(about, self.secrets), 60)}" if about else "flux"
-        with self._stream_errors(self._stderr):
-            self._stderr.write(harmless(annotation(title, text)) + "\n")
-            self._stderr.flush()
+        self._write_error(harmless(annotation(title, text)) + "\n")
 
-    def failure(self, error: FluxError, money: str = "", command: Sequence[str] = ()) -> None:
+    def failure(self, error: FluxError, money: str = "") -> None:
         """Print an error that belongs to no entry."""
         if self.mode is Mode.JSON:
             with suppress(DiskError):  # stdout may be what failed
-                self.record("error", {"error": self.error_json(error, money, command)})
-        self.error(error, money, command)
+                self.record("error", {"error": self.error_json(error, money)})
+        self.error(error, money)
 
     def log(self, text: str) -> None:
         """Print a note with the time, as a server does."""
@@ -311,9 +307,7 @@ class Output:
 
     def ask(self, question: str) -> None:
         """Print a question to stderr, without a line break."""
-        with self._stream_errors(self._stderr):
-            self._stderr.write(question)
-            self._stderr.flush()
+        self._write_error(question)
 
     # --- progress --------------------------------------------------------------------------------------------
 
@@ -350,10 +344,7 @@ class Output:
             columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
         except OSError:  # the terminal was closed
             columns = 0
-        parts = [line]
-        if len(line) > columns > 0:
-            parts = folded(line, columns, indent)
-        for part in parts:
+        for part in fold(line, columns, indent) if len(line) > columns > 0 else [line]:
             self._write(stream, part)
 
     def _write(self, stream: TextIO, line: str, *, exact: bool = False) -> None:
@@ -364,6 +355,11 @@ class Output:
         with self._aside(), self._stream_errors(stream):
             stream.write(text + "\n")
             stream.flush()
+
+    def _write_error(self, text: str) -> None:
+        with self._stream_errors(self._stderr):
+            self._stderr.write(text)
+            self._stderr.flush()
 
     @contextmanager
     def _stream_errors(self, stream: TextIO) -> Iterator[None]:
@@ -407,19 +403,7 @@ def _in_foreground(terminal: TextIO) -> bool:
             return True
 
 
-def _step_summary(secrets: set[str]) -> "StepSummary":
-    from .step_summary import StepSummary  # slow to import
-
-    return StepSummary(os.environ.get("GITHUB_STEP_SUMMARY", ""), secrets)
-
-
-def _viewer(output: Output, *, preview: bool, opens: bool) -> "Viewer":
-    from .viewer import Viewer  # slow to import
-
-    return Viewer(output, preview=preview, opens=opens)
-
-
-def folded(line: str, columns: int, indent: int) -> list[str]:
+def fold(line: str, columns: int, indent: int) -> list[str]:
     """Return the line in pieces of at most `columns` columns, all but the first indented.
 
     A command at its end (`...: flux resume`) stays on one line, so that it can be copied.
@@ -434,6 +418,6 @@ def folded(line: str, columns: int, indent: int) -> list[str]:
     return [part.replace(GLUE, " ") for part in wrapper.wrap(glued)]
 
 
-def sentence_of(error: FluxError, money: str) -> str:
+def _sentence(error: FluxError, money: str) -> str:
     """Return the message of an error and the sentence about its charge, as one text."""
     return f"{error.message}. {money}" if money else error.message

@@ -48,10 +48,9 @@ class Warn:
 
 @frozen
 class Failure:
-    """An error that did not end the command. charge: a sentence about money."""
+    """An error that did not end the command."""
 
     error: FluxError
-    charge: str = ""
 
 
 @frozen

@@ -268,8 +268,7 @@ def version_numbers() -> dict[str, str]:
 
 def terminal(session: Session) -> Iterator[Finding]:
     """Report how the terminal displays images."""
-    from ...output.image_preview import Protocol, protocol_of
-    from ...output.viewer import sixel_cell
+    from ...output.image_preview import Protocol, protocol_of, sixel_cell
 
     ways = {
         Protocol.KITTY: "--preview uses the kitty graphics protocol",
