@@ -1,7 +1,13 @@
-"""The common part of all commands that generate images: from options to a plan, and from a plan to images."""
+"""The common part of all commands that generate images: from options to a plan, and from a plan to images.
 
+A line of a prompt file has only a prompt; a row of a batch file is a command line of its own, whose defaults are the
+options of the command that reads it.
+"""
+
+import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from io import BytesIO
@@ -9,26 +15,44 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..batch.costs import Limits
+from ..batch.input_images import RequestImages
 from ..batch.outputs import Saving
 from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, OnePrompt, Row, Rows, StandardInput, read_prompts
-from ..batch.request_builder import read_body
-from ..batch.sweeps import parse_vary
+from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_body
+from ..batch.sweeps import count, expand, parse_vary
 from ..batch.tables import has_rows, kind_of, read_rows
-from ..errors import ExitCode, UsageError
+from ..errors import ExitCode, Problems, UsageError
 from ..images.formats import EXTENSIONS
-from ..images.output_names import expand_path
+from ..images.output_names import check_inside, expand_path
 from ..json_value import JsonObject
-from ..operations.base import Parameters
-from ..operations.options import Given
+from ..operations.base import BuildContext, Parameters
+from ..operations.options import Given, SizeOptions
+from ..operations.parameters import Value, change_group, parameters, read_group
+from ..operations.registry import COMMANDS
 from ..operations.request import TaskRequest
 from ..piapi.responses import hide_webhook_secrets
-from ..text import argument_text, byte_count, clean, counted, quoted, usd
+from ..text import argument_text, byte_count, clean, counted, guess, quoted, suggestion, usd
+from .common_options import CommonOptions
 from .context import Session
-from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
+from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions, WaitOptions
 from .output.output import Mode
 from .output.records import Items, Note, Record
-from .row_parser import prompt_reader, request_builder, row_reader
+
+OF_A_ROW = ("output", "no-metadata")
+"""Options about saving that a row may have; the directory is an option of the whole command."""
+OF_THE_COMMAND = (CommonOptions, SaveOptions, WaitOptions, SubmitOptions, ManyOptions)
+NOT_OF_A_ROW = ("webhook-secret-file", "input")
+"""Options of a request that name a file for all rows: the secret is read when a request is sent and stored nowhere, and
+an untrusted row must not add a file of this machine to its request."""
+SWEEP_LIMIT = 100_000
+"""Tasks of one prompt: groups multiply quickly."""
+_GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
+_OPEN_CHOICE = re.compile(r"(?<!\{)\{[^{}]*\|[^{}]*$")
+_BRACE = re.compile(r"\{\{|\}\}|[{}]")
+Drafts = Callable[[Row], Iterator[Draft]]
+"""Yields the tasks of a row. Raises UsageError with all errors of the row."""
+Variables = Mapping[str, Sequence[str]]
 
 
 def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -> ExitCode:
@@ -57,7 +81,10 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
     for text in run.source.vary or []:
         name, values = parse_vary(argument_text(text))
         variables.setdefault(name, []).extend(values)
-    drafts = prompt_reader(builder, run.save, variables)
+
+    def drafts(row: Row) -> Iterator[Draft]:
+        return _drafts(str(row.fields["prompt"]), builder, run.save, variables)
+
     if prompts is None:
         assert prompt is not None
         return _run(session, OnePrompt(prompt), None, drafts, run.many, run.save, run.submit)
@@ -93,7 +120,7 @@ def generate_rows(
         kind = kind_of(file, content.read(LINE_LIMIT))
         content.seek(0)
         name = _name(file)
-        drafts = row_reader(session, given, read_body(given.task.body), save)
+        drafts = _row_reader(session, given, read_body(given.task.body), save)
         return _run(session, read_rows(content, name, kind), name, drafts, many, save, submit)
 
 
@@ -117,11 +144,147 @@ def _open(stdin: StandardInput, name: str, what: str) -> AbstractContextManager[
         raise UsageError(f"cannot read {what} from {clean(name, 120)}: {error.strerror}") from error
 
 
+# --- the tasks that a prompt or a row asks for ------------------------------------------------------------------------
+
+
+def _drafts(
+    prompt: str, builder: RequestBuilder, save: SaveOptions, variables: Variables, name: str | None = None
+) -> Iterator[Draft]:
+    """Yield the tasks of a prompt: several if it, or a number of its options, is a sweep.
+
+    variables: the values of `{name}` in the prompt. Without any, and without `{a|b}`, single braces are text, and so is
+    a prompt that is a JSON object. name: the ID of the row.
+    """
+    axes = axes_of(builder.task)
+    text = prompt if variables else _escape(prompt)
+    number = count(text, variables, axes)
+    if number > SWEEP_LIMIT:
+        raise UsageError(f"one prompt with its sweeps makes {number:,} tasks; the limit is {SWEEP_LIMIT:,}")
+    output = None if save.to_stdout else save.output
+    for variant in expand(text, variables, axes):
+        chosen = Choices(**variant.options)  # type: ignore[arg-type]  # `axes_of` gave each its type
+        request = builder.build(variant.prompt, chosen)
+        yield Draft(request, output, variant.variables, name, builder.random_seed, not save.no_metadata)
+
+
+def _escape(prompt: str) -> str:
+    """Return a prompt of a row without variables as a template. Raise UsageError for a choice without an end."""
+    if _is_json_object(prompt):
+        return prompt.replace("{", "{{").replace("}", "}}")
+    if _GROUP.search(prompt):
+        return prompt
+    if open_choice := _OPEN_CHOICE.search(prompt):
+        raise UsageError(
+            f"the choice {quoted(open_choice.group(), 40)} has no end",
+            hint="Write {a|b}, or {{ for a brace that is text",
+        )
+    return _BRACE.sub(lambda brace: brace.group() if len(brace.group()) == 2 else brace.group() * 2, prompt)
+
+
+def _is_json_object(prompt: str) -> bool:
+    """Return whether a prompt is a JSON object, as Black Forest Labs recommends for Flux."""
+    try:
+        return prompt.lstrip().startswith("{") and isinstance(json.loads(prompt), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _row_reader(session: Session, given: Given, body: JsonObject, save: SaveOptions) -> Drafts:
+    """Return a function that reads the rows of a batch file.
+
+    given, body (the content of `--input`), save: apply to rows that do not set their own.
+    """
+
+    def read(row: Row) -> Iterator[Draft]:
+        values: dict[str, Value] = {}
+        for field, value in row.fields.items():
+            long = field.replace("_", "-").casefold()
+            if long in values:
+                raise UsageError(f"{quoted(long, 40)} is given twice")
+            values[long] = value
+        op = _word("op", values.pop("op", "gen"))
+        name = values.pop("id", None)
+        command = COMMANDS.get(op)
+        if command is None:
+            raise UsageError(f"unknown op {quoted(op, 40)}", hint=suggestion(op, COMMANDS))
+        problems = _unknown(command, values)
+        own = read_group(command, values, problems)
+        # A size on the command line applies to rows whose images can have one.
+        fitting = given if own is None or own.takes_size else given.with_groups(SizeOptions())
+        groups = _groups(command, fitting, values, problems)
+        own_save = change_group(save, {name: value for name, value in values.items() if name in OF_A_ROW}, problems)
+        _check_output(values, own_save, problems)
+        if problems or own is None:
+            raise UsageError.of(problems)
+        prompt = own.required_prompt
+        builder = request_builder(session, own, groups, body)
+        return _drafts(prompt, builder, own_save, {}, None if name is None else _word("id", name))
+
+    return read
+
+
+def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value], problems: Problems) -> Given:
+    """Return the options of the row, and those of the command where it has none."""
+    # Like the setting, a model for all rows applies to operations that it supports.
+    given = given.with_groups(replace(given.task, model=None))
+    if values.keys() & parameters(SizeOptions).keys():  # they override every size option of the command
+        given = given.with_groups(SizeOptions())
+    return Given().with_groups(*(change_group(given.get(group), values, problems) for group in command.groups))
+
+
+def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Problems:
+    """Return the errors in the names of a row's values."""
+    known = [*parameters(command), *OF_A_ROW]
+    known += [name for group in command.groups for name in parameters(group) if name not in NOT_OF_A_ROW]
+    of_the_command = {name for group in OF_THE_COMMAND for name in parameters(group)} | set(NOT_OF_A_ROW)
+    problems: Problems = []
+    for name in values:
+        if name in known:
+            continue
+        if name in of_the_command:
+            problems.append(f"{name} is an option of the command, not of a row")
+            continue
+        hint = guess(name, [*known, "op", "id"])
+        problems.append(UsageError(f"unknown option {quoted(name, 40)} for this op", hint=hint))
+    return problems
+
+
+def _check_output(values: Mapping[str, Value], save: SaveOptions, problems: Problems) -> None:
+    if "output" in values and save.output is not None:
+        try:
+            check_inside(save.output)
+        except UsageError as error:
+            problems.append(error)
+
+
+def _word(name: str, value: Value) -> str:
+    if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
+        return str(value).strip()
+    raise UsageError(f"{name} is not a word")
+
+
+def request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
+    """Return the builder of a command's or row's requests. `body` is the content of `--input`. Raise UsageError."""
+    catalog, images = session.catalog, RequestImages(session.inputs, session.settings.text("dialect"))
+    context = BuildContext(images, catalog.loras, catalog.controls, session.output.note)
+    return RequestBuilder(
+        catalog,
+        session.settings.with_options(given.task.settings()),
+        given.task,
+        given.size,
+        Overrides.parse(given.task.overrides, body),
+        own.build(given, context),
+    )
+
+
+# --- a plan, priced and run -------------------------------------------------------------------------------------------
+
+
 def _run(
     session: Session,
     rows: Rows | OnePrompt,
     source: str | None,
-    drafts: Callable[[Row], Iterator[Draft]],
+    drafts: Drafts,
     many: ManyOptions,
     save: SaveOptions,
     submit: SubmitOptions,

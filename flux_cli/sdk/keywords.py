@@ -9,8 +9,8 @@ from typing import TypedDict
 
 from ..batch.request_builder import read_body, single_choice
 from ..cli.context import Session
+from ..cli.generate import request_builder
 from ..cli.options import SaveOptions
-from ..cli.row_parser import request_builder
 from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..operations.base import Parameters
