@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flux_cli.cli.docs.__main__ import ROOT, kept, written
-from flux_cli.cli.docs.topics import TOPICS
+from flux_cli.cli.docs.__main__ import ROOT, generate, read_files
+from flux_cli.cli.docs.help_text import TOPICS
 from flux_cli.cli.docs.tree import read_command, read_program
 from flux_cli.cli.fast_path import TOUR, answer
 from flux_cli.cli.registry import COMMANDS, CONFIG_COMMANDS, SYNONYMS
@@ -28,7 +28,7 @@ LINES = [*COMMANDS, *(f"config {name}" for name in CONFIG_COMMANDS)]
 
 def test_the_pages_are_what_the_program_says() -> None:
     """`python -m flux_cli.cli.docs` writes help, completions, the manual and the reference again."""
-    assert kept() == written()
+    assert read_files() == generate()
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,7 @@ def help(session: Session, words: Words = None) -> Items:
     Topics: templates, batch-files, exit-codes, environment, json, json-schema.
     """
     from ..docs import tree
-    from ..docs.help_text import full_help
-    from ..docs.topics import TOPICS
+    from ..docs.help_text import TOPICS, full_help
 
     width = min(shutil.get_terminal_size().columns, 100)
     name = " ".join(words or [])

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ..fast_path import SCRIPTS
 from . import bash, fish, markdown, powershell, roff, tree, zsh
-from .help_text import full_help, short_help
-from .topics import TOPICS
+from .help_text import TOPICS, full_help, short_help
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("flux_cli/help", "completions", "docs/man")
@@ -17,7 +16,7 @@ CLI_PAGE = "docs/reference/cli.md"
 SHELLS = {"bash": bash, "zsh": zsh, "fish": fish, "powershell": powershell}
 
 
-def written() -> dict[str, str]:
+def generate() -> dict[str, str]:
     """Return the text of each file, by its path in the repository."""
     program = tree.read_program()
     return {
@@ -30,7 +29,7 @@ def written() -> dict[str, str]:
     }
 
 
-def kept() -> dict[str, str]:
+def read_files() -> dict[str, str]:
     """Return the text of each existing file, by its path in the repository."""
     paths = [path for folder in FOLDERS for path in (ROOT / folder).glob("*")] + [ROOT / CLI_PAGE]
     return {path.relative_to(ROOT).as_posix(): path.read_text("ascii") for path in paths if path.is_file()}
@@ -38,8 +37,8 @@ def kept() -> dict[str, str]:
 
 def write() -> None:
     """Write every file, and delete those of removed commands."""
-    new = written()
-    for name in kept().keys() - new.keys():
+    new = generate()
+    for name in read_files().keys() - new.keys():
         (ROOT / name).unlink()
     for name, text in new.items():
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,22 @@
-"""Help as text: `-h` has the common options and fits one screen, `--help` has everything."""
+"""Help as text: `-h` has the common options and fits one screen, `--help` has everything; and the topics of help."""
 
-from textwrap import wrap
+from collections.abc import Callable, Iterator
+from textwrap import indent, wrap
 
+from ...config.settings import VARIABLES
+from ...errors import ExitCode
+from ...frozen import frozen
+from ...images.output_names import PLACEHOLDERS
 from ..common_options import CommonOptions
 from ..registry import COMMANDS, GROUPS, Example
-from .topics import COLUMN, TOPICS, rows
-from .tree import Argument, Command, Option
+from .tree import Command, Option
 
 FEW = 6
 """A command with no more options of its own shows all of them in `-h`."""
 EXAMPLES = 3
 """Examples in `-h`, at most."""
+COLUMN = 29
+"""Where the second column begins, at most."""
 
 
 def full_help(command: Command, width: int = 80) -> str:
@@ -19,14 +25,15 @@ def full_help(command: Command, width: int = 80) -> str:
         return _program_help(command, width)
     parts = [_heading(command, width), *("\n".join(wrap(text, width)) for text in command.about)]
     if command.commands:
-        parts.append("Commands:\n" + rows([(one.word, one.summary) for one in command.commands], width))
+        parts.append("Commands:\n" + _rows([(one.word, one.summary) for one in command.commands], width))
     if command.arguments:
-        parts.append("Arguments:\n" + rows([(_name(one), one.about) for one in command.arguments], width))
+        parts.append("Arguments:\n" + _rows([(one.usage.strip("[]"), one.about) for one in command.arguments], width))
     column = min(COLUMN, max(len(_usage(option)) for option in command.options) + 4)
     for title, options in command.by_title().items():
-        parts.append(f"{title}:\n{rows([(_usage(option), option.description) for option in options], width, column)}")
+        parts.append(f"{title}:\n{_rows([(_usage(option), option.description) for option in options], width, column)}")
     if command.examples:
-        parts.append("Examples:\n" + "\n\n".join(_example(example) for example in command.examples))
+        examples = [f"  # {one.comment}\n{indent(one.line, '  ')}" for one in command.examples]
+        parts.append("Examples:\n" + "\n\n".join(examples))
     return "\n\n".join(parts) + "\n"
 
 
@@ -39,9 +46,10 @@ def short_help(command: Command, width: int = 80) -> str:
         return full_help(command, width)
     parts = [_heading(command, width)]
     if command.examples:
-        parts.append("Examples:\n" + "\n".join(_short_example(one) for one in _short_examples(command)))
+        short = [example for example in command.examples if "\n" not in example.line][:EXAMPLES]
+        parts.append("Examples:\n" + "\n".join(map(_short_example, short)))
     table = [(_usage(option), option.short or option.description) for option in common]
-    parts.append(("Common options:\n" if own else "Options:\n") + rows(table, width))
+    parts.append(("Common options:\n" if own else "Options:\n") + _rows(table, width))
     parts.append(f"All {len(command.options)} options: {command.line} --help")
     return "\n\n".join(parts) + "\n"
 
@@ -51,11 +59,11 @@ def _program_help(program: Command, width: int) -> str:
     column = max(map(len, COMMANDS)) + 4
     parts = [program.summary, "Usage: flux COMMAND [OPTIONS] ...", "\n".join(wrap(program.about[0], width))]
     for title, names in GROUPS.items():
-        parts.append(f"{title}:\n" + rows([(name, summaries[name]) for name in names], width, column))
-    parts.append("Options:\n" + rows([(_usage(option), option.description) for option in program.options], width))
+        parts.append(f"{title}:\n" + _rows([(name, summaries[name]) for name in names], width, column))
+    parts.append("Options:\n" + _rows([(_usage(option), option.description) for option in program.options], width))
     topics = [(f"flux help {name}", topic.summary) for name, topic in TOPICS.items()]
     topics.append(("flux help json-schema", "the same as JSON Schema"))
-    parts.append("Help topics:\n" + rows(topics, width))
+    parts.append("Help topics:\n" + _rows(topics, width))
     parts.append("Help for one command: flux COMMAND -h\nAll its options:      flux COMMAND --help")
     return "\n\n".join(parts) + "\n"
 
@@ -65,24 +73,165 @@ def _heading(command: Command, width: int) -> str:
     return "\n".join([*wrap(command.summary, width), "", *usage])
 
 
-def _name(argument: Argument) -> str:
-    return argument.usage.strip("[]")
-
-
 def _usage(option: Option) -> str:
     """Return the names and the value of an option; long names stand below each other."""
     return option.usage if len(option.names[0]) == 2 else f"    {option.usage}"
-
-
-def _example(example: Example) -> str:
-    return "\n".join(f"  {line}" for line in (f"# {example.comment}", *example.line.split("\n")))
-
-
-def _short_examples(command: Command) -> list[Example]:
-    return [example for example in command.examples if "\n" not in example.line][:EXAMPLES]
 
 
 def _short_example(example: Example) -> str:
     """Return an example on one line, with its comment if there is room."""
     line = f"  {example.line}"
     return f"{line:<50}  # {example.comment}" if len(line) <= 50 and len(example.comment) <= 26 else line
+
+
+def _rows(content: list[tuple[str, str]], width: int, column: int | None = None) -> str:
+    """Return names and texts in two columns. A name that is too long for its column has a line of its own."""
+    column = column or min(COLUMN, max(len(name) for name, _ in content) + 4)
+    return "\n".join(line for name, text in content for line in _row(name, text, width, column))
+
+
+def _row(name: str, text: str, width: int, column: int) -> Iterator[str]:
+    lines = wrap(text, max(20, width - column), break_on_hyphens=False, break_long_words=False) or [""]
+    if len(name) + 4 > column:
+        yield f"  {name}"
+    else:
+        yield f"  {name:<{column - 2}}{lines.pop(0)}".rstrip()
+    for line in lines:
+        yield " " * column + line
+
+
+# --- topics -----------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Topic:
+    """A page of `flux help`. text: returns it for a width in columns."""
+
+    summary: str
+    text: Callable[[int], str]
+
+
+def _templates(width: int) -> str:
+    names = _rows([(f"{{{name}}}", about) for name, about in PLACEHOLDERS.items()], width)
+    return f"""\
+File names (-o, --output, and the field output of a row)
+
+  flux gen "a red fox" -o 'shots/{{slug}}-{{seed}}.png'
+
+{names}
+
+Without a placeholder, -o names one file. The extension may be left out: it is
+that of the image. Missing directories are created. An existing file is never
+replaced without --overwrite.
+
+Prompts
+
+  {{a|b}}   one image for each: "a {{red|blue}} car" makes two
+  {{NAME}}  one image for each value of --vary NAME=A,B or --vary NAME=@FILE
+
+A range (1..4) or a list (1,5) of --seed, --guidance, --denoise or --steps makes
+one image for each number.
+
+All of these multiply: 2 colors, 2 styles and 4 seeds make 16 images. Look at
+the price first: flux cost gen ..., or --dry-run.
+
+Braces are text unless the prompt has a choice {{a|b}}, or --vary is used. There,
+write {{{{ and }}}} for braces that are text. A prompt that is a JSON object is
+always text.
+"""
+
+
+def _batch_files(width: int) -> str:
+    return """\
+Files with prompts (--from FILE): one prompt per line. Empty lines, and lines
+that begin with # are skipped; \\# begins a prompt with #.
+
+Files with rows (flux batch FILE): each row is a task.
+
+  prompt      required by most operations
+  op          gen (default), edit, lora, controlnet, redux, inpaint or outpaint
+  output      file name or template; id: the value of {id} in it
+  all others  options of that command by their long names: seed, steps, mask-box
+
+JSON, one object per line or one array:
+
+  {"prompt": "a cup on marble", "op": "edit", "image": "cup.jpg", "seed": 7}
+
+CSV with a header; the separator is a comma, a semicolon or a tab. Several
+values of a repeatable option are separated by ; in their cell:
+
+  id,op,image,prompt,output
+  cup,edit,cup.jpg,on marble,{id}-marble.png
+  hero,,,"a lighthouse, at dawn",{id}.png
+
+TOML:
+
+  [[row]]
+  prompt = "a lighthouse at dawn"
+  seed = 7
+
+An empty cell leaves an option out. Options of flux batch apply to rows that do
+not set their own. All errors are reported with their lines before anything is
+sent. Run the same command again to pay only for what is missing.
+"""
+
+
+def _exit_codes(width: int) -> str:
+    codes = _rows([(f"{code.value:>3}", code.meaning) for code in ExitCode], width)
+    return f"""\
+{codes}
+
+After 9 or 10, flux resume downloads the images for free. After 7, flux resolve
+shows your options; the request is never resent automatically. A run that a
+signal ended dies of that signal, so that a shell loop stops too.
+"""
+
+
+def _environment(width: int) -> str:
+    return f"""\
+{_rows(list(VARIABLES.items()), width)}
+
+An option takes precedence over its variable, and a variable over the config
+file. All values and their sources: flux config list
+"""
+
+
+def _json(width: int) -> str:
+    kinds = _rows(
+        [
+            ("outcome", "how a task ended: state, entry, task_id, op, model, prompt, seed, files, urls, cost_usd, "
+             "at_risk_usd, seconds, error; in a batch also index and id"),
+            ("skipped", "a task that was not needed because its files exist: files, reason"),
+            ("summary", "the end of a command with several tasks: counts, cost_usd, seconds"),
+            ("entry", "a line of flux history"),
+            ("task", "a line of flux status: status, urls, created_at, started_at, ended_at, error"),
+            ("price", "flux cost COMMAND: images, cost_usd"),
+            ("dry_run", "a request as it would be sent: request, images, cost_usd"),
+            ("spent, budget", "flux cost: money spent, and what is left of a budget"),
+            ("model", "a line of flux models"),
+            ("check", "a line of flux doctor: level, name, message, hint"),
+            ("error", "an error of the command itself: error"),
+        ],
+        width,
+    )  # fmt: skip
+    return f"""\
+With --json, stdout has one JSON object per line. Each has schema (1) and type:
+
+{kinds}
+
+error has code, message, details, hint, command and exit_code. Amounts are
+decimal strings in USD, paths are absolute. Fields may be added, but are never
+removed or renamed. As JSON Schema: flux help json-schema
+
+  flux gen --from prompts.txt --json | jq -r 'select(.files) | .files[]'
+  flux history --state unknown --json | jq -r .entry
+"""
+
+
+TOPICS = {
+    "templates": Topic("names of files, and sweeps in prompts", _templates),
+    "batch-files": Topic("files with prompts or rows", _batch_files),
+    "exit-codes": Topic("what each exit code means", _exit_codes),
+    "environment": Topic("all environment variables", _environment),
+    "json": Topic("the objects that --json prints", _json),
+}

@@ -24,20 +24,20 @@ def _text(about: str, **more: Json) -> JsonObject:
     return {"type": "string", "description": about, **more}
 
 
-def _number(about: str, **more: Json) -> JsonObject:
-    return {"type": "number", "description": about, **more}
+def _number(about: str) -> JsonObject:
+    return {"type": "number", "description": about}
 
 
-def _whole(about: str, **more: Json) -> JsonObject:
-    return {"type": "integer", "description": about, "minimum": 0, **more}
+def _whole(about: str) -> JsonObject:
+    return {"type": "integer", "description": about, "minimum": 0}
 
 
 def _list(about: str, items: JsonObject) -> JsonObject:
     return {"type": "array", "description": about, "items": items}
 
 
-def _object(about: str, **more: Json) -> JsonObject:
-    return {"type": "object", "description": about, **more}
+def _object(about: str) -> JsonObject:
+    return {"type": "object", "description": about}
 
 
 def _usd(about: str) -> JsonObject:
@@ -60,7 +60,7 @@ FIELDS: dict[str, JsonObject] = {
     "axes": _list("What the rows and columns of the page vary.", STRINGS),
     "balance_usd": _usd("The balance of the account"),
     "code": _text("A stable word for scripts."),
-    "command": {"type": "string", "description": "A command to type next; in help, the command itself."},
+    "command": _text("A command to type next; in help, the command itself."),
     "commercial": {"type": "boolean", "description": "Licensed for commercial use."},
     "concurrency": _whole("Tasks in parallel that the plan allows."),
     "cost_usd": _usd("What is or would be charged"),
@@ -124,13 +124,13 @@ FIELDS: dict[str, JsonObject] = {
     "task_type": _text("PiAPI's word for the operation."),
     "tasks": _whole("How many tasks."),
     "text": _text("A text for people."),
-    "texts": {"type": "object", "description": "Texts in an image file.", "additionalProperties": STRINGS},
+    "texts": {**_object("Texts in an image file."), "additionalProperties": STRINGS},
     "title": _text("A heading."),
     "until": _text("The first day of the next period of a budget.", format="date"),
     "url": _text("A URL."),
     "urls": _list("The URLs of the images at PiAPI, which keeps them for seven days.", STRINGS),
     "value": _text("The value of a setting."),
-    "variables": {"type": "object", "description": "Environment variables.", "additionalProperties": STRINGS},
+    "variables": {**_object("Environment variables."), "additionalProperties": STRINGS},
     "version": _text("The version of flux."),
     "width": _whole("Pixels."),
     **{name: _whole(f"Tasks: {name.replace('_', ' ')}.") for name in COUNTED},
@@ -247,14 +247,13 @@ ERROR = Kind(
 
 def schema() -> JsonObject:
     """Return the schema of every line that `--json` prints."""
-    alternatives: list[Json] = [_ref(kind) for kind in KINDS]
     return {
         "$schema": DIALECT,
         "$id": IDENTIFIER,
         "title": "What flux prints with --json",
         "description": "One object per line. Fields may be added; none is removed or renamed while schema is "
         f"{SCHEMA}. exit_code: {', '.join(f'{code.value} {code.meaning}' for code in ExitCode)}.",
-        "oneOf": alternatives,
+        "oneOf": [_ref(kind) for kind in KINDS],
         "$defs": {**{kind: _record(kind) for kind in KINDS}, **_shared()},
     }
 
@@ -291,14 +290,10 @@ def _closed(about: str, properties: JsonObject, required: Iterable[str]) -> Json
 
 def _properties(kind: Kind) -> JsonObject:
     special = {"error": _ref("failure"), **(kind.types or {})}
-    return {
-        name: _or_null(special.get(name) or FIELDS[name], name in NULLABLE and name not in kind.never_null)
-        for name in (*kind.names, *kind.optional)
-    }
-
-
-def _or_null(value: JsonObject, nullable: bool) -> JsonObject:
-    return {"anyOf": [value, {"type": "null"}]} if nullable else value
+    properties = {name: special.get(name) or FIELDS[name] for name in (*kind.names, *kind.optional)}
+    for name in (NULLABLE & properties.keys()) - {*kind.never_null}:
+        properties[name] = {"anyOf": [properties[name], {"type": "null"}]}
+    return {**properties}
 
 
 def _inlined(value: Json) -> Json:

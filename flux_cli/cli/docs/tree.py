@@ -35,11 +35,11 @@ class Option:
     names: tuple[str, ...]
     value: str | None
     about: str
-    default: str | None
-    variable: str | None
-    repeatable: bool
-    short: str | None
-    title: str
+    default: str | None = None
+    variable: str | None = None
+    repeatable: bool = False
+    short: str | None = None
+    title: str = "Options"
 
     @property
     def usage(self) -> str:
@@ -82,8 +82,8 @@ class Command:
     examples: tuple[Example, ...]
     arguments: tuple[Argument, ...]
     options: tuple[Option, ...]
-    commands: tuple["Command", ...]
-    priced: bool
+    commands: tuple["Command", ...] = ()
+    priced: bool = False
 
     @property
     def line(self) -> str:
@@ -116,9 +116,9 @@ class Command:
         return dict(sorted(found.items(), key=lambda row: order.get(row[0], -1)))
 
 
-HELP = Option(("-h", "--help"), None, "Print this help (-h: a summary).", None, None, False, None, CommonOptions.title)
-VERSION = Option(("-V", "--version"), None, "Print the version.", None, None, False, None, "Options")
-JSON = Option(("--json",), None, "With --help: print the help as JSON.", None, None, False, None, "Options")
+HELP = Option(("-h", "--help"), None, "Print this help (-h: a summary).", title=CommonOptions.title)
+VERSION = Option(("-V", "--version"), None, "Print the version.")
+JSON = Option(("--json",), None, "With --help: print the help as JSON.")
 OF_THE_IMAGE = ("Generation", "Image size")
 DEFAULT = r" \[default: [^]]*\]"
 TITLES = (
@@ -132,14 +132,14 @@ TITLES = (
 def read_program() -> Command:
     """Return the program with all its commands."""
     commands = tuple(read_command(name) for name in COMMANDS)
-    return Command("", SUMMARY, ABOUT, (), (), (VERSION, JSON, HELP), commands, priced=False)
+    return Command("", SUMMARY, ABOUT, (), (), (VERSION, JSON, HELP), commands)
 
 
 def read_command(name: str) -> Command:
     """Return a command: `gen`, `config` or `config get`."""
     if name == "config":
         inner = tuple(read_command(f"config {word}") for word in CONFIG_COMMANDS)
-        return Command(name, CONFIG_SUMMARY, (), (), (), (HELP,), inner, priced=False)
+        return Command(name, CONFIG_SUMMARY, (), (), (), (HELP,), inner)
     function = load(name)
     summary, *about = (" ".join(text.split()) for text in (inspect.getdoc(function) or "").split("\n\n"))
     page, flat = page_of(function), flat_options(function, CommonOptions)
@@ -151,7 +151,6 @@ def read_command(name: str) -> Command:
         examples=page.examples,
         arguments=tuple(_argument(one) for one in listed if isinstance(one.about, parameters.Argument)),
         options=(*(_option(one, page) for one in listed if isinstance(one.about, parameters.Option)), HELP),
-        commands=(),
         priced=any(one.name == "price_only" for one in flat),
     )
 
@@ -169,10 +168,8 @@ def shared(program: Command) -> dict[tuple[str, ...], list[Option]]:
 
 
 def _argument(flat: Flat) -> Argument:
-    about = flat.about
-    return Argument(
-        (about.metavar or "").strip("[]. "), about.help or "", flat.required, repeatable=_is_list(flat.kind)
-    )
+    value = (flat.about.metavar or "").strip("[]. ")
+    return Argument(value, flat.about.help or "", flat.required, _is_list(flat.kind))
 
 
 def _option(flat: Flat, page: Page) -> Option:
@@ -219,30 +216,23 @@ def _command_json(command: Command) -> JsonObject:
         "summary": command.summary,
         "about": list(command.about),
         "examples": [{"comment": example.comment, "command": example.line} for example in command.examples],
-        "arguments": [_argument_json(argument) for argument in command.arguments],
-        "options": [_option_json(option) for option in command.options],
+        "arguments": [
+            {"metavar": one.value, "help": one.about, "required": one.required, "repeatable": one.repeatable}
+            for one in command.arguments
+        ],
+        "options": [
+            {
+                "names": list(option.names),
+                "metavar": option.value,
+                "help": option.about,
+                "default": option.default,
+                "env": option.variable,
+                "repeatable": option.repeatable,
+                "group": option.title,
+            }
+            for option in command.options
+        ],
         "commands": [_command_json(inner) for inner in command.commands],
-    }
-
-
-def _argument_json(argument: Argument) -> JsonObject:
-    return {
-        "metavar": argument.value,
-        "help": argument.about,
-        "required": argument.required,
-        "repeatable": argument.repeatable,
-    }
-
-
-def _option_json(option: Option) -> JsonObject:
-    return {
-        "names": list(option.names),
-        "metavar": option.value,
-        "help": option.about,
-        "default": option.default,
-        "env": option.variable,
-        "repeatable": option.repeatable,
-        "group": option.title,
     }
 
 
