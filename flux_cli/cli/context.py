@@ -5,7 +5,7 @@ The methods that need slow imports (httpx, asyncio, sqlite3, Pillow) import them
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +24,6 @@ from .common_options import CommonOptions
 from .output.output import Mode, Output
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     import httpx
 
     from ..batch.costs import Limits
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from ..piapi.image_download import Downloader
     from .options import SaveOptions
     from .output.reporter import CommandReporter
-    from .output.reports import Report
 
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
 SANDBOX_KEY = "sandbox"
@@ -207,10 +204,6 @@ class Session:
 
         return Saving(self.folder, save.overwrite, save.skip_existing, not save.no_metadata, save.given)
 
-    def price(self, request: "TaskRequest") -> "Decimal":
-        """Return the expected price of a request in USD."""
-        return self.catalog.price(request)
-
     @cached_property
     def budgets(self) -> "tuple[Budget, ...]":
         """The daily and monthly budgets of the profile; none in the sandbox, which costs nothing."""
@@ -223,7 +216,7 @@ class Session:
 
     @property
     def cache_seconds(self) -> float:
-        """How long an identical request reuses the image, in seconds."""
+        """How long an identical request reuses the image."""
         return float(self.settings.text("cache_hours")) * 3600
 
     def limits(self, max_cost: str | None, *, yes: bool) -> "Limits":
@@ -232,22 +225,22 @@ class Session:
 
         above = parse_amount(self.settings.text("confirm_above"), "confirm_above")
         most = None if max_cost is None else parse_amount(max_cost, "--max-cost")
-        return Limits(most, above, yes or self.sandbox, self._ask if self.stdin.can_answer else None)
 
-    def _ask(self, question: str) -> bool:
-        """Ask the user for confirmation on the terminal; return whether the response is yes."""
-        self.output.ask(f"{question} [y/N] ")
-        return self.stdin.read_answer().strip().casefold() in ("y", "yes")
+        def ask(question: str) -> bool:
+            self.output.ask(f"{question} [y/N] ")
+            return self.stdin.read_answer().strip().casefold() in ("y", "yes")
+
+        return Limits(most, above, yes or self.sandbox, ask if self.stdin.can_answer else None)
 
     @cached_property
     def inputs(self) -> "ImageFinder":
         """The finder of the images that arguments name."""
         from ..batch.input_images import ImageFinder
 
-        return ImageFinder(self.images, self.stdin, self.output.note, self._find_made)
+        def find_entry(word: str) -> "Entry | None":
+            return self.journal.last_saved() if word == "last" else self.journal.find(word)
 
-    def _find_made(self, word: str) -> "Entry | None":
-        return self.journal.last_saved() if word == "last" else self.journal.find(word)
+        return ImageFinder(self.images, self.stdin, self.output.note, find_entry)
 
     @cached_property
     def images(self) -> "ImageStore":
@@ -255,14 +248,6 @@ class Session:
         from ..batch.input_images import ImageStore
 
         return self._open.enter_context(closing(ImageStore()))
-
-    def open_report(self, path: Path | None, source: str | None) -> "Report | None":
-        """Return the report that is written to `path`. Raise UsageError or DiskError."""
-        if path is None:
-            return None
-        from .output.reports import open_report
-
-        return open_report(path.expanduser(), "flux" if source is None else f"flux: {source}", self.output)
 
     @cached_property
     def workspace(self) -> "Workspace":
@@ -342,15 +327,18 @@ class Session:
             raise JournalError(f"cannot use {self.paths.sandbox_service}: {error}", hint=HOME_HINT) from error
         return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED, catalog=self.catalog)))
 
+    @property
+    def _trace(self) -> Callable[[str], None] | None:
+        return self.output.debug if self.common.debug else None
+
     def client(self, key: str | None = None) -> "PiAPIClient":
         """Return a client for PiAPI, with the session's key or another one."""
         from ..piapi.client import PiAPIClient
         from ..piapi.http_errors import environment_settings
 
-        trace = self.output.debug if self.common.debug else None
-        used = key or self.key
+        used, secrets, transport = key or self.key, self.output.secrets, self._transport
         with environment_settings():
-            return PiAPIClient(self.service, used, secrets=self.output.secrets, transport=self._transport, trace=trace)
+            return PiAPIClient(self.service, used, secrets=secrets, transport=transport, trace=self._trace)
 
     async def account(self, key: str | None = None) -> "Account":
         """Return the account of the session's key, or of another key, from PiAPI."""
@@ -362,10 +350,8 @@ class Session:
         from ..piapi.http_errors import environment_settings
         from ..piapi.image_download import Downloader
 
-        trace = self.output.debug if self.common.debug else None
-        private = is_local(self.service)
         with environment_settings():
-            return Downloader(private=private, transport=self._transport, trace=trace)
+            return Downloader(private=is_local(self.service), transport=self._transport, trace=self._trace)
 
     # --- journal ---------------------------------------------------------------------------------------------
 

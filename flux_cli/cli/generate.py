@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -120,7 +121,7 @@ def generate_rows(
         kind = kind_of(file, content.read(LINE_LIMIT))
         content.seek(0)
         name = _name(file)
-        drafts = _row_reader(session, given, read_body(given.task.body), save)
+        drafts = partial(_read_row, session, given, read_body(given.task.body), save)
         return _run(session, read_rows(content, name, kind), name, drafts, many, save, submit)
 
 
@@ -189,38 +190,38 @@ def _is_json_object(prompt: str) -> bool:
         return False
 
 
-def _row_reader(session: Session, given: Given, body: JsonObject, save: SaveOptions) -> Drafts:
-    """Return a function that reads the rows of a batch file.
+def _read_row(session: Session, given: Given, body: JsonObject, save: SaveOptions, row: Row) -> Iterator[Draft]:
+    """Return the tasks of a row of a batch file.
 
     given, body (the content of `--input`), save: apply to rows that do not set their own.
     """
-
-    def read(row: Row) -> Iterator[Draft]:
-        values: dict[str, Value] = {}
-        for field, value in row.fields.items():
-            long = field.replace("_", "-").casefold()
-            if long in values:
-                raise UsageError(f"{quoted(long, 40)} is given twice")
-            values[long] = value
-        op = _word("op", values.pop("op", "gen"))
-        name = values.pop("id", None)
-        command = COMMANDS.get(op)
-        if command is None:
-            raise UsageError(f"unknown op {quoted(op, 40)}", hint=suggestion(op, COMMANDS))
-        problems = _unknown(command, values)
-        own = read_group(command, values, problems)
-        # A size on the command line applies to rows whose images can have one.
-        fitting = given if own is None or own.takes_size else given.with_groups(SizeOptions())
-        groups = _groups(command, fitting, values, problems)
-        own_save = change_group(save, {name: value for name, value in values.items() if name in OF_A_ROW}, problems)
-        _check_output(values, own_save, problems)
-        if problems or own is None:
-            raise UsageError.of(problems)
-        prompt = own.required_prompt
-        builder = request_builder(session, own, groups, body)
-        return _drafts(prompt, builder, own_save, {}, None if name is None else _word("id", name))
-
-    return read
+    values: dict[str, Value] = {}
+    for field, value in row.fields.items():
+        long = field.replace("_", "-").casefold()
+        if long in values:
+            raise UsageError(f"{quoted(long, 40)} is given twice")
+        values[long] = value
+    op = _word("op", values.pop("op", "gen"))
+    name = values.pop("id", None)
+    command = COMMANDS.get(op)
+    if command is None:
+        raise UsageError(f"unknown op {quoted(op, 40)}", hint=suggestion(op, COMMANDS))
+    problems = _unknown(command, values)
+    own = read_group(command, values, problems)
+    # A size on the command line applies to rows whose images can have one.
+    fitting = given if own is None or own.takes_size else given.with_groups(SizeOptions())
+    groups = _groups(command, fitting, values, problems)
+    own_save = change_group(save, {name: value for name, value in values.items() if name in OF_A_ROW}, problems)
+    if "output" in values and own_save.output is not None:
+        try:
+            check_inside(own_save.output)
+        except UsageError as error:
+            problems.append(error)
+    if problems or own is None:
+        raise UsageError.of(problems)
+    prompt = own.required_prompt
+    builder = request_builder(session, own, groups, body)
+    return _drafts(prompt, builder, own_save, {}, None if name is None else _word("id", name))
 
 
 def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value], problems: Problems) -> Given:
@@ -247,14 +248,6 @@ def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Problems
         hint = guess(name, [*known, "op", "id"])
         problems.append(UsageError(f"unknown option {quoted(name, 40)} for this op", hint=hint))
     return problems
-
-
-def _check_output(values: Mapping[str, Value], save: SaveOptions, problems: Problems) -> None:
-    if "output" in values and save.output is not None:
-        try:
-            check_inside(save.output)
-        except UsageError as error:
-            problems.append(error)
 
 
 def _word(name: str, value: Value) -> str:
@@ -289,11 +282,12 @@ def _run(
     save: SaveOptions,
     submit: SubmitOptions,
 ) -> ExitCode:
-    check_save_options(save)
+    if save.overwrite and save.skip_existing:
+        raise UsageError("--overwrite and --skip-existing cannot be used together")
     saving = session.saving(save)
     shard = Shard.parse(many.shard or "1/1")
     limits = session.limits(many.max_cost, yes=many.yes)
-    plan = make_plan(rows, drafts, source=source, price=session.price, shard=shard)
+    plan = make_plan(rows, drafts, source=source, price=session.catalog.price, shard=shard)
     check_single_name(plan, save.output)
     if save.skip_existing and save.output is None and any(task.draft.random_seed for task in plan.tasks):
         session.output.note("--skip-existing has no effect on names with a random seed; pass a name with -o, or --seed")
@@ -328,9 +322,14 @@ def _pay(
     session.journal.mark_dead_unknown()
     link_seen(session.workspace)
     policy = Policy(fresh=many.no_cache, any_seed=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
+    report = None
+    if many.report is not None:
+        from .output.reports import open_report
+
+        report = open_report(many.report.expanduser(), "flux" if source is None else f"flux: {source}", session.output)
     with CommandReporter(
         session.output,
-        report=session.open_report(many.report, source),
+        report=report,
         source=source,
         ids=submit.no_wait,
         images=save.to_stdout,
@@ -339,12 +338,6 @@ def _pay(
         batch = Batch(plan, session.workspace, saving, policy, limits, reporter, fail_fast=many.fail_fast)
         code = batch.run()
     return code or (ExitCode.DISK if reporter.report_failed else ExitCode.OK)
-
-
-def check_save_options(save: SaveOptions) -> None:
-    """Raise UsageError for saving options that cannot be used together."""
-    if save.overwrite and save.skip_existing:
-        raise UsageError("--overwrite and --skip-existing cannot be used together")
 
 
 def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
@@ -384,4 +377,4 @@ def _request(session: Session, request: TaskRequest) -> Record:
     }
     body = hide_webhook_secrets(session.body(request, uploads))
     content: JsonObject = {"request": body, "images": request.operation.batch_size}
-    return Record("dry_run", {**content, "cost_usd": str(session.price(request))}, document=body)
+    return Record("dry_run", {**content, "cost_usd": str(session.catalog.price(request))}, document=body)

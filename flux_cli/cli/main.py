@@ -38,30 +38,21 @@ NEAR = 0.7
 
 def build(named: str | None = None) -> typer.Typer:
     """Return the program with all its commands, or only with the named one, because building each takes time."""
-    app = typer.Typer(
-        name="flux",
-        rich_markup_mode=None,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-    )
+    app = typer.Typer(name="flux", rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(flux)
     for name in COMMANDS:
         if named not in (None, name):
             continue
         if name == "config":
-            app.add_typer(_config(), name=name)
+            config = typer.Typer(help=CONFIG_SUMMARY, rich_markup_mode=None)
+            for word in CONFIG_COMMANDS:
+                config.command(word)(command(load(f"config {word}")))
+            app.add_typer(config, name=name)
         else:
             # Everything after the name of the command that `cost` prices belongs to that command.
             settings = {"allow_interspersed_args": False} if name == "cost" else None
             app.command(name, context_settings=settings)(command(load(name)))
     return app
-
-
-def _config() -> typer.Typer:
-    config = typer.Typer(help=CONFIG_SUMMARY, rich_markup_mode=None)
-    for name in CONFIG_COMMANDS:
-        config.command(name)(command(load(f"config {name}")))
-    return config
 
 
 def command(function: Function) -> Callable[..., int]:
@@ -85,10 +76,12 @@ def command(function: Function) -> Callable[..., int]:
                 # Typer would end it without a message.
                 failure = InterruptError("interrupted", signal_number=2)
             except BrokenPipeError:
-                # Typer would turn it into exit code 1.
-                _silence_stdout()
+                # Typer would turn it into exit code 1. Flushing a closed pipe must not fail again at exit.
+                with contextlib.suppress(OSError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return ExitCode.PIPE
-            session.output.failure(failure, session.describe_charges() if function.__name__ in SUBMITTING else "")
+            charges = session.describe_charges() if function.__name__ in SUBMITTING else ""
+            session.output.failure(failure, charges)
             return failure.exit_code
 
     run_command.__signature__ = signature  # type: ignore[attr-defined]  # inspect's documented hook
@@ -166,8 +159,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             command=("history",),
             code="bug",
         )
-    named = _named(arguments) if arguments else None
-    output.failure(failure, "Nothing was sent." if isinstance(failure, UsageError) and named in SUBMITTING else "")
+    unsent = isinstance(failure, UsageError) and _named(arguments) in SUBMITTING
+    output.failure(failure, "Nothing was sent." if unsent else "")
     return failure.exit_code
 
 
@@ -194,7 +187,11 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
     command = _named(arguments)
     text, _, guess = error.format_message().partition(" Did you mean ")
     if possible := getattr(error, "possibilities", None):  # of an option; the best first
-        text, guess = error.message, f"{possible[0]}?" if _is_near(error.message, possible[0]) else ""
+        from difflib import SequenceMatcher  # for mistakes only
+
+        text = error.message
+        likeness = SequenceMatcher(None, text.rpartition(" ")[2], possible[0]).ratio()
+        guess = f"{possible[0]}?" if likeness >= NEAR else ""  # a distant guess is worse than none
     hint = f"Did you mean {guess}".replace("'", "") if guess else None
     if command is None:
         return _no_command(arguments, hint)
@@ -227,13 +224,6 @@ def _quoted_prompt(arguments: list[str]) -> list[str]:
     return [*words[:first], " ".join(words[first:])] if len(words) > first + 1 else [words[0], "a castle"]
 
 
-def _is_near(message: str, option: str) -> bool:
-    """Return whether an option is what a message about an unknown one means: a distant guess is worse than none."""
-    from difflib import SequenceMatcher  # for mistakes only
-
-    return SequenceMatcher(None, message.rpartition(" ")[2], option).ratio() >= NEAR
-
-
 def _no_command(arguments: list[str], hint: str | None) -> UsageError:
     """Return the error for a command line whose first word is no command."""
     word = arguments[0]
@@ -248,9 +238,3 @@ def _no_command(arguments: list[str], hint: str | None) -> UsageError:
     if synonym := meant(word):
         return UsageError(f"no such command {word!r}", hint="Did you mean", command=(synonym, *arguments[1:]))
     return UsageError(f"no such command {quoted(word, 40)}", hint=hint, command=("--help",))
-
-
-def _silence_stdout() -> None:
-    """Redirect stdout to the null device: flushing a closed pipe must not fail again at exit."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -139,7 +139,7 @@ class Tools:
         op = _operation(given)
         with self._session() as session:
             request = kw.ordered(session, op, _options(given)).request
-            price = session.price(request)
+            price = session.catalog.price(request)
         return _record(
             "price",
             images=request.operation.batch_size,

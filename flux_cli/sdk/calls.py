@@ -191,7 +191,7 @@ class Calls:
         session, save = self.session, order.save
         draft = Draft(order.request, save.output, random_seed=order.random_seed, metadata=not save.no_metadata)
         prompt, source = OnePrompt(order.request.operation.prompt), "calls" if how.repeats else None
-        plan = make_plan(prompt, lambda _: iter([draft]), source=source, price=session.price, shard=Shard())
+        plan = make_plan(prompt, lambda _: iter([draft]), source=source, price=session.catalog.price, shard=Shard())
         session.require_key()
         session.journal.mark_dead_unknown()
         policy = Policy(fresh=order.no_cache, retry_failed=how.retry_failed, wait=order.wait)

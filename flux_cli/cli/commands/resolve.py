@@ -187,7 +187,7 @@ def _options(session: Session, entry: Entry) -> list[str]:
         (("resolve", entry.id, "--dismiss"), "the task does not exist, or you do not need it"),
     ]
     if entry.request:
-        price = usd(session.price(entry.request))
+        price = usd(session.catalog.price(entry.request))
         options.append((("resolve", entry.id, "--resubmit"), f"submit it again, for {price}"))
     commands = [(session.output.command_line(words), meaning) for words, meaning in options]
     width = max(len(command) for command, _ in commands)
@@ -303,7 +303,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
             hint="Run its command again with the local file, and then",
             command=("resolve", entry.id, "--dismiss"),
         )
-    return session.price(request)
+    return session.catalog.price(request)
 
 
 def _send_again(session: Session, entry: Entry, price: Decimal | None) -> "Entry | Outcome":
