@@ -372,7 +372,7 @@ def test_closing_a_client_ends_its_own_calls_only(service: Service) -> None:
         await flux.__aenter__()
         call = asyncio.create_task(flux.generate("a fox", model="schnell", size="64x64"))
         await asyncio.to_thread(wait_until, lambda: len(service.charges) == 1)
-        await flux._close()
+        await flux._calls.cancel()
         assert call.cancelled()
         return await others
 

@@ -138,7 +138,7 @@ class Tools:
     def _price(self, given: Mapping[str, object]) -> JsonObject:
         op = _operation(given)
         with self._session() as session:
-            request = kw.ordered(session, op, _options(given)).request
+            request = kw.read_order(session, op, _options(given)).request
             price = session.catalog.price(request)
         return _record(
             "price",

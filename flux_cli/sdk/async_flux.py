@@ -96,10 +96,6 @@ class AsyncFlux:
     async def __aexit__(self, *error: object) -> None:
         await self._calls.close()
 
-    async def _close(self) -> None:
-        """Cancel every call of this object, wait until their state is recorded, and close the connections."""
-        await self._calls.cancel()
-
     async def generate(self, prompt: str, **options: Unpack[kw.SizedKeywords]) -> Result:
         """Generate an image from a text prompt, as `flux gen` does. This and the other calls raise FluxError."""
         return await self._make("gen", options, prompt=prompt)
@@ -135,7 +131,7 @@ class AsyncFlux:
         """Save the images of an existing task for free, as `flux wait` does."""
         if not is_task_id(task_id):
             raise UsageError(f"{quoted(str(task_id), 60)} is not a task ID")
-        save = kw.saving({"output": output, "overwrite": overwrite})
+        save = kw.read_saving({"output": output, "overwrite": overwrite})
         return _result((await self._calls.wait(task_id, save, self._how)).outcome)
 
     async def _make(self, op: str, options: Any, **own: object) -> Result:

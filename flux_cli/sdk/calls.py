@@ -165,7 +165,7 @@ class Calls:
         """Make a task and wait for its images. Raise FluxError if it could not be planned."""
         with self._call():
             session = self.session
-            order = await asyncio.to_thread(kw.ordered, session, op, keywords)
+            order = await asyncio.to_thread(kw.read_order, session, op, keywords)
             step = await self._plan(order, how)
             self.ledger.check(step.price, step.known)
             item = begin(step, session.workspace, session.saving(order.save))

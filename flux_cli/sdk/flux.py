@@ -102,9 +102,9 @@ def _shut(flux: AsyncFlux, loop: asyncio.AbstractEventLoop, thread: threading.Th
     if not thread.is_alive():  # in a fork, which has no other threads: they, and what is open, belong to its parent
         return
     if threading.current_thread() is thread:  # the last reference was dropped in the loop itself, which cannot wait
-        loop.create_task(flux._close()).add_done_callback(lambda _: loop.stop())
+        loop.create_task(flux._calls.cancel()).add_done_callback(lambda _: loop.stop())
         return
-    asyncio.run_coroutine_threadsafe(flux._close(), loop).result()
+    asyncio.run_coroutine_threadsafe(flux._calls.cancel(), loop).result()
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()

@@ -13,7 +13,6 @@ from ..cli.generate import request_builder
 from ..cli.options import SaveOptions
 from ..errors import Problems, UsageError
 from ..frozen import frozen
-from ..operations.base import Parameters
 from ..operations.options import Given
 from ..operations.parameters import Value, change_group, parameters, read_group
 from ..operations.registry import COMMANDS
@@ -131,34 +130,12 @@ class Order:
     max_cost: str | None
 
 
-def ordered(session: Session, op: str, keywords: Mapping[str, object]) -> Order:
+def read_order(session: Session, op: str, keywords: Mapping[str, object]) -> Order:
     """Return the order of a call. Raise UsageError with all problems."""
-    given = {name: value for name, value in keywords.items() if value is not None}
-    flags = {
-        name: bool(given.pop(name, usual)) for name, usual in (("wait", True), ("no_cache", False), ("yes", False))
-    }
-    max_cost = given.pop("max_cost", None)
-    values = {name.replace("_", "-"): _value(name, value) for name, value in given.items()}
-    request, random_seed, save = _request(session, COMMANDS[op], values)
-    return Order(request, random_seed, save, max_cost=None if max_cost is None else str(max_cost), **flags)
-
-
-def saving(keywords: Mapping[str, object]) -> SaveOptions:
-    """Return where images are saved. Raise UsageError."""
-    given = {name.replace("_", "-"): _value(name, value) for name, value in keywords.items() if value is not None}
-    problems: Problems = []
-    save = change_group(SaveOptions(), given, problems)
-    if save.to_stdout:
-        problems.append("output '-' is for the command line")
-    if problems:
-        raise UsageError.of(problems)
-    return save
-
-
-def _request(
-    session: Session, command: type[Parameters], values: dict[str, Value]
-) -> tuple[TaskRequest, bool, SaveOptions]:
-    """Return the request, whether its seed is random, and how its images are saved."""
+    keywords = {name: value for name, value in keywords.items() if value is not None}
+    wait, no_cache = bool(keywords.pop("wait", True)), bool(keywords.pop("no_cache", False))
+    yes, max_cost = bool(keywords.pop("yes", False)), keywords.pop("max_cost", None)
+    command, values = COMMANDS[op], _read_values(keywords)
     known = {name: it for group in (command, *command.groups) for name, it in parameters(group).items()}
     known.pop("show-mask", None)
     problems: Problems = [_unknown(name, [*known]) for name in values if name not in (*known, *OF_SAVING)]
@@ -171,12 +148,34 @@ def _request(
             values[name] = [value]
     own = read_group(command, values, problems)
     given = Given().with_groups(*(change_group(Given().get(group), values, problems) for group in command.groups))
-    save = saving({name.replace("-", "_"): values[name] for name in OF_SAVING if name in values})
+    save = _read_saving({name: value for name, value in values.items() if name in OF_SAVING})
     if problems or own is None:
         raise UsageError.of(problems)
     prompt = own.required_prompt
     builder = request_builder(session, own, given, read_body(given.task.body))
-    return builder.build(prompt, single_choice(given.task)), builder.random_seed, save
+    request = builder.build(prompt, single_choice(given.task))
+    return Order(request, builder.random_seed, save, wait, no_cache, yes, None if max_cost is None else str(max_cost))
+
+
+def read_saving(keywords: Mapping[str, object]) -> SaveOptions:
+    """Return where images are saved. Raise UsageError."""
+    return _read_saving(_read_values(keywords))
+
+
+def _read_saving(values: Mapping[str, Value]) -> SaveOptions:
+    problems: Problems = []
+    save = change_group(SaveOptions(), values, problems)
+    if save.to_stdout:
+        problems.append("output '-' is for the command line")
+    if problems:
+        raise UsageError.of(problems)
+    return save
+
+
+def _read_values(keywords: Mapping[str, object]) -> dict[str, Value]:
+    """Return the keywords that were given, by the long names of options."""
+    given = {name: value for name, value in keywords.items() if value is not None}
+    return {name.replace("_", "-"): _read_value(name, value) for name, value in given.items()}
 
 
 def _unknown(name: str, known: Sequence[str]) -> UsageError:
@@ -185,7 +184,7 @@ def _unknown(name: str, known: Sequence[str]) -> UsageError:
     return UsageError(f"unknown keyword {quoted(word, 40)}", hint=guess(word, words))
 
 
-def _value(name: str, value: object) -> Value:
+def _read_value(name: str, value: object) -> Value:
     """Return a keyword's value as a batch file would have it."""
     if isinstance(value, PathLike):
         return str(fspath(value))
