@@ -3,24 +3,22 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
-from ...batch.workspace import Workspace
+from ...batch.input_images import check_url
+from ...batch.plan import Draft
+from ...batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_body
 from ...errors import ExitCode, UsageError
+from ...operations.base import LOCAL, Operation, Sized
 from ...operations.options import SizeOptions, TaskOptions
 from ...operations.parameters import Option
+from ...operations.request import TaskRequest, merge
 from ...text import clean
 from ..common_options import LookOptions
 from ..context import Session
 from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..registry import help_page
 from .show import Image, find_made
-
-if TYPE_CHECKING:
-    from ...batch.plan import Draft
-    from ...batch.request_builder import Choices, Overrides
-    from ...operations.base import Operation
-    from ...operations.request import TaskRequest
 
 T = TypeVar("T")
 NewPrompt = Annotated[
@@ -57,11 +55,8 @@ def rerun(
 
 
 def _drafts(
-    session: Session, before: "TaskRequest", prompt: str, task: TaskOptions, size: SizeOptions, save: SaveOptions
-) -> "Iterator[Draft]":
-    from ...batch.plan import Draft
-    from ...batch.request_builder import Choices, Overrides, axes_of, read_body
-
+    session: Session, before: TaskRequest, prompt: str, task: TaskOptions, size: SizeOptions, save: SaveOptions
+) -> Iterator[Draft]:
     axes = axes_of(task)
     overrides = Overrides.parse(task.overrides, read_body(task.body))
     for numbers in product(*axes.values()):
@@ -72,17 +67,15 @@ def _drafts(
 
 def _change(
     session: Session,
-    before: "TaskRequest",
+    before: TaskRequest,
     prompt: str,
     task: TaskOptions,
     size: SizeOptions,
-    overrides: "Overrides",
-    asked: "Choices",
-) -> "TaskRequest":
+    overrides: Overrides,
+    chosen: Choices,
+) -> TaskRequest:
     """Return the request of an image with the changes in the options. Raise UsageError."""
-    from ...batch.request_builder import Choices, Overrides, RequestBuilder
-    from ...operations.base import Sized
-    from ...operations.request import merge
+    from ...batch.runner import lacks_inputs  # slow to import, and not needed to find a mistake
 
     operation = before.operation
     if size != SizeOptions() and not isinstance(operation, Sized):
@@ -94,15 +87,17 @@ def _change(
         model=_first(task.model, before.model),
     )
     choices = Choices(
-        guidance=_first(asked.guidance, operation.guidance),
-        denoise=_first(asked.denoise, operation.denoise),
-        steps=_first(asked.steps, operation.steps),
-        seed=_first(asked.seed, before.seed),
+        guidance=_first(chosen.guidance, operation.guidance),
+        denoise=_first(chosen.denoise, operation.denoise),
+        steps=_first(chosen.steps, operation.steps),
+        seed=_first(chosen.seed, before.seed),
     )
     settings = {**session.settings.texts, "model": options.model}
     _check_urls(operation)
     request = RequestBuilder(session.catalog, settings, options, size, overrides, operation).build(prompt, choices)
-    _check_images(session.workspace, request)
+    if lacks_inputs(session.workspace, request):
+        hint = "Run the original command again with the local file"
+        raise UsageError("PiAPI no longer has the input image", hint=hint)
     # An image can come from anywhere: fields set by hand in its request must not change price, model or webhook.
     kept = Overrides.split(before.overrides).rest.get("input")
     return replace(request, overrides=merge({} if kept is None else {"input": kept}, request.overrides))
@@ -112,24 +107,11 @@ def _first(new: T | None, old: T) -> T:
     return old if new is None else new
 
 
-def _check_urls(operation: "Operation") -> None:
+def _check_urls(operation: Operation) -> None:
     """Raise UsageError for a URL that no command would accept: the request may be a stranger's."""
-    from ...batch.input_images import check_url
-    from ...operations.base import LOCAL
-
     urls = [getattr(operation, name, None) for name in ("image", "mask", "cut_out")]
     urls += [control.image for control in getattr(operation, "controls", ())]
     urls += [lora.name for lora in getattr(operation, "loras", ()) if lora.is_url]
     for url in urls:
         if url is not None and not url.startswith(LOCAL):
             check_url(url)
-
-
-def _check_images(workspace: Workspace, request: "TaskRequest") -> None:
-    """Raise UsageError when PiAPI no longer has a local image that went into a request."""
-    from ...batch.runner import lacks_inputs
-
-    if lacks_inputs(workspace, request):
-        raise UsageError(
-            "PiAPI no longer has the input image", hint="Run the original command again with the local file"
-        )

@@ -4,22 +4,24 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from ...batch.prompts import StandardInput
+from ...engine.outcome import Outcome, exit_code
+from ...engine.task_matching import likeness, moment
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
-from ...journal.entries import Entry, State, dismissal
+from ...journal.entries import Entry, State, busy_error, dismissal, unknown_outcome
 from ...journal.journal import Journal
 from ...operations.parameters import Argument, Option
+from ...operations.request import encode_body
 from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, quoted, usd
 from ..context import Session
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
+from ..output.output import Mode
 from ..output.records import Item, Items, Note, Record
+from ..output.render import describe_charge
 from ..registry import help_page
-
-if TYPE_CHECKING:
-    from ...engine.outcome import Outcome
 
 Entries = Annotated[
     list[str],
@@ -128,9 +130,6 @@ def _find(journal: Journal, word: str) -> Entry:
 
 def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
     """Yield what is known about entries, and the user's options. Return the code of those that are still unknown."""
-    from ...engine.outcome import exit_code
-    from ...journal.entries import unknown_outcome
-
     errors: list[UnknownChargeError | None] = []
     for entry in entries:
         if entry.state is State.UNKNOWN:
@@ -144,10 +143,6 @@ def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
 
 
 def _explain(session: Session, entry: Entry, error: UnknownChargeError) -> Iterator[Item]:
-    from ...engine.outcome import Outcome
-    from ..output.output import Mode
-    from ..output.render import describe_charge
-
     options = _options(session, entry)
     if session.output.mode is not Mode.TEXT:
         hint, *details = (line.strip() for line in options)
@@ -165,8 +160,6 @@ def _line(text: str, indent: int | None = None) -> Record:
 
 
 def _known(entry: Entry) -> list[str]:
-    from ...engine.task_matching import moment
-
     rows: dict[str, str | None] = {}
     if request := entry.request:
         rows = {"prompt": f'"{request.operation.prompt}"', "model": request.model, "seed": str(request.seed)}
@@ -205,7 +198,6 @@ def _nothing_to_resolve(entry: Entry) -> UsageError:
 def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
     from ...batch.resume import link
     from ...batch.runner import finish_entries
-    from ...engine.task_matching import likeness
     from ..found_tasks import to_wait_for
 
     if len(entries) > 1:
@@ -239,8 +231,6 @@ async def _poll(session: Session, task_id: str) -> Task:
 
 
 def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
-    from ...engine.outcome import Outcome
-
     for entry in entries:
         if entry.state not in OPEN:
             raise _nothing_to_resolve(entry)
@@ -290,7 +280,6 @@ def _price(session: Session, entry: Entry) -> Decimal:
     """Return the price of an entry's request in USD. Raise UsageError or DiskError if it cannot be sent or saved."""
     from ...batch.outputs import check_writable
     from ...batch.runner import lacks_inputs
-    from ...operations.request import encode_body
 
     request = entry.request
     if request is None:
@@ -306,9 +295,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
     return session.catalog.price(request)
 
 
-def _send_again(session: Session, entry: Entry, price: Decimal | None) -> "Entry | Outcome":
-    from ...engine.outcome import Outcome
-    from ...journal.entries import busy_error
+def _send_again(session: Session, entry: Entry, price: Decimal | None) -> Entry | Outcome:
     from ..found_tasks import to_wait_for
 
     if price is None:  # sent again before: report that attempt

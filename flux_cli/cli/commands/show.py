@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from ... import __version__
 from ...errors import ExitCode, UsageError
+from ...journal.entries import Entry
 from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Argument
@@ -39,7 +40,7 @@ def show(session: Session, image: Image, looking: LookOptions) -> Items:
     if path.is_file():
         texts = texts_in(read_image_file(path))
         if "flux" not in texts and texts:  # the unchanged texts of another tool's image
-            yield _foreign(path, texts)
+            yield Record("foreign", {"file": str(path), "texts": {**texts}}, _table(texts, 2000), indent=INDENT)
             yield Note(f"{path.name} was not made by flux")
             return ExitCode.OK
     yield _made(find_made(session, image))
@@ -61,8 +62,7 @@ def find_made(session: Session, word: str) -> "Provenance":
         except UsageError as error:
             hint = "The requests of your tasks"
             raise UsageError(f"{clean(word, 80)} has {error.message}", hint=hint, command=("history",)) from error
-    last = word == "@last"
-    entry = session.journal.last_saved() if last else session.journal.find(word.removeprefix("@"))
+    entry = _find_entry(session.journal, word)
     if entry is None:
         raise UsageError(f"no file, entry or task {quoted(word, 80)}", hint="List yours", command=("history",))
     if entry.request is None:
@@ -77,8 +77,12 @@ def _files(journal: Journal, word: str) -> list[Path]:
     path = expand_path(word)
     if not word.startswith("@") and path.exists():
         return [absolute_path(word)]
-    entry = journal.last_saved() if word == "@last" else journal.find(word.removeprefix("@"))
+    entry = _find_entry(journal, word)
     return [file.path for file in entry.files] if entry else []
+
+
+def _find_entry(journal: Journal, word: str) -> Entry | None:
+    return journal.last_saved() if word == "@last" else journal.find(word.removeprefix("@"))
 
 
 def _made(made: "Provenance") -> Record:
@@ -92,10 +96,6 @@ def _made(made: "Provenance") -> Record:
     }
     content: JsonObject = {"request": request, "task_id": made.task_id, "cost_usd": cost, "version": made.version}
     return Record("made", content, _table(texts, 1600), indent=INDENT)
-
-
-def _foreign(path: Path, texts: dict[str, str]) -> Record:
-    return Record("foreign", {"file": str(path), "texts": dict(texts)}, _table(texts, 2000), indent=INDENT)
 
 
 def _table(texts: Mapping[str, str], limit: int) -> str:
