@@ -23,8 +23,8 @@ from ..cli.output.progress import PlainProgress
 from ..errors import UsageError
 from ..images.load import thumbnail
 from ..system.signals import DetachedExecutor, Stop, StoppedError
-from .tool_schemas import Limits, ToolSchema, tool_schemas
-from .tools import Answer, Tools
+from .tool_schemas import SpendingLimits, ToolSchema, tool_schemas
+from .tools import ToolResult, Tools
 
 INSTRUCTIONS = """\
 flux generates and edits images with a paid API. Ask `price` before an expensive call, and `models` for what there is.
@@ -36,7 +36,7 @@ BEAT = 5.0
 """Seconds between two progress notifications while nothing happens, so that the client does not give up."""
 
 
-def serve(common: CommonOptions, settings: Mapping[str, str | None], limits: Limits, *, sandbox: bool) -> None:
+def serve(common: CommonOptions, settings: Mapping[str, str | None], limits: SpendingLimits, *, sandbox: bool) -> None:
     """Serve until the client closes stdin, or SIGINT or SIGTERM: what is in flight is recorded first."""
     stop = Stop()
     stop.run(_serve(Tools(common, settings, limits), tool_schemas(limits, sandbox=sandbox), stop))
@@ -65,13 +65,13 @@ def create_server(tools: Tools, schemas: tuple[ToolSchema, ...]) -> "Server[dict
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         if params.name not in known:
             raise MCPError(types.INVALID_PARAMS, f"unknown tool; use one of {', '.join(known)}")
-        news = _News()
-        reporting = asyncio.create_task(news.report(context))
+        progress = _Progress()
+        reporting = asyncio.create_task(progress.report(context))
         try:
-            answer = await tools.call(known[params.name], params.arguments or {}, news.hear)
+            result = await tools.call(known[params.name], params.arguments or {}, progress.listener)
         finally:
             reporting.cancel()
-        return await asyncio.to_thread(_result, answer)
+        return await asyncio.to_thread(_call_result, result)
 
     return Server(
         "flux", version=__version__, instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool
@@ -81,12 +81,12 @@ def create_server(tools: Tools, schemas: tuple[ToolSchema, ...]) -> "Server[dict
 Context = ServerRequestContext[dict[str, object]]
 
 
-class _News:
+class _Progress:
     """What happens to the task of a call, for the client's progress display."""
 
     def __init__(self) -> None:
         self._began, self._line, self._changed = time.monotonic(), "", asyncio.Event()
-        self.hear = PlainProgress(self._say, verbose=False)
+        self.listener = PlainProgress(self._say, verbose=False)
 
     def _say(self, line: str) -> None:
         self._line = line
@@ -118,10 +118,10 @@ def _tool(schema: ToolSchema) -> types.Tool:
     )
 
 
-def _result(answer: Answer) -> types.CallToolResult:
-    text = types.TextContent(text=json.dumps(answer.record, ensure_ascii=False))
-    images = [image for path in answer.images if (image := _image(path))]
-    return types.CallToolResult(content=[text, *images], structured_content=answer.record, is_error=answer.failed)
+def _call_result(result: ToolResult) -> types.CallToolResult:
+    text = types.TextContent(text=json.dumps(result.record, ensure_ascii=False))
+    images = [image for path in result.images if (image := _image(path))]
+    return types.CallToolResult(content=[text, *images], structured_content=result.record, is_error=result.failed)
 
 
 def _image(path: Path) -> types.ImageContent | None:

@@ -30,30 +30,20 @@ DESCRIPTIONS = {
     "mask": "Mask image of the same size, an absolute path; white areas are regenerated.",
 }
 """Descriptions in place of the command line's."""
-
-
-OF_OTHER_SERVICES = {
-    "n": "batch_size",
-    "num_images": "batch_size",
-    "num_outputs": "batch_size",
-    "aspect_ratio": "aspect",
-    "guidance_scale": "guidance",
-    "num_inference_steps": "steps",
-    "prompt_strength": "denoise",
-    "image_url": "image",
-    "init_image": "image",
-    "input_image": "image",
-    "reference_image": "image",
-    "mask_image": "mask",
-    "filename": "output",
-    "path": "output",
-    "output_path": "output",
-    "timeout": "wait_seconds",
-    "budget": "max_cost",
-    "task_id": "id",
-    "entry": "id",
+SYNONYMS = {
+    "batch_size": ("n", "num_images", "num_outputs"),
+    "aspect": ("aspect_ratio",),
+    "guidance": ("guidance_scale",),
+    "steps": ("num_inference_steps",),
+    "denoise": ("prompt_strength",),
+    "image": ("image_url", "init_image", "input_image", "reference_image"),
+    "mask": ("mask_image",),
+    "output": ("filename", "path", "output_path"),
+    "wait_seconds": ("timeout",),
+    "max_cost": ("budget",),
+    "id": ("task_id", "entry"),
 }
-"""Names that agents guess, and the arguments that they mean."""
+"""Names that agents guess, by the arguments that they mean."""
 MONEY: JsonObject = {"type": "string", "description": "USD, as a decimal number."}
 AFTER: dict[str, JsonObject] = {
     "paid_now_usd": {
@@ -67,7 +57,7 @@ AFTER: dict[str, JsonObject] = {
 
 
 @frozen
-class Limits:
+class SpendingLimits:
     """What the server may spend, USD. max_cost: for one call. budget: for all calls until it ends."""
 
     max_cost: Decimal
@@ -93,15 +83,11 @@ class ToolSchema:
         return {**schema, "required": list(self.required)} if self.required else schema
 
 
-def tool_schemas(limits: Limits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
+def tool_schemas(limits: SpendingLimits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
     """Return the tools of a server with these limits."""
-    cost = (
-        "Free: this server uses the sandbox, whose images are placeholders."
-        if sandbox
-        else (
-            f"It costs money: at most {usd(limits.max_cost)} per call and {usd(limits.budget)} until the server ends."
-        )
-    )
+    cost = f"It costs money: at most {usd(limits.max_cost)} per call and {usd(limits.budget)} until the server ends."
+    if sandbox:
+        cost = "Free: this server uses the sandbox, whose images are placeholders."
     return (
         ToolSchema(
             "generate",
@@ -157,7 +143,7 @@ def tool_schemas(limits: Limits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
 def check_names(tool: ToolSchema, arguments: Mapping[str, object]) -> None:
     """Raise UsageError for arguments that a tool, or its operation, does not have; it names the right one."""
     problems = [
-        UsageError(f"unknown argument {clean(name, 40)!r}", hint=_meant(name, tool))
+        UsageError(f"unknown argument {clean(name, 40)!r}", hint=_suggest(name, tool))
         for name in arguments
         if name not in tool.properties
     ]
@@ -165,8 +151,8 @@ def check_names(tool: ToolSchema, arguments: Mapping[str, object]) -> None:
         raise UsageError.of(problems)
 
 
-def _meant(name: str, tool: ToolSchema) -> str | None:
-    other = OF_OTHER_SERVICES.get(name.casefold())
+def _suggest(name: str, tool: ToolSchema) -> str | None:
+    other = next((argument for argument, names in SYNONYMS.items() if name.casefold() in names), None)
     return f"Did you mean {other}?" if other in tool.properties else guess(name, tool.properties)
 
 
@@ -231,7 +217,7 @@ def _type_of(parameter: Parameter) -> JsonObject:
     return schema
 
 
-def _call_properties(limits: Limits) -> JsonObject:
+def _call_properties(limits: SpendingLimits) -> JsonObject:
     return {
         "output": {
             "type": "string",

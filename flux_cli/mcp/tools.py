@@ -1,9 +1,9 @@
-"""What the tools do. A call returns an answer, whatever happens: an error says what happened and what to do next."""
+"""What the tools do. A call returns a result, whatever happens: an error says what happened and what to do next."""
 
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..batch.costs import parse_amount
@@ -15,7 +15,7 @@ from ..cli.options import SaveOptions
 from ..cli.output.output import SCHEMA
 from ..cli.output.records import Record
 from ..cli.output.render import next_command, outcome_json
-from ..engine.events import Event
+from ..engine.events import Listener
 from ..errors import ExitCode, FluxError, UsageError
 from ..frozen import frozen
 from ..images.output_names import check_inside
@@ -30,7 +30,7 @@ from .tool_schemas import (
     DEFAULT_WAIT,
     LARGEST_LIMIT,
     LONGEST_WAIT,
-    Limits,
+    SpendingLimits,
     ToolSchema,
     check_names,
     check_operation,
@@ -63,11 +63,10 @@ NEXT_BY_CODE = {
 }
 HINTS = {"too_expensive": None, "exists": "use another output"}
 """Hints in place of the command line's, which name options that a tool does not have."""
-Hear = Callable[[Event], None]
 
 
 @frozen
-class Answer:
+class ToolResult:
     """The result of a call. record: as JSON. images: files to show. failed: whether something is wrong."""
 
     record: JsonObject
@@ -81,7 +80,7 @@ class Tools:
     common, settings: as of the command line. limits: what all calls together may spend.
     """
 
-    def __init__(self, common: CommonOptions, settings: Mapping[str, str | None], limits: Limits) -> None:
+    def __init__(self, common: CommonOptions, settings: Mapping[str, str | None], limits: SpendingLimits) -> None:
         self._common, self._settings, self._limits = common, settings, limits
         self._opening = asyncio.Lock()
         self._calls: Calls | None = None
@@ -91,22 +90,22 @@ class Tools:
         if self._calls:
             await self._calls.cancel()
 
-    async def call(self, tool: ToolSchema, arguments: Mapping[str, object], hear: Hear) -> Answer:
-        """Return the answer of a tool. hear: receives the events of its task."""
+    async def call(self, tool: ToolSchema, arguments: Mapping[str, object], listener: Listener) -> ToolResult:
+        """Return the result of a tool. listener: gets the events of its task."""
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
             check_names(tool, given)
             match tool.name:
                 case "generate":
-                    return await self._generate(given, hear)
+                    return await self._generate(given, listener)
                 case "status":
-                    return await self._status(given, hear)
+                    return await self._status(given, listener)
                 case "price":
-                    return Answer(await asyncio.to_thread(self._price, given))
+                    return ToolResult(await asyncio.to_thread(self._price, given))
                 case "history":
-                    return Answer(await asyncio.to_thread(self._history, given))
+                    return ToolResult(await asyncio.to_thread(self._history, given))
                 case _:
-                    return Answer(await asyncio.to_thread(self._models))
+                    return ToolResult(await asyncio.to_thread(self._models))
         except FluxError as error:
             return self._refusal(error, "Nothing was sent." if tool.pays else "")
         except Exception as error:
@@ -116,24 +115,24 @@ class Tools:
 
     # --- the tools -------------------------------------------------------------------------------------------
 
-    async def _generate(self, given: Mapping[str, object], hear: Hear) -> Answer:
+    async def _generate(self, given: Mapping[str, object], listener: Listener) -> ToolResult:
         op = _operation(given)
         wait = _number(given, "wait_seconds", DEFAULT_WAIT, LONGEST_WAIT)
         most = self._limits.max_cost
         if "max_cost" in given:
             most = min(most, parse_amount(str(given["max_cost"]), "max_cost"))
         deadline = time.monotonic() + wait
-        how = How(hear, deadline, repeats=True, retry_failed=bool(given.get("retry_failed", False)))
+        how = How(listener, deadline, repeats=True, retry_failed=bool(given.get("retry_failed", False)))
         calls = await self._open()
-        return await self._answer(calls, await calls.make(op, {**_options(given), "max_cost": str(most)}, how))
+        return self._result(calls, await calls.make(op, {**_options(given), "max_cost": str(most)}, how))
 
-    async def _status(self, given: Mapping[str, object], hear: Hear) -> Answer:
+    async def _status(self, given: Mapping[str, object], listener: Listener) -> ToolResult:
         word, wait = str(given.get("id", "")), _number(given, "wait_seconds", 0, LONGEST_WAIT)
         if not is_task_id(word):
             raise UsageError(f"id {clean(word, 60)!r} is not an entry or a task ID", hint="The tool history lists them")
         calls = await self._open()
-        how = How(hear, time.monotonic() + wait)
-        return await self._answer(calls, await calls.wait(word, SaveOptions(), how))
+        how = How(listener, time.monotonic() + wait)
+        return self._result(calls, await calls.wait(word, SaveOptions(), how))
 
     def _price(self, given: Mapping[str, object]) -> JsonObject:
         op = _operation(given)
@@ -159,9 +158,9 @@ class Tools:
         with self._session() as session:
             return _record("models", models=[line.content for line in models(session) if isinstance(line, Record)])
 
-    # --- answers ---------------------------------------------------------------------------------------------
+    # --- results ---------------------------------------------------------------------------------------------
 
-    async def _answer(self, calls: Calls, made: Made) -> Answer:
+    def _result(self, calls: Calls, made: Made) -> ToolResult:
         outcome, error = made.outcome, made.outcome.error
         record = _record(
             "outcome",
@@ -172,14 +171,14 @@ class Tools:
         )
         files = tuple(file.path for file in outcome.entry.files) if outcome.entry.state is State.SAVED else ()
         running = error is not None and error.exit_code is ExitCode.STILL_RUNNING
-        return Answer(record, files, failed=error is not None and not running)
+        return ToolResult(record, files, failed=error is not None and not running)
 
-    def _refusal(self, error: FluxError, charge: str) -> Answer:
-        """Return the answer for an error that came before anything was sent."""
+    def _refusal(self, error: FluxError, charge: str) -> ToolResult:
+        """Return the result for an error that came before anything was sent."""
         with self._session() as session:
             facts = _for_agents({"error": session.output.error_json(error, charge, next_command(error, None))})
             steps = self._next(session, error, error.command)
-        return Answer(_record("error", **facts, budget_left_usd=self._budget_left, next=steps), failed=True)
+        return ToolResult(_record("error", **facts, budget_left_usd=self._budget_left, next=steps), failed=True)
 
     def _next(self, session: Session, error: FluxError, command: tuple[str, ...]) -> str:
         steps = NEXT_BY_CODE.get(error.code) or NEXT.get(error.exit_code, NEXT[ExitCode.BUG])

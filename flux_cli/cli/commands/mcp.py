@@ -50,7 +50,7 @@ def mcp(session: Session, options: McpOptions) -> ExitCode:
             code="missing_package",
         )
     from ...mcp.server import serve
-    from ...mcp.tool_schemas import Limits
+    from ...mcp.tool_schemas import SpendingLimits
 
-    serve(session.common, session.given, Limits(max_cost, budget), sandbox=session.sandbox)
+    serve(session.common, session.given, SpendingLimits(max_cost, budget), sandbox=session.sandbox)
     return ExitCode.OK
