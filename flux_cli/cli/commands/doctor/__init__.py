@@ -1,13 +1,18 @@
 """`flux doctor`: check the installation, the key, PiAPI, the journal and the images."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
+from ....config.config_file import permissions_warning
 from ....errors import DiskError, ExitCode, FluxError, UsageError
+from ....journal.recovery import examine, rebuild
 from ....operations.parameters import Option
+from ....text import clean, counted
 from ...context import Session
-from ...output.records import Items, Note, Record
+from ...output.records import Failure, Item, Items, Note, Record, Warn
 from ...registry import help_page
 from . import checks
 from .checks import Finding, Level
@@ -48,8 +53,6 @@ def doctor(
     if bundle is not None and bundle.exists():
         raise DiskError(f"{bundle} exists", hint="choose another name for the bundle")
     if fix:
-        from .repair import repair
-
         yield from repair(session)
     found = run_checks(session, offline=offline)
     for finding in found:
@@ -92,3 +95,62 @@ def _run(check: Check, session: Session, name: str | None = None) -> list[Findin
 
 def _has_problem(found: Iterable[Finding]) -> bool:
     return any(finding.level is Level.PROBLEM for finding in found)
+
+
+# --- --fix ------------------------------------------------------------------------------------------------------------
+
+
+def repair(session: Session) -> Iterator[Item]:
+    """Repair what can be repaired. Yield each change before it is made, and the errors of the rest.
+
+    Only files that are no longer needed are removed.
+    """
+    file = session.home.config_file
+    if permissions_warning(file):
+        yield Note(f"fix: chmod 600 {file}")
+        with suppress(OSError):  # the check that follows reports the result
+            file.chmod(0o600)
+    try:
+        _ = session.settings  # they lead to everything else; the check reports what is wrong with them
+    except FluxError:
+        return
+    for step in (_remove_left_over, _rebuild_journal, _end_sending):
+        try:
+            yield from step(session)
+        except FluxError as error:
+            yield Failure(error)
+
+
+def _remove_left_over(session: Session) -> Iterator[Item]:
+    for path in [*checks.stale(session.folder, ".flux-*.part"), *checks.stale_locks(session)]:
+        yield Note(f"fix: remove {clean(str(path), 300)}")
+        with suppress(OSError):  # as above
+            path.unlink()
+
+
+def _rebuild_journal(session: Session) -> Iterator[Item]:
+    path = session.paths.journal
+    state = examine(path)
+    if state is None or not state.damaged:
+        return
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    yield Note(f"fix: copy {path} to {path.name}.damaged-{stamp}, and rebuild it from what can be read")
+    done = rebuild(path, stamp)
+    yield Note(f"     {done.read} of {done.known} entries were read; the damaged file is {done.kept}")
+    where = "look for them at https://piapi.ai/workspace, and download their images with: flux wait TASK_ID"
+    if not done.read:
+        yield Warn(f"no entry could be read, and the new journal is empty: tasks may have been charged; {where}")
+    elif lost := done.known - done.read:
+        entries = counted(lost, "entry", "entries")
+        yield Warn(f"{entries} could not be read: their tasks may have been charged; {where}")
+
+
+def _end_sending(session: Session) -> Iterator[Item]:
+    if not session.paths.journal.exists():
+        return
+    if dead := session.journal.dead():
+        for entry in dead:
+            yield Note(f"fix: entry {entry.id} from sending to unknown: its process died")
+    if lost := session.journal.lost():
+        yield Note(f"fix: forget {counted(len(lost), 'entry', 'entries')} that the journal has lost: {', '.join(lost)}")
+    session.journal.mark_dead_unknown(forget_lost=True)
