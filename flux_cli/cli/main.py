@@ -24,8 +24,8 @@ from .registry import (
     OPTIONS_OF_OTHER_TOOLS,
     SUBMITTING,
     Function,
+    find_synonym,
     load,
-    meant,
 )
 
 OPEN_FILES = 16
@@ -235,6 +235,6 @@ def _no_command(arguments: list[str], hint: str | None) -> UsageError:
         return UsageError(f"no such option: {clean(word, 40)}", hint="See", command=("--help",))
     if " " in word.strip():
         return UsageError(f"no command before the prompt {quoted(word, 40)}", hint="Write", command=("gen", *arguments))
-    if synonym := meant(word):
+    if synonym := find_synonym(word):
         return UsageError(f"no such command {word!r}", hint="Did you mean", command=(synonym, *arguments[1:]))
     return UsageError(f"no such command {quoted(word, 40)}", hint=hint, command=("--help",))

@@ -125,6 +125,6 @@ def load(name: str) -> Function:
     return function
 
 
-def meant(word: str) -> str | None:
+def find_synonym(word: str) -> str | None:
     """Return the command that a synonym means, or None."""
     return next((name for name, synonyms in SYNONYMS.items() if word.casefold() in synonyms), None)

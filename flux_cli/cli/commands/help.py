@@ -8,7 +8,7 @@ from ...operations.parameters import Argument
 from ...text import guess, quoted
 from ..context import Session
 from ..output.records import Items, Record
-from ..registry import COMMANDS, help_page, meant
+from ..registry import COMMANDS, find_synonym, help_page
 
 Words = Annotated[list[str] | None, Argument("[COMMAND|TOPIC]", help="A command, or one of the topics above.")]
 
@@ -44,7 +44,7 @@ def help(session: Session, words: Words = None) -> Items:
         content = tree.help_of(program, list(words or []))
         yield Record("help", content, full_help(command, width).rstrip("\n"))
     else:
-        synonym = meant(name)
+        synonym = find_synonym(name)
         hint = f"Did you mean {synonym}?" if synonym else guess(name, known)
         raise UsageError(f"no command or topic {quoted(name, 60)}", hint=hint, command=("help",))
     return ExitCode.OK

@@ -42,27 +42,19 @@ def expectation(expected: tuple[float, float] | None) -> str:
     return f"usually {seconds(low).removesuffix(' s')}-{seconds(high)}"
 
 
-class _Labels:
+class _Labels(dict[str, str]):
     """Labels of running entries: the prompt, and with `seeds` the seed too, because prompts repeat."""
 
     def __init__(self, limit: int, *, seeds: bool) -> None:
+        super().__init__()
         self._limit, self._seeds = limit, seeds
-        self._labels: dict[str, str] = {}
 
     def give(self, event: Queued | Submitting | Accepted) -> str:
         """Return the label of the event's entry; it stays the same while the entry runs."""
-        if event.entry not in self._labels:
+        if event.entry not in self:
             seed = f", seed {event.seed}" if self._seeds and event.seed is not None else ""
-            self._labels[event.entry] = clean(event.label, self._limit - len(seed)) + seed
-        return self._labels[event.entry]
-
-    def get(self, entry: str) -> str:
-        """Return the label of an entry, or its ID if it has none."""
-        return self._labels.get(entry, entry)
-
-    def drop(self, entry: str) -> None:
-        """Remove the label of an entry."""
-        self._labels.pop(entry, None)
+            self[event.entry] = clean(event.label, self._limit - len(seed)) + seed
+        return self[event.entry]
 
 
 class PlainProgress:
@@ -80,7 +72,9 @@ class PlainProgress:
         match event:
             case Queued():
                 self._labels.give(event)
-                self._print_queued(event)
+                if self._verbose or not self._queued:
+                    self._queued = True
+                    self._print(event.entry, "queued: as many tasks are running as the plan or -j allows")
             case Submitting():
                 self._labels.give(event)
             case Accepted():
@@ -104,13 +98,8 @@ class PlainProgress:
                 if self._verbose:
                     self._print(event.entry, f"downloading {counted(event.images, 'image')}")
             case Ended():
-                self._labels.drop(event.entry)
+                self._labels.pop(event.entry, None)
                 self._status.pop(event.entry, None)
-
-    def _print_queued(self, event: Queued) -> None:
-        if self._verbose or not self._queued:
-            self._queued = True
-            self._print(event.entry, "queued: as many tasks are running as the plan or -j allows")
 
     def _print_slowed(self, event: Slowed) -> None:
         # The window changes all the time: print it only when it is smaller than before.
@@ -122,7 +111,7 @@ class PlainProgress:
             self._print(event.entry, f"{event.message}; waiting for its turn")
 
     def _print(self, entry: str, what: str) -> None:
-        self._say(f"{self._labels.get(entry)}: {what}")
+        self._say(f"{self._labels.get(entry, entry)}: {what}")
 
     def pause(self) -> None:
         """Do nothing: printed lines stay."""
@@ -167,7 +156,7 @@ class LiveProgress:
         """Take one event into the view."""
         if isinstance(event, Ended):
             self._rows.pop(event.entry, None)
-            self._labels.drop(event.entry)
+            self._labels.pop(event.entry, None)
             self._done += 1
             return
         row = self._rows.setdefault(event.entry, _Row(event.entry, since=self._clock()))

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from ...batch.results import Summary
 
 
-def show_outcome(output: Output, outcome: Outcome, place: JsonObject | None = None) -> None:
-    """Show how an entry ended, on both streams. `place`: its position in a batch."""
+def show_outcome(output: Output, outcome: Outcome) -> None:
+    """Show how an entry ended, on both streams."""
+    show_result(output, outcome)
+    show_failure(output, outcome)
+
+
+def show_result(output: Output, outcome: Outcome, place: JsonObject | None = None, *, before: bool = False) -> None:
+    """Show on stdout how an entry ended. place: its position in a batch. before: its images were saved earlier."""
     if output.mode is Mode.JSON:
         output.record("outcome", outcome_json(output, outcome) | (place or {}))
     elif outcome.entry.state is State.SAVED:
-        show_saved(output, outcome.entry)
-    show_failure(output, outcome)
+        _show_saved(output, outcome.entry, before=before)
 
 
 def show_failure(output: Output, outcome: Outcome) -> None:
@@ -39,16 +44,13 @@ def show_failure(output: Output, outcome: Outcome) -> None:
 def summarize(output: Output, outcome: Outcome) -> None:
     """Add an outcome to the step summary on GitHub Actions."""
     if output.summary:
-        output.summary.add(outcome, error_facts(output, outcome, outcome.error) if outcome.error else None)
+        output.summary.add(outcome, _error_json(output, outcome))
 
 
-def show_saved(output: Output, entry: Entry, *, before: bool = False) -> None:
-    """Show the images of a saved entry: the paths on stdout, the facts on stderr.
-
-    before: they were saved by an earlier run.
-    """
+def _show_saved(output: Output, entry: Entry, *, before: bool) -> None:
+    """Show the images of a saved entry: the paths on stdout, the facts on stderr."""
     names = [shown(file.path) for file in entry.files]
-    about = " (already saved, no charge)" if before else facts(entry)
+    about = " (already saved, no charge)" if before else _facts(entry)
     if output.shows_all:  # one line for each image, the facts behind the last
         for name in names:
             output.row(f"{name}{about if name is names[-1] else ''}", 2)
@@ -69,7 +71,7 @@ def show_summary(output: Output, summary: "Summary") -> None:
         output.record("summary", summary_json(summary))
 
 
-def facts(entry: Entry) -> str:
+def _facts(entry: Entry) -> str:
     """Return the facts about an image besides its name: ` (model, seed 7, $0.015, 12 s)`; empty if there are none."""
     known = []
     if entry.request:
@@ -108,13 +110,13 @@ def entry_json(entry: Entry) -> JsonObject:
 
 def outcome_json(output: Output, outcome: Outcome) -> JsonObject:
     """Return an outcome as `--json` and reports show it."""
-    error = error_facts(output, outcome, outcome.error) if outcome.error else None
+    error = _error_json(output, outcome)
     return {**entry_json(outcome.entry), "seconds": round(outcome.seconds, 3), "error": error}
 
 
-def error_facts(output: Output, outcome: Outcome, error: FluxError) -> JsonObject:
-    """Return the error of an outcome with its charge and the next command."""
-    return output.error_json(error, describe_charge(outcome.entry), next_command(error, outcome.entry))
+def _error_json(output: Output, outcome: Outcome) -> JsonObject | None:
+    entry, error = outcome.entry, outcome.error
+    return output.error_json(error, describe_charge(entry), next_command(error, entry)) if error else None
 
 
 def summary_json(summary: "Summary") -> JsonObject:

@@ -14,7 +14,7 @@ from ...journal.entries import Entry, State
 from ...json_value import JsonObject
 from ...text import counted
 from .output import Mode, Output
-from .render import show_failure, show_outcome, show_saved, show_summary, summarize
+from .render import show_failure, show_result, show_summary, summarize
 
 if TYPE_CHECKING:
     from .reports import Report
@@ -99,19 +99,15 @@ class CommandReporter:
 
     def _show(self, result: TaskResult, outcome: Outcome) -> None:
         output, entry = self._output, outcome.entry
-        place: JsonObject | None = None
-        if result.task:
-            place = {"index": result.task.index, "id": result.task.draft.id}
+        place: JsonObject = {"index": result.task.index, "id": result.task.draft.id} if result.task else {}
+        as_text = output.mode is not Mode.JSON
         try:
-            if output.mode is Mode.JSON:
-                show_outcome(output, outcome, place)
-                return
-            if self._ids and entry.task_id and entry.state in (State.ACCEPTED, State.READY, State.SAVED):
+            if as_text and self._ids and entry.task_id and entry.state in (State.ACCEPTED, State.READY, State.SAVED):
                 output.result(entry.task_id)
-            elif entry.state is State.SAVED and self._images:
+            elif as_text and self._images and entry.state is State.SAVED:
                 output.content(entry.files[0].path)
-            elif entry.state is State.SAVED:
-                show_saved(output, entry, before=result.before)
+            else:
+                show_result(output, outcome, place, before=result.before)
         except BrokenPipeError:
             show_failure(output, outcome)
             raise
