@@ -22,8 +22,7 @@ if TYPE_CHECKING:
         UnknownChargeError,
         UsageError,
     )
-    from .sdk.async_flux import AsyncFlux, Result
-    from .sdk.flux import Flux
+    from .sdk.flux import AsyncFlux, Flux, Result
 
 __all__ = [
     "AsyncFlux",
@@ -54,6 +53,5 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    homes = {"Flux": "sdk.flux", "Event": "engine.events"}
-    home = "errors" if name.endswith("Error") else homes.get(name, "sdk.async_flux")
+    home = "errors" if name.endswith("Error") else "engine.events" if name == "Event" else "sdk.flux"
     return getattr(import_module(f".{home}", __name__), name)

@@ -399,6 +399,6 @@ def test_a_call_with_a_chosen_name_takes_up_what_is_unfinished(service: Service)
 
 
 def test_signatures_show_their_fields() -> None:
-    from flux_cli.sdk.async_flux import Result
+    from flux_cli.sdk.flux import Result
 
     assert list(inspect.signature(Result).parameters) == ["entry", "task_id", "model", "seed", "cost", "paths", "urls"]

@@ -42,7 +42,6 @@ class Nowhere(io.TextIOWrapper):
         super().__init__(io.BytesIO(), encoding="utf-8")
 
     def write(self, text: str) -> int:
-        """Drop the text."""
         return len(text)
 
 
