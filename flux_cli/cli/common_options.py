@@ -11,6 +11,7 @@ class CommonOptions(Group):
     """Options of every command."""
 
     title = "Global"
+    sets = ("profile", "sandbox")
 
     profile: Annotated[
         str | None, Option("--profile", metavar="PROFILE", help="Profile in the config file. [default: default]")
@@ -36,10 +37,6 @@ class CommonOptions(Group):
     debug: Annotated[
         bool, Option("--debug", help="Log HTTP requests to stderr, without secrets, and ask PiAPI to log the task.")
     ] = False
-
-    def settings(self) -> dict[str, str | None]:
-        """Return the settings that these options give."""
-        return {"profile": self.profile, "sandbox": "true" if self.sandbox else None}
 
     def arguments(self) -> list[str]:
         """Return the options as words of a command line."""

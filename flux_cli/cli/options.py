@@ -80,6 +80,7 @@ class SaveOptions(Group):
     """Where images are saved."""
 
     title = "Output"
+    sets = ("output_dir",)
 
     output: Annotated[
         str | None,
@@ -104,10 +105,6 @@ class SaveOptions(Group):
     )
     skip_existing: Annotated[bool, Option("--skip-existing", help="Skip images whose file exists (no charge).")] = False
 
-    def settings(self) -> dict[str, str | None]:
-        """Return the settings that these options give."""
-        return {"output_dir": None if self.output_dir is None else str(self.output_dir)}
-
     @property
     def to_stdout(self) -> bool:
         """Return whether the bytes of the image go to stdout."""
@@ -124,6 +121,7 @@ class WaitOptions(Group):
     """How long and how to wait."""
 
     title = "Waiting"
+    sets = ("timeout", "concurrency")
 
     timeout: Annotated[
         float | None,
@@ -143,13 +141,6 @@ class WaitOptions(Group):
             title="Batches",
         ),
     ] = None
-
-    def settings(self) -> dict[str, str | None]:
-        """Return the settings that these options give."""
-        return {
-            "timeout": None if self.timeout is None else f"{self.timeout:g}",
-            "concurrency": None if self.concurrency is None else str(self.concurrency),
-        }
 
 
 @frozen

@@ -16,6 +16,7 @@ class TaskOptions(Group):
     """How the image is generated."""
 
     title = "Generation"
+    sets = ("model", "service_mode", "webhook", "webhook_secret_file")
 
     model: Annotated[
         str | None,
@@ -113,16 +114,6 @@ class TaskOptions(Group):
         Path | None,
         Option("--input", metavar="FILE", title="API", help="Merge a JSON file into the request; not validated."),
     ] = None
-
-    def settings(self) -> dict[str, str | None]:
-        """Return the settings that these options give."""
-        secret_file = None if self.webhook_secret_file is None else str(self.webhook_secret_file)
-        return {
-            "model": self.model,
-            "service_mode": self.service_mode,
-            "webhook": self.webhook,
-            "webhook_secret_file": secret_file,
-        }
 
 
 @frozen

@@ -58,13 +58,20 @@ class Argument:
 
 @frozen
 class Group:
-    """Options that belong together; `title` is their heading in help."""
+    """Options that belong together. title: their heading in help. sets: the fields that give a setting its value."""
 
     title: ClassVar[str]
+    sets: ClassVar[tuple[str, ...]] = ()
 
     def settings(self) -> dict[str, str | None]:
         """Return the settings that these options give, by name; None for those that were not given."""
-        return {}
+        return {name: _setting(getattr(self, name)) for name in self.sets}
+
+
+def _setting(value: object) -> str | None:
+    if value is None or value is False:
+        return None
+    return "true" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 G = TypeVar("G", bound=Group)

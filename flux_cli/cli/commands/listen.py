@@ -37,6 +37,7 @@ class ListenArguments(Group):
     """How webhooks are received."""
 
     title = "Server"
+    sets = ("webhook_secret_file",)
 
     port: Annotated[
         int,
@@ -90,10 +91,6 @@ class ListenArguments(Group):
             help="Exit after N tasks are saved.",
         ),
     ] = None
-
-    def settings(self) -> dict[str, str | None]:
-        """Return the settings that these options give."""
-        return {"webhook_secret_file": None if self.webhook_secret_file is None else str(self.webhook_secret_file)}
 
 
 @help_page(

@@ -16,6 +16,7 @@ class McpOptions(Group):
     """What the server may spend, and where its images go."""
 
     title = "Server"
+    sets = ("output_dir",)
 
     max_cost: Annotated[str, Option("--max-cost", metavar="USD", help="Most that one call of a tool may cost.")] = (
         "0.10"
@@ -26,10 +27,6 @@ class McpOptions(Group):
     output_dir: Annotated[
         str | None, Option("-d, --output-dir", metavar="DIR", help="Directory for images. [default: .]")
     ] = None
-
-    def settings(self) -> dict[str, str | None]:
-        """Return the settings that these options give."""
-        return {"output_dir": self.output_dir}
 
 
 @help_page(

@@ -19,7 +19,7 @@ from ..option_groups import Flat, flat_options
 from ..options import SaveOptions, WaitOptions
 from ..registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, Example, Page, load, page_of
 
-SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group().settings()}
+SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group.sets}
 """Settings with an option of the same name."""
 SUMMARY = "Generate and edit images with PiAPI's Flux API."
 ABOUT = ("Images are charged to your PiAPI account; add --sandbox to try flux for free.",)
