@@ -3,6 +3,7 @@
 Replies come from outside: whatever is not as expected reads as absent, never as an exception.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
@@ -38,3 +39,12 @@ def strings_in(value: Json, depth: int = 8) -> list[str]:
         return []
     inner = value.values() if isinstance(value, dict) else value
     return [text for item in inner for text in strings_in(item, depth - 1)]
+
+
+def change_strings(value: Json, change: Callable[[str], str]) -> Json:
+    """Return `value` with every string in it changed, but for the names in objects."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [change_strings(item, change) for item in value]
+    return {name: change_strings(item, change) for name, item in value.items()} if isinstance(value, dict) else value

@@ -13,7 +13,7 @@ import re
 import shlex
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self, TextIO
@@ -25,7 +25,7 @@ from ...engine.outcome import Outcome
 from ...errors import DiskError, InterruptError, UsageError
 from ...frozen import frozen
 from ...journal.entries import State
-from ...json_value import Json, JsonObject, object_at, strings_in, text_at
+from ...json_value import Json, JsonObject, change_strings, object_at, strings_in, text_at
 from ...system.atomic_files import probe, replacing
 from ...text import clean, redact
 from .output import SCHEMA, Output
@@ -84,7 +84,10 @@ class Report:
 
     def __init__(self, target: Path, write: "Writer", title: str, output: Output) -> None:
         self._target, self._write, self._title, self._output = target, write, title, output
-        self._rows = _Rows()
+        self._rows = sqlite3.connect("", isolation_level=None)  # a private file that is deleted with the connection
+        self._rows.execute("PRAGMA synchronous=OFF")
+        self._rows.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, content TEXT NOT NULL)")
+        self._rows.execute("BEGIN")
         self._lost: sqlite3.Error | None = None
         self._begun = self._closed = False
 
@@ -106,10 +109,16 @@ class Report:
         """
         self._begun = True
         if self._lost is None:
+            content = change_strings(row_json(self._output, row), lambda text: redact(text, self._output.secrets))
             try:
-                self._rows.keep(row.index, _redacted(row_json(self._output, row), self._output.secrets))
+                self._rows.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (row.index, json.dumps(content)))
             except sqlite3.Error as error:
                 self._lost = error
+
+    def __iter__(self) -> Iterator[JsonObject]:
+        """Yield the rows in the order of the batch; more than once, if need be."""
+        for (content,) in self._rows.execute("SELECT content FROM rows ORDER BY number"):
+            yield json.loads(content)
 
     def close(self, summary: Summary | None = None) -> None:
         """Write the file and drop the rows; a second call does nothing.
@@ -133,7 +142,7 @@ class Report:
     def _replace(self, summary: Summary | None) -> None:
         with replacing(self._target) as file:
             text = io.TextIOWrapper(file, "utf-8", newline="")
-            self._write(text, redact(self._title, self._output.secrets), summary, self._rows)
+            self._write(text, redact(self._title, self._output.secrets), summary, self)
             text.detach()  # flushed, but still open for `replacing`
 
 
@@ -170,36 +179,6 @@ def _is_report(file: Path, kind: str) -> bool:
     with file.open("rb") as content:
         beginning = content.read(200)
     return not beginning or re.match(_BEGINNINGS[kind], beginning) is not None
-
-
-class _Rows:
-    """The rows so far, on disk; iterable in order, more than once."""
-
-    def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # a private file that is deleted with the connection
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._db.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, content TEXT NOT NULL)")
-        self._db.execute("BEGIN")
-
-    def keep(self, number: int, content: Json) -> None:
-        """Store a row. Raise sqlite3.Error; then every row may be lost."""
-        self._db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (number, json.dumps(content)))
-
-    def __iter__(self) -> Iterator[JsonObject]:
-        for (content,) in self._db.execute("SELECT content FROM rows ORDER BY number"):
-            yield json.loads(content)
-
-    def close(self) -> None:
-        """Delete the rows."""
-        self._db.close()
-
-
-def _redacted(value: Json, secrets: Collection[str]) -> Json:
-    if isinstance(value, str):
-        return redact(value, secrets)
-    if isinstance(value, list):
-        return [_redacted(item, secrets) for item in value]
-    return {name: _redacted(item, secrets) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _what(error: OSError | sqlite3.Error) -> str:

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from ....errors import DiskError, FluxError
 from ....journal.entries import Entry
 from ....journal.migrations import MIGRATIONS
 from ....journal.recovery import examine
-from ....json_value import Json, JsonObject, object_at, text_at
+from ....json_value import Json, JsonObject, change_strings, object_at, text_at
 from ....system.atomic_files import write_atomic
 from ....text import SHORTEST_SECRET, redact
 from ...context import Session
@@ -37,12 +37,21 @@ def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with
         "entries.json": _attempt(lambda: _entries(session, with_prompts=with_prompts)),
     }
     secrets = _secrets(session)
-    hidden = [*secrets, *(value for value in _private(session) if len(value) >= SHORTEST_SECRET)]
-    texts = {name: _dumped(value, hidden) for name, value in content.items()}
+    hidden = [*secrets]
+    with suppress(FluxError):
+        hidden += [
+            value for name in PRIVATE_SETTINGS if len(value := session.settings.get(name) or "") >= SHORTEST_SECRET
+        ]
+    home = os.path.expanduser("~")
+
+    def hide(text: str) -> str:
+        text = redact(text, hidden)
+        return text.replace(home, "~") if len(home) > 1 else text
+
+    texts = {name: json.dumps(change_strings(value, hide), indent=1) for name, value in content.items()}
+    forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))}
     for name, text in texts.items():
-        if any(
-            form in text for secret in secrets for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))
-        ):
+        if any(form in text for form in forms):
             raise FluxError(f"the bundle was not written: {name} in it would contain a secret", code="secret")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
@@ -127,27 +136,3 @@ def _secrets(session: Session) -> set[str]:
             with suppress(OSError, UnicodeError):
                 found.add(expand_user(file).read_text("utf-8").strip())
     return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
-
-
-def _private(session: Session) -> list[str]:
-    """Return the values of the private settings."""
-    with suppress(FluxError):
-        return [value for name in PRIVATE_SETTINGS if (value := session.settings.get(name))]
-    return []
-
-
-def _dumped(value: Json, hidden: Iterable[str]) -> str:
-    return json.dumps(_without(value, list(hidden)), indent=1)
-
-
-def _without(value: Json, hidden: list[str]) -> Json:
-    """Return a value without the texts in `hidden`, and with the user's home directory as `~`."""
-    if isinstance(value, str):
-        home = os.path.expanduser("~")
-        text = redact(value, hidden)
-        return text.replace(home, "~") if len(home) > 1 else text
-    if isinstance(value, list):
-        return [_without(item, hidden) for item in value]
-    if isinstance(value, dict):
-        return {name: _without(item, hidden) for name, item in value.items()}
-    return value
