@@ -199,7 +199,6 @@ class Session:
         return folder
 
     def saving(self, save: "SaveOptions") -> "Saving":
-        """Return how images are saved."""
         from ..batch.outputs import Saving
 
         return Saving(self.folder, save.overwrite, save.skip_existing, not save.no_metadata, save.given)
@@ -346,7 +345,6 @@ class Session:
             return await client.account()
 
     def downloader(self) -> "Downloader":
-        """Return a downloader for result images."""
         from ..piapi.http_errors import environment_settings
         from ..piapi.image_download import Downloader
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Annotated
 
 from ..batch.outputs import name_values, plan_found_task
 from ..config.catalog import Catalog
@@ -9,12 +10,14 @@ from ..engine.outcome import Outcome
 from ..errors import NetworkError, RefusedError
 from ..images.output_names import DEFAULT_TEMPLATE
 from ..journal.entries import UNFINISHED, Entry, State, busy_error, error_of
+from ..operations.parameters import Argument
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.task import Task
 from .context import Session
 from .options import SaveOptions
 
+Ids = Annotated[list[str], Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin.")]
 UNKNOWN_VALUES = {"task": "", "n": "1"}
 """The placeholders of a task whose request is unknown."""
 TEMPLATE_HINT = "Use a template: -o '{task}.png'"

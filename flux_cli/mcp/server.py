@@ -56,7 +56,6 @@ async def _serve(tools: Tools, schemas: tuple[ToolSchema, ...], stop: Stop) -> N
 
 
 def create_server(tools: Tools, schemas: tuple[ToolSchema, ...]) -> "Server[dict[str, object]]":
-    """Return a server with these tools."""
     known = {schema.name: schema for schema in schemas}
 
     async def list_tools(context: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:

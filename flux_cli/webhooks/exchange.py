@@ -50,7 +50,6 @@ class Exchange:
         raise self.refusal
 
     async def send(self, message: Message) -> None:
-        """Send a part of the response."""
         if message["type"] == "http.response.start":
             self.status = str(message["status"])
             if self.too_large:

@@ -67,7 +67,6 @@ class Receiver:
         self._app = Starlette(routes=[Route("/{path:path}", self._receive, methods=["POST"])])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, as ASGI defines it."""
         exchange = Exchange(scope, receive, send, DELIVERY_BYTES, HTTPException(413, REASONS[413]))
         await self._app(scope, exchange.receive, exchange.send)
         if exchange.status != "200":  # the path is not logged: it may be the user's secret

@@ -7,7 +7,6 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import h11
 import uvicorn
@@ -84,11 +83,9 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture nothing."""
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether to stop."""
         return await super().on_tick(counter) or self._stop.requested
 
 
@@ -139,23 +136,24 @@ async def serve(app: ASGIApp, listener: socket.socket, stop: Stop, note: Callabl
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DetachedExecutor())  # an image that is being drawn must not delay the exit
     handler, loggers = _LogHandler(note), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
-    settings: dict[str, Any] = {
-        "http": Protocol,
-        "ws": "none",
-        "lifespan": "off",
-        "proxy_headers": False,
-        "server_header": False,
-        "access_log": False,
-        "log_config": None,
-        "backlog": BACKLOG,
-        "timeout_keep_alive": 60,  # longer than the time between two polls
-        "timeout_graceful_shutdown": GOODBYE_SECONDS,
-    }
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        backlog=BACKLOG,
+        timeout_keep_alive=60,  # longer than the time between two polls
+        timeout_graceful_shutdown=GOODBYE_SECONDS,
+    )
     for logger in loggers:
         logger.addHandler(handler)
         logger.propagate = False
     try:
-        server = Server(uvicorn.Config(app, **settings), stop)
+        server = Server(config, stop)
         await server.serve([listener])
         if left := server.server_state.tasks:  # canceled, but still running
             await asyncio.wait(left, timeout=GOODBYE_SECONDS)

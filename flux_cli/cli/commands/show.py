@@ -71,7 +71,6 @@ def find_made(session: Session, word: str) -> "Provenance":
 
 
 def _files(journal: Journal, word: str) -> list[Path]:
-    """Return the files of an image."""
     from ...images.output_names import absolute_path, expand_path
 
     path = expand_path(word)

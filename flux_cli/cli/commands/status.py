@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Any
 
 from ...batch.task_ids import read_ids
 from ...engine.outcome import Outcome, exit_code
@@ -14,20 +14,15 @@ from ...errors import ConfigError, ExitCode, FluxError, UsageError
 from ...journal.entries import Entry, error_of
 from ...journal.journal import Journal
 from ...json_value import JsonObject
-from ...operations.parameters import Argument
 from ...piapi.client import PiAPIClient
 from ...piapi.task import Phase, Task
 from ...system.signals import DetachedExecutor
 from ...text import clean
 from ..context import Session
-from ..found_tasks import look_at
+from ..found_tasks import Ids, look_at
 from ..output.records import Failure, Item, Note, Record
 from ..registry import help_page
 
-Ids = Annotated[
-    list[str],
-    Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin."),
-]
 POLLS_AT_ONCE = 8
 """Of `flux status`."""
 Found = tuple[Entry | None, Task] | Outcome | FluxError

@@ -14,17 +14,13 @@ from ...engine.scheduler import Scheduler
 from ...errors import ExitCode, FluxError, UsageError
 from ...images.output_names import is_template
 from ...journal.entries import Entry
-from ...operations.parameters import Argument, Option
+from ...operations.parameters import Option
 from ..common_options import LookOptions
 from ..context import Session
-from ..found_tasks import TEMPLATE_HINT, to_wait_for
+from ..found_tasks import TEMPLATE_HINT, Ids, to_wait_for
 from ..options import SaveOptions, WaitOptions
 from ..registry import help_page
 
-Ids = Annotated[
-    list[str],
-    Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin."),
-]
 AnyOption = Annotated[
     bool,
     Option(

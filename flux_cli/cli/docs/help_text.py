@@ -20,7 +20,6 @@ COLUMN = 29
 
 
 def full_help(command: Command, width: int = 80) -> str:
-    """Return the whole help of a command."""
     if not command.name:
         return _program_help(command, width)
     parts = [_heading(command, width), *("\n".join(wrap(text, width)) for text in command.about)]

@@ -63,7 +63,6 @@ def _show_saved(output: Output, entry: Entry, *, before: bool) -> None:
 
 
 def show_summary(output: Output, summary: "Summary") -> None:
-    """Show the summary of a command with several tasks."""
     counts = ", ".join(f"{number} {name}" for name, number in summary.counts.items()) or "nothing to do"
     simulated = " (simulated)" if summary.simulated and summary.spent else ""
     output.note(f"{counts}; {usd(summary.spent)}{simulated} spent in {seconds(summary.duration)}")

@@ -68,11 +68,9 @@ class CommandReporter:
                 self.report_failed = True
 
     def note(self, text: str) -> None:
-        """Print a note."""
         self._output.note(text)
 
     def result(self, result: TaskResult) -> None:
-        """Print the result of a task, and add it to the report."""
         self._add_to_report(result)
         outcome = result.outcome
         if outcome and self._is_one_of_many_cut_off(outcome):
@@ -136,19 +134,16 @@ class CommandReporter:
         self._report.add(ReportRow(index, name, place, result.outcome, reason))
 
     def summary(self, summary: Summary) -> None:
-        """Print the summary of a command with several tasks."""
         self._summary = summary
         self._show_interrupted()
         show_summary(self._output, summary)
 
     def left_running(self, entries: Sequence[Entry]) -> None:
-        """Print the IDs of the tasks that keep running."""
         ids = [entry.task_id or entry.id for entry in entries]
         command = ["wait", *ids] if len(ids) <= NAMED else ["resume"]
         tasks = counted(len(ids), "task")
         self._output.note(f"{tasks} still running or not saved; download the images, at no cost, with", command)
 
     def progress(self, total: int) -> AbstractContextManager[Listener]:
-        """Return a listener for the scheduler's events."""
         self._many = total > 1
         return self._output.progress(total, seeds=self._seeds)
