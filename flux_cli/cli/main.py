@@ -57,7 +57,7 @@ def build(named: str | None = None) -> typer.Typer:
 
 def command(function: Function) -> Callable[..., int]:
     """Return a command for Typer: with flat options, a new session, and its results and errors printed."""
-    signature, gather = flatten(function, CommonOptions)
+    signature, gather = flatten(function)
 
     def run_command(**values: Any) -> int:
         gathered = gather(values)

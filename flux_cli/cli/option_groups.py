@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeGuard, get_args, get_origin
 
 from ..frozen import frozen
 from ..operations.parameters import Argument, Group, Option
+from .common_options import CommonOptions
 
 GIVEN = "given"
 """The parameter of a command that takes the shared options which its operation accepts (`Parameters.groups`)."""
@@ -33,13 +34,10 @@ class Flat:
         return isinstance(self.about, Option) and self.about.hidden
 
 
-def flat_options(function: Callable[..., Any], *extra: type[Group]) -> list[Flat]:
-    """Return all options and arguments of a command, its own first.
-
-    extra: groups that the command line has in addition to the function's own.
-    """
+def flat_options(function: Callable[..., Any]) -> list[Flat]:
+    """Return all options and arguments of a command: its own, those of its groups, and those of every command."""
     found: list[Flat] = []
-    for name, annotation, default in _sorted(function, extra):
+    for name, annotation, default in _parameters(function):
         if _is_group(annotation):
             found += _fields(annotation)
         else:
@@ -48,13 +46,13 @@ def flat_options(function: Callable[..., Any], *extra: type[Group]) -> list[Flat
 
 
 def flatten(
-    function: Callable[..., Any], *extra: type[Group]
+    function: Callable[..., Any],
 ) -> tuple[inspect.Signature, Callable[[dict[str, Any]], dict[str, Any]]]:
     """Return the flat signature of a command for Typer, and a function that gathers flat values into groups.
 
-    The fields of a group are options, or groups again. extra: as in `flat_options`.
+    The fields of a group are options, or groups again. `CommonOptions` are gathered under their own name.
     """
-    groups = {name: group for name, group, _ in _sorted(function, extra) if _is_group(group)}
+    groups = {name: group for name, group, _ in _parameters(function) if _is_group(group)}
     own = inspect.signature(function, eval_str=True).parameters
 
     def gather(values: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +63,7 @@ def flatten(
             gathered[GIVEN] = own[GIVEN].annotation().with_groups(*accepted)
         return gathered
 
-    return inspect.Signature([_for_typer(flat) for flat in flat_options(function, *extra)]), gather
+    return inspect.Signature([_for_typer(flat) for flat in flat_options(function)]), gather
 
 
 def groups_in(values: Iterable[object]) -> Iterator[Group]:
@@ -76,10 +74,10 @@ def groups_in(values: Iterable[object]) -> Iterator[Group]:
             yield from groups_in(getattr(value, field.name) for field in fields(value))
 
 
-def _sorted(function: Callable[..., Any], extra: Iterable[type[Group]]) -> list[tuple[str, object, object]]:
-    """Return name, annotation and default of the function's parameters but the session; groups come last.
+def _parameters(function: Callable[..., Any]) -> list[tuple[str, object, object]]:
+    """Return name, annotation and default of a command's parameters but the session; groups come last.
 
-    The groups of the parameter `given` stand in its place, each by the name of its class, as do those of `extra`.
+    The groups of the parameter `given` stand in its place, by the names of their classes, as do `CommonOptions`.
     """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     rows: list[tuple[str, object, object]] = []
@@ -89,7 +87,7 @@ def _sorted(function: Callable[..., Any], extra: Iterable[type[Group]]) -> list[
         else:
             rows.append((parameter.name, parameter.annotation, parameter.default))
     rows.sort(key=lambda row: _is_group(row[1]))
-    return rows + _by_class(extra)
+    return rows + _by_class([CommonOptions])
 
 
 def _by_class(groups: Iterable[type[Group]]) -> list[tuple[str, object, object]]:

@@ -93,11 +93,7 @@ class SaveOptions(Group):
     ] = None
     output_dir: Annotated[
         Path | None,
-        Option(
-            "-d, --output-dir",
-            metavar="DIR",
-            help="Directory for images. [default: .]",
-        ),
+        Option("-d, --output-dir", metavar="DIR", help="Directory for images. [default: .]"),
     ] = None
     overwrite: Overwrite = False
     no_metadata: Annotated[bool, Option("--no-metadata", help="Do not embed the prompt and settings in the image.")] = (

@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 def remember_account(session: Session, account: "Account") -> str | None:
     """Store an account's limits with the profile if they have changed; return why that was not possible."""
     stored = object_at(session.config_file, "profiles", session.settings.profile, ACCOUNT)
-    if session.sandbox or stored == account_json(session, account):
+    found = account_json(session.settings.text("base_url"), account)
+    if session.sandbox or stored == found:
         return None
     try:
-        edit_profile(session, {ACCOUNT: account_json(session, account)})
+        edit_profile(session, {ACCOUNT: found})
     except ConfigError as error:
         return f"the account's limits were not stored: {error.message}"
     return None
 
 
-def account_json(session: Session, account: "Account") -> JsonObject:
+def account_json(base_url: str, account: "Account") -> JsonObject:
+    """Return what is stored of the account of a service; empty if nothing is known of it."""
     found: JsonObject = {"plan": account.plan, "concurrency": account.concurrency}
     known: JsonObject = {name: value for name, value in found.items() if value is not None}
-    return known and {"base_url": session.settings.text("base_url"), **known}
+    return known and {"base_url": base_url, **known}
 
 
 def account_difference(session: Session, account: "Account") -> str | None:
@@ -41,12 +43,9 @@ def account_difference(session: Session, account: "Account") -> str | None:
     chosen = f"{name} = {values[name].text} ({values[name].source})"
     plan = f" ({account.plan})" if account.plan else ""
     allowed = f"{chosen} allows {counted(session.concurrency, 'task')} in parallel, your account{plan} {room}"
-    return f"{allowed}; use the account's limit with: {_unset(name, values[name].source)}"
-
-
-def _unset(name: str, source: str) -> str:
     variable = BY_NAME[name].variable
-    return f"unset {variable}" if source == variable else f"flux config set {name} ''"
+    unset = f"unset {variable}" if values[name].source == variable else f"flux config set {name} ''"
+    return f"{allowed}; use the account's limit with: {unset}"
 
 
 def profile_name(session: Session) -> str:

@@ -117,7 +117,7 @@ class Calls:
     budget: USD that all of them together may spend.
     """
 
-    def __init__(self, session: Session, budget: Decimal | None = None) -> None:
+    def __init__(self, session: Session, budget: Decimal | None) -> None:
         self.session, self.ledger = session, Ledger(budget)
         self._opened = False
         self._process = os.getpid()

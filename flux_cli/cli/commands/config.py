@@ -6,7 +6,7 @@ from ...config.catalog import Catalog
 from ...config.resolve import Settings, Value
 from ...config.settings import BY_NAME, SETTINGS, Setting
 from ...errors import ExitCode, UsageError
-from ...json_value import JsonObject, object_at
+from ...json_value import object_at
 from ...operations.parameters import Argument
 from ...text import clean, guess, masked
 from ..context import Session
@@ -18,9 +18,7 @@ Name = Annotated[str, Argument("SETTING", help="Name of the setting; see flux co
 NewValue = Annotated[str, Argument("VALUE", help="New value; an empty one removes the setting.")]
 
 
-@help_page(
-    ("Values, and where each comes from", "flux config list"),
-)
+@help_page(("Values, and where each comes from", "flux config list"))
 def config_list(session: Session) -> Items:
     """Show every setting, its value and the source of the value."""
     settings = session.settings
@@ -32,17 +30,15 @@ def config_list(session: Session) -> Items:
     rows |= {setting.name: (_effective(session, setting.name), setting.about) for setting in SETTINGS}
     for name, (value, about) in rows.items():
         text = f"{name:<20} {value.text or '-':<36} {value.source}"
-        yield Record("setting", _setting_json(name, value) | {"about": about}, text)
+        yield Record("setting", {"name": name, "value": value.text, "source": value.source, "about": about}, text)
     return ExitCode.OK
 
 
-@help_page(
-    ("One value, for a script", "flux config get plan"),
-)
+@help_page(("One value, for a script", "flux config get plan"))
 def config_get(session: Session, name: Name) -> Items:
     """Print the value of a setting, or nothing if it is unset."""
     value = _masked_key(session.settings) if name == "api_key" else _effective(session, _known(name).name)
-    yield Record("setting", _setting_json(name, value), value.text or "")
+    yield Record("setting", {"name": name, "value": value.text, "source": value.source}, value.text or "")
     return ExitCode.OK
 
 
@@ -97,10 +93,6 @@ def _effective(session: Session, name: str) -> Value:
 def _masked_key(settings: Settings) -> Value:
     key = settings.key
     return Value(masked(key) if key else None, settings.key_source)
-
-
-def _setting_json(name: str, value: Value) -> JsonObject:
-    return {"name": name, "value": value.text, "source": value.source}
 
 
 def _checked(catalog: Catalog, setting: Setting, value: str) -> str:

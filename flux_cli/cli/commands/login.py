@@ -46,7 +46,9 @@ def login(session: Session, no_check: NoCheck = False) -> Items:
     account = None if no_check else _check(session, key)
     if account:
         yield Note(f"PiAPI accepts the key{_facts(account)}")
-    edit_profile(session, {"api_key": key, ACCOUNT: account_json(session, account) if account else None})
+    edit_profile(
+        session, {"api_key": key, ACCOUNT: account_json(settings.text("base_url"), account) if account else None}
+    )
     file, profile = session.home.config_file, settings.profile
     yield Note(f"key {masked(key)} stored in {file} [profiles.{profile}]")
     if account and (line := account_difference(session, account)):

@@ -142,7 +142,7 @@ def read_command(name: str) -> Command:
         return Command(name, CONFIG_SUMMARY, (), (), (), (HELP,), inner)
     function = load(name)
     summary, *about = (" ".join(text.split()) for text in (inspect.getdoc(function) or "").split("\n\n"))
-    page, flat = page_of(function), flat_options(function, CommonOptions)
+    page, flat = page_of(function), flat_options(function)
     listed = [one for one in flat if not one.hidden and one.name not in page.hides]
     return Command(
         name=name,

@@ -78,7 +78,7 @@ def protocol_of(environ: Mapping[str, str]) -> Protocol:
     return Protocol.BLOCKS
 
 
-def draw(path: Path, environ: Mapping[str, str], columns: int, rows: int, cell: tuple[int, int] | None = None) -> str:
+def draw(path: Path, environ: Mapping[str, str], columns: int, rows: int, cell: tuple[int, int] | None) -> str:
     """Return the text that draws an image on a terminal of this size. Raise UsageError for a damaged image.
 
     cell: width and height of a cell in pixels, on a terminal with sixel support.
@@ -175,7 +175,7 @@ def _cube_color(red: int, green: int, blue: int) -> str:
 # --- the query for sixel support --------------------------------------------------------------------------------------
 
 
-def cell_of(descriptor: int, patience: float = PATIENCE) -> tuple[int, int] | None:
+def cell_of(descriptor: int) -> tuple[int, int] | None:
     """Return width and height of a terminal cell in pixels if the terminal reports sixel support, else None.
 
     Send no query if there is unread input, which must not be lost, or in the background, where reading would suspend
@@ -191,7 +191,7 @@ def cell_of(descriptor: int, patience: float = PATIENCE) -> tuple[int, int] | No
                 return None
             terminal = os.open(os.ttyname(descriptor), os.O_RDWR | os.O_NOCTTY)
             with os.fdopen(terminal, "rb", buffering=0), _raw_input(terminal):
-                response, size = _query(terminal, patience), _system_size(terminal)
+                response, size = _query(terminal), _system_size(terminal)
         except (OSError, termios.error):
             return None
         if response is None or b"4" not in response[3].split(b";")[1:]:  # the first number is the conformance level
@@ -219,12 +219,12 @@ def _raw_input(terminal: int) -> Iterator[None]:
             termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
-def _query(terminal: int, patience: float) -> "re.Match[bytes] | None":
-    """Return the terminal's response within `patience` seconds; None if there is none, or unread input."""
+def _query(terminal: int) -> "re.Match[bytes] | None":
+    """Return the terminal's response within PATIENCE seconds; None if there is none, or unread input."""
     if select.select([terminal], [], [], 0)[0]:
         return None
     os.write(terminal, QUERY)
-    end = time.monotonic() + patience
+    end = time.monotonic() + PATIENCE
     read = b""
     while (left := end - time.monotonic()) > 0 and select.select([terminal], [], [], left)[0]:
         read += os.read(terminal, 256)

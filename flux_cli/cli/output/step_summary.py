@@ -8,7 +8,7 @@ from html import escape
 
 from ...config.paths import shown
 from ...engine.outcome import Outcome
-from ...journal.entries import CHARGED, State
+from ...journal.entries import CHARGED, Entry, State
 from ...json_value import JsonObject, text_at
 from ...text import clean, counted, redact, seconds, usd
 
@@ -51,13 +51,13 @@ class StepSummary:
         """Append the table to the file, if there is one and there are outcomes. Raise OSError."""
         if self.outcomes and os.path.isfile(self._path):  # unlike Path.is_file, False in an unreadable directory
             with open(self._path, "ab") as file:
-                file.write(self.written(ROOM - os.fstat(file.fileno()).st_size))
+                file.write(self._encode(ROOM - os.fstat(file.fileno()).st_size))
 
     def add(self, outcome: Outcome, error: JsonObject | None) -> None:
         """Add an outcome. error: its error as `--json` shows it."""
         self.outcomes += 1
         entry = outcome.entry
-        if self._pays(outcome):
+        if self._pays(entry):
             self._spent += entry.price or 0
         if entry.state in (State.UNKNOWN, State.SENDING):
             self._at_risk += entry.price or 0
@@ -65,15 +65,14 @@ class StepSummary:
         if len(rows) < ROWS:
             rows.append(self._row(outcome, error))
 
-    def _pays(self, outcome: Outcome) -> bool:
-        entry = outcome.entry
+    def _pays(self, entry: Entry) -> bool:
         return entry.state in CHARGED and entry.submitted is not None and entry.submitted >= self._begun
 
     def _row(self, outcome: Outcome, error: JsonObject | None) -> str:
         entry = outcome.entry
         cost = ""
         if entry.price is not None and entry.state in CHARGED:
-            cost = usd(entry.price) if self._pays(outcome) else "already paid"
+            cost = usd(entry.price) if self._pays(entry) else "already paid"
         elif entry.price is not None and entry.state in (State.UNKNOWN, State.SENDING):
             cost = f"{usd(entry.price)} at risk"
         cells = (
@@ -106,7 +105,7 @@ class StepSummary:
     def _code(self, text: str, limit: int) -> str:
         return f"<code>{escape(clean(redact(text, self._secrets), limit))}</code>" if text else ""
 
-    def written(self, room: int) -> bytes:
+    def _encode(self, room: int) -> bytes:
         """Return the summary in UTF-8, at most `room` bytes; empty if there is no room for a table."""
         costs = [f"{usd(self._spent)} spent"]
         if self._at_risk:
