@@ -55,7 +55,7 @@ class OpenOptions(Group):
 
 
 @frozen
-class LookOptions(Group):
+class ViewOptions(Group):
     """How saved images are shown."""
 
     title = "Output"

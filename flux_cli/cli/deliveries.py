@@ -16,7 +16,7 @@ from ..journal.entries import REPORTED, Entry, State
 from ..piapi.client import PiAPIClient
 from ..piapi.task import Task
 from .context import Session
-from .found_tasks import look_at, track
+from .found_tasks import poll_task, track
 from .options import SaveOptions
 
 POLLS = 3
@@ -78,11 +78,11 @@ async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: En
     """Return the task as PiAPI shows it, after POLLS tries at most."""
     for attempt in range(1, POLLS):
         try:
-            return await look_at(client, task_id)
+            return await poll_task(client, task_id)
         except (NetworkError, RefusedError):
             await asyncio.sleep(backoff(attempt, session.scale))
     try:
-        return await look_at(client, task_id)
+        return await poll_task(client, task_id)
     except RefusedError:
         if reported:
             session.journal.discard(reported)

@@ -23,7 +23,7 @@ UNKNOWN_VALUES = {"task": "", "n": "1"}
 TEMPLATE_HINT = "Use a template: -o '{task}.png'"
 
 
-async def look_at(client: PiAPIClient, task_id: str) -> Task:
+async def poll_task(client: PiAPIClient, task_id: str) -> Task:
     """Poll a task. Raise RefusedError if PiAPI has no such task, NetworkError or KeyRefusedError."""
     try:
         return await client.poll(task_id)
@@ -35,7 +35,7 @@ async def look_at(client: PiAPIClient, task_id: str) -> Task:
         raise NetworkError(f"task {task_id} could not be polled: {error.message}") from error
 
 
-def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:
+def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:
     """Return an entry to bring to its end, or the outcome of one that has ended. `known` is the newest for the ID."""
     if known is None:
         return track(session, word, save)

@@ -12,10 +12,10 @@ import typer
 from .. import __version__
 from ..errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
 from ..text import clean, quoted
-from .common_options import CommonOptions, LookOptions, OpenOptions
+from .common_options import CommonOptions, OpenOptions, ViewOptions
 from .context import Session
 from .fast_path import TOUR
-from .option_groups import flatten, groups_in
+from .option_groups import flatten, walk_groups
 from .output.output import Mode, Output
 from .registry import (
     COMMANDS,
@@ -62,10 +62,10 @@ def command(function: Function) -> Callable[..., int]:
     def run_command(**values: Any) -> int:
         gathered = gather(values)
         common: CommonOptions = gathered.pop("CommonOptions")
-        groups = list(groups_in(gathered.values()))
+        groups = list(walk_groups(gathered.values()))
         given = {name: value for group in groups for name, value in group.settings().items()}
         opens = any(group.open for group in groups if isinstance(group, OpenOptions))
-        preview = any(group.preview for group in groups if isinstance(group, LookOptions))
+        preview = any(group.preview for group in groups if isinstance(group, ViewOptions))
         with Session.create(common, given, preview=preview, opens=opens) as session:
             try:
                 result = function(session, **gathered)

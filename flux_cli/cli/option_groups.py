@@ -66,12 +66,12 @@ def flatten(
     return inspect.Signature([_for_typer(flat) for flat in flat_options(function)]), gather
 
 
-def groups_in(values: Iterable[object]) -> Iterator[Group]:
+def walk_groups(values: Iterable[object]) -> Iterator[Group]:
     """Yield the groups among these values, and those inside of them."""
     for value in values:
         if isinstance(value, Group):
             yield value
-            yield from groups_in(getattr(value, field.name) for field in fields(value))
+            yield from walk_groups(getattr(value, field.name) for field in fields(value))
 
 
 def _parameters(function: Callable[..., Any]) -> list[tuple[str, object, object]]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from ..frozen import frozen
 from ..operations.parameters import Group, Option
-from .common_options import LookOptions
+from .common_options import ViewOptions
 
 MaxCost = Annotated[
     str | None,
@@ -166,4 +166,4 @@ class RunOptions(Group):
     submit: SubmitOptions
     source: SourceOptions
     many: ManyOptions
-    looking: LookOptions
+    view: ViewOptions

@@ -23,7 +23,7 @@ from ..journal.entries import State
 from ..json_value import JsonObject, object_at, text_at
 from ..piapi.task import is_task_id
 from ..sdk import keywords as kw
-from ..sdk.calls import Calls, How, Made, open_session
+from ..sdk.calls import CallOptions, CallResult, Calls, open_session
 from ..text import clean
 from .tool_schemas import (
     DEFAULT_LIMIT,
@@ -122,17 +122,17 @@ class Tools:
         if "max_cost" in given:
             most = min(most, parse_amount(str(given["max_cost"]), "max_cost"))
         deadline = time.monotonic() + wait
-        how = How(listener, deadline, repeats=True, retry_failed=bool(given.get("retry_failed", False)))
+        options = CallOptions(listener, deadline, repeats=True, retry_failed=bool(given.get("retry_failed", False)))
         calls = await self._open()
-        return self._result(calls, await calls.make(op, {**_options(given), "max_cost": str(most)}, how))
+        return self._result(calls, await calls.make(op, {**_options(given), "max_cost": str(most)}, options))
 
     async def _status(self, given: Mapping[str, object], listener: Listener) -> ToolResult:
         word, wait = str(given.get("id", "")), _number(given, "wait_seconds", 0, LONGEST_WAIT)
         if not is_task_id(word):
             raise UsageError(f"id {clean(word, 60)!r} is not an entry or a task ID", hint="The tool history lists them")
         calls = await self._open()
-        how = How(listener, time.monotonic() + wait)
-        return self._result(calls, await calls.wait(word, SaveOptions(), how))
+        options = CallOptions(listener, time.monotonic() + wait)
+        return self._result(calls, await calls.wait(word, SaveOptions(), options))
 
     def _price(self, given: Mapping[str, object]) -> JsonObject:
         op = _operation(given)
@@ -160,7 +160,7 @@ class Tools:
 
     # --- results ---------------------------------------------------------------------------------------------
 
-    def _result(self, calls: Calls, made: Made) -> ToolResult:
+    def _result(self, calls: Calls, made: CallResult) -> ToolResult:
         outcome, error = made.outcome, made.outcome.error
         record = _record(
             "outcome",

@@ -16,7 +16,7 @@ from ..batch.resume import Policy, Step, begin, link_matching
 from ..batch.runner import Batch, Connections, feed_entries, reopen
 from ..cli.common_options import CommonOptions
 from ..cli.context import Session
-from ..cli.found_tasks import look_at, to_wait_for
+from ..cli.found_tasks import poll_task, prepare_wait
 from ..cli.options import SaveOptions
 from ..engine.events import Event, Listener
 from ..engine.outcome import Outcome
@@ -89,7 +89,7 @@ class Ledger:
 
 
 @frozen
-class How:
+class CallOptions:
     """How a call is made.
 
     listener: hears its events. deadline: the time on the monotonic clock when its waiting ends; None: the timeout.
@@ -104,7 +104,7 @@ class How:
 
 
 @frozen
-class Made:
+class CallResult:
     """How a call ended. paid: USD that it has spent or may have spent; 0 if its image was paid for earlier."""
 
     outcome: Outcome
@@ -160,46 +160,46 @@ class Calls:
         if os.getpid() != self._process:
             raise RuntimeError("a client does not survive a fork; make another one in this process")
 
-    async def make(self, op: str, keywords: Mapping[str, object], how: How) -> Made:
+    async def make(self, op: str, keywords: Mapping[str, object], options: CallOptions) -> CallResult:
         """Make a task and wait for its images. Raise FluxError if it could not be planned."""
         with self._call():
             session = self.session
             order = await asyncio.to_thread(kw.read_order, session, op, keywords)
-            step = await self._plan(order, how)
+            step = await self._plan(order, options)
             self.ledger.check(step.price, step.known)
             item = begin(step, session.workspace, session.saving(order.save))
-            return await self._finish(item, how, wait=order.wait, cache=not order.no_cache)
+            return await self._finish(item, options, wait=order.wait, cache=not order.no_cache)
 
-    async def wait(self, task_id: str, save: SaveOptions, how: How) -> Made:
+    async def wait(self, task_id: str, save: SaveOptions, options: CallOptions) -> CallResult:
         """Save the images of an existing task, or of an entry, for free."""
         with self._call():
             session = self.session
             session.require_key()
             session.journal.mark_dead_unknown()
             known = session.journal.find(task_id) or await link_matching(session.workspace, task_id)
-            if known is None and how.deadline is not None:  # too short a wait would not show that the ID is wrong
+            if known is None and options.deadline is not None:  # too short a wait would not show that the ID is wrong
                 assert self._connections is not None
-                await look_at(self._connections.client, task_id)
+                await poll_task(self._connections.client, task_id)
             try:
-                return await self._finish(to_wait_for(session, task_id, known, save), how, wait=True, cache=False)
+                return await self._finish(prepare_wait(session, task_id, known, save), options, wait=True, cache=False)
             finally:
                 session.journal.discard_unseen()
 
-    async def _plan(self, order: Order, how: How) -> Step:
+    async def _plan(self, order: Order, options: CallOptions) -> Step:
         """Return the step that processes an order: a batch of one task."""
         session, save = self.session, order.save
         draft = Draft(order.request, save.output, random_seed=order.random_seed, metadata=not save.no_metadata)
-        prompt, source = OnePrompt(order.request.operation.prompt), "calls" if how.repeats else None
+        prompt, source = OnePrompt(order.request.operation.prompt), "calls" if options.repeats else None
         plan = make_plan(prompt, lambda _: iter([draft]), source=source, price=session.catalog.price, shard=Shard())
         session.require_key()
         session.journal.mark_dead_unknown()
-        policy = Policy(fresh=order.no_cache, retry_failed=how.retry_failed, wait=order.wait)
+        policy = Policy(fresh=order.no_cache, retry_failed=options.retry_failed, wait=order.wait)
         limits = session.limits(order.max_cost, yes=order.yes)
         batch = Batch(plan, session.workspace, session.saving(save), policy, limits, session.reporter())
         if expired := batch.find_expired():
             await reopen(session.workspace, expired)
         (step,) = batch.prepare()
-        if how.repeats and save.output is None and self._is_old(step.known):
+        if options.repeats and save.output is None and self._is_old(step.known):
             (step,) = replace(batch, policy=replace(policy, fresh=True)).prepare()
         return step
 
@@ -223,36 +223,36 @@ class Calls:
         finally:
             self._calls.discard(task)
 
-    async def _finish(self, item: Entry | Outcome, how: How, *, wait: bool, cache: bool) -> Made:
+    async def _finish(self, item: Entry | Outcome, options: CallOptions, *, wait: bool, cache: bool) -> CallResult:
         """Process an entry until it ends. `cache`: whether an identical request can replace it."""
         assert self._connections is not None
         journal, entry = self.session.journal, item.entry if isinstance(item, Outcome) else item
         while others := [task for task, name in self._running.items() if name == entry.id]:
             # Another call processes the entry: share its outcome.
-            left = None if how.deadline is None else max(0.0, how.deadline - time.monotonic())
+            left = None if options.deadline is None else max(0.0, options.deadline - time.monotonic())
             done, _ = await asyncio.wait(others, timeout=left)
             entry = journal.get(entry.id) or entry
             if not done:
-                return Made(Outcome(entry, _left_over(entry), 0.0), Decimal(0))
+                return CallResult(Outcome(entry, _left_over(entry), 0.0), Decimal(0))
             if entry.state not in (State.PLANNED, *UNFINISHED):
                 error = None if entry.state is State.SAVED else error_of(entry)
-                return Made(Outcome(entry, error, 0.0), Decimal(0))
+                return CallResult(Outcome(entry, error, 0.0), Decimal(0))
             item = journal.claim(entry) or Outcome(entry, busy_error(entry), 0.0)
         if isinstance(item, Outcome):
-            return Made(item, Decimal(0))
+            return CallResult(item, Decimal(0))
         pays = item.state is State.PLANNED
         if pays:
             self.ledger.reserve(item)
         stop, outcomes = Stop(), list[Outcome]()
         # Calls share the limits but not the errors: a full disk here must not end other calls.
         scheduler = self._connections.scheduler(
-            _listener(how.listener), stop, join_identical=cache, share_errors=False, deadline=how.deadline
+            _listener(options.listener), stop, join_identical=cache, share_errors=False, deadline=options.deadline
         )
         running = asyncio.create_task(self._run(scheduler, item, outcomes.append, wait))
         self._running[running] = item.id
         running.add_done_callback(self._running.pop)
         try:
-            await self._until(running, item, stop, how.deadline)
+            await self._until(running, item, stop, options.deadline)
         except asyncio.CancelledError:
             stop.request()
             await asyncio.shield(asyncio.wait({running}))
@@ -261,7 +261,7 @@ class Calls:
             outcomes.append(Outcome(journal.get(item.id) or item, error, 0.0))
         entry = journal.get(item.id) or item
         outcome = outcomes[0] if outcomes else Outcome(entry, _left_over(entry), 0.0)
-        return Made(outcome, self.ledger.record(outcome.entry) if pays else Decimal(0))
+        return CallResult(outcome, self.ledger.record(outcome.entry) if pays else Decimal(0))
 
     async def _until(self, running: asyncio.Task[None], item: Entry, stop: Stop, deadline: float | None) -> None:
         """Wait until an entry is processed. After the deadline, stop it if it still waits to be sent."""

@@ -29,7 +29,7 @@ from ..piapi.task import is_task_id
 from ..system.signals import DetachedExecutor
 from ..text import quoted
 from . import keywords as kw
-from .calls import Calls, How, open_session
+from .calls import CallOptions, Calls, open_session
 from .keywords import Image, Many
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class AsyncFlux:
         common = CommonOptions(profile=profile, sandbox=sandbox, quiet=True)
         session = open_session(common, environ, _settings(settings))
         self._calls = Calls(session, None if budget is None else parse_amount(str(budget), "budget"))
-        self._how = How(on_event)
+        self._options = CallOptions(on_event)
 
     async def __aenter__(self) -> Self:
         await self._calls.open()
@@ -136,10 +136,10 @@ class AsyncFlux:
         if not is_task_id(task_id):
             raise UsageError(f"{quoted(str(task_id), 60)} is not a task ID")
         save = kw.read_saving({"output": output, "overwrite": overwrite})
-        return _result((await self._calls.wait(task_id, save, self._how)).outcome)
+        return _result((await self._calls.wait(task_id, save, self._options)).outcome)
 
     async def _make(self, op: str, options: Any, **own: object) -> Result:
-        return _result((await self._calls.make(op, {**options, **own}, self._how)).outcome)
+        return _result((await self._calls.make(op, {**options, **own}, self._options)).outcome)
 
 
 class Flux:

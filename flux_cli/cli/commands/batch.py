@@ -5,7 +5,7 @@ from typing import Annotated
 from ...errors import ExitCode
 from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
 from ...operations.parameters import Argument
-from ..common_options import LookOptions
+from ..common_options import ViewOptions
 from ..context import Session
 from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..registry import help_page
@@ -31,7 +31,7 @@ def batch(
     wait: WaitOptions,
     submit: SubmitOptions,
     many: ManyOptions,
-    looking: LookOptions,
+    view: ViewOptions,
 ) -> ExitCode:
     """Run one task per row of a file.
 

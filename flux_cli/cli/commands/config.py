@@ -25,9 +25,9 @@ def config_list(session: Session) -> Items:
     profile = Value(settings.profile, settings.profile_source)
     rows = {
         "profile": (profile, "profile in the config file"),
-        "api_key": (_masked_key(session.settings), "API key; PIAPI_API_KEY"),
+        "api_key": (_mask_key(session.settings), "API key; PIAPI_API_KEY"),
     }
-    rows |= {setting.name: (_effective(session, setting.name), setting.about) for setting in SETTINGS}
+    rows |= {setting.name: (_find_value(session, setting.name), setting.about) for setting in SETTINGS}
     for name, (value, about) in rows.items():
         text = f"{name:<20} {value.text or '-':<36} {value.source}"
         yield Record("setting", {"name": name, "value": value.text, "source": value.source, "about": about}, text)
@@ -37,7 +37,7 @@ def config_list(session: Session) -> Items:
 @help_page(("One value, for a script", "flux config get plan"))
 def config_get(session: Session, name: Name) -> Items:
     """Print the value of a setting, or nothing if it is unset."""
-    value = _masked_key(session.settings) if name == "api_key" else _effective(session, _known(name).name)
+    value = _mask_key(session.settings) if name == "api_key" else _find_value(session, _find_setting(name).name)
     yield Record("setting", {"name": name, "value": value.text, "source": value.source}, value.text or "")
     return ExitCode.OK
 
@@ -57,10 +57,10 @@ def config_set(session: Session, name: Name, value: NewValue) -> Items:
         edit_profile(session, {name: None})  # a misspelled one
         yield Note(f"{name} removed from {file} [profiles.{profile}]")
         return ExitCode.OK
-    setting = _known(name)
+    setting = _find_setting(name)
     if not setting.in_file:
         raise UsageError(f"{name} can be set with {setting.variable} only")
-    checked = _checked(session.catalog, setting, value) if value else None
+    checked = _check_value(session.catalog, setting, value) if value else None
     edit_profile(session, {name: None if checked is None else setting.in_toml(checked)})
     done = f"{name} removed from" if checked is None else f"{name} = {checked} in"
     yield Note(f"{done} {file} [profiles.{profile}]")
@@ -80,7 +80,7 @@ def config_path(session: Session) -> Items:
     return ExitCode.OK
 
 
-def _effective(session: Session, name: str) -> Value:
+def _find_value(session: Session, name: str) -> Value:
     """Return a setting's value; for an unset one with a default in the catalog, that default."""
     value = session.settings.values[name]
     if value.text is None and name == "model":
@@ -90,12 +90,12 @@ def _effective(session: Session, name: str) -> Value:
     return value
 
 
-def _masked_key(settings: Settings) -> Value:
+def _mask_key(settings: Settings) -> Value:
     key = settings.key
     return Value(masked(key) if key else None, settings.key_source)
 
 
-def _checked(catalog: Catalog, setting: Setting, value: str) -> str:
+def _check_value(catalog: Catalog, setting: Setting, value: str) -> str:
     if setting.name == "model":
         return "auto" if value == "auto" else catalog.model(value).name
     try:
@@ -104,7 +104,7 @@ def _checked(catalog: Catalog, setting: Setting, value: str) -> str:
         raise UsageError(f"invalid {setting.name} '{clean(value, 40)}': expected {problem}") from None
 
 
-def _known(name: str) -> Setting:
+def _find_setting(name: str) -> Setting:
     if name in BY_NAME:
         return BY_NAME[name]
     hint = guess(name, BY_NAME)

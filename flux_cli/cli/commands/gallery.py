@@ -67,13 +67,15 @@ def gallery(
         raise UsageError("-o and --sheet cannot be used together")
     if batch and folder:
         raise UsageError("DIR and --batch cannot be used together")
-    report = _absolute(batch) if batch else None
-    place = report.parent if report else _absolute(folder) if folder else session.folder
-    target = _target(_absolute(sheet or output or place / PAGE), FORMATS if sheet else PAGES, overwrite=overwrite)
+    report = _make_absolute(batch) if batch else None
+    place = report.parent if report else _make_absolute(folder) if folder else session.folder
+    target = _check_target(
+        _make_absolute(sheet or output or place / PAGE), FORMATS if sheet else PAGES, overwrite=overwrite
+    )
     if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # no path leads from one to the other
         raise UsageError("the page must be on the same drive as the images")
     after = moment_of(since) if since else 0.0
-    images = _of_report(report, after) if report else _of_folder(place, after, target)
+    images = _find_in_report(report, after) if report else _find_in_folder(place, after, target)
     sections = make_sections(images)
     grid = sections[0].grid if len(sections) == 1 else None
     broken: list[str] = []
@@ -95,11 +97,11 @@ def gallery(
     return ExitCode.OK
 
 
-def _absolute(path: Path) -> Path:
+def _make_absolute(path: Path) -> Path:
     return absolute_path(str(path))
 
 
-def _target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path:
+def _check_target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path:
     if target.suffix.lower() not in suffixes:  # this also keeps a page from replacing an image
         hint = "-o writes a page, --sheet a contact sheet"
         raise UsageError(f"{clean(target.name, 80)} does not end in {' or '.join(suffixes)}", hint=hint)
@@ -111,23 +113,23 @@ def _target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path
     return target
 
 
-def _of_folder(place: Path, since: float, target: Path) -> list[GalleryImage]:
+def _find_in_folder(place: Path, since: float, target: Path) -> list[GalleryImage]:
     if not place.is_dir():
         raise UsageError(f"directory not found: {clean(shown(place), 120)}")
     try:
-        return _some(find_images((path for path in place.iterdir() if path != target), since), since, place)
+        return _require_images(find_images((path for path in place.iterdir() if path != target), since), since, place)
     except OSError as error:
         raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
 
 
-def _of_report(report: Path, since: float) -> list[GalleryImage]:
+def _find_in_report(report: Path, since: float) -> list[GalleryImage]:
     """Return the existing images of a JSON report."""
     try:
         rows = object_at(json.loads(report.read_bytes())).get("rows")
         if not isinstance(rows, list):
             raise ValueError
         names = [name for row in rows for name in strings_in(object_at(row).get("files"))]
-        return _some(find_images(map(Path, names), since), since, report)
+        return _require_images(find_images(map(Path, names), since), since, report)
     except OSError as error:
         raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
     except (ValueError, RecursionError):
@@ -135,7 +137,7 @@ def _of_report(report: Path, since: float) -> list[GalleryImage]:
         raise UsageError(f"{clean(shown(report), 120)} is not a JSON report", hint=hint) from None
 
 
-def _some(images: list[GalleryImage], since: float, place: Path) -> list[GalleryImage]:
+def _require_images(images: list[GalleryImage], since: float, place: Path) -> list[GalleryImage]:
     if not images:
         newer = " newer than --since" if since else ""
         raise UsageError(f"no images{newer} in {clean(shown(place), 120)}")

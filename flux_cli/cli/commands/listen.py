@@ -24,7 +24,7 @@ from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
 from ..context import Session
 from ..deliveries import AT_ONCE, record, resolve
-from ..found_tasks import TEMPLATE_HINT, to_wait_for
+from ..found_tasks import TEMPLATE_HINT, prepare_wait
 from ..options import SaveOptions
 from ..output.output import Mode
 from ..output.render import show_outcome
@@ -33,7 +33,7 @@ from ..registry import help_page
 
 
 @frozen
-class ListenArguments(Group):
+class ListenOptions(Group):
     """How webhooks are received."""
 
     title = "Server"
@@ -98,7 +98,7 @@ class ListenArguments(Group):
     ("Process each image", 'flux listen --exec "convert -resize 50%"'),
     hides=("skip_existing", "sandbox"),
 )
-def listen(session: Session, options: ListenArguments, save: SaveOptions) -> ExitCode:
+def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitCode:
     """Receive PiAPI's webhooks and save the images.
 
     A webhook is only a trigger: flux checks the task's status with PiAPI, and saves its images as flux wait does. The
@@ -141,7 +141,7 @@ class _Listening(CommandReporter):
     def __init__(
         self,
         session: Session,
-        options: ListenArguments,
+        options: ListenOptions,
         save: SaveOptions,
         receiver: Receiver,
         forwarder: Forwarder,
@@ -245,7 +245,7 @@ class _Listening(CommandReporter):
         if known and known.state not in (*UNFINISHED, State.EXPIRED):
             session.output.note(f"task {task_id}: {known.state} already")
         else:
-            item = to_wait_for(session, task_id, known, self.save)
+            item = prepare_wait(session, task_id, known, self.save)
             if isinstance(item, Entry):
                 return item
             if item.error:  # not an error here: the process that waits for it saves it

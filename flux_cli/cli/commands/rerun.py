@@ -14,7 +14,7 @@ from ...operations.options import SizeOptions, TaskOptions
 from ...operations.parameters import Option
 from ...operations.request import TaskRequest, merge
 from ...text import clean
-from ..common_options import LookOptions
+from ..common_options import ViewOptions
 from ..context import Session
 from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..registry import help_page
@@ -40,7 +40,7 @@ def rerun(
     wait: WaitOptions,
     submit: SubmitOptions,
     many: ManyOptions,
-    looking: LookOptions,
+    view: ViewOptions,
     prompt: NewPrompt = None,
 ) -> ExitCode:
     """Generate an image again, optionally with changed options."""

@@ -143,13 +143,13 @@ def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
 
 
 def _explain(session: Session, entry: Entry, error: UnknownChargeError) -> Iterator[Item]:
-    options = _options(session, entry)
+    options = _list_options(session, entry)
     if session.output.mode is not Mode.TEXT:
         hint, *details = (line.strip() for line in options)
         yield Outcome(entry, UnknownChargeError(error.message, hint=hint, details=details), 0.0)
         return
     yield _line(f"entry {entry.id}: no usable response to this submission. {describe_charge(entry)}", 2)
-    for line in _known(entry):
+    for line in _list_facts(entry):
         yield _line(line, 13)
     for line in options:
         yield _line(line)
@@ -159,7 +159,7 @@ def _line(text: str, indent: int | None = None) -> Record:
     return Record("line", {}, text, indent=indent)
 
 
-def _known(entry: Entry) -> list[str]:
+def _list_facts(entry: Entry) -> list[str]:
     rows: dict[str, str | None] = {}
     if request := entry.request:
         rows = {"prompt": f'"{request.operation.prompt}"', "model": request.model, "seed": str(request.seed)}
@@ -171,7 +171,7 @@ def _known(entry: Entry) -> list[str]:
     return [f"  {name:<9}  {clean(value, 400)}" for name, value in rows.items() if value]
 
 
-def _options(session: Session, entry: Entry) -> list[str]:
+def _list_options(session: Session, entry: Entry) -> list[str]:
     options: list[tuple[tuple[str, ...], str]] = []
     if entry.seen_id:
         options.append((("resume",), "check the task seen, and download its image if it matches"))
@@ -198,7 +198,7 @@ def _nothing_to_resolve(entry: Entry) -> UsageError:
 def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
     from ...batch.resume import link
     from ...batch.runner import finish_entries
-    from ..found_tasks import to_wait_for
+    from ..found_tasks import prepare_wait
 
     if len(entries) > 1:
         raise UsageError(f"--task is for one entry, and there are {len(entries)}")
@@ -215,16 +215,16 @@ def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bo
             raise UsageError(message, details=found.unlike, hint="To link it anyway, add --force")
         link(session.workspace, entry, task, found)
     with session.reporter() as reporter:
-        item = to_wait_for(session, entry.id, session.journal.find(entry.id), SaveOptions())
+        item = prepare_wait(session, entry.id, session.journal.find(entry.id), SaveOptions())
         return finish_entries(session.workspace, reporter, [item])
 
 
 async def _poll(session: Session, task_id: str) -> Task:
-    from ..found_tasks import look_at
+    from ..found_tasks import poll_task
 
     try:
         async with session.client() as client:
-            return await look_at(client, task_id)
+            return await poll_task(client, task_id)
     except RefusedError as error:
         hint = "Copy the ID from the task in the PiAPI workspace; without one, use --dismiss or --resubmit"
         raise RefusedError(f"{error.message}; nothing was changed", code=error.code, hint=hint) from error
@@ -296,10 +296,10 @@ def _price(session: Session, entry: Entry) -> Decimal:
 
 
 def _send_again(session: Session, entry: Entry, price: Decimal | None) -> Entry | Outcome:
-    from ..found_tasks import to_wait_for
+    from ..found_tasks import prepare_wait
 
     if price is None:  # sent again before: report that attempt
-        return to_wait_for(session, entry.id, session.journal.find(entry.id), SaveOptions())
+        return prepare_wait(session, entry.id, session.journal.find(entry.id), SaveOptions())
     if entry.state is State.PLANNED:
         claimed = session.journal.claim(entry)
         if claimed is None:

@@ -185,24 +185,24 @@ def _service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Ser
     from ...sandbox.responses import REPLIES
     from ...sandbox.webhook_sender import WebhookSender
 
-    speed = float(_checked("--speed", number(0.001, 1000), options.speed or f"{SANDBOX_SPEED:g}"))
+    speed = float(_parse("--speed", number(0.001, 1000), options.speed or f"{SANDBOX_SPEED:g}"))
     faults = Faults(options.seed)
     faults.add(options.faults or [])
     return Service(
         _store(options.state, kept),
         speed=speed,
-        plan=_checked("--plan", one_of("free", "creator", "pro"), options.plan),
+        plan=_parse("--plan", one_of("free", "creator", "pro"), options.plan),
         credit=None if options.credits is None else parse_amount(options.credits, "--credits"),
-        keys=frozenset(_checked("--key", _key, key) for key in options.keys or []) or None,
+        keys=frozenset(_parse("--key", _key, key) for key in options.keys or []) or None,
         catalog=session.catalog,
-        replies=_checked("--replies", one_of(*REPLIES), options.replies),
-        result_seconds=_checked("--expire", duration, options.expire),
+        replies=_parse("--replies", one_of(*REPLIES), options.replies),
+        result_seconds=_parse("--expire", duration, options.expire),
         faults=faults,
         webhooks=WebhookSender(_allowed_hosts(options), faults, session.output.log, pause=min(5.0, 15.0 / speed)),
     )
 
 
-def _checked(name: str, check: Callable[[str], T], text: str) -> T:
+def _parse(name: str, check: Callable[[str], T], text: str) -> T:
     try:
         return check(text)
     except ValueError as problem:

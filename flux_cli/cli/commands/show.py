@@ -12,7 +12,7 @@ from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Argument
 from ...text import clean, quoted, usd
-from ..common_options import LookOptions
+from ..common_options import ViewOptions
 from ..context import Session
 from ..output.records import Images, Items, Note, Record
 from ..registry import help_page
@@ -29,7 +29,7 @@ Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task I
     ("How a file was made", "flux show fox.png"),
     ("The latest image, shown here", "flux show @last --preview"),
 )
-def show(session: Session, image: Image, looking: LookOptions) -> Items:
+def show(session: Session, image: Image, view: ViewOptions) -> Items:
     """Show how an image was generated."""
     from ...images.load import read_image_file
     from ...images.output_names import expand_path
@@ -43,7 +43,7 @@ def show(session: Session, image: Image, looking: LookOptions) -> Items:
             yield Record("foreign", {"file": str(path), "texts": {**texts}}, _table(texts, 2000), indent=INDENT)
             yield Note(f"{path.name} was not made by flux")
             return ExitCode.OK
-    yield _made(find_made(session, image))
+    yield _describe(find_made(session, image))
     return ExitCode.OK
 
 
@@ -84,7 +84,7 @@ def _find_entry(journal: Journal, word: str) -> Entry | None:
     return journal.last_saved() if word == "@last" else journal.find(word.removeprefix("@"))
 
 
-def _made(made: "Provenance") -> Record:
+def _describe(made: "Provenance") -> Record:
     request = made.request.to_json()
     cost = None if made.cost is None else str(made.cost)
     rows = {**request, "task": made.task_id, "cost": None if made.cost is None else usd(made.cost)}

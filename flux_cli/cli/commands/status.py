@@ -19,7 +19,7 @@ from ...piapi.task import Phase, Task
 from ...system.signals import DetachedExecutor
 from ...text import clean
 from ..context import Session
-from ..found_tasks import Ids, look_at
+from ..found_tasks import Ids, poll_task
 from ..output.records import Failure, Item, Note, Record
 from ..registry import help_page
 
@@ -43,8 +43,8 @@ async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> E
     errors: dict[ExitCode, FluxError | None] = {}
     asyncio.get_running_loop().set_default_executor(DetachedExecutor())
     session.journal.mark_dead_unknown()
-    async with session.client() as client, aclosing(_polled(session, client, ids)) as polled:
-        async for found in polled:
+    async with session.client() as client, aclosing(_poll_all(session, client, ids)) as results:
+        async for found in results:
             if isinstance(found, ConfigError):
                 raise found  # every other poll would be refused too
             error = found if isinstance(found, FluxError) else found.error if isinstance(found, Outcome) else None
@@ -66,7 +66,9 @@ def _items(found: Found) -> Iterator[Item]:
             yield Note(f"{task.id}: {task.error.message}")
 
 
-async def _polled(session: Session, client: PiAPIClient, ids: AsyncIterator[str | UsageError]) -> AsyncGenerator[Found]:
+async def _poll_all(
+    session: Session, client: PiAPIClient, ids: AsyncIterator[str | UsageError]
+) -> AsyncGenerator[Found]:
     """Yield what polls find, in the order of the IDs. At most POLLS_AT_ONCE run at a time."""
     polls, limiter = deque[asyncio.Future[Found]](), PollLimiter(time.monotonic, asyncio.sleep, session.scale)
     coming: asyncio.Future[str | UsageError | None] | None = asyncio.ensure_future(anext(ids, None))
@@ -97,7 +99,7 @@ async def _poll(journal: Journal, client: PiAPIClient, limiter: PollLimiter, wor
         if entry and entry.task_id is None:
             return Outcome(entry, error_of(entry), 0.0)
         await limiter.wait()
-        return entry, await look_at(client, entry.task_id if entry and entry.task_id else word)
+        return entry, await poll_task(client, entry.task_id if entry and entry.task_id else word)
     except FluxError as error:
         return error
 

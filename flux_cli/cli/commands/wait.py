@@ -15,9 +15,9 @@ from ...errors import ExitCode, FluxError, UsageError
 from ...images.output_names import is_template
 from ...journal.entries import Entry
 from ...operations.parameters import Option
-from ..common_options import LookOptions
+from ..common_options import ViewOptions
 from ..context import Session
-from ..found_tasks import TEMPLATE_HINT, Ids, to_wait_for
+from ..found_tasks import TEMPLATE_HINT, Ids, prepare_wait
 from ..options import SaveOptions, WaitOptions
 from ..registry import help_page
 
@@ -42,7 +42,7 @@ def wait(
     ids: Ids,
     save: SaveOptions,
     waiting: WaitOptions,
-    looking: LookOptions,
+    view: ViewOptions,
     first: AnyOption = False,
 ) -> ExitCode:
     """Wait for tasks and save their images.
@@ -63,7 +63,7 @@ def wait(
         results = Results(reporter)
 
         def feed(scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
-            return _followed(session, coming, save, wrong, first=first)
+            return _find_entries(session, coming, save, wrong, first=first)
 
         # IDs from a pipe arrive at any time, so the timeout of each begins when it arrives.
         piped = "-" in ids
@@ -86,7 +86,7 @@ def _takes_one(save: SaveOptions, first: bool) -> bool:
     return save.output is not None and not is_template(save.output) and (save.overwrite or not first)
 
 
-async def _followed(
+async def _find_entries(
     session: Session,
     ids: AsyncIterator[str | UsageError],
     save: SaveOptions,
@@ -110,7 +110,7 @@ async def _followed(
             seen.add(task)
             if len(seen) > 1 and _takes_one(save, first):
                 raise UsageError(f"-o names one file, and task {task} needs another", hint=TEMPLATE_HINT)
-            item = to_wait_for(session, word, known, save)
+            item = prepare_wait(session, word, known, save)
         except FluxError as error:
             session.output.failure(error)
             wrong[error.exit_code] = error

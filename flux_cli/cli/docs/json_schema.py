@@ -258,18 +258,16 @@ def schema() -> JsonObject:
     }
 
 
-def content_schema(kind: str, **more: JsonObject) -> JsonObject:
-    """Return the schema of the content of a record, complete in itself, with more fields that are always there."""
-    content = _properties(KINDS[kind])
-    properties = {name: _inlined(value) for name, value in {**content, **more}.items()}
-    required: list[Json] = [*KINDS[kind].names, *more]
-    return {"type": "object", "properties": {**properties}, "required": required}
+def content_schema(kind: str) -> JsonObject:
+    """Return the schema of the content of a record, complete in itself."""
+    properties = {name: _inline(value) for name, value in _properties(KINDS[kind]).items()}
+    return {"type": "object", "properties": {**properties}, "required": [*KINDS[kind].names]}
 
 
 def _record(kind: str) -> JsonObject:
     about = KINDS[kind]
     head: JsonObject = {"schema": {"const": SCHEMA}, "type": {"const": kind}}
-    return _closed(about.about, {**head, **_properties(about)}, ("schema", "type", *about.names))
+    return _object_schema(about.about, {**head, **_properties(about)}, ("schema", "type", *about.names))
 
 
 def _shared() -> JsonObject:
@@ -278,13 +276,13 @@ def _shared() -> JsonObject:
     )
     of_task: JsonObject = {"code": {"type": "integer"}, "message": _text("PiAPI's words.")}
     return {
-        "failure": _closed(ERROR.about, _properties(ERROR), ERROR.names),
-        "problem": _closed(problem.about, _properties(problem), problem.names),
-        "task_error": _closed("PiAPI's error of a task.", of_task, of_task),
+        "failure": _object_schema(ERROR.about, _properties(ERROR), ERROR.names),
+        "problem": _object_schema(problem.about, _properties(problem), problem.names),
+        "task_error": _object_schema("PiAPI's error of a task.", of_task, of_task),
     }
 
 
-def _closed(about: str, properties: JsonObject, required: Iterable[str]) -> JsonObject:
+def _object_schema(about: str, properties: JsonObject, required: Iterable[str]) -> JsonObject:
     return {"type": "object", "description": about, "properties": properties, "required": [*required]}
 
 
@@ -296,12 +294,12 @@ def _properties(kind: Kind) -> JsonObject:
     return {**properties}
 
 
-def _inlined(value: Json) -> Json:
+def _inline(value: Json) -> Json:
     """Return a schema with what it refers to in the place of references."""
     if isinstance(value, list):
-        return [_inlined(item) for item in value]
+        return [_inline(item) for item in value]
     if not isinstance(value, dict):
         return value
     if isinstance(name := value.get("$ref"), str):
-        return _inlined(_shared()[name.rpartition("/")[2]])
-    return {key: _inlined(item) for key, item in value.items()}
+        return _inline(_shared()[name.rpartition("/")[2]])
+    return {key: _inline(item) for key, item in value.items()}

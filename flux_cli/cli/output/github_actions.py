@@ -36,8 +36,8 @@ def inert_path(name: str) -> str:
 
 def annotation(title: str, text: str) -> str:
     """Return the workflow command that shows an error as an annotation; `text` may have several lines."""
-    return f"::error title={_escaped(title).replace(':', '%3A').replace(',', '%2C')}::{_escaped(text)}"
+    return f"::error title={_escape(title).replace(':', '%3A').replace(',', '%2C')}::{_escape(text)}"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return re.sub(_ANYWHERE, r"\1 ", text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

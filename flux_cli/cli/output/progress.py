@@ -140,13 +140,11 @@ class _Row:
 class LiveProgress:
     """A row for each running task and a total, redrawn in place. `total` is how many tasks the run has."""
 
-    def __init__(
-        self, stream: TextIO, *, total: int, seeds: bool = False, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stream: TextIO, *, total: int, seeds: bool = False) -> None:
         from rich.console import Console
 
         self._rows: dict[str, _Row] = {}
-        self._total, self._done, self._cost, self._clock = total, 0, Decimal(0), clock
+        self._total, self._done, self._cost = total, 0, Decimal(0)
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._width = max(LABEL, self._console.width - BESIDE)
         self._labels = _Labels(self._width, seeds=seeds)
@@ -159,14 +157,14 @@ class LiveProgress:
             self._labels.pop(event.entry, None)
             self._done += 1
             return
-        row = self._rows.setdefault(event.entry, _Row(event.entry, since=self._clock()))
+        row = self._rows.setdefault(event.entry, _Row(event.entry, since=time.monotonic()))
         match event:
             case Queued():
                 row.label, row.state = self._labels.give(event), "queued"
             case Submitting():
                 row.label, row.state = self._labels.give(event), "submitting"
             case Accepted():
-                row.label, row.state, row.since = self._labels.give(event), "accepted", self._clock()
+                row.label, row.state, row.since = self._labels.give(event), "accepted", time.monotonic()
                 row.expected = expectation(event.expected)
                 self._cost += event.cost or 0
             case Polled():
@@ -193,7 +191,7 @@ class LiveProgress:
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # on white and black
         table.add_column(no_wrap=True, min_width=26)
         for row in list(self._rows.values())[:ROWS]:
-            elapsed = self._clock() - row.since
+            elapsed = time.monotonic() - row.since
             about = seconds(elapsed) + (f", {row.expected}" if row.expected else "")
             spinner = Spinner("dots")
             spinner.start_time = 0.0
