@@ -1,15 +1,24 @@
-"""Tasks that exist already: the entries that bring their images here."""
+"""Tasks that exist already: those that a user names, and those that a webhook reports.
 
+Each delivery of a webhook is recorded first, then linked to the submission it belongs to. Anyone can send a delivery,
+and it can arrive before the response to its submission. So flux polls the task before it does anything else with it.
+"""
+
+import asyncio
+import time
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
 from ..batch.outputs import name_values, plan_found_task
+from ..batch.resume import link
 from ..config.catalog import Catalog
+from ..engine.backoff import backoff
 from ..engine.outcome import Outcome
-from ..errors import NetworkError, RefusedError
+from ..engine.task_matching import likeness
+from ..errors import FluxError, NetworkError, RefusedError
 from ..images.output_names import DEFAULT_TEMPLATE
-from ..journal.entries import UNFINISHED, Entry, State, busy_error, error_of
+from ..journal.entries import REPORTED, UNFINISHED, Entry, State, busy_error, error_of
 from ..operations.parameters import Argument
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
@@ -21,6 +30,14 @@ Ids = Annotated[list[str], Argument("ID...", help="Task IDs or entry IDs; - read
 UNKNOWN_VALUES = {"task": "", "n": "1"}
 """The placeholders of a task whose request is unknown."""
 TEMPLATE_HINT = "Use a template: -o '{task}.png'"
+POLLS = 3
+"""Polls of a task that this machine did not submit, at most."""
+AT_ONCE = 8
+"""Deliveries that are resolved at a time: forged ones must not hold up the others for long."""
+JOIN_SECONDS = 0.5
+"""Seconds between two checks for the response to a submission in flight."""
+JOIN_LONGEST = 120.0
+"""Seconds to wait for it: its process may be suspended."""
 
 
 async def poll_task(client: PiAPIClient, task_id: str) -> Task:
@@ -66,6 +83,95 @@ def _values(catalog: Catalog, entry: Entry) -> dict[str, str]:
 
 def track(session: Session, task_id: str, save: SaveOptions, evidence: str | None = None) -> Entry:
     """Return a new entry for a task that was submitted elsewhere, or whose images are saved again."""
-    values = UNKNOWN_VALUES
-    plan = plan_found_task(save.output, values, 1, session.saving(save), default="{task}")
+    plan = plan_found_task(save.output, UNKNOWN_VALUES, 1, session.saving(save), default="{task}")
     return session.journal.track(task_id, plan, evidence=evidence)
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------------
+
+
+def record_delivery(session: Session, task_id: str, save: SaveOptions) -> None:
+    """Make sure that the journal has the task of a delivery, durably. Raise JournalError or DiskError."""
+    if session.journal.find(task_id) is None:
+        track(session, task_id, save, evidence=REPORTED)
+
+
+async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) -> Entry | None:
+    """Return the entry of a delivered task: that of its submission, if this machine submitted it.
+
+    Without one it is the entry that `record` made, or None. Raise RefusedError if PiAPI has no such task (the entry is
+    deleted), NetworkError if it cannot be asked (the entry stays, for `flux resume`), ConfigError or JournalError.
+    """
+    received, journal = time.time(), session.journal
+    task: Task | None = None
+    deadline = time.monotonic() + JOIN_LONGEST
+    while True:
+        journal.mark_dead_unknown()
+        entries = journal.entries(State.SENDING, State.UNKNOWN)
+        known = journal.entries(task_id=task_id)  # read last: a submission that is accepted meanwhile is in it
+        reported = next((entry for entry in known if entry.evidence == REPORTED), None)
+        if reported and (reported := journal.claim(reported)) is None:
+            return known[-1]  # another process is working on it
+        if submitted := [entry for entry in known if entry.evidence != REPORTED]:
+            if reported:
+                journal.discard(reported)
+            return submitted[-1]
+        if task is None:
+            task = await _ask(session, client, task_id, reported)
+            continue  # meanwhile, another delivery may have changed the entries
+        # A submission that began after the delivery belongs to another task.
+        able = [entry for entry in entries if (entry.submitted or 0.0) <= received and not likeness(entry, task).unlike]
+        in_flight = any(entry.state is State.SENDING for entry in able)
+        if not in_flight or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(JOIN_SECONDS * session.scale)
+    for entry in [entry for entry in able if entry.state is State.UNKNOWN]:
+        found = likeness(entry, task)
+        if found.proves_alone or (entry.seen_id == task_id and found.proves):
+            linked = link(session.workspace, entry, task, found)
+            if reported:
+                journal.discard(reported)
+            return linked
+    return journal.move(reported, replace(reported, evidence=None)) if reported else None
+
+
+async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: Entry | None) -> Task:
+    """Return the task as PiAPI shows it, after POLLS tries at most."""
+    for attempt in range(1, POLLS):
+        try:
+            return await poll_task(client, task_id)
+        except (NetworkError, RefusedError):
+            await asyncio.sleep(backoff(attempt, session.scale))
+    try:
+        return await poll_task(client, task_id)
+    except RefusedError:
+        if reported:
+            session.journal.discard(reported)
+        raise
+    except NetworkError:
+        if reported:
+            session.journal.move(reported, replace(reported, owner=None))
+        raise
+
+
+def resolve_reported(session: Session) -> None:
+    """Resolve the entries of deliveries that no process has handled. Print errors."""
+    ids = [entry.task_id for entry in session.journal.entries(State.ACCEPTED) if entry.evidence == REPORTED]
+    if ids:
+        asyncio.run(_resolve_all(session, [task_id for task_id in ids if task_id]))
+
+
+async def _resolve_all(session: Session, ids: list[str]) -> None:
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def resolve_one(task_id: str) -> None:
+        async with turn:
+            try:
+                await resolve_delivery(session, client, task_id)
+            except NetworkError:
+                pass  # it will be polled like the others
+            except FluxError as error:
+                session.output.failure(error)
+
+    async with session.client() as client:
+        await asyncio.gather(*map(resolve_one, ids))

@@ -85,22 +85,8 @@ class ToolSchema:
 
 def tool_schemas(limits: SpendingLimits, *, sandbox: bool) -> tuple[ToolSchema, ...]:
     """Return the tools of a server with these limits."""
-    cost = f"It costs money: at most {usd(limits.max_cost)} per call and {usd(limits.budget)} until the server ends."
-    if sandbox:
-        cost = "Free: this server uses the sandbox, whose images are placeholders."
     return (
-        ToolSchema(
-            "generate",
-            "Generate or edit an image",
-            f"Generate or edit an image, wait for it, and return its absolute path. {cost} "
-            "op: gen makes an image from a prompt; lora adds LoRA styles; controlnet follows the pose, depth or edges "
-            "of an image; edit changes an image; inpaint regenerates a region; outpaint extends an image; redux makes "
-            "a variation. Safe to repeat: the same arguments within a day return the same image and cost nothing, and "
-            "a call that was cut off is continued. For another image of the same prompt pass another seed.",
-            {**_request_properties(), **_call_properties(limits)},
-            _result_schema("outcome", **AFTER),
-            pays=True,
-        ),
+        _generate_schema(limits, sandbox=sandbox),
         ToolSchema(
             "price",
             "Price of an image",
@@ -137,6 +123,24 @@ def tool_schemas(limits: SpendingLimits, *, sandbox: bool) -> tuple[ToolSchema, 
             {},
             _result_schema("models", models=_list_schema("model")),
         ),
+    )
+
+
+def _generate_schema(limits: SpendingLimits, *, sandbox: bool) -> ToolSchema:
+    cost = f"It costs money: at most {usd(limits.max_cost)} per call and {usd(limits.budget)} until the server ends."
+    if sandbox:
+        cost = "Free: this server uses the sandbox, whose images are placeholders."
+    return ToolSchema(
+        "generate",
+        "Generate or edit an image",
+        f"Generate or edit an image, wait for it, and return its absolute path. {cost} "
+        "op: gen makes an image from a prompt; lora adds LoRA styles; controlnet follows the pose, depth or edges "
+        "of an image; edit changes an image; inpaint regenerates a region; outpaint extends an image; redux makes "
+        "a variation. Safe to repeat: the same arguments within a day return the same image and cost nothing, and "
+        "a call that was cut off is continued. For another image of the same prompt pass another seed.",
+        {**_request_properties(), **_call_properties(limits)},
+        _result_schema("outcome", **AFTER),
+        pays=True,
     )
 
 

@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from ...config.paths import shown
 from ...errors import DiskError, ExitCode, UsageError
 from ...gallery.contact_sheet import FORMATS, write_sheet
-from ...gallery.grid import make_sections
+from ...gallery.grid import Section, make_sections
 from ...gallery.images import GalleryImage, find_images, total_cost
 from ...gallery.page import Page
 from ...images.output_names import absolute_path
@@ -78,16 +78,8 @@ def gallery(
     images = _find_in_report(report, after) if report else _find_in_folder(place, after, target)
     sections = make_sections(images)
     grid = sections[0].grid if len(sections) == 1 else None
-    broken: list[str] = []
-    try:
-        with replacing(target) as file:
-            if sheet:
-                write_sheet(file, target.suffix.lower(), images, grid, broken.append)
-            else:
-                Page(target.parent, broken.append).write(file, place.name or str(place), sections)
-    except OSError as error:
-        raise DiskError(f"cannot write {shown(target)}: {error.strerror or error}") from error
-    yield from (Warn(clean(problem)) for problem in broken)
+    for problem in _write(target, place.name or str(place), images, sections):
+        yield Warn(clean(problem))
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
     about: JsonObject = {"file": str(target), "images": len(images), "axes": list(axes), "sections": len(sections)}
     yield Record("gallery", {**about, "cost_usd": str(total_cost(images))}, paths=(target,))
@@ -95,6 +87,21 @@ def gallery(
     yield Note(f"{counted(len(images), 'image')}, {order}")
     yield Images([target])
     return ExitCode.OK
+
+
+def _write(target: Path, title: str, images: Sequence[GalleryImage], sections: list[Section]) -> list[str]:
+    """Write a page, or a contact sheet if the name is that of an image. Return what is wrong with the images."""
+    broken: list[str] = []
+    try:
+        with replacing(target) as file:
+            if target.suffix.lower() in PAGES:
+                Page(target.parent, broken.append).write(file, title, sections)
+            else:
+                grid = sections[0].grid if len(sections) == 1 else None
+                write_sheet(file, target.suffix.lower(), images, grid, broken.append)
+    except OSError as error:
+        raise DiskError(f"cannot write {shown(target)}: {error.strerror or error}") from error
+    return broken
 
 
 def _make_absolute(path: Path) -> Path:

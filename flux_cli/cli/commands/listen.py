@@ -23,8 +23,7 @@ from ...webhooks.forwarder import Forwarder, find_command, forward_url
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
 from ..context import Session
-from ..deliveries import AT_ONCE, record, resolve
-from ..found_tasks import TEMPLATE_HINT, prepare_wait
+from ..found_tasks import AT_ONCE, TEMPLATE_HINT, prepare_wait, record_delivery, resolve_delivery
 from ..options import SaveOptions
 from ..output.output import Mode
 from ..output.render import show_outcome
@@ -117,7 +116,9 @@ def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitC
         scale=session.scale,
     )
     session.require_key()  # a missing key is an error before anything is received
-    receiver = Receiver(session.webhook_secret(), lambda task_id: record(session, task_id, save), session.output.log)
+    receiver = Receiver(
+        session.webhook_secret(), lambda task_id: record_delivery(session, task_id, save), session.output.log
+    )
     session.journal.mark_dead_unknown()
     with closing(listening_socket(options.host, options.port, command="flux listen")) as at:
         listening = _Listening(session, options, save, receiver, forwarder, at)
@@ -236,7 +237,7 @@ class _Listening(CommandReporter):
         Raise RefusedError for a task of another account, NetworkError, ConfigError, DiskError or JournalError.
         """
         session, task_id = self.session, delivery.task_id
-        known = await resolve(session, client, task_id)
+        known = await resolve_delivery(session, client, task_id)
         if task_id in self.seen:
             session.output.note(f"task {task_id}: delivered again")
             self.receiver.done(delivery)

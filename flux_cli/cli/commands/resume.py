@@ -12,7 +12,7 @@ from ...journal.entries import UNFINISHED, State, busy_error
 from ...journal.expiry import ends_soon
 from ...operations.parameters import Option
 from ..context import Session
-from ..deliveries import resolve_reported
+from ..found_tasks import resolve_reported
 from ..options import WaitOptions
 from ..registry import help_page
 

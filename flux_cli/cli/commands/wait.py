@@ -10,7 +10,6 @@ from ...batch.resume import link_matching
 from ...batch.runner import Run
 from ...batch.task_ids import read_ids
 from ...engine.outcome import Outcome, exit_code
-from ...engine.scheduler import Scheduler
 from ...errors import ExitCode, FluxError, UsageError
 from ...images.output_names import is_template
 from ...journal.entries import Entry
@@ -60,15 +59,11 @@ def wait(
     session.journal.mark_dead_unknown()
     wrong = dict[ExitCode, FluxError]()
     with session.reporter() as reporter:
-        results = Results(reporter)
-
-        def feed(scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
-            return _find_entries(session, coming, save, wrong, first=first)
-
+        results, items = Results(reporter), _find_entries(session, coming, save, wrong, first=first)
         # IDs from a pipe arrive at any time, so the timeout of each begins when it arrives.
         piped = "-" in ids
         total = 0 if piped else named
-        run = Run(session.workspace, reporter, results, feed, total, first=first, one_deadline=not piped)
+        run = Run(session.workspace, reporter, results, lambda _: items, total, first=first, one_deadline=not piped)
         try:
             code = run.finish()
         finally:
