@@ -45,9 +45,7 @@ def flat_options(function: Callable[..., Any]) -> list[Flat]:
     return found
 
 
-def flatten(
-    function: Callable[..., Any],
-) -> tuple[inspect.Signature, Callable[[dict[str, Any]], dict[str, Any]]]:
+def flatten(function: Callable[..., Any]) -> tuple[inspect.Signature, Callable[[dict[str, Any]], dict[str, Any]]]:
     """Return the flat signature of a command for Typer, and a function that gathers flat values into groups.
 
     The fields of a group are options, or groups again. `CommonOptions` are gathered under their own name.

@@ -5,7 +5,6 @@ import base64
 import io
 import json
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -136,15 +135,7 @@ def _image(path: Path) -> types.ImageContent | None:
 
 
 async def _lines(stream: BinaryIO) -> AsyncIterator[str]:
-    """Yield the lines of a stream, which a thread reads that is never waited for."""
-    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str]()
-
-    def read() -> None:
-        with suppress(OSError, ValueError, RuntimeError):  # the stream or the loop is closed
-            for line in stream:
-                loop.call_soon_threadsafe(lines.put_nowait, line.decode("utf-8", "replace"))
-            loop.call_soon_threadsafe(lines.put_nowait, "")
-
-    threading.Thread(target=read, name="stdin", daemon=True).start()
-    while line := await lines.get():
-        yield line
+    """Yield the lines of a stream, which threads read that are never waited for (see `DetachedExecutor`)."""
+    with suppress(OSError, ValueError):  # the stream is closed
+        while line := await asyncio.to_thread(stream.readline):
+            yield line.decode("utf-8", "replace")

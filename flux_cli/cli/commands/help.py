@@ -1,6 +1,5 @@
 """`flux help`: the help of a command, or a topic."""
 
-import shutil
 from typing import Annotated
 
 from ...errors import ExitCode, UsageError
@@ -26,7 +25,7 @@ def help(session: Session, words: Words = None) -> Items:
     from ..docs import tree
     from ..docs.help_text import TOPICS, full_help
 
-    width = min(shutil.get_terminal_size().columns, 100)
+    width = min(session.output.columns, 100)
     name = " ".join(words or [])
     known = [*COMMANDS, *TOPICS]
     if name == "json-schema":
