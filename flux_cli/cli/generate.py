@@ -37,8 +37,7 @@ from ..text import argument_text, byte_count, clean, counted, guess, quoted, sug
 from .common_options import CommonOptions
 from .context import Session
 from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions, WaitOptions
-from .output.output import Mode
-from .output.records import Items, Note, Record
+from .output.output import Items, Mode, Note, Record
 
 OF_A_ROW = ("output", "no-metadata")
 """Options about saving that a row may have; the directory is an option of the whole command."""

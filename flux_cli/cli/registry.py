@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from ..errors import ExitCode
 from ..frozen import frozen
-from .output.records import Items
+from .output.output import Items
 
 Function = Callable[..., ExitCode | Items]
 """Takes the session and the options, and yields what is printed; or prints while it runs, and returns the exit code."""

@@ -12,8 +12,7 @@ from ..cli.commands.models import models
 from ..cli.common_options import CommonOptions
 from ..cli.context import Session
 from ..cli.options import SaveOptions
-from ..cli.output.output import SCHEMA
-from ..cli.output.records import Record
+from ..cli.output.output import SCHEMA, Record
 from ..cli.output.render import next_command, outcome_json
 from ..engine.events import Listener
 from ..errors import ExitCode, FluxError, UsageError

@@ -6,7 +6,7 @@ from ...errors import ExitCode
 from ...json_value import JsonObject
 from ...text import counted, usd
 from ..context import Session
-from ..output.records import Items, Note, Record
+from ..output.output import Items, Note, Record
 from ..profile import account_difference, remember_account
 from ..registry import help_page
 

@@ -7,7 +7,7 @@ from ...operations.parameters import Argument
 from ...text import quoted, suggestion
 from ..context import Session
 from ..fast_path import SCRIPTS, script
-from ..output.records import Items, Record
+from ..output.output import Items, Record
 from ..registry import help_page
 
 Shell = Annotated[str, Argument("bash|zsh|fish|powershell", help="Your shell.")]

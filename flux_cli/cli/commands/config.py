@@ -10,7 +10,7 @@ from ...json_value import object_at
 from ...operations.parameters import Argument
 from ...text import clean, guess, masked
 from ..context import Session
-from ..output.records import Items, Note, Record, Warn
+from ..output.output import Items, Note, Record, Warn
 from ..profile import edit_profile, profile_name
 from ..registry import help_page
 

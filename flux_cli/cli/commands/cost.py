@@ -13,7 +13,7 @@ from ...json_value import JsonObject
 from ...operations.parameters import Argument, Option
 from ...text import counted, quoted, suggestion, usd
 from ..context import Session
-from ..output.records import Items, Note, Record
+from ..output.output import Items, Note, Record
 from ..registry import SUBMITTING, help_page
 
 CommandLine = Annotated[

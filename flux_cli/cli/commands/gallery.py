@@ -20,7 +20,7 @@ from ...text import clean, counted
 from ..common_options import OpenOptions
 from ..context import Session
 from ..options import Overwrite
-from ..output.records import Images, Items, Note, Record, Warn
+from ..output.output import Images, Items, Note, Record, Warn
 from ..registry import help_page
 from .cost import moment_of
 

@@ -6,7 +6,7 @@ from ...errors import ExitCode, UsageError
 from ...operations.parameters import Argument
 from ...text import guess, quoted
 from ..context import Session
-from ..output.records import Items, Record
+from ..output.output import Items, Record
 from ..registry import COMMANDS, find_synonym, help_page
 
 Words = Annotated[list[str] | None, Argument("[COMMAND|TOPIC]", help="A command, or one of the topics above.")]

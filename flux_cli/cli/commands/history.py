@@ -15,8 +15,7 @@ from ...json_value import JsonObject
 from ...operations.parameters import Option
 from ...text import clean, counted, quoted, suggestion, usd
 from ..context import Session
-from ..output.output import Mode
-from ..output.records import Items, Note, Record
+from ..output.output import Items, Mode, Note, Record
 from ..output.render import NOT_CHARGED, entry_json
 from ..registry import help_page
 

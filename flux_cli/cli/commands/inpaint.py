@@ -6,7 +6,7 @@ from ...operations.inpaint import InpaintParameters
 from ...operations.options import Given
 from ..context import Session
 from ..options import RunOptions
-from ..output.records import Items, Note, Record
+from ..output.output import Items, Note, Record
 from ..registry import help_page
 
 

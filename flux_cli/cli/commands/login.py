@@ -11,7 +11,7 @@ from ...errors import ExitCode, NetworkError, UsageError
 from ...operations.parameters import Option
 from ...text import counted, masked, usd
 from ..context import Session
-from ..output.records import Items, Note, Warn
+from ..output.output import Items, Note, Warn
 from ..profile import account_difference, account_json, edit_profile
 from ..registry import help_page
 

@@ -4,7 +4,7 @@ from ...config.resolve import ACCOUNT
 from ...errors import ExitCode
 from ...json_value import object_at
 from ..context import Session
-from ..output.records import Items, Note
+from ..output.output import Items, Note
 from ..profile import edit_profile, profile_name
 from ..registry import help_page
 

@@ -10,8 +10,7 @@ from ...json_value import JsonObject
 from ...operations.parameters import Option
 from ...text import quoted, suggestion, usd
 from ..context import Session
-from ..output.output import Mode
-from ..output.records import Items, Note, Record
+from ..output.output import Items, Mode, Note, Record
 from ..registry import help_page
 
 Purpose = Annotated[

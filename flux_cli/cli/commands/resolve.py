@@ -18,8 +18,7 @@ from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, quoted, usd
 from ..context import Session
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
-from ..output.output import Mode
-from ..output.records import Item, Items, Note, Record
+from ..output.output import Item, Items, Mode, Note, Record
 from ..output.render import describe_charge
 from ..registry import help_page
 

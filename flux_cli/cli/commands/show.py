@@ -14,7 +14,7 @@ from ...operations.parameters import Argument
 from ...text import clean, quoted, usd
 from ..common_options import ViewOptions
 from ..context import Session
-from ..output.records import Images, Items, Note, Record
+from ..output.output import Images, Items, Note, Record
 from ..registry import help_page
 
 if TYPE_CHECKING:

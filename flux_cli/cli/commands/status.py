@@ -20,7 +20,7 @@ from ...system.signals import DetachedExecutor
 from ...text import clean
 from ..context import Session
 from ..found_tasks import Ids, poll_task
-from ..output.records import Failure, Item, Note, Record
+from ..output.output import Failure, Item, Note, Record
 from ..registry import help_page
 
 POLLS_AT_ONCE = 8

@@ -1,4 +1,7 @@
-"""The one writer to stdout and stderr. stdout carries results only; everything else goes to stderr."""
+"""What a command yields to be printed, and the one writer to stdout and stderr.
+
+stdout carries results only; everything else goes to stderr.
+"""
 
 import codecs
 import errno
@@ -7,20 +10,21 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, Union
 
 from ...config.paths import shown
 from ...errors import DiskError, ExitCode, FluxError
+from ...frozen import frozen
 from ...json_value import Json, JsonObject
 from ...text import clean, counted, harmless, readable_json, redact
 from .github_actions import annotation, inert, inert_json, inert_path, on_actions
-from .records import Failure, Images, Item, Items, Note, Record, Warn
 
 if TYPE_CHECKING:
+    from ...engine.outcome import Outcome
     from .image_preview import Viewer
     from .progress import Progress
     from .step_summary import StepSummary
@@ -33,6 +37,59 @@ NARROWEST = 20
 """Columns beside the indent that a folded line needs at least."""
 GLUE = "\0"
 """Stands for a space where a line must not be broken."""
+
+
+@frozen
+class Record:
+    """One result, on stdout.
+
+    kind, content: its type and fields in `--json`.
+    text: the same for a person. quiet: with `-q`; None for `text`; empty for nothing.
+    indent: the line may be folded on a narrow terminal, and its continuation is indented this far.
+    paths: printed exactly, one per line, in place of `text`. document: printed as readable JSON in place of `text`.
+    """
+
+    kind: str
+    content: JsonObject
+    text: str = ""
+    quiet: str | None = None
+    indent: int | None = None
+    paths: tuple[Path, ...] = ()
+    document: Json = None
+
+
+@frozen
+class Note:
+    """A line worth knowing, on stderr, and the words of the command to type next; silent with `-q`."""
+
+    text: str
+    command: Sequence[str] = ()
+
+
+@frozen
+class Warn:
+    """A line on stderr that needs attention."""
+
+    text: str
+
+
+@frozen
+class Failure:
+    """An error that did not end the command."""
+
+    error: FluxError
+
+
+@frozen
+class Images:
+    """Image files or pages, for `--preview` and `--open`."""
+
+    paths: Sequence[Path]
+
+
+Item = Union[Record, Note, Warn, Failure, Images, "Outcome"]
+Items = Generator[Item, None, ExitCode]
+"""What a command prints, in order; it returns the exit code."""
 
 
 class Mode(Enum):

@@ -12,7 +12,7 @@ from ....journal.recovery import examine, rebuild
 from ....operations.parameters import Option
 from ....text import clean, counted
 from ...context import Session
-from ...output.records import Failure, Item, Items, Note, Record, Warn
+from ...output.output import Failure, Item, Items, Note, Record, Warn
 from ...registry import help_page
 from . import checks
 from .checks import Finding, Level
