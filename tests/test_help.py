@@ -83,15 +83,15 @@ def test_examples_say_why_and_can_be_copied(flux: Flux) -> None:
     options = {command.name: {name for option in command.options for name in option.names} for command in COMMAND_TREE}
     for command in COMMAND_TREE:
         assert command.examples or command.name in ("", "config"), command.name
-        for example in command.examples:
-            assert example.comment
-            assert all(len(line) <= 76 for line in example.line.split("\n"))
-            assert all(line.endswith("\\") for line in example.line.split("\n")[:-1])
-            for words in command_lines(f"```sh\n{example.line}\n```\n"):
+        for comment, line in command.examples:
+            assert comment
+            assert all(len(part) <= 76 for part in line.split("\n"))
+            assert all(part.endswith("\\") for part in line.split("\n")[:-1])
+            for words in command_lines(f"```sh\n{line}\n```\n"):
                 name = " ".join(words[:2]) if words[0] == "config" else words[0]
                 given = {word.partition("=")[0] for word in words[1:] if re.match("--?[a-z]", word)}
                 inner = options[words[1]] if name == "cost" and words[1] in options else set()
-                assert given <= options[name] | inner, example.line
+                assert given <= options[name] | inner, line
 
 
 def test_options_that_cannot_work_for_a_command_are_not_listed(flux: Flux) -> None:

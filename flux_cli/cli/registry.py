@@ -74,23 +74,16 @@ OPTIONS_OF_OTHER_TOOLS = {name: hint for hint, names in _MEANT.items() for name 
 
 
 @frozen
-class Example:
-    """An example in help: a command line, `\\` at the end of each line but the last, and why to use it."""
-
-    comment: str
-    line: str
-
-
-@frozen
 class Page:
     """What the help of a command has beside its docstring and its options.
 
+    examples: why to use one, and a command line, with `\\` at the end of each line but the last.
     hides: the fields of options that cannot work for this command, and are accepted but not listed.
     texts: the texts of options that mean something else for this command, by field.
     default: of the options about the image; None for their own.
     """
 
-    examples: tuple[Example, ...] = ()
+    examples: tuple[tuple[str, str], ...] = ()
     hides: tuple[str, ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
     default: str | None = None
@@ -102,20 +95,13 @@ def help_page(
     texts: tuple[tuple[str, str], ...] = (),
     default: str | None = None,
 ) -> Callable[[F], F]:
-    """Return a decorator that adds a `Page` to a command; each example is a comment and a command line."""
+    """Return a decorator that adds a `Page` to a command."""
 
     def add(function: F) -> F:
-        page = Page(tuple(Example(*one) for one in examples), hides, texts, default)
-        function.page = page  # type: ignore[attr-defined]
+        function.page = Page(examples, hides, texts, default)  # type: ignore[attr-defined]
         return function
 
     return add
-
-
-def page_of(function: Function) -> Page:
-    """Return what `help_page` has added to a command."""
-    page: Page = getattr(function, "page", Page())
-    return page
 
 
 def load(name: str) -> Function:

@@ -1,7 +1,6 @@
 """`flux history`: the entries of the journal, newest first."""
 
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -10,7 +9,6 @@ from ...config.urls import is_local
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
 from ...journal.expiry import expiring
-from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Option
 from ...text import clean, counted, quoted, suggestion, usd
@@ -53,19 +51,14 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
         yield Note("* simulated: by a sandbox on this machine, and never charged")
     if not entries:
         yield Note("no entries" if session.sandbox else "no entries; those of --sandbox: flux history --sandbox")
-    yield from _unknown_outcomes(session.journal, profile)
-    if going := expiring(session.journal, time.time()):
-        yield Note(f"{going}; download the images, at no cost, with", ("resume", "--expiring"))
-    return ExitCode.OK
-
-
-def _unknown_outcomes(journal: Journal, profile: str) -> Iterator[Note]:
-    unknown = journal.newest(State.UNKNOWN, profile=profile)
-    if unknown:
+    if unknown := session.journal.newest(State.UNKNOWN, profile=profile):
         risk = sum(entry.price for entry in unknown if entry.price is not None)
         number = counted(len(unknown), "submission")
         charged = f"up to {usd(risk)} possibly charged" if risk else "possibly charged"
         yield Note(f"{number} with an unknown outcome, {charged}; resolve with", ("resolve", unknown[-1].id))
+    if going := expiring(session.journal, time.time()):
+        yield Note(f"{going}; download the images, at no cost, with", ("resume", "--expiring"))
+    return ExitCode.OK
 
 
 def _history_json(entry: Entry) -> JsonObject:

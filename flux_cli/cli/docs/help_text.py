@@ -8,7 +8,7 @@ from ...errors import ExitCode
 from ...frozen import frozen
 from ...images.output_names import PLACEHOLDERS
 from ..common_options import CommonOptions
-from ..registry import COMMANDS, GROUPS, Example
+from ..registry import COMMANDS, GROUPS
 from .tree import Command, Option
 
 FEW = 6
@@ -31,7 +31,7 @@ def full_help(command: Command, width: int = 80) -> str:
     for title, options in command.by_title().items():
         parts.append(f"{title}:\n{_rows([(_usage(option), option.description) for option in options], width, column)}")
     if command.examples:
-        examples = [f"  # {one.comment}\n{indent(one.line, '  ')}" for one in command.examples]
+        examples = [f"  # {comment}\n{indent(line, '  ')}" for comment, line in command.examples]
         parts.append("Examples:\n" + "\n\n".join(examples))
     return "\n\n".join(parts) + "\n"
 
@@ -45,8 +45,8 @@ def short_help(command: Command, width: int = 80) -> str:
         return full_help(command, width)
     parts = [_heading(command, width)]
     if command.examples:
-        short = [example for example in command.examples if "\n" not in example.line][:EXAMPLES]
-        parts.append("Examples:\n" + "\n".join(map(_short_example, short)))
+        examples = [_short_example(comment, line) for comment, line in command.examples if "\n" not in line]
+        parts.append("Examples:\n" + "\n".join(examples[:EXAMPLES]))
     table = [(_usage(option), option.short or option.description) for option in common]
     parts.append(("Common options:\n" if own else "Options:\n") + _rows(table, width))
     parts.append(f"All {len(command.options)} options: {command.line} --help")
@@ -77,10 +77,9 @@ def _usage(option: Option) -> str:
     return option.usage if len(option.names[0]) == 2 else f"    {option.usage}"
 
 
-def _short_example(example: Example) -> str:
+def _short_example(comment: str, line: str) -> str:
     """Return an example on one line, with its comment if there is room."""
-    line = f"  {example.line}"
-    return f"{line:<50}  # {example.comment}" if len(line) <= 50 and len(example.comment) <= 26 else line
+    return f"  {line:<48}  # {comment}" if len(line) <= 48 and len(comment) <= 26 else f"  {line}"
 
 
 def _rows(content: list[tuple[str, str]], width: int, column: int | None = None) -> str:

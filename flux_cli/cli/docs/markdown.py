@@ -32,7 +32,7 @@ def _section(command: Command) -> str:
     parts = [f"## {command.line}\n", _text(command.summary) + "\n", f"```text\n{command.usage}\n```\n"]
     parts += [_text(paragraph) + "\n" for paragraph in command.about]
     if command.examples:
-        lines = [f"# {example.comment}\n{example.line}" for example in command.examples]
+        lines = [f"# {comment}\n{line}" for comment, line in command.examples]
         parts.append("\n".join(["```sh", "\n\n".join(lines), "```\n"]))
     if command.arguments:
         rows = [(_code(argument.usage), _text(argument.about)) for argument in command.arguments]

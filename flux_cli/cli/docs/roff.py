@@ -2,7 +2,6 @@
 
 from ...config.settings import VARIABLES
 from ...errors import ExitCode
-from ..registry import Example
 from .tree import Command
 
 
@@ -36,7 +35,9 @@ def _manual(command: Command, program: Command) -> str:
     for title, options in command.by_title().items():
         lines += [f".SS {title}", *_rows([(option.usage, option.description) for option in options])]
     if command.examples:
-        lines += [".SH EXAMPLES", *(line for example in command.examples for line in _example(example))]
+        lines.append(".SH EXAMPLES")
+        for comment, line in command.examples:
+            lines += [".PP", f"{_text(comment)}:", ".PP", ".nf", *map(_text, line.split("\n")), ".fi"]
     if command is program:
         lines += _list("ENVIRONMENT", list(VARIABLES.items()))
         lines += _list("EXIT STATUS", [(str(code.value), code.meaning) for code in ExitCode])
@@ -53,10 +54,6 @@ def _list(title: str, rows: list[tuple[str, str]]) -> list[str]:
 
 def _rows(rows: list[tuple[str, str]]) -> list[str]:
     return [line for name, about in rows for line in (".TP", f".B {_text(name)}", _text(about))]
-
-
-def _example(example: Example) -> list[str]:
-    return [".PP", f"{_text(example.comment)}:", ".PP", ".nf", *map(_text, example.line.split("\n")), ".fi"]
 
 
 def _text(text: str) -> str:

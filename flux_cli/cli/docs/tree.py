@@ -17,7 +17,7 @@ from ...operations.options import TaskOptions
 from ..common_options import CommonOptions
 from ..option_groups import Flat, flat_options
 from ..options import SaveOptions, WaitOptions
-from ..registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, Example, Page, load, page_of
+from ..registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, Page, load
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group.sets}
 """Settings with an option of the same name."""
@@ -79,7 +79,7 @@ class Command:
     name: str
     summary: str
     about: tuple[str, ...]
-    examples: tuple[Example, ...]
+    examples: tuple[tuple[str, str], ...]
     arguments: tuple[Argument, ...]
     options: tuple[Option, ...]
     commands: tuple["Command", ...] = ()
@@ -142,7 +142,7 @@ def read_command(name: str) -> Command:
         return Command(name, CONFIG_SUMMARY, (), (), (), (HELP,), inner)
     function = load(name)
     summary, *about = (" ".join(text.split()) for text in (inspect.getdoc(function) or "").split("\n\n"))
-    page, flat = page_of(function), flat_options(function)
+    page, flat = getattr(function, "page", Page()), flat_options(function)
     listed = [one for one in flat if not one.hidden and one.name not in page.hides]
     return Command(
         name=name,
@@ -215,7 +215,7 @@ def _command_json(command: Command) -> JsonObject:
         "usage": command.usage,
         "summary": command.summary,
         "about": list(command.about),
-        "examples": [{"comment": example.comment, "command": example.line} for example in command.examples],
+        "examples": [{"comment": comment, "command": line} for comment, line in command.examples],
         "arguments": [
             {"metavar": one.value, "help": one.about, "required": one.required, "repeatable": one.repeatable}
             for one in command.arguments
