@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.engine.task_matching import _prompts_differ
+from flux_cli.batch.task_matching import _prompts_differ
 from flux_cli.journal.entries import State
 
 from .conftest import Flux, Result

@@ -1,20 +1,14 @@
 """The plan of a command: every task of its source, checked and priced in one pass before anything is sent."""
 
-import functools
-import hashlib
-import json
-import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from decimal import Decimal
-from pathlib import Path
 from typing import Protocol
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..images.output_names import expand_path, is_template
+from ..images.output_names import is_template
 from ..operations.request import TaskRequest
 from ..text import clean, quoted
 from .prompts import Row
@@ -149,42 +143,6 @@ def make_plan(
                 raise
             rows.refuse(row.line, error)
     return Plan(source, tuple(tasks), tuple(task for task in tasks if shard.has(task.index)))
-
-
-def identify(plan: Plan, folder: Path) -> dict[int, str]:
-    """Return what each task is recognized by when the command is run again, by its index.
-
-    That is its content, where its images go (`folder` and its output), and its place among equal tasks of the source.
-    """
-    equal: Counter[bytes] = Counter()
-    identities = {}
-    for task in plan.every:
-        content = _hash_content(task.draft, _resolve(folder, task.draft.output))
-        equal[content] += 1
-        identities[task.index] = hashlib.sha256(content + str(equal[content]).encode()).hexdigest()
-    return identities
-
-
-def _hash_content(draft: Draft, place: str) -> bytes:
-    """Return a hash of what a task is: its content, and `place`, where its images go.
-
-    A seed that flux chose is no part of it, nor the webhook. Local images stand in the request by their content.
-    """
-    content = {name: value for name, value in draft.request.to_json().items() if name != "webhook"}
-    if draft.random_seed:
-        del content["seed"]
-    text = json.dumps([content, place, draft.id], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-
-
-@functools.cache
-def _resolve(folder: Path, output: str | None) -> str:
-    """Return the path of the images, or of their template, in one spelling: without links, `~`, `.` and `..`."""
-    path = folder / expand_path(output or "")
-    try:
-        return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(folder)
-    except FileNotFoundError:  # the working directory was deleted, which the names of the images will be refused for
-        return str(path)
 
 
 def check_single_name(plan: Plan, output: str | None) -> None:

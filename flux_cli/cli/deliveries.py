@@ -8,9 +8,8 @@ import asyncio
 import time
 from dataclasses import replace
 
-from ..batch.resume import link
+from ..batch.task_matching import likeness, link
 from ..engine.backoff import backoff
-from ..engine.task_matching import likeness
 from ..errors import FluxError, NetworkError, RefusedError
 from ..journal.entries import REPORTED, Entry, State
 from ..piapi.client import PiAPIClient

@@ -155,8 +155,9 @@ def _pay(
     submit: SubmitOptions,
 ) -> ExitCode:
     """Run a plan, from the review of what is paid for already to the report."""
-    from ..batch.resume import Policy, link_seen
+    from ..batch.resume import Policy
     from ..batch.runner import Batch  # slow to import, and not needed for a price
+    from ..batch.task_matching import link_seen
     from .output.reporter import CommandReporter
 
     session.require_key()

@@ -165,7 +165,7 @@ def _line(text: str, indent: int | None = None) -> Record:
 
 
 def _known(entry: Entry) -> list[str]:
-    from ...engine.task_matching import moment
+    from ...batch.task_matching import moment
 
     rows: dict[str, str | None] = {}
     if request := entry.request:
@@ -203,9 +203,8 @@ def _nothing_to_resolve(entry: Entry) -> UsageError:
 
 
 def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
-    from ...batch.resume import link
     from ...batch.runner import finish_entries
-    from ...engine.task_matching import likeness
+    from ...batch.task_matching import likeness, link
     from ..found_tasks import to_wait_for
 
     if len(entries) > 1:
