@@ -12,11 +12,12 @@ import pytest
 from flux_cli.cli.common_options import CommonOptions
 from flux_cli.cli.context import Session
 from flux_cli.engine.events import Event
-from flux_cli.engine.poll_schedule import Durations, PollLimiter
+from flux_cli.engine.poll_schedule import POLLS_PER_SECOND, Durations, PollLimiter
 from flux_cli.engine.poller import MISSING_SECONDS, Poller
 from flux_cli.errors import FluxError, NotSavedError, RefusedError, StillRunningError
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Entry, State
+from flux_cli.system.clock import Clock
 
 from .conftest import Flux
 from .raw_servers import Answer, RawServer, plain, redirect, unframed
@@ -196,10 +197,10 @@ class Waiting:
     async def _poll(self, entry: Entry, patience: float, deadline: float | None) -> Entry | FluxError:
         journal = self.session.journal
         durations = Durations(self.session.catalog, journal, 1.0)
-        limiter = PollLimiter(self.clock, self.sleep, 1.0)
+        clock = Clock(self.clock, self.sleep)
         async with self.session.client() as client:
             poller = Poller(
-                client, journal, self.events.append, durations, limiter, self.clock, self.sleep, patience, 1.0, deadline
+                client, journal, self.events.append, durations, PollLimiter(clock), clock, patience, deadline
             )
             claimed = journal.claim(entry)
             assert claimed
@@ -271,6 +272,6 @@ def test_one_deadline_ends_the_waiting_for_every_task(flux: Flux, service: Servi
 
     assert isinstance(first, StillRunningError)
     assert isinstance(second, StillRunningError)
-    assert waiting.now == pytest.approx(60)
+    assert waiting.now == pytest.approx(60, abs=1 / POLLS_PER_SECOND)
     assert between > 10
     assert len(service.seen) == between + 1, "what comes after the deadline is polled once"

@@ -273,6 +273,7 @@ class Session:
         import hashlib
 
         from ..batch.workspace import Workspace
+        from ..system.clock import Clock
 
         account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
         return Workspace(
@@ -284,7 +285,7 @@ class Session:
             slots_folder=self.paths.slots / account,
             concurrency=self.concurrency,
             timeout=float(self.settings.text("timeout")),
-            scale=self.scale,
+            clock=Clock(scale=self.scale),
             cache_seconds=self.cache_seconds,
             budgets=self.budgets,
             images=self.images,

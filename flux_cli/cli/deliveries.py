@@ -9,7 +9,6 @@ import time
 from dataclasses import replace
 
 from ..batch.task_matching import likeness, link
-from ..engine.backoff import backoff
 from ..errors import FluxError, NetworkError, RefusedError
 from ..journal.entries import REPORTED, Entry, State
 from ..piapi.client import PiAPIClient
@@ -40,9 +39,9 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
     Without one it is the entry that `record` made, or None. Raise RefusedError if PiAPI has no such task (the entry is
     deleted), NetworkError if it cannot be asked (the entry stays, for `flux resume`), ConfigError or JournalError.
     """
-    received, journal = time.time(), session.journal
+    received, journal, clock = time.time(), session.journal, session.workspace.clock
     task: Task | None = None
-    deadline = time.monotonic() + JOIN_LONGEST
+    deadline = clock.now() + JOIN_LONGEST
     while True:
         journal.mark_dead_unknown()
         entries = journal.entries(State.SENDING, State.UNKNOWN)
@@ -60,9 +59,9 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
         # A submission that began after the delivery belongs to another task.
         able = [entry for entry in entries if (entry.submitted or 0.0) <= received and not likeness(entry, task).unlike]
         in_flight = any(entry.state is State.SENDING for entry in able)
-        if not in_flight or time.monotonic() > deadline:
+        if not in_flight or clock.now() > deadline:
             break
-        await asyncio.sleep(JOIN_SECONDS * session.scale)
+        await clock.sleep(JOIN_SECONDS * clock.scale)
     for entry in [entry for entry in able if entry.state is State.UNKNOWN]:
         found = likeness(entry, task)
         if found.proves_alone or (entry.seen_id == task_id and found.proves):
@@ -75,11 +74,12 @@ async def resolve(session: Session, client: PiAPIClient, task_id: str) -> Entry 
 
 async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: Entry | None) -> Task:
     """Return the task as PiAPI shows it, after POLLS tries at most."""
+    clock = session.workspace.clock
     for attempt in range(1, POLLS):
         try:
             return await look_at(client, task_id)
         except (NetworkError, RefusedError):
-            await asyncio.sleep(backoff(attempt, session.scale))
+            await clock.sleep(clock.backoff(attempt))
     try:
         return await look_at(client, task_id)
     except RefusedError:

@@ -118,7 +118,7 @@ def listen(session: Session, options: ListenArguments, save: SaveOptions) -> Exi
         find_command(options.command) if options.command is not None else (),
         session.environ,
         session.output.warn,
-        scale=session.scale,
+        session.workspace.clock,
     )
     session.require_key()  # a missing key is an error before anything is received
     receiver = Receiver(session.webhook_secret(), lambda task_id: record(session, task_id, save), session.output.log)
