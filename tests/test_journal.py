@@ -86,7 +86,7 @@ def test_a_journal_cut_anywhere_is_told_and_sends_nothing(flux: Flux, service: S
             assert (result.code, result.out) == (12, ""), (length, line)
             begins, hint = f"cannot use the journal {path}: ", "Find out what is wrong with it: flux doctor"
             if length < 100:  # no header is complete
-                begins, hint = f"the journal {path} was cut to {length} byte", "start a new one: flux doctor --fix"
+                begins, hint = f"the journal {path} is damaged ({length} byte", "start a new one: flux doctor --fix"
             assert result.err.startswith(f"flux: {begins}")
             assert hint in result.err
         assert path.read_bytes()[:length] == whole[:length]

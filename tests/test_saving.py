@@ -67,7 +67,8 @@ def test_a_link_that_stays_dead_leaves_the_entry_ready(
     assert (result.code, result.out, entry.state) == (10, "", State.READY)
     assert f"the image of task {entry.task_id} could not be saved: " in result.err
     assert result.err.count("trying again") == 1
-    assert result.err.splitlines()[-1] == "      Next: flux resume"
+    hint = "PiAPI keeps images for 7 days; try again with: flux resume"
+    assert result.err.splitlines()[-1] == f"      {hint}"
     service.scripted.clear()
     assert flux("resume -q").out == "a-boat-1.png\n"
 

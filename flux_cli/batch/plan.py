@@ -136,7 +136,7 @@ def make_plan(
                     hint = "Split the file, or use --shard with files of their own"
                     raise UsageError(f"more than {TASK_LIMIT:,} tasks in one command", hint=hint)
                 if draft.id is not None and lines.setdefault(draft.id, row.line) != row.line:
-                    raise UsageError(f"the ID {quoted(draft.id, 40)} is also that of line {lines[draft.id]}")
+                    raise UsageError(f"the ID {quoted(draft.id, 40)} is already used on line {lines[draft.id]}")
                 tasks.append(PlannedTask(len(tasks) + 1, row.line, draft, price(draft.request)))
         except UsageError as error:
             if len(tasks) == TASK_LIMIT:
@@ -151,6 +151,6 @@ def check_single_name(plan: Plan, output: str | None) -> None:
         return
     if any(task.draft.output == output for task in plan.tasks):
         raise UsageError(
-            f"-o {clean(output, 80)} names one file, and this makes {plan.total} tasks",
+            f"-o {clean(output, 80)} names one file, but this command makes {plan.images} images",
             hint="Use a template, for example: -o '{index}-{slug}.png'",
         )

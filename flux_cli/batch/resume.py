@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..config.urls import is_local
 from ..engine.outcome import Outcome
-from ..errors import CreditsError, DiskError, KeyRefusedError
+from ..errors import CreditsError, DiskError, FluxError, KeyRefusedError
 from ..frozen import frozen
 from ..images.formats import is_complete_image
 from ..images.metadata import is_sandbox_image
@@ -211,8 +211,17 @@ def _take_up(workspace: Workspace, known: Entry, step: Step, saving: Saving) -> 
     if known.state in UNFINISHED:
         return journal.claim(known) or Outcome(known, busy_error(known), 0.0)
     if known.state is not State.SAVED:
-        return Outcome(known, error_of(known), 0.0)
+        return Outcome(known, _earlier_error(known), 0.0)
     return _check_saved(workspace, known, saving)
+
+
+def _earlier_error(known: Entry) -> FluxError:
+    """Return the error of an entry that ended without an image in an earlier run, and how to submit it again."""
+    error = error_of(known)
+    if known.state not in (State.UNKNOWN, State.SENDING):
+        error.message = f"in an earlier run, {error.message}"
+        error.hint = error.hint or "To submit failed tasks again, and pay for them, add --retry-failed"
+    return error
 
 
 def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | Outcome:

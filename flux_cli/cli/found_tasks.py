@@ -29,7 +29,7 @@ async def look_at(client: PiAPIClient, task_id: str) -> Task:
             f"PiAPI has no task {task_id}: {error}", code="no_such_task", hint="List yours", command=("history",)
         ) from error
     except TemporaryError as error:
-        raise NetworkError(f"task {task_id} could not be polled: {error.message}") from error
+        raise NetworkError(f"cannot get the status of task {task_id}: {error.message}") from error
 
 
 def to_wait_for(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:

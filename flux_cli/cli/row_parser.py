@@ -36,7 +36,7 @@ an untrusted row must not add a file of this machine to its request."""
 SWEEP_LIMIT = 100_000
 """Tasks of one prompt: groups multiply quickly."""
 _GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
-_OPEN_CHOICE = re.compile(r"(?<!\{)\{[^{}]*\|[^{}]*$")
+_OPEN_CHOICE = re.compile(r"(?<!\{)\{[^{}]*\|[^{}]*(?=\{|$)")
 _BRACE = re.compile(r"\{\{|\}\}|[{}]")
 Drafts = Callable[[Row], Iterator[Draft]]
 """Yields the tasks of a row. Raise UsageError with all errors of the row."""
@@ -89,8 +89,7 @@ def _escape(prompt: str) -> str:
         return prompt
     if open_choice := _OPEN_CHOICE.search(prompt):
         raise UsageError(
-            f"the choice {quoted(open_choice.group(), 40)} has no end",
-            hint="Write {a|b}, or {{ for a brace that is text",
+            f"unclosed choice {quoted(open_choice.group(), 40)}", hint="Write {a|b}, or {{ for a literal brace"
         )
     return _BRACE.sub(lambda brace: brace.group() if len(brace.group()) == 2 else brace.group() * 2, prompt)
 

@@ -45,8 +45,13 @@ class Misses:
 
 @dataclass
 class _Streak:
-    """What polls of one task found. running: when it still ran, in seconds after its acceptance."""
+    """What polls of one task found.
 
+    reason: why its status is not known, until a poll returned it. running: when it still ran, in seconds after its
+    acceptance.
+    """
+
+    reason: str = "PiAPI was not asked"
     running: float = 0.0
     trouble: int = 0
     empty: int = 0
@@ -87,13 +92,13 @@ class Poller:
             late = self.clock.now() >= deadline
             task, wait = await self._poll_once(entry, streak)
             if task is not None:
-                elapsed = self.clock.now() - accepted
+                elapsed, streak.reason = self.clock.now() - accepted, ""
                 entry = self._advance(entry, task, streak, elapsed)
                 if entry.state is State.READY:
                     return entry, task
                 wait = schedule.step(elapsed)
             if late:
-                raise still_running(entry, max(0.0, deadline - started))
+                raise _still_running(entry, max(0.0, deadline - started), streak.reason)
 
     async def _poll_once(self, entry: Entry, streak: _Streak) -> tuple[Task | None, float]:
         """Return the task, or None and the seconds to wait before the next poll."""
@@ -102,16 +107,19 @@ class Poller:
             task = await self.client.poll(entry.task_id)
         except TemporaryError as trouble:
             streak.trouble, streak.misses = streak.trouble + 1, Misses()
-            return None, self._wait(entry, trouble.message, streak.trouble, trouble.retry_after)
+            return None, self._wait(entry, streak, trouble.message, streak.trouble, trouble.retry_after)
         except TaskNotFoundError as missing:
             streak.trouble = 0
             return None, self._missing(entry, streak, str(missing))
         streak.trouble, streak.misses = 0, Misses()
         return task, 0.0
 
-    def _wait(self, entry: Entry, message: str, failures: int, retry_after: float | None = None) -> float:
+    def _wait(
+        self, entry: Entry, streak: _Streak, message: str, failures: int, retry_after: float | None = None
+    ) -> float:
         """Return the seconds to wait after so many failures in a row; the first of them is shown."""
         wait = self.clock.backoff(failures + 1) if retry_after is None else retry_after
+        streak.reason = streak.reason and message
         if failures == 1:
             self.listener(Trouble(entry.id, message, wait))
         return wait
@@ -122,7 +130,7 @@ class Poller:
         now = self.clock.now()
         count = streak.misses.add(now)
         if not streak.misses.prove(now, MISSING_SECONDS * self.clock.scale if existed else 0.0):
-            return self._wait(entry, f"PiAPI does not find the task ({words})", count)
+            return self._wait(entry, streak, f"PiAPI has not found the task yet ({words})", count)
         if existed:
             raise expired(self.journal, entry, f"PiAPI no longer has it: {words}")
         error = RefusedError(f"PiAPI has no task {entry.task_id}: {words}", code="no_such_task")
@@ -157,7 +165,7 @@ class Poller:
         if streak.empty > EMPTY_POLLS:
             evidence = "completed without an image in the response"
             self.journal.move(entry, replace(entry, status=task.status.word, evidence=evidence))
-            raise NotSavedError(f"task {task.id} is completed, but PiAPI lists no image")
+            raise NotSavedError(f"task {task.id} is completed, but the response contains no image")
 
 
 def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
@@ -172,8 +180,10 @@ def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
     return time.time() if entry.submitted is not None else None
 
 
-def still_running(entry: Entry, waited: float) -> StillRunningError:
-    """Return the error for a task that had not ended after `waited` seconds."""
+def _still_running(entry: Entry, waited: float, reason: str) -> StillRunningError:
+    """Return the error for a task that had not ended after `waited` seconds. reason: why its status is not known."""
+    if reason:
+        return StillRunningError(f"the status of task {entry.task_id} is unknown after {seconds(waited)}: {reason}")
     return StillRunningError(f"task {entry.task_id} is still {entry.status or 'running'} after {seconds(waited)}")
 
 

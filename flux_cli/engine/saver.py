@@ -157,7 +157,8 @@ class Saver:
             return expired(self.journal, entry, f"PiAPI no longer has it, and {why}")
         if retry.answered and entry.expires is not None and time.time() >= entry.expires:
             return expired(self.journal, entry, f"PiAPI keeps images for 7 days, and {why}")
-        return NotSavedError(f"the image of task {entry.task_id} could not be saved: {why}")
+        hint = "PiAPI keeps images for 7 days; try again with"
+        return NotSavedError(f"the image of task {entry.task_id} could not be saved: {why}", hint=hint)
 
     def _target(self, entry: Entry, index: int) -> Path:
         target = entry.output.path(index, entry.task_id or entry.id)

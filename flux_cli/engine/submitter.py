@@ -196,4 +196,6 @@ def _advice(outcome: SubmissionOutcome) -> str:
         return "the account has as many tasks as its plan allows; wait for them, or raise --timeout"
     if outcome is SubmissionOutcome.UNTRUSTED:
         return "check the URL and the clock; behind a company proxy set SSL_CERT_FILE"
-    return "check the connection, then run it again"
+    if outcome is SubmissionOutcome.NOT_SENT:
+        return "check the network connection, then run the command again"
+    return "PiAPI is unavailable; run the command again later"

@@ -179,7 +179,7 @@ class Entry:
 
 def dismissal(how: str) -> Problem:
     """Return the reason why an entry of unknown outcome is dismissed."""
-    return Problem("dismissed", f"the outcome of the submission is unknown, and it was {how}", int(ExitCode.PARTIAL))
+    return Problem("dismissed", f"{how}; the outcome of its submission is unknown", int(ExitCode.PARTIAL))
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def _json(width: int) -> str:
     kinds = rows(
         [
             ("outcome", "how a task ended: state, entry, task_id, op, model, prompt, seed, files, urls, cost_usd, "
-             "at_risk_usd, seconds, error; in a batch also index and id"),
+             "possibly_charged_usd, seconds, error; in a batch also index and id"),
             ("skipped", "a task that was not needed because its files exist: files, reason"),
             ("summary", "the end of a command with several tasks: counts, cost_usd, seconds"),
             ("entry", "a line of flux history"),
