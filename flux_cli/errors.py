@@ -19,7 +19,7 @@ FluxError
  +- InterruptError    130, 143
 
 An error says what happened. What it means for the user's money is derived from the journal when the message is
-written, and the one place that turns errors into words and exit codes is `cli`.
+written, and the one place that turns errors into messages and exit codes is `cli`.
 """
 
 from collections.abc import Sequence

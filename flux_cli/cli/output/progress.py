@@ -43,7 +43,7 @@ def expectation(expected: tuple[float, float] | None) -> str:
 
 
 def _again(wait: float) -> str:
-    """Return `in 1.0 s`, or `now` for a wait that nobody notices."""
+    """Return `in 1.0 s`, or `now` for a wait too short to notice."""
     return "now" if wait < 0.05 else f"in {seconds(wait)}"
 
 
