@@ -118,6 +118,17 @@ def test_a_file_that_took_a_pictures_place_is_kept(flux: Flux, service: Service)
     assert flux(f"gen --from prompts.txt {SMALL} -q").out.count("\n") == 2
 
 
+def test_only_the_missing_images_of_a_task_are_downloaded_again(flux: Flux, service: Service) -> None:
+    line = f"gen fox -m schnell -b 4 --seed 1 -o fox.png {SMALL} -q"
+    flux(line)
+    Path("fox-2.png").write_bytes(Path("fox-2.png").read_bytes()[:-100])
+    Path("fox-3.png").unlink()
+    service.seen.clear()
+
+    assert flux(line).out.splitlines() == ["fox-1.png", "fox-2-2.png", "fox-3.png", "fox-4.png"]
+    assert (service.posts(), sum("/images/" in request.path for request in service.seen)) == (0, 2)
+
+
 def test_rows_that_met_an_empty_account_are_bought_when_it_is_filled(flux: Flux, service: Service) -> None:
     prompts("one", "two")
     service.answer(*POST, refusal(402, 1300, "Insufficient credits"))

@@ -229,16 +229,15 @@ def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | 
 
     A complete image that was changed in place (by an optimizer, say) is still the image.
     """
-    for file in known.files:
-        if file.is_whole():
-            continue
-        if not is_complete_image(file.path):
-            break
-        workspace.note(f"{file.path.name} was changed since flux saved it; kept")
-    else:
+    if all(file.stands() for file in known.files):
+        for file in known.files:
+            if not file.is_whole():
+                workspace.note(f"{file.path.name} was changed since flux saved it; kept")
         return Outcome(known, None, 0.0)
     output = replace(known.output, overwrite=saving.overwrite)
-    return workspace.journal.track(known.task_id or "", output, request=known.request, identity=known.identity)
+    return workspace.journal.track(
+        known.task_id or "", output, request=known.request, identity=known.identity, files=known.files
+    )
 
 
 def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> Sequence[Entry]:

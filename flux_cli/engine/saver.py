@@ -124,6 +124,9 @@ class Saver:
         count = min(listed, ordered + MORE_IMAGES)
         self.listener(Fetching(entry.id, count))
         for index in range(len(files), count):
+            if index < len(entry.files) and entry.files[index].stands():  # of an earlier entry for the same task
+                files.append(entry.files[index])
+                continue
             target = self._target(entry, index)
             if inline:
                 download = await save_inline(inline[index], target)

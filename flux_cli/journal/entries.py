@@ -107,6 +107,12 @@ class SavedFile:
         except OSError:
             return False
 
+    def stands(self) -> bool:
+        """Return whether the file is still an image: as it was saved, or changed in place (by an optimizer, say)."""
+        from ..images.formats import is_complete_image
+
+        return self.is_whole() or is_complete_image(self.path)
+
 
 @frozen
 class Problem:
