@@ -115,8 +115,8 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "output": "../x.png"}, "output '../x.png' is not a name inside the output directory"),
         ({"prompt": "x", "output": "/tmp/x.png"}, "output '/tmp/x.png' is not a name inside the output directory"),
         ({"prompt": "x", "output": "-"}, "output '-' is not a name inside the output directory"),
-        ({"prompt": "x", "output": "first.png"}, "two images would be named first.png (also line 1)"),
-        ({"prompt": "x", "id": "first"}, "the ID 'first' is also that of line 1"),
+        ({"prompt": "x", "output": "first.png"}, "first.png is already the name of the image of line 1"),
+        ({"prompt": "x", "id": "first"}, "the ID 'first' is already used on line 1"),
         ({"prompt": "\x1b[2J" * 400}, "the prompt has 1600 characters"),
     ],
 )
