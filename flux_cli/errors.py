@@ -19,7 +19,7 @@ FluxError
  +- InterruptError    130, 143
 
 An error says what happened. What it means for the user's money is derived from the journal when the message is
-written, and the one place that turns errors into words and exit codes is `cli`.
+written, and the one place that turns errors into messages and exit codes is `cli`.
 """
 
 from collections.abc import Sequence
@@ -56,16 +56,16 @@ class ExitCode(IntEnum):
 
 
 MEANINGS: dict[ExitCode, str] = {
-    ExitCode.OK: "all requested images are on disk and verified",
+    ExitCode.OK: "success: all requested images are saved and verified",
     ExitCode.BUG: "a bug in flux; the journal is intact",
     ExitCode.USAGE: "usage: bad option, prompt, file or size, or over a cost limit; nothing was sent",
-    ExitCode.PARTIAL: "a batch finished with some entries refused or failed",
+    ExitCode.PARTIAL: "a batch finished, but some tasks were refused or failed",
     ExitCode.CONFIG: "no key, or the key was refused, or the configuration is unreadable",
     ExitCode.REFUSED: "PiAPI refused the request, or your plan does not include it; not charged",
     ExitCode.CREDITS: "out of credits; not charged",
     ExitCode.UNKNOWN_CHARGE: "at least one submission may have been charged",
     ExitCode.TASK_FAILED: "the task failed",
-    ExitCode.STILL_RUNNING: "still running when --timeout ended; resumable",
+    ExitCode.STILL_RUNNING: "still running when --timeout ended; charged and resumable",
     ExitCode.NOT_SAVED: "paid and finished, but not saved; resumable",
     ExitCode.DISK: "local disk: full, not writable, or the output exists",
     ExitCode.JOURNAL: "the journal is locked or unusable",

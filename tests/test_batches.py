@@ -44,7 +44,7 @@ def test_a_file_of_prompts_is_bought_once_however_often_it_is_run(flux: Flux, se
 
     again = flux(f"gen --from prompts.txt {SMALL}")
     assert (again.code, sorted(again.out.split())) == (0, names)
-    assert again.err.splitlines()[-1].startswith("3 saved before; $0.00 spent in ")
+    assert again.err.splitlines()[-1].startswith("3 already saved; $0.00 spent in ")
     assert bought(service) == ["a fox", "a fox", "a wolf"]
 
     before = Path(names[1]).read_bytes()
@@ -118,6 +118,17 @@ def test_a_file_that_took_a_pictures_place_is_kept(flux: Flux, service: Service)
     assert flux(f"gen --from prompts.txt {SMALL} -q").out.count("\n") == 2
 
 
+def test_only_the_missing_images_of_a_task_are_downloaded_again(flux: Flux, service: Service) -> None:
+    line = f"gen fox -m schnell -b 4 --seed 1 -o fox.png {SMALL} -q"
+    flux(line)
+    Path("fox-2.png").write_bytes(Path("fox-2.png").read_bytes()[:-100])
+    Path("fox-3.png").unlink()
+    service.seen.clear()
+
+    assert flux(line).out.splitlines() == ["fox-1.png", "fox-2-2.png", "fox-3.png", "fox-4.png"]
+    assert (service.posts(), sum("/images/" in request.path for request in service.seen)) == (0, 2)
+
+
 def test_rows_that_met_an_empty_account_are_bought_when_it_is_filled(flux: Flux, service: Service) -> None:
     prompts("one", "two")
     service.answer(*POST, refusal(402, 1300, "Insufficient credits"))
@@ -181,7 +192,7 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
     [
         (
             "gen --from same.txt -o '{slug}.png' --overwrite",
-            "same.txt, line 2: two images would be named a-cat.png (also line 1)",
+            "same.txt, line 2: a-cat.png is already the name of the image of line 1",
         ),
         (
             "gen --from names.txt -o '{slug}.png'",
@@ -194,13 +205,13 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
         ("gen x --from prompts.txt", "a prompt and --from cannot be used together"),
         ("gen --from nosuch", "cannot read prompts from nosuch: No such file or directory"),
         ("gen --from empty", "empty is empty"),
-        ("gen --from prompts.txt -o x.png", "-o x.png names one file, and this makes 2 tasks"),
+        ("gen --from prompts.txt -o x.png", "-o x.png names one file, but this command makes 2 images"),
         ("gen --from prompts.txt -o -", "-o - is for a command that makes one image"),
         ("gen 'a {b} c' --vary d=1,2", "{b} in the prompt has no values"),
         ("gen x --seed 1..20000", "--seed: more than 10000 values"),
         ("gen x --max-cost free", "--max-cost 'free' is not an amount in USD, for example 2.50"),
         ("gen --from prompts.txt --max-cost 0.01", "this would cost $0.03, more than --max-cost $0.01"),
-        ("gen x --seed 1..100", "this would cost $1.50, more than $1.00"),
+        ("gen x --seed 1..100", "this would cost $1.50, and costs above $1.00 need confirmation"),
         ("edit - x --from -", "a prompt and --from cannot be used together"),
         ("edit - --from -", "stdin can be read only once"),
     ],
@@ -236,7 +247,7 @@ def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entr
     service.answer(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1")
     assert result.code == 3
-    assert result.err.splitlines()[-1].startswith("2 saved, 1 failed; $0.004 (simulated) spent in ")
+    assert result.err.splitlines()[-1].startswith("2 saved, 1 refused; $0.004 (simulated) spent in ")
 
     again = flux(f"gen --from prompts.txt {SMALL}")
     assert (again.code, len(service.charges), service.posts()) == (3, 2, 3)
@@ -252,7 +263,7 @@ def test_fail_fast_stops_at_the_first_failure(flux: Flux, service: Service) -> N
 
     assert result.code == 5
     assert service.posts() == 1
-    assert result.err.splitlines()[-1].startswith("1 failed, 2 not started; $0.00 spent in ")
+    assert result.err.splitlines()[-1].startswith("1 refused, 2 not started; $0.00 spent in ")
     assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 0
 
 

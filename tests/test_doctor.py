@@ -71,7 +71,7 @@ def test_all_is_well(flux: Flux, service: Service, home: Path, monkeypatch: pyte
         f"{home}: writable",
         "intact, schema",
         "1 entry",
-        "$4.985 of this day's $5.00 left",
+        "$4.985 of today's $5.00 left",
         "flux 0.1.0, Python 3.",
     ):
         assert expected in told
@@ -367,7 +367,7 @@ def test_a_journal_that_is_cut_to_nothing_is_not_taken_for_a_new_one(
     for line in (GEN, "resume", "history"):
         result = flux(line)
         assert (result.code, result.out) == (12, "")
-        told = "is missing, and its log is there" if size is None else f"was cut to {size} byte"
+        told = "is missing, and its log is there" if size is None else f"is damaged ({size} byte"
         assert f"flux: the journal {path} {told}" in result.err
         assert result.err.endswith("start a new one: flux doctor --fix\n")
     assert checks(flux("doctor --json"))["journal"]["level"] == "problem"

@@ -141,7 +141,7 @@ def test_a_killed_process_gives_its_slot_back(
         pass
     waiting = start("gen boat --seed 1 --size 64x64 -j 1")
     assert waiting.stderr is not None
-    assert "queued: as many tasks are running as the plan or -j allows" in waiting.stderr.readline()
+    assert "queued: the limit on parallel tasks (plan or -j) is reached" in waiting.stderr.readline()
     holder.kill()
     holder.communicate()
     service.scripted.clear()

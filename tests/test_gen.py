@@ -71,7 +71,7 @@ def test_json_is_one_object_and_nothing_else_on_stdout(flux: Flux, service: Serv
         "files": [str(Path("a-boat-1.png").resolve())],
         "urls": [f"{service.origin}/images/{task}/1.png"],
         "cost_usd": "0.015",
-        "at_risk_usd": None,
+        "possibly_charged_usd": None,
         "error": None,
     }
 
@@ -189,8 +189,8 @@ BAD = {
     "gen x --width 0": "the size 0x1024 is not positive. Nothing was sent.",
     "gen x --size 512x512 --preset square": "--size and --preset cannot be used together. Nothing was sent.",
     "gen x --guidance 1.4": "guidance 1.4 is out of range: 1.5 to 5. Nothing was sent.",
-    "gen x --guidance nan": "--guidance: not a number: 'nan'. Nothing was sent.",
-    "gen x --seed 1..x": "--seed: not a whole number: '1..x'. Nothing was sent.",
+    "gen x --guidance nan": "invalid --guidance: 'nan' is not a number. Nothing was sent.",
+    "gen x --seed 1..x": "invalid --seed: '1..x' is not a whole number. Nothing was sent.",
     "gen x --denoise 0": "denoise 0 is out of range: above 0 and up to 1. Nothing was sent.",
     "gen x --steps 41": "steps 41 is out of range: 1 to 40. Nothing was sent.",
     "gen x -b 2": "batch size 2 needs schnell: dev makes 1 image per task. Nothing was sent.",

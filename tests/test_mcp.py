@@ -391,7 +391,7 @@ def test_a_recorded_conversation(service: Service) -> None:
             "prompt": "a fox",
             "seed": 7,
             "cost_usd": "0.002",
-            "at_risk_usd": None,
+            "possibly_charged_usd": None,
             "error": None,
             "paid_now_usd": "0.002",
             "budget_left_usd": "0.000",
@@ -442,7 +442,7 @@ def test_an_agent_that_does_as_it_is_told_pays_once(tmp_path: Path, entries: Ent
                 content = await follow(client, {"prompt": prompt, **SMALL})
                 paid = [task for task in charges(path) if prompt_of(task) == prompt]
                 assert len(paid) <= 1, fault
-                told = content.get("cost_usd") or content.get("at_risk_usd")
+                told = content.get("cost_usd") or content.get("possibly_charged_usd")
                 assert told or not paid, f"{fault}: {content}"
                 assert content.get("state") != "saved" or len(paid) == 1, fault
 

@@ -44,7 +44,7 @@ def test_five_images_interrupted_twice_are_paid_once(flux: Flux, start: Callable
     assert flux(line).code == 0
     assert len(list(Path("images").glob("*.png"))) == 5
     [spent] = [json.loads(text) for text in flux("cost --since 1d --json --sandbox").out.splitlines()]
-    assert (spent["tasks"], spent["spent_usd"], spent["at_risk_usd"]) == (5, "0.010", "0")
+    assert (spent["tasks"], spent["spent_usd"], spent["possibly_charged_usd"]) == (5, "0.010", "0")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_every_name_that_is_taken_is_found_before_the_first_charge(flux: Flux, s
         "flux: 3 errors. Nothing was sent.",
         "      - rows.csv, line 4: c.png exists",
         "      - rows.csv, line 5: folder.png is a directory",
-        "      - rows.csv, line 6: two images would be named a.png (also line 2)",
+        "      - rows.csv, line 6: a.png is already the name of the image of line 2",
         "      Add {index} to the name",
     ]
     assert service.seen == []
@@ -87,8 +87,8 @@ def test_every_command_that_generates_has_the_same_guards(
     line = f"{command} {SMALL} --no-cache"
     monkeypatch.setenv("FLUX_CONFIRM_ABOVE", "0.001")
     assert flux(line).err.splitlines() == [
-        "flux: this would cost $0.002, more than $0.001. Nothing was sent.",
-        "      Allow it with --yes, or with --max-cost USD; the limit is the setting confirm_above",
+        "flux: this would cost $0.002, and costs above $0.001 need confirmation. Nothing was sent.",
+        "      Add --yes, or --max-cost USD. The limit is the setting confirm_above",
     ]
     assert "more than --max-cost $0.00. Nothing was sent." in flux(f"{line} --max-cost 0.001").err.replace(
         "$0.001", "$0.00"
@@ -234,7 +234,7 @@ def test_a_batch_that_runs_out_of_credits_says_so_and_reports_every_row(flux: Fl
     rows = json.loads(Path("r.json").read_text())["rows"]
     assert [row["index"] for row in rows] == list(range(1, 11))
     assert [row.get("state") or row["reason"] for row in rows] == ["rejected"] + ["not started"] * 9
-    assert result.err.splitlines()[-1].startswith("1 failed, 9 not started; $0.00 spent in ")
+    assert result.err.splitlines()[-1].startswith("1 refused, 9 not started; $0.00 spent in ")
 
 
 def test_skipped_tasks_are_in_the_report_of_one_as_of_many(flux: Flux, service: Service) -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from benchmarks import waiting
 from benchmarks.waiting import after_five, cost, every, new_machine
 from flux_cli.config.catalog import Catalog
-from flux_cli.engine.backoff import backoff
 from flux_cli.engine.poll_schedule import (
     GAP_SECONDS,
     GAP_SHARE,
@@ -20,6 +19,7 @@ from flux_cli.engine.poll_schedule import (
     PollLimiter,
     PollSchedule,
 )
+from flux_cli.system.clock import Clock
 
 RANGES = {name: model.seconds for name, model in Catalog({}).models.items()}
 
@@ -97,7 +97,7 @@ def test_polls_of_one_process_are_spaced() -> None:
 
     async def run() -> None:
         nonlocal now
-        limiter = PollLimiter(lambda: now, sleep, 0.5)
+        limiter = PollLimiter(Clock(lambda: now, sleep, 0.5))
         await limiter.wait()
         now = 7.0
         await asyncio.gather(*(limiter.wait() for _ in range(30)))
@@ -111,7 +111,7 @@ def test_polls_of_one_process_are_spaced() -> None:
 def test_backoff_is_jittered_and_bounded_however_long_the_streak(attempt: int) -> None:
     random.seed(3)
     limit = min(30, 2 ** (attempt - 1))
-    waits = [backoff(attempt) for _ in range(300)]
+    waits = [Clock().backoff(attempt) for _ in range(300)]
     assert 0 <= min(waits) < 0.1 * limit
     assert 0.9 * limit < max(waits) <= limit
-    assert max(backoff(attempt, 0.02) for _ in range(300)) <= 0.02 * limit
+    assert max(Clock(scale=0.02).backoff(attempt) for _ in range(300)) <= 0.02 * limit

@@ -243,7 +243,7 @@ def test_completed_without_a_picture_for_good(flux: Flux, service: Service, entr
     result = flux("resume")
 
     assert result.code == 10
-    assert "is completed, but PiAPI lists no image. Charged ($0.015 simulated)." in result.err
+    assert "is completed, but the response contains no image. Charged ($0.015 simulated)." in result.err
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 

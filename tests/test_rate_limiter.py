@@ -19,6 +19,7 @@ from flux_cli.engine.rate_limiter import BusyError, ClosedError, Permit, RateLim
 from flux_cli.errors import ExitCode
 from flux_cli.journal.entries import State
 from flux_cli.json_value import object_at
+from flux_cli.system.clock import Clock
 
 from .conftest import KEY, Flux
 from .servers import Service, miniature
@@ -59,7 +60,7 @@ def virtually(work: Coroutine[Any, Any, T]) -> T:
 
 
 def new_limiter(limit: int, *, patience: float = 1e9, scale: float = 1.0) -> RateLimiter:
-    return RateLimiter(limit, patience=patience, clock=now, sleep=asyncio.sleep, scale=scale)
+    return RateLimiter(limit, patience, Clock(now, asyncio.sleep, scale))
 
 
 def free() -> None:

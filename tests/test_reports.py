@@ -127,7 +127,7 @@ def test_json_has_the_fields_of_the_json_lines_and_a_summary() -> None:
         "schema": 1,
         "type": "report",
         "title": "flux gen --from prompts.txt",
-        "summary": {"saved": 2, "not_started": 1, "cost_usd": "0.030", "seconds": 61.25},
+        "summary": {"saved": 2, "not_started": 1, "cost_usd": "0.030", "possibly_charged_usd": "0", "seconds": 61.25},
         "rows": [
             {"index": 1, "id": "fox", "source": "rows.csv, line 2", "reason": None, **outcome_json(silent(), saved)},
             {"index": 2, "id": None, "source": None, "reason": "not started"},
@@ -212,7 +212,7 @@ def test_junit_as_ci_reads_it() -> None:
 
     assert skipped.attrib == {"classname": "flux", "name": "3 owl", "time": "0"}
     assert skipped.findtext("skipped") == "not started"
-    assert unknown.find("properties/property[@name='at_risk_usd'][@value='0.015']") is not None
+    assert unknown.find("properties/property[@name='possibly_charged_usd'][@value='0.015']") is not None
     assert unknown.find("properties/property[@name='cost_usd']") is None
 
 

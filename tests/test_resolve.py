@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux_cli.engine.task_matching import _prompts_differ
+from flux_cli.batch.task_matching import _prompts_differ
 from flux_cli.journal.entries import State
 
 from .conftest import Flux, Result
@@ -69,7 +69,7 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
         f"  flux resolve {entry.id} --resubmit  submit it again, for $0.015",
     ]
     record = json.loads(flux(f"resolve {entry.id} --json").out)
-    assert (record["state"], record["at_risk_usd"]) == ("unknown", "0.015")
+    assert (record["state"], record["possibly_charged_usd"]) == ("unknown", "0.015")
     assert record["error"]["hint"] == "Look for a task with this prompt and time in the PiAPI workspace. Then:"
     assert record["error"]["details"][0].startswith(f"flux resolve {entry.id} --task ID")
     assert record["error"]["command"] is None
@@ -266,7 +266,7 @@ def test_dismissed_entries_need_nothing_and_may_have_been_charged(
     assert (result.code, result.out) == (0, "")
     assert result.err.startswith("2 submissions dismissed; if a task appears later: flux resolve ENTRY --task ID\n")
     records = [json.loads(line) for line in flux("resolve - --dismiss --json", stdin=ids).out.splitlines()]
-    assert [(record["state"], record["at_risk_usd"]) for record in records] == [("dismissed", "0.015")] * 2
+    assert [(record["state"], record["possibly_charged_usd"]) for record in records] == [("dismissed", "0.015")] * 2
     assert flux("resume").code == 0
     assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.03 possibly charged\n"]
     assert service.posts() == 2
@@ -292,7 +292,7 @@ def test_a_forgotten_row_of_a_batch_counts_as_failed(flux: Flux, service: Servic
 
     again = flux(line)
     assert (again.code, service.posts()) == (3, 2)
-    assert again.err.splitlines()[-1].startswith("1 saved before, 1 failed; $0.00 spent")
+    assert again.err.splitlines()[-1].startswith("1 already saved, 1 failed; $0.00 spent")
     assert flux(f"{line} --retry-failed").code == 0
     assert service.posts() == 3
 

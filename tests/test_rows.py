@@ -115,8 +115,8 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "output": "../x.png"}, "output '../x.png' is not a name inside the output directory"),
         ({"prompt": "x", "output": "/tmp/x.png"}, "output '/tmp/x.png' is not a name inside the output directory"),
         ({"prompt": "x", "output": "-"}, "output '-' is not a name inside the output directory"),
-        ({"prompt": "x", "output": "first.png"}, "two images would be named first.png (also line 1)"),
-        ({"prompt": "x", "id": "first"}, "the ID 'first' is also that of line 1"),
+        ({"prompt": "x", "output": "first.png"}, "first.png is already the name of the image of line 1"),
+        ({"prompt": "x", "id": "first"}, "the ID 'first' is already used on line 1"),
         ({"prompt": "\x1b[2J" * 400}, "the prompt has 1600 characters"),
     ],
 )
@@ -204,7 +204,8 @@ def test_a_report_tells_what_became_of_each_row(flux: Flux, service: Service, ex
 
     if extension == "json":
         report = json.loads(text)
-        assert report["summary"] | {"seconds": 0} == {"failed": 2, "not_started": 2, "cost_usd": "0", "seconds": 0}
+        costs = {"cost_usd": "0", "possibly_charged_usd": "0"}
+        assert report["summary"] | {"seconds": 0} == {"refused": 2, "not_started": 2, "seconds": 0} | costs
         told = [(row["index"], row["id"], row["source"], row.get("state"), row["reason"]) for row in report["rows"]]
         assert told == [
             (1, "id-one", "rows.jsonl, line 1", "rejected", None),

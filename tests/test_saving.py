@@ -12,11 +12,12 @@ import pytest
 from flux_cli.cli.common_options import CommonOptions
 from flux_cli.cli.context import Session
 from flux_cli.engine.events import Event
-from flux_cli.engine.poll_schedule import Durations, PollLimiter
+from flux_cli.engine.poll_schedule import POLLS_PER_SECOND, Durations, PollLimiter
 from flux_cli.engine.poller import MISSING_SECONDS, Poller
 from flux_cli.errors import FluxError, NotSavedError, RefusedError, StillRunningError
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Entry, State
+from flux_cli.system.clock import Clock
 
 from .conftest import Flux
 from .raw_servers import Answer, RawServer, plain, redirect, unframed
@@ -66,7 +67,8 @@ def test_a_link_that_stays_dead_leaves_the_entry_ready(
     assert (result.code, result.out, entry.state) == (10, "", State.READY)
     assert f"the image of task {entry.task_id} could not be saved: " in result.err
     assert result.err.count("trying again") == 1
-    assert result.err.splitlines()[-1] == "      Next: flux resume"
+    hint = "PiAPI keeps images for 7 days; try again with: flux resume"
+    assert result.err.splitlines()[-1] == f"      {hint}"
     service.scripted.clear()
     assert flux("resume -q").out == "a-boat-1.png\n"
 
@@ -196,10 +198,10 @@ class Waiting:
     async def _poll(self, entry: Entry, patience: float, deadline: float | None) -> Entry | FluxError:
         journal = self.session.journal
         durations = Durations(self.session.catalog, journal, 1.0)
-        limiter = PollLimiter(self.clock, self.sleep, 1.0)
+        clock = Clock(self.clock, self.sleep)
         async with self.session.client() as client:
             poller = Poller(
-                client, journal, self.events.append, durations, limiter, self.clock, self.sleep, patience, 1.0, deadline
+                client, journal, self.events.append, durations, PollLimiter(clock), clock, patience, deadline
             )
             claimed = journal.claim(entry)
             assert claimed
@@ -271,6 +273,6 @@ def test_one_deadline_ends_the_waiting_for_every_task(flux: Flux, service: Servi
 
     assert isinstance(first, StillRunningError)
     assert isinstance(second, StillRunningError)
-    assert waiting.now == pytest.approx(60)
+    assert waiting.now == pytest.approx(60, abs=1 / POLLS_PER_SECOND)
     assert between > 10
     assert len(service.seen) == between + 1, "what comes after the deadline is polled once"

@@ -139,7 +139,7 @@ def test_a_signal_while_a_place_is_waited_for(here: World, runners: Runners) -> 
     wait_until(lambda: life.happened > 0)
     waiting = Life()
     second = here.start(other, [*here.batch(["waiting"]), "-j", "1"], waiting)
-    wait_until(lambda: "queued: as many tasks are running as" in (Path(second.folder) / ERR).read_text())
+    wait_until(lambda: "queued: the limit on parallel tasks" in (Path(second.folder) / ERR).read_text())
     os.kill(waiting.process, signal.SIGINT)
     assert here.end(other, second) == -signal.SIGINT
     assert "flux: interrupted. Nothing was sent." in (Path(second.folder) / ERR).read_text()

@@ -304,7 +304,7 @@ def test_csv(text: str, expected: list[Any]) -> None:
         ("a,b\n1,2\rx,y\n", ["rows, line 2: not CSV: new-line character seen in unquoted field"]),
         (b"a,b\n1,2\n\xff,2\n", ["rows, line 3: not UTF-8 (byte 0xff)"]),
         (b'a,b\n"1\n\0",2\n', ["rows, line 3: a NUL character"]),
-        ("a,b\n", ["rows is empty"]),
+        ("a,b\n", ["rows has a header, but no rows"]),
         ("\n", ["rows is empty"]),
         ('a\n"' + "x\n" * 100_000, ["rows, line 2: not CSV: field larger than field limit (131072)"]),
     ],

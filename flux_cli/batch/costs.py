@@ -42,8 +42,8 @@ class Limits:
             return
         if self.ask is None:
             raise UsageError(
-                f"this would cost {usd(price)}, more than {usd(self.confirm_above)}",
-                hint="Allow it with --yes, or with --max-cost USD; the limit is the setting confirm_above",
+                f"this would cost {usd(price)}, and costs above {usd(self.confirm_above)} need confirmation",
+                hint="Add --yes, or --max-cost USD. The limit is the setting confirm_above",
                 code="too_expensive",
             )
         if not self.ask(f"This costs {usd(price)}. Continue?"):

@@ -188,16 +188,8 @@ def check_url(text: str) -> str:
 # --- regions ----------------------------------------------------------------------------------------------------------
 
 
-@frozen
-class Region:
-    """References for a request: the mask, and the image with a hole where it is white (if both are local)."""
-
-    mask: str
-    cut_out: str | None
-
-
-def find_region(finder: ImageFinder, source: Input, options: MaskOptions, dialect: str) -> Region:
-    """Return the region that the options describe. dialect: the setting. Raise UsageError."""
+def _find_masked(finder: ImageFinder, source: Input, options: MaskOptions, dialect: str) -> MaskedImage:
+    """Return an image with the mask that the options describe."""
     from ..images import masks
 
     _check_one_way(options)
@@ -205,15 +197,15 @@ def find_region(finder: ImageFinder, source: Input, options: MaskOptions, dialec
         if options.invert or options.feather:
             raise UsageError("--invert and --feather need a local mask", hint=DOWNLOAD)
         _note_url(finder, dialect)
-        return Region(check_url(options.mask), None)
+        return MaskedImage(source.reference, check_url(options.mask), None)
     if source.image is None:
         mask = _mask_for_url(finder, options)
         _note_url(finder, dialect)
-        return Region(_add_png(finder, masks.to_png(mask), mask.size), None)
+        return MaskedImage(source.reference, _add_png(finder, masks.to_png(mask), mask.size), None)
     pixels, mask = _draw(finder, source, source.image, options)
     # The image with a hole is what the live service reads; the specification's own fields do without it.
     hole = None if dialect == "spec" else _add_png(finder, masks.cut_out(pixels, mask), pixels.size)
-    return Region(_add_png(finder, masks.to_png(mask), mask.size), hole)
+    return MaskedImage(source.reference, _add_png(finder, masks.to_png(mask), mask.size), hole)
 
 
 def preview_region(finder: ImageFinder, source: Input, options: MaskOptions) -> bytes:
@@ -348,6 +340,4 @@ class RequestImages:
 
     def find_masked(self, text: str, mask: MaskOptions, *, fit: bool) -> MaskedImage:
         """Return an input image and its mask. Raise UsageError."""
-        source = self.finder.find(text, fit=fit)
-        region = find_region(self.finder, source, mask, self.dialect)
-        return MaskedImage(source.reference, region.mask, region.cut_out)
+        return _find_masked(self.finder, self.finder.find(text, fit=fit), mask, self.dialect)

@@ -121,9 +121,9 @@ class Names:
             if LATE in str(path):  # the task's ID makes it different from all others
                 continue
             if other := self._taken.get(path):
-                line = f" (also line {other.line})" if other.line and other is not task else ""
+                image = f"the image of line {other.line}" if other.line and other is not task else "another image"
                 raise UsageError(
-                    f"two images would be named {clean(path.name, 80)}{line}", hint="Add {index} to the name"
+                    f"{clean(path.name, 80)} is already the name of {image}", hint="Add {index} to the name"
                 )
             if self._saving.overwrite or self._saving.skip_existing:
                 if path.is_dir():

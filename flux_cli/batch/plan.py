@@ -1,20 +1,14 @@
 """The plan of a command: every task of its source, checked and priced in one pass before anything is sent."""
 
-import functools
-import hashlib
-import json
-import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from decimal import Decimal
-from pathlib import Path
 from typing import Protocol
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..images.output_names import expand_path, is_template
+from ..images.output_names import is_template
 from ..operations.request import TaskRequest
 from ..text import clean, quoted
 from .prompts import Row
@@ -142,7 +136,7 @@ def make_plan(
                     hint = "Split the file, or use --shard with files of their own"
                     raise UsageError(f"more than {TASK_LIMIT:,} tasks in one command", hint=hint)
                 if draft.id is not None and lines.setdefault(draft.id, row.line) != row.line:
-                    raise UsageError(f"the ID {quoted(draft.id, 40)} is also that of line {lines[draft.id]}")
+                    raise UsageError(f"the ID {quoted(draft.id, 40)} is already used on line {lines[draft.id]}")
                 tasks.append(PlannedTask(len(tasks) + 1, row.line, draft, price(draft.request)))
         except UsageError as error:
             if len(tasks) == TASK_LIMIT:
@@ -151,48 +145,12 @@ def make_plan(
     return Plan(source, tuple(tasks), tuple(task for task in tasks if shard.has(task.index)))
 
 
-def identify(plan: Plan, folder: Path) -> dict[int, str]:
-    """Return what each task is recognized by when the command is run again, by its index.
-
-    That is its content, where its images go (`folder` and its output), and its place among equal tasks of the source.
-    """
-    equal: Counter[bytes] = Counter()
-    identities = {}
-    for task in plan.every:
-        content = _hash_content(task.draft, _resolve(folder, task.draft.output))
-        equal[content] += 1
-        identities[task.index] = hashlib.sha256(content + str(equal[content]).encode()).hexdigest()
-    return identities
-
-
-def _hash_content(draft: Draft, place: str) -> bytes:
-    """Return a hash of what a task is: its content, and `place`, where its images go.
-
-    A seed that flux chose is no part of it, nor the webhook. Local images stand in the request by their content.
-    """
-    content = {name: value for name, value in draft.request.to_json().items() if name != "webhook"}
-    if draft.random_seed:
-        del content["seed"]
-    text = json.dumps([content, place, draft.id], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-
-
-@functools.cache
-def _resolve(folder: Path, output: str | None) -> str:
-    """Return the path of the images, or of their template, in one spelling: without links, `~`, `.` and `..`."""
-    path = folder / expand_path(output or "")
-    try:
-        return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(folder)
-    except FileNotFoundError:  # the working directory was deleted, which the names of the images will be refused for
-        return str(path)
-
-
 def check_single_name(plan: Plan, output: str | None) -> None:
     """Raise UsageError when `-o` names one file and the plan has several tasks."""
     if output is None or plan.total < 2 or is_template(output):
         return
     if any(task.draft.output == output for task in plan.tasks):
         raise UsageError(
-            f"-o {clean(output, 80)} names one file, and this makes {plan.total} tasks",
+            f"-o {clean(output, 80)} names one file, but this command makes {plan.images} images",
             hint="Use a template, for example: -o '{index}-{slug}.png'",
         )

@@ -85,12 +85,13 @@ class Rows(Iterator[Row]):
     what the caller added with `problem` or `refuse`; so nothing may be sent before the last row was taken.
 
     file: what a command calls the source.
-    skipped: how many lines of each kind so far were no rows, such as `blank line`.
+    skipped: how many lines of each kind so far were no rows, such as `blank line`. has_header: of CSV, so far.
     """
 
     def __init__(self, name: str, stream: BinaryIO, read: Callable[["Rows", BinaryIO], Iterator[Row]]) -> None:
         self.name, self.file = clean(name, 80), "-" if name == "stdin" else name
         self.skipped: Counter[str] = Counter()
+        self.has_header = False
         self._rows = read(self, stream)
         self._any = False
         self._problems: list[UsageError] = []
@@ -125,7 +126,8 @@ class Rows(Iterator[Row]):
         if self._problem_count:
             raise self._error() from None
         if not self._any:
-            raise UsageError(f"{self.name} is empty") from None
+            what = "has only comments" if self.skipped["comment"] else "is empty"
+            raise UsageError(f"{self.name} {'has a header, but no rows' if self.has_header else what}") from None
 
     def _error(self) -> UsageError:
         more = self._problem_count - len(self._problems)
@@ -140,6 +142,7 @@ class OnePrompt(Iterator[Row]):
 
     def __init__(self, prompt: str) -> None:
         self.skipped: Counter[str] = Counter()
+        self.has_header = False
         self._rows = iter([Row(0, {"prompt": prompt})])
 
     def __next__(self) -> Row:
@@ -185,7 +188,8 @@ def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
             raise UnreadableError(number, what, hint="Run them with", command=("batch", rows.file))
         first = False
         if re.match(_OPTION, begin):
-            rows.problem(number, "an option, not a prompt; write options in the rows of a file for flux batch")
+            hint = "Write options into the rows of a file, for"
+            rows.problem(number, "an option, not a prompt", hint=hint, command=("batch", "FILE"))
         else:
             yield Row(number, {"prompt": begin[1:] if begin.startswith(_ESCAPED) else prompt})
 

@@ -48,7 +48,7 @@ def axes_of(task: TaskOptions) -> dict[str, list[int | float]]:
             try:
                 found[name] = list(parse_numbers(text, parameter.about.sweep))
             except UsageError as error:
-                raise UsageError(f"--{name}: {error.message}", hint=error.hint) from error
+                raise UsageError(f"invalid --{name}: {error.message}", hint=error.hint) from error
     return found
 
 

@@ -13,10 +13,8 @@ from ..engine.events import Listener
 from ..engine.outcome import Outcome
 from ..errors import ExitCode, FluxError
 from ..frozen import frozen
-from ..journal.entries import CHARGED, Entry, State
+from ..journal.entries import CHARGED, POSSIBLY_CHARGED, Entry, State
 from .plan import PlannedTask
-
-FAILURES = (State.FAILED, State.REJECTED, State.EXPIRED, State.DISMISSED)
 
 
 @frozen
@@ -37,13 +35,14 @@ class TaskResult:
 class Summary:
     """How a command went.
 
-    counts: how many tasks ended how. spent: what this run was charged, USD; simulated: by a service on this machine.
-    duration: seconds.
+    counts: how many tasks ended how. spent, possibly: what this run was charged, and what it may have been charged
+    beside, USD; simulated: by a service on this machine. duration: seconds.
     """
 
     counts: Mapping[str, int]
     spent: Decimal
     duration: float
+    possibly: Decimal = Decimal(0)
     simulated: bool = False
 
 
@@ -73,7 +72,7 @@ class Results:
         self._reporter = reporter
         self._states: Counter[State] = Counter()
         self._before = self._existing = self._not_started = 0
-        self._spent = Decimal(0)
+        self._spent = self._possibly = Decimal(0)
         self._simulated = False
         self._started, self._clock = time.time(), time.monotonic()
         self.errors: dict[ExitCode, FluxError | None] = {}
@@ -90,9 +89,11 @@ class Results:
 
     def _count(self, entry: Entry, *, before: bool = False) -> None:
         self._states[entry.state] += 1
-        if not before and entry.state in CHARGED and entry.submitted and entry.submitted >= self._started:
-            self._spent += entry.price or 0
-            self._simulated = is_local(entry.service)
+        if before or not entry.submitted or entry.submitted < self._started:
+            return
+        self._spent += entry.price or 0 if entry.state in CHARGED else 0
+        self._possibly += entry.price or 0 if entry.state in POSSIBLY_CHARGED else 0
+        self._simulated = is_local(entry.service)
 
     def skip(self, task: PlannedTask, files: tuple[Path, ...]) -> None:
         """Count a task whose images exist, then show them."""
@@ -126,12 +127,15 @@ class Results:
         states = self._states
         counts = {
             "saved": states[State.SAVED] - self._before,
-            "saved before": self._before + self._existing,
+            "already saved": self._before + self._existing,
             "running": states[State.ACCEPTED],
             "not saved": states[State.READY],
-            "failed": sum(states[state] for state in FAILURES),
+            "failed": states[State.FAILED],
+            "refused": states[State.REJECTED],
+            "expired": states[State.EXPIRED],
+            "dismissed": states[State.DISMISSED],
             "unknown": states[State.UNKNOWN] + states[State.SENDING],
             "not started": self._not_started + states[State.PLANNED],
         }
         shown = {name: number for name, number in counts.items() if number}
-        return Summary(shown, self._spent, time.monotonic() - self._clock, self._simulated)
+        return Summary(shown, self._spent, time.monotonic() - self._clock, self._possibly, self._simulated)

@@ -1,10 +1,11 @@
-"""What an earlier run left of a plan's tasks, and which files stand for them already.
+"""What an earlier run left of a plan's tasks, and which files stand for them already."""
 
-Entries of unknown outcome are linked to their tasks once these are found.
-"""
-
-import asyncio
-from collections.abc import Iterable, Sequence
+import functools
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from enum import Enum, auto
@@ -12,18 +13,15 @@ from pathlib import Path
 
 from ..config.urls import is_local
 from ..engine.outcome import Outcome
-from ..engine.task_matching import Likeness, likeness
-from ..errors import CreditsError, DiskError, JournalError, KeyRefusedError, UsageError
+from ..errors import CreditsError, DiskError, FluxError, KeyRefusedError
 from ..frozen import frozen
 from ..images.formats import is_complete_image
 from ..images.metadata import is_sandbox_image
-from ..images.output_names import LATE, OutputPlan
+from ..images.output_names import LATE, OutputPlan, expand_path
 from ..journal.entries import UNFINISHED, Entry, State, busy_error, changed_error, error_of
-from ..piapi.errors import TaskNotFoundError, TemporaryError
-from ..piapi.task import Task
 from ..text import clean
 from .outputs import Names, Saving, find_existing
-from .plan import Plan, PlannedTask, identify
+from .plan import Draft, Plan, PlannedTask
 from .workspace import Workspace
 
 
@@ -213,8 +211,17 @@ def _take_up(workspace: Workspace, known: Entry, step: Step, saving: Saving) -> 
     if known.state in UNFINISHED:
         return journal.claim(known) or Outcome(known, busy_error(known), 0.0)
     if known.state is not State.SAVED:
-        return Outcome(known, error_of(known), 0.0)
+        return Outcome(known, _earlier_error(known), 0.0)
     return _check_saved(workspace, known, saving)
+
+
+def _earlier_error(known: Entry) -> FluxError:
+    """Return the error of an entry that ended without an image in an earlier run, and how to submit it again."""
+    error = error_of(known)
+    if known.state not in (State.UNKNOWN, State.SENDING):
+        error.message = f"in an earlier run, {error.message}"
+        error.hint = error.hint or "To submit failed tasks again, and pay for them, add --retry-failed"
+    return error
 
 
 def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | Outcome:
@@ -222,16 +229,15 @@ def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | 
 
     A complete image that was changed in place (by an optimizer, say) is still the image.
     """
-    for file in known.files:
-        if file.is_whole():
-            continue
-        if not is_complete_image(file.path):
-            break
-        workspace.note(f"{file.path.name} was changed since flux saved it; kept")
-    else:
+    if all(file.stands() for file in known.files):
+        for file in known.files:
+            if not file.is_whole():
+                workspace.note(f"{file.path.name} was changed since flux saved it; kept")
         return Outcome(known, None, 0.0)
     output = replace(known.output, overwrite=saving.overwrite)
-    return workspace.journal.track(known.task_id or "", output, request=known.request, identity=known.identity)
+    return workspace.journal.track(
+        known.task_id or "", output, request=known.request, identity=known.identity, files=known.files
+    )
 
 
 def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> Sequence[Entry]:
@@ -245,69 +251,37 @@ def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Polic
     return [entry for entry in known if entry and entry.state is State.EXPIRED]
 
 
-# --- entries of unknown outcome ---------------------------------------------------------------------------------------
+def identify(plan: Plan, folder: Path) -> dict[int, str]:
+    """Return what each task is recognized by when the command is run again, by its index.
 
-
-def link(workspace: Workspace, entry: Entry, task: Task, found: Likeness) -> Entry:
-    """Return the entry, accepted with its task; saved if `flux wait` has saved the images of that task before.
-
-    found: what the task and the request have in common, which is shown.
-    Raise UsageError when another entry submitted the task, JournalError when another process was faster.
+    That is its content, where its images go (`folder` and its output), and its place among equal tasks of the source.
     """
-    journal = workspace.journal
-    entry = journal.link(entry, task.id, task.status.word, task.created.timestamp() if task.created else None)
-    same = ", ".join(sorted(found.alike))
-    compared = f"same {same}" if same else "PiAPI returned nothing to compare"
-    workspace.note(f"matched entry {entry.id} to task {task.id}: {compared}")
-    for other in journal.entries(State.SAVED, task_id=task.id):
-        if all(file.is_whole() for file in other.files):
-            ready = replace(entry, state=State.READY, status=other.status, urls=other.urls, ended=other.ended)
-            ready = journal.move(entry, ready)
-            return journal.move(ready, replace(ready, state=State.SAVED, files=other.files))
-    return entry
+    equal: Counter[bytes] = Counter()
+    identities = {}
+    for task in plan.every:
+        content = _hash_content(task.draft, _resolve(folder, task.draft.output))
+        equal[content] += 1
+        identities[task.index] = hashlib.sha256(content + str(equal[content]).encode()).hexdigest()
+    return identities
 
 
-def link_seen(workspace: Workspace) -> None:
-    """Link the tasks whose IDs came in responses that could not be parsed, where they match."""
-    entries = [entry for entry in workspace.journal.entries(State.UNKNOWN) if entry.seen_id]
-    if entries:
-        asyncio.run(_link_seen(workspace, entries))
+def _hash_content(draft: Draft, place: str) -> bytes:
+    """Return a hash of what a task is: its content, and `place`, where its images go.
 
-
-async def _link_seen(workspace: Workspace, entries: Iterable[Entry]) -> None:
-    async with workspace.client() as client:
-        for entry in entries:
-            assert entry.seen_id is not None
-            try:
-                task = await client.poll(entry.seen_id)
-                found = likeness(entry, task)
-                if found.proves:
-                    linked = link(workspace, entry, task, found)
-                    if linked.owner and linked.state is State.ACCEPTED:  # the command that needs its image claims it
-                        workspace.journal.move(linked, replace(linked, owner=None))
-                    continue
-                why = "; ".join(found.unlike) or "PiAPI returned nothing to compare"
-            except TemporaryError as error:
-                why = error.message
-            except (TaskNotFoundError, UsageError, JournalError) as error:
-                why = str(error)
-            workspace.note(f"entry {entry.id} is not linked to task {entry.seen_id}: {why}")
-
-
-async def link_matching(workspace: Workspace, task_id: str) -> Entry | None:
-    """Link a task to the entry of unknown outcome that it certainly belongs to; None if there is no such entry.
-
-    Raise KeyRefusedError, UsageError, JournalError.
+    A seed that flux chose is no part of it, nor the webhook. Local images stand in the request by their content.
     """
-    entries = workspace.journal.entries(State.UNKNOWN)
-    if not entries:
-        return None
-    async with workspace.client() as client:
-        try:
-            task = await client.poll(task_id)
-        except (TaskNotFoundError, TemporaryError):
-            return None  # the next poll of the task reports it
-    for entry in entries:
-        if (found := likeness(entry, task)).proves_alone:
-            return link(workspace, entry, task, found)
-    return None
+    content = {name: value for name, value in draft.request.to_json().items() if name != "webhook"}
+    if draft.random_seed:
+        del content["seed"]
+    text = json.dumps([content, place, draft.id], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+@functools.cache
+def _resolve(folder: Path, output: str | None) -> str:
+    """Return the path of the images, or of their template, in one spelling: without links, `~`, `.` and `..`."""
+    path = folder / expand_path(output or "")
+    try:
+        return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(folder)
+    except FileNotFoundError:  # the working directory was deleted, which the names of the images will be refused for
+        return str(path)

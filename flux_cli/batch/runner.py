@@ -54,24 +54,14 @@ class Connections:
             self.client: PiAPIClient = await opening.enter_async_context(workspace.client())
             self.downloader: Downloader = await opening.enter_async_context(workspace.downloader())
             self._exits = opening.pop_all()
-        self._slots = Slots(workspace.slots_folder, workspace.concurrency, warn=workspace.warn)
-        self._rate_limiter = RateLimiter(
-            workspace.concurrency,
-            patience=workspace.timeout,
-            clock=time.monotonic,
-            sleep=asyncio.sleep,
-            scale=workspace.scale,
-        )
+        clock = workspace.clock
+        self._slots = Slots(workspace.slots_folder, workspace.concurrency, warn=workspace.warn, sleep=clock.sleep)
+        self._rate_limiter = RateLimiter(workspace.concurrency, workspace.timeout, clock)
         self._uploader = Uploader(
-            self.client,
-            workspace.journal,
-            workspace.images,
-            upload_service=workspace.upload_service,
-            sleep=asyncio.sleep,
-            scale=workspace.scale,
+            self.client, workspace.journal, workspace.images, upload_service=workspace.upload_service, clock=clock
         )
-        self._limiter = PollLimiter(time.monotonic, asyncio.sleep, workspace.scale)
-        self._durations = Durations(workspace.catalog, workspace.journal, workspace.scale)
+        self._limiter = PollLimiter(clock)
+        self._durations = Durations(workspace.catalog, workspace.journal, clock.scale)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -92,7 +82,7 @@ class Connections:
         share_errors: whether an error that the next submission would meet too stops all of them.
         deadline: on the monotonic clock, when waiting ends for all tasks; None: each has the timeout.
         """
-        workspace, clock, sleep = self.workspace, time.monotonic, asyncio.sleep
+        workspace, clock = self.workspace, self.workspace.clock
 
         async def body(entry: Entry) -> bytes:
             assert entry.request is not None
@@ -108,9 +98,7 @@ class Connections:
                 stop=stop,
                 body=body,
                 clock=clock,
-                sleep=sleep,
                 timeout=workspace.timeout,
-                scale=workspace.scale,
                 budgets=workspace.budgets,
                 life=workspace.cache_seconds if join_identical else 0.0,
             ),
@@ -121,9 +109,7 @@ class Connections:
                 durations=self._durations,
                 limiter=self._limiter,
                 clock=clock,
-                sleep=sleep,
                 timeout=workspace.timeout,
-                scale=workspace.scale,
                 deadline=deadline,
             ),
             saver=Saver(
@@ -133,8 +119,6 @@ class Connections:
                 listener=listener,
                 limiter=self._limiter,
                 clock=clock,
-                sleep=sleep,
-                scale=workspace.scale,
                 deadline=deadline,
             ),
             journal=workspace.journal,
@@ -239,7 +223,7 @@ class Run:
 
     async def _run(self) -> None:
         asyncio.get_running_loop().set_default_executor(DetachedExecutor())
-        deadline = time.monotonic() + self.workspace.timeout if self.one_deadline else None
+        deadline = self.workspace.clock.now() + self.workspace.timeout if self.one_deadline else None
         async with Connections(self.workspace) as connections:
             with self.reporter.progress(self.total) as listener:
                 scheduler = connections.scheduler(

@@ -68,7 +68,7 @@ def parse_vary(text: str) -> tuple[str, list[str]]:
     """Return the name and the values of `name=a,"b, c"` or `name=@file` (one value per line). Raise UsageError."""
     name, equals, written = text.partition("=")
     if not equals or not _NAME.fullmatch(name):
-        raise UsageError(f"not a variable: {quoted(text, 80)}", hint="Write name=a,b,c or name=@file")
+        raise UsageError(f"--vary {quoted(text, 80)} is not NAME=A,B,C or NAME=@FILE")
     if name in PLACEHOLDERS:
         raise UsageError(f"a variable cannot be called {name}: in output names, {{{name}}} is {PLACEHOLDERS[name]}")
     if written.startswith("@"):
@@ -97,7 +97,7 @@ def _numbers_of(item: str, kind: type[Number]) -> list[Number]:
     if match := _RANGE.fullmatch(item):
         first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
         if step == 0:
-            raise UsageError(f"a step of 0 leads nowhere: {item}")
+            raise UsageError(f"invalid step 0 in {item}")
         if abs(last - first) // step >= VALUES_LIMIT:
             raise _too_many(item)
         steps = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
@@ -109,7 +109,7 @@ def _numbers_of(item: str, kind: type[Number]) -> list[Number]:
     hint = "Write a list, 1,2,5, or a range, 1..4 or 0..10..5"
     if kind is int and _DECIMAL.fullmatch(item):
         hint = "A spreadsheet may have rounded it; format the column as text" if "e" in item.lower() else hint
-    raise UsageError(f"not {'a whole number' if kind is int else 'a number'}: {quoted(item, 40)}", hint=hint)
+    raise UsageError(f"{quoted(item, 40)} is not {'a whole number' if kind is int else 'a number'}", hint=hint)
 
 
 def _too_many(text: str) -> UsageError:
@@ -158,11 +158,11 @@ def _piece(match: re.Match[str]) -> _Piece:
 def _stray(match: re.Match[str]) -> UsageError:
     brace, following = match.group(), _BRACES.search(match.string, match.end())
     if brace == "{" and following and following.group().startswith("{"):
-        what = "braces cannot stand inside braces"
+        what = "braces cannot be nested"
     else:
-        what = f"a {brace} without its {'}' if brace == '{' else '{'}"
+        what = f"unmatched {brace} in the prompt"
     around = match.string[max(0, match.start() - 20) : match.start() + 40]
-    return UsageError(f"{what}: {quoted(around)}", hint="Write {{ and }} for braces that are text")
+    return UsageError(f"{what}: {quoted(around)}", hint="Write {{ and }} for literal braces")
 
 
 def _checked(
@@ -171,11 +171,13 @@ def _checked(
     """Return the prompt's pieces. Raise UsageError where prompt, variables and options do not fit each other."""
     pieces = _pieces(prompt)
     used = {piece.name: None for piece in pieces if isinstance(piece, _Reference)}
-    hint = "Add --vary NAME=A,B; for braces that are text, write {{NAME}}"
+    hint = "Add --vary NAME=A,B. For literal braces, write {{NAME}}"
     unknown = [name for name in used if name not in variables]
     problems: Problems = [UsageError(f"{{{name}}} in the prompt has no values", hint=hint) for name in unknown]
     # Each value of an unused variable would make the same image again.
-    problems += [f"the variable {name} is not used: {{{name}}}" for name in variables if name not in used]
+    problems += [
+        f"--vary {name} has no effect: {{{name}}} is not in the prompt" for name in variables if name not in used
+    ]
     problems += [f"{name} has no values" for name, values in {**variables, **axes}.items() if not values]
     if problems:
         raise UsageError.of(problems)

@@ -168,6 +168,7 @@ def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
     # Only the header decides: prompts are full of commas, names of columns have none.
     records = _records(chain([header], texts), delimiter or max(",;\t", key=header.count), before)
     names = _column_names(*next(records), rows.file)
+    rows.has_header = True
     for line, cells in records:
         trimmed_cells = [trimmed(cell) for cell in cells]
         if not any(trimmed_cells):

@@ -39,7 +39,7 @@ async def _named_then_piped(named: Sequence[str], stdin: TextIO | None) -> Async
             came = True
             yield item
     if not came:
-        yield UsageError("no task IDs were read")
+        yield UsageError("no IDs were read")
 
 
 async def _piped(stdin: TextIO) -> AsyncIterator[str | UsageError]:

@@ -11,6 +11,7 @@ from ..journal.budgets import Budget
 from ..journal.journal import Journal
 from ..json_value import JsonObject
 from ..operations.request import TaskRequest
+from ..system.clock import Clock
 from .input_images import ImageStore
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Workspace:
     upload_service: the origin of the upload service that belongs to the account's service.
     folder: where images go, absolute. private_folder: for images that only pass through.
     concurrency: unfinished tasks at once, all processes together; slots_folder: where they share that limit.
-    timeout: seconds to wait; scale: multiplies expected durations and backoffs.
+    timeout: seconds to wait.
     cache_seconds: how long an identical request is not paid for again.
     images: the local images of this command's requests.
     note, warn: show a line to the user.
@@ -42,7 +43,7 @@ class Workspace:
     slots_folder: Path
     concurrency: int
     timeout: float
-    scale: float
+    clock: Clock
     cache_seconds: float
     budgets: tuple[Budget, ...]
     images: ImageStore

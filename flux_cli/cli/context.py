@@ -17,6 +17,7 @@ from ..config.api_key import checked_key, key_from_command
 from ..config.config_file import permissions_warning, read_file
 from ..config.paths import HOME_HINT, Paths, expand_user
 from ..config.resolve import DEFAULT_PROFILE, Settings, resolve
+from ..config.settings import BY_NAME
 from ..config.urls import is_local
 from ..errors import ConfigError, JournalError
 from ..json_value import JsonObject, object_at
@@ -210,8 +211,12 @@ class Session:
 
         from ..journal.budgets import PERIODS, Budget
 
-        limits = {period: self.settings.get(f"budget.{period}") for period in PERIODS if not self.sandbox}
-        return tuple(Budget(period, Decimal(limit)) for period, limit in limits.items() if limit is not None)
+        found = []
+        for period in PERIODS if not self.sandbox else ():
+            value, variable = self.settings.values[f"budget.{period}"], BY_NAME[f"budget.{period}"].variable
+            if value.text is not None:
+                found.append(Budget(period, Decimal(value.text), variable if value.source == variable else None))
+        return tuple(found)
 
     @property
     def cache_seconds(self) -> float:
@@ -254,6 +259,7 @@ class Session:
         import hashlib
 
         from ..batch.workspace import Workspace
+        from ..system.clock import Clock
 
         account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
         return Workspace(
@@ -265,7 +271,7 @@ class Session:
             slots_folder=self.paths.slots / account,
             concurrency=self.concurrency,
             timeout=float(self.settings.text("timeout")),
-            scale=self.scale,
+            clock=Clock(scale=self.scale),
             cache_seconds=self.cache_seconds,
             budgets=self.budgets,
             images=self.images,

@@ -11,11 +11,9 @@ from datetime import datetime
 from typing import Annotated
 
 from ..batch.outputs import name_values, plan_found_task
-from ..batch.resume import link
+from ..batch.task_matching import likeness, link
 from ..config.catalog import Catalog
-from ..engine.backoff import backoff
 from ..engine.outcome import Outcome
-from ..engine.task_matching import likeness
 from ..errors import FluxError, NetworkError, RefusedError
 from ..images.output_names import DEFAULT_TEMPLATE
 from ..journal.entries import REPORTED, UNFINISHED, Entry, State, busy_error, error_of
@@ -49,7 +47,7 @@ async def poll_task(client: PiAPIClient, task_id: str) -> Task:
             f"PiAPI has no task {task_id}: {error}", code="no_such_task", hint="List yours", command=("history",)
         ) from error
     except TemporaryError as error:
-        raise NetworkError(f"task {task_id} could not be polled: {error.message}") from error
+        raise NetworkError(f"cannot get the status of task {task_id}: {error.message}") from error
 
 
 def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:
@@ -102,9 +100,9 @@ async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) 
     Without one it is the entry that `record` made, or None. Raise RefusedError if PiAPI has no such task (the entry is
     deleted), NetworkError if it cannot be asked (the entry stays, for `flux resume`), ConfigError or JournalError.
     """
-    received, journal = time.time(), session.journal
+    received, journal, clock = time.time(), session.journal, session.workspace.clock
     task: Task | None = None
-    deadline = time.monotonic() + JOIN_LONGEST
+    deadline = clock.now() + JOIN_LONGEST
     while True:
         journal.mark_dead_unknown()
         entries = journal.entries(State.SENDING, State.UNKNOWN)
@@ -122,9 +120,9 @@ async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) 
         # A submission that began after the delivery belongs to another task.
         able = [entry for entry in entries if (entry.submitted or 0.0) <= received and not likeness(entry, task).unlike]
         in_flight = any(entry.state is State.SENDING for entry in able)
-        if not in_flight or time.monotonic() > deadline:
+        if not in_flight or clock.now() > deadline:
             break
-        await asyncio.sleep(JOIN_SECONDS * session.scale)
+        await clock.sleep(JOIN_SECONDS * clock.scale)
     for entry in [entry for entry in able if entry.state is State.UNKNOWN]:
         found = likeness(entry, task)
         if found.proves_alone or (entry.seen_id == task_id and found.proves):
@@ -137,11 +135,12 @@ async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) 
 
 async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: Entry | None) -> Task:
     """Return the task as PiAPI shows it, after POLLS tries at most."""
+    clock = session.workspace.clock
     for attempt in range(1, POLLS):
         try:
             return await poll_task(client, task_id)
         except (NetworkError, RefusedError):
-            await asyncio.sleep(backoff(attempt, session.scale))
+            await clock.sleep(clock.backoff(attempt))
     try:
         return await poll_task(client, task_id)
     except RefusedError:

@@ -48,7 +48,7 @@ an untrusted row must not add a file of this machine to its request."""
 SWEEP_LIMIT = 100_000
 """Tasks of one prompt: groups multiply quickly."""
 _GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
-_OPEN_CHOICE = re.compile(r"(?<!\{)\{[^{}]*\|[^{}]*$")
+_OPEN_CHOICE = re.compile(r"(?<!\{)\{[^{}]*\|[^{}]*(?=\{|$)")
 _BRACE = re.compile(r"\{\{|\}\}|[{}]")
 Drafts = Callable[[Row], Iterator[Draft]]
 """Yields the tasks of a row. Raises UsageError with all errors of the row."""
@@ -175,8 +175,7 @@ def _escape(prompt: str) -> str:
         return prompt
     if open_choice := _OPEN_CHOICE.search(prompt):
         raise UsageError(
-            f"the choice {quoted(open_choice.group(), 40)} has no end",
-            hint="Write {a|b}, or {{ for a brace that is text",
+            f"unclosed choice {quoted(open_choice.group(), 40)}", hint="Write {a|b}, or {{ for a literal brace"
         )
     return _BRACE.sub(lambda brace: brace.group() if len(brace.group()) == 2 else brace.group() * 2, prompt)
 
@@ -311,8 +310,9 @@ def _pay(
     submit: SubmitOptions,
 ) -> ExitCode:
     """Run a plan, from the review of what is paid for already to the report."""
-    from ..batch.resume import Policy, link_seen
+    from ..batch.resume import Policy
     from ..batch.runner import Batch  # slow to import, and not needed for a price
+    from ..batch.task_matching import link_seen
     from .output.reporter import CommandReporter
 
     session.require_key()

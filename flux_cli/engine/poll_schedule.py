@@ -7,13 +7,13 @@ After a failed poll, `Poller._wait` decides.
 
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..config.catalog import Catalog
 from ..journal.entries import Entry
 from ..journal.journal import Journal
 from ..piapi.task import Task
-from ..system.signals import Sleep
+from ..system.clock import Clock
 
 GAP_SECONDS, GAP_SHARE, LONGEST_GAP = 2.1, 0.1, 30.0
 """The longest gap between two polls: GAP_SECONDS, or GAP_SHARE of the elapsed time if more, at most the last."""
@@ -68,17 +68,17 @@ def _middle(past: Sequence[float]) -> tuple[float, float]:
 class PollLimiter:
     """Spaces the polls of one process: at most POLLS_PER_SECOND (times the scale), first come, first served."""
 
-    def __init__(self, clock: Callable[[], float], sleep: Sleep, scale: float) -> None:
-        self._clock, self._sleep = clock, sleep
-        self._gap = scale / POLLS_PER_SECOND
-        self._next = clock()
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._gap = clock.scale / POLLS_PER_SECOND
+        self._next = clock.now()
 
     async def wait(self) -> None:
         """Return when it is the caller's turn to poll."""
-        now = self._clock()
+        now = self._clock.now()
         turn = max(now, self._next)
         self._next = turn + self._gap
-        await self._sleep(turn - now)
+        await self._clock.sleep(turn - now)
 
 
 REMEMBERED = 50

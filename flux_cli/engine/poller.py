@@ -1,7 +1,6 @@
 """Waiting for a task: free polls, repeated until the task ends or the deadline passes."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ..errors import NotSavedError, RefusedError, StillRunningError, TaskFailedError
@@ -11,9 +10,8 @@ from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.task import Phase, Task
-from ..system.signals import Sleep
+from ..system.clock import Clock
 from ..text import seconds
-from .backoff import backoff
 from .events import Listener, Polled, Trouble
 from .poll_schedule import Durations, PollLimiter
 
@@ -47,8 +45,13 @@ class Misses:
 
 @dataclass
 class _Streak:
-    """What polls of one task found. running: when it still ran, in seconds after its acceptance."""
+    """What polls of one task found.
 
+    reason: why its status is not known, until a poll returned it. running: when it still ran, in seconds after its
+    acceptance.
+    """
+
+    reason: str = "PiAPI was not asked"
     running: float = 0.0
     trouble: int = 0
     empty: int = 0
@@ -59,7 +62,7 @@ class _Streak:
 class Poller:
     """Polls accepted entries until their tasks end.
 
-    limiter: shared by all polls of the process. scale: multiplies every wait but the timeout.
+    limiter: shared by all polls of the process.
     timeout: seconds to wait for each task. deadline: the time on the clock when waiting ends for all; None: `timeout`.
     """
 
@@ -68,10 +71,8 @@ class Poller:
     listener: Listener
     durations: Durations
     limiter: PollLimiter
-    clock: Callable[[], float]
-    sleep: Sleep
+    clock: Clock
     timeout: float
-    scale: float
     deadline: float | None = None
 
     async def poll(self, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
@@ -79,25 +80,25 @@ class Poller:
 
         Raise TaskFailedError, StillRunningError, NotSavedError, RefusedError, KeyRefusedError, JournalError.
         """
-        started = self.clock()
+        started = self.clock.now()
         accepted = started - max(0.0, time.time() - (entry.accepted or time.time()))
         deadline = started + self.timeout if self.deadline is None else self.deadline
         schedule, streak = self.durations.schedule(entry), _Streak()
         wait = 0.0 if task is None else schedule.first_step()
         while True:
-            await self.sleep(max(0.0, min(wait, deadline - self.clock())))
+            await self.clock.sleep(max(0.0, min(wait, deadline - self.clock.now())))
             await self.limiter.wait()
             # The last poll begins after the deadline: a machine that was suspended has only an old result until then.
-            late = self.clock() >= deadline
+            late = self.clock.now() >= deadline
             task, wait = await self._poll_once(entry, streak)
             if task is not None:
-                elapsed = self.clock() - accepted
+                elapsed, streak.reason = self.clock.now() - accepted, ""
                 entry = self._advance(entry, task, streak, elapsed)
                 if entry.state is State.READY:
                     return entry, task
                 wait = schedule.step(elapsed)
             if late:
-                raise still_running(entry, max(0.0, deadline - started))
+                raise _still_running(entry, max(0.0, deadline - started), streak.reason)
 
     async def _poll_once(self, entry: Entry, streak: _Streak) -> tuple[Task | None, float]:
         """Return the task, or None and the seconds to wait before the next poll."""
@@ -106,16 +107,19 @@ class Poller:
             task = await self.client.poll(entry.task_id)
         except TemporaryError as trouble:
             streak.trouble, streak.misses = streak.trouble + 1, Misses()
-            return None, self._wait(entry, trouble.message, streak.trouble, trouble.retry_after)
+            return None, self._wait(entry, streak, trouble.message, streak.trouble, trouble.retry_after)
         except TaskNotFoundError as missing:
             streak.trouble = 0
             return None, self._missing(entry, streak, str(missing))
         streak.trouble, streak.misses = 0, Misses()
         return task, 0.0
 
-    def _wait(self, entry: Entry, message: str, failures: int, retry_after: float | None = None) -> float:
+    def _wait(
+        self, entry: Entry, streak: _Streak, message: str, failures: int, retry_after: float | None = None
+    ) -> float:
         """Return the seconds to wait after so many failures in a row; the first of them is shown."""
-        wait = backoff(failures + 1, self.scale) if retry_after is None else retry_after
+        wait = self.clock.backoff(failures + 1) if retry_after is None else retry_after
+        streak.reason = streak.reason and message
         if failures == 1:
             self.listener(Trouble(entry.id, message, wait))
         return wait
@@ -123,10 +127,10 @@ class Poller:
     def _missing(self, entry: Entry, streak: _Streak, words: str) -> float:
         # A task that this machine submitted or has seen did exist. Any other ID may be a typing error.
         existed = bool(entry.submitted or entry.status or entry.request)
-        now = self.clock()
+        now = self.clock.now()
         count = streak.misses.add(now)
-        if not streak.misses.prove(now, MISSING_SECONDS * self.scale if existed else 0.0):
-            return self._wait(entry, f"PiAPI does not find the task ({words})", count)
+        if not streak.misses.prove(now, MISSING_SECONDS * self.clock.scale if existed else 0.0):
+            return self._wait(entry, streak, f"PiAPI has not found the task yet ({words})", count)
         if existed:
             raise expired(self.journal, entry, f"PiAPI no longer has it: {words}")
         error = RefusedError(f"PiAPI has no task {entry.task_id}: {words}", code="no_such_task")
@@ -147,7 +151,7 @@ class Poller:
             streak.running = elapsed
         elif task.urls or task.inline:
             took = self.durations.record(entry, task, streak.running, elapsed)
-            ended = _ended_at(entry, task, None if took is None else took * self.scale)
+            ended = _ended_at(entry, task, None if took is None else took * self.clock.scale)
             return self.journal.move(
                 entry, replace(entry, state=State.READY, status=word, urls=task.urls, ended=ended, seconds=took)
             )
@@ -161,7 +165,7 @@ class Poller:
         if streak.empty > EMPTY_POLLS:
             evidence = "completed without an image in the response"
             self.journal.move(entry, replace(entry, status=task.status.word, evidence=evidence))
-            raise NotSavedError(f"task {task.id} is completed, but PiAPI lists no image")
+            raise NotSavedError(f"task {task.id} is completed, but the response contains no image")
 
 
 def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
@@ -176,8 +180,10 @@ def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
     return time.time() if entry.submitted is not None else None
 
 
-def still_running(entry: Entry, waited: float) -> StillRunningError:
-    """Return the error for a task that had not ended after `waited` seconds."""
+def _still_running(entry: Entry, waited: float, reason: str) -> StillRunningError:
+    """Return the error for a task that had not ended after `waited` seconds. reason: why its status is not known."""
+    if reason:
+        return StillRunningError(f"the status of task {entry.task_id} is unknown after {seconds(waited)}: {reason}")
     return StillRunningError(f"task {entry.task_id} is still {entry.status or 'running'} after {seconds(waited)}")
 
 

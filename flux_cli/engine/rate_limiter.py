@@ -9,8 +9,7 @@ limit. All submissions of the process wait in one line: one of them at a time as
 import asyncio
 from collections.abc import Callable
 
-from ..system.signals import Sleep
-from .backoff import backoff
+from ..system.clock import Clock
 
 DECREASE = 0.7
 """The share of the window that is left after a refusal, as in RFC 9438: 0.5 would leave a quarter of the limit idle."""
@@ -31,20 +30,16 @@ class RateLimiter:
 
     limit: the largest window, and the first.
     patience: seconds for which a service that accepts nothing is tried again.
-    scale: multiplies backoffs, but not a wait that the server requests.
     """
 
-    def __init__(
-        self, limit: int, *, patience: float, clock: Callable[[], float], sleep: Sleep, scale: float = 1.0
-    ) -> None:
-        self._limit, self._patience, self._scale = limit, patience, scale
-        self._clock, self._sleep = clock, sleep
+    def __init__(self, limit: int, patience: float, clock: Clock) -> None:
+        self._limit, self._patience, self._clock = limit, patience, clock
         self._window = float(limit)
         self._held = 0
         self._round = 0  # counts decreases
         self._streak = 0  # decreases since the last acceptance
-        self._quiet = clock()  # nothing is sent before this time
-        self._accepted = clock()  # time of the last acceptance
+        self._quiet = clock.now()  # nothing is sent before this time
+        self._accepted = clock.now()  # time of the last acceptance
         self._closed = False
         self._line = asyncio.Lock()
         self._pausing: asyncio.Future[None] | None = None
@@ -79,12 +74,14 @@ class RateLimiter:
     def _admits(self) -> bool:
         if self._closed:
             raise ClosedError
-        return self._held < self.window and self._clock() >= self._quiet
+        return self._held < self.window and self._clock.now() >= self._quiet
 
     async def _pause(self) -> None:
         """Wait until the quiet time is over, or `_wake` is called."""
-        left = self._quiet - self._clock()
-        waiting = asyncio.ensure_future(self._sleep(left)) if left > 0 else asyncio.get_running_loop().create_future()
+        left = self._quiet - self._clock.now()
+        waiting = (
+            asyncio.ensure_future(self._clock.sleep(left)) if left > 0 else asyncio.get_running_loop().create_future()
+        )
         self._pausing = waiting
         try:
             await asyncio.wait({waiting})
@@ -106,7 +103,7 @@ class RateLimiter:
 
     def _increase(self) -> None:
         self._window = min(self._window + 1 / self._window, float(self._limit))
-        self._streak, self._accepted = 0, self._clock()
+        self._streak, self._accepted = 0, self._clock.now()
         self._wake()
 
     def _decrease(self, sent_in: int, retry_after: float | None) -> None:
@@ -116,9 +113,9 @@ class RateLimiter:
             # By the tasks that are unfinished: a window that was not used up says nothing about the service.
             self._window = max(1.0, min(self._window, self._held) * DECREASE)
             self._round, self._streak = self._round + 1, self._streak + 1
-            wait = backoff(self._streak, self._scale)
-        wait = max(wait if retry_after is None else retry_after, SHORTEST_WAIT * self._scale)
-        self._quiet = max(self._quiet, self._clock() + wait)
+            wait = self._clock.backoff(self._streak)
+        wait = max(wait if retry_after is None else retry_after, SHORTEST_WAIT * self._clock.scale)
+        self._quiet = max(self._quiet, self._clock.now() + wait)
 
 
 class Permit:
@@ -140,7 +137,7 @@ class Permit:
         """Note that a submission is about to be sent."""
         self._round = self._limiter._round
         if self._begun is None:
-            self._begun = self._limiter._clock()
+            self._begun = self._limiter._clock.now()
 
     def accepted(self) -> None:
         """Note that PiAPI has accepted the task."""
@@ -155,7 +152,7 @@ class Permit:
         self._limiter._decrease(self._round, retry_after)
         self._leave()
         self._limiter._check_patience(self._begun)
-        return self._limiter._quiet - self._limiter._clock()
+        return self._limiter._quiet - self._limiter._clock.now()
 
     async def enter_again(self) -> None:
         """Wait in line for the permit. Raise ClosedError or BusyError."""

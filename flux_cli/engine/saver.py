@@ -9,7 +9,6 @@ import errno
 import hashlib
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,9 +25,8 @@ from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.image_download import Download, Downloader, DownloadError, ForbiddenError, rewrite, save_inline
 from ..piapi.task import Task
 from ..system.atomic_files import place
-from ..system.signals import Sleep
+from ..system.clock import Clock
 from ..text import counted
-from .backoff import backoff
 from .events import Fetching, Listener, Noted, Trouble
 from .poll_schedule import PollLimiter
 from .poller import MISSING_SECONDS, Misses, expired
@@ -60,7 +58,7 @@ class _Retry:
 class Saver:
     """Turns ready entries into files.
 
-    limiter: shared by all polls of the process. scale: multiplies every wait.
+    limiter: shared by all polls of the process.
     deadline: the time on the clock when retries end for all entries; None: each has RETRY_SECONDS.
     """
 
@@ -69,9 +67,7 @@ class Saver:
     journal: Journal
     listener: Listener
     limiter: PollLimiter
-    clock: Callable[[], float]
-    sleep: Sleep
-    scale: float
+    clock: Clock
     deadline: float | None = None
 
     async def save(self, entry: Entry, task: Task | None) -> Entry:
@@ -110,7 +106,7 @@ class Saver:
             return entry, None
         except TaskNotFoundError:
             retry.answered = True
-            retry.misses.add(self.clock())
+            retry.misses.add(self.clock.now())
             return entry, None
         retry.answered, retry.misses, retry.refused = True, Misses(), None
         # A response with fewer images does not replace the others.
@@ -128,6 +124,9 @@ class Saver:
         count = min(listed, ordered + MORE_IMAGES)
         self.listener(Fetching(entry.id, count))
         for index in range(len(files), count):
+            if index < len(entry.files) and entry.files[index].stands():  # of an earlier entry for the same task
+                files.append(entry.files[index])
+                continue
             target = self._target(entry, index)
             if inline:
                 download = await save_inline(inline[index], target)
@@ -140,26 +139,29 @@ class Saver:
 
     async def _pause(self, entry: Entry, error: DownloadError, retry: _Retry) -> None:
         """Wait before the next try. Raise NotSavedError or KeyRefusedError when there is none."""
-        now = self.clock()
+        now = self.clock.now()
         if not retry.failures:
-            retry.until = min(now + RETRY_SECONDS * self.scale, math.inf if self.deadline is None else self.deadline)
+            retry.until = min(
+                now + RETRY_SECONDS * self.clock.scale, math.inf if self.deadline is None else self.deadline
+            )
         retry.failures += 1
         retry.forbidden += isinstance(error, ForbiddenError)
         if now >= retry.until or retry.forbidden >= FORBIDDEN_TRIES:
             raise self._give_up(entry, str(error), retry, now) from error
-        wait = min(backoff(retry.failures, self.scale), retry.until - now)
+        wait = min(self.clock.backoff(retry.failures), retry.until - now)
         if retry.failures == 1:
             self.listener(Trouble(entry.id, str(error), wait))
-        await self.sleep(wait)
+        await self.clock.sleep(wait)
 
     def _give_up(self, entry: Entry, why: str, retry: _Retry, now: float) -> NotSavedError | KeyRefusedError:
         if retry.refused:
             return retry.refused
-        if retry.misses.prove(now, MISSING_SECONDS * self.scale):
+        if retry.misses.prove(now, MISSING_SECONDS * self.clock.scale):
             return expired(self.journal, entry, f"PiAPI no longer has it, and {why}")
         if retry.answered and entry.expires is not None and time.time() >= entry.expires:
             return expired(self.journal, entry, f"PiAPI keeps images for 7 days, and {why}")
-        return NotSavedError(f"the image of task {entry.task_id} could not be saved: {why}")
+        hint = "PiAPI keeps images for 7 days; try again with"
+        return NotSavedError(f"the image of task {entry.task_id} could not be saved: {why}", hint=hint)
 
     def _target(self, entry: Entry, index: int) -> Path:
         target = entry.output.path(index, entry.task_id or entry.id)

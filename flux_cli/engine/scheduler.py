@@ -25,6 +25,7 @@ from ..errors import (
 from ..journal.entries import LABEL, Entry, State
 from ..journal.journal import Journal
 from ..piapi.task import Task
+from ..system.clock import Clock
 from ..system.signals import Stop, StoppedError
 from ..text import clean, counted
 from .events import Accepted, Ended, Listener, Queued
@@ -58,7 +59,7 @@ class Scheduler:
     listener: Listener
     stop: Stop
     schedule: Callable[[Entry], PollSchedule]
-    clock: Callable[[], float]
+    clock: Clock
     slots: Slots
     rate_limiter: RateLimiter
     fail_fast: bool = False
@@ -170,7 +171,7 @@ class Scheduler:
             raise
 
     async def _run_one(self, entry: Entry, report: Report, permit: Permit, wait: bool) -> None:
-        started = self.clock()
+        started = self.clock.now()
         error: FluxError | None = None
         try:
             entry = await self._advance(entry, permit, wait)
@@ -191,7 +192,7 @@ class Scheduler:
             permit.release()
         error = error or _find_shortfall(entry)
         self.listener(Ended(entry.id, entry.state))
-        report(Outcome(entry, error, self.clock() - started))
+        report(Outcome(entry, error, self.clock.now() - started))
 
     async def _advance(self, entry: Entry, permit: Permit, wait: bool) -> Entry:
         task: Task | None = None

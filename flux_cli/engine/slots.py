@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import DiskError
 from ..system import file_locks as locks
 from ..system.atomic_files import count_openable, private_folder
-from ..system.signals import Sleep
+from ..system.clock import Sleep
 
 PAUSE = 0.05
 """Mean seconds between two tries: 1.5 % of a task of 3 s, and 0.5 % of a core per waiting process."""

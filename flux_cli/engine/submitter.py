@@ -21,9 +21,9 @@ from ..piapi.client import PiAPIClient
 from ..piapi.errors import refusal_error
 from ..piapi.submission import RETRIES, SubmissionOutcome, SubmissionResult
 from ..piapi.task import Task
-from ..system.signals import Sleep, Stop, StoppedError
+from ..system.clock import Clock
+from ..system.signals import Stop, StoppedError
 from ..text import clean
-from .backoff import backoff
 from .events import Listener, Slowed, Submitting, Trouble, Waiting
 from .rate_limiter import SHORTEST_WAIT, BusyError, Permit
 
@@ -50,10 +50,8 @@ class Submitter:
     listener: Listener
     stop: Stop
     body: Callable[[Entry], Coroutine[Any, Any, bytes]]
-    clock: Callable[[], float]
-    sleep: Sleep
+    clock: Clock
     timeout: float
-    scale: float
     budgets: Sequence[Budget]
     life: float
 
@@ -68,7 +66,7 @@ class Submitter:
         assert entry.request is not None
         self.listener(Submitting(entry.id, entry.label, entry.seed, entry.request.model))
         body = await self.stop.guard(self.body(entry))
-        deadline = self.clock() + self.timeout
+        deadline = self.clock.now() + self.timeout
         tries: Counter[SubmissionOutcome] = Counter()
         while True:
             if self.stop.requested:
@@ -88,17 +86,17 @@ class Submitter:
             entry = await self._refused(entry, result)
             if result.outcome is SubmissionOutcome.RATE_LIMITED:
                 await self._wait_in_line(entry, result, permit)
-                deadline = self.clock() + self.timeout
+                deadline = self.clock.now() + self.timeout
                 continue
             tries[result.outcome] += 1
             await self._pause_before_retry(entry, result, tries[result.outcome], deadline)
 
     async def _wait_for_identical(self, entry: Entry, deadline: float) -> None:
-        if self.clock() > deadline:
+        if self.clock.now() > deadline:
             label = clean(entry.label, LABEL)
             raise StillRunningError(f'an identical request of another process has had no response: "{label}"')
         self.listener(Waiting(entry.id, "waiting for the response to an identical request"))
-        await self.stop.guard(self.sleep(JOIN_SECONDS * self.scale))
+        await self.stop.guard(self.clock.sleep(JOIN_SECONDS * self.clock.scale))
 
     async def _post(self, entry: Entry, body: bytes) -> SubmissionResult:
         try:
@@ -146,13 +144,13 @@ class Submitter:
                     return write()
             except LockedError as error:
                 if deadline is None and self.stop.requested:
-                    deadline = self.clock() + GRACE_SECONDS
-                if deadline is not None and self.clock() > deadline:
+                    deadline = self.clock.now() + GRACE_SECONDS
+                if deadline is not None and self.clock.now() > deadline:
                     raise
                 locked = error
             self.listener(Waiting(entry.id, f"{what}; waiting for another program that keeps the journal locked"))
             try:
-                await self.sleep(LOCK_PAUSE)
+                await self.clock.sleep(LOCK_PAUSE)
             except asyncio.CancelledError:
                 raise locked from None
 
@@ -181,12 +179,12 @@ class Submitter:
             raise _not_submitted(result) from None
 
     async def _pause_before_retry(self, entry: Entry, result: SubmissionResult, tries: int, deadline: float) -> None:
-        wait = result.retry_after if result.retry_after is not None else backoff(tries, self.scale)
-        wait = max(wait, SHORTEST_WAIT * self.scale)
-        if tries > (RETRIES.get(result.outcome) or 0) or self.clock() + wait > deadline:
+        wait = result.retry_after if result.retry_after is not None else self.clock.backoff(tries)
+        wait = max(wait, SHORTEST_WAIT * self.clock.scale)
+        if tries > (RETRIES.get(result.outcome) or 0) or self.clock.now() + wait > deadline:
             raise _not_submitted(result)
         self.listener(Trouble(entry.id, result.message, wait))
-        await self.stop.guard(self.sleep(wait))
+        await self.stop.guard(self.clock.sleep(wait))
 
 
 def _not_submitted(result: SubmissionResult) -> NetworkError:
@@ -198,4 +196,6 @@ def _advice(outcome: SubmissionOutcome) -> str:
         return "the account has as many tasks as its plan allows; wait for them, or raise --timeout"
     if outcome is SubmissionOutcome.UNTRUSTED:
         return "check the URL and the clock; behind a company proxy set SSL_CERT_FILE"
-    return "check the connection, then run it again"
+    if outcome is SubmissionOutcome.NOT_SENT:
+        return "check the network connection, then run the command again"
+    return "PiAPI is unavailable; run the command again later"

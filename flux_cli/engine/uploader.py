@@ -11,9 +11,8 @@ from ..journal.journal import Journal
 from ..operations.base import LOCAL
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import TemporaryError
-from ..system.signals import Sleep
+from ..system.clock import Clock
 from ..text import byte_count
-from .backoff import backoff
 from .events import Listener, Noted, Trouble
 
 UPLOAD_SECONDS = 24 * 3600
@@ -50,11 +49,10 @@ class Uploader:
         images: LocalImages,
         *,
         upload_service: str,
-        sleep: Sleep,
-        scale: float,
+        clock: Clock,
     ) -> None:
         self._client, self._journal, self._images = client, journal, images
-        self._upload_service, self._sleep, self._scale = upload_service, sleep, scale
+        self._upload_service, self._clock = upload_service, clock
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def find_urls(self, entry: Entry, references: Iterable[str], listener: Listener) -> dict[str, str]:
@@ -86,9 +84,9 @@ class Uploader:
                 attempt += 1
                 if attempt == TRIES:
                     raise NetworkError(f"the image could not be uploaded: {trouble.message}") from trouble
-                wait = trouble.retry_after if trouble.retry_after is not None else backoff(attempt, self._scale)
+                wait = trouble.retry_after if trouble.retry_after is not None else self._clock.backoff(attempt)
                 listener(Trouble(entry.id, f"the upload failed: {trouble.message}", wait))
-                await self._sleep(wait)
+                await self._clock.sleep(wait)
 
 
 def known_url(journal: Journal, reference: str, until: float) -> str | None:

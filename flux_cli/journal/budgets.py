@@ -36,10 +36,11 @@ def is_split(word: str) -> TypeGuard[Split]:
 
 @frozen
 class Budget:
-    """A limit, USD, on the cost of a period: the setting `budget.` + period."""
+    """A limit, USD, on the cost of a period, from the environment's `variable`, or else the setting `budget.PERIOD`."""
 
     period: Period
     limit: Decimal
+    variable: str | None = None
 
     def span(self, moment: float) -> tuple[float, float]:
         """Return the start of the period that contains `moment`, and of the next one; seconds since the epoch."""
@@ -68,6 +69,11 @@ class Allowance:
         return max(self.budget.limit - self.spent, Decimal(0))
 
     @property
+    def whose(self) -> str:
+        """The period, as in `today's budget`."""
+        return "today's" if self.budget.period == "day" else "this month's"
+
+    @property
     def next_day(self) -> str:
         """The first day of the next period, `2026-11-01`."""
         return f"{datetime.fromtimestamp(self.ends):%Y-%m-%d}"
@@ -77,11 +83,12 @@ class Allowance:
         if price <= self.left:
             return
         period, limit = self.budget.period, self.budget.limit
-        wait = f"Wait until {self.next_day}, or raise it" if price <= limit else "Raise it"
+        variable = self.budget.variable
+        wait = f"Wait until {self.next_day}, or raise" if price <= limit else "Raise"
         raise BudgetError(
-            f"{what} costs {usd(price)}, but {usd(self.left)} of this {period}'s {usd(limit)} budget is left",
-            hint=f"{wait} and run the command again",
-            command=("config", "set", f"budget.{period}", "USD"),
+            f"{what} costs {usd(price)}, but {usd(self.left)} of {self.whose} {usd(limit)} budget is left",
+            hint=f"{wait} {variable or 'it'} and run the command again",
+            command=() if variable else ("config", "set", f"budget.{period}", "USD"),
         )
 
 

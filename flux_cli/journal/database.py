@@ -260,7 +260,7 @@ def _refuse_remains(path: Path) -> None:
     """Raise JournalError for what is left of a journal that was cut."""
     if left := cut_off(path):
         raise JournalError(
-            f"the journal {path} {left}: its record of paid tasks is lost",
+            f"the journal {path} {left}: its record of paid tasks may be lost",
             hint="Recover what is readable, and start a new one",
             command=("doctor", "--fix"),
         )
@@ -313,7 +313,7 @@ def cut_off(path: Path) -> str | None:
     size = file_size(path)
     if size is None:
         return "is missing, and its log is there" if logged else None
-    return None if size >= HEADER_BYTES else f"was cut to {counted(size, 'byte')}"
+    return None if size >= HEADER_BYTES else f"is damaged ({counted(size, 'byte')})"
 
 
 def file_size(path: Path) -> int | None:

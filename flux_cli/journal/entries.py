@@ -107,6 +107,12 @@ class SavedFile:
         except OSError:
             return False
 
+    def stands(self) -> bool:
+        """Return whether the file is still an image: as it was saved, or changed in place (by an optimizer, say)."""
+        from ..images.formats import is_complete_image
+
+        return self.is_whole() or is_complete_image(self.path)
+
 
 @frozen
 class Problem:
@@ -179,7 +185,7 @@ class Entry:
 
 def dismissal(how: str) -> Problem:
     """Return the reason why an entry of unknown outcome is dismissed."""
-    return Problem("dismissed", f"the outcome of the submission is unknown, and it was {how}", int(ExitCode.PARTIAL))
+    return Problem("dismissed", f"{how}; the outcome of its submission is unknown", int(ExitCode.PARTIAL))
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

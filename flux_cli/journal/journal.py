@@ -19,7 +19,20 @@ from ..json_value import Json
 from ..operations.request import TaskRequest
 from .budgets import Allowance, Budget, Spending, Split, split_spending, sum_spent
 from .database import Database
-from .entries import FIELDS, NEXT, Account, Entry, State, busy_error, dismissal, from_row, lost_error, new_id, to_row
+from .entries import (
+    FIELDS,
+    NEXT,
+    Account,
+    Entry,
+    SavedFile,
+    State,
+    busy_error,
+    dismissal,
+    from_row,
+    lost_error,
+    new_id,
+    to_row,
+)
 from .owner import Owner, Response, files_of_dead, is_alive, read_records, sent_by
 
 DURABLE = frozenset(State) - {State.PLANNED, State.READY, State.SAVED}
@@ -117,11 +130,15 @@ class Journal:
         request: TaskRequest | None = None,
         identity: str | None = None,
         evidence: str | None = None,
+        files: Sequence[SavedFile] = (),
     ) -> Entry:
-        """Add an entry, durably, for a task that was submitted elsewhere or whose images are to be fetched again."""
+        """Add an entry, durably, for a task that was submitted elsewhere or whose images are to be fetched again.
+
+        files: its images that were saved before; those that still exist are not downloaded again.
+        """
         now = self._now()
         entry = Entry(new_id(), State.ACCEPTED, *self._place, output, now, self.owner, request, identity=identity)
-        return self._insert(replace(entry, task_id=task_id, accepted=now, evidence=evidence))
+        return self._insert(replace(entry, task_id=task_id, accepted=now, evidence=evidence, files=tuple(files)))
 
     def discard(self, entry: Entry) -> None:
         """Delete an entry of this process that was made for a reported task, and is not needed any more."""

@@ -8,12 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-LIST_SAVED_FILES = """
-    INSERT OR IGNORE INTO saved_files
-    SELECT json_extract(value, '$.sha256'), number, key
-    FROM entries, json_each(CASE WHEN json_valid(files) THEN files ELSE '[]' END)
-    WHERE json_extract(value, '$.sha256') IS NOT NULL
-"""
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE entries (
@@ -26,9 +20,15 @@ MIGRATIONS: tuple[str, ...] = (
         created   REAL NOT NULL,    -- seconds since the epoch, as all times here
         request   TEXT,             -- canonical JSON; null for a task submitted elsewhere
         digest    TEXT,             -- SHA-256 of the request
+        content   TEXT,             -- SHA-256 of the request without its seed and webhook
         price     TEXT,             -- USD expected, decimal
         output    TEXT NOT NULL,    -- where the images go, JSON
+        identity  TEXT,             -- recognizes a planned task: its content, its output, its place among equal ones
+        any_seed  INTEGER NOT NULL DEFAULT 0, -- 1 when an image of the same content with another seed will do
         task_id   TEXT,
+        joined    TEXT,             -- the entry that submitted the task, when this one shares it at no charge
+        seen_id   TEXT,             -- a task ID in a response that could not be parsed
+        replaces  TEXT,             -- the entry of unknown outcome whose request this one sends again
         status    TEXT,             -- the last status from PiAPI
         urls      TEXT NOT NULL,    -- JSON list
         files     TEXT NOT NULL,    -- JSON list of {path, sha256}
@@ -36,12 +36,24 @@ MIGRATIONS: tuple[str, ...] = (
         evidence  TEXT,             -- what is known of a submission with an unknown outcome
         submitted REAL,
         accepted  REAL,
-        ended     REAL
+        ended     REAL,
+        seconds   REAL              -- how long the task took at PiAPI, at a time scale of 1
     ) STRICT
     """,
     "CREATE INDEX entries_state ON entries (state)",
     "CREATE INDEX entries_task ON entries (task_id)",
     "CREATE INDEX entries_digest ON entries (digest)",
+    "CREATE INDEX entries_content ON entries (content)",
+    "CREATE INDEX entries_identity ON entries (identity)",
+    # Covers the sum of a day or a month, price by price, without reading the rows themselves.
+    "CREATE INDEX entries_spent ON entries (service, profile, price, state, submitted)",
+    # At most one entry sends the request of another again.
+    "CREATE UNIQUE INDEX entries_replaces ON entries (replaces)",
+    # An entry that was submitted owns its task alone, unless it joined another one.
+    """
+    CREATE UNIQUE INDEX entries_own_task ON entries (task_id, service, profile)
+    WHERE submitted IS NOT NULL AND joined IS NULL
+    """,
     """
     CREATE TABLE uploads (
         sha256  TEXT NOT NULL,      -- of the uploaded bytes
@@ -52,49 +64,6 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (sha256, service, profile)
     ) STRICT
     """,
-    # Identifies a planned task when its command is run again: what it asks for, its output, its place among equal ones.
-    "ALTER TABLE entries ADD COLUMN row TEXT",
-    "CREATE INDEX entries_row ON entries (row)",
-    # Covers the sum of a day or a month, price by price, without reading the rows themselves.
-    "CREATE INDEX entries_spent ON entries (service, profile, price, state, submitted)",
-    # How long the task took at PiAPI, in seconds at a time scale of 1: it times the polls of later tasks.
-    "ALTER TABLE entries ADD COLUMN seconds REAL",
-    # A task ID in a response that could not be parsed.
-    "ALTER TABLE entries ADD COLUMN seen_id TEXT",
-    # The entry of unknown outcome whose request this one sends again. At most one entry does.
-    "ALTER TABLE entries ADD COLUMN replaces TEXT",
-    "CREATE UNIQUE INDEX entries_replaces ON entries (replaces)",
-    "ALTER TABLE entries RENAME COLUMN row TO identity",
-    "DROP INDEX entries_row",
-    "CREATE INDEX entries_identity ON entries (identity)",
-    """
-    UPDATE entries
-    SET state = 'dismissed',
-        problem = CASE WHEN json_valid(problem) THEN json_set(problem, '$.code', 'dismissed') ELSE problem END
-    WHERE state = 'forgotten'
-    """,
-    # The request without its seed and webhook, SHA-256. Entries written before have none and match no request.
-    "ALTER TABLE entries ADD COLUMN content TEXT",
-    "CREATE INDEX entries_content ON entries (content)",
-    # 1 when an image of the same content with another seed will do.
-    "ALTER TABLE entries ADD COLUMN any_seed INTEGER NOT NULL DEFAULT 0",
-    # The entry that submitted the task, when this one shares that task at no charge. Every other entry that was
-    # submitted owns its task alone.
-    "ALTER TABLE entries ADD COLUMN joined TEXT",
-    """
-    UPDATE entries
-    SET joined = (
-        SELECT id FROM entries AS other
-        WHERE other.task_id = entries.task_id AND +other.service = entries.service AND +other.profile = entries.profile
-          AND other.submitted IS NOT NULL AND other.number < entries.number
-        ORDER BY number LIMIT 1
-    )
-    WHERE task_id IS NOT NULL AND submitted IS NOT NULL
-    """,
-    """
-    CREATE UNIQUE INDEX entries_own_task ON entries (task_id, service, profile)
-    WHERE submitted IS NOT NULL AND joined IS NULL
-    """,
     # Which saved file has which content: finds the URL of an image that PiAPI still hosts.
     """
     CREATE TABLE saved_files (
@@ -104,7 +73,6 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (sha256, entry, place)
     ) STRICT, WITHOUT ROWID
     """,
-    LIST_SAVED_FILES,
     """
     CREATE TRIGGER entries_saved AFTER UPDATE OF files ON entries BEGIN
         INSERT OR IGNORE INTO saved_files

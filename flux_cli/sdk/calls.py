@@ -12,8 +12,9 @@ from typing import Any
 
 from ..batch.plan import Draft, Shard, make_plan
 from ..batch.prompts import OnePrompt
-from ..batch.resume import Policy, Step, begin, link_matching
+from ..batch.resume import Policy, Step, begin
 from ..batch.runner import Batch, Connections, feed_entries, reopen
+from ..batch.task_matching import link_matching
 from ..cli.common_options import CommonOptions
 from ..cli.context import Session
 from ..cli.found_tasks import poll_task, prepare_wait

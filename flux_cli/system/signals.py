@@ -14,8 +14,6 @@ from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-Sleep = Callable[[float], Coroutine[Any, Any, None]]
-"""Waits for a number of seconds; `asyncio.sleep`, or a test's own."""
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 """Those that request a stop; all but the first are the same as SIGTERM."""

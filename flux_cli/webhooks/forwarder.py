@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from ..config.urls import is_local, web_address
-from ..engine.backoff import backoff
 from ..errors import ConfigError, UsageError
 from ..journal.entries import Entry
 from ..piapi.http_errors import environment_settings, plain_words
+from ..system.clock import Clock
 from ..text import clean, quoted
 
 TRIES = 3
@@ -72,7 +72,7 @@ class Forwarder:
     command: Sequence[str]
     environ: Mapping[str, str]
     warn: Callable[[str], None]
-    scale: float
+    clock: Clock
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def forward(self, task_id: str, body: bytes) -> None:
@@ -93,7 +93,7 @@ class Forwarder:
                 if not failure:
                     return
                 if attempt < TRIES:
-                    await asyncio.sleep(backoff(attempt, self.scale))
+                    await self.clock.sleep(self.clock.backoff(attempt))
         # Without the query, which may contain a secret of the user's.
         where = clean(f"{parts.scheme}://{parts.netloc}{parts.path}", 120)
         self.warn(f"cannot forward the webhook of task {task_id} to {where}: {failure} ({TRIES} tries)")

@@ -20,7 +20,7 @@ Words = Annotated[list[str] | None, Argument("[COMMAND|TOPIC]", help="A command,
 def help(session: Session, words: Words = None) -> Items:
     """Show help for a command or a topic.
 
-    Topics: templates, batch-files, exit-codes, environment, json, json-schema.
+    Topics: templates, batch-files, states, exit-codes, environment, json, json-schema.
     """
     from ..docs import tree
     from ..docs.help_text import TOPICS, full_help

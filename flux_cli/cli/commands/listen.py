@@ -113,7 +113,7 @@ def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitC
         find_command(options.command) if options.command is not None else (),
         session.environ,
         session.output.warn,
-        scale=session.scale,
+        session.workspace.clock,
     )
     session.require_key()  # a missing key is an error before anything is received
     receiver = Receiver(

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Annotated
 
 from ...batch.prompts import StandardInput
+from ...batch.task_matching import likeness, link, moment
 from ...engine.outcome import Outcome, exit_code
-from ...engine.task_matching import likeness, moment
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
 from ...journal.entries import Entry, State, busy_error, dismissal, unknown_outcome
 from ...journal.journal import Journal
@@ -195,7 +195,6 @@ def _nothing_to_resolve(entry: Entry) -> UsageError:
 
 
 def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
-    from ...batch.resume import link
     from ...batch.runner import finish_entries
     from ..found_tasks import prepare_wait
 

@@ -4,8 +4,8 @@ import time
 from typing import Annotated
 
 from ...batch.results import Results
-from ...batch.resume import link_seen
 from ...batch.runner import Run, feed_entries, report_entries
+from ...batch.task_matching import link_seen
 from ...engine.outcome import Outcome, exit_code
 from ...errors import ExitCode
 from ...journal.entries import UNFINISHED, State, busy_error

@@ -1,7 +1,6 @@
 """`flux status`: PiAPI's status of tasks, without waiting."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
@@ -70,7 +69,7 @@ async def _poll_all(
     session: Session, client: PiAPIClient, ids: AsyncIterator[str | UsageError]
 ) -> AsyncGenerator[Found]:
     """Yield what polls find, in the order of the IDs. At most POLLS_AT_ONCE run at a time."""
-    polls, limiter = deque[asyncio.Future[Found]](), PollLimiter(time.monotonic, asyncio.sleep, session.scale)
+    polls, limiter = deque[asyncio.Future[Found]](), PollLimiter(session.workspace.clock)
     coming: asyncio.Future[str | UsageError | None] | None = asyncio.ensure_future(anext(ids, None))
     try:
         while coming or polls:

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Annotated
 
 from ...batch.results import Results
-from ...batch.resume import link_matching
 from ...batch.runner import Run
 from ...batch.task_ids import read_ids
+from ...batch.task_matching import link_matching
 from ...engine.outcome import Outcome, exit_code
 from ...errors import ExitCode, FluxError, UsageError
 from ...images.output_names import is_template

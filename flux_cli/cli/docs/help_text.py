@@ -7,6 +7,7 @@ from ...config.settings import VARIABLES
 from ...errors import ExitCode
 from ...frozen import frozen
 from ...images.output_names import PLACEHOLDERS
+from ...journal.entries import State
 from ..common_options import CommonOptions
 from ..registry import COMMANDS, GROUPS
 from .tree import Command, Option
@@ -118,9 +119,8 @@ File names (-o, --output, and the field output of a row)
 
 {names}
 
-Without a placeholder, -o names one file. The extension may be left out: it is
-that of the image. Missing directories are created. An existing file is never
-replaced without --overwrite.
+Without a placeholder, -o names one file. You can omit the extension. Missing
+directories are created. An existing file is never replaced without --overwrite.
 
 Prompts
 
@@ -130,25 +130,27 @@ Prompts
 A range (1..4) or a list (1,5) of --seed, --guidance, --denoise or --steps makes
 one image for each number.
 
-All of these multiply: 2 colors, 2 styles and 4 seeds make 16 images. Look at
-the price first: flux cost gen ..., or --dry-run.
+All of these multiply: 2 colors, 2 styles and 4 seeds make 16 images. Check the
+price first with flux cost gen ... or --dry-run.
 
-Braces are text unless the prompt has a choice {{a|b}}, or --vary is used. There,
-write {{{{ and }}}} for braces that are text. A prompt that is a JSON object is
-always text.
+Braces are text unless the prompt has a choice {{a|b}}, or --vary is used. In
+those prompts, write {{{{ and }}}} for literal braces. A prompt that is a JSON object
+is always text.
 """
 
 
 def _batch_files(width: int) -> str:
     return """\
 Files with prompts (--from FILE): one prompt per line. Empty lines, and lines
-that begin with # are skipped; \\# begins a prompt with #.
+that begin with # or //, are skipped. To begin a prompt with these characters,
+write \\# or \\//.
 
 Files with rows (flux batch FILE): each row is a task.
 
   prompt      required by most operations
   op          gen (default), edit, lora, controlnet, redux, inpaint or outpaint
-  output      file name or template; id: the value of {id} in it
+  output      file name or template (flux help templates)
+  id          your name for the row, which is {id} in file names
   all others  options of that command by their long names: seed, steps, mask-box
 
 JSON, one object per line or one array:
@@ -168,9 +170,9 @@ TOML:
   prompt = "a lighthouse at dawn"
   seed = 7
 
-An empty cell leaves an option out. Options of flux batch apply to rows that do
+An empty cell is ignored. Options of flux batch apply to rows that do
 not set their own. All errors are reported with their lines before anything is
-sent. Run the same command again to pay only for what is missing.
+sent. Run the same command again to pay only for missing images.
 """
 
 
@@ -180,8 +182,8 @@ def _exit_codes(width: int) -> str:
 {codes}
 
 After 9 or 10, flux resume downloads the images for free. After 7, flux resolve
-shows your options; the request is never resent automatically. A run that a
-signal ended dies of that signal, so that a shell loop stops too.
+shows your options; the request is never resent automatically. If a signal stops
+flux, it exits by that signal, so that shell loops stop too.
 """
 
 
@@ -198,9 +200,10 @@ def _json(width: int) -> str:
     kinds = _rows(
         [
             ("outcome", "how a task ended: state, entry, task_id, op, model, prompt, seed, files, urls, cost_usd, "
-             "at_risk_usd, seconds, error; in a batch also index and id"),
-            ("skipped", "a task that was not needed because its files exist: files, reason"),
-            ("summary", "the end of a command with several tasks: counts, cost_usd, seconds"),
+             "possibly_charged_usd, seconds, error; in a batch also index and id"),
+            ("skipped", "a task that --skip-existing skipped: files, reason"),
+            ("summary", "the end of a command with several tasks: counts, cost_usd, "
+             "possibly_charged_usd, seconds"),
             ("entry", "a line of flux history"),
             ("task", "a line of flux status: status, urls, created_at, started_at, ended_at, error"),
             ("price", "flux cost COMMAND: images, cost_usd"),
@@ -208,7 +211,8 @@ def _json(width: int) -> str:
             ("spent, budget", "flux cost: money spent, and what is left of a budget"),
             ("model", "a line of flux models"),
             ("check", "a line of flux doctor: level, name, message, hint"),
-            ("error", "an error of the command itself: error"),
+            ("error", "why the command failed: error"),
+            ("others", "balance, lora, control, preset, made, gallery, setting: see flux help json-schema"),
         ],
         width,
     )  # fmt: skip
@@ -226,9 +230,38 @@ removed or renamed. As JSON Schema: flux help json-schema
 """
 
 
+STATES = {
+    State.PLANNED: "checked and priced; nothing was sent; not charged",
+    State.SENDING: "the request is being sent",
+    State.ACCEPTED: "PiAPI accepted the task and charges it; it is running",
+    State.READY: "finished and charged, but the images are not downloaded yet",
+    State.SAVED: "finished and charged; the images are on disk",
+    State.REJECTED: "PiAPI refused the request; not charged",
+    State.UNKNOWN: "no usable response came from PiAPI; possibly charged",
+    State.DISMISSED: "it was unknown, and you closed it with flux resolve",
+    State.FAILED: "PiAPI reported a failure; possibly charged",
+    State.EXPIRED: "PiAPI no longer has the task or its images; charged",
+}
+
+
+def _states(width: int) -> str:
+    return f"""\
+flux records each task as an entry in its journal. flux history lists the
+entries, and flux show, flux wait and flux resolve accept their IDs. An entry is
+in one of these states:
+
+{_rows([(state.value, about) for state, about in STATES.items()], width)}
+
+  flux resume                     download the images of accepted and ready
+  flux resolve ID                 decide about unknown
+  flux history --state unknown    list the entries in one state
+"""
+
+
 TOPICS = {
     "templates": Topic("names of files, and sweeps in prompts", _templates),
     "batch-files": Topic("files with prompts or rows", _batch_files),
+    "states": Topic("how far a task is, and whether it is charged", _states),
     "exit-codes": Topic("what each exit code means", _exit_codes),
     "environment": Topic("all environment variables", _environment),
     "json": Topic("the objects that --json prints", _json),

@@ -53,10 +53,13 @@ def _ref(kind: str) -> JsonObject:
 
 
 STRINGS: JsonObject = {"type": "string"}
-COUNTED = ("saved", "saved_before", "running", "not_saved", "failed", "unknown", "not_started")
+COUNTED = (
+    *("saved", "already_saved", "running", "not_saved", "failed", "refused", "expired", "dismissed", "unknown"),
+    "not_started",
+)
 FIELDS: dict[str, JsonObject] = {
     "about": _text("What a setting does."),
-    "at_risk_usd": _usd("The price of what may have been charged"),
+    "possibly_charged_usd": _usd("The price of what may have been charged"),
     "axes": _list("What the rows and columns of the page vary.", STRINGS),
     "balance_usd": _usd("The balance of the account"),
     "code": _text("A stable word for scripts."),
@@ -140,7 +143,7 @@ _SAMPLE = Entry("", State.SAVED, "", "", OutputPlan((Path("image.png"),), False,
 ENTRY = tuple(entry_json(_SAMPLE))
 """The fields of an entry, as the code writes them."""
 NULLABLE = frozenset({
-    "about", "at_risk_usd", "balance_usd", "command", "concurrency", "cost_usd", "created_at", "denoise",
+    "about", "possibly_charged_usd", "balance_usd", "command", "concurrency", "cost_usd", "created_at", "denoise",
     "ended_at", "entry", "error", "evidence", "exit_code", "guidance", "hint", "id", "measured_seconds", "model",
     "op", "plan", "prompt", "reason", "replaces", "seed", "seen_id", "source", "started_at", "state", "status",
     "summary", "task_id", "task_type", "value",
@@ -170,7 +173,9 @@ KINDS: dict[str, Kind] = {
         never_null=("state", "entry"),
     ),
     "skipped": Kind("A task that was not needed, because its files exist.", ("files", "reason", "cost_usd")),
-    "summary": Kind("The end of a command with several tasks.", ("cost_usd", "seconds"), optional=COUNTED),
+    "summary": Kind(
+        "The end of a command with several tasks.", ("cost_usd", "possibly_charged_usd", "seconds"), optional=COUNTED
+    ),
     "error": Kind("An error of the command itself.", ("error",), never_null=("error",)),
     "entry": Kind(
         "A line of flux history.",
@@ -189,7 +194,7 @@ KINDS: dict[str, Kind] = {
     ),
     "price": Kind("flux cost COMMAND: the price of a command.", ("images", "cost_usd"), never_null=("cost_usd",)),
     "dry_run": Kind("A request as it would be sent.", ("request", "images", "cost_usd"), never_null=("cost_usd",)),
-    "spent": Kind("flux cost: what was spent.", ("name", "tasks", "spent_usd", "at_risk_usd")),
+    "spent": Kind("flux cost: what was spent.", ("name", "tasks", "spent_usd", "possibly_charged_usd")),
     "budget": Kind("flux cost: what is left of a budget.", ("name", "limit_usd", "spent_usd", "left_usd", "until")),
     "balance": Kind("flux balance.", ("balance_usd", "plan", "concurrency")),
     "model": Kind(

@@ -38,8 +38,13 @@ def expectation(expected: tuple[float, float] | None) -> str:
     """Return `usually 25-35 s`; empty if nothing is known."""
     if expected is None:
         return ""
-    low, high = expected
-    return f"usually {seconds(low).removesuffix(' s')}-{seconds(high)}"
+    low, high = map(seconds, expected)
+    return f"usually {high}" if low == high else f"usually {low.removesuffix(' s')}-{high}"
+
+
+def _again(wait: float) -> str:
+    """Return `in 1.0 s`, or `now` for a wait too short to notice."""
+    return "now" if wait < 0.05 else f"in {seconds(wait)}"
 
 
 class _Labels(dict[str, str]):
@@ -74,7 +79,7 @@ class PlainProgress:
                 self._labels.give(event)
                 if self._verbose or not self._queued:
                     self._queued = True
-                    self._print(event.entry, "queued: as many tasks are running as the plan or -j allows")
+                    self._print(event.entry, "queued: the limit on parallel tasks (plan or -j) is reached")
             case Submitting():
                 self._labels.give(event)
             case Accepted():
@@ -85,7 +90,7 @@ class PlainProgress:
                 if self._verbose:
                     self._print(event.entry, f"{event.status} after {seconds(event.elapsed)}")
             case Trouble():
-                self._print(event.entry, f"{event.message}; trying again in {seconds(event.wait)}")
+                self._print(event.entry, f"{event.message}; trying again {_again(event.wait)}")
             case Slowed():
                 self._print_slowed(event)
             case Noted():
@@ -105,8 +110,8 @@ class PlainProgress:
         # The window changes all the time: print it only when it is smaller than before.
         if self._slowest is None or event.window < self._slowest:
             self._slowest = event.window
-            window = f"{counted(event.window, 'task')} in parallel for now, trying again in {seconds(event.wait)}"
-            self._say(f"PiAPI is busy: {window} ({event.message})")
+            window = f"{counted(event.window, 'task')} in parallel"
+            self._say(f"PiAPI is busy: {event.message}. Continuing with {window} {_again(event.wait)}")
         elif self._verbose:
             self._print(event.entry, f"{event.message}; waiting for its turn")
 
@@ -199,7 +204,9 @@ class LiveProgress:
             table.add_row(spinner, label, Text(row.state), Text(about, style="dim"))
         if self._total > 1:
             bar = ProgressBar(total=self._total, completed=self._done, width=24)
-            table.add_row("", bar, Text(f"{self._done} of {self._total}"), Text(usd(self._cost), style="dim"))
+            table.add_row(
+                "", bar, Text(f"{self._done} of {self._total}"), Text(f"{usd(self._cost)} submitted", style="dim")
+            )
         return table
 
     def pause(self) -> None:

@@ -63,9 +63,12 @@ def _show_saved(output: Output, entry: Entry, *, before: bool) -> None:
 
 
 def show_summary(output: Output, summary: "Summary") -> None:
-    counts = ", ".join(f"{number} {name}" for name, number in summary.counts.items()) or "nothing to do"
-    simulated = " (simulated)" if summary.simulated and summary.spent else ""
-    output.note(f"{counts}; {usd(summary.spent)}{simulated} spent in {seconds(summary.duration)}")
+    names = {"unknown": "with an unknown outcome"}
+    counts = ", ".join(f"{number} {names.get(name, name)}" for name, number in summary.counts.items())
+    money = f"{_sum(summary.spent, summary.simulated)} spent"
+    if summary.possibly:
+        money += f", up to {_sum(summary.possibly, summary.simulated)} possibly charged,"
+    output.note(f"{counts or 'nothing to do'}; {money} in {seconds(summary.duration)}")
     if output.mode is Mode.JSON:
         output.record("summary", summary_json(summary))
 
@@ -103,7 +106,7 @@ def entry_json(entry: Entry) -> JsonObject:
         "files": [str(file.path) for file in entry.files],
         "urls": list(entry.urls),
         "cost_usd": price if entry.state in CHARGED else None,
-        "at_risk_usd": price if entry.state in POSSIBLY_CHARGED else None,
+        "possibly_charged_usd": price if entry.state in POSSIBLY_CHARGED else None,
     }
 
 
@@ -121,7 +124,8 @@ def _error_json(output: Output, outcome: Outcome) -> JsonObject | None:
 def summary_json(summary: "Summary") -> JsonObject:
     """Return the summary of a command with several tasks, as `--json` shows it."""
     content: JsonObject = {name.replace(" ", "_"): number for name, number in summary.counts.items()}
-    return {**content, "cost_usd": str(summary.spent), "seconds": round(summary.duration, 3)}
+    money: JsonObject = {"cost_usd": str(summary.spent), "possibly_charged_usd": str(summary.possibly)}
+    return {**content, **money, "seconds": round(summary.duration, 3)}
 
 
 NOT_CHARGED = (State.PLANNED, State.REJECTED)
@@ -146,11 +150,15 @@ def describe_charges(sent: Sequence[Entry]) -> str:
     if not sent:
         return "Nothing was sent."
     charged = _total(entry for entry in sent if entry.state in CHARGED)
-    possible = _total(entry for entry in sent if entry.state not in (*CHARGED, *NOT_CHARGED))
-    simulated = " (simulated)" if is_local(sent[0].service) else ""
-    parts = [f"Charged: {usd(charged)}{simulated}."] if charged else []
-    parts += [f"Possibly charged: up to {usd(possible)}{simulated}."] if possible else []
+    possibly = _total(entry for entry in sent if entry.state in POSSIBLY_CHARGED)
+    simulated = is_local(sent[0].service)
+    parts = [f"Charged: {_sum(charged, simulated)}."] if charged else []
+    parts += [f"Possibly charged: up to {_sum(possibly, simulated)}."] if possibly else []
     return " ".join(parts) or "Not charged."
+
+
+def _sum(amount: Decimal, simulated: bool) -> str:
+    return usd(amount) + (" (simulated)" if simulated and amount else "")
 
 
 def _total(entries: Iterable[Entry]) -> Decimal:

@@ -19,9 +19,6 @@ from .render import show_failure, show_result, show_summary, summarize
 if TYPE_CHECKING:
     from .reports import Report
 
-NAMED = 5
-"""Running tasks that are listed by ID, at most."""
-
 
 class CommandReporter:
     """Shows the results of one command.
@@ -140,7 +137,7 @@ class CommandReporter:
 
     def left_running(self, entries: Sequence[Entry]) -> None:
         ids = [entry.task_id or entry.id for entry in entries]
-        command = ["wait", *ids] if len(ids) <= NAMED else ["resume"]
+        command = ["wait", *ids] if len(ids) == 1 else ["resume"]
         tasks = counted(len(ids), "task")
         self._output.note(f"{tasks} still running or not saved; download the images, at no cost, with", command)
 

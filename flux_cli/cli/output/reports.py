@@ -33,7 +33,7 @@ from .render import outcome_json, summary_json
 
 COLUMNS = (
     *("index", "id", "source", "reason", "state", "entry", "task_id", "status", "op", "model", "prompt", "seed"),
-    *("files", "urls", "cost_usd", "at_risk_usd", "seconds"),
+    *("files", "urls", "cost_usd", "possibly_charged_usd", "seconds"),
     *("error_code", "error_message", "error_details", "error_hint", "error_exit_code", "error_command"),
 )
 """Columns of a CSV report: the fields of a JSON row, flat. Several files, URLs or details are joined by `;`."""
@@ -225,7 +225,7 @@ NAME_LIMIT, TEXT_LIMIT = 80, 4000
 SETTLED = (State.PLANNED, State.REJECTED, State.FAILED, State.SAVED)
 """A row with an error is a `failure` in one of these states. In any other state an image may be paid for and not on
 disk: an `error`."""
-PROPERTIES = ("id", "source", "entry", "task_id", "model", "seed", "cost_usd", "at_risk_usd")
+PROPERTIES = ("id", "source", "entry", "task_id", "model", "seed", "cost_usd", "possibly_charged_usd")
 _NO_XML = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}  # forbidden in XML 1.0, and not replaced by `clean`
 
 

@@ -44,7 +44,7 @@ class StepSummary:
         self._good: list[str] = []
         self._bad: list[str] = []
         self._thumbnails = 0
-        self._spent = self._at_risk = Decimal(0)
+        self._spent = self._possibly = Decimal(0)
         self._begun = time.time()
 
     def write(self) -> None:
@@ -60,7 +60,7 @@ class StepSummary:
         if self._pays(entry):
             self._spent += entry.price or 0
         if entry.state in (State.UNKNOWN, State.SENDING):
-            self._at_risk += entry.price or 0
+            self._possibly += entry.price or 0
         rows = self._bad if outcome.error else self._good
         if len(rows) < ROWS:
             rows.append(self._row(outcome, error))
@@ -74,7 +74,7 @@ class StepSummary:
         if entry.price is not None and entry.state in CHARGED:
             cost = usd(entry.price) if self._pays(entry) else "already paid"
         elif entry.price is not None and entry.state in (State.UNKNOWN, State.SENDING):
-            cost = f"{usd(entry.price)} at risk"
+            cost = f"{usd(entry.price)} possibly charged"
         cells = (
             self._thumbnail(outcome),
             self._code(entry.label, 80),
@@ -108,8 +108,8 @@ class StepSummary:
     def _encode(self, room: int) -> bytes:
         """Return the summary in UTF-8, at most `room` bytes; empty if there is no room for a table."""
         costs = [f"{usd(self._spent)} spent"]
-        if self._at_risk:
-            costs.append(f"{usd(self._at_risk)} may have been charged as well")
+        if self._possibly:
+            costs.append(f"{usd(self._possibly)} possibly charged")
         head = f"\n\n**flux**: {counted(self.outcomes, 'task')}, {', '.join(costs)}\n\n<table>\n{HEAD}"
         room -= len(head.encode()) + TAIL
         if room < 0:

@@ -336,7 +336,7 @@ def budgets(session: Session) -> Iterator[Finding]:
     """Report the rest of each budget."""
     for allowance in session.journal.allowances(session.budgets):
         period, limit = allowance.budget.period, usd(allowance.budget.limit)
-        message = f"{usd(allowance.left)} of this {period}'s {limit} left"
+        message = f"{usd(allowance.left)} of {allowance.whose} {limit} left"
         if allowance.left:
             yield ok("budget", message)
         else:

@@ -1,0 +1,157 @@
+"""Find the tasks of entries whose outcome is unknown, and link them.
+
+PiAPI has no idempotency key. A task is recognized by what its responses repeat of the request, and by its time.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from itertools import takewhile
+
+from ..errors import JournalError, UsageError
+from ..frozen import frozen
+from ..journal.entries import Entry, State
+from ..json_value import number_at, text_at
+from ..operations.request import create_body
+from ..piapi.errors import TaskNotFoundError, TemporaryError
+from ..piapi.task import Task
+from ..text import clean
+from .workspace import Workspace
+
+WINDOW_SECONDS = 600.0
+"""The most between submission and creation: clocks differ, and a POST may take two minutes."""
+SHOWN = 60
+
+
+@frozen
+class Likeness:
+    """What a task has in common with a request.
+
+    alike: the names of facts that agree. unlike: a sentence about each that does not. Facts that the response leaves
+    out, as live responses often do, are in neither.
+    """
+
+    alike: frozenset[str]
+    unlike: tuple[str, ...]
+
+    @property
+    def proves(self) -> bool:
+        """Whether this is enough for a task ID that came in response to this submission."""
+        return not self.unlike and bool(self.alike & {"prompt", "seed"})
+
+    @property
+    def proves_alone(self) -> bool:
+        """Whether this is enough without further evidence. Seeds have 32 bits, but people choose the same ones."""
+        return not self.unlike and {"prompt", "seed"} <= self.alike
+
+
+def likeness(entry: Entry, task: Task) -> Likeness:
+    """Compare a task with an entry's request as it was sent: prompt, seed, model and time."""
+    alike, unlike = set[str](), list[str]()
+    for name, same, difference in _compared(entry, task):
+        if same:
+            alike.add(name)
+        else:
+            unlike.append(difference)
+    return Likeness(frozenset(alike), tuple(unlike))
+
+
+def _compared(entry: Entry, task: Task) -> Iterator[tuple[str, bool, str]]:
+    """Yield each fact that both have: its name, whether it agrees, and what to print if it does not."""
+    if entry.request is not None:
+        asked = create_body(entry.request)
+        prompt, seed, model = (
+            text_at(asked, "input", "prompt"),
+            number_at(asked, "input", "seed"),
+            text_at(asked, "model"),
+        )
+        if task.prompt is not None:
+            yield "prompt", task.prompt == prompt, _prompts_differ(task.prompt, prompt)
+        if task.seed is not None:
+            yield "seed", task.seed == seed, f"its seed is {task.seed}, not {seed}"
+        if task.model is not None:
+            yield "model", task.model == model, f"its model is {clean(task.model, SHOWN)}, not {model}"
+    if task.created is not None and entry.submitted is not None:
+        created, sent = task.created.timestamp(), entry.submitted
+        near = abs(created - sent) <= WINDOW_SECONDS
+        yield "time", near, f"it was created {moment(created)}, and the submission left {moment(sent)}"
+
+
+def _prompts_differ(reported: str, asked: str) -> str:
+    """Show both prompts, from a little before their first difference."""
+    parting = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reported, asked, strict=False)))
+    start = max(0, parting - SHOWN // 2)
+    dots = "…" if start else ""
+    shown = [f'"{dots}{clean(text[start:], SHOWN)}"' for text in (reported, asked)]
+    return f"its prompt is {shown[0]}, not {shown[1]}"
+
+
+def moment(seconds: float) -> str:
+    """Format seconds since the epoch as local time."""
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+
+
+def link(workspace: Workspace, entry: Entry, task: Task, found: Likeness) -> Entry:
+    """Return the entry, accepted with its task; saved if `flux wait` has saved the images of that task before.
+
+    found: what the task and the request have in common, which is shown.
+    Raise UsageError when another entry submitted the task, JournalError when another process was faster.
+    """
+    journal = workspace.journal
+    entry = journal.link(entry, task.id, task.status.word, task.created.timestamp() if task.created else None)
+    same = ", ".join(sorted(found.alike))
+    compared = f"same {same}" if same else "PiAPI returned nothing to compare"
+    workspace.note(f"matched entry {entry.id} to task {task.id}: {compared}")
+    for other in journal.entries(State.SAVED, task_id=task.id):
+        if all(file.is_whole() for file in other.files):
+            ready = replace(entry, state=State.READY, status=other.status, urls=other.urls, ended=other.ended)
+            ready = journal.move(entry, ready)
+            return journal.move(ready, replace(ready, state=State.SAVED, files=other.files))
+    return entry
+
+
+def link_seen(workspace: Workspace) -> None:
+    """Link the tasks whose IDs came in responses that could not be parsed, where they match."""
+    entries = [entry for entry in workspace.journal.entries(State.UNKNOWN) if entry.seen_id]
+    if entries:
+        asyncio.run(_link_seen(workspace, entries))
+
+
+async def _link_seen(workspace: Workspace, entries: Iterable[Entry]) -> None:
+    async with workspace.client() as client:
+        for entry in entries:
+            assert entry.seen_id is not None
+            try:
+                task = await client.poll(entry.seen_id)
+                found = likeness(entry, task)
+                if found.proves:
+                    linked = link(workspace, entry, task, found)
+                    if linked.owner and linked.state is State.ACCEPTED:  # the command that needs its image claims it
+                        workspace.journal.move(linked, replace(linked, owner=None))
+                    continue
+                why = "; ".join(found.unlike) or "PiAPI returned nothing to compare"
+            except TemporaryError as error:
+                why = error.message
+            except (TaskNotFoundError, UsageError, JournalError) as error:
+                why = str(error)
+            workspace.note(f"entry {entry.id} is not linked to task {entry.seen_id}: {why}")
+
+
+async def link_matching(workspace: Workspace, task_id: str) -> Entry | None:
+    """Link a task to the entry of unknown outcome that it certainly belongs to; None if there is no such entry.
+
+    Raise KeyRefusedError, UsageError, JournalError.
+    """
+    entries = workspace.journal.entries(State.UNKNOWN)
+    if not entries:
+        return None
+    async with workspace.client() as client:
+        try:
+            task = await client.poll(task_id)
+        except (TaskNotFoundError, TemporaryError):
+            return None  # the next poll of the task reports it
+    for entry in entries:
+        if (found := likeness(entry, task)).proves_alone:
+            return link(workspace, entry, task, found)
+    return None
