@@ -1,6 +1,6 @@
 """The tools as an agent sees them: names, descriptions and JSON Schemas, made of the options of the command line."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 
 from ..cli.docs.json_schema import KINDS, content_schema
@@ -164,47 +164,36 @@ def check_operation(op: str, arguments: Mapping[str, object]) -> None:
     """Raise UsageError for an unknown operation, or for arguments that belong to others."""
     if op not in COMMANDS:
         raise UsageError(f"unknown op {clean(op, 40)!r}", hint=suggestion(op, COMMANDS))
-    homes = operations_by_option()
+    options = _options()
     if problems := [
-        f"{name} is not for op {op}, but for {', '.join(homes[name])}"
+        f"{name} is not for op {op}, but for {', '.join(options[name][1])}"
         for name, value in arguments.items()
-        if value is not None and op not in homes.get(name, (op,))
+        if value is not None and name in options and op not in options[name][1]
     ]:
         raise UsageError.of(problems)
 
 
-def operations_by_option() -> dict[str, tuple[str, ...]]:
-    """Return the operations that have each option."""
-    homes: dict[str, tuple[str, ...]] = {}
-    for op, long, _ in _options():
-        homes[_keyword(long)] = (*homes.get(_keyword(long), ()), op)
-    return homes
-
-
-def _options() -> Iterator[tuple[str, str, Parameter]]:
+def _options() -> dict[str, tuple[Parameter, list[str]]]:
+    """Return each option that an agent may use, by its name in Python, and the operations that have it."""
+    found: dict[str, tuple[Parameter, list[str]]] = {}
     for op, command in COMMANDS.items():
         for group in (command, *command.groups):
             for long, parameter in parameters(group).items():
                 if long not in NOT_FOR_AGENTS:
-                    yield op, long, parameter
-
-
-def _keyword(long: str) -> str:
-    return long.replace("-", "_")
+                    found.setdefault(long.replace("-", "_"), (parameter, []))[1].append(op)
+    return found
 
 
 def _request_properties() -> JsonObject:
     """Return a property for the operation, and for each option that one of them has."""
-    homes, found = operations_by_option(), dict[str, JsonObject]()
-    for _, long, parameter in _options():
-        if long in found:
-            continue
-        text = DESCRIPTIONS.get(long) or (parameter.about.help or "").partition(" [")[0]
-        those = homes[_keyword(long)]
-        only = "" if len(those) == len(COMMANDS) else f" Only for {', '.join(those)}."
-        found[long] = {**_type_of(parameter), "description": f"{text}{only}"}
-    op: JsonObject = {"type": "string", "enum": list(COMMANDS), "default": "gen", "description": "The operation."}
-    return {"op": op, **{_keyword(long): schema for long, schema in found.items()}}
+    properties: JsonObject = {
+        "op": {"type": "string", "enum": list(COMMANDS), "default": "gen", "description": "The operation."}
+    }
+    for name, (parameter, operations) in _options().items():
+        text = DESCRIPTIONS.get(name) or (parameter.about.help or "").partition(" [")[0]
+        only = "" if len(operations) == len(COMMANDS) else f" Only for {', '.join(operations)}."
+        properties[name] = {**_type_of(parameter), "description": f"{text}{only}"}
+    return properties
 
 
 def _type_of(parameter: Parameter) -> JsonObject:
