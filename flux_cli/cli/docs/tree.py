@@ -156,18 +156,6 @@ def read_command(name: str) -> Command:
     )
 
 
-def shared(program: Command) -> dict[tuple[str, ...], list[Option]]:
-    """Return every option once, by the names of all commands that have it."""
-    takers: dict[Option, list[str]] = {}
-    for command in program.walk():
-        for option in command.options:
-            takers.setdefault(option, []).append(command.name)
-    found: dict[tuple[str, ...], list[Option]] = {}
-    for option, names in takers.items():
-        found.setdefault(tuple(names), []).append(option)
-    return found
-
-
 def _argument(flat: Flat) -> Argument:
     about = flat.about
     return Argument(
