@@ -10,7 +10,7 @@ from flux_cli.engine.poll_schedule import GAP_SECONDS
 
 from .figures import Figure, Section
 from .installed import Installed
-from .runner import ROOT, Run, Say, Work, clean_environ, interleaved
+from .runner import Run, Say, Work, clean_environ, interleaved
 from .stub import DONE_ID, Stub, serving
 
 ABOUT = """
@@ -24,13 +24,16 @@ PICTURE_BYTES = 1_500_000
 MODEL = "schnell"
 SCALE = 0.001
 """The smallest FLUX_TIME_SCALE; a note says how long it leaves to wait before the first poll."""
-HELP, OFFLINE, COMPLETION, GEN = 1.5, 5.0, 2.0, 10.0
+HELP, OFFLINE, GEN = 1.5, 5.0, 10.0
 """Targets: multiples of `pass`."""
 OFFLINES = ("models", "history", "cost")
-COMPLETIONS = {"a command": "flux ge", "an option": "flux gen --asp", "a model": "flux gen -m sch"}
-"""With the start of a bash, which a user has running."""
-ASKING = "--complete id status"
-"""What a shell asks of the program at TAB: the ids of tasks."""
+COMPLETIONS = {
+    "a command": "flux ge",
+    "an option": "flux gen --asp",
+    "a model": "flux gen -m sch",
+    "a task's id": "flux status ",
+}
+"""Lines of which a shell asks the program at TAB what follows."""
 HELPS = tuple(f"{line} --help" for line in (*COMMANDS, *(f"config {name}" for name in CONFIG_COMMANDS)))
 
 
@@ -53,8 +56,7 @@ def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Sec
     ordered = sorted(helps, key=lambda line: median(run.seconds for run in done[line]))
     rows[f"flux COMMAND --help, the median of {len(helps)}"] = _row(done[ordered[len(ordered) // 2]], unit, HELP)
     rows[f"flux {ordered[-1]}, the slowest"] = _row(done[ordered[-1]], unit, HELP)
-    rows |= {f"completion of {what}": _row(done[what], unit, COMPLETION) for what in COMPLETIONS}
-    rows["completion of a task's id"] = _row(done[ASKING], unit, OFFLINE)
+    rows |= {f"completion of {what}": _row(done[what], unit, OFFLINE) for what in COMPLETIONS}
     rows |= {f"flux {line}": _row(done[line], unit, OFFLINE) for line in OFFLINES}
     rows[f"flux gen -m {MODEL}"] = _row(done["gen"], unit, GEN)
     if "import re\n" in Path(installed.flux).read_text("utf-8"):  # older installers write it so, newer do without
@@ -70,11 +72,9 @@ def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Sec
 
 def _works(installed: Installed, helps: Sequence[str], folder: Path, stub: Stub) -> dict[str, Work]:
     python, flux = installed.python, installed.flux
-    lines = ("--version", "--help", *helps, ASKING, *OFFLINES)
+    lines = ("--version", "--help", *helps, *OFFLINES)
     works = {line: Work([[flux, *line.split()]]) for line in lines}
-    for what, words in COMPLETIONS.items():
-        asked = f"COMP_WORDS=({words}) COMP_CWORD={words.count(' ')}"
-        works[what] = Work([["bash", "-c", f"source {ROOT}/completions/flux.bash; {asked}; _flux"]])
+    works |= {what: Work([[flux, "--complete", line]]) for what, line in COMPLETIONS.items()}
     gen = [flux, "gen", "a red fox in the snow", "-m", MODEL, "-o", str(folder / "fox.png"), "--overwrite"]
     works["gen"] = Work([gen])
     works["script"] = Work([[python, "-c", "import re"]])
