@@ -16,8 +16,7 @@ ABOUT = """
 `flux_cli/engine/poll_schedule.py` as it is, simulated with a round trip of 0.2 s for tasks of a given duration, give or
 take a tenth, and for durations spread evenly over the documented range. Waste is the time from the moment when the
 service is done to the moment when flux knows: of the first task on a machine, and of one after five such tasks. Beside
-it: scripts that poll and then sleep for 1, 2 or 5 s (the specification's), and the schedule that flux had before, which
-spent fewer polls and relied on the documented range.
+it: scripts that poll and then sleep for 1, 2 or 5 s (the specification's).
 """.strip()
 ROUND_TRIP = 0.2
 TASKS = 1000
@@ -30,13 +29,6 @@ WASTE_KNOWN = 0.5
 """Target after five tasks of documented durations, seconds."""
 DOCUMENTED = {"schnell": (0.7, 12), "dev": (0.7, 17), "pro": (0.9, 20), "dev-advanced": (1.1, 24)}
 """Targets for a first task of a documented duration: seconds of waste, and polls."""
-BEFORE = {
-    "schnell": (0.41, 13.22, 11.17, 7.74, 3.62, 0.44, 1.93, 2.21, 2.39),
-    "dev": (0.53, 13.91, 11.94, 8.21, 4.45, 7.27, 0.61, 2.27, 2.68),
-    "pro": (0.62, 13.91, 11.82, 8.39, 4.4, 10.03, 2.09, 1.46, 2.7),
-    "dev-advanced": (0.73, 13.81, 11.68, 8.33, 4.28, 10.54, 6.36, 0.86, 1.67),
-}
-"""Waste of the schedule that flux had before, recorded in this simulation: as documented, then for DURATIONS."""
 
 Range = tuple[float, float]
 Simulation = tuple[Callable[[], float], Callable[[float], float]]
@@ -56,17 +48,16 @@ def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Sec
     for name, model in Catalog({}).models.items():
         say(name)
         waste, polls = DOCUMENTED[name]
-        documented, *before = BEFORE[name]
-        rows[f"{name}, as documented"] = _row(model.seconds, model.seconds, documented, waste, polls, WASTE_KNOWN)
-        for duration, recorded in zip(DURATIONS, before, strict=True):
+        rows[f"{name}, as documented"] = _row(model.seconds, model.seconds, waste, polls, WASTE_KNOWN)
+        for duration in DURATIONS:
             real = duration * (1 - SPREAD), duration * (1 + SPREAD)
             target = max(WASTE_SECONDS, WASTE_SHARE * duration)
-            rows[f"{name}, {duration:g} s"] = _row(model.seconds, real, recorded, target)
+            rows[f"{name}, {duration:g} s"] = _row(model.seconds, real, target)
     return Section("waiting", "Waiting for a task", ABOUT, rows)
 
 
 def _row(
-    documented: Range, real: Range, before: float, waste: float, polls: float | None = None, known: float | None = None
+    documented: Range, real: Range, waste: float, polls: float | None = None, known: float | None = None
 ) -> dict[str, Figure]:
     """Return the figures for tasks of `real` durations. waste, polls, known: the targets."""
     first, later = cost(new_machine(documented), real), cost(after_five(documented, real), real)
@@ -77,7 +68,6 @@ def _row(
         "after five": Figure(later.waste, "s", known),
         "their polls": Figure(later.polls),
         **scripts,
-        "before": Figure(before, "s"),
     }
 
 
