@@ -1,10 +1,11 @@
 """The figures of a run, and how they are printed and published: `python -m benchmarks.report` writes the document."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 from .environment import ROOT
 
@@ -126,7 +127,11 @@ def format_markdown(report: Report) -> str:
 
 def format_json(report: Report) -> str:
     """Return the report as JSON for `read`."""
-    return json.dumps(asdict(report), indent=1) + "\n"
+    return json.dumps(asdict(report, dict_factory=_omit_defaults), indent=1) + "\n"
+
+
+def _omit_defaults(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if value not in (None, "", ())}
 
 
 def read(path: Path) -> Report:
