@@ -58,7 +58,7 @@ def layers(session: nox.Session) -> None:
 
 @nox.session
 def generated(session: nox.Session) -> None:
-    """Write help, man pages, completion scripts and the tables of the documents anew: none of them may change."""
+    """Write help, man pages, the data for completion and the tables of the documents anew: none of them may change."""
     sync(session, "--extra=test")
     session.run("python", "-m", "flux_cli.cli.docs")
     session.run("python", "docs/tables.py")

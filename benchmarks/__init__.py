@@ -1,1 +1,1 @@
-"""How fast flux is, measured: `python -m benchmarks --help`. Targets are told, never enforced."""
+"""Benchmarks of flux: `python -m benchmarks --help`. A missed target is reported and is not an error."""

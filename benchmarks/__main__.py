@@ -1,4 +1,4 @@
-"""Measures and tells: `python -m benchmarks [NAME...] [--json FILE] [--quick]`."""
+"""Run the benchmarks and print their figures: `python -m benchmarks [NAME...] [--json FILE] [--quick]`."""
 
 import argparse
 import sys
@@ -7,70 +7,65 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from . import journal, machine, memory, report, slots, startup, throughput, waiting
-from .figures import Report, Section
-from .installed import Installed, at_hand, install
-from .runner import Say
+from . import batches, journal, report, slots, startup, waiting
+from .environment import Installation, describe_machine, find_current, install
+from .report import Report, Section
+from .runner import show_progress
 
 
-class Measure(Protocol):
-    """One measure: with which flux, in which empty folder, whom to tell how far it is, and whether at a small size."""
+class Benchmark(Protocol):
+    """A function that measures one subject in an empty directory. quick: at a small size."""
 
-    def __call__(self, installed: Installed, folder: Path, say: Say, *, quick: bool) -> Section: ...
+    def __call__(self, installation: Installation, directory: Path, *, quick: bool) -> Section: ...
 
 
-MEASURES: dict[str, Measure] = {
+BENCHMARKS: dict[str, Benchmark] = {
     "startup": startup.measure,
     "waiting": waiting.measure,
-    "throughput": throughput.measure,
-    "memory": memory.measure,
+    "throughput": batches.measure_throughput,
+    "memory": batches.measure_memory,
     "journal": journal.measure,
     "slots": slots.measure,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for. A figure over its target is told, and is no failure."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure how fast flux is.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(MEASURES)}; all without one")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file too")
-    parser.add_argument("--quick", action="store_true", help="small, with the flux at hand: does it run at all?")
+    """Run the named benchmarks and return the exit code."""
+    available = ", ".join(BENCHMARKS)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the speed of flux.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{available} (default: all)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
+    parser.add_argument("--quick", action="store_true", help="use small sizes and the current installation of flux")
     parser.add_argument("--publish", action="store_true", help="write benchmarks/latest.json and the document")
-    asked = parser.parse_args(arguments)
-    if unknown := sorted(set(asked.names) - set(MEASURES)):
-        parser.error(f"no measure is called {unknown[0]}; there are: {', '.join(MEASURES)}")
-    if asked.publish and (asked.names or asked.quick):
-        parser.error("--publish is for all measures, at full size")
-    found = _measured(asked.names or list(MEASURES), quick=asked.quick)
-    if asked.json:
-        asked.json.write_text(report.as_json(found), "utf-8")
-    if asked.publish:
-        report.LATEST.write_text(report.as_json(found), "utf-8")
-        report.DOCUMENT.write_text(report.as_markdown(found), "utf-8")
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.names) - set(BENCHMARKS)):
+        parser.error(f"unknown benchmark '{unknown[0]}'; available: {available}")
+    if options.publish and (options.names or options.quick):
+        parser.error("--publish runs all benchmarks at full size: use it without NAME and --quick")
+    results = _run(options.names or list(BENCHMARKS), quick=options.quick)
+    if options.json:
+        options.json.write_text(report.format_json(results), "utf-8")
+    if options.publish:
+        report.LATEST.write_text(report.format_json(results), "utf-8")
+        report.DOCUMENT.write_text(report.format_markdown(results), "utf-8")
     return 0
 
 
-def _measured(names: Sequence[str], *, quick: bool) -> Report:
-    facts, sections = machine.facts(), list[Section]()
-    with tempfile.TemporaryDirectory(prefix="flux-benchmarks-") as base:
-        installed = at_hand() if quick else install(Path(base) / "environment")
-        facts |= {"flux": installed.about}
-        print(f"{report.as_line(facts)}\n{report.LEGEND}", flush=True)
+def _run(names: Sequence[str], *, quick: bool) -> Report:
+    machine, sections = describe_machine(), list[Section]()
+    with tempfile.TemporaryDirectory(prefix="flux-benchmarks-") as temporary:
+        base = Path(temporary)
+        installation = find_current() if quick else install(base / "environment")
+        machine |= {"flux": installation.description}
+        print(f"{report.format_machine(machine)}\n{report.LEGEND}", flush=True)
         for name in names:
-            section = _one(name, installed, Path(base), quick=quick)
-            print(f"\n{report.as_text(section)}", flush=True)
+            show_progress(f"{name}:")
+            directory = base / name
+            directory.mkdir()
+            section = BENCHMARKS[name](installation, directory, quick=quick)
+            print(f"\n{report.format_text(section)}", flush=True)
             sections.append(section)
-    return Report(facts, quick, tuple(sections))
-
-
-def _one(name: str, installed: Installed, base: Path, *, quick: bool) -> Section:
-    folder = base / name
-    folder.mkdir()
-
-    def say(line: str) -> None:
-        print(f"{name}: {line}", file=sys.stderr, flush=True)
-
-    return MEASURES[name](installed, folder, say, quick=quick)
+    return Report(machine, quick, tuple(sections))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""The journal: what one durable step of a task costs, alone and while other processes write."""
+"""The journal: how long one durable transition takes, with one and with several processes that write."""
 
 import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Account, Entry, SavedFile, State
@@ -16,63 +15,54 @@ from flux_cli.journal.journal import Journal
 from flux_cli.operations.request import TaskRequest
 from flux_cli.operations.text_to_image import TextToImage
 
-from .figures import Figure, Section
-from .installed import Installed
-from .runner import Say
-from .several import percentile, together
+from .environment import Installation
+from .report import Figure, Section, summarize
+from .runner import run_in_processes, show_progress
 
 ABOUT = """
-`Journal.move`, the durable step from one state of an entry to the next: 200 entries in flight take each of them
-together, to sending, accepted, ready and saved. Beside it, in the same loop: 4 KiB appended to a file and synced, the
-least that anything durable costs. Both on the disk of the folder for temporary files.
+`Journal.move` is the durable transition of an entry from one state to the next. 200 entries in flight pass through each
+state together: sending, accepted, ready and saved. For comparison, the same loop appends 4 KiB to a file and syncs it,
+the minimum cost of any durable write. Both files are in the directory for temporary files.
 """.strip()
 IN_FLIGHT, PROCESSES = 200, 4
 ROUNDS, QUICK_ROUNDS = 10, 1
 ACCOUNT = Account("https://api.example", "default")
-P99 = 1.0
-"""Target, ms."""
+P99_TARGET = 1.0
+"""Milliseconds."""
+Times = list[tuple[float, float]]
+"""Seconds of a transition, and of an append with a sync after it."""
 
 
-@dataclass
-class Times:
-    """Seconds of single steps: of the journal's, and of an append with a sync."""
-
-    moves: list[float] = field(default_factory=list)
-    syncs: list[float] = field(default_factory=list)
-
-
-def measure(installed: Installed, folder: Path, say: Say, *, quick: bool) -> Section:
-    """Times of a transition, from one process and from several."""
+def measure(installation: Installation, directory: Path, *, quick: bool) -> Section:
+    """Return the times of a transition with one process and with several."""
     rounds = QUICK_ROUNDS if quick else ROUNDS
-    say("one process")
-    alone = transitions(folder, IN_FLIGHT, rounds)
-    say(f"{PROCESSES} processes")
-    each = IN_FLIGHT // PROCESSES
-    # The same journal: it exists already, so that none of them has to make it.
-    shared = together(PROCESSES, partial(transitions, folder, each, rounds))
+    show_progress("  one process")
+    alone = time_transitions(directory, IN_FLIGHT, rounds)
+    show_progress(f"  {PROCESSES} processes")
+    share = IN_FLIGHT // PROCESSES
+    # The processes use the existing journal, so that none of them spends time on creating it.
+    parts = run_in_processes(PROCESSES, partial(time_transitions, directory, share, rounds))
     rows = {
-        f"{IN_FLIGHT} in flight": _row(alone.moves, alone.syncs, P99),
-        f"{PROCESSES} processes with {each} each": _row(
-            [move for times in shared for move in times.moves], [sync for times in shared for sync in times.syncs]
-        ),
+        f"{IN_FLIGHT} in flight": _make_row(alone, P99_TARGET),
+        f"{PROCESSES} processes with {share} each": _make_row([pair for part in parts for pair in part]),
     }
-    return Section("journal", "Durable steps", ABOUT, rows)
+    return Section("journal", "Durable transitions", ABOUT, rows)
 
 
-def transitions(folder: Path, in_flight: int, rounds: int) -> Times:
-    """Take `rounds` times so many entries through their life in the journal of a folder."""
-    times = Times()
-    scratch = os.open(folder / f"{os.getpid()}.sync", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    with closing(Journal(folder / "journal.db", folder / "locks", ACCOUNT)) as journal:
+def time_transitions(directory: Path, in_flight: int, rounds: int) -> Times:
+    """Take `in_flight` entries through all states, `rounds` times, in the journal of a directory. Return the times."""
+    times: Times = []
+    scratch = os.open(directory / f"{os.getpid()}.sync", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with closing(Journal(directory / "journal.db", directory / "locks", ACCOUNT)) as journal:
         for _ in range(rounds):
-            entries = [_planned(journal, number, folder) for number in range(in_flight)]
-            for advance in _LIFE:
-                entries = [_timed(journal, entry, advance(entry), scratch, times) for entry in entries]
+            entries = [_plan(journal, number, directory) for number in range(in_flight)]
+            for advance in _TRANSITIONS:
+                entries = [_time_move(journal, entry, advance(entry), scratch, times) for entry in entries]
     os.close(scratch)
     return times
 
 
-_LIFE: Sequence[Callable[[Entry], Entry]] = (
+_TRANSITIONS: Sequence[Callable[[Entry], Entry]] = (
     lambda entry: replace(entry, state=State.SENDING, submitted=1.0),
     lambda entry: replace(
         entry, state=State.ACCEPTED, task_id=f"0123456789-{entry.id}", status="pending", accepted=2.0
@@ -84,31 +74,29 @@ _LIFE: Sequence[Callable[[Entry], Entry]] = (
 )
 
 
-def _planned(journal: Journal, number: int, folder: Path) -> Entry:
+def _plan(journal: Journal, number: int, directory: Path) -> Entry:
     operation = TextToImage(prompt=f"a red fox in the snow, number {number}")
     request = TaskRequest(operation, "Qubico/flux1-dev", number)
-    output = OutputPlan((folder / f"{number}.png",))
+    output = OutputPlan((directory / f"{number}.png",))
     return journal.plan(request, output, price=Decimal("0.015"))
 
 
-def _timed(journal: Journal, entry: Entry, after: Entry, scratch: int, times: Times) -> Entry:
-    begun = time.perf_counter()
+def _time_move(journal: Journal, entry: Entry, after: Entry, scratch: int, times: Times) -> Entry:
+    started = time.perf_counter()
     entry = journal.move(entry, after)
     moved = time.perf_counter()
     os.write(scratch, b"\0" * 4096)
     os.fsync(scratch)
-    times.moves.append(moved - begun)
-    times.syncs.append(time.perf_counter() - moved)
+    times.append((moved - started, time.perf_counter() - moved))
     return entry
 
 
-def _row(moves: Sequence[float], syncs: Sequence[float], target: float | None = None) -> dict[str, Figure]:
-    return {
-        "p50": Figure(1000 * median(moves), "ms"),
-        "p99": Figure(1000 * percentile(moves, 99), "ms", target),
-        "worst": Figure(1000 * max(moves), "ms"),
-        "p50 of a sync": Figure(1000 * median(syncs), "ms"),
-        "p99 of a sync": Figure(1000 * percentile(syncs, 99), "ms"),
-        "p50 x sync": Figure(median(moves) / median(syncs)),
-        "p99 x sync": Figure(percentile(moves, 99) / percentile(syncs, 99)),
+def _make_row(times: Times, target: float | None = None) -> dict[str, Figure]:
+    moves = summarize([move for move, _ in times], target)
+    syncs = summarize([sync for _, sync in times])
+    return moves | {
+        "sync p50": syncs["p50"],
+        "sync p99": syncs["p99"],
+        "p50 x sync": Figure(moves["p50"].value / syncs["p50"].value),
+        "p99 x sync": Figure(moves["p99"].value / syncs["p99"].value),
     }

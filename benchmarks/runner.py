@@ -1,89 +1,89 @@
-"""Runs programs and tells what they took; the same for every measure."""
+"""Run programs and functions in separate processes, and measure them."""
 
-import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
-ROOT = Path(__file__).parent.parent
-LAUNCH = Path(__file__).with_name("launch.py")
-MIB = 2**20
-
-Say = Callable[[str], None]
-"""Told how far a measure is, a line at a time."""
+LAUNCHER = Path(__file__).with_name("launcher.py")
+START_SECONDS = 2.0
+"""The time that new processes have to start and import before all of them begin."""
+T = TypeVar("T")
+Commands = Sequence[Sequence[str]]
+"""Commands that run one after the other, each as its arguments."""
 
 
 class FailedRunError(Exception):
-    """A program that was to be measured did not do its work: there is no figure to tell."""
+    """A measured program failed, so there is no figure."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What it took: wall and CPU seconds, peak resident bytes."""
+class Usage:
+    """The resource usage of a run: wall time and CPU time in seconds, peak resident memory in bytes."""
 
     seconds: float
     cpu: float
     peak: int
 
-    def __add__(self, after: "Run") -> "Run":
-        return Run(self.seconds + after.seconds, self.cpu + after.cpu, max(self.peak, after.peak))
+    def __add__(self, later: "Usage") -> "Usage":
+        return Usage(self.seconds + later.seconds, self.cpu + later.cpu, max(self.peak, later.peak))
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Commands that run one after the other, with these settings in their environment."""
-
-    commands: Sequence[Sequence[str]]
-    environ: Mapping[str, str] = field(default_factory=dict)
-
-    def run(self, environ: Mapping[str, str], *, cwd: Path) -> Run:
-        """Do it, stdout thrown away. Raises FailedRunError when a command fails."""
-        done = Run(0.0, 0.0, 0)
-        for command in self.commands:
-            done += self._run(command, {**environ, **self.environ}, cwd)
-        return done
-
-    def _run(self, command: Sequence[str], environ: dict[str, str], cwd: Path) -> Run:
-        launcher = [sys.executable, "-I", "-S", str(LAUNCH), *command]
-        done = subprocess.run(launcher, env=environ, cwd=cwd, capture_output=True, text=True, check=False)
-        if done.returncode:
-            told = done.stderr.strip()[-2000:]
-            raise FailedRunError(f"{' '.join(command)}: exit code {done.returncode}: {told}")
-        seconds, cpu, peak = done.stdout.split()
-        return Run(float(seconds), float(cpu), int(peak))
+def show_progress(message: str) -> None:
+    """Print a message to stderr."""
+    print(message, file=sys.stderr, flush=True)
 
 
-def interleaved(
-    items: Mapping[str, Work], baseline: Work, environ: Mapping[str, str], *, cwd: Path, rounds: int, say: Say
-) -> tuple[dict[str, list[Run]], list[Run]]:
-    """The runs of each item, one a round, and those of the baseline.
+def run(commands: Commands, variables: Mapping[str, str], directory: Path) -> Usage:
+    """Run commands with their stdout discarded and return their total usage.
 
-    The baseline runs before each of them, so that what else the machine does falls on all alike. A first round, which
-    writes bytecode and fills caches, is not counted.
+    Raise FailedRunError if a command fails.
     """
-    done: dict[str, list[Run]] = {name: [] for name in items}
-    base: list[Run] = []
+    total = Usage(0.0, 0.0, 0)
+    for command in commands:
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), *command]
+        completed = subprocess.run(launcher, env=variables, cwd=directory, capture_output=True, text=True, check=False)
+        if completed.returncode:
+            error = completed.stderr.strip()[-2000:]
+            raise FailedRunError(f"{' '.join(command)}: exit code {completed.returncode}: {error}")
+        seconds, cpu, peak = completed.stdout.split()
+        total += Usage(float(seconds), float(cpu), int(peak))
+    return total
+
+
+def run_interleaved(
+    items: Mapping[str, Commands], baseline: Commands, variables: Mapping[str, str], directory: Path, rounds: int
+) -> tuple[dict[str, list[Usage]], list[Usage]]:
+    """Return the usage of each item in each round, and the usage of all runs of the baseline.
+
+    The baseline runs before each item, so that other load on the machine affects both. The first round writes
+    bytecode and fills caches, and is not counted.
+    """
+    usages: dict[str, list[Usage]] = {name: [] for name in items}
+    baselines: list[Usage] = []
     for number in range(rounds + 1):
-        say(f"round {number} of {rounds}")
-        for name, work in items.items():
-            before, run = baseline.run(environ, cwd=cwd), work.run(environ, cwd=cwd)
+        show_progress(f"  round {number} of {rounds}")
+        for name, commands in items.items():
+            before, usage = run(baseline, variables, directory), run(commands, variables, directory)
             if number:
-                base.append(before)
-                done[name].append(run)
-    return done, base
+                baselines.append(before)
+                usages[name].append(usage)
+    return usages, baselines
 
 
-def clean_environ(home: Path, **settings: str) -> dict[str, str]:
-    """The environment without what steers flux or Python, with a home for flux that is nobody's.
+def run_in_processes(count: int, function: Callable[[], T]) -> list[T]:
+    """Call `function` in `count` new processes at the same time, and return the results."""
+    begin = time.time() + START_SECONDS
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_call_at, begin, function) for _ in range(count)]
+        return [future.result() for future in futures]
 
-    PYTHONDONTWRITEBYTECODE, for one, has every start compile every module.
-    """
-    steering = ("FLUX_", "PIAPI_", "_FLUX_", "PYTHON", "SSL_CERT_")
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(steering) and not name.lower().endswith("_proxy")
-    }
-    return {**kept, "FLUX_HOME": str(home), **settings}
+
+def _call_at(begin: float, function: Callable[[], T]) -> T:
+    time.sleep(max(0.0, begin - time.time()))
+    return function()

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -45,6 +47,19 @@ def typed(shell: str, lines: list[str]) -> list[list[str]]:
 
     Skips the test when the shell is not installed.
     """
+    with _keyboard(shell) as keyboard:
+        return [_answer(keyboard, line) for line in lines]
+
+
+def shown(shell: str, line: str, text: str) -> None:
+    """Fails the test unless the shell shows a text after a line is typed, TAB and all, and not entered."""
+    with _keyboard(shell) as keyboard:
+        keyboard.write(line.encode())
+        _wait(lambda: text.encode() in Path("screen").read_bytes(), line)
+
+
+@contextmanager
+def _keyboard(shell: str) -> Iterator[IO[bytes]]:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     Path("setup").write_text(SETUP[shell])
@@ -55,7 +70,8 @@ def typed(shell: str, lines: list[str]) -> list[list[str]]:
     with running:
         try:
             assert running.stdin
-            return [_answer(running.stdin, line) for line in ["source ./setup; flux ready", *lines]][1:]
+            _answer(running.stdin, "source ./setup; flux ready")
+            yield running.stdin
         finally:
             running.kill()
 
@@ -64,8 +80,12 @@ def _answer(keyboard: IO[bytes], line: str) -> list[str]:
     got = Path("got")
     got.unlink(missing_ok=True)
     keyboard.write(f"{line}\r".encode())
+    _wait(got.exists, line)
+    return got.read_text().splitlines()
+
+
+def _wait(done: Callable[[], bool], line: str) -> None:
     end = time.monotonic() + PATIENCE
-    while not got.exists():
+    while not done():
         assert time.monotonic() < end, f"no answer to {line!r}: {Path('screen').read_bytes()!r}"
         time.sleep(0.02)
-    return got.read_text().splitlines()

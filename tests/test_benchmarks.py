@@ -1,4 +1,7 @@
-"""The benchmarks run, what they compute is right, and what is published of them is theirs. Never a time."""
+"""The benchmarks run, their simulation is right, and the published document contains the figures of the last full run.
+
+No test depends on a measured time.
+"""
 
 import math
 import subprocess
@@ -13,38 +16,40 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The benchmarks as one starts them."""
+    """Run `python -m benchmarks` and return its result."""
     command = [sys.executable, "-m", "benchmarks", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_they_run_from_one_command(tmp_path: Path) -> None:
-    found_at = tmp_path / "found.json"
-    done = run("waiting", "throughput", "--quick", "--json", str(found_at))
+def test_the_benchmarks_run_with_one_command(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    completed = run("waiting", "throughput", "--quick", "--json", str(file))
 
-    assert done.returncode == 0, done.stderr
-    found = report.read(found_at)
-    assert [section.name for section in found.sections] == ["waiting", "throughput"]
-    assert all(report.as_text(section) in done.stdout for section in found.sections)
-    figures = [figure for section in found.sections for row in section.rows.values() for figure in row.values()]
+    assert completed.returncode == 0, completed.stderr
+    written = report.read(file)
+    assert [section.name for section in written.sections] == ["waiting", "throughput"]
+    assert all(report.format_text(section) in completed.stdout for section in written.sections)
+    published = {section.name: section for section in report.read(report.LATEST).sections}
+    assert all(section.about == published[section.name].about for section in written.sections)
+    figures = [figure for section in written.sections for row in section.rows.values() for figure in row.values()]
     assert all(math.isfinite(figure.value) and figure.value > 0 for figure in figures)
 
 
-def test_an_unknown_measure_is_refused() -> None:
-    done = run("wating")
-    assert done.returncode == 2
-    assert "no measure is called wating" in done.stderr
+def test_an_unknown_benchmark_is_refused() -> None:
+    completed = run("wating")
+    assert completed.returncode == 2
+    assert "unknown benchmark 'wating'" in completed.stderr
 
 
-def test_a_poll_every_so_often_costs_what_it_must() -> None:
-    found = waiting.cost(waiting.every(0.8), (10, 20))
+def test_polling_at_a_fixed_interval_has_the_computed_cost() -> None:
+    cost = waiting.simulate_sleeping(0.8, (10, 20))
 
     period = 0.8 + waiting.ROUND_TRIP
-    assert found.waste == pytest.approx(period / 2 + waiting.ROUND_TRIP / 2, rel=0.01)
-    assert found.polls == pytest.approx(15 / period + 1, abs=0.5)
+    assert cost.waste == pytest.approx(period / 2 + waiting.ROUND_TRIP / 2, rel=0.01)
+    assert cost.polls == pytest.approx(15 / period + 1, abs=0.5)
 
 
 def test_the_published_figures_are_those_of_the_last_full_run() -> None:
     latest = report.read(report.LATEST)
     assert not latest.quick
-    assert report.DOCUMENT.read_text("utf-8") == report.as_markdown(latest), "run: python -m benchmarks.report"
+    assert report.DOCUMENT.read_text("utf-8") == report.format_markdown(latest), "run: python -m benchmarks.report"

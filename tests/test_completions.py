@@ -1,41 +1,55 @@
 """Completion, as a user of each shell meets it."""
 
+import json
 import shlex
-import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from flux_cli.cli.completion import complete
 from flux_cli.cli.docs.tree import read_program
 from flux_cli.cli.fast_path import SCRIPTS as SCRIPT_NAMES
 
 from .conftest import Flux
-from .terminal import SCRIPTS, typed
+from .terminal import SCRIPTS, shown, typed
 
+CONFIG = """\
+[profiles.work]
+[models.turbo]
+id = "Qubico/turbo"
+"""
 LINES = {
     "flux ge\tx": "gen x",
     "flux gen -m sch\tx": "gen -m schnell x",
-    "flux gen --model=sch\tx": "gen --model=schnell x",
-    "flux gen x --service-mode pri\t": "gen x --service-mode private",
+    "flux gen -qm sch\tx": "gen -qm schnell x",
+    "flux gen --model=tur\tx": "gen --model=turbo x",
     "flux gen --negative ge\t --no-w\t": "gen --negative ge --no-wait",
+    "flux gen \"it's | 'a fox'\" --no-w\t": "gen \"it's | 'a fox'\" --no-wait",
+    "flux gen -- --mod\tx": "gen -- --modx",
     "flux config ge\tba\t": "config get base_url",
+    "flux config set mod\tx": "config set model x",
     "flux cost gen x --no-w\t": "cost gen x --no-wait",
-    "flux cost --by mo\t": "cost --by model",
-    "flux completion fi\t": "completion fish",
-    "flux history --state sav\t": "history --state saved",
+    "flux help conf\tse\t": "help config set",
+    "flux help temp\t": "help templates",
+    "flux history --state=sav\t": "history --state=saved",
     "flux edit dan\t": "edit dancer.JPG",
-    "flux edit img@\t": "edit img@2x.png",
-    "flux edit my\\ p\t": "edit 'my pic.png'",
-    "flux edit @la\t": "edit @last",
+    "flux edit img@\tx --no-w\t": "edit img@2x.png x --no-wait",
+    "flux edit 'my p\t": "edit 'my pic.png'",
+    "flux edit sub/pi\t": "edit sub/pic.png",
+    "flux edit ~/dan\t": "edit ~/dancer.JPG",
     "flux batch row\t": "batch rows.csv",
+    "flux gen --from=row\t": "gen --from=rows.csv",
+    "flux gallery su\tx": "gallery sub/x",
     "flux lora x --lora anim\t": "lora x --lora anime",
-    "flux lora x --lora=anim\t": "lora x --lora=anime",
     "flux controlnet x --control po\tda\t": "controlnet x --control pose=dancer.JPG",
+    "flux controlnet x --control=po\tmy\\ p\t": "controlnet x '--control=pose=my pic.png'",
     "flux controlnet x --control pose=@la\t": "controlnet x --control pose=@last",
     "flux balance --profile wo\t": "balance --profile work",
     "flux gen rows\tx": "gen rowsx",  # a prompt is no file
+    "true; HOME=. flux mod\t": "models",
     "flux-cli mod\t": "models",
 }
 """What is typed, and what `flux` gets of it."""
@@ -44,8 +58,9 @@ LINES = {
 @pytest.fixture
 def folder(home: Path) -> None:
     home.mkdir()
-    (home / "config.toml").write_text("[profiles.work]\n")
-    for name in ("dancer.JPG", "my pic.png", "img@2x.png", "rows.csv"):
+    (home / "config.toml").write_text(CONFIG)
+    Path("sub").mkdir()
+    for name in ("dancer.JPG", "my pic.png", "img@2x.png", "rows.csv", "sub/pic.png"):
         Path(name).touch()
 
 
@@ -53,56 +68,78 @@ def folder(home: Path) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_line_typed_with_tabs(shell: str) -> None:
     got = typed(shell, list(LINES))
-    assert dict(zip(LINES, got, strict=True)) == {line: shlex.split(meant) for line, meant in LINES.items()}
+    meant = {line: shlex.split(words.replace("~", str(Path.cwd()))) for line, words in LINES.items()}
+    assert dict(zip(LINES, got, strict=True)) == meant
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_tasks_are_completed_by_their_ids(flux: Flux, shell: str) -> None:
     flux("gen 'a \"red\": $(fox)' --sandbox --size 64x64 -m schnell")
-    task = flux("history --sandbox -q").out.strip()
-    beginning = task[:8]
+    task = json.loads(flux("history --sandbox --json").out)["task_id"]
+    beginning = task[:12]
 
     lines = ["show --sandbox {}\t", "status --sandbox {}\t", "edit --sandbox @{}\t", "wait --sandbox {}\t", "show {}\t"]
     got = typed(shell, [f"flux {line.format(beginning)}" for line in lines])
     assert [words[-1] for words in got] == [task, task, f"@{task}", beginning, beginning]
+    row = f'{task}\tsaved: a "red": $(fox)\n'
+    assert complete("flux status --sandbox ") == f"\n\n\n{row}"
+    assert complete("flux rerun --sandbox ") == f"image\n\n\n{row}"
+    assert complete("flux status --profile=other --sandbox ") == "\n\n\n"
 
 
-@pytest.mark.parametrize("shell", ["bash", "fish"])
-def test_every_command_and_option_is_offered_without_asking_the_program(shell: str) -> None:
-    if not shutil.which(shell):
-        pytest.skip(f"{shell} is not installed")
+@pytest.mark.parametrize(
+    ("shell", "text"), [("bash", "path"), ("zsh", "Show every setting"), ("fish", "Show every setting")]
+)
+def test_words_are_shown_with_what_they_are(shell: str, text: str) -> None:
+    shown(shell, "flux config \t\t", text)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("flux config ", "\n\n\nget\tPrint the value of a setting, or nothing if it is unset.\nset\tSet a setting in the config file.\nlist\tShow every setting, its value and the source of the value.\npath\tPrint the path of the config file.\n"),
+        ("flux help gen ", "\n\n\n"),
+        ("flux gen --model=s", "\n--model=\ns\nschnell\t\ndev\t\npro\t\ndev-advanced\t\nauto\t\nturbo\tin your config file\n"),
+        ("flux gen a\\ ", "\n\na \n"),
+        ("flux config set model ", "\n\n\n"),
+        ("flux completion fish ", "\n\n\n-h\tPrint this help (-h: a summary).\n--help\tPrint this help (-h: a summary).\n"),
+        ("flux completion -- ", "\n\n\nbash\t\nzsh\t\nfish\t\npowershell\t\n"),
+        ("flux inpaint - x --mask=@", "\n--mask=\n@\n@last\tthe last image\n"),
+        ("flux gen -d ", "folder\n\n\n"),
+        ("flux gen 'two\nlines", ""),
+    ],
+)  # fmt: skip
+def test_the_whole_answer(line: str, answer: str) -> None:
+    assert complete(line) == answer
+
+
+def test_every_command_and_option_is_offered() -> None:
     for command in read_program().walk():
-        line = f"{command.line} "
-        options = {name for option in command.options for name in option.names if name.startswith("--")}
-        assert options <= set(offered(shell, f"{line}--"))
+        options = [f"{name}\t{option.description}\n" for option in command.options for name in option.names]
+        assert complete(f"{command.line} -") == "\n\n-\n" + "".join(options)
         if command.commands:
-            assert {inner.word for inner in command.commands} <= set(offered(shell, line))
+            inner = [f"{inner.word}\t{inner.summary}\n" for inner in command.commands]
+            assert complete(f"{command.line} ") == "\n\n\n" + "".join(inner)
 
 
-def offered(shell: str, line: str) -> list[str]:
-    """What a shell that is not interactive, and has no `flux`, offers behind a line."""
-    words = line.split(" ")
-    script = {
-        "bash": f"source {SCRIPTS}/flux.bash; COMP_WORDS=({line}{chr(39) * 2 if line[-1] == ' ' else ''})"
-        f" COMP_CWORD={len(words) - 1}; _flux; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-        "fish": f"source {SCRIPTS}/flux.fish; complete -C {shlex.quote(line)}",
-    }[shell]
-    path = str(Path(shutil.which(shell) or "").parent)
-    done = subprocess.run([shell, "-c", script], capture_output=True, text=True, check=True, env={"PATH": path})
-    assert not done.stderr
-    return [answer.partition("\t")[0] for answer in done.stdout.splitlines()]
+def test_an_answer_takes_little_of_the_program() -> None:
+    script = "import sys; from flux_cli.cli.fast_path import answer; assert answer(['--complete', 'flux gen -'])"
+    script += "; assert not {'typer', 'dataclasses', 'sqlite3', 'flux_cli.config'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("config", ["", "[profiles.work]\nmodel = 1\n[", "plan = 3"])
-def test_what_cannot_be_answered_is_silence_and_leaves_nothing_behind(
+def test_what_cannot_be_read_is_silence_and_leaves_nothing_behind(
     home: Path, start: Callable[..., subprocess.Popen[str]], config: str
 ) -> None:
     home.mkdir()
     (home / "config.toml").write_text(config)
 
-    for line in ("id wait", "id", "profile", "nonsense", "id show --profile a/b"):
-        process = start(f"--complete {line}")
-        assert (*process.communicate(), process.returncode) == ("", "", 0)
+    for line in ("wait", "status --profile a/b", "balance --profile", "show"):
+        process = start(f"--complete 'flux {line} '")
+        files = "image" if line == "show" else ""
+        assert (*process.communicate(), process.returncode) == (f"{files}\n\n\n", "", 0)
     assert [path.name for path in home.iterdir()] == ["config.toml"]
 
 

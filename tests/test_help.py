@@ -27,7 +27,7 @@ LINES = [*COMMANDS, *(f"config {name}" for name in CONFIG_COMMANDS)]
 
 
 def test_the_pages_are_what_the_program_says() -> None:
-    """`python -m flux_cli.cli.docs` writes help, completions, the manual and the reference again."""
+    """`python -m flux_cli.cli.docs` writes help, the data for completion, the manual and the reference again."""
     assert read_files() == generate()
 
 

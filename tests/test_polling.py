@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import waiting
-from benchmarks.waiting import after_five, cost, every, new_machine
+from benchmarks.waiting import simulate, simulate_after_five, simulate_first, simulate_sleeping
 from flux_cli.config.catalog import Catalog
 from flux_cli.engine.poll_schedule import (
     GAP_SECONDS,
@@ -32,29 +32,29 @@ def test_the_ranges_are_the_documented_ones() -> None:
 @pytest.mark.parametrize("duration", [1.5, 2, 3, 4, 6, 9, 14, 19, 23, 29, 38, 45, 52, 60])
 def test_a_first_task_is_known_soon_after_its_end_however_long_it_takes(model: str, duration: float) -> None:
     real = 0.95 * duration, 1.05 * duration
-    found = cost(new_machine(RANGES[model]), real)
+    found = simulate_first(RANGES[model], real)
     assert found.waste <= max(1.4, 0.08 * duration)
-    assert found.polls <= cost(every(1.0), real).polls + 1
+    assert found.polls <= simulate_sleeping(1.0, real).polls + 1
 
 
 @pytest.mark.parametrize("model", RANGES)
 def test_a_task_that_takes_as_long_as_documented_is_known_at_once(model: str) -> None:
     waste, polls = waiting.DOCUMENTED[model]
     real = RANGES[model]
-    first, later = cost(new_machine(real), real), cost(after_five(real, real), real)
+    first, later = simulate_first(real, real), simulate_after_five(real, real)
     assert first.waste <= waste
     assert first.polls <= polls
     assert later.waste <= 0.5
-    assert later.polls <= cost(every(1.0), real).polls
+    assert later.polls <= simulate_sleeping(1.0, real).polls
 
 
 @pytest.mark.parametrize("past", [[3.0, 3.1, 3.2, 3.3, 3.4], [15.0, 16.0, 17.0, 18.0, 600.0], [200.0] * 50])
 def test_a_history_that_is_no_longer_true_does_little_harm(past: list[float]) -> None:
     schedule = PollSchedule((15, 20), past=past)
     for duration in (1.5, 4.0, 10.0, 25.0, 60.0):
-        found = cost(lambda: (schedule.first_step, schedule.step), (0.95 * duration, 1.05 * duration))
+        found = simulate(lambda: schedule, (0.95 * duration, 1.05 * duration))
         assert found.waste <= max(1.4, 0.08 * duration)
-        assert found.polls <= 2 * cost(every(1.0), (duration, duration)).polls + 1
+        assert found.polls <= 2 * simulate_sleeping(1.0, (duration, duration)).polls + 1
 
 
 @settings(max_examples=200, deadline=None)

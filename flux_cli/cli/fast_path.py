@@ -34,10 +34,10 @@ def answer(arguments: list[str]) -> bytes | None:
     match arguments:
         case ["--version" | "-V" | "version"]:
             return f"flux {__version__}\n".encode()
-        case ["--complete", what, *words]:
-            from .completion import complete  # slow to import: SQLite and the settings
+        case ["--complete", line]:
+            from .completion import complete  # imports json
 
-            return complete(what, words).encode()
+            return complete(line).encode("utf-8", "surrogateescape")
         case ["completion", shell] if shell in SCRIPTS:
             return script(shell)
         case []:

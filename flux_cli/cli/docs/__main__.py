@@ -1,19 +1,17 @@
-"""The files that are generated from the program: help pages, completion scripts, man pages and docs/reference/cli.md.
+"""The files that are generated from the program: help pages, data for completion, man pages and docs/reference/cli.md.
 
 `python -m flux_cli.cli.docs` generates them again; a test compares.
 """
 
 from pathlib import Path
 
-from ..fast_path import SCRIPTS
-from . import bash, fish, markdown, powershell, roff, tree, zsh
+from . import completion_data, markdown, roff, tree
 from .help_text import TOPICS, full_help, short_help
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = ("flux_cli/help", "completions", "docs/man")
+FOLDERS = ("flux_cli/help", "docs/man")
 """Directories that contain only generated files."""
 CLI_PAGE = "docs/reference/cli.md"
-SHELLS = {"bash": bash, "zsh": zsh, "fish": fish, "powershell": powershell}
 
 
 def generate() -> dict[str, str]:
@@ -23,7 +21,7 @@ def generate() -> dict[str, str]:
         **{f"flux_cli/help/{command.line} --help.txt": full_help(command) for command in program.walk()},
         **{f"flux_cli/help/{command.line} -h.txt": short_help(command) for command in program.walk()},
         **{f"flux_cli/help/flux help {name}.txt": topic.text(80) for name, topic in TOPICS.items()},
-        **{f"completions/{name}": SHELLS[shell].script(program) for shell, name in SCRIPTS.items()},
+        "flux_cli/help/completion.json": completion_data.data(program),
         **{f"docs/man/{name}": text for name, text in roff.manual(program).items()},
         CLI_PAGE: markdown.reference(program),
     }

@@ -134,8 +134,8 @@ All of these multiply: 2 colors, 2 styles and 4 seeds make 16 images. Check the
 price first with flux cost gen ... or --dry-run.
 
 Braces are text unless the prompt has a choice {{a|b}}, or --vary is used. In
-those prompts, write {{{{ and }}}} for literal braces. A prompt that is a JSON object
-is always text.
+those prompts, write {{{{ and }}}} for literal braces. A prompt that is a JSON
+object is always text.
 """
 
 

@@ -155,18 +155,6 @@ def read_command(name: str) -> Command:
     )
 
 
-def shared(program: Command) -> dict[tuple[str, ...], list[Option]]:
-    """Return every option once, by the names of all commands that have it."""
-    takers: dict[Option, list[str]] = {}
-    for command in program.walk():
-        for option in command.options:
-            takers.setdefault(option, []).append(command.name)
-    found: dict[tuple[str, ...], list[Option]] = {}
-    for option, names in takers.items():
-        found.setdefault(tuple(names), []).append(option)
-    return found
-
-
 def _argument(flat: Flat) -> Argument:
     value = (flat.about.metavar or "").strip("[]. ")
     return Argument(value, flat.about.help or "", flat.required, _is_list(flat.kind))

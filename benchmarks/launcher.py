@@ -1,6 +1,6 @@
-"""Runs a command, prints what it took, and exits with its exit code.
+"""Run a command, print its resource usage, and exit with its exit code.
 
-A script with next to nothing in it: on Linux a process inherits the peak memory of the one that starts it.
+This is a separate script with few imports because on Linux a process inherits the peak memory of its parent.
 """
 
 import os
@@ -9,7 +9,7 @@ import time
 
 
 def launch(command: list[str]) -> int:
-    """Print wall seconds, CPU seconds (user and system) and peak resident bytes; return the exit code."""
+    """Print wall time and CPU time in seconds and peak resident memory in bytes. Return the exit code."""
     silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     started = time.perf_counter()
     child = os.posix_spawnp(command[0], command, os.environ, file_actions=silent)
