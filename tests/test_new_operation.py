@@ -33,28 +33,6 @@ from .servers import Service
 
 
 @frozen
-class UpscaleParameters(Parameters):
-    """Parameters of `flux upscale`."""
-
-    title = "Upscaling"
-    name = "upscale"
-    groups = (TaskOptions, InputOptions)
-    default_prompt = "the same, larger"
-
-    image: ImageArgument
-    prompt: Annotated[str | None, Argument("[PROMPT]", help="What it shows.")] = None
-    factor: Annotated[int, Option("--factor", metavar="N", min=2, max=8, help="How many times larger.")] = 2
-    guides: Annotated[list[str] | None, Option("--guide", metavar="IMG", help="A detail to follow; repeatable.")] = None
-
-    def build(self, given: Given, context: BuildContext) -> "Upscale":
-        """Return the operation."""
-        fit = not given.inputs.no_fit
-        guides = tuple(Guide(context.images.find(text, fit=fit).reference, 0.5) for text in self.guides or [])
-        image = context.images.find(self.image, fit=fit).reference
-        return Upscale(image=image, factor=self.factor, guides=guides)
-
-
-@frozen
 class Guide:
     """A detail of the image."""
 
@@ -74,17 +52,36 @@ class Upscale(Operation):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The image and its details."""
         return (self.image, *(guide.image for guide in self.guides))
 
     def write(self, writer: Writer) -> JsonObject:
-        """Return the image, the factor and the details."""
         guides: list[Json] = [{"url": writer.image(guide.image), "weight": guide.weight} for guide in self.guides]
         return {
             "image": writer.image(self.image),
             **writer.pair({"enlargement": self.factor}, {"factor": self.factor}),
             "guides": guides,
         }
+
+
+@frozen
+class UpscaleParameters(Parameters):
+    """Parameters of `flux upscale`."""
+
+    title = "Upscaling"
+    name = "upscale"
+    operations = (Upscale,)
+    groups = (TaskOptions, InputOptions)
+    default_prompt = "the same, larger"
+
+    image: ImageArgument
+    prompt: Annotated[str | None, Argument("[PROMPT]", help="What it shows.")] = None
+    factor: Annotated[int, Option("--factor", metavar="N", min=2, max=8, help="How many times larger.")] = 2
+    guides: Annotated[list[str] | None, Option("--guide", metavar="IMG", help="A detail to follow; repeatable.")] = None
+
+    def build(self, given: Given, context: BuildContext) -> Upscale:
+        guides = tuple(Guide(context.images.find(text).reference, 0.5) for text in self.guides or [])
+        image = context.images.find(self.image).reference
+        return Upscale(image=image, factor=self.factor, guides=guides)
 
 
 def upscale(
@@ -98,7 +95,7 @@ def upscale(
 def _upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The operation in the registry, the command line, the catalog and the sandbox; and two images."""
     monkeypatch.setitem(COMMANDS, "upscale", UpscaleParameters)
-    monkeypatch.setitem(OPERATIONS, "upscale", Upscale)
+    monkeypatch.setitem(OPERATIONS, "upscale", *UpscaleParameters.operations)
     module = ModuleType("flux_cli.cli.commands.upscale")
     module.upscale = upscale  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -329,15 +329,19 @@ def _add_png(finder: ImageFinder, content: bytes, size: tuple[int, int]) -> str:
 
 @frozen
 class RequestImages:
-    """Finds the images and masks of an invocation's requests. dialect: the setting."""
+    """Finds the images and masks of a command's or row's requests.
+
+    dialect: the setting. fit: scale an image that is too large, rather than refuse it.
+    """
 
     finder: ImageFinder
     dialect: str
+    fit: bool
 
-    def find(self, text: str, *, fit: bool) -> Input:
+    def find(self, text: str) -> Input:
         """Return an input image. Raise UsageError."""
-        return self.finder.find(text, fit=fit)
+        return self.finder.find(text, fit=self.fit)
 
-    def find_masked(self, text: str, mask: MaskOptions, *, fit: bool) -> MaskedImage:
+    def find_masked(self, text: str, mask: MaskOptions) -> MaskedImage:
         """Return an input image and its mask. Raise UsageError."""
-        return _find_masked(self.finder, self.finder.find(text, fit=fit), mask, self.dialect)
+        return _find_masked(self.finder, self.finder.find(text, fit=self.fit), mask, self.dialect)

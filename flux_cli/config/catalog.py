@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, Problems, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
-from ..operations.parameters import Limits
+from ..operations.limits import ModelLimits
 from ..text import clean, counted, listed, quoted, suggestion
 from .config_file import place_of
 
@@ -54,7 +54,7 @@ class Model:
     quality: int
     seconds: tuple[float, float]
     operations: tuple[str, ...]
-    limits: Limits
+    limits: ModelLimits
 
 
 @frozen
@@ -115,7 +115,7 @@ class Catalog:
                 raise self._error(name, field, f"expected {expected}") from None
         if not values["operations"] or not set(values["operations"]) <= self._operations:
             raise self._error(name, "operations", f"expected some of {', '.join(sorted(self._operations))}")
-        limits = Limits(**{field.name: values.pop(field.name) for field in fields(Limits)})
+        limits = ModelLimits(**{field.name: values.pop(field.name) for field in fields(ModelLimits)})
         return Model(name=name, limits=limits, **values)
 
     @property

@@ -7,10 +7,11 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
 from ..text import clean, quoted
-from .base import BuildContext, Parameters, Sized, Writer, range_problems
+from .base import BuildContext, Parameters, Sized, Writer
+from .limits import ModelLimits, range_problems
 from .lora import AnyName, LoRA, LoRAOption, known_name, lora_problems, parse_loras, split_strength, url_problems
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
-from .parameters import Limits, Option
+from .parameters import Option
 
 SPECIFIED_NAMES = {"openpose": "pose", "soft_edge": "soft-edge"}
 """What the specification calls a control type that has another name in the live service."""
@@ -25,7 +26,7 @@ class Control:
     strength: float | None = None
 
     @classmethod
-    def parse(cls, text: str, context: BuildContext, *, fit: bool, any_name: bool) -> Self:
+    def parse(cls, text: str, context: BuildContext, *, any_name: bool) -> Self:
         """Return the control of `TYPE=IMG` or `TYPE=IMG:STRENGTH`. Raise UsageError.
 
         any_name: accept a type that flux does not know.
@@ -35,7 +36,7 @@ class Control:
             raise UsageError(f"--control {quoted(text, 60)} is not TYPE=IMG or TYPE=IMG:STRENGTH")
         path, strength = split_strength(image, f"--control {clean(kind, 40)}")
         word = known_name("control type", kind, context.controls, any_name=any_name)
-        return cls(context.controls.get(word, word), context.images.find(path, fit=fit).reference, strength)
+        return cls(context.controls.get(word, word), context.images.find(path).reference, strength)
 
     def write(self, writer: Writer, *, keep: bool) -> JsonObject:
         """Return an item of `control_net_settings`; `keep` asks for the preprocessed image as well."""
@@ -49,38 +50,6 @@ class Control:
                 "return_preprocessed_image": True if keep else None,
             },
         )
-
-
-@frozen
-class ControlNetParameters(Parameters):
-    """Parameters of `flux controlnet`."""
-
-    title = "LoRA and control"
-    name = "controlnet"
-    groups = (TaskOptions, SizeOptions, InputOptions)
-
-    prompt: NewPrompt = None
-    controls: Annotated[
-        list[str] | None,
-        Option(
-            "--control",
-            short="Follow an image: depth=photo.jpg; repeatable.",
-            metavar="TYPE=IMG[:STRENGTH]",
-            help="Follow the pose, depth or edges of an image; repeatable.",
-        ),
-    ] = None
-    loras: LoRAOption = None
-    keep_control: Annotated[
-        bool, Option("--keep-control", help="Also save the preprocessed control images (pose, depth map, edges).")
-    ] = False
-    any_name: AnyName = False
-
-    def build(self, given: Given, context: BuildContext) -> "ControlNet":
-        """Return the operation."""
-        fit = not given.inputs.no_fit
-        controls = [Control.parse(text, context, fit=fit, any_name=self.any_name) for text in self.controls or []]
-        loras = parse_loras(self.loras, context.loras, any_name=self.any_name)
-        return ControlNet(controls=tuple(controls), loras=loras, keep_control=self.keep_control)
 
 
 @frozen(kw_only=True)
@@ -104,8 +73,7 @@ class ControlNet(Sized):
         controls: list[Json] = [control.write(writer, keep=self.keep_control) for control in self.controls]
         return {**self.size_fields, "lora_settings": loras, "control_net_settings": controls}
 
-    def problems(self, limits: Limits) -> Iterator[str]:
-        """Yield the problems of a sized operation, and those of LoRAs and controls."""
+    def problems(self, limits: ModelLimits) -> Iterator[str]:
         yield from Sized.problems(self, limits)
         if not self.controls:
             yield "no --control is given"
@@ -113,6 +81,36 @@ class ControlNet(Sized):
         for control in self.controls:
             yield from range_problems(f"the strength of --control {control.kind}", control.strength, *limits.strength)
 
-    def dialect_problems(self, dialect: str) -> Iterator[str]:
-        """Yield the LoRAs that the dialect cannot name."""
-        yield from url_problems(self.loras, dialect)
+    def live_problems(self) -> Iterator[str]:
+        yield from url_problems(self.loras)
+
+
+@frozen
+class ControlNetParameters(Parameters):
+    """Parameters of `flux controlnet`."""
+
+    title = "LoRA and control"
+    name = "controlnet"
+    operations = (ControlNet,)
+    groups = (TaskOptions, SizeOptions, InputOptions)
+
+    prompt: NewPrompt = None
+    controls: Annotated[
+        list[str] | None,
+        Option(
+            "--control",
+            short="Follow an image: depth=photo.jpg; repeatable.",
+            metavar="TYPE=IMG[:STRENGTH]",
+            help="Follow the pose, depth or edges of an image; repeatable.",
+        ),
+    ] = None
+    loras: LoRAOption = None
+    keep_control: Annotated[
+        bool, Option("--keep-control", help="Also save the preprocessed control images (pose, depth map, edges).")
+    ] = False
+    any_name: AnyName = False
+
+    def build(self, given: Given, context: BuildContext) -> ControlNet:
+        controls = [Control.parse(text, context, any_name=self.any_name) for text in self.controls or []]
+        loras = parse_loras(self.loras, context.loras, any_name=self.any_name)
+        return ControlNet(controls=tuple(controls), loras=loras, keep_control=self.keep_control)
