@@ -64,7 +64,7 @@ def read(sent: InputImage) -> Image.Image:
     """The bytes as an image, after checking that everything said about them is so."""
     image = Image.open(io.BytesIO(sent.content), formats=tuple(KINDS.values()))
     image.load()
-    assert (sent.width, sent.height) == image.size
+    assert sent.size == image.size
     assert KINDS[sent.extension] == (image.format or "")
     if sent.notes:  # of others the file is known, with its metadata
         assert sent.sha256 == hashlib.sha256(sent.content).hexdigest()
@@ -173,7 +173,7 @@ def test_an_image_that_fits_passes_byte_for_byte(what: str, fitting: bool) -> No
     sent = prepare_image(content, "a.png", fit=fitting)
     read_as = "jpg" if content.startswith(b"\xff\xd8") else "webp" if content.startswith(b"RIFF") else "png"
     size = {"smallest": (256, 256), "most pixels": (4096, 256)}.get(what, (300, 256))
-    assert sent == InputImage(content, read_as, *size, size, hashlib.sha256(content).hexdigest(), ())
+    assert sent == InputImage(content, read_as, size, size, hashlib.sha256(content).hexdigest(), ())
     read(sent)
 
 

@@ -16,9 +16,9 @@ from flux_cli.images.output_names import (
     OutputPlan,
     check_inside,
     image_paths,
-    prompt_slug,
     unique,
 )
+from flux_cli.text import slug
 
 from .conftest import Flux
 
@@ -76,7 +76,7 @@ def test_no_value_leaves_the_folder_or_makes_an_impossible_name(
 @settings(max_examples=200, deadline=None)
 @given(ANYTHING, st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_the_default_name_works_for_every_prompt(prompt: str, seed: int, count: int) -> None:
-    paths = image_paths(DEFAULT_TEMPLATE, {**VALUES, "slug": prompt_slug(prompt), "seed": str(seed)}, count, FOLDER)
+    paths = image_paths(DEFAULT_TEMPLATE, {**VALUES, "slug": slug(prompt) or "image", "seed": str(seed)}, count, FOLDER)
     assert [path.parent for path in paths] == [FOLDER] * count
     assert all(str(seed) in path.stem and not path.stem.startswith(("-", ".")) for path in paths)
 

@@ -21,7 +21,7 @@ MOST_CHUNKS = 2**15
 """Chunks of a PNG. Encoders write at least 4 KiB of pixels into each: a real one of 64 MiB has at most 16,384."""
 MOST_SEGMENTS = 4096
 """Segments of a JPEG before its first scan."""
-_FILL = re.compile(rb"\xff*")
+_NOT_FILL = re.compile(rb"[^\xff]")
 
 
 @frozen
@@ -124,8 +124,8 @@ def _jpeg(content: bytes) -> ImageInfo:
             break
         if content[position] != 0xFF:
             raise BrokenImageError("the JPEG is damaged")
-        position = _end_of_fill(content, position)
-        if position + 3 > len(content) or content[position] == 0xD9:
+        code = _NOT_FILL.search(content, position)  # after any number of fill bytes (section B.1.1.2)
+        if code is None or (position := code.start()) + 3 > len(content) or content[position] == 0xD9:
             break
         marker, (length,) = content[position], struct.unpack_from(">H", content, position + 1)
         # SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
@@ -144,13 +144,6 @@ def _jpeg(content: bytes) -> ImageInfo:
     else:
         raise BrokenImageError(f"the JPEG has more than {MOST_SEGMENTS} segments before its image data")
     raise BrokenImageError("the JPEG is cut short")
-
-
-def _end_of_fill(content: bytes, position: int) -> int:
-    """Return the position of a marker's code after any number of fill bytes (ITU T.81, section B.1.1.2)."""
-    fill = _FILL.match(content, position)
-    assert fill is not None
-    return fill.end()
 
 
 def _webp(content: bytes) -> ImageInfo:

@@ -186,6 +186,13 @@ def _other_kind(content: bytes) -> str | None:
     return next((kind for start, kind in OTHER_KINDS if content.startswith(start)), None)
 
 
+def encode(image: "Image", kind: str, **options: object) -> bytes:
+    """Return the image as a file of a kind that Pillow has, with Pillow's options for that kind."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
 @frozen
 class Thumbnail:
     """A small copy of an image: RGB or RGBA pixels. width and height are those of the original."""
