@@ -26,7 +26,7 @@ from flux_cli.operations.options import Given, ImageArgument, InputOptions, Task
 from flux_cli.operations.parameters import Argument, Option
 from flux_cli.operations.registry import COMMANDS, OPERATIONS
 from flux_cli.operations.request import TaskRequest
-from flux_cli.sandbox.rules import TASK_TYPES
+from flux_cli.sandbox.rules import TASK_TYPES, TaskType
 
 from .conftest import Flux
 from .servers import Service
@@ -105,7 +105,7 @@ def _upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     facts = Path(catalog.__file__).with_name("catalog.toml").read_text()
     (tmp_path / "catalog.toml").write_text(facts.replace('"outpaint"]', '"outpaint", "upscale"]'))
     monkeypatch.setattr(catalog, "__file__", str(tmp_path / "catalog.py"))
-    monkeypatch.setitem(TASK_TYPES, "upscale", "upscale")
+    monkeypatch.setitem(TASK_TYPES, "upscale", TaskType("upscale", image=True))
     Image.new("RGB", (256, 256), "red").save("photo.png")
     Image.new("RGB", (300, 256), "blue").save("eye.png")
 

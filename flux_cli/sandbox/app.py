@@ -58,6 +58,7 @@ class Service:
     replies: the form of the responses, one of `responses.REPLIES`.
     result_seconds: how long the URLs of a finished task work.
     webhooks: None delivers nothing.
+    _secrets: of webhooks, by task; in memory only.
     """
 
     store: Store
@@ -71,9 +72,7 @@ class Service:
     result_seconds: float = RESULT_SECONDS
     faults: Faults = field(default_factory=Faults)
     webhooks: WebhookSender | None = None
-    _secrets: dict[str, str] = field(
-        default_factory=dict, init=False, repr=False
-    )  # of webhooks, by task; in memory only
+    _secrets: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def images(self) -> Images:
@@ -142,7 +141,9 @@ class Service:
         task, fault, now = self._task(request), request.scope.get(FAULT), self.clock()
         kind = fault.kind if isinstance(fault, Fault) else ""
         view = self.view(task, min(now, task.started) if kind == "stuck" else now, request, images=kind != "empty")
-        return success(responses.capitalized(view) if kind == "capitals" else view)
+        if kind == "capitals":  # as PiAPI's documentation writes it; responses seen are lowercase
+            view["status"] = text_at(view, "status").capitalize()
+        return success(view)
 
     async def cancel(self, request: Request) -> Response:
         """Respond to `DELETE /api/v1/task/{id}`, for tasks that are pending (docs/internals/service.md, section 4)."""
@@ -202,7 +203,7 @@ class Service:
         if self.clock() >= task.ended + self.result_seconds:
             return PlainTextResponse("expired", 403)
         # In a thread: a large one takes a second, in which other requests must get their responses.
-        content = await asyncio.to_thread(self.images.content, task, number)
+        content = await asyncio.to_thread(self.images.content, task.id, number)
         return image_response(content, "image/png", request.headers.get("range"))
 
     async def upload(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
@@ -151,10 +151,6 @@ def _peaks(rng: Random, width: int, tall: float, height: int, step: float = 0.13
     return points
 
 
-def _trees(rng: Random, width: int, tall: float, height: int) -> list[Point]:
-    return _peaks(rng, width, tall, height, 0.028)
-
-
 def _roofs(rng: Random, width: int, tall: float, height: int) -> list[Point]:
     points, x = list[Point](), 0.0
     while x < width:
@@ -170,7 +166,7 @@ SCENES: Mapping[str, tuple[Ridge, float]] = {
     "hills": (_hills, 0.075),
     "mountains": (_peaks, 0.34),
     "sea": (_hills, 0.018),
-    "forest": (_trees, 0.2),
+    "forest": (partial(_peaks, step=0.028), 0.2),
     "city": (_roofs, 0.4),
     "tiles": (_hills, 0.0),
 }

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from http.client import responses as phrases
 
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -98,18 +98,11 @@ async def _cut(scope: Scope, receive: Receive) -> None:
 def _error(fault: Fault, replies: str) -> Response:
     headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
     status = fault.status or 200
-    phrase = "Welcome" if status == 200 else _phrase(status)
+    phrase = "Welcome" if status == 200 else phrases.get(status, f"error {status}")
     if fault.kind == "html" or (status in GATEWAY and fault.code is None and not fault.message):
         return HTMLResponse(f"<!DOCTYPE html>\n<title>{phrase}</title>\n<h1>{phrase}</h1>\n", status, headers)
     code = STATUS_CODES.get(status, status) if fault.code is None else fault.code
     return refusal(RefusalError(status, code, fault.message or CODES.get(code, phrase)), replies, headers)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"error {status}"
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Page:
         if not inline:
             return f"/sandbox{IMAGES_PATH}/{name}"
         number = int(name.rpartition("/")[2].removesuffix(".png"))
-        return f"data:image/jpeg;base64,{base64.b64encode(self.service.images.thumbnail(task, number)).decode()}"
+        return f"data:image/jpeg;base64,{base64.b64encode(self.service.images.thumbnail(task.id, number)).decode()}"
 
     async def asset(self, request: Request) -> Response:
         """Respond to `GET` of the page's style or script."""
@@ -138,7 +138,7 @@ class Page:
         number = whole_number(request.path_params["number"])
         if task is None or not self.service.images.has(task, number):
             return PlainTextResponse("not found", 404)
-        content = await asyncio.to_thread(self.service.images.content, task, number)
+        content = await asyncio.to_thread(self.service.images.content, task.id, number)
         return Response(content, media_type="image/png", headers={**SAFE, "cache-control": "max-age=86400, immutable"})
 
     async def faults(self, request: Request) -> Response:

@@ -63,7 +63,7 @@ class StoredTask:
         return "processing" if self.begun(now) else "pending"
 
     def begun(self, now: float) -> bool:
-        """Return whether the work has begun at `now`; that of a cancelled task never does."""
+        """Return whether the work has begun at `now`; that of a canceled task never does."""
         return self.started <= min(now, self.ended)
 
 
@@ -101,8 +101,8 @@ class Store:
         limit: unfinished tasks the plan allows; credit: USD the account ever had, None for no end.
         Raise LimitReachedError or CreditsEndedError without charging anything.
         """
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
             if len(self.active(task.created)) >= limit:
                 raise LimitReachedError
             if credit is not None and self.spent() + task.cost > credit:
@@ -113,21 +113,17 @@ class Store:
             )
             if task.failure:
                 self._add_failure(task.id, task.failure)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def cancel(self, task_id: str, now: float) -> bool:
         """End a task that has not started, at no cost. Return whether it was in time."""
-        self._db.execute("BEGIN IMMEDIATE")
-        found = self._db.execute(
-            "UPDATE tasks SET ended = ?, cost = '0' WHERE id = ? AND started > ? AND ended > ?",
-            (now, task_id, now, now),
-        )
-        if found.rowcount:
-            self._add_failure(task_id, Failure("cancelled", 0, "task canceled"))
-        self._db.execute("COMMIT")
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            found = self._db.execute(
+                "UPDATE tasks SET ended = ?, cost = '0' WHERE id = ? AND started > ? AND ended > ?",
+                (now, task_id, now, now),
+            )
+            if found.rowcount:
+                self._add_failure(task_id, Failure("cancelled", 0, "task canceled"))
         return found.rowcount > 0
 
     def _add_failure(self, task_id: str, failure: Failure) -> None:
