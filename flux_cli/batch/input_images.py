@@ -19,7 +19,7 @@ from ..images.fit import InputImage, prepare_image
 from ..images.load import MAX_SOURCE_BYTES, encode, load_image, read_image_file
 from ..images.output_names import check_format, check_regular, expand_path
 from ..journal.entries import RESULT_SECONDS, Entry, State
-from ..operations.base import LOCAL, MaskedImage, is_request_url
+from ..operations.base import LOCAL, MaskedImage, SourceImage, is_request_url
 from ..operations.options import MaskOptions
 from ..system.atomic_files import create, place, temporary_beside
 from ..text import quoted
@@ -105,16 +105,6 @@ class Input:
     reference: str
     name: str
     image: InputImage | None = None
-
-    @property
-    def original_size(self) -> tuple[int, int] | None:
-        """Width and height of the image as the user has it: what boxes and margins in pixels mean."""
-        return self.image.original if self.image else None
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels of what is sent, if they are known."""
-        return self.image.size if self.image else None
 
 
 @frozen
@@ -332,9 +322,11 @@ class RequestImages:
     dialect: str
     fit: bool
 
-    def find(self, text: str) -> Input:
+    def find(self, text: str) -> SourceImage:
         """Return an input image. Raise UsageError."""
-        return self.finder.find(text, fit=self.fit)
+        found = self.finder.find(text, fit=self.fit)
+        sizes = (found.image.size, found.image.original) if found.image else (None, None)
+        return SourceImage(found.reference, *sizes)
 
     def find_masked(self, text: str, mask: MaskOptions) -> MaskedImage:
         """Return an input image and its mask. Raise UsageError."""

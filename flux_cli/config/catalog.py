@@ -132,8 +132,7 @@ class Catalog:
     @cached_property
     def default_model(self) -> str:
         """The name of the model that is used if none is chosen."""
-        name: str = self._data["defaults"]["model"]
-        return name
+        return str(self._data["defaults"]["model"])
 
     @cached_property
     def presets(self) -> dict[str, Preset]:
@@ -205,14 +204,12 @@ class Catalog:
     @cached_property
     def controls(self) -> dict[str, str]:
         """The spellings of control types, and the live API's own."""
-        found: dict[str, str] = self._data["controls"]
-        return found
+        return dict(self._data["controls"])
 
     @cached_property
     def loras(self) -> list[str]:
         """The names of known LoRAs; PiAPI accepts others."""
-        names: list[str] = self._data["loras"]["names"]
-        return names
+        return list(self._data["loras"]["names"])
 
     def problems(self, request: "TaskRequest") -> Problems:
         """Return everything about a request that its model does not support."""

@@ -96,9 +96,7 @@ def _choose_side(images: Sequence[GalleryImage], grid: Grid | None) -> tuple[Pla
         width, height = plan.size(side)
         if width * height <= LARGEST:
             return plan, side
-    raise UsageError(
-        f"{len(images)} images are too many for a contact sheet", hint="Use --since, or omit --sheet",
-    )  # fmt: skip
+    raise UsageError(f"{len(images)} images are too many for a contact sheet", hint="Use --since, or omit --sheet")
 
 
 def _plan(images: Sequence[GalleryImage], grid: Grid | None, across: int) -> Plan:

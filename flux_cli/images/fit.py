@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..frozen import frozen
 from ..text import byte_count
-from .load import FORMATS, MAX_SOURCE_BYTES, encode, load_image, to_srgb, too_large
+from .load import FORMATS, MAX_SOURCE_BYTES, Size, encode, load_image, to_srgb, too_large
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,9 +24,6 @@ JPEG_QUALITY = 92
 
 MINIMUM = f"PiAPI accepts {MIN_SIDE}x{MIN_SIDE} and more"
 MAXIMUM = f"PiAPI accepts up to {MAX_PIXELS:,} pixels (1024x1024)"
-
-Size = tuple[int, int]
-"""Width and height in pixels."""
 
 
 @frozen

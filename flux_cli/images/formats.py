@@ -63,14 +63,20 @@ class BrokenImageError(Exception):
     """The bytes are not a complete image; the message says what they are instead."""
 
 
+def extension_of(content: bytes) -> str | None:
+    """Return the extension for the format in which an image begins; None if it is none of EXTENSIONS."""
+    if content.startswith(PNG_SIGNATURE):
+        return "png"
+    if content.startswith(b"\xff\xd8\xff"):
+        return "jpg"
+    return "webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
+
+
 def inspect_image(content: bytes) -> ImageInfo:
     """Return the image with which `content` begins; what follows its end is harmless. Raise BrokenImageError."""
-    if content.startswith(PNG_SIGNATURE):
-        return _png(content)
-    if content.startswith(b"\xff\xd8\xff"):
-        return _jpeg(content)
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return _webp(content)
+    inspectors = {"png": _png, "jpg": _jpeg, "webp": _webp}
+    if extension := extension_of(content):
+        return inspectors[extension](content)
     if not content:
         raise BrokenImageError("nothing came")
     start = content[:256].lstrip().lower()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..frozen import frozen
 from ..text import quoted
-from .load import encode, to_srgb
+from .load import Size, encode, to_srgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,8 +33,6 @@ TINT = (255, 0, 96)
 
 HOW_TO_DRAW = "Draw a mask with the region white and the rest black, or erase the region from a copy of the image"
 
-Size = tuple[int, int]
-"""Width and height in pixels."""
 Box = tuple[int, int, int, int]
 """The left, upper, right and lower edge of a rectangle inside an image, in pixels from its upper left corner."""
 

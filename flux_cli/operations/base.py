@@ -43,20 +43,18 @@ def is_request_url(text: str) -> bool:
 # --- what a user passes ----------------------------------------------------------------------------------------------
 
 
-class SourceImage(Protocol):
-    """An input image that was found and checked."""
+@frozen
+class SourceImage:
+    """An input image that was found and checked.
 
-    @property
-    def reference(self) -> str:
-        """What stands for the image in a request: a URL, or a reference to a local image."""
+    reference: what stands for it in a request: a URL, or a reference to a local image.
+    size: of the image as it is sent; None if only its URL is known.
+    original_size: of the image as the user has it, to which margins in pixels refer.
+    """
 
-    @property
-    def size(self) -> Size | None:
-        """The size of the image as it is sent; None if only its URL is known."""
-
-    @property
-    def original_size(self) -> Size | None:
-        """The size of the image as the user has it, to which margins in pixels refer."""
+    reference: str
+    size: Size | None
+    original_size: Size | None
 
 
 @frozen

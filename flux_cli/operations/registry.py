@@ -9,19 +9,20 @@ from .outpaint import OutpaintParameters
 from .redux import ReduxParameters
 from .text_to_image import TextToImageParameters
 
-_PARAMETERS: tuple[type[Parameters], ...] = (
-    TextToImageParameters,
-    LoRAParameters,
-    ControlNetParameters,
-    ImageToImageParameters,
-    InpaintParameters,
-    OutpaintParameters,
-    ReduxParameters,
-)
-
-COMMANDS: dict[str, type[Parameters]] = {parameters.name: parameters for parameters in _PARAMETERS}
+COMMANDS: dict[str, type[Parameters]] = {
+    parameters.name: parameters
+    for parameters in (
+        TextToImageParameters,
+        LoRAParameters,
+        ControlNetParameters,
+        ImageToImageParameters,
+        InpaintParameters,
+        OutpaintParameters,
+        ReduxParameters,
+    )
+}
 """The parameters of each command that makes images, by the command's name: the `op` of a row in a batch file."""
 OPERATIONS: dict[str, type[Operation]] = {
-    operation.name: operation for parameters in _PARAMETERS for operation in parameters.operations
+    operation.name: operation for parameters in COMMANDS.values() for operation in parameters.operations
 }
 """What can be requested, by the name in stored requests and in the catalog; `edit` is two of them."""
