@@ -136,7 +136,6 @@ class Catalog:
 
     @cached_property
     def presets(self) -> dict[str, Preset]:
-        """Every preset, by name."""
         return {name: Preset(**row) for name, row in self._data["presets"].items()}
 
     def find(self, word: str) -> Model | None:

@@ -64,7 +64,6 @@ class ControlNet(Sized):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The control images."""
         return tuple(control.image for control in self.controls)
 
     def write(self, writer: Writer) -> JsonObject:
@@ -87,8 +86,6 @@ class ControlNet(Sized):
 
 @frozen
 class ControlNetParameters(Parameters):
-    """Parameters of `flux controlnet`."""
-
     title = "LoRA and control"
     name = "controlnet"
     operations = (ControlNet,)

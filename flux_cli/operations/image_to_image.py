@@ -36,8 +36,6 @@ class Kontext(Sized):
 
 @frozen
 class ImageToImageParameters(Parameters):
-    """Parameters of `flux edit`."""
-
     title = "Input image"
     name = "edit"
     operations = (ImageToImage, Kontext)

@@ -122,7 +122,6 @@ class LoRAGeneration(Sized):
 
     @property
     def task_type(self) -> str:
-        """`txt2img-lora` or `img2img-lora`."""
         return "img2img-lora" if self.image else "txt2img-lora"
 
     def write(self, writer: Writer) -> JsonObject:
@@ -141,8 +140,6 @@ class LoRAGeneration(Sized):
 
 @frozen
 class LoRAParameters(Parameters):
-    """Parameters of `flux lora`."""
-
     title = "LoRA and control"
     name = "lora"
     operations = (LoRAGeneration,)

@@ -79,8 +79,6 @@ def _margin_option(side: str, length: str, where: str) -> Option:
 
 @frozen
 class OutpaintParameters(Parameters):
-    """Parameters of `flux outpaint`."""
-
     title = "Margins"
     name = "outpaint"
     operations = (Outpaint,)

@@ -37,8 +37,6 @@ class Redux(Sized):
 
 @frozen
 class ReduxParameters(Parameters):
-    """Parameters of `flux redux`."""
-
     title = "Input image"
     name = "redux"
     operations = (Redux,)

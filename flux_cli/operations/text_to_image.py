@@ -19,8 +19,6 @@ class TextToImage(Sized):
 
 @frozen
 class TextToImageParameters(Parameters):
-    """Parameters of `flux gen`."""
-
     title = "Generation"
     name = "gen"
     operations = (TextToImage,)

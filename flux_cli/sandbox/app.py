@@ -33,7 +33,7 @@ from .images import IMAGES_PATH, Images
 from .middleware import FAULT, TASK, FaultInjection
 from .responses import image_response, json_response, refusal, success
 from .rules import CODES, RefusalError, check_request, count, without_nulls
-from .store import CreditsEndedError, Failure, LimitReachedError, Store, StoredTask
+from .store import Failure, Store, StoredTask
 from .webhook_sender import Delivery, WebhookSender
 
 RESULT_SECONDS = 7 * 86400.0
@@ -76,7 +76,6 @@ class Service:
 
     @cached_property
     def images(self) -> Images:
-        """The images of the tasks."""
         return Images(self.store, self.clock)
 
     def check_key(self, request: Request) -> None:
@@ -97,12 +96,7 @@ class Service:
         cost = model.price * count(object_at(stored, "input"))
         task = self._with_fault(self._planned(stored, cost, model.seconds))
         mode = text_at(stored, "config", "service_mode") or None
-        try:
-            self.store.add(task, limit=self.catalog.concurrency(self.plan, mode), credit=self.credit)
-        except LimitReachedError:
-            raise RefusalError(429, 1400, CODES[1400], "too many requests: your plan's tasks are all running") from None
-        except CreditsEndedError:
-            raise RefusalError(402, 1300, CODES[1300], "Top up account balance") from None
+        self.store.add(task, limit=self.catalog.concurrency(self.plan, mode), credit=self.credit)
         request.scope[TASK] = task.id
         self._plan_delivery(task, object_at(body, "config", "webhook_config"), request)
         return success(self.view(task, task.created, request))

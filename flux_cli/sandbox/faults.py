@@ -162,19 +162,14 @@ def parse_fault(text: str) -> Fault:
     if not colon:
         raise _error(text, "expected TARGET:KIND", hint=f"for example: {EXAMPLES[0]}")
     _check_known(text, "target", target, TARGETS)
-    kinds: list[str] = []
-    pairs: list[tuple[str, str]] = []
-    for word in [first, *words[1:]] if first else words[1:]:
-        name, equals, value = word.partition("=")
-        if equals:
-            pairs.append((name, value))
-        else:
-            kinds.append(name)
+    rest = [first, *words[1:]] if first else words[1:]
+    kinds = [word for word in rest if "=" not in word]
     if len(kinds) > 1:
         raise _error(text, f"{kinds[0]} and {kinds[1]} are two kinds", hint="use a --fault for each")
     fault = _with_kind(Fault(text, target), kinds[0] if kinds else "delay")
-    for name, value in pairs:
-        fault = _with_parameter(fault, name, value)
+    for word in rest:
+        if "=" in word:
+            fault = _with_parameter(fault, *word.split("=", 1))
     if fault.kind == "delay" and not fault.delay:
         raise _error(text, "no kind", hint=f"kinds for {target}: {', '.join(_kinds_of(target))}, or delay=5")
     return fault
@@ -277,7 +272,6 @@ class Faults:
         ]
 
     def clear(self) -> None:
-        """Deactivate all faults."""
         self._active.clear()
 
     def draw(self, target: str) -> Fault | None:

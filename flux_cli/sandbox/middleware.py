@@ -41,7 +41,6 @@ class FaultInjection:
         self.app, self.faults, self.target, self.replies = app, faults, target, replies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, as ASGI defines it."""
         fault = self.faults.draw(self.target)
         if fault is None:
             await self.app(scope, receive, send)
@@ -113,7 +112,6 @@ class AccessLog:
     note: Callable[[str], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, as ASGI defines it."""
         too_large = RefusalError(413, 413, "request too large", f"at most {REQUEST_BYTES // 2**20} MiB")
         exchange = Exchange(scope, receive, send, REQUEST_BYTES, too_large)
         try:

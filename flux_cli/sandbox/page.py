@@ -40,7 +40,6 @@ class Page:
     service: Service
 
     def routes(self) -> list[BaseRoute]:
-        """Return the endpoints."""
         return [
             Route("/", self.page, methods=["GET"]),
             Route("/sandbox/cards", self.page, methods=["GET"]),

@@ -34,7 +34,6 @@ def json_response(content: JsonObject, status: int = 200, headers: Mapping[str, 
 
 
 def success(data: JsonObject) -> Response:
-    """Return a response with `data`."""
     return json_response({"code": 200, "data": data, "message": "success"})
 
 

@@ -24,10 +24,10 @@ CODES = {
 """PiAPI's error codes and their messages (specification: Common Error Codes)."""
 NOT_LIVE = {"Qubico/flux1-pro"}
 """Models of the specification that are in no list of the live API (docs/internals/service.md, section 1)."""
+STRENGTHS = ("variation_strength", "lora_strength", "scale", "control_strength", "conditioning_scale")
+"""Fields that are the strength of a variation, a LoRA or a control image."""
 FREE_PLAN = ("gen", "edit")
 """Operations that need no paid plan."""
-LONGEST_MARGIN = 2048
-"""Pixels that an outpaint may add on a side: an image has up to 2048x2048 (specification: Technical Specifications)."""
 
 Schema = str | list["Schema"] | dict[str, "Schema"]
 """A Go type by name, a list of one kind of item, or an object; fields that it does not name are tolerated."""
@@ -204,16 +204,15 @@ def _check_size(fields: JsonObject, model: Model) -> None:
 
 def _ranged(fields: JsonObject, model: Model, *, live: bool) -> Iterator[tuple[str, float, Range]]:
     """Yield each field that has a range, its value and its range."""
-    limits, share = model.limits, Range(0, 1)
+    limits = model.limits
     ranges = {
         "guidance_scale": Range(*limits.guidance),
         "denoise": Range(*limits.denoise, above=live),
         "steps": Range(0, limits.steps),
         "seed": Range(-1, inf),  # -1 stands for a random one
         "batch_size": Range(1, limits.batch_size),
-        **dict.fromkeys(("variation_strength", "lora_strength", "scale"), share),
-        **dict.fromkeys(("control_strength", "conditioning_scale"), share),
-        **{f"outpaint_{name}": Range(0, LONGEST_MARGIN) for name in ("left", "right", "top", "bottom")},
+        **dict.fromkeys(STRENGTHS, Range(*limits.strength)),
+        **{f"outpaint_{name}": Range(0, limits.margin) for name in ("left", "right", "top", "bottom")},
     }
     settings = ("lora_settings", "control_net_settings", "custom_settings")
     for item in (fields, *(item for name in settings for item in lists(fields, name))):

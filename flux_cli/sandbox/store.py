@@ -13,6 +13,7 @@ from pathlib import Path
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
 from ..system.atomic_files import private_folder, write_atomic
+from .rules import CODES, RefusalError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (
@@ -67,14 +68,6 @@ class StoredTask:
         return self.started <= min(now, self.ended)
 
 
-class LimitReachedError(Exception):
-    """As many tasks as the plan allows are unfinished."""
-
-
-class CreditsEndedError(Exception):
-    """The account cannot pay for the task."""
-
-
 class Store:
     """Tasks in a SQLite file, which is made if it does not exist."""
 
@@ -92,21 +85,21 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
 
     def add(self, task: StoredTask, *, limit: int, credit: Decimal | None) -> None:
         """Add a task and charge it, in one transaction.
 
         limit: unfinished tasks the plan allows; credit: USD the account ever had, None for no end.
-        Raise LimitReachedError or CreditsEndedError without charging anything.
+        Raise RefusalError without charging anything.
         """
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             if len(self.active(task.created)) >= limit:
-                raise LimitReachedError
+                detail = "too many requests: your plan's tasks are all running"
+                raise RefusalError(429, 1400, CODES[1400], detail)
             if credit is not None and self.spent() + task.cost > credit:
-                raise CreditsEndedError
+                raise RefusalError(402, 1300, CODES[1300], "Top up account balance")
             values = (task.id, json.dumps(task.body), str(task.cost), task.created, task.started, task.ended)
             self._db.execute(
                 "INSERT INTO tasks (id, body, cost, created, started, ended) VALUES (?, ?, ?, ?, ?, ?)", values
@@ -168,7 +161,6 @@ class Store:
         return name
 
     def upload(self, name: str) -> bytes | None:
-        """Return an uploaded image's content."""
         path = self._uploads / name
         return path.read_bytes() if path.is_file() else None
 
