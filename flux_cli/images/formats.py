@@ -1,7 +1,7 @@
 """The format of an image, and whether the image is complete.
 
-The bytes decide, never a name or a content type: an expired link returns a page named `.png`, and Pillow opens a PNG
-that is cut by four bytes without an error. The work is bounded, whatever the bytes are.
+Only the bytes count, not a name or a content type: an expired link returns a page named `.png`, and Pillow opens a
+PNG that is cut by four bytes without an error. The work is bounded, whatever the bytes are.
 """
 
 import re

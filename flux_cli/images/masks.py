@@ -216,7 +216,7 @@ def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
 def cut_out(image: "Image", mask: "Image") -> bytes:
     """Return the image as an RGBA PNG that is transparent where the mask is white: the region for PiAPI.
 
-    The mask, which has the image's size, alone decides: any other transparency of the image is removed.
+    The mask has the image's size. Any other transparency of the image is removed.
     """
     from PIL import ImageChops
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from decimal import Decimal
-from pathlib import Path
 
 from .. import __version__
 from ..errors import UsageError
@@ -90,11 +89,10 @@ def sandbox_mark() -> dict[str, str]:
     return {KEYWORD: json.dumps({"sandbox": True})}
 
 
-def is_sandbox_image(image: Path | bytes) -> bool:
-    """Return whether a file, or the content of one, is an image that flux saved from a sandbox. Raise OSError."""
-    texts = texts_in(image if isinstance(image, bytes) else image.read_bytes())
+def is_sandbox_image(content: bytes) -> bool:
+    """Return whether the content of a file is an image that flux saved from a sandbox."""
     try:
-        about: Json = json.loads(texts.get(KEYWORD, "null"))
+        about: Json = json.loads(texts_in(content).get(KEYWORD, "null"))
     except (ValueError, RecursionError):
         return False
     return object_at(about).get("sandbox") is True
@@ -103,7 +101,7 @@ def is_sandbox_image(image: Path | bytes) -> bool:
 def read_provenance(texts: Mapping[str, str]) -> Provenance:
     """Return what the text chunks of an image contain. Raise UsageError if they contain no request of flux.
 
-    Every field of the request has its type. What it may be is checked when it is sent, as for a command.
+    Every field of the request has its type. Its values are checked when it is sent, as for a command.
     """
     if KEYWORD not in texts:
         raise UsageError("no flux metadata: not made by flux, or saved with --no-metadata")

@@ -183,7 +183,7 @@ class Operation:
     def problems(self, limits: ModelLimits) -> Iterator[str]:
         """Yield everything that PiAPI, or common sense, would refuse, so that all of it is reported before any charge.
 
-        How many images a task may have is left to the catalog, which knows the models that make several.
+        The catalog checks the number of images, because it has the models that make several.
         """
         yield from text_problems("prompt", self.prompt, limits.prompt_characters)
         yield from prompt_problems(self.prompt)

@@ -42,7 +42,7 @@ SNOW = {"snow", "snowy", "winter", "christmas"}
 LARGEST_SMOOTHED = 2**22
 """Pixels; a larger image is drawn at its own size, which takes less memory."""
 LONGEST = 32
-"""How many times as long as wide a scene is drawn; a longer one is stretched. What is drawn grows with that ratio."""
+"""How many times as long as wide a scene is drawn; a longer one is stretched. The work grows with that ratio."""
 SMALLEST_CAPTIONED = 64
 """Pixels of the shorter side; text in a smaller image could not be read."""
 DASHES = dict(zip(map(ord, "–—‘’“”"), "--''\"\"", strict=True))  # noqa: RUF001 - the font has none of them
@@ -161,7 +161,7 @@ def _roofs(rng: Random, width: int, tall: float, height: int) -> list[Point]:
 
 
 Ridge = Callable[[Random, int, float, int], list[Point]]
-"""Make the outline of a layer: random numbers, the width to span, how high it may rise, the image's height."""
+"""Makes the outline of a layer: random numbers, the width to span, how high it may rise, the image's height."""
 SCENES: Mapping[str, tuple[Ridge, float]] = {
     "hills": (_hills, 0.075),
     "mountains": (_peaks, 0.34),

@@ -16,7 +16,7 @@ from .rules import count, lists, side
 from .store import Store, StoredTask
 
 Load = Callable[[str], Image.Image]
-"""Return the image at a URL."""
+"""Returns the image at a URL."""
 IMAGES_PATH = "/images"
 """Where the images of tasks are served."""
 KEPT = 32

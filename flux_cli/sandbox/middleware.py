@@ -22,13 +22,13 @@ FAULT = "flux.fault"
 GATEWAY = frozenset({502, 504, *range(520, 531)})
 """Statuses that a gateway sends, in HTML, when it cannot reach the service behind it."""
 STATUS_CODES = {401: 1200, 402: 1300, 429: 1400, 503: 1500}
-"""The specification's code for what a status says."""
+"""The specification's error code for a status."""
 REQUEST_BYTES = 16 * 2**20
 """An upload of 10 MB is 13.4 MB in base64; nothing else is as large."""
 SECRET_LENGTH = 12
 """A shorter key is not a real one, and may be part of an honest path."""
 QUIET = ("/sandbox/cards", f"/sandbox{IMAGES_PATH}/", "/sandbox/page.", "/sandbox/tasks")
-"""What the page requests all the time is not logged."""
+"""Paths that the page requests all the time; they are not logged."""
 
 
 class FaultInjection:

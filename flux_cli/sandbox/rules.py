@@ -183,7 +183,7 @@ def _check_types(value: Json, schema: Schema, path: str) -> None:
 
 
 def _check_model(body: JsonObject, catalog: Catalog, *, live: bool) -> Model:
-    """PiAPI compares IDs letter by letter: it has no short names."""
+    """Return the model with exactly this ID: PiAPI has no short names."""
     for model in catalog.models.values():
         if body.get("model") == model.id and not (live and model.id in NOT_LIVE):
             return model
@@ -223,7 +223,7 @@ def _ranged(fields: JsonObject, model: Model, *, live: bool) -> Iterator[tuple[s
 
 
 def _check_images(fields: JsonObject, task_type: TaskType) -> None:
-    """Check what must be the URL of an image. Whether an image is there, the sandbox does not look."""
+    """Check fields for the URL of an image. The sandbox does not look whether there is one."""
     urls = [("image", fields.get("image"))] if task_type.image else []
     if task_type.operation == "inpaint" and "mask" in fields:
         urls.append(("mask", fields["mask"]))
