@@ -250,12 +250,9 @@ def add_mark(image: Image.Image, box: tuple[int, int, int, int]) -> None:
 
 def _plain(text: str) -> str:
     """Return a text as the font can show it: one line, letters without accents, no control characters."""
-    kept = []
-    for character in unicodedata.normalize("NFKD", text[:400].translate(DASHES)):
-        kind = unicodedata.category(character)
-        kept.append(
-            " " if character.isspace() or kind == "Cc" else "" if kind in ("Cf", "Cs", "Mn", "Me") else character
-        )
+    letters = unicodedata.normalize("NFKD", text[:400].translate(DASHES))
+    kinds = [(letter, unicodedata.category(letter)) for letter in letters]
+    kept = (" " if kind == "Cc" else letter for letter, kind in kinds if kind not in ("Cf", "Cs", "Mn", "Me"))
     return " ".join("".join(kept).split())
 
 
