@@ -19,6 +19,7 @@ from flux_cli.cli.options import RunOptions
 from flux_cli.config import catalog
 from flux_cli.errors import ExitCode
 from flux_cli.frozen import frozen
+from flux_cli.images.png import with_texts
 from flux_cli.journal.entries import Entry
 from flux_cli.json_value import Json, JsonObject, object_at, text_at
 from flux_cli.operations.base import BuildContext, Operation, Parameters, Writer
@@ -145,6 +146,15 @@ def test_rows_journal_metadata_and_a_rerun(flux: Flux, service: Service, entries
     assert sent(service) == body | {"seed": 2}
     assert flux("batch rows.jsonl -q").code == 0
     assert len(service.charges) == 2
+
+
+def test_a_rerun_checks_every_image_of_the_operation(flux: Flux, service: Service) -> None:
+    guides = [{"image": "http://user@example.com/eye.png", "weight": 0.5}]
+    request = {"op": "upscale", "model": "Qubico/flux1-dev-advanced", "seed": 1, "prompt": "x", "factor": 2}
+    about = {"request": request | {"image": "https://example.com/a.png", "guides": guides}}
+    Path("crafted.png").write_bytes(with_texts(Path("photo.png").read_bytes(), {"flux": json.dumps(about)}))
+    assert "must not contain a user name" in flux("rerun crafted.png").err
+    assert service.charges == []
 
 
 def test_a_row_with_what_the_operation_does_not_have(flux: Flux) -> None:

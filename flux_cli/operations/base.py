@@ -174,7 +174,7 @@ class Operation:
     def images(self) -> tuple[str, ...]:
         """The images that go into the operation, URLs and references: its `image`, if it has no others."""
         image: str | None = getattr(self, "image", None)
-        return (image,) if image else ()
+        return () if image is None else (image,)
 
     def write(self, writer: Writer) -> JsonObject:
         """Return the fields of `input` that not every operation has; None leaves one out."""

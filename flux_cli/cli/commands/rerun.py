@@ -117,12 +117,10 @@ def _check_urls(operation: "Operation") -> None:
     from ...batch.input_images import check_url
     from ...operations.base import LOCAL
 
-    urls = [getattr(operation, name, None) for name in ("image", "mask", "cut_out")]
-    urls += [control.image for control in getattr(operation, "controls", ())]
+    urls = [image for image in operation.images if not image.startswith(LOCAL)]
     urls += [lora.name for lora in getattr(operation, "loras", ()) if lora.is_url]
     for url in urls:
-        if url is not None and not url.startswith(LOCAL):
-            check_url(url)
+        check_url(url)
 
 
 def _check_images(workspace: Workspace, request: "TaskRequest") -> None:
