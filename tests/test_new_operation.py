@@ -80,8 +80,8 @@ class UpscaleParameters(Parameters):
     guides: Annotated[list[str] | None, Option("--guide", metavar="IMG", help="A detail to follow; repeatable.")] = None
 
     def build(self, given: Given, context: BuildContext) -> Upscale:
-        guides = tuple(Guide(context.images.find(text).reference, 0.5) for text in self.guides or [])
-        image = context.images.find(self.image).reference
+        guides = tuple(Guide(context.find(text).reference, 0.5) for text in self.guides or [])
+        image = context.find(self.image).reference
         return Upscale(image=image, factor=self.factor, guides=guides)
 
 

@@ -181,7 +181,7 @@ def request_builder(session: Session, own: Parameters, given: Given, body: JsonO
     """Return the builder of a command's or row's requests. `body` is the content of `--input`. Raise UsageError."""
     catalog = session.catalog
     images = RequestImages(session.inputs, session.settings.text("dialect"), fit=not given.inputs.no_fit)
-    context = BuildContext(images, catalog.loras, catalog.controls)
+    context = BuildContext(images.find, images.find_masked, catalog.loras, catalog.controls)
     return RequestBuilder(
         catalog,
         session.settings.with_options(given.task.settings()),

@@ -7,9 +7,9 @@ An operation is built once per command, from images that were found and checked.
 shared fields are filled in for each task: a sweep makes many tasks of one command.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from ..errors import UsageError
@@ -69,25 +69,18 @@ class MaskedImage:
     cut_out: str | None
 
 
-class Images(Protocol):
-    """Finds the images that arguments mean: a path, a URL, `-`, `@ID` or `@last`. Raise UsageError."""
-
-    def find(self, text: str) -> SourceImage:
-        """Return an input image."""
-
-    def find_masked(self, text: str, mask: MaskOptions) -> MaskedImage:
-        """Return an input image and its mask."""
-
-
 @frozen
 class BuildContext:
     """What operations are built with.
 
+    find: returns the image that an argument means: a path, a URL, `-`, `@ID` or `@last`. Raises UsageError.
+    find_masked: returns an image and its mask. Raises UsageError.
     loras: names that PiAPI is known to have, in lower case.
     controls: spellings of control types in lower case, and PiAPI's own.
     """
 
-    images: Images
+    find: Callable[[str], SourceImage]
+    find_masked: Callable[[str, MaskOptions], MaskedImage]
     loras: Collection[str]
     controls: Mapping[str, str]
 

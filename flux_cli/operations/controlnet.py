@@ -36,7 +36,7 @@ class Control:
             raise UsageError(f"--control {quoted(text, 60)} is not TYPE=IMG or TYPE=IMG:STRENGTH")
         path, strength = split_strength(image, f"--control {clean(kind, 40)}")
         word = known_name("control type", kind, context.controls, any_name=any_name)
-        return cls(context.controls.get(word, word), context.images.find(path).reference, strength)
+        return cls(context.controls.get(word, word), context.find(path).reference, strength)
 
     def write(self, writer: Writer, *, keep: bool) -> JsonObject:
         """Return an item of `control_net_settings`; `keep` asks for the preprocessed image as well."""

@@ -59,7 +59,7 @@ class ImageToImageParameters(Parameters):
 
     def build(self, given: Given, context: BuildContext) -> Operation:
         """Return the operation. Kontext has the size of its input unless another one is given."""
-        source = context.images.find(self.image)
+        source = context.find(self.image)
         if self.kontext:
             width, height = source.size or DEFAULT_SIZE
             return Kontext(image=source.reference, width=width, height=height)

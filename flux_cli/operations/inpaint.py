@@ -51,5 +51,5 @@ class InpaintParameters(Parameters):
     prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the region, 1 to 1500 characters.")] = None
 
     def build(self, given: Given, context: BuildContext) -> Inpaint:
-        found = context.images.find_masked(self.image, given.mask)
+        found = context.find_masked(self.image, given.mask)
         return Inpaint(image=found.image, mask=found.mask, cut_out=found.cut_out)

@@ -168,7 +168,7 @@ class LoRAParameters(Parameters):
         loras = parse_loras(self.loras, context.loras, any_name=self.any_name)
         if self.image is None:
             return LoRAGeneration(loras=loras)
-        source = context.images.find(self.image)
+        source = context.find(self.image)
         if given.size != SizeOptions():
             raise UsageError("a restyled image keeps its size", hint="Omit --size and similar options")
         return LoRAGeneration(loras=loras, image=source.reference)

@@ -95,7 +95,7 @@ class OutpaintParameters(Parameters):
     bottom: Annotated[str, _margin_option("bottom", "height", "at the bottom")] = "0"
 
     def build(self, given: Given, context: BuildContext) -> Outpaint:
-        source = context.images.find(self.image)
+        source = context.find(self.image)
         return Outpaint(
             image=source.reference,
             left=parse_margin("left", self.left, source),

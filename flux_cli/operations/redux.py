@@ -59,6 +59,6 @@ class ReduxParameters(Parameters):
 
     def build(self, given: Given, context: BuildContext) -> Redux:
         """Return the operation. The variation has the size of its input unless another one is given."""
-        source = context.images.find(self.image)
+        source = context.find(self.image)
         width, height = source.size or DEFAULT_SIZE
         return Redux(image=source.reference, strength=self.strength, width=width, height=height)

@@ -8,6 +8,7 @@ from http.client import responses as phrases
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..frozen import frozen
 from ..text import clean, masked
 from ..webhooks.exchange import CUT, Exchange
 from .faults import Fault, Faults
@@ -104,7 +105,7 @@ def _error(fault: Fault, replies: str) -> Response:
     return refusal(RefusalError(status, code, fault.message or CODES.get(code, phrase)), replies, headers)
 
 
-@dataclass(frozen=True)
+@frozen
 class AccessLog:
     """Wraps the whole application. `note` gets a line per request, which shows no key."""
 

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
@@ -17,6 +16,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ..errors import UsageError
+from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at, text_at
 from ..text import counted, usd
 from .app import Service, whole_number
@@ -33,7 +33,7 @@ TYPES = {"css": "text/css", "js": "text/javascript"}
 SAFE = {"content-security-policy": "default-src 'self'; img-src 'self' data:", "x-content-type-options": "nosniff"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Page:
     """Shows and controls one service."""
 
