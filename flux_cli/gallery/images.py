@@ -65,7 +65,7 @@ def _read_image(path: Path, saved: float) -> GalleryImage | None:
         facts = dict(_facts(made.request.to_json()))
     except (UsageError, RecursionError):
         return GalleryImage(path, saved, {}, note=texts.get("parameters", "")[:LONGEST_FACT])
-    return GalleryImage(path, saved, facts, str(made.task_id), made.cost)
+    return GalleryImage(path, saved, facts, made.task_id, made.cost)
 
 
 def _facts(request: JsonObject) -> Iterator[tuple[str, str]]:
