@@ -106,8 +106,8 @@ def test_what_is_for_one_invocation_only_is_not_read_from_the_file() -> None:
     ("word", "flag"), [("1", True), ("Yes", True), ("on", True), ("TRUE", True), ("0", False), ("off", False)]
 )
 def test_true_or_false_in_the_words_people_use(word: str, flag: bool) -> None:
-    assert resolve({}, {"FLUX_SANDBOX": word}, {}, path=PATH).flag("sandbox") is flag
-    assert resolve(profile(sandbox=flag), {}, {}, path=PATH).flag("sandbox") is flag
+    assert resolve({}, {"FLUX_SANDBOX": word}, {}, path=PATH).sandbox is flag
+    assert resolve(profile(sandbox=flag), {}, {}, path=PATH).sandbox is flag
 
 
 # --- bad values ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from flux_cli.operations.text_to_image import TextToImage
 from flux_cli.piapi.responses import hide_webhook_secrets, parse_response, parse_task
 from flux_cli.piapi.task import Phase, TaskError
 from flux_cli.text import clean
+from flux_cli.webhooks.secret import add_secret
 
 DEV, SCHNELL = "Qubico/flux1-dev", "Qubico/flux1-schnell"
 DRAGON = (
@@ -70,13 +71,13 @@ REQUESTS: dict[str, tuple[TaskRequest, str | None, bool, Json]] = {
     ),
     "live: a webhook without a secret, the workspace's own mode, debug": (
         TaskRequest(TextToImage(prompt="a bear", steps=4), SCHNELL, 7, None, "https://webhook.site/xxxx"),
-        "",
+        None,
         True,
         {
             "model": SCHNELL,
             "task_type": "txt2img",
             "input": {"prompt": "a bear", "width": 1024, "height": 1024, "steps": 4, "seed": 7, "debug": True},
-            "config": {"webhook_config": {"endpoint": "https://webhook.site/xxxx", "secret": ""}},
+            "config": {"webhook_config": {"endpoint": "https://webhook.site/xxxx"}},
         },
     ),
     "a secret without a webhook goes nowhere": (
@@ -96,7 +97,7 @@ REQUESTS: dict[str, tuple[TaskRequest, str | None, bool, Json]] = {
 @pytest.mark.parametrize("name", REQUESTS)
 def test_request_bodies(name: str) -> None:
     request, secret, debug, body = REQUESTS[name]
-    made = create_body(request, webhook_secret=secret, debug=debug)
+    made = add_secret(create_body(request, debug=debug), request.webhook, lambda: secret)
     assert made == body
     # The service is type-strict: 1024 is not 1024.0, and nothing is null.
     assert json.dumps(made, sort_keys=True) == json.dumps(body, sort_keys=True)
