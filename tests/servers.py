@@ -1,5 +1,6 @@
 """Servers for tests: the miniature service over a real socket, and a proxy in front of it that breaks on purpose."""
 
+import asyncio
 import contextlib
 import select
 import socket
@@ -21,22 +22,49 @@ from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store, StoredTask
 
 
+class Server(uvicorn.Server):
+    """A server that ends at once when it is told to, and not at the next tenth of a second."""
+
+    async def main_loop(self) -> None:
+        """Serve until `end` is called."""
+        await self.on_tick(0)
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self.serves.set()
+        await self._end.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish the responses that have begun, and close all connections."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.tasks or self.server_state.connections:
+            await asyncio.sleep(0.001)
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serves = threading.Event()
+
+    def end(self) -> None:
+        """End the server, from another thread."""
+        self._loop.call_soon_threadsafe(self._end.set)
+
+
 @contextmanager
 def serving(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
     """The app on a free loopback port, over TLS if it has a certificate; gives its origin."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=1, ssl_certfile=certificate)
-        server = uvicorn.Server(config)
+        server = Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        while not server.started:
-            thread.join(0.005)
+        server.serves.wait()
         try:
             port = listener.getsockname()[1]
             yield f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
         finally:
-            server.should_exit = True
+            server.end()
             thread.join()
 
 
@@ -105,7 +133,7 @@ class Service:
 def miniature(
     path: Path,
     *,
-    speed: float = 200.0,
+    speed: float = 2000.0,
     plan: str = "pro",
     credit: Decimal | None = None,
     certificate: Path | None = None,
