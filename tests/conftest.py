@@ -24,6 +24,7 @@ from flux_cli.journal.entries import Account, Entry
 from flux_cli.journal.journal import Journal
 from flux_cli.piapi.http_client import tls_context
 
+from .forking import Forked, forks
 from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
 from .servers import BreakingProxy, Service, breaking, miniature
 
@@ -238,14 +239,35 @@ class Started(subprocess.Popen[str]):
         return out, err
 
 
+class StartedFork(Started, Forked):
+    """The program as a process that is forked."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """The process that forks ends with the session."""
+    yield
+    if forks.cache_info().currsize:
+        forks().end()
+
+
 @pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
-    """Starts the program as a process of its own; `program`: how Python is told to, if not as usual."""
+    """Starts the program as a process of its own, which is forked unless it needs a Python of its own.
+
+    program: how Python is told to, if not as usual.
+    """
 
     def run(line: str, program: Sequence[str] = ("-m", "flux_cli"), **options: object) -> subprocess.Popen[str]:
         no_secret(line, "a command line, which every user of a machine can read")
-        command = [sys.executable, *program, *shlex.split(line)]
+        words = shlex.split(line)
         settings: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return Started(command, **settings)  # type: ignore[call-overload,no-any-return]
+        if (
+            sys.platform == "linux"
+            and program == ("-m", "flux_cli")
+            and options.keys() <= {"stdin", "stdout", "stderr"}
+        ):
+            return StartedFork(words, **settings)  # type: ignore[call-overload,no-any-return]
+        return Started([sys.executable, *program, *words], **settings)  # type: ignore[call-overload,no-any-return]
 
     return run

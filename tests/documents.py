@@ -34,7 +34,7 @@ from pathlib import Path
 
 import pyte
 
-from .forking import forking
+from .forking import forks
 
 ROOT = Path(__file__).parent.parent
 GENERATED = "docs/reference/cli.md"
@@ -308,5 +308,5 @@ def programs() -> Iterator[Path]:
         for program, arguments in PROGRAMS.items():
             (folder / program).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
             (folder / program).chmod(0o755)
-        with forking(folder / "flux", folder):
-            yield folder
+        (folder / "flux").symlink_to(forks().program)
+        yield folder

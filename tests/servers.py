@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flux_cli.sandbox.app import Service as Rules
@@ -23,7 +24,15 @@ from flux_cli.sandbox.store import Store, StoredTask
 
 
 class Server(uvicorn.Server):
-    """A server that ends at once when it is told to, and not at the next tenth of a second."""
+    """A server that ends when it is told to, and not at the next tenth of a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serves = threading.Event()
+
+    def end(self) -> None:
+        """End the server, from another thread."""
+        self._loop.call_soon_threadsafe(self._end.set)
 
     async def main_loop(self) -> None:
         """Serve until `end` is called."""
@@ -38,16 +47,8 @@ class Server(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        while self.server_state.tasks or self.server_state.connections:
+        while self.server_state.tasks or self.server_state.connections:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.001)
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.serves = threading.Event()
-
-    def end(self) -> None:
-        """End the server, from another thread."""
-        self._loop.call_soon_threadsafe(self._end.set)
 
 
 @contextmanager
@@ -94,6 +95,8 @@ class Service:
     scripted: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
     before: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
     """(method, path prefix) -> what happens, once, when such a request has come and before it is worked on."""
+    holds: bool = False
+    """Whether every task is being processed, whenever it is polled."""
 
     @property
     def charges(self) -> list[StoredTask]:
@@ -117,6 +120,10 @@ class Service:
             for method, prefix in list(self.before):
                 if scope["method"] == method and scope["path"].startswith(prefix):
                     self.before.pop((method, prefix))()
+            if self.holds and scope["path"].startswith("/api/v1/task/"):
+                data = {"task_id": scope["path"].rpartition("/")[2], "status": "processing"}
+                await JSONResponse({"code": 200, "data": data})(scope, receive, send)
+                return
             for (method, prefix), replies in self.scripted.items():
                 if replies and scope["method"] == method and scope["path"].startswith(prefix):
                     status, extra, body = replies.pop(0)
@@ -133,7 +140,7 @@ class Service:
 def miniature(
     path: Path,
     *,
-    speed: float = 2000.0,
+    speed: float = 200.0,
     plan: str = "pro",
     credit: Decimal | None = None,
     certificate: Path | None = None,

@@ -70,9 +70,7 @@ def die_at_every_step(here: World, runner: Warm, broken: str | None = None, soug
 MOMENTS = {(kind, when) for kind in ("create", "poll", "image") for when in ("arrived", "done", "half")}
 
 
-def die_at_every_moment(
-    here: World, runner: Warm, broken: str | None = None, sought: str = "none"
-) -> list[Moment]:
+def die_at_every_moment(here: World, runner: Warm, broken: str | None = None, sought: str = "none") -> list[Moment]:
     """The same for every moment of a batch's requests; gives those at which one died."""
     died = list[Moment]()
     for number in itertools.count(1):
