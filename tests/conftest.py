@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from flux_cli.cli.main import main
 from flux_cli.config.paths import Paths
@@ -30,6 +31,11 @@ from .servers import BreakingProxy, Service, breaking, miniature
 
 # A run that a shell started in the background ignores Ctrl-C, and so would every program that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in each run, so that a change is judged by what it changes; `explore` looks for new ones.
+settings.register_profile("default", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile("explore" if os.environ.get("FLUX_EXPLORE") == "1" else "default")
 
 KEY = "test-key-0123456789abcdef"
 WEBHOOK_SECRET = "hook-secret-0123456789abcdef"
@@ -239,6 +245,10 @@ class Started(subprocess.Popen[str]):
         return out, err
 
 
+FORKABLE = {"stdin", "stdout", "stderr", "start_new_session"}
+"""Options of `start` with which the program is forked."""
+
+
 class StartedFork(Started, Forked):
     """The program as a process that is forked."""
 
@@ -262,11 +272,8 @@ def start() -> Callable[..., subprocess.Popen[str]]:
         no_secret(line, "a command line, which every user of a machine can read")
         words = shlex.split(line)
         settings: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        if (
-            sys.platform == "linux"
-            and program == ("-m", "flux_cli")
-            and options.keys() <= {"stdin", "stdout", "stderr"}
-        ):
+        as_usual = program == ("-m", "flux_cli") and os.environ.get("PYTHONIOENCODING", "utf-8") == "utf-8"
+        if sys.platform == "linux" and as_usual and options.keys() <= FORKABLE:
             return StartedFork(words, **settings)  # type: ignore[call-overload,no-any-return]
         return Started([sys.executable, *program, *words], **settings)  # type: ignore[call-overload,no-any-return]
 

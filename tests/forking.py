@@ -26,7 +26,7 @@ CLIENT = """#!{python} -ISE
 import json, os, signal, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
-order = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), False]).encode()
+order = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), False, False]).encode()
 socket.send_fds(server, [len(order).to_bytes(4, "big")], [0, 1, 2])
 server.sendall(order)
 answers = server.makefile()
@@ -65,9 +65,9 @@ class Forks:
         assert self._process.stdout
         self._process.stdout.readline()  # it listens
 
-    def fork(self, arguments: Sequence[str], folder: str, streams: Sequence[int]) -> int:
-        """Start a run, and return its process."""
-        order = json.dumps([arguments, folder, dict(os.environ), True]).encode()
+    def fork(self, arguments: Sequence[str], folder: str, streams: Sequence[int], *, session: bool) -> int:
+        """Start a run, perhaps as the leader of a session, and return its process."""
+        order = json.dumps([arguments, folder, dict(os.environ), True, session]).encode()
         with socket.socket(socket.AF_UNIX) as server:
             server.connect(self._address)
             socket.send_fds(server, [len(order).to_bytes(4, "big")], [*streams])
@@ -92,9 +92,9 @@ class Forked(subprocess.Popen[str]):
     """A run that is forked: `args` are the words after `flux`."""
 
     def _execute_child(self, *given: Any) -> None:
-        words, folder, pipes = given[0], given[5], given[10:16]
+        words, folder, pipes, session = given[0], given[5], given[10:16], given[21]
         streams = [pipe if pipe >= 0 else number for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
-        self.pid = forks().fork(words, folder or os.getcwd(), streams)
+        self.pid = forks().fork(words, folder or os.getcwd(), streams, session=bool(session))
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
@@ -119,7 +119,7 @@ def serve(address: str) -> None:
             order = b""
             while len(order) < int.from_bytes(size, "big"):
                 order += connection.recv(65536)
-            words, folder, environ, adopted = json.loads(order)
+            words, folder, environ, adopted, session = json.loads(order)
             for module in ALSO.get(words[0] if words else "", ()):
                 import_module(module)
             gc.freeze()
@@ -129,6 +129,8 @@ def serve(address: str) -> None:
                 run = os.fork()
                 if run == 0:
                     connection.close()
+                    if session:
+                        os.setsid()
                     _be_flux(streams, words, folder, environ)
                 _report(connection, streams, run, adopted)
             for stream in streams:

@@ -338,6 +338,7 @@ def peak_memory(words: list[str], printed: str | None = None, timeout: float = 6
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
-def test_a_hundred_thousand_prompts_fit_into_200_mib() -> None:
-    Path("many.txt").write_text("".join(f"a boat, number {number}\n" for number in range(100_000)))
-    assert peak_memory(["cost", "gen", "--from", "many.txt", "-y", "-q"], "1500.000\n", timeout=300) < 200 * 1024
+def test_twenty_thousand_prompts_fit_into_64_mib() -> None:
+    """The benchmarks measure a hundred thousand."""
+    Path("many.txt").write_text("".join(f"a boat, number {number}\n" for number in range(20_000)))
+    assert peak_memory(["cost", "gen", "--from", "many.txt", "-y", "-q"], "300.000\n") < 64 * 1024

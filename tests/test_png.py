@@ -8,7 +8,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -262,7 +262,6 @@ VALUES = st.text(st.characters(exclude_categories=["Cs"])) | st.text(st.characte
 LONG = st.builds(lambda text, times: text * times, VALUES, st.sampled_from([1, 400]))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(KEYWORDS, LONG, max_size=4), st.sampled_from(sorted(PICTURES)))
 @example({"key": "\r\n\u2028 \0 \x1b[31m\ufeff"}, "rgb")
 def test_every_text_comes_back(texts: dict[str, str], name: str) -> None:
@@ -419,14 +418,12 @@ DAMAGED = st.builds(
 )
 
 
-@settings(max_examples=250, deadline=None)
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda end: PNG_SIGNATURE + end) | DAMAGED)
 def test_no_bytes_whatever_raise_anything(content: bytes) -> None:
     for keyword, text in texts_in(content).items():
         assert texts_in(FULL)[keyword] == text  # the CRC stands between damage and a wrong text
 
 
-@settings(max_examples=150, deadline=None)
 @given(HOSTILE)
 def test_a_hostile_chunk_harms_nobody_else(content: bytes) -> None:
     assert texts_in(content)["good"] == "text"

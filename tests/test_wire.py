@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_cli.errors import UsageError
@@ -366,7 +366,6 @@ TASKS = st.fixed_dictionaries(
 ).map(lambda data: {"data": data})
 
 
-@settings(max_examples=250, deadline=None)
 @given(VALUES | TASKS)
 def test_no_reply_raises_and_what_is_read_can_be_stored_and_shown(value: Json) -> None:
     reply = parse_response(json.dumps(value).encode())
@@ -380,7 +379,6 @@ def test_no_reply_raises_and_what_is_read_can_be_stored_and_shown(value: Json) -
     json.dumps(hide_webhook_secrets(reply.data))
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([b"", b"{", b"\xef\xbb\xbf", b"\xff\xfe", b'{"code": 1']))
 def test_no_bytes_raise(content: bytes, start: bytes) -> None:
     reply = parse_response(start + content)
