@@ -10,8 +10,9 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ from flux_cli.piapi.http_client import tls_context
 from .forking import Forked, forks
 from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
 from .servers import BreakingProxy, Service, breaking, miniature
+
+sys.dont_write_bytecode = False  # what pytest compiles is kept for the next process
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile all tests once, before the workers do, each for itself."""
+    if not hasattr(config, "workerinput") and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        for path in Path(__file__).parent.glob("test_*.py"):
+            with suppress(pytest.skip.Exception):
+                import_module(f"tests.{path.stem}")
+
 
 # A run that a shell started in the background ignores Ctrl-C, and so would every program that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

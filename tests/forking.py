@@ -143,11 +143,10 @@ def serve(address: str) -> None:
 def _report(connection: socket.socket, streams: list[int], run: int, adopted: bool) -> None:
     for stream in streams:
         os.close(stream)
-    if adopted:
+    with suppress(BrokenPipeError):  # whoever asked was killed
         connection.sendall(f"{run}\n".encode())
-        os._exit(0)
-    connection.sendall(f"{run}\n".encode())
-    connection.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(run, 0)[1])}\n".encode())
+        if not adopted:
+            connection.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(run, 0)[1])}\n".encode())
     os._exit(0)
 
 
