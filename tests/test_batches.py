@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from flux_cli.journal.entries import Entry, State
+from flux_cli.journal.entries import Entry
 from flux_cli.json_value import object_at
 
 from .conftest import Flux
 from .servers import Service
-from .test_promises import POST, Start, refusal, wait_until
+from .test_promises import POST, Start, refusal
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
@@ -306,23 +306,6 @@ def test_every_create_and_edit_command_takes_a_file(flux: Flux, service: Service
         assert (result.code, len(result.out.split())) == (0, 2), line
     assert len(service.charges) == 12
     assert sum(request.path == "/api/ephemeral_resource" for request in service.seen) == 3
-
-
-def test_killed_and_run_again_until_it_is_done(flux: Flux, service: Service, start: Start, entries: Entries) -> None:
-    prompts(*(f"boat {number}" for number in range(20)))
-    line = f"gen --from prompts.txt {SMALL} -j 3 -q"
-    for _number in range(3):
-        seen = len(service.charges)
-        process = start(line)
-        wait_until(lambda seen=seen, process=process: len(service.charges) > seen + 1 or process.poll() is not None)  # type: ignore[misc]
-        process.kill()
-        process.communicate()
-    result = flux(line)
-
-    unknown = [entry for entry in entries() if entry.state is State.UNKNOWN]
-    assert result.code == (7 if unknown else 0)
-    assert len(bought(service)) == len(set(bought(service))), "paid twice"
-    assert len(list(Path().glob("*.png"))) == 20 - len(unknown)
 
 
 def peak_memory(words: list[str], printed: str | None = None, timeout: float = 60) -> int:
