@@ -10,12 +10,14 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from flux_cli.cli.main import main
 from flux_cli.config.paths import Paths
@@ -24,11 +26,28 @@ from flux_cli.journal.entries import Account, Entry
 from flux_cli.journal.journal import Journal
 from flux_cli.piapi.http_client import tls_context
 
+from .forking import Forked, forks
 from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
 from .servers import BreakingProxy, Service, breaking, miniature
 
+sys.dont_write_bytecode = False  # what pytest compiles is kept for the next process
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile all tests once, before the workers do, each for itself."""
+    if not hasattr(config, "workerinput") and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        for path in Path(__file__).parent.glob("test_*.py"):
+            with suppress(pytest.skip.Exception):
+                import_module(f"tests.{path.stem}")
+
+
 # A run that a shell started in the background ignores Ctrl-C, and so would every program that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in each run, so that a change is judged by what it changes; `explore` looks for new ones.
+settings.register_profile("default", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile("explore" if os.environ.get("FLUX_EXPLORE") == "1" else "default")
 
 KEY = "test-key-0123456789abcdef"
 WEBHOOK_SECRET = "hook-secret-0123456789abcdef"
@@ -82,9 +101,12 @@ class Piped(io.TextIOWrapper):
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home and an empty current folder. After the test, no file in them holds a secret."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide what is lost at exit
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # each process would compile the program again
     for name in list(os.environ):
-        if name.startswith(("FLUX_", "PIAPI_", "GITHUB_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("FLUX_", "PIAPI_", "GITHUB_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    # No certificate is trusted but the tests' own: the system's take 20 ms to read, in each process.
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
@@ -235,14 +257,36 @@ class Started(subprocess.Popen[str]):
         return out, err
 
 
+FORKABLE = {"stdin", "stdout", "stderr", "start_new_session"}
+"""Options of `start` with which the program is forked."""
+
+
+class StartedFork(Started, Forked):
+    """The program as a process that is forked."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """The process that forks ends with the session."""
+    yield
+    if forks.cache_info().currsize:
+        forks().end()
+
+
 @pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
-    """Starts the program as a process of its own; `program`: how Python is told to, if not as usual."""
+    """Starts the program as a process of its own, which is forked unless it needs a Python of its own.
+
+    program: how Python is told to, if not as usual.
+    """
 
     def run(line: str, program: Sequence[str] = ("-m", "flux_cli"), **options: object) -> subprocess.Popen[str]:
         no_secret(line, "a command line, which every user of a machine can read")
-        command = [sys.executable, *program, *shlex.split(line)]
+        words = shlex.split(line)
         settings: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return Started(command, **settings)  # type: ignore[call-overload,no-any-return]
+        as_usual = program == ("-m", "flux_cli") and os.environ.get("PYTHONIOENCODING", "utf-8") == "utf-8"
+        if sys.platform == "linux" and as_usual and options.keys() <= FORKABLE:
+            return StartedFork(words, **settings)  # type: ignore[call-overload,no-any-return]
+        return Started([sys.executable, *program, *words], **settings)  # type: ignore[call-overload,no-any-return]
 
     return run

@@ -197,9 +197,6 @@ def world(root: Path, settings: pytest.MonkeyPatch, *, speed: float = 1000.0) ->
             settings.setenv("FLUX_UPLOAD_URL", origin)
             settings.setenv("PIAPI_API_KEY", KEY)
             settings.setenv("FLUX_TIME_SCALE", "0.002")
-            # Nothing here is https, and to read certificates takes a third of a run.
-            settings.delenv("SSL_CERT_FILE", raising=False)
-            settings.setenv("SSL_CERT_DIR", str(root))
             try:
                 yield found
             finally:

@@ -34,7 +34,7 @@ from pathlib import Path
 
 import pyte
 
-from .forking import forking
+from .forking import forks
 
 ROOT = Path(__file__).parent.parent
 GENERATED = "docs/reference/cli.md"
@@ -222,7 +222,8 @@ def _screens(commands: list[Typed], folder: Path, path: Path) -> list[tuple[int,
 def _screen(content: bytes) -> list[str]:
     screen = pyte.Screen(COLUMNS, LINES)
     pyte.ByteStream(screen).feed(content)
-    lines = [line.rstrip() for line in screen.display]
+    rows = [screen.buffer[number] for number in range(max(screen.buffer, default=-1) + 1)]  # the others are empty
+    lines = ["".join(row[column].data for column in range(max(row, default=-1) + 1)).rstrip() for row in rows]
     while lines and not lines[-1]:
         lines.pop()
     return lines
@@ -307,5 +308,5 @@ def programs() -> Iterator[Path]:
         for program, arguments in PROGRAMS.items():
             (folder / program).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
             (folder / program).chmod(0o755)
-        with forking(folder / "flux", folder):
-            yield folder
+        (folder / "flux").symlink_to(forks().program)
+        yield folder

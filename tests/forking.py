@@ -1,19 +1,24 @@
-"""A `flux` for PATH that starts in a hundredth of a second: one process that has imported everything forks each run.
+"""Runs of the program that start in a hundredth of a second: one process that has imported everything forks each.
 
-`flux` itself is a small program that hands its arguments, folder, environment and streams to that process, passes on
-signals, and ends as the run ends.
+`Forked` is such a run as a child of this process. `Forks.program` is a `flux` for PATH: a small program that hands its
+arguments, folder, environment and streams to that process, passes on signals, and ends as the run ends.
 """
 
+import ctypes
+import gc
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from select import select
+from typing import Any
 
 from .warm import IMPORTED
 
@@ -21,7 +26,7 @@ CLIENT = """#!{python} -ISE
 import json, os, signal, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
-order = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+order = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), False, False]).encode()
 socket.send_fds(server, [len(order).to_bytes(4, "big")], [0, 1, 2])
 server.sendall(order)
 answers = server.makefile()
@@ -34,54 +39,115 @@ if code < 0:
     os.kill(os.getpid(), -code)
 sys.exit(code)
 """
+SERVERS = ("uvicorn.protocols.http.h11_impl", "uvicorn.lifespan.off", "flux_cli.webhooks.server")
+ALSO = {
+    "mcp": ("flux_cli.mcp.server", "flux_cli.cli.commands.mcp", "mcp.server.lowlevel.server", "jsonschema"),
+    "listen": (*SERVERS, "flux_cli.cli.commands.listen", "flux_cli.webhooks.receiver"),
+    "sandbox": (*SERVERS, "flux_cli.cli.commands.sandbox", "flux_cli.sandbox.app"),
+}
+"""What a command imports besides."""
+PR_SET_CHILD_SUBREAPER = 36
 
 
-@contextmanager
-def forking(program: Path, folder: Path) -> Iterator[None]:
-    """Write `program`, whose runs are forked while this lasts. `folder`: a short path, for a socket."""
-    address = str(folder / "flux.socket")
-    program.write_text(CLIENT.format(python=sys.executable, address=address))
-    program.chmod(0o755)
-    command, root = [sys.executable, "-m", "tests.forking", address], Path(__file__).parents[1]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as server:
-        assert server.stdout
-        server.stdout.readline()  # it listens
-        yield
-        server.terminate()
+class Forks:
+    """A process that forks runs until this one ends."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="flux")  # a short path, for a socket
+        self._address = f"{self._folder.name}/socket"
+        self.program = Path(self._folder.name, "flux")
+        self.program.write_text(CLIENT.format(python=sys.executable, address=self._address))
+        self.program.chmod(0o755)
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # a run becomes a child of this process
+        command, root = [sys.executable, "-m", "tests.forking", self._address], Path(__file__).parents[1]
+        self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout
+        self._process.stdout.readline()  # it listens
+
+    def fork(self, arguments: Sequence[str], folder: str, streams: Sequence[int], *, session: bool) -> int:
+        """Start a run, perhaps as the leader of a session, and return its process."""
+        order = json.dumps([arguments, folder, dict(os.environ), True, session]).encode()
+        with socket.socket(socket.AF_UNIX) as server:
+            server.connect(self._address)
+            socket.send_fds(server, [len(order).to_bytes(4, "big")], [*streams])
+            server.sendall(order)
+            return int(server.makefile().read())
+
+    def end(self) -> None:
+        """End the process that forks."""
+        with self._process:
+            assert self._process.stdin
+            self._process.stdin.close()
+        self._folder.cleanup()
+
+
+@cache
+def forks() -> Forks:
+    """Return the process that forks for this one."""
+    return Forks()
+
+
+class Forked(subprocess.Popen[str]):
+    """A run that is forked: `args` are the words after `flux`."""
+
+    def _execute_child(self, *given: Any) -> None:
+        words, folder, pipes, session = given[0], given[5], given[10:16], given[21]
+        streams = [pipe if pipe >= 0 else number for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
+        self.pid = forks().fork(words, folder or os.getcwd(), streams, session=bool(session))
+        self._child_created = True
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+# --- the process that forks ------------------------------------------------------------------------------------------
 
 
 def serve(address: str) -> None:
-    """Fork for each connection, until killed. The fork forks the run, and reports its ID and its end."""
+    """Fork for each connection, until stdin ends. The fork forks the run, and reports its ID and its end."""
     for module in IMPORTED:
         import_module(module)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
         os.write(1, b"\n")
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
-        while True:
+        while select([listener.fileno(), 0], [], [])[0] != [0]:
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    continue  # a fork that has reported
             connection, _ = listener.accept()
-            if os.fork() == 0:
+            size, streams, _, _ = socket.recv_fds(connection, 4, 3)
+            order = b""
+            while len(order) < int.from_bytes(size, "big"):
+                order += connection.recv(65536)
+            words, folder, environ, adopted, session = json.loads(order)
+            for module in ALSO.get(words[0] if words else "", ()):
+                import_module(module)
+            gc.freeze()
+            fork = os.fork()
+            if fork == 0:
                 listener.close()
-                _report(connection)
-                os._exit(0)
+                run = os.fork()
+                if run == 0:
+                    connection.close()
+                    if session:
+                        os.setsid()
+                    _be_flux(streams, words, folder, environ)
+                _report(connection, streams, run, adopted)
+            for stream in streams:
+                os.close(stream)
+            if adopted:
+                os.waitpid(fork, 0)  # from now on the run is a child of the process that asks
             connection.close()
 
 
-def _report(connection: socket.socket) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    size, streams, _, _ = socket.recv_fds(connection, 4, 3)
-    order = b""
-    while len(order) < int.from_bytes(size, "big"):
-        order += connection.recv(65536)
-    run = os.fork()
-    if run == 0:
-        connection.close()
-        _be_flux(streams, *json.loads(order))
+def _report(connection: socket.socket, streams: list[int], run: int, adopted: bool) -> None:
     for stream in streams:
         os.close(stream)
-    connection.sendall(f"{run}\n".encode())
-    connection.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(run, 0)[1])}\n".encode())
+    with suppress(BrokenPipeError):  # whoever asked was killed
+        connection.sendall(f"{run}\n".encode())
+        if not adopted:
+            connection.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(run, 0)[1])}\n".encode())
+    os._exit(0)
 
 
 def _be_flux(streams: list[int], arguments: list[str], folder: str, environ: dict[str, str]) -> None:
@@ -95,7 +161,8 @@ def _be_flux(streams: list[int], arguments: list[str], folder: str, environ: dic
             os.close(stream)
         for number, mode in enumerate("rww"):
             errors = "backslashreplace" if number == 2 else "surrogateescape"
-            encoded = open(number, mode, 1, "utf-8", errors, closefd=False)  # noqa: SIM115
+            lines = 1 if number == 2 or os.isatty(number) else -1
+            encoded = open(number, mode, lines, "utf-8", errors, closefd=False)  # noqa: SIM115
             setattr(sys, ("stdin", "stdout", "stderr")[number], encoded)
         from flux_cli.__main__ import run
 

@@ -22,6 +22,7 @@ from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store, StoredTask
 
 from .conftest import KEY, no_secret
+from .forking import Forked, forks
 from .servers import serving
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ SMALL = {"model": "schnell", "size": "64x64"}
 async def agent(*words: str, log: TextIO = sys.stderr) -> AsyncIterator[Client]:
     """A client of a server of its own; `words`: the options of `flux mcp`. log: receives the server's stderr."""
     server = StdioServerParameters(
-        command=sys.executable, args=["-m", "flux_cli", "mcp", *words], env=dict(os.environ), cwd=os.getcwd()
+        command=str(forks().program), args=["mcp", *words], env=dict(os.environ), cwd=os.getcwd()
     )
     async with Client(stdio_client(server, errlog=log)) as client:
         yield client
@@ -157,9 +158,8 @@ class Wire:
 @contextmanager
 def wire(*words: str) -> Iterator[Wire]:
     """A server after its handshake."""
-    command = [sys.executable, "-m", "flux_cli", "mcp", *words]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    with Forked(
+        ["mcp", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             talk = Wire(process)

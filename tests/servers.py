@@ -1,5 +1,6 @@
 """Servers for tests: the miniature service over a real socket, and a proxy in front of it that breaks on purpose."""
 
+import asyncio
 import contextlib
 import select
 import socket
@@ -14,11 +15,40 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flux_cli.sandbox.app import Service as Rules
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store, StoredTask
+
+
+class Server(uvicorn.Server):
+    """A server that ends when it is told to, and not at the next tenth of a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serves = threading.Event()
+
+    def end(self) -> None:
+        """End the server, from another thread."""
+        self._loop.call_soon_threadsafe(self._end.set)
+
+    async def main_loop(self) -> None:
+        """Serve until `end` is called."""
+        await self.on_tick(0)
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self.serves.set()
+        await self._end.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish the responses that have begun, and close all connections."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.tasks or self.server_state.connections:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
 
 
 @contextmanager
@@ -27,16 +57,15 @@ def serving(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=1, ssl_certfile=certificate)
-        server = uvicorn.Server(config)
+        server = Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        while not server.started:
-            thread.join(0.005)
+        server.serves.wait()
         try:
             port = listener.getsockname()[1]
             yield f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
         finally:
-            server.should_exit = True
+            server.end()
             thread.join()
 
 
@@ -66,6 +95,8 @@ class Service:
     scripted: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
     before: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
     """(method, path prefix) -> what happens, once, when such a request has come and before it is worked on."""
+    holds: bool = False
+    """Whether every task is being processed, whenever it is polled."""
 
     @property
     def charges(self) -> list[StoredTask]:
@@ -89,6 +120,10 @@ class Service:
             for method, prefix in list(self.before):
                 if scope["method"] == method and scope["path"].startswith(prefix):
                     self.before.pop((method, prefix))()
+            if self.holds and scope["path"].startswith("/api/v1/task/"):
+                data = {"task_id": scope["path"].rpartition("/")[2], "status": "processing"}
+                await JSONResponse({"code": 200, "data": data})(scope, receive, send)
+                return
             for (method, prefix), replies in self.scripted.items():
                 if replies and scope["method"] == method and scope["path"].startswith(prefix):
                     status, extra, body = replies.pop(0)

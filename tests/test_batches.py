@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from flux_cli.journal.entries import Entry, State
+from flux_cli.journal.entries import Entry
 from flux_cli.json_value import object_at
 
 from .conftest import Flux
 from .servers import Service
-from .test_promises import POST, Start, refusal, wait_until
+from .test_promises import POST, Start, refusal
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
@@ -95,14 +95,12 @@ def test_a_row_is_not_known_by_what_changes_by_itself(
 
 
 def test_the_same_batch_in_several_processes_is_bought_once(flux: Flux, service: Service, start: Start) -> None:
-    for number in range(3):
-        prompts(*(f"boat {number} {row}" for row in range(6)))
-        line = f"gen --from prompts.txt {SMALL} --no-wait -q"
-        processes = [start(line) for _ in range(4)]
-        for process in processes:
-            process.communicate(timeout=60)
-            assert process.returncode in (0, 3, 12)
-    assert len(bought(service)) == len(set(bought(service))) == 18
+    prompts(*(f"boat {row}" for row in range(12)))
+    processes = [start(f"gen --from prompts.txt {SMALL} --no-wait -q") for _ in range(4)]
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode in (0, 3, 12)
+    assert len(bought(service)) == len(set(bought(service))) == 12
 
 
 def test_a_file_that_took_a_pictures_place_is_kept(flux: Flux, service: Service) -> None:
@@ -199,7 +197,7 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
             "names.txt, line 2: the output name 'aux.png' would not work on every system",
         ),
         ("gen --from one.txt -o -", "-o - is for a command that makes one image"),
-        ("gen '" + "{a|b}" * 16 + "' --max-cost 1", "this would cost $983.04, more than --max-cost $1.00"),
+        ("gen '" + "{a|b}" * 10 + "' --max-cost 1", "this would cost $15.36, more than --max-cost $1.00"),
         ("gen '" + "{a|b}" * 24 + "'", "one prompt with its sweeps makes 16,777,216 tasks; the limit is 100,000"),
         ("gen", "no prompt"),
         ("gen x --from prompts.txt", "a prompt and --from cannot be used together"),
@@ -310,23 +308,6 @@ def test_every_create_and_edit_command_takes_a_file(flux: Flux, service: Service
     assert sum(request.path == "/api/ephemeral_resource" for request in service.seen) == 3
 
 
-def test_killed_and_run_again_until_it_is_done(flux: Flux, service: Service, start: Start, entries: Entries) -> None:
-    prompts(*(f"boat {number}" for number in range(20)))
-    line = f"gen --from prompts.txt {SMALL} -j 3 -q"
-    for _number in range(5):
-        seen = len(service.charges)
-        process = start(line)
-        wait_until(lambda seen=seen, process=process: len(service.charges) > seen + 1 or process.poll() is not None)  # type: ignore[misc]
-        process.kill()
-        process.communicate()
-    result = flux(line)
-
-    unknown = [entry for entry in entries() if entry.state is State.UNKNOWN]
-    assert result.code == (7 if unknown else 0)
-    assert len(bought(service)) == len(set(bought(service))), "paid twice"
-    assert len(list(Path().glob("*.png"))) == 20 - len(unknown)
-
-
 def peak_memory(words: list[str], printed: str | None = None, timeout: float = 60) -> int:
     """The most memory that a command ever had, in KiB: of its own, for `ru_maxrss` begins with its parent's."""
     script = (
@@ -340,6 +321,7 @@ def peak_memory(words: list[str], printed: str | None = None, timeout: float = 6
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
-def test_a_hundred_thousand_prompts_fit_into_200_mib() -> None:
-    Path("many.txt").write_text("".join(f"a boat, number {number}\n" for number in range(100_000)))
-    assert peak_memory(["cost", "gen", "--from", "many.txt", "-y", "-q"], "1500.000\n", timeout=300) < 200 * 1024
+def test_twenty_thousand_prompts_fit_into_64_mib() -> None:
+    """The benchmarks measure a hundred thousand."""
+    Path("many.txt").write_text("".join(f"a boat, number {number}\n" for number in range(20_000)))
+    assert peak_memory(["cost", "gen", "--from", "many.txt", "-y", "-q"], "300.000\n") < 64 * 1024

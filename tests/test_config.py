@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flux_cli.config.api_key import checked_key
@@ -106,8 +106,8 @@ def test_what_is_for_one_invocation_only_is_not_read_from_the_file() -> None:
     ("word", "flag"), [("1", True), ("Yes", True), ("on", True), ("TRUE", True), ("0", False), ("off", False)]
 )
 def test_true_or_false_in_the_words_people_use(word: str, flag: bool) -> None:
-    assert resolve({}, {"FLUX_SANDBOX": word}, {}, path=PATH).flag("sandbox") is flag
-    assert resolve(profile(sandbox=flag), {}, {}, path=PATH).flag("sandbox") is flag
+    assert resolve({}, {"FLUX_SANDBOX": word}, {}, path=PATH).sandbox is flag
+    assert resolve(profile(sandbox=flag), {}, {}, path=PATH).sandbox is flag
 
 
 # --- bad values ----------------------------------------------------------------------------------------------------
@@ -230,7 +230,6 @@ def test_a_setting_outside_any_profile_is_an_error(name: str) -> None:
     assert SECRET not in said(caught.value)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(exclude_categories=()), max_size=20))
 @example("")
 def test_a_key_that_is_taken_can_be_sent(key: str) -> None:
@@ -333,7 +332,6 @@ def test_a_broken_file_is_told_by_file_and_line_and_never_by_its_text(
     assert SECRET not in said(caught.value)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=80) | st.text("[]{}=\"'#\n\\ua.1-:", max_size=60).map(str.encode))
 def test_no_bytes_in_the_file_raise_anything_else(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.toml"
@@ -410,7 +408,6 @@ def test_an_edit_keeps_comments_and_order(tmp_path: Path, changes: Any, lines: s
         assert table.get(names[-1]) == value
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.permutations(HAND_WRITTEN.split("\n\n")), st.sampled_from(["default", "work", "new"]), st.booleans())
 def test_an_edit_changes_one_value_or_nothing(
     tmp_path_factory: pytest.TempPathFactory, parts: list[str], name: str, removed: bool

@@ -202,6 +202,8 @@ def test_cut_at_any_byte_in_any_framing_it_is_fetched_again(flux: Flux, service:
     }
     tasks = []
     for (name, framing), cut in itertools.product(framings.items(), range(len(small))):
+        if name != "open" and cut % 6 and cut < len(small) - 12:  # only in "open" nothing but the image is cut
+            continue
         tasks.append(f"{name}-{cut}")
         raw.answers[f"/{tasks[-1]}"] = [framing(small[:cut]), plain(small)]
         offered(service, raw.url(f"/{tasks[-1]}"), task=tasks[-1], times=1)

@@ -1,6 +1,5 @@
 """Many entries at once, and one entry wanted by many."""
 
-import contextlib
 import subprocess
 from collections.abc import Callable
 from decimal import Decimal
@@ -12,10 +11,8 @@ from flux_cli.batch.runner import finish_entries
 from flux_cli.cli.common_options import CommonOptions
 from flux_cli.cli.context import Session
 from flux_cli.errors import ExitCode
-from flux_cli.images.formats import inspect_image
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Entry, State
-from flux_cli.json_value import object_at
 from flux_cli.operations.request import TaskRequest
 from flux_cli.operations.text_to_image import TextToImage
 
@@ -88,30 +85,6 @@ def test_two_that_resume_at_once_fetch_each_picture_once(flux: Flux, service: Se
     assert sorted(path.name for path in Path().iterdir()) == [f"boat-{number}.png" for number in range(6)]
     # 12: the other one is fetching some of them; 3: some by the other one, some by itself
     assert {process.returncode for process in both} <= {0, 3, 12}
-
-
-def test_killed_anywhere_nothing_is_lost_and_nothing_paid_twice(
-    flux: Flux, service: Service, start: Start, entries: Callable[[], list[Entry]]
-) -> None:
-    """Processes killed at moments from before the plan to after the file, then a resume."""
-    for number in range(16):
-        process = start(f"gen boat --seed {number} --size 64x64")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.25 + 0.03 * number)
-        process.kill()
-        process.communicate()
-    flux("resume")
-
-    known = {entry.task_id: entry.state for entry in entries() if entry.task_id}
-    unknown = [entry for entry in entries() if entry.state is State.UNKNOWN]
-    lost = [charge for charge in service.charges if charge.id not in known]
-    assert set(known.values()) <= {State.SAVED}
-    assert len(lost) <= len(unknown), "a task was paid for that nobody knows of"
-    seeds = [object_at(charge.body, "input")["seed"] for charge in service.charges]
-    assert len(seeds) == len(set(seeds)), "paid twice"
-    assert len(list(Path().glob("boat-*.png"))) == len(known)
-    for path in Path().glob("*.png"):
-        inspect_image(path.read_bytes())
 
 
 def test_processes_share_the_plans_limit(

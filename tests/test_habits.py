@@ -135,7 +135,7 @@ def test_a_slip_is_refused_before_it_is_paid_for(
 def test_prompts_are_read_as_people_write_them(
     flux: Flux, service: Service, arguments: list[str], sent: list[str]
 ) -> None:
-    assert flux(shlex.join([*arguments, "-m", "schnell"])).code == 0
+    assert flux(shlex.join([*arguments, "-m", "schnell", "--size", "64x64"])).code == 0
     assert sorted(body["prompt"] for body in asked(service)) == sorted(sent)
 
 

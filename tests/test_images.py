@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw
 
@@ -64,7 +64,7 @@ def read(sent: InputImage) -> Image.Image:
     """The bytes as an image, after checking that everything said about them is so."""
     image = Image.open(io.BytesIO(sent.content), formats=tuple(KINDS.values()))
     image.load()
-    assert (sent.width, sent.height) == image.size
+    assert sent.size == image.size
     assert KINDS[sent.extension] == (image.format or "")
     if sent.notes:  # of others the file is known, with its metadata
         assert sent.sha256 == hashlib.sha256(sent.content).hexdigest()
@@ -173,7 +173,7 @@ def test_an_image_that_fits_passes_byte_for_byte(what: str, fitting: bool) -> No
     sent = prepare_image(content, "a.png", fit=fitting)
     read_as = "jpg" if content.startswith(b"\xff\xd8") else "webp" if content.startswith(b"RIFF") else "png"
     size = {"smallest": (256, 256), "most pixels": (4096, 256)}.get(what, (300, 256))
-    assert sent == InputImage(content, read_as, *size, size, hashlib.sha256(content).hexdigest(), ())
+    assert sent == InputImage(content, read_as, size, size, hashlib.sha256(content).hexdigest(), ())
     read(sent)
 
 
@@ -443,7 +443,6 @@ def only_refuses(content: bytes) -> bool:
     return False
 
 
-@settings(max_examples=120, deadline=None)
 @given(st.sampled_from(sorted(FUZZED)), st.data())
 def test_damaged_images_never_break_anything(name: str, data: st.DataObject) -> None:
     content = bytearray(FUZZED[name])
@@ -456,7 +455,6 @@ def test_damaged_images_never_break_anything(name: str, data: st.DataObject) -> 
         only_refuses(mended(bytes(content)))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(FUZZED)), st.floats(0, 1, exclude_max=True))
 def test_truncated_images_are_refused(name: str, part: float) -> None:
     content = FUZZED[name]
@@ -465,7 +463,6 @@ def test_truncated_images_are_refused(name: str, part: float) -> None:
     assert only_refuses(start) or (name == "mpo" and len(start) > len(content) // 3)
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBP", b"RIFF\x20\0\0\0WEBPVP8X"]),
     st.binary(max_size=80),

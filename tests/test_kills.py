@@ -248,7 +248,6 @@ def rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runners: list[Warm])
                 monkeypatch.chdir(root / "work")
                 environ = {"FLUX_HOME": str(root / "home"), "FLUX_BASE_URL": f"{service.origin}/api/v1"}
                 environ |= {"FLUX_UPLOAD_URL": service.origin, "PIAPI_API_KEY": KEY, "FLUX_TIME_SCALE": "0.002"}
-                environ["SSL_CERT_DIR"] = str(root)  # to read certificates takes a third of a run
                 for name, value in environ.items():
                     monkeypatch.setenv(name, value)
                 yield Round(root, service, runners, random.Random(number))

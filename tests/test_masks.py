@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from flux_cli.errors import UsageError
-from flux_cli.images.load import load_image
+from flux_cli.images.load import encode, load_image
 from flux_cli.images.masks import (
-    Box,
     cut_out,
     finish,
     from_alpha,
@@ -22,7 +21,6 @@ from flux_cli.images.masks import (
     from_image,
     overlay,
     parse_box,
-    to_png,
 )
 
 from .conftest import Flux
@@ -79,7 +77,8 @@ def problem(caught: pytest.ExceptionInfo[UsageError]) -> str:
     ],
 )
 def test_a_box_in_pixels_or_percent(text: str, box: tuple[int, int, int, int]) -> None:
-    assert parse_box(text, 200, 100) == Box(*box)
+    left, top, right, bottom = parse_box(text, 200, 100)
+    assert (left, top, right - left, bottom - top) == box
 
 
 @pytest.mark.parametrize(
@@ -122,23 +121,23 @@ SIDES = st.integers(1, 5000)
 @given(st.text(max_size=20) | st.from_regex(r"(-?\d{1,4}%?,){3}-?\d{1,4}%?", fullmatch=True), SIDES, SIDES)
 def test_a_parsed_box_is_inside_and_has_a_pixel(text: str, width: int, height: int) -> None:
     try:
-        box = parse_box(text, width, height)
+        left, top, right, bottom = parse_box(text, width, height)
     except UsageError:
         return
-    assert 0 <= box.left < box.left + box.width <= width
-    assert 0 <= box.top < box.top + box.height <= height
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
 
 
 @given(st.integers(1, 99), st.integers(100, 5000))
 @example(50, 101)
 def test_boxes_that_meet_in_percent_meet_in_pixels(share: int, side: int) -> None:
-    first = parse_box(f"0,0,{share}%,1", side, 1)
-    second = parse_box(f"{share}%,0,{100 - share}%,1", side, 1)
-    assert (first.width, second.left + second.width) == (second.left, side)
+    _, _, end, _ = parse_box(f"0,0,{share}%,1", side, 1)
+    start, _, last, _ = parse_box(f"{share}%,0,{100 - share}%,1", side, 1)
+    assert (end, last) == (start, side)
 
 
 def test_a_box_is_white_and_nothing_else() -> None:
-    mask = from_box(Box(2, 1, 3, 2), (6, 4))
+    mask = from_box((2, 1, 5, 3), (6, 4))
     assert mask.mode == "L"
     white = {(x, y) for x in range(6) for y in range(4) if mask.getpixel((x, y)) == 255}
     assert white == {(x, y) for x in (2, 3, 4) for y in (1, 2)}
@@ -194,8 +193,6 @@ def test_a_colour_in_a_picture_of_any_mode(mode: str) -> None:
         ("#gg0000", 0, "'#gg0000' is not a color"),
         ("rgb(255,0,0)", 0, "'rgb(255,0,0)' is not a color"),
         ("reddish\x1b[m", 0, "'reddish\\x1b[m' is not a color"),
-        ("red", -1, "tolerance -1 is out of range: 0 to 255"),
-        ("red", 256, "tolerance 256 is out of range: 0 to 255"),
         ("lime", 254, "no pixel of the image is lime (within 254 of 255 steps per channel)"),
     ],
 )
@@ -324,7 +321,7 @@ def test_white_on_a_transparent_layer_is_not_guessed() -> None:
     assert caught.value.hint.startswith("Add --invert to select the white part")
     assert read_mask(painted, invert=True).tobytes() == DISC.tobytes()
 
-    partly = with_hole(DISC.convert("RGB"), from_box(Box(0, 0, 20, 20), SIZE))
+    partly = with_hole(DISC.convert("RGB"), from_box((0, 0, 20, 20), SIZE))
     for invert in (False, True):
         with pytest.raises(UsageError, match="either could be the region") as caught:
             read_mask(partly, invert=invert)
@@ -368,9 +365,9 @@ HOW = "Draw a mask with the region white and the rest black, or erase the region
         (photo("L"), "m.png is not a mask: it is mostly gray"),
         (Image.linear_gradient("L"), "m.png is not a mask: it is mostly gray"),
         (Image.new("L", SIZE), BLACK),
-        (from_box(Box(0, 0, 1, 1), SIZE), BLACK),  # a speck
+        (from_box((0, 0, 1, 1), SIZE), BLACK),  # a speck
         (Image.new("L", SIZE, 255), WHITE),
-        (ImageChops.invert(from_box(Box(0, 0, 1, 1), SIZE)), WHITE),
+        (ImageChops.invert(from_box((0, 0, 1, 1), SIZE)), WHITE),
     ],
 )
 def test_an_image_that_is_no_mask(image: Image.Image, message: str, invert: bool) -> None:
@@ -397,7 +394,7 @@ def test_a_mask_of_another_size() -> None:
 
 
 def test_two_pixels_of_twenty_thousand_are_a_region() -> None:
-    mask = from_box(Box(0, 0, 2, 1), SIZE)
+    mask = from_box((0, 0, 2, 1), SIZE)
     assert read_mask(mask).tobytes() == mask.tobytes()
 
 
@@ -460,7 +457,7 @@ def test_what_cannot_be_used(mask: Image.Image, feather: int, invert: bool, mess
 
 
 def test_a_mask_as_a_file() -> None:
-    image = decoded(to_png(mask_of(0, 77, 255)))
+    image = decoded(encode(mask_of(0, 77, 255), "PNG"))
     assert (image.format, image.mode, list(image.tobytes())) == ("PNG", "L", [0, 77, 255])
     assert set(image.info) == set()
 
@@ -509,7 +506,7 @@ def test_an_overlay_shows_the_region_and_leaves_the_rest() -> None:
 
 def test_an_outline_is_seen_on_a_large_picture() -> None:
     blue, black, white = (0, 0, 255), (0, 0, 0), (255, 255, 255)
-    seen = overlay(Image.new("RGB", (1500, 300), blue), from_box(Box(500, 100, 500, 100), (1500, 300)))
+    seen = overlay(Image.new("RGB", (1500, 300), blue), from_box((500, 100, 1000, 200), (1500, 300)))
     tinted = seen.getpixel((700, 150))
     assert [seen.getpixel((x, 150)) for x in range(494, 506)] == [blue, *[black] * 5, *[white] * 5, tinted]
 
@@ -517,13 +514,6 @@ def test_an_outline_is_seen_on_a_large_picture() -> None:
 def test_an_overlay_of_a_transparent_picture_stands_on_grey() -> None:
     image = Image.new("RGBA", (50, 50), (255, 0, 0, 0))
     assert overlay(image, square(50, (0, 0, 9, 9))).getpixel((40, 40)) == (128, 128, 128)
-
-
-@pytest.mark.parametrize("use", [overlay, cut_out], ids=["overlay", "cut_out"])
-def test_a_mask_of_another_size_is_refused(use: object) -> None:
-    with pytest.raises(UsageError) as caught:
-        use(Image.new("RGB", (3, 2)), mask_of(0, 255))  # type: ignore[operator]
-    assert problem(caught) == "the mask is 2x1, the image 3x2"
 
 
 def test_a_soft_mask_comes_out_of_the_cut_image_as_it_went_in() -> None:

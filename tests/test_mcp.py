@@ -21,7 +21,7 @@ from flux_cli.sandbox.store import StoredTask
 
 from .conftest import Flux
 from .mcp_client import SMALL, agent, charges, faulty, play, record, saved, thumbnails, wire
-from .servers import Breaker, BreakingProxy, Service, miniature
+from .servers import Breaker, BreakingProxy, Service
 
 Entries = Callable[[], list[Entry]]
 
@@ -267,53 +267,53 @@ def test_waiting_is_a_choice(service: Service) -> None:
 
 
 def test_a_call_that_waits_for_its_turn_is_not_sent_after_its_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with miniature(tmp_path / "slow.db", speed=3) as service:
-        _use(service, monkeypatch)
-        monkeypatch.setenv("FLUX_CONCURRENCY", "1")
+    service.holds = True
+    monkeypatch.setenv("FLUX_CONCURRENCY", "1")
 
-        async def work(client: Client) -> None:
-            begun = asyncio.Event()
+    async def work(client: Client) -> None:
+        first = await begun(client, "a fox")
+        second = await client.call_tool("generate", {**SMALL, "prompt": "an owl", "wait_seconds": 1})
+        content = record(second)
+        assert (content["state"], content["paid_now_usd"]) == ("planned", "0")
+        assert "Not charged" in str(content["error"])
+        assert "Repeat the call" in str(content["next"])
+        service.holds = False
+        saved(await first)
+        saved(await client.call_tool("generate", {**SMALL, "prompt": "an owl"}))
 
-            async def hear(progress: float, total: float | None, message: str | None) -> None:
-                begun.set()
-
-            fox = client.call_tool("generate", {**SMALL, "prompt": "a fox"}, progress_callback=hear)
-            first = asyncio.create_task(fox)
-            await begun.wait()
-            second = await client.call_tool("generate", {**SMALL, "prompt": "an owl", "wait_seconds": 1})
-            content = record(second)
-            assert (content["state"], content["paid_now_usd"]) == ("planned", "0")
-            assert "Not charged" in str(content["error"])
-            assert "Repeat the call" in str(content["next"])
-            saved(await first)
-            saved(await client.call_tool("generate", {**SMALL, "prompt": "an owl"}))
-
-        play(work)
-        assert len(service.charges) == 2
+    play(work)
+    assert len(service.charges) == 2
 
 
-def test_a_look_at_a_task_does_not_wait_for_another_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with miniature(tmp_path / "slow.db", speed=2) as service:
-        _use(service, monkeypatch)
+async def begun(client: Client, prompt: str) -> "asyncio.Task[CallToolResult]":
+    """Call `generate`; return when it has told of its task."""
+    told = asyncio.Event()
 
-        async def work(client: Client) -> None:
-            begun = asyncio.Event()
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        told.set()
 
-            async def hear(progress: float, total: float | None, message: str | None) -> None:
-                begun.set()
+    call = client.call_tool("generate", {**SMALL, "prompt": prompt}, progress_callback=hear)
+    task = asyncio.create_task(call)
+    await told.wait()
+    return task
 
-            fox = client.call_tool("generate", {**SMALL, "prompt": "a fox"}, progress_callback=hear)
-            first = asyncio.create_task(fox)
-            await begun.wait()
-            [charge] = service.charges
-            look = await client.call_tool("status", {"id": charge.id})
-            assert (look.is_error, record(look)["state"], first.done()) == (False, "accepted", False)
-            both = await asyncio.gather(client.call_tool("status", {"id": charge.id, "wait_seconds": 60}), first)
-            assert saved(both[0]) == saved(both[1])
 
-        play(work)
+def test_a_look_at_a_task_does_not_wait_for_another_call(service: Service) -> None:
+    service.holds = True
+
+    async def work(client: Client) -> None:
+        first = await begun(client, "a fox")
+        [charge] = service.charges
+        look = await client.call_tool("status", {"id": charge.id})
+        assert (look.is_error, record(look)["state"], first.done()) == (False, "accepted", False)
+        again = asyncio.create_task(client.call_tool("status", {"id": charge.id, "wait_seconds": 60}))
+        await asyncio.sleep(0)
+        service.holds = False
+        assert saved(await again) == saved(await first)
+
+    play(work)
 
 
 def test_existing_files_are_kept(service: Service) -> None:
@@ -330,42 +330,35 @@ def test_existing_files_are_kept(service: Service) -> None:
     assert Path("fox.png").read_text() == "mine"
 
 
-def _use(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
-    monkeypatch.setenv("FLUX_UPLOAD_URL", service.origin)
-    monkeypatch.setenv("PIAPI_API_KEY", "test-key-0123456789abcdef")
-
-
 @pytest.mark.parametrize("how", ["kill", "int", "gone", "cancel"])
-def test_a_call_that_is_cut_off_is_taken_up(
-    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: Entries
-) -> None:
-    with miniature(tmp_path / "slow.db", speed=5) as service:
-        _use(service, monkeypatch)
-        with wire() as talk:
-            number = talk.call("generate", prompt="a fox", **SMALL)
-            talk.until_accepted()
-            match how:
-                case "kill":
-                    talk.process.kill()
-                case "int":
-                    talk.process.send_signal(signal.SIGINT)
-                case "gone":
-                    talk.end()
-                case _:
-                    talk.send("notifications/cancelled", {"requestId": number}, notify=True)
-            if how == "cancel":
-                again = talk.answer(talk.call("generate", prompt="a fox", **SMALL))
-                assert again["isError"] is False
-            else:
-                code = talk.process.wait(30)
-                assert code == (-9 if how == "kill" else 0)
-                assert talk.process.stderr
-                assert talk.process.stderr.read() == ""
-                [entry] = entries()
-                assert (entry.state, how == "kill" or entry.owner is None) == (State.ACCEPTED, True)
-        saved(play(lambda client: client.call_tool("generate", {"prompt": "a fox", **SMALL})))
-        assert len(service.charges) == 1
+def test_a_call_that_is_cut_off_is_taken_up(how: str, service: Service, entries: Entries) -> None:
+    service.holds = True
+    with wire() as talk:
+        number = talk.call("generate", prompt="a fox", **SMALL)
+        talk.until_accepted()
+        match how:
+            case "kill":
+                talk.process.kill()
+            case "int":
+                talk.process.send_signal(signal.SIGINT)
+            case "gone":
+                talk.end()
+            case _:
+                talk.send("notifications/cancelled", {"requestId": number}, notify=True)
+        if how == "cancel":
+            call = talk.call("generate", prompt="a fox", **SMALL)
+            service.holds = False
+            assert talk.answer(call)["isError"] is False
+        else:
+            code = talk.process.wait(30)
+            assert code == (-9 if how == "kill" else 0)
+            assert talk.process.stderr
+            assert talk.process.stderr.read() == ""
+            [entry] = entries()
+            assert (entry.state, how == "kill" or entry.owner is None) == (State.ACCEPTED, True)
+    service.holds = False
+    saved(play(lambda client: client.call_tool("generate", {"prompt": "a fox", **SMALL})))
+    assert len(service.charges) == 1
 
 
 def test_a_recorded_conversation(service: Service) -> None:

@@ -138,3 +138,9 @@ def test_the_catalog_has_the_facts_of_the_specification() -> None:
 def test_a_default_model_that_does_not_exist_names_the_setting() -> None:
     with pytest.raises(ConfigError, match="invalid setting model 'foo': unknown model"):
         Catalog({}).able("gen", "foo")
+
+
+def test_the_sandbox_accepts_what_a_model_of_the_config_file_does(flux: Flux, configure: Callable[[str], None]) -> None:
+    configure('[models.wide]\nid = "Qubico/wide"\nprice = 0.01\noperations = ["lora"]\nstrength = [0, 2]\n')
+    assert flux("lora x --lora anime:1.5 -m wide --sandbox --size 64x64").code == 0
+    assert flux("lora x --lora anime:2.5 -m wide --sandbox --size 64x64").code == 2

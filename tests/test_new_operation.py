@@ -19,6 +19,7 @@ from flux_cli.cli.options import RunOptions
 from flux_cli.config import catalog
 from flux_cli.errors import ExitCode
 from flux_cli.frozen import frozen
+from flux_cli.images.png import with_texts
 from flux_cli.journal.entries import Entry
 from flux_cli.json_value import Json, JsonObject, object_at, text_at
 from flux_cli.operations.base import BuildContext, Operation, Parameters, Writer
@@ -26,32 +27,10 @@ from flux_cli.operations.options import Given, ImageArgument, InputOptions, Task
 from flux_cli.operations.parameters import Argument, Option
 from flux_cli.operations.registry import COMMANDS, OPERATIONS
 from flux_cli.operations.request import TaskRequest
-from flux_cli.sandbox.rules import TASK_TYPES
+from flux_cli.sandbox.rules import TASK_TYPES, TaskType
 
 from .conftest import Flux
 from .servers import Service
-
-
-@frozen
-class UpscaleParameters(Parameters):
-    """Parameters of `flux upscale`."""
-
-    title = "Upscaling"
-    name = "upscale"
-    groups = (TaskOptions, InputOptions)
-    default_prompt = "the same, larger"
-
-    image: ImageArgument
-    prompt: Annotated[str | None, Argument("[PROMPT]", help="What it shows.")] = None
-    factor: Annotated[int, Option("--factor", metavar="N", min=2, max=8, help="How many times larger.")] = 2
-    guides: Annotated[list[str] | None, Option("--guide", metavar="IMG", help="A detail to follow; repeatable.")] = None
-
-    def build(self, given: Given, context: BuildContext) -> "Upscale":
-        """Return the operation."""
-        fit = not given.inputs.no_fit
-        guides = tuple(Guide(context.images.find(text, fit=fit).reference, 0.5) for text in self.guides or [])
-        image = context.images.find(self.image, fit=fit).reference
-        return Upscale(image=image, factor=self.factor, guides=guides)
 
 
 @frozen
@@ -74,17 +53,36 @@ class Upscale(Operation):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The image and its details."""
         return (self.image, *(guide.image for guide in self.guides))
 
     def write(self, writer: Writer) -> JsonObject:
-        """Return the image, the factor and the details."""
         guides: list[Json] = [{"url": writer.image(guide.image), "weight": guide.weight} for guide in self.guides]
         return {
             "image": writer.image(self.image),
             **writer.pair({"enlargement": self.factor}, {"factor": self.factor}),
             "guides": guides,
         }
+
+
+@frozen
+class UpscaleParameters(Parameters):
+    """Parameters of `flux upscale`."""
+
+    title = "Upscaling"
+    name = "upscale"
+    operations = (Upscale,)
+    groups = (TaskOptions, InputOptions)
+    default_prompt = "the same, larger"
+
+    image: ImageArgument
+    prompt: Annotated[str | None, Argument("[PROMPT]", help="What it shows.")] = None
+    factor: Annotated[int, Option("--factor", metavar="N", min=2, max=8, help="How many times larger.")] = 2
+    guides: Annotated[list[str] | None, Option("--guide", metavar="IMG", help="A detail to follow; repeatable.")] = None
+
+    def build(self, given: Given, context: BuildContext) -> Upscale:
+        guides = tuple(Guide(context.find(text).reference, 0.5) for text in self.guides or [])
+        image = context.find(self.image).reference
+        return Upscale(image=image, factor=self.factor, guides=guides)
 
 
 def upscale(session: Session, own: UpscaleParameters, given: Given, run: RunOptions) -> ExitCode:
@@ -96,7 +94,7 @@ def upscale(session: Session, own: UpscaleParameters, given: Given, run: RunOpti
 def _upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The operation in the registry, the command line, the catalog and the sandbox; and two images."""
     monkeypatch.setitem(COMMANDS, "upscale", UpscaleParameters)
-    monkeypatch.setitem(OPERATIONS, "upscale", Upscale)
+    monkeypatch.setitem(OPERATIONS, "upscale", *UpscaleParameters.operations)
     module = ModuleType("flux_cli.cli.commands.upscale")
     module.upscale = upscale  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -106,7 +104,7 @@ def _upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     facts = Path(catalog.__file__).with_name("catalog.toml").read_text()
     (tmp_path / "catalog.toml").write_text(facts.replace('"outpaint"]', '"outpaint", "upscale"]'))
     monkeypatch.setattr(catalog, "__file__", str(tmp_path / "catalog.py"))
-    monkeypatch.setitem(TASK_TYPES, "upscale", "upscale")
+    monkeypatch.setitem(TASK_TYPES, "upscale", TaskType("upscale", image=True))
     Image.new("RGB", (256, 256), "red").save("photo.png")
     Image.new("RGB", (300, 256), "blue").save("eye.png")
 
@@ -146,6 +144,15 @@ def test_rows_journal_metadata_and_a_rerun(flux: Flux, service: Service, entries
     assert sent(service) == body | {"seed": 2}
     assert flux("batch rows.jsonl -q").code == 0
     assert len(service.charges) == 2
+
+
+def test_a_rerun_checks_every_image_of_the_operation(flux: Flux, service: Service) -> None:
+    guides = [{"image": "http://user@example.com/eye.png", "weight": 0.5}]
+    request = {"op": "upscale", "model": "Qubico/flux1-dev-advanced", "seed": 1, "prompt": "x", "factor": 2}
+    about = {"request": request | {"image": "https://example.com/a.png", "guides": guides}}
+    Path("crafted.png").write_bytes(with_texts(Path("photo.png").read_bytes(), {"flux": json.dumps(about)}))
+    assert "must not contain a user name" in flux("rerun crafted.png").err
+    assert service.charges == []
 
 
 def test_a_row_with_what_the_operation_does_not_have(flux: Flux) -> None:

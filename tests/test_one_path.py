@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -342,7 +343,8 @@ def test_without_descriptors_fewer_run_at_a_time(service: Service, entries: Entr
 def test_waiting_for_an_identical_request_ends_with_the_timeout(
     flux: Flux, service: Service, start: Start, entries: Entries
 ) -> None:
-    service.before[POST] = lambda: time.sleep(8)
+    answered = threading.Event()
+    service.before[POST] = lambda: answered.wait(60)
     sender = start(f"gen x {SMALL} --seed 1")
     wait_until(lambda: any(entry.state is State.SENDING for entry in entries()))
     sender.send_signal(signal.SIGSTOP)
@@ -352,6 +354,7 @@ def test_waiting_for_an_identical_request_ends_with_the_timeout(
         assert "waiting for the response to an identical request" in result.err
         assert result.err.splitlines()[-1].endswith("Not charged.")
     finally:
+        answered.set()
         sender.send_signal(signal.SIGCONT)
         sender.communicate(timeout=30)
 

@@ -175,11 +175,11 @@ def test_a_linked_entry_is_free_for_others_while_the_run_goes_on(
     assert flux("gen boat -m schnell --size 64x64 -o boat.png -q").code == 7
     assert entries()[0].seen_id == service.charges[0].id
 
-    proxy.breakers.append(Breaker(b"POST", late=10.0))
+    proxy.breakers.append(Breaker(b"POST", hold=True))
     with ExitStack() as stack:
         other = start("gen ship -m schnell --size 64x64 -o ship.png -q")
+        stack.callback(other.communicate)
         stack.callback(other.kill)
         wait_until(lambda: len(service.charges) == 2)
         assert (entries()[0].state, entries()[0].owner) == (State.ACCEPTED, None)
         assert flux("resume -q").out == "boat.png\n"
-    other.communicate()

@@ -8,12 +8,17 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from flux_cli.images.formats import PNG_SIGNATURE, BrokenImageError, inspect_image, png_chunks
-from flux_cli.images.png import CHUNK_LIMIT, DECOMPRESSED_LIMIT, TOTAL_LIMIT, parameters_text, texts_in, with_texts
+from flux_cli.images.metadata import texts_for
+from flux_cli.images.png import CHUNK_LIMIT, DECOMPRESSED_LIMIT, TOTAL_LIMIT, texts_in, with_texts
+from flux_cli.operations.base import Operation
+from flux_cli.operations.image_to_image import ImageToImage
+from flux_cli.operations.request import TaskRequest
+from flux_cli.operations.text_to_image import TextToImage
 
 TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
 
@@ -257,7 +262,6 @@ VALUES = st.text(st.characters(exclude_categories=["Cs"])) | st.text(st.characte
 LONG = st.builds(lambda text, times: text * times, VALUES, st.sampled_from([1, 400]))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(KEYWORDS, LONG, max_size=4), st.sampled_from(sorted(PICTURES)))
 @example({"key": "\r\n\u2028 \0 \x1b[31m\ufeff"}, "rgb")
 def test_every_text_comes_back(texts: dict[str, str], name: str) -> None:
@@ -414,14 +418,12 @@ DAMAGED = st.builds(
 )
 
 
-@settings(max_examples=250, deadline=None)
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda end: PNG_SIGNATURE + end) | DAMAGED)
 def test_no_bytes_whatever_raise_anything(content: bytes) -> None:
     for keyword, text in texts_in(content).items():
         assert texts_in(FULL)[keyword] == text  # the CRC stands between damage and a wrong text
 
 
-@settings(max_examples=150, deadline=None)
 @given(HOSTILE)
 def test_a_hostile_chunk_harms_nobody_else(content: bytes) -> None:
     assert texts_in(content)["good"] == "text"
@@ -437,9 +439,13 @@ def webui_reads(text: str) -> tuple[str, str, dict[str, str]]:
     return prompt.removesuffix("\n"), negative, dict(setting.findall(last))
 
 
+def parameters(operation: Operation, *, model: str = "Qubico/flux1-dev", seed: int = 7) -> str:
+    return texts_for(TaskRequest(operation, model, seed), "task", None, sandbox=False)["parameters"]
+
+
 def test_parameters_as_other_tools_write_them() -> None:
-    text = parameters_text(
-        prompt="a red fox,\nin the snow", negative_prompt="blur", steps=25, seed=7, guidance=3.5, denoise=0.7, width=1024, height=768, model="flux1-dev"
+    text = parameters(
+        TextToImage(prompt="a red fox,\nin the snow", negative_prompt="blur", steps=25, guidance=3.5, denoise=0.7, width=1024, height=768)
     )  # fmt: skip
     assert text == (
         "a red fox,\nin the snow\nNegative prompt: blur\n"
@@ -460,30 +466,37 @@ def test_parameters_as_other_tools_write_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("fields", "expected"),
     [
-        ({}, "a fox"),
-        ({"negative_prompt": ""}, "a fox"),
-        ({"seed": 0, "steps": 0}, "a fox\nSteps: 0, Seed: 0"),
-        ({"guidance": 0.0, "denoise": 1.0}, "a fox\nCFG scale: 0, Denoising strength: 1"),
-        ({"guidance": 7, "denoise": 0.1 + 0.2}, "a fox\nCFG scale: 7, Denoising strength: 0.3"),
-        ({"width": 8}, "a fox"),
-        ({"height": 8}, "a fox"),
-        ({"model": ""}, "a fox"),
-        ({"model": "Qubico/flux1-dev"}, "a fox\nModel: Qubico/flux1-dev"),
-        ({"model": 'a "b", c: 狐'}, 'a fox\nModel: "a \\"b\\", c: 狐"'),
-        ({"prompt": "", "seed": 4294967295}, "Seed: 4294967295"),
+        ({}, "a fox\nSeed: 7, Model: flux1-dev"),
+        ({"negative_prompt": ""}, "a fox\nSeed: 7, Model: flux1-dev"),
+        ({"steps": 0}, "a fox\nSteps: 0, Seed: 7, Model: flux1-dev"),
+        ({"guidance": 0.0, "denoise": 1.0}, "a fox\nCFG scale: 0, Seed: 7, Model: flux1-dev, Denoising strength: 1"),
+        (
+            {"guidance": 7, "denoise": 0.1 + 0.2},
+            "a fox\nCFG scale: 7, Seed: 7, Model: flux1-dev, Denoising strength: 0.3",
+        ),
+        ({"prompt": ""}, "Seed: 7, Model: flux1-dev"),
     ],
 )
-def test_absent_parameters_are_left_out(given: dict[str, Any], expected: str) -> None:
-    assert parameters_text(**({"prompt": "a fox"} | given)) == expected
+def test_absent_parameters_are_left_out(fields: dict[str, Any], expected: str) -> None:
+    assert parameters(ImageToImage(image="https://example.com/a.png", **({"prompt": "a fox"} | fields))) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [("flux1-dev", "flux1-dev"), ("Qubico/flux1-dev", "flux1-dev"), ('a "b", c: 狐', '"a \\"b\\", c: 狐"')],
+)
+def test_the_model_among_the_parameters(model: str, shown: str) -> None:
+    text = parameters(TextToImage(prompt="a fox"), model=model, seed=0)
+    assert text == f"a fox\nSeed: 0, Size: 1024x1024, Model: {shown}"
 
 
 def test_a_model_with_commas_does_not_end_the_settings() -> None:
-    text = parameters_text(prompt="a fox", steps=4, seed=7, model="one, Seed: 8", denoise=0.5)
+    text = parameters(ImageToImage(prompt="a fox", image="a", steps=4, denoise=0.5), model="one, Seed: 8")
     assert webui_reads(text)[2] == {"Steps": "4", "Seed": "7", "Model": '"one, Seed: 8"', "Denoising strength": "0.5"}
 
 
 def test_parameters_go_through_a_picture() -> None:
-    text = parameters_text(prompt="🦊, a \u201cfox\u201d", negative_prompt="blur", seed=7, model="flux1-schnell")
+    text = parameters(TextToImage(prompt="🦊, a \u201cfox\u201d", negative_prompt="blur"))
     assert opened(with_texts(PLAIN, {"parameters": text})).info["parameters"] == text

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import waiting
@@ -57,7 +57,6 @@ def test_a_history_that_is_no_longer_true_does_little_harm(past: list[float]) ->
         assert found.polls <= 2 * simulate_sleeping(1.0, (duration, duration)).polls + 1
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(list(RANGES.values())),
     st.lists(st.floats(0.001, 1e6), max_size=50),

@@ -255,18 +255,6 @@ def test_a_mistyped_id_leaves_no_trace(flux: Flux, service: Service, entries: En
     assert entries() == []
 
 
-@pytest.mark.parametrize("cut", [0, 1, 100, 3000])
-def test_a_picture_cut_by_any_byte_is_fetched_again(
-    flux: Flux, service: Service, proxy: BreakingProxy, cut: int
-) -> None:
-    flux(GEN + " --no-wait")
-    proxy.breakers.append(Breaker(b"GET /images", times=2, answer_bytes=cut))
-
-    assert flux("resume -q").out == "a-boat-1.png\n"
-    assert Path("a-boat-1.png").read_bytes().endswith(b"IEND\xaeB`\x82")
-    assert [path.name for path in Path().iterdir()] == ["a-boat-1.png"]
-
-
 @pytest.mark.parametrize(
     "reply",
     [

@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flux_cli.batch.results import Summary
@@ -216,7 +216,6 @@ def test_junit_as_ci_reads_it() -> None:
     assert unknown.find("properties/property[@name='cost_usd']") is None
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(ANY_TEXT | HOSTILE, ANY_TEXT | HOSTILE), min_size=1, max_size=4))
 @example([("]]><x a=\"'&\ufffe\uffff\U0001fffe", 'a,b;"c\r\n\x1b]0;title\x07')])
 def test_whatever_a_row_says_the_report_reads_back_row_by_row(texts: list[tuple[str, str]]) -> None:
@@ -424,10 +423,10 @@ def test_an_old_report_stands_until_the_new_one_is_whole(extension: str) -> None
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_rows_are_never_in_memory_together(extension: str) -> None:
     tracemalloc.start()
-    written((ReportRow(index, None, "x" * 5000, None, "not started") for index in range(2000)), extension)
+    written((ReportRow(index, None, "x" * 5000, None, "not started") for index in range(600)), extension)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 1_000_000  # the rows are ten times as long
+    assert peak < 1_000_000  # the rows are three times as long
 
 
 @pytest.mark.parametrize(

@@ -271,7 +271,7 @@ def test_dismissed_entries_need_nothing_and_may_have_been_charged(
     assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.03 possibly charged\n"]
     assert service.posts() == 2
     told = flux(f"wait {ids.split()[0]}")
-    assert (told.code, "is unknown, and it was dismissed" in told.err) == (3, True)
+    assert (told.code, "dismissed; the outcome of its submission is unknown" in told.err) == (3, True)
 
 
 def test_a_task_that_turns_up_after_all(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
@@ -292,7 +292,7 @@ def test_a_forgotten_row_of_a_batch_counts_as_failed(flux: Flux, service: Servic
 
     again = flux(line)
     assert (again.code, service.posts()) == (3, 2)
-    assert again.err.splitlines()[-1].startswith("1 already saved, 1 failed; $0.00 spent")
+    assert again.err.splitlines()[-1].startswith("1 already saved, 1 dismissed; $0.00 spent")
     assert flux(f"{line} --retry-failed").code == 0
     assert service.posts() == 3
 

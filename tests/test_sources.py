@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_cli.batch.prompts import LINE_LIMIT, SHOWN, Row, Rows, read_prompts
@@ -61,7 +61,6 @@ def test_a_prompt_is_a_line(data: bytes, expected: list[tuple[int, str]]) -> Non
     assert prompts(data) == expected
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(
         st.text(st.characters(exclude_characters="\n\0#/\\-\ufeff", exclude_categories=["Cs"]), max_size=20), min_size=1
@@ -163,7 +162,7 @@ def peak(lines: int, line: bytes, read: Callable[[Any], Rows]) -> int:
 @pytest.mark.parametrize(
     ("lines", "line", "read"),
     [
-        (200_000, b"a red fox, snow\n", lambda stream: read_prompts(stream, "p")),
+        (50_000, b"a red fox, snow\n", lambda stream: read_prompts(stream, "p")),
         (10_000, b'{"prompt": "a fox"}\n', lambda stream: read_rows(stream, "p", "jsonl")),
     ],
 )
@@ -191,8 +190,8 @@ def test_time_is_linear() -> None:
         drain(read_prompts(io.BufferedReader(Many(lines, b"a red fox\n")), "p"))
         return time.process_time() - begun
 
-    small = min(took(20_000) for _ in range(3))
-    assert took(200_000) < 40 * small
+    small = min(took(5_000) for _ in range(3))
+    assert took(50_000) < 40 * small
 
 
 @pytest.mark.parametrize(
@@ -331,7 +330,6 @@ def test_a_byte_order_mark_begins_a_record_or_is_text() -> None:
 CELLS = st.text(st.sampled_from('a,;\t"\n\r\u2028\ufeffé '), max_size=8).map(lambda cell: f"x{cell}")
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6), st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n"])
 )
@@ -458,7 +456,6 @@ def test_the_kind_of_a_source(name: str, first: bytes, kind: Kind) -> None:
 VALUES = st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.dictionaries(st.text("abc", min_size=1), VALUES | st.lists(VALUES)), min_size=1), st.booleans())
 def test_json_that_was_written_is_read_back(written: list[dict[str, Any]], ascii_only: bool) -> None:
     text = "\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in written)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
@@ -155,7 +155,6 @@ def test_the_orientation_is_read_however_it_is_written(order: str, prefix: bytes
     assert strip_metadata(riff((b"VP8L", WEBP[20:]), (b"EXIF", prefix + tiff))).orientation == value
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60) | st.binary(max_size=40).map(lambda rest: b"MM\0*\0\0\0\x08\0\3" + rest))
 def test_damaged_exif_data_does_not_matter(data: bytes) -> None:
     content = after_header(PNG, chunk(b"eXIf", data))
@@ -252,7 +251,6 @@ def test_images_are_opened_in_any_thread_without_a_word(recwarn: pytest.Warnings
     assert list(recwarn) == []
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(PRIVATE)), st.data())
 def test_no_damage_makes_anything_but_an_error_of_its_own(what: str, data: st.DataObject) -> None:
     content = bytearray(PRIVATE[what][0])

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import event, example, given, settings
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from flux_cli.piapi.submission import RETRIES, Evidence, classify_submission
@@ -147,7 +147,6 @@ EVIDENCE = st.builds(
 )
 
 
-@settings(max_examples=1000, deadline=None)
 @given(EVIDENCE)
 @example(LOST)
 def test_nothing_is_sent_again_without_proof(evidence: Evidence) -> None:
@@ -173,7 +172,6 @@ def test_nothing_is_sent_again_without_proof(evidence: Evidence) -> None:
         assert outcome is HEADS.get(status, head)
 
 
-@settings(max_examples=400, deadline=None)
 @given(EVIDENCE, st.integers(200, 299))
 def test_a_2xx_without_a_task_id_is_unknown_unless_its_own_json_refuses(evidence: Evidence, status: int) -> None:
     outcome = classify_submission(replace(evidence, status=status, task_id=None))
@@ -183,7 +181,6 @@ def test_a_2xx_without_a_task_id_is_unknown_unless_its_own_json_refuses(evidence
         assert outcome is Outcome.UNKNOWN
 
 
-@settings(max_examples=200, deadline=None)
 @given(EVIDENCE, st.sampled_from(LOST_AT_A_PROXY))
 def test_a_server_error_without_the_apis_json_is_unknown_whatever_it_says(evidence: Evidence, status: int) -> None:
     assert classify_submission(replace(evidence, status=status, well_formed=False, task_id=None)) is Outcome.UNKNOWN

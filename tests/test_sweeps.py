@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flux_cli.batch.sweeps import Variant, count, expand, parse_numbers, parse_vary
@@ -72,7 +72,6 @@ def test_braces_that_are_refused(prompt: str, what: str) -> None:
 
 
 @given(st.text(st.sampled_from("{}|a_ \n"), max_size=30))
-@settings(max_examples=300, deadline=None)
 @example("{{{a|b}}}")
 def test_doubled_braces_are_always_the_text_itself(text: str) -> None:
     assert list(braces(text.replace("{", "{{").replace("}", "}}"))) == [text]
@@ -244,7 +243,6 @@ WORDS = st.text("ab{}| ", max_size=4)
 LISTS = st.lists(WORDS, min_size=1, max_size=3)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.lists(st.text("ab ", max_size=3), min_size=2, max_size=3), max_size=3),
     st.dictionaries(st.text("xyz_", min_size=1, max_size=3), LISTS, max_size=2),

@@ -4,7 +4,7 @@ import unicodedata
 from decimal import Decimal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flux_cli.text import byte_count, clean, counted, cut, in_word, masked, quoted, redact, seconds, slug, usd
@@ -35,7 +35,6 @@ def test_clean_leaves_no_control_hidden_or_reordering_character_of_all_of_unicod
     assert left > set("aé雪🦊\u0301\ufe0f")
 
 
-@settings(max_examples=200, deadline=None)
 @given(ANY_TEXT | HOSTILE, st.integers(1, 60))
 @example("\x1b" * 30, 5)
 @example(" " * 500, 4)
@@ -61,7 +60,6 @@ def test_clean_shows_what_was_there(text: str, limit: int, cleaned: str) -> None
     assert clean(text, limit) == cleaned
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.text("ab", min_size=4, max_size=9), min_size=1, max_size=4))
 @example(["abab", "ababbb"])
 def test_redact_leaves_no_piece_of_a_secret_that_begins_like_another(keys: list[str]) -> None:
@@ -79,7 +77,6 @@ def test_masked_shows_at_most_a_quarter_of_a_key(key: str) -> None:
     assert len(shown) <= len(key) / 4
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.decimals(allow_nan=False, allow_infinity=False, min_value=0, max_value=10**12, places=8) | st.just(Decimal(0))
 )
@@ -138,7 +135,6 @@ def test_slug_of_any_script_is_readable(prompt: str, name: str) -> None:
     assert slug(prompt, 80) == name
 
 
-@settings(max_examples=200, deadline=None)
 @given(ANY_TEXT | HOSTILE, st.integers(4, 60))
 @example("\u3164abc", 20)
 @example("x" * 5000, 48)
@@ -151,7 +147,6 @@ def test_slug_has_visible_word_characters_only_and_counts_bytes(prompt: str, lim
     assert "--" not in name
 
 
-@settings(max_examples=200, deadline=None)
 @given(ANY_TEXT, st.integers(0, 40))
 def test_cut_keeps_the_longest_whole_beginning(text: str, limit: int) -> None:
     whole = text.encode("utf-8", "ignore").decode()

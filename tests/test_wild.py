@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from .conftest import Flux
 
 CHECKED = settings(
     phases=[Phase.explicit, Phase.generate],
-    max_examples=15,
-    deadline=None,
+    max_examples=settings().max_examples // 6,  # each runs the program several times
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 PRICES = {"schnell": "0.002", "dev": "0.015", "pro": "0.05"}
@@ -149,6 +148,7 @@ anything = st.text(
 
 @CHECKED
 @given(anything)
+@example("\u2028;\n é/1\u200d\u200b\n\ufeff}")
 def test_a_prompt_means_the_same_wherever_it_is_written(flux: Flux, text: str) -> None:
     """As an argument, in JSON and in TOML; in CSV too, or it is refused."""
     Path("row.jsonl").write_text(json.dumps({"prompt": text, "seed": 7}))

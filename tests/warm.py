@@ -27,7 +27,8 @@ IMPORTED = (
     *(f"flux_cli.cli.{name}" for name in ("generate", "found_tasks")),
     *(f"flux_cli.cli.output.{name}" for name in ("progress", "reporter")),
     *(f"flux_cli.cli.commands.{name}" for name in ("gen", "edit", "batch", "wait", "resume", "resolve", "history")),
-    *("certifi", "typer._click.decorators"),
+    *("certifi", "typer._click.decorators", "flux_cli.webhooks.secret"),
+    *("httpcore", "h11", "sniffio", "anyio._backends._asyncio", "anyio.streams.tls"),
 )
 """What a run imports, some of it in the midst of a request."""
 

@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING
 from ..errors import DiskError, UsageError
 from ..frozen import frozen
 from ..images.fit import InputImage, prepare_image
-from ..images.load import MAX_SOURCE_BYTES, read_image_file
+from ..images.load import MAX_SOURCE_BYTES, encode, load_image, read_image_file
 from ..images.output_names import check_format, check_regular, expand_path
 from ..journal.entries import RESULT_SECONDS, Entry, State
-from ..operations.base import LOCAL, MaskedImage, is_request_url
+from ..operations.base import LOCAL, MaskedImage, SourceImage, is_request_url
 from ..operations.options import MaskOptions
 from ..system.atomic_files import create, place, temporary_beside
 from ..text import quoted
@@ -106,16 +106,6 @@ class Input:
     name: str
     image: InputImage | None = None
 
-    @property
-    def original_size(self) -> tuple[int, int] | None:
-        """Width and height of the image as the user has it: what boxes and margins in pixels mean."""
-        return self.image.original if self.image else None
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels of what is sent, if they are known."""
-        return (self.image.width, self.image.height) if self.image else None
-
 
 @frozen
 class ImageFinder:
@@ -201,11 +191,11 @@ def _find_masked(finder: ImageFinder, source: Input, options: MaskOptions, diale
     if source.image is None:
         mask = _mask_for_url(finder, options)
         _note_url(finder, dialect)
-        return MaskedImage(source.reference, _add_png(finder, masks.to_png(mask), mask.size), None)
+        return MaskedImage(source.reference, _add_png(finder, encode(mask, "PNG"), mask.size), None)
     pixels, mask = _draw(finder, source, source.image, options)
     # The image with a hole is what the live service reads; the specification's own fields do without it.
     hole = None if dialect == "spec" else _add_png(finder, masks.cut_out(pixels, mask), pixels.size)
-    return MaskedImage(source.reference, _add_png(finder, masks.to_png(mask), mask.size), hole)
+    return MaskedImage(source.reference, _add_png(finder, encode(mask, "PNG"), mask.size), hole)
 
 
 def preview_region(finder: ImageFinder, source: Input, options: MaskOptions) -> bytes:
@@ -215,7 +205,7 @@ def preview_region(finder: ImageFinder, source: Input, options: MaskOptions) -> 
     _check_one_way(options)
     if source.image is None or (options.mask is not None and is_url(options.mask)):
         raise UsageError("--show-mask needs a local image and a local mask", hint=DOWNLOAD)
-    return masks.encode_png(masks.overlay(*_draw(finder, source, source.image, options)))
+    return encode(masks.overlay(*_draw(finder, source, source.image, options)), "PNG")
 
 
 def preview_path(options: MaskOptions, *, overwrite: bool) -> Path:
@@ -268,7 +258,7 @@ def _mask_for_url(finder: ImageFinder, options: MaskOptions) -> "Image":
     if options.mask is None:
         raise UsageError("a box, a color or transparency needs a local image", hint=DOWNLOAD)
     name = _name(options.mask)
-    image = _load(finder.read(options.mask), name)
+    image = load_image(finder.read(options.mask), name).image
     mask = _read_mask(finder, image, image.size, name, options)
     finder.note("the size of the mask cannot be checked: the image is a URL")
     return masks.finish(mask, feather=options.feather, invert=options.invert)
@@ -278,7 +268,7 @@ def _draw(finder: ImageFinder, source: Input, image: InputImage, options: MaskOp
     """Return the image as it is sent, and the mask."""
     from ..images import masks
 
-    pixels = _load(image.content, source.name)
+    pixels = load_image(image.content, source.name).image
     region = _region_of(finder, image, pixels, options)
     return pixels, masks.finish(region, feather=options.feather, invert=options.invert)
 
@@ -293,7 +283,7 @@ def _region_of(finder: ImageFinder, image: InputImage, pixels: "Image", options:
     size, original = pixels.size, image.original
     if options.mask is not None:
         name = _name(options.mask)
-        found = _load(finder.read(options.mask), name)
+        found = load_image(finder.read(options.mask), name).image
         expected = original if found.size == original else size
         return _read_mask(finder, found, expected, name, options).resize(size)
     if options.box is not None:
@@ -317,27 +307,27 @@ def _name(text: str) -> str:
     return "from stdin" if text == "-" else quoted(Path(text).name, 80)
 
 
-def _load(content: bytes, name: str) -> "Image":
-    from ..images.load import load_image
-
-    return load_image(content, name).image
-
-
 def _add_png(finder: ImageFinder, content: bytes, size: tuple[int, int]) -> str:
     return finder.store.add(InputImage.of(content, "png", size))
 
 
 @frozen
 class RequestImages:
-    """Finds the images and masks of an invocation's requests. dialect: the setting."""
+    """Finds the images and masks of a command's or row's requests.
+
+    dialect: the setting. fit: scale an image that is too large, rather than refuse it.
+    """
 
     finder: ImageFinder
     dialect: str
+    fit: bool
 
-    def find(self, text: str, *, fit: bool) -> Input:
+    def find(self, text: str) -> SourceImage:
         """Return an input image. Raise UsageError."""
-        return self.finder.find(text, fit=fit)
+        found = self.finder.find(text, fit=self.fit)
+        sizes = (found.image.size, found.image.original) if found.image else (None, None)
+        return SourceImage(found.reference, *sizes)
 
-    def find_masked(self, text: str, mask: MaskOptions, *, fit: bool) -> MaskedImage:
+    def find_masked(self, text: str, mask: MaskOptions) -> MaskedImage:
         """Return an input image and its mask. Raise UsageError."""
-        return _find_masked(self.finder, self.finder.find(text, fit=fit), mask, self.dialect)
+        return _find_masked(self.finder, self.finder.find(text, fit=self.fit), mask, self.dialect)

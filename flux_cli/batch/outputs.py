@@ -16,12 +16,11 @@ from ..images.output_names import (
     OutputPlan,
     image_paths,
     is_template,
-    prompt_slug,
     unique,
 )
 from ..operations.request import TaskRequest
 from ..system.atomic_files import probe
-from ..text import clean
+from ..text import clean, slug
 from .plan import Plan, PlannedTask
 
 BATCH_TEMPLATE = "{index}-{slug}-{seed}"
@@ -146,7 +145,7 @@ class Names:
 def name_values(request: TaskRequest, model: str, now: datetime) -> dict[str, str]:
     """Return the values of the placeholders in the names of a request's images. `model` is its short name."""
     return {
-        "slug": prompt_slug(request.operation.prompt),
+        "slug": slug(request.operation.prompt) or "image",
         "seed": str(request.seed),
         "model": model,
         "op": request.operation.name,

@@ -162,7 +162,8 @@ class RequestBuilder:
             overrides=self.overrides.rest,
         )
         problems += self.catalog.problems(request)
-        problems += request.operation.dialect_problems(self.settings["dialect"] or "both")
+        if self.settings["dialect"] == "live":
+            problems += request.operation.live_problems()
         if problems:
             raise UsageError.of(problems)
         return request

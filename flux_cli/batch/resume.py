@@ -169,7 +169,7 @@ def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Polic
     if broken := [file for file in files if not is_complete_image(file)]:
         names.refuse(step.task, DiskError(f"{clean(broken[0].name, 200)} exists, but is not a complete image"))
     elif not is_local(workspace.journal.account.service) and (
-        sandboxed := [file for file in files if is_sandbox_image(file)]
+        sandboxed := [file for file in files if is_sandbox_image(file.read_bytes())]
     ):
         workspace.note(f"{clean(sandboxed[0].name, 200)} was made in the sandbox, and does not stand for the image")
         return replace(step, output=replace(output, overwrite=True))

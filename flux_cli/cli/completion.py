@@ -184,14 +184,13 @@ def _entries(options: dict[str, str | None], states: tuple[str, ...]) -> Words:
 
     paths = Paths.find(os.environ)
     settings = resolve(read_file(paths.config_file), os.environ, options, path=paths.config_file)
-    sandbox = settings.flag("sandbox")
-    journal = (paths.sandbox if sandbox else paths).journal
+    journal = (paths.sandbox if settings.sandbox else paths).journal
     sql = f"""
         SELECT coalesce(task_id, id) AS word, state, request, max(number) FROM entries
         WHERE profile = ? AND (service = ? OR ?) AND (state IN ({", ".join("?" * len(states))}) OR ?)
         GROUP BY word ORDER BY max(number) DESC LIMIT {NEWEST}
     """
-    values = (settings.profile, settings.text("base_url"), sandbox, *states, not states)
+    values = (settings.profile, settings.text("base_url"), settings.sandbox, *states, not states)
     with closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as db:
         rows = db.execute(sql, values).fetchall()
     prompts = [text_at(json.loads(request), "prompt") if request else "" for _, _, request, _ in rows]

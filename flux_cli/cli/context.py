@@ -128,7 +128,7 @@ class Session:
     @property
     def sandbox(self) -> bool:
         """Whether the built-in test service is used."""
-        return self.settings.flag("sandbox")
+        return self.settings.sandbox
 
     @cached_property
     def catalog(self) -> "Catalog":

@@ -256,8 +256,9 @@ def _word(name: str, value: Value) -> str:
 
 def request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
     """Return the builder of a command's or row's requests. `body` is the content of `--input`. Raise UsageError."""
-    catalog, images = session.catalog, RequestImages(session.inputs, session.settings.text("dialect"))
-    context = BuildContext(images, catalog.loras, catalog.controls, session.output.note)
+    catalog = session.catalog
+    images = RequestImages(session.inputs, session.settings.text("dialect"), fit=not given.inputs.no_fit)
+    context = BuildContext(images.find, images.find_masked, catalog.loras, catalog.controls)
     return RequestBuilder(
         catalog,
         session.settings.with_options(given.task.settings()),

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, Problems, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
-from ..operations.parameters import Limits
+from ..operations.limits import ModelLimits
 from ..text import clean, counted, listed, quoted, suggestion
 from .config_file import place_of
 
@@ -54,7 +54,7 @@ class Model:
     quality: int
     seconds: tuple[float, float]
     operations: tuple[str, ...]
-    limits: Limits
+    limits: ModelLimits
 
 
 @frozen
@@ -115,7 +115,7 @@ class Catalog:
                 raise self._error(name, field, f"expected {expected}") from None
         if not values["operations"] or not set(values["operations"]) <= self._operations:
             raise self._error(name, "operations", f"expected some of {', '.join(sorted(self._operations))}")
-        limits = Limits(**{field.name: values.pop(field.name) for field in fields(Limits)})
+        limits = ModelLimits(**{field.name: values.pop(field.name) for field in fields(ModelLimits)})
         return Model(name=name, limits=limits, **values)
 
     @property
@@ -132,12 +132,10 @@ class Catalog:
     @cached_property
     def default_model(self) -> str:
         """The name of the model that is used if none is chosen."""
-        name: str = self._data["defaults"]["model"]
-        return name
+        return str(self._data["defaults"]["model"])
 
     @cached_property
     def presets(self) -> dict[str, Preset]:
-        """Every preset, by name."""
         return {name: Preset(**row) for name, row in self._data["presets"].items()}
 
     def find(self, word: str) -> Model | None:
@@ -205,14 +203,12 @@ class Catalog:
     @cached_property
     def controls(self) -> dict[str, str]:
         """The spellings of control types, and the live API's own."""
-        found: dict[str, str] = self._data["controls"]
-        return found
+        return dict(self._data["controls"])
 
     @cached_property
     def loras(self) -> list[str]:
         """The names of known LoRAs; PiAPI accepts others."""
-        names: list[str] = self._data["loras"]["names"]
-        return names
+        return list(self._data["loras"]["names"])
 
     def problems(self, request: "TaskRequest") -> Problems:
         """Return everything about a request that its model does not support."""

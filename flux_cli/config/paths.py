@@ -89,10 +89,7 @@ def expand_user(path: str | Path) -> Path:
 
 
 def _homeless() -> ConfigError:
-    return ConfigError(
-        "no home directory: HOME is not set, and the system has no entry for this user",
-        hint=HOME_HINT,
-    )
+    return ConfigError("no home directory: HOME is not set, and the system has no entry for this user", hint=HOME_HINT)
 
 
 def shown(path: Path) -> str:

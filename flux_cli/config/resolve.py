@@ -68,9 +68,10 @@ class Settings:
         given = {name: _checked_option(BY_NAME[name], text) for name, text in options.items() if text is not None}
         return self.texts | given
 
-    def flag(self, name: str) -> bool:
-        """Return the value of a true-or-false setting."""
-        return self.text(name) == "true"
+    @property
+    def sandbox(self) -> bool:
+        """Whether the built-in test service is used."""
+        return self.text("sandbox") == "true"
 
 
 def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, str | None], *, path: Path) -> Settings:

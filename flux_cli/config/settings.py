@@ -71,7 +71,6 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        """The environment variable."""
         return f"FLUX_{self.name.upper().replace('.', '_')}"
 
 

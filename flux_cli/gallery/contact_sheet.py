@@ -59,8 +59,8 @@ class Plan:
 
 def write_sheet(
     file: BinaryIO, suffix: str, images: Sequence[GalleryImage], grid: Grid | None, broken: Callable[[str], None]
-) -> tuple[int, int]:
-    """Write the sheet to a file in the format of `suffix` (see FORMATS), and return its size in pixels.
+) -> None:
+    """Write the sheet to a file in the format of `suffix` (see FORMATS).
 
     broken: called with a message for each damaged image. Raise UsageError if there are too many images for a sheet.
     """
@@ -81,11 +81,9 @@ def write_sheet(
             below = 0 if plan.top else side - small.height  # align with the row's label, or directly above its own
             sheet.paste(small, (x + (side - small.width) // 2, y + below), small)
         draw.text((x, y + side + 2), _cut(font, cell.label, side), INK, font)
-    kind = FORMATS[suffix]
     about = PngImagePlugin.PngInfo()
     about.add_text(SHEET, "1")
-    sheet.save(file, kind, **({"pnginfo": about} if kind == "PNG" else {"quality": 90}))
-    return sheet.size
+    sheet.save(file, FORMATS[suffix], pnginfo=about, quality=90)  # each format takes the one that it has
 
 
 def _choose_side(images: Sequence[GalleryImage], grid: Grid | None) -> tuple[Plan, int]:
@@ -96,9 +94,7 @@ def _choose_side(images: Sequence[GalleryImage], grid: Grid | None) -> tuple[Pla
         width, height = plan.size(side)
         if width * height <= LARGEST:
             return plan, side
-    raise UsageError(
-        f"{len(images)} images are too many for a contact sheet", hint="Use --since, or omit --sheet",
-    )  # fmt: skip
+    raise UsageError(f"{len(images)} images are too many for a contact sheet", hint="Use --since, or omit --sheet")
 
 
 def _plan(images: Sequence[GalleryImage], grid: Grid | None, across: int) -> Plan:

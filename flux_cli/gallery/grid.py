@@ -115,7 +115,7 @@ def make_grid(images: Sequence[GalleryImage]) -> Grid | None:
 
 
 def _by_name(image: GalleryImage) -> list[tuple[int, str]]:
-    """Sort 2-a.png before 10-a.png, the order of the command; tasks end in any order."""
+    """Return a key that sorts 2-a.png before 10-a.png, as in the command: tasks end in any order."""
     parts = re.split("([0-9]{1,18})", image.path.name)
     return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
 

@@ -46,13 +46,9 @@ class GalleryImage:
 
 def find_images(paths: Iterable[Path], since: float) -> list[GalleryImage]:
     """Return the images among these files that were written after `since`, oldest first. Raise OSError."""
-    found = []
-    for path in paths:
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
-            saved = path.stat().st_mtime
-            image = _read_image(path, saved) if saved >= since else None
-            if image:
-                found.append(image)
+    files = [path for path in paths if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()]
+    saved = {path: path.stat().st_mtime for path in files}
+    found = [image for path in files if saved[path] >= since and (image := _read_image(path, saved[path]))]
     return sorted(found, key=lambda image: (image.saved, image.path.name))
 
 
@@ -69,7 +65,7 @@ def _read_image(path: Path, saved: float) -> GalleryImage | None:
         facts = dict(_facts(made.request.to_json()))
     except (UsageError, RecursionError):
         return GalleryImage(path, saved, {}, note=texts.get("parameters", "")[:LONGEST_FACT])
-    return GalleryImage(path, saved, facts, str(made.task_id), made.cost)
+    return GalleryImage(path, saved, facts, made.task_id, made.cost)
 
 
 def _facts(request: JsonObject) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,6 @@ allows no script except its own.
 import base64
 import hashlib
 import html
-import io
 import os
 import re
 import shlex
@@ -19,7 +18,7 @@ from urllib.parse import quote
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..images.load import Thumbnail, thumbnail
+from ..images.load import Thumbnail, encode, thumbnail
 from ..text import counted, hides, usd
 from .grid import Grid, Section
 from .images import GalleryImage, total_cost
@@ -101,7 +100,7 @@ class Page:
         yield "</tbody>\n</table></div>\n"
 
     def _card(self, image: GalleryImage, label: str) -> str:
-        beside = _relative(image.path, self.folder)
+        beside = Path(os.path.relpath(image.path, self.folder)).as_posix()
         try:
             small = thumbnail(image.path, SIDE)
         except UsageError as error:
@@ -168,18 +167,12 @@ def _image(small: Thumbnail, words: str) -> str:
     from PIL import features
 
     kind = "WEBP" if features.check("webp") else "JPEG"
-    written = io.BytesIO()
     image = small.image if kind == "WEBP" else small.image.convert("RGB")
-    image.save(written, kind, quality=80)
-    data = base64.b64encode(written.getvalue()).decode()
+    data = base64.b64encode(encode(image, kind, quality=80)).decode()
     width, height = image.size
     return (
         f'<img width="{width}" height="{height}" alt="{_inert(words)}" src="data:image/{kind.lower()};base64,{data}">'
     )
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _policy(style: str, script: str) -> str:

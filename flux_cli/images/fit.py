@@ -1,7 +1,6 @@
 """Images that go into a task: checked, and fitted to what PiAPI accepts, before any money is spent."""
 
 import hashlib
-import io
 import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..frozen import frozen
 from ..text import byte_count
-from .load import FORMATS, MAX_SOURCE_BYTES, load_image, to_srgb, too_large
+from .load import FORMATS, MAX_SOURCE_BYTES, Size, encode, load_image, to_srgb, too_large
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,16 +25,13 @@ JPEG_QUALITY = 92
 MINIMUM = f"PiAPI accepts {MIN_SIDE}x{MIN_SIDE} and more"
 MAXIMUM = f"PiAPI accepts up to {MAX_PIXELS:,} pixels (1024x1024)"
 
-Size = tuple[int, int]
-"""Width and height in pixels."""
-
 
 @frozen
 class InputImage:
     """An image as it will be uploaded.
 
     extension: `png`, `jpg` or `webp`.
-    width, height: pixels.
+    size: width and height in pixels.
     original: the size of the image as the user has it, upright; that of `content` if nothing was scaled.
     sha256: what the image is known by, hex: the hash of the user's file; of `content` if that had to be encoded.
     notes: one sentence for each change to what the image shows; empty if only metadata was removed, or nothing.
@@ -43,8 +39,7 @@ class InputImage:
 
     content: bytes
     extension: str
-    width: int
-    height: int
+    size: Size
     original: Size
     sha256: str
     notes: tuple[str, ...] = ()
@@ -54,7 +49,7 @@ class InputImage:
         cls, content: bytes, extension: str, size: Size, *, original: Size | None = None, notes: Iterable[str] = ()
     ) -> "InputImage":
         """Return an image that was encoded here, known by its own hash. original: as `size` if None."""
-        return cls(content, extension, *size, original or size, hashlib.sha256(content).hexdigest(), tuple(notes))
+        return cls(content, extension, size, original or size, hashlib.sha256(content).hexdigest(), tuple(notes))
 
 
 def prepare_image(content: bytes, name: str, *, fit: bool) -> InputImage:
@@ -75,7 +70,7 @@ def prepare_image(content: bytes, name: str, *, fit: bool) -> InputImage:
         raise UsageError.of(problems)
     if not problems and not loaded.turned:
         known_by = hashlib.sha256(content).hexdigest()  # results of flux are, in the journal, with their metadata
-        return InputImage(loaded.content, loaded.extension, *size, size, known_by)
+        return InputImage(loaded.content, loaded.extension, size, size, known_by)
     return _encode_fitting(loaded.image, loaded.extension, name, turned=loaded.turned)
 
 
@@ -87,15 +82,6 @@ def _problems(weight: int, size: Size, name: str) -> Iterator[str]:
         yield f"{name} has {byte_count(weight)}; {_heaviest()}"
 
 
-@frozen
-class _Encoding:
-    """One way to send an image."""
-
-    content: bytes
-    extension: str
-    size: Size
-
-
 def _encode_fitting(image: "Image", extension: str, name: str, *, turned: bool) -> InputImage:
     """Return the image, encoded so that it fits. Raise UsageError if none of the ways does."""
     most = _within_pixels(image.size)
@@ -103,33 +89,39 @@ def _encode_fitting(image: "Image", extension: str, name: str, *, turned: bool) 
         fitted = f"{name}: {_by(image.size)} would be scaled to {_by(most)}"
         raise UsageError(f"{fitted}; {MINIMUM}, up to {MAX_PIXELS:,} pixels", hint="Crop it first")
     colors, converted = to_srgb(image)
-    ways = _encodings(colors, extension, most)
-    way = next((way for way in ways if len(way.content) <= MAX_UPLOAD_BYTES), None)
-    if way is None:
+    light = _encode_light(colors, extension, most)
+    if light is None:
         raise UsageError(f"{name} cannot be made small enough; {_heaviest()}")
+    content, kind, size = light
     notes = [f"{name}: turned upright as its EXIF data says"] if turned else []
     if converted:
         notes.append(f"{name}: colors converted to sRGB")
-    if way.size != image.size:
-        reason = MAXIMUM if way.size == most else _heaviest()
-        notes.append(f"{name}: scaled from {_by(image.size)} to {_by(way.size)}; {reason}")
-    if way.extension != extension:
+    if size != image.size:
+        reason = MAXIMUM if size == most else _heaviest()
+        notes.append(f"{name}: scaled from {_by(image.size)} to {_by(size)}; {reason}")
+    if kind != extension:
         notes.append(f"{name}: converted to JPEG; {_heaviest()}")
     if not notes:
-        notes.append(f"{name}: compressed to {byte_count(len(way.content))}; {_heaviest()}")
-    return InputImage.of(way.content, way.extension, way.size, original=image.size, notes=notes)
+        notes.append(f"{name}: compressed to {byte_count(len(content))}; {_heaviest()}")
+    return InputImage.of(content, kind, size, original=image.size, notes=notes)
 
 
-def _encodings(colors: "Image", extension: str, size: Size) -> Iterator[_Encoding]:
-    """Yield what could be sent, best first: the same format, an opaque PNG as JPEG, then four fifths of the size."""
+def _encode_light(colors: "Image", extension: str, size: Size) -> tuple[bytes, str, Size] | None:
+    """Return the best encoding that is light enough for an upload, its extension and its size; None if none is.
+
+    Best is the same format, then an opaque PNG as JPEG, then both with four fifths of the size, and so on.
+    """
     from PIL.Image import Resampling
 
     as_jpeg = extension == "png" and "A" not in colors.getbands()
     while min(size) >= MIN_SIDE:
         scaled = colors.resize(size, Resampling.LANCZOS)
         for kind in (extension, "jpg") if as_jpeg else (extension,):
-            yield _Encoding(_encode(scaled, kind), kind, size)
+            content = _encode(scaled, kind)
+            if len(content) <= MAX_UPLOAD_BYTES:
+                return content, kind, size
         size = (size[0] * 4 // 5, size[1] * 4 // 5)
+    return None
 
 
 def _encode(image: "Image", extension: str) -> bytes:
@@ -140,9 +132,7 @@ def _encode(image: "Image", extension: str) -> bytes:
         # So few pixels are small enough without a loss, even the hidden ones, which an edit may uncover.
         "webp": {"lossless": True, "exact": True},
     }
-    buffer = io.BytesIO()
-    image.save(buffer, FORMATS[extension], icc_profile=image.info.get("icc_profile"), **options[extension])
-    return buffer.getvalue()
+    return encode(image, FORMATS[extension], icc_profile=image.info.get("icc_profile"), **options[extension])
 
 
 def _within_pixels(size: Size) -> Size:

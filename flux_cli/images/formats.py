@@ -1,7 +1,7 @@
 """The format of an image, and whether the image is complete.
 
-The bytes decide, never a name or a content type: an expired link returns a page named `.png`, and Pillow opens a PNG
-that is cut by four bytes without an error. The work is bounded, whatever the bytes are.
+Only the bytes count, not a name or a content type: an expired link returns a page named `.png`, and Pillow opens a
+PNG that is cut by four bytes without an error. The work is bounded, whatever the bytes are.
 """
 
 import re
@@ -21,7 +21,7 @@ MOST_CHUNKS = 2**15
 """Chunks of a PNG. Encoders write at least 4 KiB of pixels into each: a real one of 64 MiB has at most 16,384."""
 MOST_SEGMENTS = 4096
 """Segments of a JPEG before its first scan."""
-_FILL = re.compile(rb"\xff*")
+_NOT_FILL = re.compile(rb"[^\xff]")
 
 
 @frozen
@@ -63,14 +63,20 @@ class BrokenImageError(Exception):
     """The bytes are not a complete image; the message says what they are instead."""
 
 
+def extension_of(content: bytes) -> str | None:
+    """Return the extension for the format in which an image begins; None if it is none of EXTENSIONS."""
+    if content.startswith(PNG_SIGNATURE):
+        return "png"
+    if content.startswith(b"\xff\xd8\xff"):
+        return "jpg"
+    return "webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
+
+
 def inspect_image(content: bytes) -> ImageInfo:
     """Return the image with which `content` begins; what follows its end is harmless. Raise BrokenImageError."""
-    if content.startswith(PNG_SIGNATURE):
-        return _png(content)
-    if content.startswith(b"\xff\xd8\xff"):
-        return _jpeg(content)
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return _webp(content)
+    inspectors = {"png": _png, "jpg": _jpeg, "webp": _webp}
+    if extension := extension_of(content):
+        return inspectors[extension](content)
     if not content:
         raise BrokenImageError("nothing came")
     start = content[:256].lstrip().lower()
@@ -124,8 +130,8 @@ def _jpeg(content: bytes) -> ImageInfo:
             break
         if content[position] != 0xFF:
             raise BrokenImageError("the JPEG is damaged")
-        position = _end_of_fill(content, position)
-        if position + 3 > len(content) or content[position] == 0xD9:
+        code = _NOT_FILL.search(content, position)  # after any number of fill bytes (section B.1.1.2)
+        if code is None or (position := code.start()) + 3 > len(content) or content[position] == 0xD9:
             break
         marker, (length,) = content[position], struct.unpack_from(">H", content, position + 1)
         # SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
@@ -144,13 +150,6 @@ def _jpeg(content: bytes) -> ImageInfo:
     else:
         raise BrokenImageError(f"the JPEG has more than {MOST_SEGMENTS} segments before its image data")
     raise BrokenImageError("the JPEG is cut short")
-
-
-def _end_of_fill(content: bytes, position: int) -> int:
-    """Return the position of a marker's code after any number of fill bytes (ITU T.81, section B.1.1.2)."""
-    fill = _FILL.match(content, position)
-    assert fill is not None
-    return fill.end()
 
 
 def _webp(content: bytes) -> ImageInfo:

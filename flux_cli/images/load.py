@@ -18,6 +18,8 @@ from .strip import strip_metadata
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
 MAX_SOURCE_BYTES = 200_000_000
 """The largest file that is read. What is sent is much smaller (see `fit`)."""
 MAX_DECODED_PIXELS = 89_478_485
@@ -184,6 +186,13 @@ def _other_kind(content: bytes) -> str | None:
     if content[4:8] == b"ftyp":
         return BRANDS.get(content[8:12], "a video")
     return next((kind for start, kind in OTHER_KINDS if content.startswith(start)), None)
+
+
+def encode(image: "Image", kind: str, **options: object) -> bytes:
+    """Return the image as a file of a kind that Pillow has, with Pillow's options for that kind."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 @frozen

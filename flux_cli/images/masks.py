@@ -3,7 +3,6 @@
 Pillow is imported where it is used: most commands have no mask, and it is slow to load.
 """
 
-import io
 import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..frozen import frozen
 from ..text import quoted
-from .load import to_srgb
+from .load import Size, encode, to_srgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,27 +29,15 @@ COLORED_SHARE = 1 / 100
 """The largest share of colored pixels in a mask."""
 MAX_FEATHER = 200
 """Pixels."""
-MAX_TOLERANCE = 255
-"""Steps of a color channel; every color is within them."""
 TINT = (255, 0, 96)
 
 HOW_TO_DRAW = "Draw a mask with the region white and the rest black, or erase the region from a copy of the image"
 
-Size = tuple[int, int]
-"""Width and height in pixels."""
+Box = tuple[int, int, int, int]
+"""The left, upper, right and lower edge of a rectangle inside an image, in pixels from its upper left corner."""
 
 _NUMBER = re.compile(r"\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?%|-?[0-9]{1,9})\s*")
 _HEX = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
-
-
-@frozen
-class Box:
-    """A rectangle inside an image, in pixels from its upper left corner."""
-
-    left: int
-    top: int
-    width: int
-    height: int
 
 
 def parse_box(text: str, width: int, height: int) -> Box:
@@ -72,7 +59,7 @@ def parse_box(text: str, width: int, height: int) -> Box:
         edges = f"from {left},{top} to {right},{bottom}"
         hint = "X,Y is the upper left corner, and W,H the size of the box"
         raise UsageError(f"{box} reaches beyond the image ({width}x{height}): {edges}", hint=hint)
-    return Box(left, top, right - left, bottom - top)
+    return left, top, right, bottom
 
 
 def _pixels(number: str, side: int) -> Fraction:
@@ -84,7 +71,7 @@ def from_box(box: Box, size: Size) -> "Image":
     from PIL import Image
 
     mask = Image.new("L", size)
-    mask.paste(255, (box.left, box.top, box.left + box.width, box.top + box.height))
+    mask.paste(255, box)
     return mask
 
 
@@ -101,7 +88,6 @@ def from_color(image: "Image", color_text: str, tolerance: int) -> "Image":
     if not _HEX.fullmatch(name) and name not in ImageColor.colormap:
         hint = "Use #rrggbb, #rgb or a CSS name, for example #ff8800 or teal"
         raise UsageError(f"{quoted(color_text, 40)} is not a color", hint=hint)
-    _check_range("tolerance", tolerance, MAX_TOLERANCE)
     pixels = to_srgb(image)[0].convert("RGBA")
     wanted = Image.new("RGB", image.size, ImageColor.getrgb(name)[:3])
     distance = _largest_channel(ImageChops.difference(pixels.convert("RGB"), wanted))
@@ -212,7 +198,8 @@ def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
     """
     from PIL import ImageChops, ImageFilter
 
-    _check_range("feather", feather, MAX_FEATHER)
+    if not 0 <= feather <= MAX_FEATHER:
+        raise UsageError(f"feather {feather} is out of range: 0 to {MAX_FEATHER}")
     mask = ImageChops.invert(mask) if invert else mask
     if feather:
         # Blurred, a straight edge lies at half of white; twice that is white up to the edge and falls from there.
@@ -226,32 +213,25 @@ def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
     return mask
 
 
-def to_png(mask: "Image") -> bytes:
-    """Return the mask as a file: PNG, 8 bits of gray."""
-    return encode_png(mask.convert("L"))
-
-
 def cut_out(image: "Image", mask: "Image") -> bytes:
     """Return the image as an RGBA PNG that is transparent where the mask is white: the region for PiAPI.
 
-    The mask alone decides: any other transparency of the image is removed. Raise UsageError for two sizes.
+    The mask has the image's size. Any other transparency of the image is removed.
     """
     from PIL import ImageChops
 
-    _check_same_size(image, mask)
     pixels = to_srgb(image)[0].convert("RGB")
     pixels.putalpha(ImageChops.invert(mask))
-    return encode_png(pixels)
+    return encode(pixels, "PNG")
 
 
 def overlay(image: "Image", mask: "Image") -> "Image":
     """Return the image with the region tinted and outlined, in RGB, for a person to look at.
 
-    Transparent parts are shown on gray. Raise UsageError if the two sizes differ.
+    Transparent parts are shown on gray. The mask has the image's size.
     """
     from PIL import Image, ImageChops, ImageFilter
 
-    _check_same_size(image, mask)
     backdrop = Image.new("RGBA", image.size, (128, 128, 128, 255))
     shown = Image.alpha_composite(backdrop, to_srgb(image)[0].convert("RGBA")).convert("RGB")
     tint = mask.point(lambda value: value * 45 // 100)
@@ -265,13 +245,6 @@ def overlay(image: "Image", mask: "Image") -> "Image":
     return shown
 
 
-def encode_png(image: "Image") -> bytes:
-    """Return the image as a PNG."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def _largest_channel(rgb: "Image") -> "Image":
     from PIL import ImageChops
 
@@ -281,14 +254,3 @@ def _largest_channel(rgb: "Image") -> "Image":
 
 def _white_share(mask: "Image") -> float:
     return sum(mask.histogram()[WHITE:]) / (mask.width * mask.height)
-
-
-def _check_range(what: str, value: int, most: int) -> None:
-    if not 0 <= value <= most:
-        raise UsageError(f"{what} {value} is out of range: 0 to {most}")
-
-
-def _check_same_size(image: "Image", mask: "Image") -> None:
-    if image.size != mask.size:
-        sizes = f"the mask is {mask.width}x{mask.height}, the image {image.width}x{image.height}"
-        raise UsageError(sizes, hint="Both must have the same size")

@@ -4,19 +4,20 @@
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from decimal import Decimal
-from pathlib import Path
 
 from .. import __version__
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at, text_at
+from ..operations.base import Sized
 from ..operations.registry import OPERATIONS
 from ..operations.request import TaskRequest
 from ..text import clean
-from .png import parameters_text, texts_in
+from .png import texts_in
 
 KEYWORD = "flux"
 OWN_INPUT = ("prompt", "seed", "batch_size")
@@ -42,7 +43,6 @@ class Provenance:
 
 def texts_for(request: TaskRequest, task_id: str, cost: Decimal | None, *, sandbox: bool) -> dict[str, str]:
     """Return the text chunks for the images of a task. sandbox: whether a sandbox made them."""
-    operation = request.operation
     about: dict[str, Json] = {
         "request": {name: value for name, value in request.to_json().items() if name != "webhook"},
         "task_id": task_id,
@@ -51,19 +51,37 @@ def texts_for(request: TaskRequest, task_id: str, cost: Decimal | None, *, sandb
     }
     if sandbox:
         about["sandbox"] = True
-    parameters = parameters_text(
-        prompt=operation.prompt,
-        negative_prompt=operation.negative_prompt,
-        steps=operation.steps,
-        seed=request.seed,
-        guidance=operation.guidance,
-        denoise=operation.denoise,
-        width=getattr(operation, "width", None),
-        height=getattr(operation, "height", None),
-        model=request.model.rpartition("/")[2],
-        sandbox=sandbox,
-    )
-    return {KEYWORD: json.dumps(about, ensure_ascii=False), "parameters": parameters}
+    return {KEYWORD: json.dumps(about, ensure_ascii=False), "parameters": _parameters(request, sandbox=sandbox)}
+
+
+def _parameters(request: TaskRequest, *, sandbox: bool) -> str:
+    """Return the text for the keyword `parameters` that other image tools read; what is None is left out.
+
+    The format is AUTOMATIC1111's (stable-diffusion-webui, `modules/infotext_utils.py`): the prompt, a line
+    `Negative prompt: ...`, and last one line of settings. Its reader mistakes a line with fewer than three settings
+    for a part of the prompt, and others recognize the line by `Steps: ` at its start.
+    """
+    operation = request.operation
+    settings = {
+        "Steps": operation.steps,
+        "CFG scale": None if operation.guidance is None else f"{operation.guidance:.10g}",
+        "Seed": request.seed,
+        "Size": f"{operation.width}x{operation.height}" if isinstance(operation, Sized) else None,
+        "Model": _quoted(request.model.rpartition("/")[2]),
+        "Denoising strength": None if operation.denoise is None else f"{operation.denoise:.10g}",
+        "Sandbox": "true" if sandbox else None,
+    }
+    lines = [
+        operation.prompt,
+        f"Negative prompt: {operation.negative_prompt}" if operation.negative_prompt else "",
+        ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None),
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _quoted(value: str) -> str:
+    """Return the value in JSON's quotes if it would end early without, as the webui's `quote` does."""
+    return json.dumps(value, ensure_ascii=False) if re.search("[,:\n]", value) else value
 
 
 def sandbox_mark() -> dict[str, str]:
@@ -71,11 +89,10 @@ def sandbox_mark() -> dict[str, str]:
     return {KEYWORD: json.dumps({"sandbox": True})}
 
 
-def is_sandbox_image(image: Path | bytes) -> bool:
-    """Return whether a file, or the content of one, is an image that flux saved from a sandbox. Raise OSError."""
-    texts = texts_in(image if isinstance(image, bytes) else image.read_bytes())
+def is_sandbox_image(content: bytes) -> bool:
+    """Return whether the content of a file is an image that flux saved from a sandbox."""
     try:
-        about: Json = json.loads(texts.get(KEYWORD, "null"))
+        about: Json = json.loads(texts_in(content).get(KEYWORD, "null"))
     except (ValueError, RecursionError):
         return False
     return object_at(about).get("sandbox") is True
@@ -84,7 +101,7 @@ def is_sandbox_image(image: Path | bytes) -> bool:
 def read_provenance(texts: Mapping[str, str]) -> Provenance:
     """Return what the text chunks of an image contain. Raise UsageError if they contain no request of flux.
 
-    Every field of the request has its type. What it may be is checked when it is sent, as for a command.
+    Every field of the request has its type. Its values are checked when it is sent, as for a command.
     """
     if KEYWORD not in texts:
         raise UsageError("no flux metadata: not made by flux, or saved with --no-metadata")

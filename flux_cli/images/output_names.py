@@ -11,7 +11,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 
 from ..errors import DiskError, UsageError
 from ..frozen import frozen
-from ..text import cut, hides, in_word, quoted, slug
+from ..text import cut, hides, in_word, quoted
 
 DEFAULT_TEMPLATE = "{slug}-{seed}"
 PLACEHOLDERS: dict[str, str] = {
@@ -198,8 +198,3 @@ def unique(path: Path, is_taken: Callable[[Path], bool]) -> Path:
         number += 1
         candidate = path.with_stem(f"{path.stem}-{number}")
     return candidate
-
-
-def prompt_slug(prompt: str) -> str:
-    """Return the first words of the prompt as part of a name; `image` for a prompt without letters."""
-    return slug(prompt) or "image"

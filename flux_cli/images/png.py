@@ -3,7 +3,6 @@
 Portable Network Graphics, third edition (https://www.w3.org/TR/png-3/), sections 11.3.2 and 11.3.3.
 """
 
-import json
 import re
 import struct
 import zlib
@@ -80,48 +79,6 @@ def take_profile(content: bytes) -> tuple[bytes, bytes | None]:
         return kept, _decompress(profiles[0][:1], profiles[0][1:], PROFILE_LIMIT) if profiles else None
     except (ValueError, zlib.error):
         return kept, None
-
-
-def parameters_text(
-    *,
-    prompt: str,
-    negative_prompt: str | None = None,
-    steps: int | None = None,
-    seed: int | None = None,
-    guidance: float | None = None,
-    denoise: float | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    model: str | None = None,
-    sandbox: bool = False,
-) -> str:
-    """Return the text for the keyword `parameters` that other image tools read; what is None is left out.
-
-    The format is AUTOMATIC1111's (stable-diffusion-webui, `modules/infotext_utils.py`): the prompt, a line
-    `Negative prompt: ...`, and last one line of settings. Its reader mistakes a line with fewer than three settings
-    for a part of the prompt, and others recognize the line by `Steps: ` at its start.
-    sandbox: the image is a placeholder that no model made.
-    """
-    settings = {
-        "Steps": steps,
-        "CFG scale": None if guidance is None else f"{guidance:.10g}",
-        "Seed": seed,
-        "Size": None if width is None or height is None else f"{width}x{height}",
-        "Model": _quoted(model) if model else None,
-        "Denoising strength": None if denoise is None else f"{denoise:.10g}",
-        "Sandbox": "true" if sandbox else None,
-    }
-    lines = [
-        prompt,
-        f"Negative prompt: {negative_prompt}" if negative_prompt else "",
-        ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None),
-    ]
-    return "\n".join(line for line in lines if line)
-
-
-def _quoted(value: str) -> str:
-    """Return the value in JSON's quotes if it would end early without, as the webui's `quote` does."""
-    return json.dumps(value, ensure_ascii=False) if re.search("[,:\n]", value) else value
 
 
 def _text_chunk(keyword: str, value: str) -> bytes:

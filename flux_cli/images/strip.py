@@ -7,10 +7,11 @@ that an unknown kind of metadata is removed too.
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 from ..frozen import frozen
-from .formats import PNG_SIGNATURE, BrokenImageError, png_chunks
+from .formats import PNG_SIGNATURE, BrokenImageError, extension_of, png_chunks
 
 MAX_PARTS = 100_000
 """Segments of a JPEG or chunks of a WebP."""
@@ -48,19 +49,12 @@ def strip_metadata(content: bytes) -> Stripped:
 
     Raise BrokenImageError if its structure is damaged or cut short. Nothing is decompressed.
     """
-    strip: Callable[[bytes], Stripped]
-    if content.startswith(PNG_SIGNATURE):
-        strip = _strip_png
-    elif content.startswith(_SOI + b"\xff"):
-        strip = _strip_jpeg
-    elif content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        strip = _strip_webp
-    else:
+    strippers = {"png": _strip_png, "jpg": _strip_jpeg, "webp": _strip_webp}
+    extension = extension_of(content)
+    if extension is None:
         return Stripped(content)
-    stripped = strip(content)
-    if len(stripped.content) < len(content):
-        return stripped
-    return Stripped(content, stripped.orientation, stripped.animated)
+    stripped = strippers[extension](content)
+    return stripped if len(stripped.content) < len(content) else replace(stripped, content=content)
 
 
 def _strip_png(content: bytes) -> Stripped:

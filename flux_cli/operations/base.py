@@ -7,20 +7,17 @@ An operation is built once per command, from images that were found and checked.
 shared fields are filled in for each task: a sweep makes many tasks of one command.
 """
 
-import math
-import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from ..text import quoted
+from .limits import ModelLimits, prompt_problems, range_problems, size_problems, text_problems
 from .options import Given, MaskOptions, SizeOptions
-from .parameters import Group, Limits
+from .parameters import Group
 
 LOCAL = "sha256:"
 """The beginning of a reference to a local image, which is uploaded before the request is sent.
@@ -46,20 +43,18 @@ def is_request_url(text: str) -> bool:
 # --- what a user passes ----------------------------------------------------------------------------------------------
 
 
-class SourceImage(Protocol):
-    """An input image that was found and checked."""
+@frozen
+class SourceImage:
+    """An input image that was found and checked.
 
-    @property
-    def reference(self) -> str:
-        """What stands for the image in a request: a URL, or a reference to a local image."""
+    reference: what stands for it in a request: a URL, or a reference to a local image.
+    size: of the image as it is sent; None if only its URL is known.
+    original_size: of the image as the user has it, to which margins in pixels refer.
+    """
 
-    @property
-    def size(self) -> Size | None:
-        """The size of the image as it is sent; None if only its URL is known."""
-
-    @property
-    def original_size(self) -> Size | None:
-        """The size of the image as the user has it, to which margins in pixels refer."""
+    reference: str
+    size: Size | None
+    original_size: Size | None
 
 
 @frozen
@@ -74,29 +69,20 @@ class MaskedImage:
     cut_out: str | None
 
 
-class Images(Protocol):
-    """Finds the images that arguments mean: a path, a URL, `-`, `@ID` or `@last`. Raise UsageError."""
-
-    def find(self, text: str, *, fit: bool) -> SourceImage:
-        """Return an input image; `fit` scales one that is too large."""
-
-    def find_masked(self, text: str, mask: MaskOptions, *, fit: bool) -> MaskedImage:
-        """Return an input image and its mask."""
-
-
 @frozen
 class BuildContext:
     """What operations are built with.
 
+    find: returns the image that an argument means: a path, a URL, `-`, `@ID` or `@last`. Raises UsageError.
+    find_masked: returns an image and its mask. Raises UsageError.
     loras: names that PiAPI is known to have, in lower case.
     controls: spellings of control types in lower case, and PiAPI's own.
-    note: shows the user a remark.
     """
 
-    images: Images
+    find: Callable[[str], SourceImage]
+    find_masked: Callable[[str, MaskOptions], MaskedImage]
     loras: Collection[str]
     controls: Mapping[str, str]
-    note: Callable[[str], None]
 
 
 @frozen
@@ -104,11 +90,13 @@ class Parameters(Group):
     """The arguments and options that only one command has.
 
     name: of the command, and the `op` of a row in a batch file.
+    operations: what it can be: the types that `build` returns.
     groups: the shared options that it accepts as well.
     default_prompt: the prompt if none is given; None if one is required.
     """
 
     name: ClassVar[str]
+    operations: ClassVar[tuple[type["Operation"], ...]]
     groups: ClassVar[tuple[type[Group], ...]]
     default_prompt: ClassVar[str | None] = None
 
@@ -177,28 +165,29 @@ class Operation:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The images that go into the operation, URLs and references."""
-        return ()
+        """The images that go into the operation, URLs and references: its `image`, if it has no others."""
+        image: str | None = getattr(self, "image", None)
+        return () if image is None else (image,)
 
     def write(self, writer: Writer) -> JsonObject:
         """Return the fields of `input` that not every operation has; None leaves one out."""
         raise NotImplementedError
 
-    def problems(self, limits: Limits) -> Iterator[str]:
+    def problems(self, limits: ModelLimits) -> Iterator[str]:
         """Yield everything that PiAPI, or common sense, would refuse, so that all of it is reported before any charge.
 
-        How many images a task may have is left to the catalog, which knows the models that make several.
+        The catalog checks the number of images, because it has the models that make several.
         """
         yield from text_problems("prompt", self.prompt, limits.prompt_characters)
-        yield from _slips(self.prompt)
+        yield from prompt_problems(self.prompt)
         if self.negative_prompt is not None:
             yield from text_problems("negative prompt", self.negative_prompt, limits.prompt_characters)
         yield from range_problems("guidance", self.guidance, *limits.guidance)
         yield from range_problems("denoise", self.denoise, *limits.denoise, above=True)
         yield from range_problems("steps", self.steps, 1, limits.steps)
 
-    def dialect_problems(self, dialect: str) -> Iterator[str]:
-        """Yield what cannot be written in a dialect."""
+    def live_problems(self) -> Iterator[str]:
+        """Yield what the live service has no field for."""
         yield from ()
 
 
@@ -214,8 +203,7 @@ class Sized(Operation):
         """The size as `input` has it."""
         return {"width": self.width, "height": self.height}
 
-    def problems(self, limits: Limits) -> Iterator[str]:
-        """Yield the problems of every operation, and those of the size."""
+    def problems(self, limits: ModelLimits) -> Iterator[str]:
         yield from Operation.problems(self, limits)
         yield from size_problems(self.width, self.height, limits.pixels)
 
@@ -223,57 +211,3 @@ class Sized(Operation):
 def present(fields: JsonObject) -> JsonObject:
     """Return the fields that have a value: PiAPI wants others left out (docs/internals/service.md, section 1)."""
     return {name: value for name, value in fields.items() if value is not None}
-
-
-# --- checks ----------------------------------------------------------------------------------------------------------
-
-
-_MISSING = ("nan", "NaN", "null", "None", "undefined", "<NA>")
-"""What other programs write for a value that they do not have: pandas, jq, Python, JavaScript."""
-_FILE = r"[^\s,;]*\.(png|jpe?g|webp|gif|bmp|tiff?|heic|txt|csv|tsv|jsonl?|toml)"
-_FILES = rf"(?i){_FILE}([\s,;]+{_FILE})*"
-
-
-def text_problems(what: str, text: str, limit: int) -> Iterator[str]:
-    """Yield what is wrong with a text: 1 to `limit` characters, a word among them (specification: code 1100)."""
-    if not text.strip():
-        yield f"the {what} is empty"
-    elif not any(map(_says_something, text)):
-        yield f"the {what} {quoted(text, 40)} has no letter, digit or symbol"
-    if len(text) > limit:
-        yield f"the {what} has {len(text)} characters; PiAPI accepts 1 to {limit}"
-    if control := re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text):
-        yield f"the {what} has a control character: {quoted(text[max(0, control.start() - 20) : control.end() + 20])}"
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        yield f"the {what} is not valid UTF-8"
-
-
-def _says_something(character: str) -> bool:
-    return character.isalnum() or unicodedata.category(character) == "So"
-
-
-def _slips(prompt: str) -> Iterator[str]:
-    """Yield why a text was surely not meant as a prompt."""
-    if prompt in _MISSING:
-        yield f"the prompt is {quoted(prompt)}, which stands for a missing value"
-    if re.fullmatch(_FILES, prompt):
-        yield f"the prompt {quoted(prompt, 40)} consists of file names"
-
-
-def size_problems(width: int, height: int, pixels: int) -> Iterator[str]:
-    """Yield what is wrong with a size: positive, and at most `pixels` in all (specification: code 1700)."""
-    if width < 1 or height < 1:
-        yield f"the size {width}x{height} is not positive"
-    elif width * height > pixels:
-        side = math.isqrt(pixels)
-        yield f"the size {width}x{height} has {width * height} pixels; PiAPI accepts up to {pixels} ({side}x{side})"
-
-
-def range_problems(what: str, value: float | None, low: float, high: float, *, above: bool = False) -> Iterator[str]:
-    """Yield what is wrong with a number: `low` to `high`, both allowed; `above` excludes `low`. None is fine."""
-    if value is None:
-        return
-    inside = math.isfinite(value) and (low < value if above else low <= value) and value <= high
-    if not inside:
-        allowed = f"above {low:g} and up to {high:g}" if above else f"{low:g} to {high:g}"
-        yield f"{what} {value:g} is out of range: {allowed}"

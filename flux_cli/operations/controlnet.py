@@ -7,10 +7,11 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
 from ..text import clean, quoted
-from .base import BuildContext, Parameters, Sized, Writer, range_problems
+from .base import BuildContext, Parameters, Sized, Writer
+from .limits import ModelLimits, range_problems
 from .lora import AnyName, LoRA, LoRAOption, known_name, lora_problems, parse_loras, split_strength, url_problems
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
-from .parameters import Limits, Option
+from .parameters import Option
 
 SPECIFIED_NAMES = {"openpose": "pose", "soft_edge": "soft-edge"}
 """What the specification calls a control type that has another name in the live service."""
@@ -25,7 +26,7 @@ class Control:
     strength: float | None = None
 
     @classmethod
-    def parse(cls, text: str, context: BuildContext, *, fit: bool, any_name: bool) -> Self:
+    def parse(cls, text: str, context: BuildContext, *, any_name: bool) -> Self:
         """Return the control of `TYPE=IMG` or `TYPE=IMG:STRENGTH`. Raise UsageError.
 
         any_name: accept a type that flux does not know.
@@ -35,7 +36,7 @@ class Control:
             raise UsageError(f"--control {quoted(text, 60)} is not TYPE=IMG or TYPE=IMG:STRENGTH")
         path, strength = split_strength(image, f"--control {clean(kind, 40)}")
         word = known_name("control type", kind, context.controls, any_name=any_name)
-        return cls(context.controls.get(word, word), context.images.find(path, fit=fit).reference, strength)
+        return cls(context.controls.get(word, word), context.find(path).reference, strength)
 
     def write(self, writer: Writer, *, keep: bool) -> JsonObject:
         """Return an item of `control_net_settings`; `keep` asks for the preprocessed image as well."""
@@ -51,12 +52,43 @@ class Control:
         )
 
 
+@frozen(kw_only=True)
+class ControlNet(Sized):
+    """Generate an image with the structure of others. keep_control: return the preprocessed control images too."""
+
+    name = "controlnet"
+    task_type = "controlnet-lora"
+    controls: tuple[Control, ...]
+    loras: tuple[LoRA, ...] = ()
+    keep_control: bool = False
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return tuple(control.image for control in self.controls)
+
+    def write(self, writer: Writer) -> JsonObject:
+        """Return the size, the LoRAs and the controls. The live service requires the list of LoRAs even if empty."""
+        loras: list[Json] = [lora.write(writer) for lora in self.loras]
+        controls: list[Json] = [control.write(writer, keep=self.keep_control) for control in self.controls]
+        return {**self.size_fields, "lora_settings": loras, "control_net_settings": controls}
+
+    def problems(self, limits: ModelLimits) -> Iterator[str]:
+        yield from Sized.problems(self, limits)
+        if not self.controls:
+            yield "no --control is given"
+        yield from lora_problems(self.loras, limits)
+        for control in self.controls:
+            yield from range_problems(f"the strength of --control {control.kind}", control.strength, *limits.strength)
+
+    def live_problems(self) -> Iterator[str]:
+        yield from url_problems(self.loras)
+
+
 @frozen
 class ControlNetParameters(Parameters):
-    """Parameters of `flux controlnet`."""
-
     title = "LoRA and control"
     name = "controlnet"
+    operations = (ControlNet,)
     groups = (TaskOptions, SizeOptions, InputOptions)
 
     prompt: NewPrompt = None
@@ -75,44 +107,7 @@ class ControlNetParameters(Parameters):
     ] = False
     any_name: AnyName = False
 
-    def build(self, given: Given, context: BuildContext) -> "ControlNet":
-        """Return the operation."""
-        fit = not given.inputs.no_fit
-        controls = [Control.parse(text, context, fit=fit, any_name=self.any_name) for text in self.controls or []]
+    def build(self, given: Given, context: BuildContext) -> ControlNet:
+        controls = [Control.parse(text, context, any_name=self.any_name) for text in self.controls or []]
         loras = parse_loras(self.loras, context.loras, any_name=self.any_name)
         return ControlNet(controls=tuple(controls), loras=loras, keep_control=self.keep_control)
-
-
-@frozen(kw_only=True)
-class ControlNet(Sized):
-    """Generate an image with the structure of others. keep_control: return the preprocessed control images too."""
-
-    name = "controlnet"
-    task_type = "controlnet-lora"
-    controls: tuple[Control, ...]
-    loras: tuple[LoRA, ...] = ()
-    keep_control: bool = False
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        """The control images."""
-        return tuple(control.image for control in self.controls)
-
-    def write(self, writer: Writer) -> JsonObject:
-        """Return the size, the LoRAs and the controls. The live service requires the list of LoRAs even if empty."""
-        loras: list[Json] = [lora.write(writer) for lora in self.loras]
-        controls: list[Json] = [control.write(writer, keep=self.keep_control) for control in self.controls]
-        return {**self.size_fields, "lora_settings": loras, "control_net_settings": controls}
-
-    def problems(self, limits: Limits) -> Iterator[str]:
-        """Yield the problems of a sized operation, and those of LoRAs and controls."""
-        yield from Sized.problems(self, limits)
-        if not self.controls:
-            yield "no --control is given"
-        yield from lora_problems(self.loras, limits)
-        for control in self.controls:
-            yield from range_problems(f"the strength of --control {control.kind}", control.strength, *limits.strength)
-
-    def dialect_problems(self, dialect: str) -> Iterator[str]:
-        """Yield the LoRAs that the dialect cannot name."""
-        yield from url_problems(self.loras, dialect)

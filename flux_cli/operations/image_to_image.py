@@ -1,22 +1,44 @@
-"""Image to image: `flux edit`; with `--kontext` the same command is instruction editing."""
+"""Image to image and instruction editing: `flux edit`, without and with `--kontext`."""
 
 from typing import Annotated
 
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from .base import DEFAULT_SIZE, BuildContext, Operation, Parameters, Writer
-from .kontext import Kontext
+from .base import DEFAULT_SIZE, BuildContext, Operation, Parameters, Sized, Writer
 from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
 from .parameters import Argument, Option
 
 
+@frozen(kw_only=True)
+class ImageToImage(Operation):
+    """Edit an image with a text prompt; it keeps its size."""
+
+    name = "edit"
+    task_type = "img2img"
+    image: str
+
+    def write(self, writer: Writer) -> JsonObject:
+        return {"image": writer.image(self.image)}
+
+
+@frozen(kw_only=True)
+class Kontext(Sized):
+    """Change an image as an instruction says, with FLUX.1 Kontext."""
+
+    name = "kontext"
+    task_type = "kontext"
+    image: str
+
+    def write(self, writer: Writer) -> JsonObject:
+        return {"image": writer.image(self.image), **self.size_fields}
+
+
 @frozen
 class ImageToImageParameters(Parameters):
-    """Parameters of `flux edit`."""
-
     title = "Input image"
     name = "edit"
+    operations = (ImageToImage, Kontext)
     groups = (TaskOptions, SizeOptions, InputOptions)
 
     image: ImageArgument
@@ -37,7 +59,7 @@ class ImageToImageParameters(Parameters):
 
     def build(self, given: Given, context: BuildContext) -> Operation:
         """Return the operation. Kontext has the size of its input unless another one is given."""
-        source = context.images.find(self.image, fit=not given.inputs.no_fit)
+        source = context.find(self.image)
         if self.kontext:
             width, height = source.size or DEFAULT_SIZE
             return Kontext(image=source.reference, width=width, height=height)
@@ -45,21 +67,3 @@ class ImageToImageParameters(Parameters):
             hint = "Omit --size and similar options, or add --kontext"
             raise UsageError("an edited image keeps its size", hint=hint)
         return ImageToImage(image=source.reference)
-
-
-@frozen(kw_only=True)
-class ImageToImage(Operation):
-    """Edit an image with a text prompt; it keeps its size."""
-
-    name = "edit"
-    task_type = "img2img"
-    image: str
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        """The input image."""
-        return (self.image,)
-
-    def write(self, writer: Writer) -> JsonObject:
-        """Return the image."""
-        return {"image": writer.image(self.image)}

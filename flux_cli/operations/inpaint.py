@@ -10,23 +10,6 @@ from .options import Given, ImageArgument, InputOptions, MaskOptions, TaskOption
 from .parameters import Argument
 
 
-@frozen
-class InpaintParameters(Parameters):
-    """Parameters of `flux inpaint`; the region is one of `MaskOptions`."""
-
-    title = "Input image"
-    name = "inpaint"
-    groups = (MaskOptions, TaskOptions, InputOptions)
-
-    image: ImageArgument
-    prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the region, 1 to 1500 characters.")] = None
-
-    def build(self, given: Given, context: BuildContext) -> "Inpaint":
-        """Return the operation."""
-        found = context.images.find_masked(self.image, given.mask, fit=not given.inputs.no_fit)
-        return Inpaint(image=found.image, mask=found.mask, cut_out=found.cut_out)
-
-
 @frozen(kw_only=True)
 class Inpaint(Operation):
     """Regenerate a region of an image.
@@ -43,7 +26,6 @@ class Inpaint(Operation):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The image, the mask, and the image with a hole."""
         return (self.image, self.mask, self.cut_out) if self.cut_out else (self.image, self.mask)
 
     def write(self, writer: Writer) -> JsonObject:
@@ -51,7 +33,23 @@ class Inpaint(Operation):
         image = self.image if writer.dialect == "spec" else self.cut_out or self.image
         return {"image": writer.image(image), **writer.pair({"mask": writer.image(self.mask)}, {})}
 
-    def dialect_problems(self, dialect: str) -> Iterator[str]:
-        """Yield a region that the live service cannot see."""
-        if dialect == "live" and self.cut_out is None:
+    def live_problems(self) -> Iterator[str]:
+        if self.cut_out is None:
             yield "the live API reads the region as a hole in the image: image and mask must be local files"
+
+
+@frozen
+class InpaintParameters(Parameters):
+    """Parameters of `flux inpaint`; the region is one of `MaskOptions`."""
+
+    title = "Input image"
+    name = "inpaint"
+    operations = (Inpaint,)
+    groups = (MaskOptions, TaskOptions, InputOptions)
+
+    image: ImageArgument
+    prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the region, 1 to 1500 characters.")] = None
+
+    def build(self, given: Given, context: BuildContext) -> Inpaint:
+        found = context.find_masked(self.image, given.mask)
+        return Inpaint(image=found.image, mask=found.mask, cut_out=found.cut_out)

@@ -9,9 +9,10 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
 from ..text import clean, guess, quoted
-from .base import BuildContext, Parameters, Sized, Writer, is_request_url, present, range_problems
+from .base import BuildContext, Parameters, Sized, Writer, is_request_url, present
+from .limits import ModelLimits, range_problems
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
-from .parameters import Limits, Option
+from .parameters import Option
 
 AnyName = Annotated[bool, Option("--any-name", help="Send names of LoRAs and control types that flux does not know.")]
 LoRAOption = Annotated[
@@ -66,16 +67,16 @@ def parse_loras(texts: Sequence[str] | None, known: Collection[str], *, any_name
     )
 
 
-def lora_problems(loras: Sequence[LoRA], limits: Limits) -> Iterator[str]:
+def lora_problems(loras: Sequence[LoRA], limits: ModelLimits) -> Iterator[str]:
     """Yield the strengths that are out of range."""
     for lora in loras:
         yield from range_problems(f"the strength of --lora {lora.name}", lora.strength, *limits.strength)
 
 
-def url_problems(loras: Sequence[LoRA], dialect: str) -> Iterator[str]:
+def url_problems(loras: Sequence[LoRA]) -> Iterator[str]:
     """Yield the LoRAs that have no name, which the live API requires."""
     for lora in loras:
-        if dialect == "live" and lora.is_url:
+        if lora.is_url:
             yield f"--lora {lora.name}: the live API accepts names only, not URLs"
 
 
@@ -111,12 +112,37 @@ def known_name(what: str, name: str, known: Collection[str], *, any_name: bool) 
     raise UsageError(f"unknown {what} {quoted(name, 60)}", hint=f"{hint}To send it as it is, add: --any-name")
 
 
+@frozen(kw_only=True)
+class LoRAGeneration(Sized):
+    """Generate an image with LoRAs, from a text prompt or from an image, whose size is then kept."""
+
+    name = "lora"
+    loras: tuple[LoRA, ...]
+    image: str | None = None
+
+    @property
+    def task_type(self) -> str:
+        return "img2img-lora" if self.image else "txt2img-lora"
+
+    def write(self, writer: Writer) -> JsonObject:
+        base = {"image": writer.image(self.image)} if self.image else self.size_fields
+        return {**base, "lora_settings": [lora.write(writer) for lora in self.loras]}
+
+    def problems(self, limits: ModelLimits) -> Iterator[str]:
+        yield from Sized.problems(self, limits)
+        if not self.loras:
+            yield "no LoRA: pass one, for example --lora anime:0.8 (list: flux models --loras)"
+        yield from lora_problems(self.loras, limits)
+
+    def live_problems(self) -> Iterator[str]:
+        yield from url_problems(self.loras)
+
+
 @frozen
 class LoRAParameters(Parameters):
-    """Parameters of `flux lora`."""
-
     title = "LoRA and control"
     name = "lora"
+    operations = (LoRAGeneration,)
     groups = (TaskOptions, SizeOptions, InputOptions)
 
     prompt: NewPrompt = None
@@ -138,47 +164,11 @@ class LoRAParameters(Parameters):
         """Whether there is no input image, whose size would be kept."""
         return self.image is None
 
-    def build(self, given: Given, context: BuildContext) -> "LoRAGeneration":
-        """Return the operation."""
+    def build(self, given: Given, context: BuildContext) -> LoRAGeneration:
         loras = parse_loras(self.loras, context.loras, any_name=self.any_name)
         if self.image is None:
             return LoRAGeneration(loras=loras)
-        source = context.images.find(self.image, fit=not given.inputs.no_fit)
+        source = context.find(self.image)
         if given.size != SizeOptions():
             raise UsageError("a restyled image keeps its size", hint="Omit --size and similar options")
         return LoRAGeneration(loras=loras, image=source.reference)
-
-
-@frozen(kw_only=True)
-class LoRAGeneration(Sized):
-    """Generate an image with LoRAs, from a text prompt or from an image, whose size is then kept."""
-
-    name = "lora"
-    loras: tuple[LoRA, ...]
-    image: str | None = None
-
-    @property
-    def task_type(self) -> str:
-        """`txt2img-lora` or `img2img-lora`."""
-        return "img2img-lora" if self.image else "txt2img-lora"
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        """The input image, if there is one."""
-        return (self.image,) if self.image else ()
-
-    def write(self, writer: Writer) -> JsonObject:
-        """Return the image or the size, and the LoRAs."""
-        base = {"image": writer.image(self.image)} if self.image else self.size_fields
-        return {**base, "lora_settings": [lora.write(writer) for lora in self.loras]}
-
-    def problems(self, limits: Limits) -> Iterator[str]:
-        """Yield the problems of a sized operation, and those of the LoRAs."""
-        yield from Sized.problems(self, limits)
-        if not self.loras:
-            yield "no LoRA: pass one, for example --lora anime:0.8 (list: flux models --loras)"
-        yield from lora_problems(self.loras, limits)
-
-    def dialect_problems(self, dialect: str) -> Iterator[str]:
-        """Yield the LoRAs that the dialect cannot name."""
-        yield from url_problems(self.loras, dialect)

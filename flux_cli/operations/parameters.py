@@ -3,8 +3,6 @@
 A group is a frozen class whose fields are `Annotated` with an `Option` or an `Argument`. In a row and as a keyword,
 a field has the long name of its option: `mask-box` is the field `box` of `MaskOptions`. A value there may be text, as
 in CSV, or have a type, as in JSON and TOML: `steps: 8` and `steps: "8"` are the same.
-
-`Limits` are the ranges of the values that a model accepts.
 """
 
 import re
@@ -182,20 +180,3 @@ def _number(name: str, value: Scalar, kind: type[int] | type[float]) -> int | fl
     except ValueError:
         what = "a whole number" if kind is int else "a number"
         raise UsageError(f"{name} takes {what}, not {quoted(str(value), 40)}") from None
-
-
-@frozen
-class Limits:
-    """What a model accepts (specification: Parameter Reference; docs/internals/service.md, section 1)."""
-
-    prompt_characters: int
-    pixels: int
-    guidance: tuple[float, float]
-    denoise: tuple[float, float]
-    """Above the first, up to and including the second."""
-    strength: tuple[float, float]
-    """Of a LoRA, of a control image, and of a variation."""
-    margin: int
-    """Pixels on each side of an outpainted image (specification: Output Resolution)."""
-    steps: int
-    batch_size: int

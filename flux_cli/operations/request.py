@@ -79,10 +79,11 @@ class TaskRequest:
         return list(dict.fromkeys(image for image in self.operation.images if image.startswith(LOCAL)))
 
 
-def create_body(
-    request: TaskRequest, *, writer: Writer = BOTH, webhook_secret: str | None = None, debug: bool = False
-) -> JsonObject:
-    """Return the body of `POST /task`. Unset fields are left out (docs/internals/service.md, section 1)."""
+def create_body(request: TaskRequest, *, writer: Writer = BOTH, debug: bool = False) -> JsonObject:
+    """Return the body of `POST /task`, without a webhook's secret.
+
+    Unset fields are left out (docs/internals/service.md, section 1).
+    """
     operation = request.operation
     fields: JsonObject = {
         "prompt": operation.prompt,
@@ -96,7 +97,7 @@ def create_body(
         "debug": True if debug else None,
     }
     body: JsonObject = {"model": request.model, "task_type": operation.task_type, "input": present(fields)}
-    webhook = present({"endpoint": request.webhook, "secret": webhook_secret}) if request.webhook else None
+    webhook: JsonObject | None = {"endpoint": request.webhook} if request.webhook else None
     if config := present({"service_mode": request.service_mode, "webhook_config": webhook}):
         body["config"] = config
     return merge(body, request.overrides)

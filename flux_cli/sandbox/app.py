@@ -33,7 +33,7 @@ from .images import IMAGES_PATH, Images
 from .middleware import FAULT, TASK, FaultInjection
 from .responses import image_response, json_response, refusal, success
 from .rules import CODES, RefusalError, check_request, count, without_nulls
-from .store import CreditsEndedError, Failure, LimitReachedError, Store, StoredTask
+from .store import Failure, Store, StoredTask
 from .webhook_sender import Delivery, WebhookSender
 
 RESULT_SECONDS = 7 * 86400.0
@@ -58,6 +58,7 @@ class Service:
     replies: the form of the responses, one of `responses.REPLIES`.
     result_seconds: how long the URLs of a finished task work.
     webhooks: None delivers nothing.
+    _secrets: of webhooks, by task; in memory only.
     """
 
     store: Store
@@ -71,13 +72,10 @@ class Service:
     result_seconds: float = RESULT_SECONDS
     faults: Faults = field(default_factory=Faults)
     webhooks: WebhookSender | None = None
-    _secrets: dict[str, str] = field(
-        default_factory=dict, init=False, repr=False
-    )  # of webhooks, by task; in memory only
+    _secrets: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def images(self) -> Images:
-        """The images of the tasks."""
         return Images(self.store, self.clock)
 
     def check_key(self, request: Request) -> None:
@@ -98,12 +96,7 @@ class Service:
         cost = model.price * count(object_at(stored, "input"))
         task = self._with_fault(self._planned(stored, cost, model.seconds))
         mode = text_at(stored, "config", "service_mode") or None
-        try:
-            self.store.add(task, limit=self.catalog.concurrency(self.plan, mode), credit=self.credit)
-        except LimitReachedError:
-            raise RefusalError(429, 1400, CODES[1400], "too many requests: your plan's tasks are all running") from None
-        except CreditsEndedError:
-            raise RefusalError(402, 1300, CODES[1300], "Top up account balance") from None
+        self.store.add(task, limit=self.catalog.concurrency(self.plan, mode), credit=self.credit)
         request.scope[TASK] = task.id
         self._plan_delivery(task, object_at(body, "config", "webhook_config"), request)
         return success(self.view(task, task.created, request))
@@ -142,7 +135,9 @@ class Service:
         task, fault, now = self._task(request), request.scope.get(FAULT), self.clock()
         kind = fault.kind if isinstance(fault, Fault) else ""
         view = self.view(task, min(now, task.started) if kind == "stuck" else now, request, images=kind != "empty")
-        return success(responses.capitalized(view) if kind == "capitals" else view)
+        if kind == "capitals":  # as PiAPI's documentation writes it; responses seen are lowercase
+            view["status"] = text_at(view, "status").capitalize()
+        return success(view)
 
     async def cancel(self, request: Request) -> Response:
         """Respond to `DELETE /api/v1/task/{id}`, for tasks that are pending (docs/internals/service.md, section 4)."""
@@ -202,7 +197,7 @@ class Service:
         if self.clock() >= task.ended + self.result_seconds:
             return PlainTextResponse("expired", 403)
         # In a thread: a large one takes a second, in which other requests must get their responses.
-        content = await asyncio.to_thread(self.images.content, task, number)
+        content = await asyncio.to_thread(self.images.content, task.id, number)
         return image_response(content, "image/png", request.headers.get("range"))
 
     async def upload(self, request: Request) -> Response:

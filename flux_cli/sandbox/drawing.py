@@ -9,7 +9,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
@@ -42,7 +42,7 @@ SNOW = {"snow", "snowy", "winter", "christmas"}
 LARGEST_SMOOTHED = 2**22
 """Pixels; a larger image is drawn at its own size, which takes less memory."""
 LONGEST = 32
-"""How many times as long as wide a scene is drawn; a longer one is stretched. What is drawn grows with that ratio."""
+"""How many times as long as wide a scene is drawn; a longer one is stretched. The work grows with that ratio."""
 SMALLEST_CAPTIONED = 64
 """Pixels of the shorter side; text in a smaller image could not be read."""
 DASHES = dict(zip(map(ord, "–—‘’“”"), "--''\"\"", strict=True))  # noqa: RUF001 - the font has none of them
@@ -151,10 +151,6 @@ def _peaks(rng: Random, width: int, tall: float, height: int, step: float = 0.13
     return points
 
 
-def _trees(rng: Random, width: int, tall: float, height: int) -> list[Point]:
-    return _peaks(rng, width, tall, height, 0.028)
-
-
 def _roofs(rng: Random, width: int, tall: float, height: int) -> list[Point]:
     points, x = list[Point](), 0.0
     while x < width:
@@ -165,12 +161,12 @@ def _roofs(rng: Random, width: int, tall: float, height: int) -> list[Point]:
 
 
 Ridge = Callable[[Random, int, float, int], list[Point]]
-"""Make the outline of a layer: random numbers, the width to span, how high it may rise, the image's height."""
+"""Makes the outline of a layer: random numbers, the width to span, how high it may rise, the image's height."""
 SCENES: Mapping[str, tuple[Ridge, float]] = {
     "hills": (_hills, 0.075),
     "mountains": (_peaks, 0.34),
     "sea": (_hills, 0.018),
-    "forest": (_trees, 0.2),
+    "forest": (partial(_peaks, step=0.028), 0.2),
     "city": (_roofs, 0.4),
     "tiles": (_hills, 0.0),
 }
@@ -254,12 +250,9 @@ def add_mark(image: Image.Image, box: tuple[int, int, int, int]) -> None:
 
 def _plain(text: str) -> str:
     """Return a text as the font can show it: one line, letters without accents, no control characters."""
-    kept = []
-    for character in unicodedata.normalize("NFKD", text[:400].translate(DASHES)):
-        kind = unicodedata.category(character)
-        kept.append(
-            " " if character.isspace() or kind == "Cc" else "" if kind in ("Cf", "Cs", "Mn", "Me") else character
-        )
+    letters = unicodedata.normalize("NFKD", text[:400].translate(DASHES))
+    kinds = [(letter, unicodedata.category(letter)) for letter in letters]
+    kept = (" " if kind == "Cc" else letter for letter, kind in kinds if kind not in ("Cf", "Cs", "Mn", "Me"))
     return " ".join("".join(kept).split())
 
 

@@ -9,7 +9,8 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from functools import partial
+from typing import Any
 
 from ..errors import UsageError
 from ..frozen import frozen
@@ -70,34 +71,32 @@ class Kind:
 
 @frozen
 class Parameter:
-    """A `NAME=VALUE`. `set` returns the fault with it, and raises ValueError that says what is expected."""
+    """A `NAME=VALUE`. `parse` returns the value, and raises ValueError that says what is expected."""
 
     value: str
     about: str
-    set: Callable[[Fault, str], Fault]
+    parse: Callable[[str], object]
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "status": Kind(
-            tuple(HTTP),
-            "this HTTP status, 400 to 599, with the documented error",
-            ("when", "retry-after", "code", "message"),
-            when="before",
-        ),
-        "html": Kind(tuple(HTTP), "a web page with status 200", ("when",), when="before"),
-        "drop": Kind(tuple(HTTP), "the connection closes without a response", ("when",)),
-        "cut": Kind(tuple(HTTP), "the connection closes partway through the response", ("keep",)),
-        "truncate": Kind(tuple(HTTP), "the response is shortened, and its length fits", ("keep",)),
-        "delay": Kind(tuple(TARGETS), "late, nothing else; write delay=SECONDS", ("when",)),
-        "stuck": Kind(("get", "task"), "still processing: in this poll, or forever for a task"),
-        "empty": Kind(("get",), "completed, but no image is listed"),
-        "capitals": Kind(("get",), "the status as PiAPI's documentation writes it: Completed"),
-        "fail": Kind(("task",), "the task fails when its time is over", ("code", "message")),
-        "duplicate": Kind(("webhook",), "the webhook is delivered twice"),
-        "lose": Kind(("webhook",), "the webhook is never delivered"),
-    }
-)
+KINDS: Mapping[str, Kind] = {
+    "status": Kind(
+        tuple(HTTP),
+        "this HTTP status, 400 to 599, with the documented error",
+        ("when", "retry-after", "code", "message"),
+        when="before",
+    ),
+    "html": Kind(tuple(HTTP), "a web page with status 200", ("when",), when="before"),
+    "drop": Kind(tuple(HTTP), "the connection closes without a response", ("when",)),
+    "cut": Kind(tuple(HTTP), "the connection closes partway through the response", ("keep",)),
+    "truncate": Kind(tuple(HTTP), "the response is shortened, and its length fits", ("keep",)),
+    "delay": Kind(tuple(TARGETS), "late, nothing else; write delay=SECONDS", ("when",)),
+    "stuck": Kind(("get", "task"), "still processing: in this poll, or forever for a task"),
+    "empty": Kind(("get",), "completed, but no image is listed"),
+    "capitals": Kind(("get",), "the status as PiAPI's documentation writes it: Completed"),
+    "fail": Kind(("task",), "the task fails when its time is over", ("code", "message")),
+    "duplicate": Kind(("webhook",), "the webhook is delivered twice"),
+    "lose": Kind(("webhook",), "the webhook is never delivered"),
+}
 COMMON = ("times", "skip", "rate", "delay")
 """Parameters of every kind."""
 
@@ -110,7 +109,7 @@ def duration(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
-def _whole(text: str, low: int) -> int:
+def _whole(text: str, low: int = 0) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) < low:
         raise ValueError(f"expected a whole number from {low}")
     return int(text)
@@ -128,29 +127,18 @@ def _when(text: str) -> str:
     return text
 
 
-PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
-    {
-        "times": Parameter("N", "stop after N times", lambda fault, text: replace(fault, times=_whole(text, 1))),
-        "skip": Parameter("N", "spare the first N requests", lambda fault, text: replace(fault, skip=_whole(text, 0))),
-        "rate": Parameter("P", "how likely each time, 0 to 1", lambda fault, text: replace(fault, rate=_share(text))),
-        "delay": Parameter(
-            "SECONDS", "how late the response is", lambda fault, text: replace(fault, delay=duration(text))
-        ),
-        "when": Parameter(
-            "before|after",
-            "relative to the work (and the charge)",
-            lambda fault, text: replace(fault, when=_when(text)),
-        ),
-        "retry-after": Parameter(
-            "SECONDS", "the response header", lambda fault, text: replace(fault, retry_after=_whole(text, 0))
-        ),
-        "code": Parameter("N", "PiAPI's error code", lambda fault, text: replace(fault, code=_whole(text, 0))),
-        "message": Parameter("TEXT", "the error message", lambda fault, text: replace(fault, message=text)),
-        "keep": Parameter(
-            "SHARE", "how much of the response is sent", lambda fault, text: replace(fault, keep=_share(text))
-        ),
-    }
-)
+PARAMETERS: Mapping[str, Parameter] = {
+    "times": Parameter("N", "stop after N times", partial(_whole, low=1)),
+    "skip": Parameter("N", "spare the first N requests", _whole),
+    "rate": Parameter("P", "how likely each time, 0 to 1", _share),
+    "delay": Parameter("SECONDS", "how late the response is", duration),
+    "when": Parameter("before|after", "relative to the work (and the charge)", _when),
+    "retry-after": Parameter("SECONDS", "the response header", _whole),
+    "code": Parameter("N", "PiAPI's error code", _whole),
+    "message": Parameter("TEXT", "the error message", str),
+    "keep": Parameter("SHARE", "how much of the response is sent", _share),
+}
+"""What may follow the kind; each is a field of Fault."""
 EXAMPLES = (
     "create:429 times=2 retry-after=1",
     "create:drop rate=0.05",
@@ -174,19 +162,14 @@ def parse_fault(text: str) -> Fault:
     if not colon:
         raise _error(text, "expected TARGET:KIND", hint=f"for example: {EXAMPLES[0]}")
     _check_known(text, "target", target, TARGETS)
-    kinds: list[str] = []
-    pairs: list[tuple[str, str]] = []
-    for word in [first, *words[1:]] if first else words[1:]:
-        name, equals, value = word.partition("=")
-        if equals:
-            pairs.append((name, value))
-        else:
-            kinds.append(name)
+    rest = [first, *words[1:]] if first else words[1:]
+    kinds = [word for word in rest if "=" not in word]
     if len(kinds) > 1:
         raise _error(text, f"{kinds[0]} and {kinds[1]} are two kinds", hint="use a --fault for each")
     fault = _with_kind(Fault(text, target), kinds[0] if kinds else "delay")
-    for name, value in pairs:
-        fault = _with_parameter(fault, name, value)
+    for word in rest:
+        if "=" in word:
+            fault = _with_parameter(fault, *word.split("=", 1))
     if fault.kind == "delay" and not fault.delay:
         raise _error(text, "no kind", hint=f"kinds for {target}: {', '.join(_kinds_of(target))}, or delay=5")
     return fault
@@ -212,9 +195,10 @@ def _with_parameter(fault: Fault, name: str, value: str) -> Fault:
     if name not in COMMON and name not in own:
         raise _error(fault.text, f"{name} does not apply here", hint=f"parameters: {', '.join((*COMMON, *own))}")
     try:
-        return PARAMETERS[name].set(fault, value)
+        changes: dict[str, Any] = {name.replace("-", "_"): PARAMETERS[name].parse(value)}
     except ValueError as problem:
         raise _error(fault.text, f"{name}: {problem}") from None
+    return replace(fault, **changes)
 
 
 def _kinds_of(target: str) -> list[str]:
@@ -288,7 +272,6 @@ class Faults:
         ]
 
     def clear(self) -> None:
-        """Deactivate all faults."""
         self._active.clear()
 
     def draw(self, target: str) -> Fault | None:

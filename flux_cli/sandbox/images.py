@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from ..frozen import frozen
+from ..images.load import encode
 from ..json_value import Json, JsonObject, number_at, object_at, text_at
 from .drawing import Color, Size, add_caption, add_mark, draw, lightness, palette, scene
 from .rules import count, lists, side
 from .store import Store, StoredTask
 
 Load = Callable[[str], Image.Image]
-"""Return the image at a URL."""
+"""Returns the image at a URL."""
 IMAGES_PATH = "/images"
 """Where the images of tasks are served."""
 KEPT = 32
@@ -25,12 +26,16 @@ THUMBNAIL = (480, 416)
 
 
 class Images:
-    """Renders what the tasks in a store ordered."""
+    """Renders what the tasks in a store ordered.
+
+    content: returns an image as PNG. thumbnail: returns a small copy as JPEG. Both take the ID of a task that has the
+    image and its number.
+    """
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store, self._clock = store, clock
-        self._png = lru_cache(KEPT)(self._render)
-        self._jpeg = lru_cache(4 * KEPT)(self._render_thumbnail)
+        self.content = lru_cache(KEPT)(self._render)
+        self.thumbnail = lru_cache(4 * KEPT)(self._render_thumbnail)
 
     def names(self, task: StoredTask) -> list[str]:
         """Return the names of a task's images: those that were ordered, then preprocessed control images."""
@@ -42,25 +47,17 @@ class Images:
         """Return whether a task has an image of this number (from 1) now."""
         return task.status(self._clock()) == "completed" and 1 <= number <= len(self.names(task))
 
-    def content(self, task: StoredTask, number: int) -> bytes:
-        """Return an image that the task has, as PNG."""
-        return self._png(task.id, number)
-
-    def thumbnail(self, task: StoredTask, number: int) -> bytes:
-        """Return a small copy of an image that the task has, as JPEG."""
-        return self._jpeg(task.id, number)
-
     def _render(self, task_id: str, number: int) -> bytes:
         task = self._store.find(task_id)
         assert task is not None
         ordered = count(object_at(task.body, "input"))
         if number > ordered:
-            return _encoded(preprocessed(task.body, self._load)[number - ordered - 1], "PNG")
-        return _encoded(Renderer(task.body, number, self._load).render(), "PNG")
+            return encode(preprocessed(task.body, self._load)[number - ordered - 1], "PNG")
+        return encode(Renderer(task.body, number, self._load).render(), "PNG")
 
     def _render_thumbnail(self, task_id: str, number: int) -> bytes:
-        image = Image.open(io.BytesIO(self._png(task_id, number)))
-        return _encoded(ImageOps.contain(image.convert("RGB"), THUMBNAIL), "JPEG")
+        image = Image.open(io.BytesIO(self.content(task_id, number)))
+        return encode(ImageOps.contain(image.convert("RGB"), THUMBNAIL), "JPEG")
 
     def _load(self, url: str) -> Image.Image:
         """Return one of our own images, or a placeholder: the sandbox fetches nothing from anywhere."""
@@ -68,7 +65,7 @@ class Images:
         if match := re.fullmatch(rf"{IMAGES_PATH}/([A-Za-z0-9_-]+)/([0-9]{{1,4}})\.png", path, re.ASCII):
             task, number = self._store.find(match[1]), int(match[2])
             if task is not None and self.has(task, number):
-                return Image.open(io.BytesIO(self._png(task.id, number)))
+                return Image.open(io.BytesIO(self.content(task.id, number)))
         if (match := re.fullmatch(r"/uploads/([0-9a-f]+\.[a-z]+)", path, re.ASCII)) and (
             content := self._store.upload(match[1])
         ):
@@ -98,7 +95,7 @@ class Renderer:
             "controlnet-lora": self._controlled,
             "redux-variation": self._varied,
         }
-        image = operations.get(task_type, self._generated)()
+        image = operations[task_type]() if task_type in operations else self._scene(self._size)
         for item in lists(self._fields, "lora_settings"):
             name, strength = text_at(item, "lora_type") or text_at(item, "path"), item.get("lora_strength")
             image = styled(image, name, _share(item.get("scale") if strength is None else strength, 1.0))
@@ -128,12 +125,8 @@ class Renderer:
         return as_rgb(self.load(text_at(self._fields, "image")))
 
     def _scene(self, size: Size) -> Image.Image:
-        return scene(
-            self._prompt, seed=self._seed, size=size, key=f"{self.body.get('model')} {self.body.get('task_type')}"
-        )
-
-    def _generated(self) -> Image.Image:
-        return self._scene(self._size)
+        key = f"{self.body.get('model')} {self.body.get('task_type')}"
+        return scene(self._prompt, seed=self._seed, size=size, key=key)
 
     def _edited(self) -> Image.Image:
         """Give the source the prompt's colors, and let the prompt's scene show through it, as `denoise` grows."""
@@ -279,11 +272,8 @@ LIMBS = {
 
 def _pose(image: Image.Image) -> Image.Image:
     """Return a figure that stands where the image has its contours; to find a real body takes more than Pillow."""
-    left, top, right, bottom = edges(image).point(lambda value: 255 if value > 96 else 0).getbbox() or (
-        0,
-        0,
-        *image.size,
-    )
+    contours = edges(image).point(lambda value: 255 if value > 96 else 0)
+    left, top, right, bottom = contours.getbbox() or (0, 0, *image.size)
     tall = bottom - top
     wide = tall * 0.8
     start = (left + right - wide) / 2
@@ -293,12 +283,6 @@ def _pose(image: Image.Image) -> Image.Image:
         pen.line((start + x1 * wide, top + y1 * tall, start + x2 * wide, top + y2 * tall), color, thick)
     pen.circle((start + wide / 2, top + tall * 0.08), tall * 0.06, outline="#ff3c78", width=thick)
     return drawn
-
-
-def _encoded(image: Image.Image, kind: str) -> bytes:
-    content = io.BytesIO()
-    image.save(content, kind)
-    return content.getvalue()
 
 
 def _control(item: JsonObject) -> tuple[str, str]:

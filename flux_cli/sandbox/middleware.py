@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from http.client import responses as phrases
 
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..frozen import frozen
 from ..text import clean, masked
 from ..webhooks.exchange import CUT, Exchange
 from .faults import Fault, Faults
@@ -22,13 +23,13 @@ FAULT = "flux.fault"
 GATEWAY = frozenset({502, 504, *range(520, 531)})
 """Statuses that a gateway sends, in HTML, when it cannot reach the service behind it."""
 STATUS_CODES = {401: 1200, 402: 1300, 429: 1400, 503: 1500}
-"""The specification's code for what a status says."""
+"""The specification's error code for a status."""
 REQUEST_BYTES = 16 * 2**20
 """An upload of 10 MB is 13.4 MB in base64; nothing else is as large."""
 SECRET_LENGTH = 12
 """A shorter key is not a real one, and may be part of an honest path."""
 QUIET = ("/sandbox/cards", f"/sandbox{IMAGES_PATH}/", "/sandbox/page.", "/sandbox/tasks")
-"""What the page requests all the time is not logged."""
+"""Paths that the page requests all the time; they are not logged."""
 
 
 class FaultInjection:
@@ -41,7 +42,6 @@ class FaultInjection:
         self.app, self.faults, self.target, self.replies = app, faults, target, replies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, as ASGI defines it."""
         fault = self.faults.draw(self.target)
         if fault is None:
             await self.app(scope, receive, send)
@@ -98,21 +98,14 @@ async def _cut(scope: Scope, receive: Receive) -> None:
 def _error(fault: Fault, replies: str) -> Response:
     headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
     status = fault.status or 200
-    phrase = "Welcome" if status == 200 else _phrase(status)
+    phrase = "Welcome" if status == 200 else phrases.get(status, f"error {status}")
     if fault.kind == "html" or (status in GATEWAY and fault.code is None and not fault.message):
         return HTMLResponse(f"<!DOCTYPE html>\n<title>{phrase}</title>\n<h1>{phrase}</h1>\n", status, headers)
     code = STATUS_CODES.get(status, status) if fault.code is None else fault.code
     return refusal(RefusalError(status, code, fault.message or CODES.get(code, phrase)), replies, headers)
 
 
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"error {status}"
-
-
-@dataclass(frozen=True)
+@frozen
 class AccessLog:
     """Wraps the whole application. `note` gets a line per request, which shows no key."""
 
@@ -120,7 +113,6 @@ class AccessLog:
     note: Callable[[str], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, as ASGI defines it."""
         too_large = RefusalError(413, 413, "request too large", f"at most {REQUEST_BYTES // 2**20} MiB")
         exchange = Exchange(scope, receive, send, REQUEST_BYTES, too_large)
         try:

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
@@ -17,6 +16,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ..errors import UsageError
+from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at, text_at
 from ..text import counted, usd
 from .app import Service, whole_number
@@ -33,14 +33,13 @@ TYPES = {"css": "text/css", "js": "text/javascript"}
 SAFE = {"content-security-policy": "default-src 'self'; img-src 'self' data:", "x-content-type-options": "nosniff"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Page:
     """Shows and controls one service."""
 
     service: Service
 
     def routes(self) -> list[BaseRoute]:
-        """Return the endpoints."""
         return [
             Route("/", self.page, methods=["GET"]),
             Route("/sandbox/cards", self.page, methods=["GET"]),
@@ -97,7 +96,7 @@ class Page:
         if not inline:
             return f"/sandbox{IMAGES_PATH}/{name}"
         number = int(name.rpartition("/")[2].removesuffix(".png"))
-        return f"data:image/jpeg;base64,{base64.b64encode(self.service.images.thumbnail(task, number)).decode()}"
+        return f"data:image/jpeg;base64,{base64.b64encode(self.service.images.thumbnail(task.id, number)).decode()}"
 
     async def asset(self, request: Request) -> Response:
         """Respond to `GET` of the page's style or script."""
@@ -138,7 +137,7 @@ class Page:
         number = whole_number(request.path_params["number"])
         if task is None or not self.service.images.has(task, number):
             return PlainTextResponse("not found", 404)
-        content = await asyncio.to_thread(self.service.images.content, task, number)
+        content = await asyncio.to_thread(self.service.images.content, task.id, number)
         return Response(content, media_type="image/png", headers={**SAFE, "cache-control": "max-age=86400, immutable"})
 
     async def faults(self, request: Request) -> Response:

@@ -69,7 +69,6 @@ class Sandbox:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
     config.addinivalue_line("markers", MARKER)
 
 

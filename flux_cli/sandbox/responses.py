@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from ..json_value import Json, JsonObject, number_at, object_at, text_at
 from .rules import RefusalError, side
-from .store import StoredTask
+from .store import Failure, StoredTask
 
 REPLIES = ("spec", "live")
 SPEC_UNITS = 1_000_000
@@ -34,7 +34,6 @@ def json_response(content: JsonObject, status: int = 200, headers: Mapping[str, 
 
 
 def success(data: JsonObject) -> Response:
-    """Return a response with `data`."""
     return json_response({"code": 200, "data": data, "message": "success"})
 
 
@@ -77,14 +76,7 @@ def spec_task(task: StoredTask, now: float, images: Sequence[str]) -> JsonObject
         "created_at": _timestamp(task.created),
         "usage": {"type": "quota", "consume": int(task.cost * SPEC_UNITS)},
     }
-    view: JsonObject = {
-        "task_id": task.id,
-        "model": task.body["model"],
-        "task_type": task.body["task_type"],
-        "status": status,
-        "input": fields,
-        "meta": meta,
-    }
+    view: JsonObject = {**_summary(task, status), "input": fields, "meta": meta}
     if task.begun(now):
         meta["started_at"] = _timestamp(task.started)
     if now >= task.ended:
@@ -94,6 +86,10 @@ def spec_task(task: StoredTask, now: float, images: Sequence[str]) -> JsonObject
     elif now >= task.ended and task.failure:
         view["error"] = {"code": task.failure.code, "message": task.failure.message, "detail": ""}
     return view
+
+
+def _summary(task: StoredTask, status: str) -> JsonObject:
+    return {"task_id": task.id, "model": task.body["model"], "task_type": task.body["task_type"], "status": status}
 
 
 def _spec_output(task: StoredTask, fields: JsonObject, images: Sequence[str]) -> JsonObject:
@@ -114,14 +110,11 @@ def live_task(task: StoredTask, now: float, images: Sequence[str], *, secret: st
     secret: the webhook's, which the live API repeats.
     """
     status, ended, units = task.status(now), now >= task.ended, int(task.cost * LIVE_UNITS)
-    failure = task.failure if ended and task.failure else None
+    failure = task.failure if ended and task.failure else Failure("", 0, "")
     many: list[Json] = list(images) if len(images) > 1 else []
     webhook: JsonObject = {"endpoint": text_at(task.body, "config", "webhook_config", "endpoint"), "secret": secret}
     view: JsonObject = {
-        "task_id": task.id,
-        "model": task.body["model"],
-        "task_type": task.body["task_type"],
-        "status": status,
+        **_summary(task, status),
         "config": {"webhook_config": webhook},
         "input": LIVE_INPUT | object_at(task.body, "input"),
         "output": None,
@@ -133,11 +126,11 @@ def live_task(task: StoredTask, now: float, images: Sequence[str], *, secret: st
             "is_using_private_pool": False,
         },
         "detail": None,
-        "logs": [failure.message] if failure else [],
+        "logs": [failure.message] if failure.word else [],
         "error": {
-            "code": failure.code if failure else 0,
-            "raw_message": failure.message if failure else "",
-            "message": failure.message if failure else "",
+            "code": failure.code,
+            "raw_message": failure.message,
+            "message": failure.message,
             "detail": None,
         },
     }
@@ -145,11 +138,6 @@ def live_task(task: StoredTask, now: float, images: Sequence[str], *, secret: st
         single = images[0] if len(images) == 1 else ""
         view["output"] = {"image_url": single, "image_urls": many or None, "image_base64": ""}
     return view
-
-
-def capitalized(view: JsonObject) -> JsonObject:
-    """Return a task with its status as PiAPI's documentation writes it, `Completed`; responses seen are lowercase."""
-    return {**view, "status": text_at(view, "status").capitalize()}
 
 
 def account_info(plan: str, concurrency: int, balance: Decimal | None) -> JsonObject:
@@ -167,10 +155,7 @@ def account_info(plan: str, concurrency: int, balance: Decimal | None) -> JsonOb
 def active_tasks(tasks: Sequence[StoredTask], now: float) -> JsonObject:
     """Return what `GET /account/active_tasks` says: unfinished tasks, counted per provider and by status."""
     words = [task.status(now) for task in tasks]
-    shown: list[Json] = [
-        {"task_id": task.id, "model": task.body["model"], "task_type": task.body["task_type"], "status": word}
-        for task, word in zip(tasks, words, strict=True)
-    ]
+    shown: list[Json] = [_summary(task, word) for task, word in zip(tasks, words, strict=True)]
     counts: JsonObject = {f"{word}_count": words.count(word) for word in ("staged", "pending", "processing")}
     return {"flux": {**counts, "active_tasks": shown}}
 

@@ -11,7 +11,6 @@ from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at, text_at
 from ..operations.base import is_request_url
 
-BAD_REQUEST = 400
 CODES = {
     1100: "Invalid prompt length",
     1200: "Authentication failed",
@@ -23,26 +22,12 @@ CODES = {
     1800: "LoRA/ControlNet load failed",
 }
 """PiAPI's error codes and their messages (specification: Common Error Codes)."""
-TASK_TYPES = {
-    "txt2img": "gen",
-    "img2img": "edit",
-    "txt2img-lora": "lora",
-    "img2img-lora": "lora",
-    "controlnet-lora": "controlnet",
-    "redux-variation": "redux",
-    "fill-inpaint": "inpaint",
-    "fill-outpaint": "outpaint",
-    "kontext": "kontext",
-}
-"""PiAPI's task types, and the operation that each is."""
-WITH_IMAGE = {"img2img", "img2img-lora", "redux-variation", "fill-inpaint", "fill-outpaint", "kontext"}
-"""Task types that need `input.image`."""
 NOT_LIVE = {"Qubico/flux1-pro"}
 """Models of the specification that are in no list of the live API (docs/internals/service.md, section 1)."""
+STRENGTHS = ("variation_strength", "lora_strength", "scale", "control_strength", "conditioning_scale")
+"""Fields that are the strength of a variation, a LoRA or a control image."""
 FREE_PLAN = ("gen", "edit")
 """Operations that need no paid plan."""
-LONGEST_MARGIN = 2048
-"""Pixels that an outpaint may add on a side: an image has up to 2048x2048 (specification: Technical Specifications)."""
 
 Schema = str | list["Schema"] | dict[str, "Schema"]
 """A Go type by name, a list of one kind of item, or an object; fields that it does not name are tolerated."""
@@ -76,6 +61,28 @@ BODY: Schema = {
     "config": {"service_mode": "string", "webhook_config": {"endpoint": "string", "secret": "string"}},
 }
 """The types of a create request's fields (docs/internals/service.md, section 1)."""
+
+
+@frozen
+class TaskType:
+    """The operation that a task type is; whether `input` needs an image, and which list in it must not be empty."""
+
+    operation: str
+    image: bool = False
+    settings: str | None = None
+
+
+TASK_TYPES = {
+    "txt2img": TaskType("gen"),
+    "img2img": TaskType("edit", image=True),
+    "txt2img-lora": TaskType("lora", settings="lora_settings"),
+    "img2img-lora": TaskType("lora", image=True, settings="lora_settings"),
+    "controlnet-lora": TaskType("controlnet", settings="control_net_settings"),
+    "redux-variation": TaskType("redux", image=True),
+    "fill-inpaint": TaskType("inpaint", image=True),
+    "fill-outpaint": TaskType("outpaint", image=True, settings="custom_settings"),
+    "kontext": TaskType("kontext", image=True),
+}
 GO_TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "bool": (bool,), "int": (int,), "float64": (int, float)}
 JSON_NAMES = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 
@@ -111,23 +118,23 @@ def check_request(body: Json, catalog: Catalog, plan: str, *, live: bool = False
     live: as the live API does, where the specification says otherwise.
     """
     if not isinstance(body, dict) or not isinstance(body.get("input"), dict):
-        raise RefusalError(400, BAD_REQUEST, "invalid request", "the body is {model, task_type, input}")
+        raise RefusalError(400, 400, "invalid request", "the body is {model, task_type, input}")
     _check_types(body, BODY, "")
-    fields, task_type = object_at(body, "input"), text_at(body, "task_type")
-    model, operation = _check_model(body, catalog, live=live), TASK_TYPES.get(task_type)
-    if operation is None or operation not in model.operations:
-        raise RefusalError(400, BAD_REQUEST, "unknown task_type", f"{task_type} for {model.id}")
-    if plan == "free" and operation not in FREE_PLAN:
+    fields, word = object_at(body, "input"), text_at(body, "task_type")
+    model, task_type = _check_model(body, catalog, live=live), TASK_TYPES.get(word)
+    if task_type is None or task_type.operation not in model.operations:
+        raise RefusalError(400, 400, "unknown task_type", f"{word} for {model.id}")
+    if plan == "free" and task_type.operation not in FREE_PLAN:
         raise RefusalError(403, 403, "Insufficient plan level")
     if (mode := text_at(body, "config", "service_mode")) not in ("", "public", "private"):
-        raise RefusalError(400, BAD_REQUEST, "invalid service_mode", f"public or private, got {mode}")
+        raise RefusalError(400, 400, "invalid service_mode", f"public or private, got {mode}")
     _check_prompt(fields, model)
     _check_size(fields, model)
     for name, value, allowed in _ranged(fields, model, live=live):
         if value not in allowed:
-            raise RefusalError(400, BAD_REQUEST, f"Invalid {name}", f"{name} must be {allowed}, got {value}")
+            raise RefusalError(400, 400, f"Invalid {name}", f"{name} must be {allowed}, got {value}")
     _check_images(fields, task_type)
-    _check_settings(fields, operation)
+    _check_settings(fields, task_type)
     return model
 
 
@@ -172,15 +179,15 @@ def _check_types(value: Json, schema: Schema, path: str) -> None:
         fits = isinstance(value, GO_TYPES.get(kind, ())) and (kind == "bool" or not isinstance(value, bool))
         if not fits or (isinstance(value, int) and abs(value) >= 2**63):
             found = JSON_NAMES[type(value)]
-            raise RefusalError(400, BAD_REQUEST, f"cannot unmarshal {found} into {path} of type {kind}")
+            raise RefusalError(400, 400, f"cannot unmarshal {found} into {path} of type {kind}")
 
 
 def _check_model(body: JsonObject, catalog: Catalog, *, live: bool) -> Model:
-    """PiAPI compares IDs letter by letter: it has no short names."""
+    """Return the model with exactly this ID: PiAPI has no short names."""
     for model in catalog.models.values():
         if body.get("model") == model.id and not (live and model.id in NOT_LIVE):
             return model
-    raise RefusalError(400, BAD_REQUEST, "unknown model", str(body.get("model") or "none given"))
+    raise RefusalError(400, 400, "unknown model", str(body.get("model") or "none given"))
 
 
 def _check_prompt(fields: JsonObject, model: Model) -> None:
@@ -197,16 +204,15 @@ def _check_size(fields: JsonObject, model: Model) -> None:
 
 def _ranged(fields: JsonObject, model: Model, *, live: bool) -> Iterator[tuple[str, float, Range]]:
     """Yield each field that has a range, its value and its range."""
-    limits, share = model.limits, Range(0, 1)
+    limits = model.limits
     ranges = {
         "guidance_scale": Range(*limits.guidance),
         "denoise": Range(*limits.denoise, above=live),
         "steps": Range(0, limits.steps),
         "seed": Range(-1, inf),  # -1 stands for a random one
         "batch_size": Range(1, limits.batch_size),
-        **dict.fromkeys(("variation_strength", "lora_strength", "scale"), share),
-        **dict.fromkeys(("control_strength", "conditioning_scale"), share),
-        **{f"outpaint_{name}": Range(0, LONGEST_MARGIN) for name in ("left", "right", "top", "bottom")},
+        **dict.fromkeys(STRENGTHS, Range(*limits.strength)),
+        **{f"outpaint_{name}": Range(0, limits.margin) for name in ("left", "right", "top", "bottom")},
     }
     settings = ("lora_settings", "control_net_settings", "custom_settings")
     for item in (fields, *(item for name in settings for item in lists(fields, name))):
@@ -216,12 +222,12 @@ def _ranged(fields: JsonObject, model: Model, *, live: bool) -> Iterator[tuple[s
                 yield name, value, allowed
 
 
-def _check_images(fields: JsonObject, task_type: str) -> None:
-    """Check what must be the URL of an image. Whether an image is there, the sandbox does not look."""
-    urls = [("image", fields.get("image"))] if task_type in WITH_IMAGE else []
-    if task_type == "fill-inpaint" and "mask" in fields:
+def _check_images(fields: JsonObject, task_type: TaskType) -> None:
+    """Check fields for the URL of an image. The sandbox does not look whether there is one."""
+    urls = [("image", fields.get("image"))] if task_type.image else []
+    if task_type.operation == "inpaint" and "mask" in fields:
         urls.append(("mask", fields["mask"]))
-    if task_type == "controlnet-lora":
+    if task_type.operation == "controlnet":
         controls = lists(fields, "control_net_settings")
         urls += [("control_image", item.get("control_image_url") or item.get("control_image")) for item in controls]
     for name, url in urls:
@@ -229,10 +235,9 @@ def _check_images(fields: JsonObject, task_type: str) -> None:
             raise RefusalError(400, 1600, CODES[1600], f"{name} must be an accessible URL")
 
 
-def _check_settings(fields: JsonObject, operation: str) -> None:
-    if operation == "lora" and not lists(fields, "lora_settings"):
-        raise RefusalError(400, 1800, CODES[1800], "lora_settings is empty")
-    if operation == "controlnet" and not lists(fields, "control_net_settings"):
-        raise RefusalError(400, 1800, CODES[1800], "control_net_settings is empty")
-    if operation == "outpaint" and not lists(fields, "custom_settings"):
-        raise RefusalError(400, BAD_REQUEST, "invalid request", "custom_settings has no outpaint margins")
+def _check_settings(fields: JsonObject, task_type: TaskType) -> None:
+    if task_type.settings is None or lists(fields, task_type.settings):
+        return
+    if task_type.operation == "outpaint":
+        raise RefusalError(400, 400, "invalid request", "custom_settings has no outpaint margins")
+    raise RefusalError(400, 1800, CODES[1800], f"{task_type.settings} is empty")

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
 from ..system.atomic_files import private_folder, write_atomic
+from .rules import CODES, RefusalError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (
@@ -63,16 +64,8 @@ class StoredTask:
         return "processing" if self.begun(now) else "pending"
 
     def begun(self, now: float) -> bool:
-        """Return whether the work has begun at `now`; that of a cancelled task never does."""
+        """Return whether the work has begun at `now`; that of a canceled task never does."""
         return self.started <= min(now, self.ended)
-
-
-class LimitReachedError(Exception):
-    """As many tasks as the plan allows are unfinished."""
-
-
-class CreditsEndedError(Exception):
-    """The account cannot pay for the task."""
 
 
 class Store:
@@ -92,42 +85,38 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
 
     def add(self, task: StoredTask, *, limit: int, credit: Decimal | None) -> None:
         """Add a task and charge it, in one transaction.
 
         limit: unfinished tasks the plan allows; credit: USD the account ever had, None for no end.
-        Raise LimitReachedError or CreditsEndedError without charging anything.
+        Raise RefusalError without charging anything.
         """
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
             if len(self.active(task.created)) >= limit:
-                raise LimitReachedError
+                detail = "too many requests: your plan's tasks are all running"
+                raise RefusalError(429, 1400, CODES[1400], detail)
             if credit is not None and self.spent() + task.cost > credit:
-                raise CreditsEndedError
+                raise RefusalError(402, 1300, CODES[1300], "Top up account balance")
             values = (task.id, json.dumps(task.body), str(task.cost), task.created, task.started, task.ended)
             self._db.execute(
                 "INSERT INTO tasks (id, body, cost, created, started, ended) VALUES (?, ?, ?, ?, ?, ?)", values
             )
             if task.failure:
                 self._add_failure(task.id, task.failure)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def cancel(self, task_id: str, now: float) -> bool:
         """End a task that has not started, at no cost. Return whether it was in time."""
-        self._db.execute("BEGIN IMMEDIATE")
-        found = self._db.execute(
-            "UPDATE tasks SET ended = ?, cost = '0' WHERE id = ? AND started > ? AND ended > ?",
-            (now, task_id, now, now),
-        )
-        if found.rowcount:
-            self._add_failure(task_id, Failure("cancelled", 0, "task canceled"))
-        self._db.execute("COMMIT")
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            found = self._db.execute(
+                "UPDATE tasks SET ended = ?, cost = '0' WHERE id = ? AND started > ? AND ended > ?",
+                (now, task_id, now, now),
+            )
+            if found.rowcount:
+                self._add_failure(task_id, Failure("cancelled", 0, "task canceled"))
         return found.rowcount > 0
 
     def _add_failure(self, task_id: str, failure: Failure) -> None:
@@ -172,7 +161,6 @@ class Store:
         return name
 
     def upload(self, name: str) -> bytes | None:
-        """Return an uploaded image's content."""
         path = self._uploads / name
         return path.read_bytes() if path.is_file() else None
 

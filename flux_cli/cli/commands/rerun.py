@@ -109,9 +109,7 @@ def _first(new: T | None, old: T) -> T:
 
 def _check_urls(operation: Operation) -> None:
     """Raise UsageError for a URL that no command would accept: the request may be a stranger's."""
-    urls = [getattr(operation, name, None) for name in ("image", "mask", "cut_out")]
-    urls += [control.image for control in getattr(operation, "controls", ())]
+    urls = [image for image in operation.images if not image.startswith(LOCAL)]
     urls += [lora.name for lora in getattr(operation, "loras", ()) if lora.is_url]
     for url in urls:
-        if url is not None and not url.startswith(LOCAL):
-            check_url(url)
+        check_url(url)

@@ -27,8 +27,8 @@ def data(program: Command) -> str:
         for command in program.walk()
     }
     rows = [json.dumps((option.names, option.value, option.description)) for option in options]
-    parts = (_object(commands), f"[\n{_lines(rows)}\n]", _object(_words(program)))
-    return '{{"commands": {},\n"options": {},\n"words": {}}}\n'.format(*parts)
+    words = _object(_words(program))
+    return f'{{"commands": {_object(commands)},\n"options": [\n{_lines(rows)}\n],\n"words": {words}}}\n'
 
 
 def _object(content: Mapping[str, object]) -> str:
