@@ -10,6 +10,8 @@ from .json_value import Json
 
 MESSAGE_LIMIT = 500
 """Characters of somebody else's message that are worth showing."""
+HIDDEN_KEY = "(hidden)"
+"""Stands for a key that is too short to show a part of it."""
 SHORTEST_SECRET = 4
 """Characters. What is shorter is no secret, and would hit words."""
 
@@ -100,7 +102,7 @@ def _in_json(text: str) -> str:
 
 def masked(key: str) -> str:
     """Return enough of a key to distinguish two, and not more: its last four characters, if it is long."""
-    return f"…{clean(key[-4:])}" if len(key) >= 16 else "…"
+    return f"…{clean(key[-4:])}" if len(key) >= 16 else HIDDEN_KEY
 
 
 def usd(amount: Decimal) -> str:

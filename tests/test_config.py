@@ -60,7 +60,7 @@ def test_option_goes_before_environment_before_file_before_default(name: str) ->
     assert sources == [
         (option, "option"),
         (variable, f"FLUX_{name.upper()}"),
-        (stored, f"{PATH} [default]"),
+        (stored, f"{PATH} [profiles.default]"),
         (BY_NAME[name].default, "default"),
     ]
 
@@ -87,7 +87,7 @@ def test_which_profile_holds(
     ("file", "environ", "key_and_source"),
     [
         (profile(api_key="stored-key"), {"PIAPI_API_KEY": SECRET}, (SECRET, "PIAPI_API_KEY")),
-        (profile(api_key=SECRET), {"PIAPI_API_KEY": ""}, (SECRET, f"{PATH} [default]")),
+        (profile(api_key=SECRET), {"PIAPI_API_KEY": ""}, (SECRET, f"{PATH} [profiles.default]")),
         (profile("other", api_key=SECRET), {"FLUX_API_KEY": "not-a-key"}, (None, "unset")),
     ],
 )
@@ -154,11 +154,11 @@ def test_a_misspelled_setting_is_an_error() -> None:
 
 @pytest.mark.parametrize("name", ["a b", "../x", "a.b", "é", "x" * 65, "a\n", "[x]"])
 def test_the_name_of_a_profile_is_checked_wherever_it_comes_from(name: str) -> None:
-    with pytest.raises(UsageError, match=r"invalid profile '.*' from option: expected letters"):
+    with pytest.raises(UsageError, match=r"invalid --profile '.*': expected letters"):
         resolve({}, {}, {"profile": name}, path=PATH)
-    with pytest.raises(ConfigError, match=r"invalid profile '.*' from FLUX_PROFILE: expected letters"):
+    with pytest.raises(ConfigError, match=r"invalid FLUX_PROFILE '.*': expected letters"):
         resolve({}, {"FLUX_PROFILE": name}, {}, path=PATH)
-    with pytest.raises(ConfigError, match=f"invalid profile '.*' from {PATH}: expected letters"):
+    with pytest.raises(ConfigError, match=f"invalid profile '.*' in {PATH}: expected letters"):
         resolve({"profile": name}, {}, {}, path=PATH)
     with pytest.raises(ConfigError):
         resolve({"profile": [name]}, {}, {}, path=PATH)
@@ -195,7 +195,7 @@ def test_the_limits_of_the_account_hold_for_its_service_unless_the_user_chose_ot
     [
         ({"PIAPI_API_KEY": SECRET, "FLUX_API_KEY_COMMAND": "e"}, {"api_key": "s", "api_key_command": "c"}, "PIAPI_API_KEY"),
         ({"FLUX_API_KEY_COMMAND": "e"}, {"api_key": "s", "api_key_command": "c"}, "FLUX_API_KEY_COMMAND"),
-        ({}, {"api_key": "s", "api_key_command": "c"}, f"{PATH} [default]"),
+        ({}, {"api_key": "s", "api_key_command": "c"}, f"{PATH} [profiles.default]"),
         ({}, {"api_key_command": ["c", "d e"]}, "api_key_command"),
         ({}, {}, "unset"),
     ],

@@ -62,7 +62,7 @@ def test_all_is_well(flux: Flux, service: Service, home: Path, monkeypatch: pyte
     told = "\n".join(rest for _, rest in lines)
     for expected in (
         "plan = pro (from FLUX_PLAN)",
-        f"budget.day = 5 (from {home}/config.toml [default])",
+        f"budget.day = 5 (from {home}/config.toml [profiles.default])",
         "…cdef from PIAPI_API_KEY; accepted by PiAPI",
         f"{service.origin}/api/v1 responds",
         "matches PiAPI's clock",
@@ -103,7 +103,9 @@ def test_a_refused_key_is_a_problem_of_the_key(flux: Flux, service: Service, mon
     found = checks(result)
     assert (result.code, found["key"]["level"], found["key"]["exit_code"]) == (4, "problem", 4)
     assert "…6789 from PIAPI_API_KEY: PiAPI refused the key" in str(found["key"]["message"])
-    assert found["key"]["hint"] == "Store another key with: flux login"
+    assert found["key"]["hint"] == (
+        "The key comes from PIAPI_API_KEY. Correct it, or unset it and store a key with: flux login"
+    )
     assert found["service"]["level"] == "ok"
     assert "wrong-key" not in result.out + result.err
 

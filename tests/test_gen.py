@@ -278,8 +278,10 @@ def test_a_missing_key_names_the_places(flux: Flux, home: Path) -> None:
 
     assert (result.code, result.out) == (4, "")
     assert result.err.splitlines() == [
-        f"flux: no API key in PIAPI_API_KEY, and none in {home}/config.toml. Nothing was sent.",
-        "      Try flux for free with --sandbox. Or get a key at https://piapi.ai/workspace/key, and store it: flux login",
+        f"flux: no API key: PIAPI_API_KEY is not set, and profile default in {home}/config.toml has no key."
+        " Nothing was sent.",
+        "      - To try flux for free, add --sandbox",
+        "      Get a key at https://piapi.ai/workspace/key, then store it with: flux login",
     ]
     assert not home.exists()
 

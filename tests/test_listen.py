@@ -541,7 +541,7 @@ def test_without_a_secret_or_in_the_open_it_warns(
     ("--webhook-secret-file empty", "the webhook secret in empty is empty"),
     ("--webhook-secret-file blank", "the webhook secret in blank is empty"),
     ("--webhook-secret-file two-lines", "the webhook secret in two-lines is not one line of printable ASCII"),
-    ("--sandbox", "the in-process sandbox sends no webhooks"),
+    ("--sandbox", "--sandbox does not send webhooks"),
 ])  # fmt: skip
 def test_what_cannot_work_is_an_error_at_the_start(flux: Flux, service: Service, options: str, words: str) -> None:
     for name, content in (("empty", ""), ("blank", "\ufeff \r\n"), ("two-lines", "one\ntwo\n")):

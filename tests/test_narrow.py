@@ -78,9 +78,9 @@ def test_errors_and_hints_are_broken_between_words_and_commands_are_not(start: S
         "        with --seed 1..4)",
     ]
     assert lines_at(start, "gen x", 60, "stderr")[-3:] == [
-        "      Try flux for free with --sandbox. Or get a key at",
-        "      https://piapi.ai/workspace/key, and store it:",
-        "      flux login",
+        "      - To try flux for free, add --sandbox",
+        "      Get a key at https://piapi.ai/workspace/key, then",
+        "      store it with: flux login",
     ]
 
 

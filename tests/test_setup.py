@@ -31,7 +31,7 @@ def test_login_checks_the_key_and_stores_it_for_its_owner_alone(flux: Flux, no_k
     file = home / "config.toml"
     assert (result.code, result.out) == (0, "")
     assert result.err.splitlines() == [
-        "PiAPI accepts the key (plan pro, 15 tasks in parallel, balance $1000.00)",
+        "PiAPI accepted the key (plan pro, 15 tasks in parallel, balance $1000.00)",
         f"key …cdef stored in {file} [profiles.default]",
     ]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -55,18 +55,25 @@ def test_a_key_that_the_service_refuses_is_not_stored(flux: Flux, no_key: Servic
 
     assert result.code == 4
     assert "PiAPI refused the key: Authentication failed: Verify API key is correct (code 1200)" in result.err
+    assert result.err.splitlines()[0].endswith(". The key was not stored")
+    assert "Copy it again from https://piapi.ai/workspace/key, then run: flux login" in result.err
     assert not (home / "config.toml").exists()
 
 
 @pytest.mark.parametrize(
     ("stdin", "problem"),
-    [("", "is empty"), ("\n", "is empty"), ("a key\n", "has a character"), ("ключ\n", "has a character")],
+    [
+        ("", "stdin contains no key"),
+        ("\n", "stdin contains no key"),
+        ("a key\n", "the key contains an invalid character"),
+        ("ключ\n", "the key contains an invalid character"),
+    ],
 )
 def test_what_cannot_be_a_key_is_not_sent(flux: Flux, no_key: Service, stdin: str, problem: str) -> None:
     result = flux("login", stdin=stdin)
 
     assert result.code == 4
-    assert f"the key from the input {problem}" in result.err
+    assert result.err.startswith(f"flux: {problem}")
     assert no_key.seen == []
 
 
@@ -75,7 +82,7 @@ def test_a_service_that_cannot_be_asked_stores_nothing_unless_told(
 ) -> None:
     monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
     refused = flux("login", stdin=f"{KEY}\n")
-    assert (refused.code, "the key was not stored" in refused.err) == (13, True)
+    assert (refused.code, "The key was not stored" in refused.err) == (13, True)
     assert refused.err.endswith("Store it unchecked with: flux login --no-check\n")
     assert not (home / "config.toml").exists()
     assert flux("login --no-check", stdin=f"{KEY}\n").code == 0
@@ -85,10 +92,11 @@ def test_a_service_that_cannot_be_asked_stores_nothing_unless_told(
 def test_profiles_keep_their_keys_apart(flux: Flux, no_key: Service, home: Path) -> None:
     assert flux("login --profile work", stdin=f"{KEY}\n").code == 0
 
-    assert flux("gen x").err.splitlines()[0] == (
-        f"flux: no API key in PIAPI_API_KEY, and none for profile default (profiles there: work) in {home}/config.toml."
-        " Nothing was sent."
-    )
+    assert flux("gen x").err.splitlines()[:2] == [
+        f"flux: no API key: PIAPI_API_KEY is not set, and profile default in {home}/config.toml has no key."
+        " Nothing was sent.",
+        "      - Profiles with a key: work",
+    ]
     assert flux("gen x --size 256x256 -q --profile work").code == 0
     assert flux("history").err.startswith("no entries")
     assert len(flux("history --profile work").out.splitlines()) == 1
@@ -102,7 +110,7 @@ def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monke
     monkeypatch.setenv("FLUX_MODEL", "schnell")
     rows = [json.loads(line) for line in flux("config list --json --profile default").out.splitlines()]
     found = {row["name"]: (row["value"], row["source"]) for row in rows}
-    assert found["plan"] == ("creator", f"{home}/config.toml [default]")
+    assert found["plan"] == ("creator", f"{home}/config.toml [profiles.default]")
     assert found["model"] == ("schnell", "FLUX_MODEL")
     assert found["timeout"] == ("900", "default")
     assert found["profile"] == ("default", "option")
@@ -283,7 +291,7 @@ def test_a_plan_that_the_user_set_wins_and_the_difference_is_reported(
     flux("config set plan creator")
     result = flux(line, stdin=f"{KEY}\n")
     difference = (
-        f"plan = creator ({home}/config.toml [default]) allows 5 tasks in parallel, your account (pro) 15;"
+        f"plan = creator ({home}/config.toml [profiles.default]) allows 5 tasks in parallel, your account (pro) 15;"
         " use the account's limit with: flux config set plan ''"
     )
     assert (result.code, result.out.count(difference) + result.err.count(difference)) == (0, 1)
@@ -362,9 +370,9 @@ def test_the_key_comes_from_a_command_that_runs_once(
 @pytest.mark.parametrize(
     ("code", "problem"),
     [
-        ("print('test-key' + '-0123456789abcdef'); raise SystemExit(3)", "failed with exit status 3"),
-        ("", "is empty"),
-        ("print('a key'); print('and more')", "has a character that cannot be part of a key"),
+        ("print('test-key' + '-0123456789abcdef'); raise SystemExit(3)", "failed with exit code 3"),
+        ("", "flux: FLUX_API_KEY_COMMAND printed no key"),
+        ("print('a key'); print('and more')", "contains an invalid character"),
         ("import sys; sys.stdout.buffer.write(b'\\xff')", "printed something that is not text"),
     ],
 )
@@ -393,12 +401,70 @@ def test_a_command_that_cannot_be_started_is_an_error(
     assert flux("gen x --size 64x64 -q").code == 0
 
 
+WRONG = "wrong-key-0123456789"
+
+
+@pytest.mark.parametrize("command", ["gen x", "balance", "status k3v9q2xy"])
+@pytest.mark.parametrize(
+    ("variable", "stored", "hint"),
+    [
+        ("PIAPI_API_KEY", "", "The key comes from PIAPI_API_KEY. Correct it, or unset it and store a key with"),
+        (
+            "FLUX_API_KEY_COMMAND", "",
+            "The key comes from FLUX_API_KEY_COMMAND. Check that command, or unset the variable and store a key with",
+        ),
+        ("", "api_key_command", "The key comes from api_key_command. Check that command, or store a key with"),
+        ("", "api_key", "Store another key with"),
+    ],
+)  # fmt: skip
+def test_what_to_do_about_a_refused_key_depends_on_its_source(
+    flux: Flux, no_key: Service, home: Path, monkeypatch: pytest.MonkeyPatch,
+    command: str, variable: str, stored: str, hint: str,
+) -> None:  # fmt: skip
+    """A variable takes precedence over the stored key: `flux login` alone would change nothing."""
+    printer = f"echo {WRONG}"
+    if variable:
+        monkeypatch.setenv(variable, WRONG if variable == "PIAPI_API_KEY" else printer)
+    else:
+        home.mkdir()
+        value = WRONG if stored == "api_key" else printer
+        (home / "config.toml").write_text(f'[profiles.default]\n{stored} = "{value}"\n')
+        (home / "config.toml").chmod(0o600)
+    result = flux(command)
+    assert (result.code, result.err.splitlines()[-1]) == (4, f"      {hint}: flux login")
+
+
+def test_an_unknown_model_names_the_setting_it_comes_from(
+    flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text('[profiles.default]\nmodel = "foo"\n')
+    (home / "config.toml").chmod(0o600)
+    assert flux("gen x --dry-run").err.splitlines() == [
+        f"flux: invalid model 'foo' ({home}/config.toml, line 2): unknown model",
+        "      Correct it with: flux config set model NAME",
+    ]
+    monkeypatch.setenv("FLUX_MODEL", "foo")
+    assert flux("gen x --dry-run").err.splitlines() == [
+        "flux: invalid FLUX_MODEL 'foo': unknown model",
+        "      Use one of: schnell, dev, pro, dev-advanced",
+    ]
+    assert flux("doctor --offline").out.splitlines()[-3].startswith("problem  configuration  invalid FLUX_MODEL 'foo'")
+    assert flux("gen x --dry-run -m schnell").code == 0
+
+
+@pytest.mark.parametrize("command", ["listen", "balance", "wait k3v9q2xy"])
+def test_the_sandbox_is_offered_only_where_it_helps(flux: Flux, command: str) -> None:
+    result = flux(command)
+    assert (result.code, "--sandbox" in result.err) == (4, False)
+
+
 # --- the next command -------------------------------------------------------------------------------------------------
 
 
 def test_the_next_command_finds_the_same_profile_and_service(flux: Flux) -> None:
     """A copied command must not act on the tasks of another account."""
     assert flux("show gone --sandbox").err.splitlines()[-1] == "      List yours: flux history --sandbox"
-    hint = "and store it: flux login --profile work"
+    hint = "then store it with: flux login --profile work"
     assert flux("gen fox --profile work").err.endswith(f"{hint}\n")
     assert flux("gen fox --profile '\\1'").code == 2

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 from ..batch.prompts import StandardInput
-from ..config.api_key import checked_key, key_from_command
+from ..config.api_key import KEYS_URL, checked_key, key_from_command, refused_hint
 from ..config.config_file import permissions_warning, read_file
 from ..config.paths import HOME_HINT, Paths, expand_user
-from ..config.resolve import DEFAULT_PROFILE, Settings, resolve
+from ..config.resolve import Settings, resolve, unknown_model
 from ..config.settings import BY_NAME
 from ..config.urls import is_local
 from ..errors import ConfigError, JournalError
-from ..json_value import JsonObject, object_at
+from ..json_value import JsonObject, object_at, text_at
+from ..text import suggestion
 from .common_options import CommonOptions
 from .output.output import Mode, Output
 
@@ -123,6 +124,7 @@ class Session:
         """Every setting, resolved."""
         settings = resolve(self.config_file, self.environ, self.given, path=self.home.config_file)
         self.output.secrets.add((settings.key or "").strip())
+        self.output.key_hint = refused_hint(settings.key_source)
         return settings
 
     @property
@@ -162,20 +164,32 @@ class Session:
             return key
         if settings.key is not None:
             return checked_key(settings.key, settings.key_source)
-        profiles = sorted(object_at(self.config_file, "profiles"))
-        others = f" (profiles there: {', '.join(profiles)})" if profiles else ""
-        known = settings.profile == DEFAULT_PROFILE and not profiles
-        where = "" if known else f" for profile {settings.profile}{others}"
+        profiles = object_at(self.config_file, "profiles")
+        others = [name for name in sorted(profiles) if text_at(profiles, name, "api_key")]
+        where = f"profile {settings.profile} in {self.home.config_file}"
         raise ConfigError(
-            f"no API key in PIAPI_API_KEY, and none{where} in {self.home.config_file}",
-            hint="Try flux for free with --sandbox. Or get a key at https://piapi.ai/workspace/key, and store it",
+            f"no API key: PIAPI_API_KEY is not set, and {where} has no key",
+            hint=f"Get a key at {KEYS_URL}, then store it with",
             command=("login",),
             code="no_key",
+            details=[f"Profiles with a key: {', '.join(others)}"] if others else (),
         )
 
-    def require_key(self) -> None:
-        """Raise ConfigError if there is no key."""
-        _ = self.key
+    def require_key(self, *, offer_sandbox: bool = False) -> None:
+        """Raise ConfigError if there is no key. offer_sandbox: the command can be tried without one."""
+        try:
+            _ = self.key
+        except ConfigError as error:
+            if offer_sandbox and error.code == "no_key":
+                error.details = (*error.details, "To try flux for free, add --sandbox")
+            raise
+
+    def check_model(self) -> None:
+        """Raise ConfigError if the model of the settings does not exist; one from an option is checked later."""
+        model = self.settings.values["model"]
+        if model.text is None or model.text == "auto" or model.source == "option" or self.catalog.find(model.text):
+            return
+        raise unknown_model(self.settings, self.home.config_file, suggestion(model.text, self.catalog.models))
 
     @property
     def scale(self) -> float:

@@ -257,6 +257,8 @@ def _word(name: str, value: Value) -> str:
 def request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
     """Return the builder of a command's or row's requests. `body` is the content of `--input`. Raise UsageError."""
     catalog = session.catalog
+    if given.task.model is None:
+        session.check_model()
     images = RequestImages(session.inputs, session.settings.text("dialect"), fit=not given.inputs.no_fit)
     context = BuildContext(images.find, images.find_masked, catalog.loras, catalog.controls)
     return RequestBuilder(
@@ -316,7 +318,7 @@ def _pay(
     from ..batch.task_matching import link_seen
     from .output.reporter import CommandReporter
 
-    session.require_key()
+    session.require_key(offer_sandbox=True)
     if save.to_stdout:
         saving = _check_stdout(session, plan, saving)
     session.journal.mark_dead_unknown()

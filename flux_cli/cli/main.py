@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -80,14 +80,19 @@ def command(function: Function) -> Callable[..., int]:
                 with contextlib.suppress(OSError):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return ExitCode.PIPE
-            charges = session.describe_charges() if function.__name__ in SUBMITTING else ""
-            session.output.failure(failure, charges)
+            session.output.failure(failure, session.describe_charges() if _pays(function.__name__, values) else "")
             return failure.exit_code
 
     run_command.__signature__ = signature  # type: ignore[attr-defined]  # inspect's documented hook
     run_command.__annotations__ = {}
     run_command.__doc__ = function.__doc__
     return run_command
+
+
+def _pays(name: str, values: Mapping[str, Any]) -> bool:
+    """Return whether a command can cost money with the values of its options."""
+    free = values.get("price_only") or values.get("dry_run") or values.get("show_mask")
+    return name in SUBMITTING and not free and (name != "resolve" or bool(values.get("resubmit")))
 
 
 def _named(arguments: list[str]) -> str | None:
@@ -159,7 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             command=("history",),
             code="bug",
         )
-    unsent = isinstance(failure, UsageError) and _named(arguments) in SUBMITTING
+    given = {name: True for name in ("price_only", "dry_run") if f"--{name.replace('_', '-')}" in arguments}
+    unsent = isinstance(failure, UsageError) and _pays(arguments[0], given)
     output.failure(failure, "Nothing was sent." if unsent else "")
     return failure.exit_code
 

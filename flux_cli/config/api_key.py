@@ -13,26 +13,47 @@ from functools import cache
 
 from ..errors import ConfigError
 
+VARIABLE = "PIAPI_API_KEY"
+COMMAND_VARIABLE = "FLUX_API_KEY_COMMAND"
+KEYS_URL = "https://piapi.ai/workspace/key"
 COMMAND_SECONDS = 60.0
 """A command may ask for a passphrase or a fingerprint."""
 
 
-def checked_key(text: str, source: str) -> str:
-    """Return a key that can be sent in a header: printable ASCII without spaces. One trailing newline is removed.
+def is_key(text: str) -> bool:
+    """Return whether a text can be a key, which is sent in a header: printable ASCII without spaces."""
+    return bool(text) and all("!" <= character <= "~" for character in text)
 
-    Raise ConfigError, which never shows the key.
-    """
+
+def checked_key(text: str, source: str) -> str:
+    """Return a key without one newline at its end. Raise ConfigError, which never shows the key, if it is invalid."""
     key = text.removesuffix("\n").removesuffix("\r")
-    hint = "Copy it again from https://piapi.ai/workspace/key; then run"
-    if not key:
-        raise ConfigError(f"the key from {source} is empty", hint=hint, command=("login",))
-    if not all("!" <= character <= "~" for character in key):
-        raise ConfigError(
-            f"the key from {source} has a character that cannot be part of a key (a space, a line break, a quote?)",
-            hint=hint,
-            command=("login",),
-        )
+    if not is_key(key):
+        raise invalid_key(f"the key from {source}", correction(source))
     return key
+
+
+def invalid_key(what: str, hint: str) -> ConfigError:
+    """Return the error for a text that cannot be a key."""
+    message = f"{what} contains an invalid character, for example a space, a line break or a quote"
+    return ConfigError(message, hint=hint, command=("login",))
+
+
+def correction(source: str) -> str:
+    """Return what to do about a key that is wrong; `flux login` follows. A stored key would not count otherwise."""
+    if source == VARIABLE:
+        return "Correct it, or unset it and store a key with"
+    if source == COMMAND_VARIABLE:
+        return "Check that command, or unset the variable and store a key with"
+    if source == "api_key_command":
+        return "Check that command, or store a key with"
+    return "Store another key with"
+
+
+def refused_hint(source: str) -> str:
+    """Return what to do about a key that PiAPI refuses: `correction`, after the source if the user set it elsewhere."""
+    named = source in (VARIABLE, COMMAND_VARIABLE, "api_key_command")
+    return f"The key comes from {source}. {correction(source)}" if named else correction(source)
 
 
 @cache
@@ -61,13 +82,15 @@ def key_from_command(command: str, source: str) -> str:
     except OSError as error:
         raise _command_error(source, f"cannot be started: {error.strerror}") from None
     if done.returncode:
-        raise _command_error(source, f"failed with exit status {done.returncode}")
-    return checked_key(output.strip(), f"the command from {source}")
+        raise _command_error(source, f"failed with exit code {done.returncode}")
+    key = output.strip()
+    if not key:
+        raise ConfigError(f"{source} printed no key", hint="Run the command in your shell to see why")
+    return checked_key(key, source)
 
 
 def _command_error(source: str, problem: str) -> ConfigError:
-    hint = "Run the command in your shell to see why, or store a key with"
-    return ConfigError(f"the command from {source} {problem}", hint=hint, command=("login",))
+    return ConfigError(f"the command from {source} {problem}", hint="Run the command in your shell to see why")
 
 
 def _words(command: str) -> list[str]:

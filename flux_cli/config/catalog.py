@@ -170,16 +170,9 @@ class Catalog:
     def able(self, operation: str, wanted: str) -> Model:
         """Return the model `wanted`, or the first that supports the operation if that one does not.
 
-        wanted: the setting `model`, or the default. Raise ConfigError if there is no such model.
+        wanted: the setting `model`, or the default. Raise UsageError if there is no such model.
         """
-        model = self.find(wanted)
-        if model is None:
-            hint = "See where it comes from with flux config list; change it with"
-            raise ConfigError(
-                f"invalid setting model {quoted(wanted, 60)}: unknown model",
-                hint=hint,
-                command=("config", "set", "model", "NAME"),
-            )
+        model = self.model(wanted)
         if operation in model.operations:
             return model
         return next(other for other in self.models.values() if operation in other.operations)

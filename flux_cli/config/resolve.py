@@ -8,6 +8,7 @@ from ..errors import ConfigError, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, number_at, object_at, text_at
 from ..text import clean, guess
+from .api_key import VARIABLE
 from .config_file import place_of
 from .settings import BY_NAME, GROUPS, SETTINGS, Setting
 
@@ -91,22 +92,23 @@ def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, 
         raise ConfigError(message, hint=guess(unknown[0], BY_NAME), command=("config", "list"))
     values = {setting.name: _value(setting, table, environ, options, path, profile) for setting in SETTINGS}
     values |= _of_account(object_at(table, ACCOUNT), values)
-    key, command, source = _key(table, environ, values["api_key_command"], f"{path} [{profile}]")
+    key, command, source = _key(table, environ, values["api_key_command"], _file_source(path, profile))
     return Settings(profile, profile_source, values, key, source, command)
 
 
 def find_profile(file: JsonObject, environ: Mapping[str, str], option: str | None, *, path: Path) -> tuple[str, str]:
     """Return the name of the profile in use and where it came from. Raise UsageError or ConfigError for a bad name."""
     places: dict[str, Json] = {
-        "option": option,
+        "--profile": option,
         "FLUX_PROFILE": environ.get("FLUX_PROFILE"),
         str(path): file.get("profile"),
     }
     source, name = next(((place, word) for place, word in places.items() if word), ("default", DEFAULT_PROFILE))
     if not isinstance(name, str) or not _PROFILE_NAME.fullmatch(name):
-        message = f"invalid profile {_shown(name)} from {source}: expected letters, digits, - and _"
-        raise UsageError(message) if source == "option" else ConfigError(message)
-    return name, source
+        what = f"profile {_shown(name)} in {source}" if source == str(path) else f"{source} {_shown(name)}"
+        message = f"invalid {what}: expected letters, digits, - and _"
+        raise UsageError(message) if source == "--profile" else ConfigError(message)
+    return name, "option" if source == "--profile" else source
 
 
 def _check_tables(file: JsonObject, path: Path) -> None:
@@ -154,11 +156,20 @@ def _value(
     if stored is None:
         return Value(setting.default, "default")
     try:
-        return Value(setting.check(_as_text(setting, stored)), f"{path} [{profile}]")
+        return Value(setting.check(_as_text(setting, stored)), _file_source(path, profile))
     except ValueError as problem:
         error = _invalid(setting, setting.name, stored, problem, f" ({_place(path, profile, setting.name)})")
         error.hint, error.command = "Correct it with", ("config", "set", setting.name, "VALUE")
         raise error from None
+
+
+def unknown_model(settings: Settings, path: Path, hint: str) -> ConfigError:
+    """Return the error for a model in a variable or in the config file at `path` that does not exist."""
+    model, setting = settings.values["model"], BY_NAME["model"]
+    if model.source == setting.variable:
+        return ConfigError(f"invalid {setting.variable} {_shown(model.text)}: unknown model", hint=hint)
+    message = f"invalid model {_shown(model.text)} ({_place(path, settings.profile, 'model')}): unknown model"
+    return ConfigError(message, hint="Correct it with", command=("config", "set", "model", "NAME"))
 
 
 def _checked_option(setting: Setting, text: str) -> str:
@@ -178,6 +189,10 @@ def _shown(value: Json, setting: Setting | None = None) -> str:
     if isinstance(value, list | dict) or (setting and setting.private):
         return ""
     return f"'{clean(str(value).lower() if isinstance(value, bool) else str(value), 40)}'"
+
+
+def _file_source(path: Path, profile: str) -> str:
+    return f"{path} [profiles.{profile}]"
 
 
 def _place(path: Path, profile: str, name: str) -> str:
@@ -214,8 +229,8 @@ def _key(
     table: JsonObject, environ: Mapping[str, str], command: Value, file_source: str
 ) -> tuple[str | None, str | None, str]:
     """Return the key or the command that prints it, and the source (`api_key`: which one goes first)."""
-    if variable := environ.get("PIAPI_API_KEY"):
-        return variable, None, "PIAPI_API_KEY"
+    if variable := environ.get(VARIABLE):
+        return variable, None, VARIABLE
     stored = table.get("api_key")
     if isinstance(stored, str) and stored and command.source in ("default", file_source):
         return stored, None, file_source

@@ -54,4 +54,4 @@ def credits_error(message: str) -> CreditsError:
 
 def key_error(message: str) -> KeyRefusedError:
     """Return the error for a key that PiAPI does not accept."""
-    return KeyRefusedError(f"PiAPI refused the key: {message}", hint="Store another key with", command=("login",))
+    return KeyRefusedError(f"PiAPI refused the key: {message}", command=("login",))

@@ -104,8 +104,9 @@ def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitC
     --exec command runs without a shell, with FLUX_TASK_ID, FLUX_ENTRY and FLUX_PROMPT in its environment.
     """
     if session.sandbox:
-        hint = "Use flux sandbox, which sends webhooks, and unset FLUX_SANDBOX"
-        raise UsageError("the in-process sandbox sends no webhooks", hint=hint)
+        unset = "Unset FLUX_SANDBOX, and start" if session.environ.get("FLUX_SANDBOX") else "Start"
+        hint = f"{unset} a mock server that sends them: flux sandbox"
+        raise UsageError("--sandbox does not send webhooks", hint=hint)
     if save.output is not None and not is_template(save.output):
         raise UsageError(f"-o {clean(save.output, 60)} names one file, for any number of images", hint=TEMPLATE_HINT)
     forwarder = Forwarder(

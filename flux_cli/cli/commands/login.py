@@ -5,11 +5,11 @@ import getpass
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated
 
-from ...config.api_key import checked_key
+from ...config.api_key import COMMAND_VARIABLE, KEYS_URL, VARIABLE, invalid_key, is_key
 from ...config.resolve import ACCOUNT
-from ...errors import ExitCode, NetworkError, UsageError
+from ...errors import ConfigError, ExitCode, KeyRefusedError, NetworkError, UsageError
 from ...operations.parameters import Option
-from ...text import counted, masked, usd
+from ...text import HIDDEN_KEY, counted, masked, usd
 from ..context import Session
 from ..output.output import Items, Note, Warn
 from ..profile import account_difference, account_json, edit_profile
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ...piapi.client import Account
 
 
+NOT_STORED = "The key was not stored"
 NoCheck = Annotated[bool, Option("--no-check", help="Store the key without checking it with PiAPI.")]
 
 
@@ -36,26 +37,36 @@ def login(session: Session, no_check: NoCheck = False) -> Items:
     if session.sandbox:
         raise UsageError("the sandbox needs no key")
     secrets, settings = session.output.secrets, session.settings
-    if not session.stdin.text.isatty():
-        key = session.stdin.text.readline()
-    else:
-        yield Note("Create a key at https://piapi.ai/workspace/key.")
-        key = yield from _ask_for_key()
-    key = checked_key(key, "the input")
+    typed = session.stdin.text.isatty()
+    if typed:
+        yield Note(f"Create a key at {KEYS_URL}.")
+    key = (yield from _ask_for_key()) if typed else session.stdin.text.readline()
+    key = _checked(key.rstrip("\r\n"), typed=typed)
     secrets.add(key)
     account = None if no_check else _check(session, key)
     if account:
-        yield Note(f"PiAPI accepts the key{_facts(account)}")
+        yield Note(f"PiAPI accepted the key{_facts(account)}")
     edit_profile(
         session, {"api_key": key, ACCOUNT: account_json(settings.text("base_url"), account) if account else None}
     )
     file, profile = session.home.config_file, settings.profile
-    yield Note(f"key {masked(key)} stored in {file} [profiles.{profile}]")
+    shown = masked(key)
+    yield Note(f"key {'' if shown == HIDDEN_KEY else f'{shown} '}stored in {file} [profiles.{profile}]")
     if account and (line := account_difference(session, account)):
         yield Note(line)
-    if settings.key_source not in ("unset", "api_key_command", f"{file} [{profile}]"):
+    if settings.key_source in (VARIABLE, COMMAND_VARIABLE):
         yield Warn(f"{settings.key_source} is set and takes precedence over the stored key")
     return ExitCode.OK
+
+
+def _checked(key: str, *, typed: bool) -> str:
+    """Return the key. Raise ConfigError for one that cannot be a key."""
+    hint = f"Copy it again from {KEYS_URL}, then run"
+    if not key:
+        raise ConfigError("you entered no key" if typed else "stdin contains no key", hint=hint, command=("login",))
+    if not is_key(key):
+        raise invalid_key("the key", hint)
+    return key
 
 
 def _ask_for_key() -> Generator[Note, None, str]:
@@ -71,10 +82,13 @@ def _ask_for_key() -> Generator[Note, None, str]:
 def _check(session: Session, key: str) -> "Account":
     try:
         return asyncio.run(session.account(key))
+    except KeyRefusedError as error:
+        hint = f"Copy it again from {KEYS_URL}, then run"
+        raise KeyRefusedError(f"{error.message}. {NOT_STORED}", hint=hint, command=("login",)) from error
     except NetworkError as error:
         hint = "Store it unchecked with"
         raise NetworkError(
-            f"{error.message}; the key was not stored", hint=hint, command=("login", "--no-check"), code=error.code
+            f"{error.message}. {NOT_STORED}", hint=hint, command=("login", "--no-check"), code=error.code
         ) from error
 
 

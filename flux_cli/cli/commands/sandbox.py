@@ -294,4 +294,5 @@ def _announce(session: Session, options: SandboxOptions, service: "Service", ori
             "images and change its faults. flux itself accepts plain HTTP from localhost only."
         )
     if session.sandbox:
-        output.warn("the setting sandbox is on: flux would use its in-process sandbox instead; unset FLUX_SANDBOX")
+        source = session.settings.values["sandbox"].source
+        output.warn(f"the setting sandbox is true ({source}): flux uses its own sandbox, and not this server")

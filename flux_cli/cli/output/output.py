@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, Union
 
 from ...config.paths import shown
-from ...errors import DiskError, ExitCode, FluxError
+from ...errors import DiskError, ExitCode, FluxError, KeyRefusedError
 from ...frozen import frozen
 from ...json_value import Json, JsonObject
 from ...text import clean, counted, harmless, readable_json, redact
@@ -119,6 +119,7 @@ class Output:
     account: the options by which a next command finds the same profile and service.
     preview, opens: how saved images are shown.
     summary: the step summary on GitHub Actions.
+    key_hint: what to do if PiAPI refuses the key, which depends on where the key comes from; `flux login` follows.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Output:
         self._stdout, self._stderr = stdout, stderr
         self._account = tuple(account)
         self.secrets: set[str] = set()
+        self.key_hint = "Store another key with"
         self._on_actions, self._annotations = on_actions(os.environ), 0
         self._progress: Progress | None = None
         self.summary: StepSummary | None = None
@@ -315,7 +317,7 @@ class Output:
 
         money: a sentence. command: the next command, if the error itself has none. about: the task that failed.
         """
-        sentence, hint = _sentence(error, money), self.join_hint(error.hint, error.command or command)
+        sentence, hint = _sentence(error, money), self._hint(error, error.command or command)
         self._fold(self._stderr, f"flux: {self._clean(sentence)}", 6)
         for detail in error.details:
             self._fold(self._stderr, f"      - {self._clean(detail)}", 8)
@@ -326,6 +328,10 @@ class Output:
             if self._annotations <= ANNOTATIONS:
                 lines = (sentence, *error.details, hint)
                 self._annotate(about, "\n".join(self._clean(line) for line in lines if line))
+
+    def _hint(self, error: FluxError, words: Sequence[str]) -> str:
+        hint = self.key_hint if isinstance(error, KeyRefusedError) and not error.hint else error.hint
+        return self.join_hint(hint, words)
 
     def join_hint(self, hint: str | None, words: Sequence[str]) -> str:
         """Return a hint and the command that goes with it as a line."""
@@ -342,7 +348,7 @@ class Output:
             "code": error.code,
             "message": _sentence(error, money),
             "details": [*error.details],
-            "hint": self.join_hint(error.hint, words) or None,
+            "hint": self._hint(error, words) or None,
             "command": self.command_line(words) if words else None,
             "exit_code": int(error.exit_code),
         }

@@ -167,12 +167,12 @@ def _total(entries: Iterable[Entry]) -> Decimal:
 
 def next_command(error: FluxError, entry: Entry | None) -> tuple[str, ...]:
     """Return the next command after an error: its own, or the one for the state of its entry."""
-    if error.command or entry is None:
-        return error.command or (("login",) if isinstance(error, KeyRefusedError) else ())
-    if error.details:  # they name the commands
-        return ()
+    if error.command:
+        return error.command
     if isinstance(error, KeyRefusedError):
         return ("login",)
+    if entry is None or error.details:  # they name the commands
+        return ()
     if error.code == "no_such_task":
         return ("history",)
     if entry.state is State.SENDING and error.code == "busy":  # the response may come at any moment

@@ -107,8 +107,7 @@ def configuration(session: Session) -> Iterator[Finding]:
     for name, value in settings.values.items():
         if value.source != "default":
             yield ok("setting", f"{name} = {value.text} (from {value.source})")
-    model = settings.get("model")
-    session.catalog.able("gen", session.catalog.default_model if model in (None, "auto") else model)
+    session.check_model()
 
 
 def key(session: Session) -> Iterator[Finding]:
@@ -138,9 +137,8 @@ def service(session: Session) -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "service", message, hint, error.exit_code, ("doctor", "--debug"))
         return
     except KeyRefusedError as error:
-        yield Finding.of(
-            "key", KeyRefusedError(f"{shown_key}: {error.message}", hint=error.hint, command=error.command)
-        )
+        message, hint = f"{shown_key}: {error.message}", session.output.key_hint
+        yield Finding(Level.PROBLEM, "key", message, hint, error.exit_code, error.command)
         yield ok("service", f"{session.service} responds")
         return
     except (ConfigError, JournalError) as error:  # of the proxy or the certificates; of the sandbox's tasks
