@@ -281,7 +281,7 @@ def test_a_command_gets_hostile_names_as_they_are_and_no_shell(flux: Flux, liste
 
     assert listener.deliver(hint(task)) == 200
     picture = listener.told()["files"][0]
-    assert listener.says("ended with exit code 3 for ")
+    assert listener.says("exited with code 3 for ")
 
     arguments, environ = json.loads(Path("ran.txt").read_text())
     assert arguments == ["two words", "$HOME", picture]
@@ -534,10 +534,11 @@ def test_without_a_secret_or_in_the_open_it_warns(
     ("--exec no-such-program", "--exec: program 'no-such-program' not found"),
     ("--exec \"sh 'x\"", "--exec: no closing quotation"),
     ("--exec ''", "--exec: no command"),
-    ("--forward http://example.com/", "--forward: "),
+    ("--forward http://example.com/", "invalid --forward: expected an https URL"),
     ("-o fox.png", "-o fox.png names one file, for any number of images"),
     ("--host 203.0.113.7", "cannot listen on 203.0.113.7:8518: "),
     ("--webhook-secret-file nowhere", "cannot read the webhook secret from nowhere: "),
+    ("--webhook-secret-file binary", "cannot read the webhook secret: binary is not a text file"),
     ("--webhook-secret-file empty", "the webhook secret in empty is empty"),
     ("--webhook-secret-file blank", "the webhook secret in blank is empty"),
     ("--webhook-secret-file two-lines", "the webhook secret in two-lines is not one line of printable ASCII"),
@@ -546,6 +547,7 @@ def test_without_a_secret_or_in_the_open_it_warns(
 def test_what_cannot_work_is_an_error_at_the_start(flux: Flux, service: Service, options: str, words: str) -> None:
     for name, content in (("empty", ""), ("blank", "\ufeff \r\n"), ("two-lines", "one\ntwo\n")):
         Path(name).write_text(content)
+    Path("binary").write_bytes(b"\x89PNG")
     result = flux(f"listen {options}")
     assert result.code == 2
     assert result.err.startswith(f"flux: {words}")

@@ -137,7 +137,7 @@ def test_the_price_sends_nothing(service: Service) -> None:
         price = record(await client.call_tool("price", {"prompt": "a fox", "model": "schnell", "batch_size": 4}))
         assert (price["images"], price["cost_usd"], price["budget_left_usd"]) == (4, "0.008", "0.5")
         code, message, _ = error_of(await client.call_tool("price", {"prompt": "a fox", "steps": 99}))
-        assert (code, message) == ("usage", "steps 99 is out of range: 1 to 40")
+        assert (code, message) == ("usage", "steps 99 is out of range for dev (1 to 40)")
         models = record(await client.call_tool("models", {}))["models"]
         assert isinstance(models, list)
         assert "schnell" in str(models[0])
@@ -157,7 +157,7 @@ def test_limits(service: Service) -> None:
         code, message, steps = error_of(await client.call_tool("generate", dear))
         assert (code, message) == (
             "too_expensive",
-            "this would cost $0.05, more than --max-cost $0.01. Nothing was sent.",
+            "this would cost $0.05 (simulated) for 1 image, more than --max-cost $0.01. Nothing was sent.",
         )
         assert "Do not split or repeat" in steps
         own = {**SMALL, "prompt": "a fox", "max_cost": 0.001}
@@ -513,7 +513,7 @@ def test_a_missing_package_is_named() -> None:
     script = "import sys; sys.modules['mcp'] = None; from flux_cli.cli.main import main; sys.exit(main(['mcp']))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert 'pip install "piapi-flux[mcp]"' in done.stderr
+    assert "In your clone of flux, run: uv tool install" in done.stderr
 
 
 def test_other_commands_do_not_import_it() -> None:

@@ -143,7 +143,7 @@ def test_what_it_prints_is_all_that_a_client_needs(flux: Flux, sandbox: Callable
     lines = running.log.splitlines()
     assert (
         lines[0]
-        == f"Mock of PiAPI: {running.origin}/ shows its tasks and images; prices are simulated. Ctrl-C stops it."
+        == f"In another terminal, run the lines above. {running.origin}/ shows tasks and images. Press Ctrl-C to stop."
     )
     assert re.fullmatch(r"\d\d:\d\d:\d\d POST /api/v1/task 200 flux_[0-9a-f-]{36} key …cdef", lines[1])
     assert re.fullmatch(r"\d\d:\d\d:\d\d GET /images/flux_[0-9a-f-]{36}/1.png 200 no key", lines[-1])
@@ -260,7 +260,7 @@ def pixels(path: Path) -> bytes:
 
 def test_plan_and_credits(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
     running = sandbox("--plan free --credits 0.04 --fault task:stuck")
-    assert flux("balance").out.startswith("Balance: $0.04\n")
+    assert flux("balance").out.startswith("Balance: $0.04 simulated\n")
     codes = []
     with running.client() as http:
         codes += [http.post("/api/v1/task", json=TASK).json()["code"] for _ in range(3)]
@@ -272,7 +272,7 @@ def test_plan_and_credits(flux: Flux, sandbox: Callable[..., Sandbox]) -> None:
     other = sandbox("--credits 0.02", state="other.db")
     assert flux(GEN).code == 0
     assert flux(GEN.replace("boat", "ship")).code == 6
-    assert flux("balance").out.startswith("Balance: $0.005\n")
+    assert flux("balance").out.startswith("Balance: $0.005 simulated\n")
     assert len(other.tasks) == 1
 
 
@@ -634,15 +634,15 @@ def test_only_the_page_itself_may_change_the_faults(shared: Sandbox) -> None:
     ("--fault create:stuck", "fault 'create:stuck': stuck cannot happen to create"),
     ("--fault create:200", "fault 'create:200': 200 is not an HTTP status from 400 to 599"),
     ("--fault 'create:drop keep=1'", "fault 'create:drop keep=1': keep does not apply here"),
-    ("--fault 'create:429 times=0'", "fault 'create:429 times=0': times: expected a whole number from 1"),
+    ("--fault 'create:429 times=0'", "fault 'create:429 times=0': times: expected a whole number, 1 or more"),
     ("--fault 'task:delay=1 when=before'", "fault 'task:delay=1 when=before': when does not apply here"),
     ("--fault create:", "fault 'create:': no kind"),
     ("--fault 'create:429 drop'", "fault 'create:429 drop': 429 and drop are two kinds"),
-    ("--speed 0", "--speed '0': "),
-    ("--expire soon", "--expire 'soon': expected a duration such as 1.5, 30s, 10m, 2h or 7d"),
-    ("--replies xml", "--replies 'xml': "),
-    ("--plan gold", "--plan 'gold': "),
-    ("--key 'a b'", "--key 'a b': expected printable ASCII without spaces"),
+    ("--speed 0", "invalid --speed '0': expected a number from 0.001 to 1000"),
+    ("--expire soon", "invalid --expire 'soon': expected a duration, for example 1.5, 30s, 10m, 2h or 7d"),
+    ("--replies xml", "invalid --replies 'xml': expected spec or live"),
+    ("--plan gold", "invalid --plan 'gold': expected free, creator or pro"),
+    ("--key 'a b'", "invalid --key 'a b': expected printable ASCII without spaces"),
 ])  # fmt: skip
 def test_what_cannot_be_served_is_an_error(flux: Flux, options: str, error: str) -> None:
     result = flux(f"sandbox --port 0 {options}")

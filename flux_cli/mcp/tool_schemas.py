@@ -25,7 +25,7 @@ DESCRIPTIONS = {
     "image": "Input image: an absolute path, a URL, @ID of an entry, or @last for the newest image.",
     "model": "Short name, full ID, or auto; the tool models lists them with their prices.",
     "seed": "The same seed and options reproduce the image; another one makes another image. Default: random.",
-    "lora": "LoRAs by name or URL, each NAME or NAME:STRENGTH. With op lora one at least.",
+    "lora": "LoRAs by name or URL, each NAME or NAME:STRENGTH. op lora requires at least one.",
     "control": "Images whose pose, depth or edges to follow, each TYPE=IMG or TYPE=IMG:STRENGTH.",
     "mask": "Mask image of the same size, an absolute path; white areas are regenerated.",
 }

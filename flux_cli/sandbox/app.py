@@ -242,7 +242,7 @@ def create_app(service: Service, more: Sequence[BaseRoute] = ()) -> Starlette:
             message = error.detail.lower()
             return refusal(RefusalError(error.status_code, error.status_code, message), service.replies, error.headers)
         if isinstance(error, ClientDisconnect):
-            error = RefusalError(400, 400, "request cut short")
+            error = RefusalError(400, 400, "the request was truncated")
         if not isinstance(error, RefusalError):
             error = RefusalError(500, 500, "internal error", "a bug in the sandbox")
         return refusal(error, service.replies)

@@ -81,19 +81,19 @@ class Parameter:
 KINDS: Mapping[str, Kind] = {
     "status": Kind(
         tuple(HTTP),
-        "this HTTP status, 400 to 599, with the documented error",
+        "an HTTP status from 400 to 599, with PiAPI's documented error",
         ("when", "retry-after", "code", "message"),
         when="before",
     ),
     "html": Kind(tuple(HTTP), "a web page with status 200", ("when",), when="before"),
     "drop": Kind(tuple(HTTP), "the connection closes without a response", ("when",)),
     "cut": Kind(tuple(HTTP), "the connection closes partway through the response", ("keep",)),
-    "truncate": Kind(tuple(HTTP), "the response is shortened, and its length fits", ("keep",)),
-    "delay": Kind(tuple(TARGETS), "late, nothing else; write delay=SECONDS", ("when",)),
-    "stuck": Kind(("get", "task"), "still processing: in this poll, or forever for a task"),
+    "truncate": Kind(tuple(HTTP), "the response is shortened; Content-Length matches", ("keep",)),
+    "delay": Kind(tuple(TARGETS), "the response is late; write delay=SECONDS", ("when",)),
+    "stuck": Kind(("get", "task"), "status processing: for one poll (get), or forever (task)"),
     "empty": Kind(("get",), "completed, but no image is listed"),
-    "capitals": Kind(("get",), "the status as PiAPI's documentation writes it: Completed"),
-    "fail": Kind(("task",), "the task fails when its time is over", ("code", "message")),
+    "capitals": Kind(("get",), "the status is capitalized: Completed"),
+    "fail": Kind(("task",), "the task fails at the end of its run", ("code", "message")),
     "duplicate": Kind(("webhook",), "the webhook is delivered twice"),
     "lose": Kind(("webhook",), "the webhook is never delivered"),
 }
@@ -105,38 +105,38 @@ def duration(text: str) -> float:
     """Return seconds from `1.5`, `30s`, `10m`, `2h` or `7d`. Raise ValueError."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", text.strip(), re.ASCII)
     if not match:
-        raise ValueError("expected a duration such as 1.5, 30s, 10m, 2h or 7d")
+        raise ValueError("a duration, for example 1.5, 30s, 10m, 2h or 7d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def _whole(text: str, low: int = 0) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) < low:
-        raise ValueError(f"expected a whole number from {low}")
+        raise ValueError(f"a whole number, {low} or more")
     return int(text)
 
 
 def _share(text: str) -> float:
     if not re.fullmatch(r"[0-9]?\.?[0-9]{1,9}", text, re.ASCII) or not 0 <= float(text) <= 1:
-        raise ValueError("expected a number from 0 to 1")
+        raise ValueError("a number from 0 to 1")
     return float(text)
 
 
 def _when(text: str) -> str:
     if text not in ("before", "after"):
-        raise ValueError("expected before or after")
+        raise ValueError("before or after")
     return text
 
 
 PARAMETERS: Mapping[str, Parameter] = {
     "times": Parameter("N", "stop after N times", partial(_whole, low=1)),
-    "skip": Parameter("N", "spare the first N requests", _whole),
-    "rate": Parameter("P", "how likely each time, 0 to 1", _share),
-    "delay": Parameter("SECONDS", "how late the response is", duration),
-    "when": Parameter("before|after", "relative to the work (and the charge)", _when),
+    "skip": Parameter("N", "skip the first N requests", _whole),
+    "rate": Parameter("P", "probability, 0 to 1", _share),
+    "delay": Parameter("SECONDS", "delay of the response", duration),
+    "when": Parameter("before|after", "before or after the task is created and charged", _when),
     "retry-after": Parameter("SECONDS", "the response header", _whole),
     "code": Parameter("N", "PiAPI's error code", _whole),
     "message": Parameter("TEXT", "the error message", str),
-    "keep": Parameter("SHARE", "how much of the response is sent", _share),
+    "keep": Parameter("SHARE", "share of the response that is sent, 0 to 1", _share),
 }
 """What may follow the kind; each is a field of Fault."""
 EXAMPLES = (
@@ -197,7 +197,7 @@ def _with_parameter(fault: Fault, name: str, value: str) -> Fault:
     try:
         changes: dict[str, Any] = {name.replace("-", "_"): PARAMETERS[name].parse(value)}
     except ValueError as problem:
-        raise _error(fault.text, f"{name}: {problem}") from None
+        raise _error(fault.text, f"{name}: expected {problem}") from None
     return replace(fault, **changes)
 
 
@@ -218,7 +218,7 @@ def _error(text: str, message: str, *, hint: str | None = None) -> UsageError:
 
 def describe_faults() -> Iterator[str]:
     """Yield the lines of `flux sandbox --list-faults`."""
-    yield "A fault is TARGET:KIND [NAME=VALUE]... If several strike, the first one wins."
+    yield "A fault is TARGET:KIND [NAME=VALUE]... If several match, the first one applies."
     yield from ("", "TARGET")
     yield from (f"  {name:<11}{about}" for name, about in TARGETS.items())
     yield from ("", "KIND")

@@ -32,7 +32,7 @@ def forward_url(text: str) -> str:
     try:
         return web_address(text)
     except ValueError as problem:
-        raise UsageError(f"--forward: {problem}") from None
+        raise UsageError(f"invalid --forward: expected {problem}") from None
 
 
 def split_command(text: str, platform: str = sys.platform) -> tuple[str, ...]:
@@ -142,4 +142,4 @@ class Forwarder:
             raise
         if code < 0:
             return f"ended by signal {-code}"
-        return f"ended with exit code {code}" if code else ""
+        return f"exited with code {code}" if code else ""

@@ -31,7 +31,7 @@ REASONS = {
     200: "accepted",
     400: "not a task's webhook",
     401: "wrong secret",
-    405: "webhooks are POSTed",
+    405: "use POST",
     408: "too slow",
     413: "too large",
     503: "cannot be recorded now",

@@ -24,8 +24,10 @@ def read_secret(environ: Mapping[str, str], path: str | None) -> str | None:
         source = clean(path, 120)
         try:
             secret = Path(path).expanduser().read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the webhook secret from {source}: {error}") from error
+        except OSError as error:
+            raise UsageError(f"cannot read the webhook secret from {source}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"cannot read the webhook secret: {source} is not a text file") from error
     secret = secret.strip()
     if not secret:
         raise UsageError(f"the webhook secret in {source} is empty")

@@ -196,7 +196,7 @@ class _Listening(CommandReporter):
         output.note(f"Listening on {origin}/ (Ctrl-C stops it)")
         if self.receiver.secret is None:
             output.warn(
-                "no webhook secret: anyone who can reach this port can make flux ask PiAPI about tasks. "
+                "no webhook secret: anyone who can reach this port can make flux send requests to PiAPI. "
                 "Set FLUX_WEBHOOK_SECRET, or pass --webhook-secret-file."
             )
         if not is_loopback(host):

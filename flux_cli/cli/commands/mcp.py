@@ -43,7 +43,7 @@ def mcp(session: Session, options: McpOptions) -> ExitCode:
     if find_spec("mcp") is None:
         raise UsageError(
             "flux mcp needs the package mcp, which is not installed",
-            hint='Install it where flux is installed: pip install "piapi-flux[mcp]"',
+            hint="In your clone of flux, run: uv tool install '.[mcp]' (or: pip install '.[mcp]')",
             code="missing_package",
         )
     from ...mcp.server import serve

@@ -206,12 +206,12 @@ def _parse(name: str, check: Callable[[str], T], text: str) -> T:
     try:
         return check(text)
     except ValueError as problem:
-        raise UsageError(f"{name} {quoted(text, 40)}: {problem}") from None
+        raise UsageError(f"invalid {name} {quoted(text, 40)}: expected {problem}") from None
 
 
 def _key(text: str) -> str:
     if not text or not all("!" <= character <= "~" for character in text):
-        raise ValueError("expected printable ASCII without spaces")
+        raise ValueError("printable ASCII without spaces")
     return text
 
 
@@ -228,7 +228,8 @@ def _store(state: Path | None, kept: ExitStack) -> "Store":
             return kept.enter_context(closing(Store(Path(kept.enter_context(folder)) / "service.db")))
         return kept.enter_context(closing(Store(state)))
     except (sqlite3.Error, OSError) as error:
-        raise DiskError(f"cannot keep tasks in {clean(str(state or tempfile.gettempdir()))}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DiskError(f"cannot keep tasks in {clean(str(state or tempfile.gettempdir()))}: {reason}") from error
 
 
 def _allowed_hosts(options: SandboxOptions) -> Callable[[str], bool]:
@@ -287,7 +288,7 @@ def _announce(session: Session, options: SandboxOptions, service: "Service", ori
     else:
         # In one write, so that a script that waits for the first line gets all of them.
         output.lines("\n".join(variable_lines(variables, session.environ)))
-    output.note(f"Mock of PiAPI: {origin}/ shows its tasks and images; prices are simulated. Ctrl-C stops it.")
+    output.note(f"In another terminal, run the lines above. {origin}/ shows tasks and images. Press Ctrl-C to stop.")
     if not is_loopback(options.host):
         output.warn(
             f"{clean(options.host, 60)} can be reached from other machines: anyone there can use this sandbox, see its "
