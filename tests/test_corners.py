@@ -68,7 +68,7 @@ program.run()
         [sys.executable, "-c", script, "show", "nothing"], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("flux: no file, entry or task 'nothing'")
+    assert done.stderr.startswith("flux: 'nothing' is not a file, and no task has this ID")
     assert "Traceback" not in done.stderr
 
 
@@ -108,6 +108,16 @@ def test_a_signal_at_any_moment_of_the_start_is_told_as_what_it_is(
     known = {entry.task_id for entry in entries() if entry.task_id}
     assert {charge.id for charge in service.charges} <= known
     assert not [entry for entry in entries() if entry.state is State.UNKNOWN]
+
+
+@pytest.mark.parametrize("length", ["", "content-length"])
+def test_a_status_that_was_cut_off_is_polled_again_and_not_quoted(flux: Flux, service: Service, length: str) -> None:
+    half = b'{"code": 200, "data": {"task_id": "flux_'
+    headers = {"content-type": "application/json"} | ({} if length else {"content-length": "999"})
+    service.answer(*LOOK, (200, headers, half))
+    result = flux(f"{GEN} -o boat.png")
+    assert (result.code, '"code"' in result.err) == (0, False)
+    assert "PiAPI's response was incomplete; trying again" in result.err
 
 
 @pytest.mark.parametrize(
@@ -199,7 +209,7 @@ def test_status_of_a_lost_submission_does_not_say_that_nothing_was_charged(
     result = flux(f"status {entry.id}")
 
     assert result.code == 7
-    assert 'no usable response to the submission of "a boat"' in result.err
+    assert 'no usable response to the request for "a boat"' in result.err
     assert "Not charged" not in result.err
     assert "Nothing was sent" not in result.err
 

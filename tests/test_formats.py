@@ -103,7 +103,7 @@ JPEG_START = b"\xff\xd8\xff\xe0\x00\x04ab"
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"", "nothing came"),
+        (b"", "received nothing"),
         (b" \n<!DOCTYPE html><title>Expired</title>", "a web page"),
         (b"<html>", "a web page"),
         (b'{"code": 404}', "not an image"),
@@ -111,16 +111,16 @@ JPEG_START = b"\xff\xd8\xff\xe0\x00\x04ab"
         (PNG_SIGNATURE, "no image data"),
         (PNG_SIGNATURE + header(1, 1) + END, "no image data"),
         (PNG_SIGNATURE + chunk(b"tEXt", b"a\0b") + header(1, 1) + DATA + END, "no image data"),
-        (PNG_SIGNATURE + header(1, 1) + DATA, "cut short"),
-        (PNG_SIGNATURE + header(1, 1) + DATA + END[:-4], "cut short"),  # Pillow opens this one without a word
+        (PNG_SIGNATURE + header(1, 1) + DATA, "truncated"),
+        (PNG_SIGNATURE + header(1, 1) + DATA + END[:-4], "truncated"),  # Pillow opens this one without a word
         (PNG_SIGNATURE + chunk(b"IHDR") + DATA + END, "size is invalid"),
         (PNG_SIGNATURE + header(0, 1) + DATA + END, "size is invalid"),
         (PNG_SIGNATURE + header(1, 2**31) + DATA + END, "size is invalid"),
-        (JPEG_START + b"\xff\xd9", "cut short"),
+        (JPEG_START + b"\xff\xd9", "truncated"),
         (JPEG_START + b"\xff\xda\x00\x02\xff\xd9", "no image data"),
         (JPEG_START + b"\xff\xc0\x00\x08\x08\x00\x00\x00\x10\x01\xff\xda\x00\x02\xff\xd9", "size is invalid"),
         (JPEG_START + b"no marker here\xff\xd9", "damaged"),
-        (b"RIFF\x04\x00\x00\x00WEBP", "cut short"),
+        (b"RIFF\x04\x00\x00\x00WEBP", "truncated"),
         (b"RIFF\x20\x00\x00\x00WEBPABCD" + bytes(24), "damaged"),
     ],
 )  # fmt: skip
@@ -140,9 +140,9 @@ LARGE = 64 * 2**20
 BUSY: dict[str, tuple[bytes, bytes, str]] = {
     "empty chunks": (PNG_SIGNATURE + header(1, 1), chunk(b"tEXt"), "more than 32768 chunks"),
     "empty segments": (JPEG_START, b"\xff\xe1\x00\x02", "more than 4096 segments"),
-    "fill bytes": (JPEG_START, b"\xff", "cut short"),
+    "fill bytes": (JPEG_START, b"\xff", "truncated"),
     "fill bytes between segments": (JPEG_START, b"\xff" * 16 + b"\xe1\x00\x02", "more than 4096 segments"),
-    "a scan without end": (JPEG_START + b"\xff\xda\x00\x02", b"\xff\x00", "cut short"),
+    "a scan without end": (JPEG_START + b"\xff\xda\x00\x02", b"\xff\x00", "truncated"),
 }
 """How each begins, what it is filled with, and why it is refused."""
 

@@ -96,7 +96,7 @@ HTML = b"\n <!DOCTYPE html><title>Expired</title>"
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "a.png is an empty file"),
     "text": (b"a boat", "a.png: not an image (PNG, JPEG or WebP)"),
-    "page": (HTML, "a.png: a web page came instead of an image"),
+    "page": (HTML, "a.png: received a web page instead of an image"),
     "gif": (encoded(drawn(), "GIF"), "a.png is a GIF"),
     "bmp": (encoded(drawn(), "BMP"), "a.png is a BMP"),
     "tiff": (encoded(drawn(), "TIFF"), "a.png is a TIFF"),
@@ -114,9 +114,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         encoded(ANIMATION[0], "webp", save_all=True, append_images=ANIMATION[1:]),
         "a.png is animated",
     ),
-    "cut png": (encoded(drawn(), "png")[:-5], "a.png: the PNG is cut short"),
-    "cut jpg": (encoded(drawn(), "jpg")[:-2], "a.png: the JPEG is cut short"),
-    "cut webp": (encoded(drawn(), "webp")[:-2], "a.png: the WebP is cut short"),
+    "cut png": (encoded(drawn(), "png")[:-5], "a.png: the PNG is truncated"),
+    "cut jpg": (encoded(drawn(), "jpg")[:-2], "a.png: the JPEG is truncated"),
+    "cut webp": (encoded(drawn(), "webp")[:-2], "a.png: the WebP is truncated"),
     "png of too little data": (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", 300, 300, 8, 2, 0, 0, 0))
@@ -124,16 +124,16 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         + chunk(b"IEND", b""),
         "a.png: the image is damaged",
     ),
-    "too many markers": (b"\xff\xd8\xff" + b"\xff\xd9" * 5_000_000 + b"\0\1", "a.png: the JPEG is cut short"),
-    "low": (encoded(drawn((300, 255)), "png"), "a.png is 300x255; PiAPI accepts 256x256 and more"),
-    "narrow": (encoded(drawn((255, 300)), "webp"), "a.png is 255x300; PiAPI accepts 256x256 and more"),
+    "too many markers": (b"\xff\xd8\xff" + b"\xff\xd9" * 5_000_000 + b"\0\1", "a.png: the JPEG is truncated"),
+    "low": (encoded(drawn((300, 255)), "png"), "a.png is 300x255; PiAPI requires at least 256x256"),
+    "narrow": (encoded(drawn((255, 300)), "webp"), "a.png is 255x300; PiAPI requires at least 256x256"),
     "turned and low": (
         encoded(drawn((300, 255)), "jpg", exif=exif(6)),
-        "a.png is 255x300; PiAPI accepts 256x256 and more",
+        "a.png is 255x300; PiAPI requires at least 256x256",
     ),
     "long": (
         encoded(drawn((8000, 300), "L"), "png"),
-        "a.png: 8000x300 would be scaled to 5287x198; PiAPI accepts 256x256 and more, up to 1,048,576 pixels",
+        "a.png: 8000x300 would be scaled to 5287x198; PiAPI requires at least 256x256, up to 1,048,576 pixels",
     ),
 }
 

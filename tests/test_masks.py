@@ -349,8 +349,8 @@ def test_a_mask_file_is_turned_as_its_exif_says() -> None:
 
 
 COLORS = "m.png is not a mask: it has colors"
-BLACK = "the mask m.png is black everywhere, and selects nothing"
-WHITE = "the mask m.png is white everywhere, and selects the whole image"
+BLACK = "the mask m.png is entirely black, so it selects nothing"
+WHITE = "the mask m.png is entirely white, so it selects the whole image"
 HOW = "Draw a mask with the region white and the rest black, or erase the region from a copy of the image"
 
 
@@ -374,8 +374,8 @@ def test_an_image_that_is_no_mask(image: Image.Image, message: str, invert: bool
     with pytest.raises(UsageError) as caught:
         read_mask(image, invert=invert)
     inverted = {
-        BLACK: "the mask m.png is black everywhere, and, inverted, selects the whole image",
-        WHITE: "the mask m.png is white everywhere, and, inverted, selects nothing",
+        BLACK: "the mask m.png is entirely black, so it selects the whole image with --invert",
+        WHITE: "the mask m.png is entirely white, so it selects nothing with --invert",
     }
     assert (problem(caught), caught.value.hint) == (inverted.get(message, message) if invert else message, HOW)
 
@@ -446,8 +446,8 @@ def test_a_feather_takes_nothing_away(feather: int, start: int, side: int, inver
         (mask_of(255, 128), 0, False, "the mask selects the whole image"),
         (mask_of(0, 0), 0, True, "the mask selects the whole image"),
         (mask_of(255, 0), 200, False, "the mask selects the whole image"),
-        (mask_of(255, 0), -1, False, "feather -1 is out of range: 0 to 200"),
-        (mask_of(255, 0), 201, False, "feather 201 is out of range: 0 to 200"),
+        (mask_of(255, 0), -1, False, "feather -1 is out of range (0 to 200)"),
+        (mask_of(255, 0), 201, False, "feather 201 is out of range (0 to 200)"),
     ],
 )
 def test_what_cannot_be_used(mask: Image.Image, feather: int, invert: bool, message: str) -> None:

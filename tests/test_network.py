@@ -273,7 +273,7 @@ WORDS: dict[str, tuple[bytes, Outcome, str]] = {
     ),
     "no body": (response(b""), Outcome.UNKNOWN, "PiAPI returned HTTP 200"),
     "a redirect": (response(b"", "Location: /x", status="302 Found"), Outcome.UNKNOWN, "PiAPI returned HTTP 302"),
-    "a cut body": (ACCEPTED[:60], Outcome.UNKNOWN, "PiAPI's response is unusable (HTTP 200, cut short)"),
+    "a cut body": (ACCEPTED[:60], Outcome.UNKNOWN, "PiAPI's response is unusable (HTTP 200, truncated)"),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", Outcome.UNKNOWN, "the response is not valid HTTP"),
     "nothing": (b"", Outcome.UNKNOWN, CLOSED),
     "half a head": (b"HTTP/1.1 200 O", Outcome.UNKNOWN, CLOSED),

@@ -132,7 +132,7 @@ def test_whatever_the_status_an_id_means_that_there_may_be_a_task(
     (entry,) = entries()
     assert (entry.state, entry.seen_id, service.posts()) == (State.UNKNOWN, ID, 1)
     assert said == (
-        'flux: no usable response to the submission of "a boat" '
+        'flux: no usable response to the request for "a boat" '
         f'(PiAPI returned HTTP {status}: {{"code": 200, "data": {{"task_id": "{ID}", "mod). '
         "It may have been charged ($0.015 simulated); flux does not resend it.\n"
         "      Next: flux resume\n"

@@ -48,7 +48,7 @@ def test_a_unknown_outcome_is_unknown_and_never_sent_again(
     (entry,) = entries()
     assert entry.state is State.UNKNOWN
     assert result.out == ""
-    assert 'flux: no usable response to the submission of "a boat" (' in result.err
+    assert 'flux: no usable response to the request for "a boat" (' in result.err
     assert "It may have been charged ($0.015 simulated); flux does not resend it.\n" in result.err
     assert result.err.endswith(f"Next: flux resolve {entry.id}\n")
     for command in ("resume", f"wait {entry.id}"):
@@ -56,7 +56,7 @@ def test_a_unknown_outcome_is_unknown_and_never_sent_again(
         assert again.code == 7
         assert entry.id in again.err
     assert len(service.charges) == service.posts() == 1
-    assert "1 submission with an unknown outcome, up to $0.015 possibly charged" in flux("history").err
+    assert "1 task with an unknown outcome, up to $0.015 possibly charged" in flux("history").err
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_a_mistyped_id_leaves_no_trace(flux: Flux, service: Service, entries: En
     result = flux("wait 1631d053-2352-4add-95cc-360fc52d5f89")
 
     assert (result.code, result.out) == (5, "")
-    assert "PiAPI has no task 1631d053-2352-4add-95cc-360fc52d5f89: task not found" in result.err
+    assert "PiAPI has no task 1631d053-2352-4add-95cc-360fc52d5f89 (task not found)" in result.err
     assert entries() == []
 
 
@@ -316,7 +316,7 @@ def test_fewer_pictures_than_ordered_are_saved_and_told(flux: Flux, service: Ser
     result = flux("resume")
 
     assert (result.code, result.out) == (3, "a-boat-1-1.png\n")
-    assert "returned 1 of 3 images ordered. Charged ($0.006 simulated)." in result.err
+    assert "returned 1 of 3 requested images. Charged ($0.006 simulated)." in result.err
 
 
 def test_more_pictures_than_ordered_are_all_saved(flux: Flux, service: Service) -> None:
@@ -445,7 +445,7 @@ def test_a_second_signal_ends_at_once_and_leaves_an_unknown(
     assert result.code == -signal.SIGINT
     (entry,) = entries()
     assert entry.state is State.UNKNOWN
-    assert 'flux: stopped immediately before a response to the submission of "a boat" came. It may' in result.err
+    assert 'flux: stopped immediately before a response to the request for "a boat" arrived. It may' in result.err
     assert f"Next: flux resolve {entry.id}" in result.err
 
 

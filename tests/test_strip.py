@@ -170,8 +170,8 @@ CROWDED: dict[str, tuple[bytes, str]] = {
     "comments": (b"\xff\xd8" + b"\xff\xfe\0\2" * MANY, "the JPEG has too many segments"),
     "scans": (b"\xff\xd8" + b"\xff\xda\0\2" * 600, "the JPEG has too many scans"),
     "WebP chunks": (riff(*[(b"VP8 ", b"")] * MANY), "the WebP has too many chunks"),
-    "fill bytes": (b"\xff\xd8" + b"\xff" * MANY, "the JPEG is cut short"),
-    "stuffed bytes": (b"\xff\xd8\xff\xda\0\2" + b"\xff\0" * MANY, "the JPEG is cut short"),
+    "fill bytes": (b"\xff\xd8" + b"\xff" * MANY, "the JPEG is truncated"),
+    "stuffed bytes": (b"\xff\xd8\xff\xda\0\2" + b"\xff\0" * MANY, "the JPEG is truncated"),
 }
 
 

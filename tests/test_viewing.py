@@ -223,7 +223,7 @@ def test_a_picture_that_was_just_made(start: Start, service: Service) -> None:
 def test_nothing_is_drawn_where_nothing_can_be(flux: Flux, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     piped = flux("show halves.png --preview")
     assert "\x1b" not in piped.out + piped.err
-    assert "--preview shows nothing: stderr is not a terminal\n" in piped.err
+    assert "--preview needs a terminal on stderr\n" in piped.err
     assert "preview" not in flux("show halves.png --preview --json").err
 
     for variable, value, told in (
@@ -242,7 +242,7 @@ def test_a_damaged_picture_is_told(start: Start, service: Service) -> None:
     on_terminal(start, "gen fox --size 64x64 -m schnell -o fox.png")
     Path("fox.png").write_bytes(Path("fox.png").read_bytes()[:-5])
     _, seen = on_terminal(start, "show fox.png --preview")
-    assert "cannot be previewed: 'fox.png': the PNG is cut short" in " ".join(seen.split())
+    assert "cannot be previewed: 'fox.png': the PNG is truncated" in " ".join(seen.split())
 
 
 def test_the_viewer_gets_whole_paths(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

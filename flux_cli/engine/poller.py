@@ -133,7 +133,7 @@ class Poller:
             return self._wait(entry, streak, f"PiAPI has not found the task yet ({words})", count)
         if existed:
             raise expired(self.journal, entry, f"PiAPI no longer has it: {words}")
-        error = RefusedError(f"PiAPI has no task {entry.task_id}: {words}", code="no_such_task")
+        error = RefusedError(f"PiAPI has no task {entry.task_id} ({words})", code="no_such_task")
         self.journal.move(entry, replace(entry, state=State.EXPIRED, problem=problem_of(error)))
         raise error
 

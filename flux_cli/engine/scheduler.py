@@ -239,7 +239,7 @@ class Scheduler:
 def interruption(entry: Entry, signal_number: int, how: str = "interrupted") -> InterruptError:
     """Return the error for an entry that a signal ended the command for."""
     if entry.state in (State.SENDING, State.UNKNOWN):
-        how += f' before a response to the submission of "{clean(entry.label, LABEL)}" came'
+        how += f' before a response to the request for "{clean(entry.label, LABEL)}" arrived'
     elif entry.task_id:
         state = "completed, not yet saved" if entry.state is State.READY else "still running"
         how += f"; task {entry.task_id} is {state}"
@@ -250,4 +250,4 @@ def _find_shortfall(entry: Entry) -> PartialError | None:
     ordered = entry.request.operation.batch_size if entry.request else 1
     if entry.state is not State.SAVED or len(entry.files) >= ordered:
         return None
-    return PartialError(f"task {entry.task_id} returned {len(entry.files)} of {counted(ordered, 'image')} ordered")
+    return PartialError(f"task {entry.task_id} returned {len(entry.files)} of {counted(ordered, 'requested image')}")

@@ -83,7 +83,8 @@ class Uploader:
             except TemporaryError as trouble:
                 attempt += 1
                 if attempt == TRIES:
-                    raise NetworkError(f"the image could not be uploaded: {trouble.message}") from trouble
+                    message = f"the image could not be uploaded: {trouble.message}"
+                    raise NetworkError(message, hint="Try again later") from trouble
                 wait = trouble.retry_after if trouble.retry_after is not None else self._clock.backoff(attempt)
                 listener(Trouble(entry.id, f"the upload failed: {trouble.message}", wait))
                 await self._clock.sleep(wait)

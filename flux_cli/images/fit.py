@@ -22,7 +22,7 @@ MIN_SIDE = 256
 JPEG_QUALITY = 92
 """Of 100: looks the same as 100, at a third of its size."""
 
-MINIMUM = f"PiAPI accepts {MIN_SIDE}x{MIN_SIDE} and more"
+MINIMUM = f"PiAPI requires at least {MIN_SIDE}x{MIN_SIDE}"
 MAXIMUM = f"PiAPI accepts up to {MAX_PIXELS:,} pixels (1024x1024)"
 
 

@@ -78,11 +78,20 @@ def inspect_image(content: bytes) -> ImageInfo:
     if extension := extension_of(content):
         return inspectors[extension](content)
     if not content:
-        raise BrokenImageError("nothing came")
+        raise BrokenImageError("received nothing")
     start = content[:256].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
-        raise BrokenImageError("a web page came instead of an image")
+        raise BrokenImageError("received a web page instead of an image")
     raise BrokenImageError("not an image (PNG, JPEG or WebP)")
+
+
+def damage_of(content: bytes) -> str | None:
+    """Return what is wrong with the image that a content begins as; None for a complete one, and for no image."""
+    try:
+        inspect_image(content)
+    except BrokenImageError as error:
+        return str(error) if extension_of(content) else None
+    return None
 
 
 def _png(content: bytes) -> ImageInfo:
@@ -96,7 +105,7 @@ def _png(content: bytes) -> ImageInfo:
     if kinds[:1] != [b"IHDR"] or b"IDAT" not in kinds:
         raise BrokenImageError("the PNG has no image data")
     if kinds[-1] != b"IEND":
-        raise BrokenImageError("the PNG is cut short")
+        raise BrokenImageError("the PNG is truncated")
     width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
     return _image_info("png", width, height, length)
 
@@ -111,11 +120,11 @@ def png_chunks(content: bytes) -> Iterator[PngChunk]:
         if position >= len(content) or kind == b"IEND":
             return
         if position + 12 > len(content):
-            raise BrokenImageError("the PNG is cut short")
+            raise BrokenImageError("the PNG is truncated")
         (length,) = struct.unpack_from(">I", content, position)
         end = position + 12 + length
         if end > len(content):
-            raise BrokenImageError("the PNG is cut short")
+            raise BrokenImageError("the PNG is truncated")
         chunk = PngChunk(memoryview(content)[position:end])
         yield chunk
         position, kind = end, chunk.kind
@@ -149,16 +158,16 @@ def _jpeg(content: bytes) -> ImageInfo:
             return _image_info("jpg", *size, end + 2)
     else:
         raise BrokenImageError(f"the JPEG has more than {MOST_SEGMENTS} segments before its image data")
-    raise BrokenImageError("the JPEG is cut short")
+    raise BrokenImageError("the JPEG is truncated")
 
 
 def _webp(content: bytes) -> ImageInfo:
     """Check the RIFF length, and read the size from the first chunk (WebP container)."""
     if len(content) < 30:
-        raise BrokenImageError("the WebP is cut short")
+        raise BrokenImageError("the WebP is truncated")
     (length,) = struct.unpack_from("<I", content, 4)
     if length + 8 > len(content):
-        raise BrokenImageError("the WebP is cut short")
+        raise BrokenImageError("the WebP is truncated")
     kind = content[12:16]
     if kind == b"VP8X":
         width = int.from_bytes(content[24:27], "little") + 1

@@ -158,10 +158,10 @@ def _white_part(image: "Image", name: str, *, invert: bool) -> "Image":
         what = "has colors" if colors.is_colored else "is mostly gray"
         raise UsageError(f"{name} is not a mask: it {what}", hint=HOW_TO_DRAW)
     if not colors.white or not colors.black:
-        inverted = ", inverted," if invert else ""
+        inverted = " with --invert" if invert else ""
         selects = "the whole image" if colors.white is not invert else "nothing"
         color = "white" if colors.white else "black"
-        raise UsageError(f"the mask {name} is {color} everywhere, and{inverted} selects {selects}", hint=HOW_TO_DRAW)
+        raise UsageError(f"the mask {name} is entirely {color}, so it selects {selects}{inverted}", hint=HOW_TO_DRAW)
     return image.convert("L")
 
 
@@ -199,7 +199,7 @@ def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
     from PIL import ImageChops, ImageFilter
 
     if not 0 <= feather <= MAX_FEATHER:
-        raise UsageError(f"feather {feather} is out of range: 0 to {MAX_FEATHER}")
+        raise UsageError(f"feather {feather} is out of range (0 to {MAX_FEATHER})")
     mask = ImageChops.invert(mask) if invert else mask
     if feather:
         # Blurred, a straight edge lies at half of white; twice that is white up to the edge and falls from there.

@@ -29,7 +29,7 @@ ABOUT_REQUEST = frozenset(("op", "model", "seed", "service_mode", "webhook", "ov
 class Provenance:
     """How an image was made.
 
-    cost: USD for the whole task, which may have made several images.
+    cost: USD for the whole task, which may have made several images. simulated: a sandbox made it.
     unusual: what a request in a file contains beside the options of a command, a sentence each. To be shown before it
         is paid for: images come from anywhere.
     """
@@ -38,6 +38,7 @@ class Provenance:
     task_id: str
     cost: Decimal | None
     version: str
+    simulated: bool = False
     unusual: tuple[str, ...] = ()
 
 
@@ -117,6 +118,7 @@ def read_provenance(texts: Mapping[str, str]) -> Provenance:
             task_id=text_at(about, "task_id"),
             cost=_cost(text_at(about, "cost_usd")),
             version=text_at(about, "version"),
+            simulated=object_at(about).get("sandbox") is True,
             unusual=tuple(_unusual(stored, sent, ignored)),
         )
     except (KeyError, ValueError, ArithmeticError, RecursionError, UsageError) as error:

@@ -90,7 +90,7 @@ def _strip_jpeg(content: bytes) -> Stripped:
             kept += (segment, scan)
         if marker == _EOI:
             return Stripped(b"".join(kept), orientation or 1)
-    raise BrokenImageError("the JPEG is cut short")
+    raise BrokenImageError("the JPEG is truncated")
 
 
 def _is_needed(marker: int, payload: bytes) -> bool:
@@ -130,7 +130,7 @@ def _strip_webp(content: bytes) -> Stripped:
     """Keep the chunks in WEBP_KEPT, up to the length that RIFF gives (WebP Container Specification)."""
     end = 8 + int.from_bytes(content[4:8], "little")
     if end > len(content):
-        raise BrokenImageError("the WebP is cut short")
+        raise BrokenImageError("the WebP is truncated")
     kept: list[bytes] = []
     orientation, frames = 1, 0
     for number, (kind, chunk) in enumerate(_riff_chunks(content, end)):
@@ -154,7 +154,7 @@ def _riff_chunks(content: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
         kind, length = content[position : position + 4], int.from_bytes(content[position + 4 : position + 8], "little")
         start, position = position, position + 8 + length
         if position > end:
-            raise BrokenImageError("the WebP is cut short")
+            raise BrokenImageError("the WebP is truncated")
         position += length % 2  # padding, which some writers leave out at the end
         yield kind, content[start : min(position, end)]
 

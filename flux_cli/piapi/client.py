@@ -36,6 +36,8 @@ RESPONSE_BYTES = 32 * 2**20
 """No response of the API is larger; inline images are base64."""
 LARGE_RESPONSE_BYTES = 2**20
 """A larger response is decoded in a thread, since it takes longer than other tasks should wait."""
+TRUNCATED = "truncated"
+"""The fault of a response whose body ended early."""
 POST_SECONDS = 120.0
 GET_SECONDS = 60.0
 POLLS, UPLOADS = 8, 4
@@ -235,7 +237,7 @@ class PiAPIClient:
             except httpx.DecodingError:
                 fault = "unusable content encoding"
             except httpx.HTTPError:  # a status without its body is still evidence: 429 is 429
-                fault = "cut short"
+                fault = TRUNCATED
         large = len(arrived) > LARGE_RESPONSE_BYTES
         text = await asyncio.to_thread(self._read, arrived) if large else self._read(arrived)
         if self._trace:
@@ -249,7 +251,9 @@ class PiAPIClient:
 
 
 def _temporary(response: Response, parsed: ParsedResponse) -> TemporaryError:
-    return TemporaryError(f"PiAPI returned {parsed.words(response.status)}", retry_after(response.headers))
+    cut = response.fault == TRUNCATED or (response.text.lstrip().startswith("{") and not parsed.well_formed)
+    words = "PiAPI's response was incomplete" if cut else f"PiAPI returned {parsed.words(response.status)}"
+    return TemporaryError(words, retry_after(response.headers))
 
 
 def _amount(data: JsonObject) -> Decimal | None:

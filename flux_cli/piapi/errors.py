@@ -5,7 +5,7 @@ from .responses import ParsedResponse
 from .submission import PLAN, SubmissionOutcome, SubmissionResult
 
 PLAN_HINT = "upgrade the plan in the PiAPI workspace; text to image and image to image need no upgrade"
-UPLOAD_PLAN_HINT = "uploads need the Creator plan or higher; pass the URL of a public image instead of a file"
+UPLOAD_PLAN_HINT = "uploads need the Creator plan or higher; to edit an image on any plan, pass the URL of a public one"
 
 
 class TemporaryError(Exception):
@@ -43,7 +43,8 @@ def upload_error(status: int, parsed: ParsedResponse) -> FluxError:
         return credits_error(message)
     if status == 403 and PLAN.search(parsed.message):
         return PlanError(f"the image could not be uploaded: {message}", hint=UPLOAD_PLAN_HINT)
-    return RefusedError(f"the image could not be uploaded: {message}")
+    hint = "The limit for uploads is 10 MB" if status == 413 else None
+    return RefusedError(f"the image could not be uploaded: {message}", hint=hint)
 
 
 def credits_error(message: str) -> CreditsError:

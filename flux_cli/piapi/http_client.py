@@ -31,7 +31,7 @@ class Response:
     """A response.
 
     text: the body, decoded and without secrets.
-    fault: why the body is not complete, for example `cut short`; empty if it is.
+    fault: why the body is not complete, for example `truncated`; empty if it is.
     """
 
     status: int

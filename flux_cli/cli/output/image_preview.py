@@ -281,7 +281,9 @@ class Viewer:
         size, reason = self._output.canvas, _no_canvas(self._output)
         if reason or size is None:
             self._previews = False
-            self._output.note(f"--preview shows nothing: {reason or 'stderr is not a terminal'}")
+            self._output.note(
+                f"--preview shows nothing: {reason}" if reason else "--preview needs a terminal on stderr"
+            )
             return
         for path in paths:
             try:
