@@ -153,6 +153,11 @@ def yes_or_no(text: str) -> str:
     raise ValueError("true or false")
 
 
+def lowered(text: str) -> str:
+    """Return a sentence of another program without its capital, for the middle of a message."""
+    return text[:1].lower() + text[1:]
+
+
 def listed(words: Sequence[str]) -> str:
     """Return `free, creator or pro`."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

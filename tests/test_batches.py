@@ -197,7 +197,10 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
             "names.txt, line 2: the output name 'aux.png' would not work on every system",
         ),
         ("gen --from one.txt -o -", "-o - is for a command that makes one image"),
-        ("gen '" + "{a|b}" * 10 + "' --max-cost 1", "this would cost $15.36, more than --max-cost $1.00"),
+        (
+            "gen '" + "{a|b}" * 10 + "' --max-cost 1",
+            "this would cost $15.36 (simulated) for 1024 images, more than --max-cost $1.00",
+        ),
         ("gen '" + "{a|b}" * 24 + "'", "one prompt with its sweeps makes 16,777,216 tasks; the limit is 100,000"),
         ("gen", "no prompt"),
         ("gen x --from prompts.txt", "a prompt and --from cannot be used together"),
@@ -208,8 +211,14 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
         ("gen 'a {b} c' --vary d=1,2", "{b} in the prompt has no values"),
         ("gen x --seed 1..20000", "--seed: more than 10000 values"),
         ("gen x --max-cost free", "--max-cost 'free' is not an amount in USD, for example 2.50"),
-        ("gen --from prompts.txt --max-cost 0.01", "this would cost $0.03, more than --max-cost $0.01"),
-        ("gen x --seed 1..100", "this would cost $1.50, and costs above $1.00 need confirmation"),
+        (
+            "gen --from prompts.txt --max-cost 0.01",
+            "this would cost $0.03 (simulated) for 2 images, more than --max-cost $0.01",
+        ),
+        (
+            "gen x --seed 1..100",
+            "this would cost $1.50 (simulated) for 100 images, and costs above $1.00 need confirmation",
+        ),
         ("edit - x --from -", "a prompt and --from cannot be used together"),
         ("edit - --from -", "stdin can be read only once"),
     ],

@@ -19,14 +19,15 @@ LAST = "dev-advanced    $0.02  non-commercial  40-60    gen edit kontext lora co
 
 
 def lines_at(start: Start, line: str, columns: int, stream: str = "stdout") -> list[str]:
-    """What a command writes to a terminal of so many columns, as it is written."""
+    """What a command writes to a terminal of so many columns, as it is written: to a stream, or to both."""
     import pty
     import termios
 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    with start(line, **{**quiet, stream: theirs}) as process:
+    streams = ("stdout", "stderr") if stream == "both" else (stream,)
+    with start(line, **{**quiet, **dict.fromkeys(streams, theirs)}) as process:
         process.wait(60)
     os.close(theirs)
     seen = b"".join(_read_all(ours))
@@ -57,8 +58,8 @@ def test_no_word_is_broken(flux: Flux, start: Start, service: Service) -> None:
     shown = lines_at(start, "history", 80)
     assert len(shown) == 2
     assert all(len(line) <= 80 for line in shown)
-    assert shown[-1].startswith(" " * 10 + "in the snow")
-    assert shown[-1].endswith(f"  {task}")
+    assert shown[-1].startswith(" " * 10 + "in the s…")
+    assert shown[-1].endswith("  -")
     flux(f"wait {task} -o fox.png")
     assert Path("fox.png").exists()
     assert " " * 17 + "x" * 90 in lines_at(start, "show fox.png", 80)
@@ -66,13 +67,13 @@ def test_no_word_is_broken(flux: Flux, start: Start, service: Service) -> None:
 
 def test_errors_and_hints_are_broken_between_words_and_commands_are_not(start: Start) -> None:
     assert lines_at(start, f"show {'x' * 30}", 60, "stderr") == [
-        "flux: no file, entry or task",
-        f"      '{'x' * 30}'",
-        "      List yours: flux history",
+        f"flux: '{'x' * 30}' is not a file, and no",
+        "      task has this ID",
+        "      List your tasks: flux history",
     ]
     assert lines_at(start, "gen x -b 4 --steps 99", 60, "stderr") == [
         "flux: 2 errors. Nothing was sent.",
-        "      - steps 99 is out of range: 1 to 40",
+        "      - steps 99 is out of range for dev (1 to 40)",
         "      - batch size 4 needs schnell: dev makes 1 image per",
         "        task (Add -m schnell, or make 4 tasks, for example",
         "        with --seed 1..4)",
@@ -84,19 +85,34 @@ def test_errors_and_hints_are_broken_between_words_and_commands_are_not(start: S
     ]
 
 
+def test_a_dry_run_on_a_terminal_shows_one_request(flux: Flux, start: Start) -> None:
+    """A sweep is not buried under pages of JSON; a pipe gets all of it."""
+    line = "gen 'a {red|blue} car' --seed 1..8 --dry-run"
+    assert [text for text in lines_at(start, line, 80) if "seed" in text] == ['    "seed": 1']
+    assert flux(line).out.count('"seed"') == 16
+    assert "more request" not in flux(line).err
+    assert lines_at(start, "gen x --seed 1 --dry-run", 80)[-1] == "}"
+    # On a terminal, both streams are seen.
+    assert lines_at(start, line, 80, "both")[-2:] == [
+        "... and 15 more requests (all of them: --dry-run --json)",
+        "Would cost $0.24 for 16 images. Nothing was sent.",
+    ]
+
+
 def test_a_command_at_the_end_of_a_remark_stays_whole(flux: Flux, start: Start, service: Service) -> None:
     """Somebody copies it: a line break in it would run a part of it."""
     service.answer(*POST, (500, {}, b""))
     flux("gen fox -m schnell --size 64x64")
     entry = flux("history --state unknown -q").out.strip()
     assert lines_at(start, "history", 80, "stderr") == [
-        "ENTRY     SUBMITTED         STATE          COST  PROMPT  IMAGES",
-        "* simulated: by a sandbox on this machine, and never charged",
-        "1 submission with an unknown outcome, up to $0.002 possibly charged; resolve",
-        f"  with: flux resolve {entry}",
+        "ID        SUBMITTED         STATE          COST  PROMPT  FILES",
+        "~ possibly charged; see the PiAPI workspace",
+        "* simulated by the sandbox, never charged",
+        "1 task with an unknown outcome, up to $0.002 possibly charged; resolve with:",
+        f"  flux resolve {entry}",
     ]
     assert lines_at(start, f"resolve {entry}", 80)[:3] == [
-        f"entry {entry}: no usable response to this submission. It may have been charged",
+        f"entry {entry}: no usable response to this request. It may have been charged",
         "  ($0.002 simulated); flux does not resend it.",
         '  prompt     "fox"',
     ]

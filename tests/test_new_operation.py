@@ -160,15 +160,15 @@ def test_a_row_with_what_the_operation_does_not_have(flux: Flux) -> None:
     told = flux("batch rows.jsonl").err
     assert "an image is missing" in told
     assert "factor takes a whole number, not 'large'" in told
-    assert "unknown option 'size' for this op" in told
-    assert "unknown option 'fcator' for this op (Did you mean factor?)" in told
+    assert "unknown field 'size' for op upscale" in told
+    assert "unknown field 'fcator' for op upscale (Did you mean factor?)" in told
 
 
 def test_the_command_line_and_its_help(flux: Flux, service: Service) -> None:
     assert flux("upscale photo.png --factor 3 --guide eye.png --seed 1..2 -q").code == 0
     assert [sent(service, number)["factor"] for number in (0, 1)] == [3, 3]
     assert flux("upscale photo.png --factor 9").code == 2
-    assert "schnell cannot do upscale; dev-advanced can" in flux("upscale photo.png -m schnell").err
+    assert "schnell does not support upscale" in flux("upscale photo.png -m schnell").err
     told = flux("upscale --help").out
     assert "How many times larger." in told
     assert "--mask" not in told

@@ -88,7 +88,7 @@ def test_every_command_that_generates_has_the_same_guards(
     line = f"{command} {SMALL} --no-cache"
     monkeypatch.setenv("FLUX_CONFIRM_ABOVE", "0.001")
     assert flux(line).err.splitlines() == [
-        "flux: this would cost $0.002, and costs above $0.001 need confirmation. Nothing was sent.",
+        "flux: this would cost $0.002 (simulated) for 1 image, and costs above $0.001 need confirmation. Nothing was sent.",
         "      Add --yes, or --max-cost USD. The limit is the setting confirm_above",
     ]
     assert "more than --max-cost $0.00. Nothing was sent." in flux(f"{line} --max-cost 0.001").err.replace(
@@ -113,7 +113,7 @@ def test_saying_no_to_the_price_is_no_error_in_the_price(monkeypatch: pytest.Mon
     command = [sys.executable, "-c", answer, sys.executable, "-m", "flux_cli", "gen", "x"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert "This costs $0.015. Continue? [y/N]" in done.stdout
+    assert "This costs $0.015 (simulated) for 1 image. Continue? [y/N]" in done.stdout
     assert "flux: canceled. Nothing was sent." in done.stdout
     assert service.seen == []
 
@@ -266,7 +266,14 @@ def test_history_shows_what_was_charged_and_what_was_not(flux: Flux, service: Se
     result = flux("history")
     costs = {line.split()[5]: line.split()[4] for line in result.out.splitlines()}
     assert costs == {"refused": "-", "unknown": "~$0.002*", "saved": "$0.002*"}
-    assert result.err.splitlines()[0].split() == ["ENTRY", "SUBMITTED", "STATE", "COST", "PROMPT", "IMAGES"]
+    head, *notes = result.err.splitlines()
+    assert head.split() == ["ID", "SUBMITTED", "STATE", "COST", "PROMPT", "FILES"]
+    files = [line[head.index("FILES") :] for line in result.out.splitlines()]
+    assert [name.endswith(".png") for name in files] == [True, False, False]
+    assert files[1:] == ["-", "-"]
+    assert notes[:2] == ["~ possibly charged; see the PiAPI workspace", "* simulated by the sandbox, never charged"]
+    assert "~ possibly" not in flux("history --state saved").err
+    assert flux("history --state expired").err.startswith("no tasks in state expired\n")
 
 
 def test_a_price_question_does_not_read_options_as_a_command(flux: Flux, service: Service) -> None:

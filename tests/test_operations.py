@@ -257,13 +257,13 @@ def test_ranges_and_able_models_in_messages_come_from_the_catalog(
     monkeypatch.setattr(catalog, "__file__", str(tmp_path / "catalog.py"))
     for line, told in {
         "gen x -b 2": "batch size 2 needs schnell: dev makes 1 image per task",
-        "gen x -m schnell -b 7": "batch size 7 is out of range: 1 to 6",
-        "redux photo.png -b 2": "batch size 2 is out of range: 1 to 1",
-        "gen x --guidance 9.5": "guidance 9.5 is out of range: 2 to 9",
-        "redux photo.png --strength 4": "strength 4 is out of range: 0 to 3",
-        "lora x --lora anime:4": "the strength of --lora anime 4 is out of range: 0 to 3",
-        "outpaint photo.png --left 100": "a margin of 100 pixels is too wide: up to 99",
-        "gen x --size 1024x1024": "PiAPI accepts up to 1000000 (1000x1000)",
+        "gen x -m schnell -b 7": "batch size 7 is too large: schnell makes up to 6 images per task",
+        "redux photo.png -b 2": "batch size 2 is too large: dev-advanced makes 1 image per task",
+        "gen x --guidance 9.5": "guidance 9.5 is out of range for dev (2 to 9)",
+        "redux photo.png --strength 4": "strength 4 is out of range for dev-advanced (0 to 3)",
+        "lora x --lora anime:4": "the strength 4 of --lora anime is out of range (0 to 3)",
+        "outpaint photo.png --left 100": "a margin of 100 pixels is too wide; PiAPI accepts up to 99",
+        "gen x --size 1024x1024": "PiAPI accepts up to 1,000,000 (1000x1000)",
     }.items():
         result = flux(f"{line} --dry-run")
         assert (result.code, told in result.err) == (2, True), (line, result.err)
@@ -401,7 +401,7 @@ def test_a_plan_that_takes_no_uploads(
         assert result.code == 5
         assert result.err.splitlines()[-2:] == [
             "flux: the image could not be uploaded: Insufficient plan level. Not charged.",
-            "      Uploads need the Creator plan or higher; pass the URL of a public image instead of a file",
+            "      Uploads need the Creator plan or higher; to edit an image on any plan, pass the URL of a public one",
         ]
         assert service.charges == []
         assert [entry.state for entry in entries()] == [State.PLANNED]
@@ -416,29 +416,47 @@ def test_an_upload_is_tried_again(flux: Flux, service: Service, photo: Path) -> 
     Image.new("RGB", (300, 300), "blue").save("photo.png")
     result = flux("edit photo.png x -o more.png")
     assert result.code == 13
-    assert "the image could not be uploaded: PiAPI returned HTTP 503. Not charged." in result.err
+    assert "the image could not be uploaded: PiAPI returned HTTP 503. Not charged.\n      Try again later" in result.err
+    service.answer(*UPLOAD, (413, {}, b"{}"))
+    assert "      The limit for uploads is 10 MB\n" in flux("edit photo.png x -o more.png").err
+
+
+def test_a_prompt_that_nobody_typed_is_not_the_name_of_a_task(flux: Flux, service: Service, photo: Path) -> None:
+    assert "redux: task flux_" in flux("redux photo.png -o r.png").err
+    assert "outpaint: task flux_" in flux("outpaint photo.png --left 64 -o o.png").err
+    assert "a red house: task flux_" in flux("redux photo.png 'a red house' -o h.png").err
+    assert sorted(line.split()[5] for line in flux("history").out.splitlines()) == ["a", "outpaint", "redux"]
+    assert "a variation of this image" in flux("show r.png").out
 
 
 BAD = {
     "edit nosuch.png x": "image not found: 'nosuch.png'",
     "edit . x": "not a file: '.'",
-    "edit page.png x": "'page.png': a web page came instead of an image",
-    "edit tiny.png x": "'tiny.png' is 255x300; PiAPI accepts 256x256 and more",
+    "edit page.png x": "'page.png': received a web page instead of an image",
+    "edit tiny.png x": "'tiny.png' is 255x300; PiAPI requires at least 256x256",
     "edit https://u:p@e.com/x.png y": "the URL of an image must not contain a user name or password",
     "edit @last y": "no image '@last' in the history",
     "edit @nosuch y": "no image '@nosuch' in the history",
     "edit photo.png ''": "the prompt is empty",
-    "edit photo.png x --size 512x512": "an edited image keeps its size",
-    "edit photo.png x --kontext -m schnell": "schnell cannot do kontext; dev-advanced can",
-    "lora x -m dev --lora anime": "dev cannot do lora; dev-advanced can",
-    "lora x": "no LoRA: pass one, for example --lora anime:0.8 (list: flux models --loras)",
-    "lora x --lora anime:high": "the strength of --lora anime:high is not a number: 'high'",
-    "lora x --lora anime:2": "the strength of --lora anime 2 is out of range: 0 to 1",
+    "edit photo.png x --size 512x512": "--size is not available: the result of flux edit has the size of the input image",
+    "edit photo.png x --kontext -m schnell": "schnell does not support kontext",
+    "lora x -m dev --lora anime": "dev does not support lora",
+    "lora x": "no LoRA",
+    "lora x --lora anime:high": "invalid strength 'high' in --lora anime:high: expected a number from 0 to 1",
+    "lora x --lora anime:2": "the strength 2 of --lora anime is out of range (0 to 1)",
     "lora x --lora 'a b'": "--lora 'a b' is not NAME, NAME:STRENGTH or a URL",
-    "controlnet x": "no --control is given",
+    "controlnet x": "no control image",
     "controlnet x --control pose": "--control 'pose' is not TYPE=IMG or TYPE=IMG:STRENGTH",
-    "controlnet x --control pose=photo.png:7": "the strength of --control openpose 7 is out of range: 0 to 1",
-    "redux photo.png --strength 1.5": "strength 1.5 is out of range: 0 to 1",
+    "controlnet x --control pose=photo.png:abc": (
+        "image not found: 'photo.png:abc' (and 'abc' is not a strength from 0 to 1)"
+    ),
+    "edit photo.png x --aspect 1:1": "--aspect is not available: the result of flux edit has the size of the input image",
+    "lora x --lora anime --image photo.png --preset square": (
+        "--preset is not available: the result of flux lora --image has the size of the input image"
+    ),
+    "gen x -b 5": "batch size 5 is too large: dev makes 1 image per task, schnell up to 4",
+    "controlnet x --control pose=photo.png:7": "the strength 7 of --control openpose is out of range (0 to 1)",
+    "redux photo.png --strength 1.5": "strength 1.5 is out of range for dev-advanced (0 to 1)",
     "inpaint photo.png x": "no mask",
     "inpaint photo.png x --mask-box 0,0,9,9 --mask-alpha": "--mask-box and --mask-alpha cannot be used together",
     "inpaint photo.png x --mask-box 0,0,9": "the box '0,0,9' is not X,Y,W,H",
@@ -447,12 +465,12 @@ BAD = {
     "inpaint https://e.com/x.png x --mask-box 0,0,9,9": "a box, a color or transparency needs a local image",
     "inpaint https://e.com/x.png x --mask mask.png --show-mask look.png": "--show-mask needs a local image and a local mask",
     "inpaint photo.png x --mask https://e.com/x.png --invert": "--invert and --feather need a local mask",
-    "inpaint https://e.com/x.png x --mask black.png": "the mask 'black.png' is black everywhere, and selects nothing",
+    "inpaint https://e.com/x.png x --mask black.png": "the mask 'black.png' is entirely black, so it selects nothing",
     "controlnet x --control pose=photo.png --control depth=photo.png --set input.q=1e999": "the request cannot be written as JSON",
     "gen x --set input.guidance_scale=NaN": "the request cannot be written as JSON",
     "gen x --set 'input.q=\"\\ud800\"'": "the request cannot be written as JSON",
-    "gen x --set input.batch_size=-4": "batch size -4 is out of range: 1 to 1",
-    "gen x --set Input.Batch_Size=-4": "batch size -4 is out of range: 1 to 1",
+    "gen x --set input.batch_size=-4": "batch size -4 is out of range for dev (1 to 1)",
+    "gen x --set Input.Batch_Size=-4": "batch size -4 is out of range for dev (1 to 1)",
     "gen x --set 'input.batch_size=\"4\"'": "batch_size in --set or --input is not a whole number",
     "gen x --set model=Qubico/flux2": "unknown model 'Qubico/flux2'",
     'gen x --set \'config.webhook_config={"secret":"hush"}\'': "a webhook's secret does not go into --set or --input",
@@ -460,8 +478,8 @@ BAD = {
     "edit '~nobody.png' x": "image not found: '~nobody.png'",
     "lora x --lora https://u:p@h/x": "--lora https://u:p@h/x is not a valid URL for a request",
     "lora x --lora anime --commercial": "dev-advanced is not licensed for commercial use; no model that supports lora is",
-    "outpaint photo.png --left 9999": "a margin of 9999 pixels is too wide: up to 2048",
-    "outpaint photo.png": "no margin: pass --left, --right, --top or --bottom, for example --right 25%",
+    "outpaint photo.png --left 9999": "a margin of 9,999 pixels is too wide; PiAPI accepts up to 2,048",
+    "outpaint photo.png": "no margin",
     "outpaint photo.png --left wide": "--left 'wide' is not a number of pixels or a percentage, for example 256 or 25%",
     "outpaint https://e.com/x.png --left 25%": "--left 25%: a percentage needs a local image",
     "gen x --set steps": "--set 'steps' is not PATH=VALUE, for example input.steps=30",

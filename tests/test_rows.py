@@ -78,19 +78,31 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
     assert told[2]["saved"] == 2
 
 
+def test_an_unknown_column_is_reported_once(flux: Flux) -> None:
+    Path("r.csv").write_text("prompt,modle,mask-box\na fox,dev,\na cat,dev,\na hen,dev,\n")
+    assert flux("batch r.csv").err.splitlines() == [
+        "flux: r.csv, line 1: unknown column 'modle'. Nothing was sent.",
+        "      Did you mean model?",
+    ]
+    Path("r.csv").write_text("Prompt,Batch_Size,mask-box\na fox,1,\na cat,1,10%\n")
+    assert flux("batch r.csv").err.splitlines()[0] == (
+        "flux: r.csv, line 3: unknown field 'mask-box' for op gen. Nothing was sent."
+    )
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
         (
             {"prompt": "x", "modle": "dev"},
-            "unknown option 'modle' for this op. Nothing was sent.\n      Did you mean model?",
+            "unknown field 'modle' for op gen. Nothing was sent.\n      Did you mean model?",
         ),
         ({"prompt": "x", "model": "dve"}, "unknown model 'dve'. Nothing was sent.\n      Did you mean dev?"),
         ({"prompt": "x", "size": "64x64", "preset": "square"}, "--size and --preset cannot be used together"),
         ({"prompt": "x", "id": "fi\u200brst", "model": "de\u00a0v"}, "unknown model 'de\\xa0v'"),
         ({"prompt": "x", "aspect": "16\u200b:9"}, "--aspect '16\\u200b:9' is not a ratio"),
         ({"prompt": "x", "width": "5\u202012"}, "width takes a whole number, not '5\u202012'"),
-        ({"prompt": "x", "\u200bsteps": 3}, "unknown option '\\u200bsteps' for this op"),
+        ({"prompt": "x", "\u200bsteps": 3}, "unknown field '\\u200bsteps' for op gen"),
         (
             {"op": "lora", "prompt": "x", "lora": "anmie"},
             "unknown LoRA 'anmie'. Nothing was sent.\n      Did you mean anime?",
@@ -98,7 +110,7 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "overwrite": True}, "overwrite is an option of the command, not of a row"),
         ({"prompt": "x", "webhook-secret-file": "f"}, "webhook-secret-file is an option of the command, not of a row"),
         ({"prompt": "x", "input": "rows.jsonl"}, "input is an option of the command, not of a row"),
-        ({"prompt": "x", "image": "cup.png"}, "unknown option 'image' for this op"),
+        ({"prompt": "x", "image": "cup.png"}, "unknown field 'image' for op gen"),
         ({"op": "edit", "prompt": "x"}, "an image is missing"),
         ({"op": "edit", "prompt": "x", "image": "nosuch.png"}, "image not found: 'nosuch.png'"),
         ({"op": "paint", "prompt": "x"}, "unknown op 'paint'. Nothing was sent.\n      Did you mean inpaint?"),
@@ -109,8 +121,8 @@ def test_rows_come_through_a_pipe_and_go_out_as_json(flux: Flux, service: Servic
         ({"prompt": "x", "commercial": "perhaps"}, "commercial is true or false, not 'perhaps'"),
         ({"prompt": "x", "batch-size": 1.5}, "batch-size takes a whole number, not '1.5'"),
         ({"prompt": "x", "batch_size": "two"}, "batch-size takes a whole number, not 'two'"),
-        ({"prompt": "x", "guidance": 9}, "guidance 9 is out of range: 1.5 to 5"),
-        ({"prompt": "x", "service-mode": "both"}, "invalid --service-mode 'both': expected one of public, private"),
+        ({"prompt": "x", "guidance": 9}, "guidance 9 is out of range for dev (1.5 to 5)"),
+        ({"prompt": "x", "service-mode": "both"}, "invalid --service-mode 'both': expected public or private"),
         ({"prompt": "x", "webhook": "ftp://x"}, "invalid --webhook: expected an http(s) URL"),
         ({"prompt": "x", "output": "../x.png"}, "output '../x.png' is not a name inside the output directory"),
         ({"prompt": "x", "output": "/tmp/x.png"}, "output '/tmp/x.png' is not a name inside the output directory"),

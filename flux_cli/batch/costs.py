@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from ..errors import UsageError
 from ..frozen import frozen
 from ..journal.budgets import Allowance
-from ..text import quoted, usd
+from ..text import counted, quoted, usd
 
 
 class CanceledError(UsageError):
@@ -20,20 +20,22 @@ class Limits:
     """What a command may cost, USD.
 
     max_cost: `--max-cost`; None when it was not given. confirm_above: above it the user is asked.
-    yes: the user has agreed. ask: asks a question; None without a terminal.
+    yes: the user has agreed. ask: asks a question; None without a terminal. simulated: the prices are a sandbox's.
     """
 
     max_cost: Decimal | None
     confirm_above: Decimal
     yes: bool
     ask: Callable[[str], bool] | None
+    simulated: bool = False
 
-    def check(self, price: Decimal) -> None:
-        """Raise UsageError when a command of this price is not allowed, or the user says no."""
+    def check(self, price: Decimal, images: int) -> None:
+        """Raise UsageError when a command of this price, for so many images, is not allowed, or the user says no."""
+        about = f"{usd(price)}{' (simulated)' if self.simulated else ''} for {counted(images, 'image')}"
         if self.max_cost is not None:
             if price > self.max_cost:
                 raise UsageError(
-                    f"this would cost {usd(price)}, more than --max-cost {usd(self.max_cost)}",
+                    f"this would cost {about}, more than --max-cost {usd(self.max_cost)}",
                     hint="See prices with --dry-run. Ask for fewer images, use a cheaper model, or raise --max-cost",
                     code="too_expensive",
                 )
@@ -42,11 +44,11 @@ class Limits:
             return
         if self.ask is None:
             raise UsageError(
-                f"this would cost {usd(price)}, and costs above {usd(self.confirm_above)} need confirmation",
+                f"this would cost {about}, and costs above {usd(self.confirm_above)} need confirmation",
                 hint="Add --yes, or --max-cost USD. The limit is the setting confirm_above",
                 code="too_expensive",
             )
-        if not self.ask(f"This costs {usd(price)}. Continue?"):
+        if not self.ask(f"This costs {about}. Continue?"):
             raise CanceledError("canceled")
 
 

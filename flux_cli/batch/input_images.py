@@ -145,7 +145,9 @@ class ImageFinder:
     def _find_made(self, text: str, *, fit: bool) -> Input:
         entry = self.find_entry(text.removeprefix("@"))
         if entry is None or entry.state not in (State.SAVED, State.READY):
-            raise UsageError(f"no image {quoted(text, 60)} in the history", hint="List yours", command=("history",))
+            raise UsageError(
+                f"no image {quoted(text, 60)} in the history", hint="List your tasks", command=("history",)
+            )
         if entry.files and entry.files[0].is_whole():
             return self._prepare(read_image_file(entry.files[0].path), text, fit=fit)
         if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + MARGIN_SECONDS:

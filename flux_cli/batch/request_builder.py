@@ -17,7 +17,7 @@ from ..operations.base import Operation, Size, Sized
 from ..operations.options import SizeOptions, TaskOptions
 from ..operations.parameters import Option, parameters
 from ..operations.request import SEED_LIMIT, TaskRequest, merge
-from ..text import listed, quoted, suggestion, trimmed
+from ..text import listed, lowered, quoted, suggestion, trimmed
 from .sweeps import parse_numbers
 
 SIDE_STEP = 16
@@ -121,8 +121,10 @@ def read_body(path: Path | None) -> JsonObject:
         body = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot read --input {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--input {path} is not a text file") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--input {path} is not JSON: {error}") from error
+        raise UsageError(f"--input {path}: invalid JSON ({lowered(str(error))})") from error
     if not isinstance(body, dict):
         raise UsageError(f"--input {path} is not a JSON object")
     return body
@@ -257,7 +259,7 @@ def _seed(seed: int | None, problems: Problems) -> int:
     if seed is None:
         return secrets.randbelow(SEED_LIMIT)
     if not 0 <= seed < SEED_LIMIT:
-        problems.append(f"seed {seed} is out of range: 0 to {SEED_LIMIT - 1}")
+        problems.append(f"seed {seed} is out of range (0 to {SEED_LIMIT - 1})")
     return seed
 
 

@@ -325,7 +325,7 @@ class Batch:
         if self.plan.tasks:
             encode_body(workspace.body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
         price = sum((step.price for step in steps), Decimal(0))
-        self.limits.check(price)
+        self.limits.check(price, sum(step.task.request.operation.batch_size for step in steps if step.price))
         check_budgets(workspace.journal.allowances(workspace.budgets), price)
         return steps
 

@@ -122,6 +122,8 @@ def _values_of_file(name: str, path: str) -> list[str]:
             return [str(row.fields["prompt"]) for row in read_prompts(stream, path)]
     except UsageError as error:  # its hint is for a command that reads the file itself
         raise UsageError(error.message, details=error.details) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"cannot read the values of {name}: {quoted(path, 80)} is not a text file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(f"cannot read the values of {name} from {quoted(path, 80)}: {clean(reason)}") from None

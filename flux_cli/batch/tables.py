@@ -6,11 +6,13 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, TypeAlias
 
-from ..text import clean, quoted, trimmed
+from ..errors import UsageError
+from ..text import clean, lowered, quoted, trimmed
 from .prompts import BOM, TABLE, Row, Rows, UnreadableError, decoded, good_lines, numbered, without_bom
 
 WHOLE_LIMIT = 16 * 1024 * 1024
@@ -30,10 +32,15 @@ _ERROR_CELL = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|SPILL!|CAL
 _ROW_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*rows?[ \t]*\]\]", re.MULTILINE)
 
 
-def read_rows(stream: BinaryIO, name: str, kind: Kind) -> Rows:
-    """Return the rows of a stream. The values of CSV are text; those of JSON and TOML keep their types."""
+def read_rows(
+    stream: BinaryIO, name: str, kind: Kind, check_column: Callable[[str], UsageError | None] = lambda _: None
+) -> Rows:
+    """Return the rows of a stream. The values of CSV are text; those of JSON and TOML keep their types.
+
+    check_column: returns what is wrong with the name of a column of CSV, which is reported once and not for each row.
+    """
     readers: dict[Kind, Callable[[Rows, BinaryIO], Iterator[Row]]] = {
-        "jsonl": _json_rows, "csv": _csv_rows, "toml": _toml_rows,
+        "jsonl": _json_rows, "csv": partial(_csv_rows, check_column=check_column), "toml": _toml_rows,
     }  # fmt: skip
     return Rows(name, stream, readers[kind])
 
@@ -99,7 +106,9 @@ def _json_array(rows: Rows, line: int, text: str) -> Iterator[Row]:
             if more := text[place : place + 1] == ",":
                 place = _skip_space(text, place + 1)
         if text[place:].rstrip() != "]":
-            rows.problem(line + text.count("\n", counted, place), "not JSON: expected , or ] and the end of the file")
+            rows.problem(
+                line + text.count("\n", counted, place), "invalid JSON (expected , or ] and the end of the file)"
+            )
     except ValueError as error:
         at = error.pos if isinstance(error, json.JSONDecodeError) else counted
         rows.problem(line + text.count("\n", counted, at), _json_problem(error, len(text)))
@@ -116,7 +125,7 @@ def _json_problem(error: ValueError, end: int) -> str:
     """Return what is wrong and the character of its line; `end`: where the text ends, without white space."""
     if isinstance(error, json.JSONDecodeError):
         place = min(error.pos, end) - (error.doc.rfind("\n", 0, min(error.pos, end)) + 1)
-        return f"not JSON: {error.msg} (character {place + 1})"
+        return f"invalid JSON ({lowered(error.msg)}, character {place + 1})"
     return clean(str(error), 120)  # a repeated name, or an integer of thousands of digits
 
 
@@ -152,7 +161,7 @@ def _value_problems(name: str, value: object) -> Iterator[str]:
             yield f"{_shown(name)} is not text, a number, true, false, or a list of these"
 
 
-def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
+def _csv_rows(rows: Rows, stream: BinaryIO, check_column: Callable[[str], UsageError | None]) -> Iterator[Row]:
     texts = (decoded(number, raw) for number, raw in numbered(stream))
     before, delimiter = 0, ""
     for header in texts:
@@ -167,8 +176,12 @@ def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
         return
     # Only the header decides: prompts are full of commas, names of columns have none.
     records = _records(chain([header], texts), delimiter or max(",;\t", key=header.count), before)
-    names = _column_names(*next(records), rows.file)
+    line, cells = next(records)
+    names = _column_names(line, cells, rows.file)
     rows.has_header = True
+    wrong = {name: error for name in names if name and (error := check_column(name))}
+    for error in wrong.values():
+        rows.refuse(line, error)
     for line, cells in records:
         trimmed_cells = [trimmed(cell) for cell in cells]
         if not any(trimmed_cells):
@@ -182,7 +195,8 @@ def _csv_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
         else:
             if trimmed_cells[0].startswith("\\#"):
                 trimmed_cells[0] = trimmed_cells[0][1:]
-            yield Row(line, {name: cell for name, cell in zip(names, trimmed_cells, strict=True) if cell})
+            pairs = zip(names, trimmed_cells, strict=True)
+            yield Row(line, {name: cell for name, cell in pairs if cell and name not in wrong})
 
 
 def _record_problem(cells: list[str], names: list[str]) -> str | None:
@@ -223,7 +237,7 @@ def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterato
             return
         except csv.Error as error:
             reason = str(error).partition(" - ")[0]  # the rest is advice to programmers
-            raise UnreadableError(line, f"not CSV: {clean(reason, 120)}") from None
+            raise UnreadableError(line, f"invalid CSV ({lowered(clean(reason, 120))})") from None
         yield line, cells
 
 
@@ -267,7 +281,7 @@ def _toml(text: str) -> dict[str, Any]:
         place = re.search(r" \(at line (\d+), column \d+\)", str(error))
         what = str(error).replace(place.group(), "") if place else str(error)
         line = int(place.group(1)) if place else text.count("\n") + 1
-        raise UnreadableError(line, f"not TOML: {clean(what, 120)}") from None
+        raise UnreadableError(line, f"invalid TOML ({lowered(clean(what, 120))})") from None
 
 
 def _table_lines(text: str) -> list[int]:

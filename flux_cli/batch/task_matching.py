@@ -75,7 +75,7 @@ def _compared(entry: Entry, task: Task) -> Iterator[tuple[str, bool, str]]:
     if task.created is not None and entry.submitted is not None:
         created, sent = task.created.timestamp(), entry.submitted
         near = abs(created - sent) <= WINDOW_SECONDS
-        yield "time", near, f"it was created {moment(created)}, and the submission left {moment(sent)}"
+        yield "time", near, f"it was created {moment(created)}, and the request was sent {moment(sent)}"
 
 
 def _prompts_differ(reported: str, asked: str) -> str:

@@ -68,7 +68,7 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
         _check_prompt(prompt, own.name)
     if prompts is not None and has_rows(prompts):
         raise UsageError(
-            f"{clean(prompts, 80)} is a file of rows, not of prompts",
+            f"{clean(prompts, 80)} contains rows, not prompts",
             hint="Run it with",
             command=("batch", prompts),
         )
@@ -104,9 +104,12 @@ def _check_prompt(prompt: str, command: str) -> None:
         error = f"{quoted(prompt, 80)} is a file, not a prompt"
         if kind not in (*EXTENSIONS, "jpeg"):
             raise UsageError(error, hint="Read prompts from it", command=(command, "--from", prompt))
-        if command == "gen":
-            raise UsageError(error, hint="Use it with", command=("edit", prompt, "as a watercolor"))
-        raise UsageError(error, hint="A command takes one image, and the prompt comes after it")
+        hint, words = {
+            "gen": ("Use it with", ("edit", prompt, "as a watercolor")),
+            "lora": ("Pass the prompt, then", ("lora", "a fox", "--lora", "anime", "--image", prompt)),
+            "controlnet": ("Pass the prompt, then", ("controlnet", "a fox", "--control", f"depth={prompt}")),
+        }.get(command, ("Pass one image, then the prompt", (command, prompt, "as a watercolor")))
+        raise UsageError(error, hint=hint, command=words)
 
 
 def generate_rows(
@@ -121,7 +124,7 @@ def generate_rows(
         content.seek(0)
         name = _name(file)
         drafts = partial(_read_row, session, given, read_body(given.task.body), save)
-        return _run(session, read_rows(content, name, kind), name, drafts, many, save, submit)
+        return _run(session, read_rows(content, name, kind, _check_column), name, drafts, many, save, submit)
 
 
 def generate_drafts(
@@ -244,8 +247,20 @@ def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Problems
             problems.append(f"{name} is an option of the command, not of a row")
             continue
         hint = guess(name, [*known, "op", "id"])
-        problems.append(UsageError(f"unknown option {quoted(name, 40)} for this op", hint=hint))
+        problems.append(UsageError(f"unknown field {quoted(name, 40)} for op {command.name}", hint=hint))
     return problems
+
+
+def _check_column(name: str) -> UsageError | None:
+    """Return the error for a column of CSV that no operation has."""
+    known = {"op", "id", *OF_A_ROW, *NOT_OF_A_ROW}
+    known |= {field for group in OF_THE_COMMAND for field in parameters(group)}
+    known |= {
+        field for command in COMMANDS.values() for group in (command, *command.groups) for field in parameters(group)
+    }
+    if name.replace("_", "-").casefold() in known:
+        return None
+    return UsageError(f"unknown column {quoted(name, 40)}", hint=guess(name, known))
 
 
 def _word(name: str, value: Value) -> str:
@@ -350,14 +365,14 @@ def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
     if session.output.to_terminal:
         raise UsageError("-o - writes an image to stdout, and stdout is a terminal", hint="Redirect it: > image.png")
     if count > 1:
-        raise UsageError(f"-o - is for one image, and this makes {count}")
+        raise UsageError(f"-o - writes one image, but this command makes {count}")
     return Saving(session.workspace.private_folder, metadata=saving.metadata, placed=True)
 
 
 def _preview(session: Session, plan: Plan, limits: Limits, *, price_only: bool) -> Items:
     """Yield each request and its price, or only the price of all."""
     if limits.max_cost is not None:
-        limits.check(plan.price)
+        limits.check(plan.price, plan.images)
     about = f"{usd(plan.price)} for {counted(plan.images, 'image')}"
     if price_only:
         text = about if session.output.shows_all else f"{plan.price:f}"
@@ -365,8 +380,11 @@ def _preview(session: Session, plan: Plan, limits: Limits, *, price_only: bool) 
         if text != about:
             yield Note(about)
         return ExitCode.OK
-    for task in plan.tasks:
+    some = plan.tasks[:1] if session.output.mode is Mode.TEXT and session.output.to_terminal else plan.tasks
+    for task in some:
         yield _request(session, task.request)
+    if more := len(plan.tasks) - len(some):
+        yield Note(f"... and {counted(more, 'more request')} (all of them: --dry-run --json)")
     yield Note(f"Would cost {about}. Nothing was sent.")
     return ExitCode.OK
 

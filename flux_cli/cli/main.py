@@ -32,6 +32,7 @@ OPEN_FILES = 16
 """Files, pipes and connections that one task needs, and some to spare."""
 IMAGE_FIRST = ("edit", "redux", "inpaint", "outpaint")
 """Commands whose first argument is an image, before the prompt."""
+IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp")
 NEAR = 0.7
 """The similarity of an option that is suggested for an unknown one, from 0 to 1."""
 
@@ -91,7 +92,7 @@ def command(function: Function) -> Callable[..., int]:
 
 def _pays(name: str, values: Mapping[str, Any]) -> bool:
     """Return whether a command can cost money with the values of its options."""
-    free = values.get("price_only") or values.get("dry_run") or values.get("show_mask")
+    free = values.get("price_only") or values.get("dry_run")
     return name in SUBMITTING and not free and (name != "resolve" or bool(values.get("resubmit")))
 
 
@@ -220,6 +221,8 @@ def _extra_words(command: str, words: str, arguments: list[str]) -> UsageError:
     if "--" in arguments:
         return UsageError(f"unexpected words after the prompt: {words}", hint="Put options before --")
     message = f"unexpected words after the prompt: {words}"
+    if command == "gen" and os.path.isfile(arguments[1]) and arguments[1].lower().endswith(IMAGE_NAMES):
+        return UsageError(message, hint="To edit an image", command=("edit", arguments[1], "as a watercolor"))
     return UsageError(message, hint="Put the prompt in quotes", command=_quoted_prompt(arguments))
 
 

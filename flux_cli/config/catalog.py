@@ -115,7 +115,8 @@ class Catalog:
                 raise self._error(name, field, f"expected {expected}") from None
         if not values["operations"] or not set(values["operations"]) <= self._operations:
             raise self._error(name, "operations", f"expected some of {', '.join(sorted(self._operations))}")
-        limits = ModelLimits(**{field.name: values.pop(field.name) for field in fields(ModelLimits)})
+        own = [field.name for field in fields(ModelLimits) if field.name in values]
+        limits = ModelLimits(model=name, **{field: values.pop(field) for field in own})
         return Model(name=name, limits=limits, **values)
 
     @property
@@ -208,26 +209,29 @@ class Catalog:
         model, operation = self.model(request.model), request.operation
         found: Problems = []
         if operation.name not in model.operations:
-            others = ", ".join(other.name for other in self.models.values() if operation.name in other.operations)
-            found.append(f"{model.name} cannot do {operation.name}; {others} can")
+            others = [other.name for other in self.models.values() if operation.name in other.operations]
+            message = f"{model.name} does not support {operation.name}"
+            found.append(UsageError(message, hint=f"Use -m {listed(others)}"))
         found += operation.problems(model.limits)
         if not 1 <= operation.batch_size <= model.limits.batch_size:
             found.append(self._batch_problem(model, operation.name, operation.batch_size))
         return found
 
     def _batch_problem(self, model: Model, operation: str, size: int) -> str | UsageError:
-        models = self.models.values()
-        larger = [
-            other.name for other in models if 0 < size <= other.limits.batch_size and operation in other.operations
-        ]
-        if larger:
-            most = counted(model.limits.batch_size, "image")
+        most = counted(model.limits.batch_size, "image")
+        most = most if model.limits.batch_size == 1 else f"up to {most}"
+        if size < 1:
+            return f"batch size {size} is out of range for {model.name} (1 to {model.limits.batch_size})"
+        able = [other for other in self.models.values() if operation in other.operations]
+        if larger := [other.name for other in able if size <= other.limits.batch_size]:
             hint = f"Add -m {larger[0]}, or make {size} tasks, for example with --seed 1..{size}"
             return UsageError(
                 f"batch size {size} needs {listed(larger)}: {model.name} makes {most} per task", hint=hint
             )
-        problem = f"batch size {size} is out of range: 1 to {model.limits.batch_size}"
-        return UsageError(problem, hint=f"For several tasks: --seed 1..{max(size, 2)}, or --from FILE")
+        others = [other for other in able if other.limits.batch_size > model.limits.batch_size]
+        more = "".join(f", {other.name} up to {other.limits.batch_size}" for other in others)
+        problem = f"batch size {size} is too large: {model.name} makes {most} per task{more}"
+        return UsageError(problem, hint=f"For more images, write --seed 1..{size}")
 
     def price(self, request: "TaskRequest") -> Decimal:
         """Return the expected cost of a task in USD: the price per image (docs/internals/service.md, section 1)."""

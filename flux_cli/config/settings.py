@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ..frozen import frozen
 from ..json_value import Json
-from ..text import hides, yes_or_no
+from ..text import hides, listed, yes_or_no
 from .urls import base_url, web_address
 
 
@@ -13,7 +13,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         if text not in words:
-            raise ValueError(f"one of {', '.join(words)}")
+            raise ValueError(listed(words))
         return text
 
     return check

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from .limits import ModelLimits, prompt_problems, range_problems, size_problems, text_problems
+from .limits import ModelLimits, prompt_problems, size_problems, text_problems
 from .options import Given, MaskOptions, SizeOptions
-from .parameters import Group
+from .parameters import Group, parameters
 
 LOCAL = "sha256:"
 """The beginning of a reference to a local image, which is uploaded before the request is sent.
@@ -123,6 +123,14 @@ class Parameters(Group):
         raise NotImplementedError
 
 
+def refuse_size(given: SizeOptions, command: str, hint: str) -> None:
+    """Raise UsageError for a size of an image that has the size of the input image. command: which makes it."""
+    for name, parameter in parameters(SizeOptions).items():
+        if getattr(given, parameter.field) is not None:
+            message = f"--{name} is not available: the result of {command} has the size of the input image"
+            raise UsageError(message, hint=hint)
+
+
 # --- what is sent ----------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +172,11 @@ class Operation:
         raise NotImplementedError
 
     @property
+    def label(self) -> str:
+        """The name of a task for people: the prompt, or the operation in place of its default prompt."""
+        return self.prompt
+
+    @property
     def images(self) -> tuple[str, ...]:
         """The images that go into the operation, URLs and references: its `image`, if it has no others."""
         image: str | None = getattr(self, "image", None)
@@ -173,7 +186,7 @@ class Operation:
         """Return the fields of `input` that not every operation has; None leaves one out."""
         raise NotImplementedError
 
-    def problems(self, limits: ModelLimits) -> Iterator[str]:
+    def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
         """Yield everything that PiAPI, or common sense, would refuse, so that all of it is reported before any charge.
 
         The catalog checks the number of images, because it has the models that make several.
@@ -182,9 +195,9 @@ class Operation:
         yield from prompt_problems(self.prompt)
         if self.negative_prompt is not None:
             yield from text_problems("negative prompt", self.negative_prompt, limits.prompt_characters)
-        yield from range_problems("guidance", self.guidance, *limits.guidance)
-        yield from range_problems("denoise", self.denoise, *limits.denoise, above=True)
-        yield from range_problems("steps", self.steps, 1, limits.steps)
+        yield from limits.range_problems("guidance", self.guidance, *limits.guidance)
+        yield from limits.range_problems("denoise", self.denoise, *limits.denoise, above=True)
+        yield from limits.range_problems("steps", self.steps, 1, limits.steps)
 
     def live_problems(self) -> Iterator[str]:
         """Yield what the live service has no field for."""
@@ -203,7 +216,7 @@ class Sized(Operation):
         """The size as `input` has it."""
         return {"width": self.width, "height": self.height}
 
-    def problems(self, limits: ModelLimits) -> Iterator[str]:
+    def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
         yield from Operation.problems(self, limits)
         yield from size_problems(self.width, self.height, limits.pixels)
 

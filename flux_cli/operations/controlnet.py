@@ -13,6 +13,7 @@ from .lora import AnyName, LoRA, LoRAOption, known_name, lora_problems, parse_lo
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option
 
+EXAMPLE = "for example: --control depth=photo.jpg:0.8"
 SPECIFIED_NAMES = {"openpose": "pose", "soft_edge": "soft-edge"}
 """What the specification calls a control type that has another name in the live service."""
 
@@ -34,9 +35,17 @@ class Control:
         kind, equals, image = text.partition("=")
         if not equals or not kind.isprintable() or not kind.strip() or not image:
             raise UsageError(f"--control {quoted(text, 60)} is not TYPE=IMG or TYPE=IMG:STRENGTH")
-        path, strength = split_strength(image, f"--control {clean(kind, 40)}")
+        path, strength = split_strength(image, f"--control {clean(text, 80)}", EXAMPLE)
         word = known_name("control type", kind, context.controls, any_name=any_name)
-        return cls(context.controls.get(word, word), context.find(path).reference, strength)
+        try:
+            reference = context.find(path).reference
+        except UsageError as error:
+            _, colon, tail = path.rpartition(":")
+            if not colon or not tail.isalnum():
+                raise
+            message = f"{error.message} (and {quoted(tail, 40)} is not a strength from 0 to 1)"
+            raise UsageError(message, hint=error.hint, command=error.command) from error
+        return cls(context.controls.get(word, word), reference, strength)
 
     def write(self, writer: Writer, *, keep: bool) -> JsonObject:
         """Return an item of `control_net_settings`; `keep` asks for the preprocessed image as well."""
@@ -72,13 +81,15 @@ class ControlNet(Sized):
         controls: list[Json] = [control.write(writer, keep=self.keep_control) for control in self.controls]
         return {**self.size_fields, "lora_settings": loras, "control_net_settings": controls}
 
-    def problems(self, limits: ModelLimits) -> Iterator[str]:
+    def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
         yield from Sized.problems(self, limits)
         if not self.controls:
-            yield "no --control is given"
+            hint = "Pass one, for example --control depth=photo.jpg; types: flux models --controls"
+            yield UsageError("no control image", hint=hint)
         yield from lora_problems(self.loras, limits)
         for control in self.controls:
-            yield from range_problems(f"the strength of --control {control.kind}", control.strength, *limits.strength)
+            after = f" of --control {control.kind} is out of range"
+            yield from range_problems("the strength", control.strength, *limits.strength, after=after)
 
     def live_problems(self) -> Iterator[str]:
         yield from url_problems(self.loras)

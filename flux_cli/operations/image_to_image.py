@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from .base import DEFAULT_SIZE, BuildContext, Operation, Parameters, Sized, Writer
+from .base import DEFAULT_SIZE, BuildContext, Operation, Parameters, Sized, Writer, refuse_size
 from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
 from .parameters import Argument, Option
 
@@ -63,7 +62,5 @@ class ImageToImageParameters(Parameters):
         if self.kontext:
             width, height = source.size or DEFAULT_SIZE
             return Kontext(image=source.reference, width=width, height=height)
-        if given.size != SizeOptions():
-            hint = "Omit --size and similar options, or add --kontext"
-            raise UsageError("an edited image keeps its size", hint=hint)
+        refuse_size(given.size, "flux edit", "Omit it, or add --kontext")
         return ImageToImage(image=source.reference)

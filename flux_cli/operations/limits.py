@@ -18,6 +18,8 @@ _FILES = rf"(?i){_FILE}([\s,;]+{_FILE})*"
 class ModelLimits:
     """What a model accepts (specification: Parameter Reference; docs/internals/service.md, section 1)."""
 
+    model: str
+    """The name of the model, for messages."""
     prompt_characters: int
     pixels: int
     guidance: tuple[float, float]
@@ -29,6 +31,12 @@ class ModelLimits:
     """Pixels on each side of an outpainted image (specification: Output Resolution)."""
     steps: int
     batch_size: int
+
+    def range_problems(
+        self, what: str, value: float | None, low: float, high: float, *, above: bool = False
+    ) -> Iterator[str]:
+        """Yield what is wrong with a number whose range depends on the model."""
+        return range_problems(what, value, low, high, after=f" is out of range for {self.model}", above=above)
 
 
 def text_problems(what: str, text: str, limit: int) -> Iterator[str]:
@@ -52,7 +60,7 @@ def _says_something(character: str) -> bool:
 def prompt_problems(prompt: str) -> Iterator[str]:
     """Yield why a text was surely not meant as a prompt."""
     if prompt in _MISSING:
-        yield f"the prompt is {quoted(prompt)}, which stands for a missing value"
+        yield f"the prompt is {quoted(prompt)}, which usually means a missing value"
     if re.fullmatch(_FILES, prompt):
         yield f"the prompt {quoted(prompt, 40)} consists of file names"
 
@@ -63,14 +71,19 @@ def size_problems(width: int, height: int, pixels: int) -> Iterator[str]:
         yield f"the size {width}x{height} is not positive"
     elif width * height > pixels:
         side = math.isqrt(pixels)
-        yield f"the size {width}x{height} has {width * height} pixels; PiAPI accepts up to {pixels} ({side}x{side})"
+        yield f"the size {width}x{height} has {width * height:,} pixels; PiAPI accepts up to {pixels:,} ({side}x{side})"
 
 
-def range_problems(what: str, value: float | None, low: float, high: float, *, above: bool = False) -> Iterator[str]:
-    """Yield what is wrong with a number: `low` to `high`, both allowed; `above` excludes `low`. None is fine."""
+def range_problems(
+    what: str, value: float | None, low: float, high: float, *, after: str = "", above: bool = False
+) -> Iterator[str]:
+    """Yield what is wrong with a number: `low` to `high`, both allowed; `above` excludes `low`. None is fine.
+
+    after: what follows the number in the message.
+    """
     if value is None:
         return
     inside = math.isfinite(value) and (low < value if above else low <= value) and value <= high
     if not inside:
         allowed = f"above {low:g} and up to {high:g}" if above else f"{low:g} to {high:g}"
-        yield f"{what} {value:g} is out of range: {allowed}"
+        yield f"{what} {value:g}{after} ({allowed})"

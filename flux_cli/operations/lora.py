@@ -9,11 +9,12 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
 from ..text import clean, guess, quoted
-from .base import BuildContext, Parameters, Sized, Writer, is_request_url, present
+from .base import BuildContext, Parameters, Sized, Writer, is_request_url, present, refuse_size
 from .limits import ModelLimits, range_problems
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option
 
+EXAMPLE = "for example: --lora anime:0.8"
 AnyName = Annotated[bool, Option("--any-name", help="Send names of LoRAs and control types that flux does not know.")]
 LoRAOption = Annotated[
     list[str] | None,
@@ -37,14 +38,14 @@ class LoRA:
     def parse(cls, text: str) -> Self:
         """Return the LoRA of `NAME`, `NAME:STRENGTH`, or a URL with or without `:STRENGTH`. Raise UsageError."""
         if re.match(r"https?://", text, re.IGNORECASE):
-            url, strength = split_strength(text, f"--lora {clean(text, 80)}")
+            url, strength = split_strength(text, f"--lora {clean(text, 80)}", EXAMPLE)
             if not is_request_url(url):
                 raise UsageError(f"--lora {clean(url, 80)} is not a valid URL for a request")
             return cls(url, strength)
         name, colon, strength_text = text.partition(":")
         if not name.strip() or re.search(r"\s", name) or not name.isprintable():
             raise UsageError(f"--lora {quoted(text, 60)} is not NAME, NAME:STRENGTH or a URL")
-        return cls(name, parse_strength(strength_text, f"--lora {clean(text, 80)}") if colon else None)
+        return cls(name, parse_strength(strength_text, f"--lora {clean(text, 80)}", EXAMPLE) if colon else None)
 
     @property
     def is_url(self) -> bool:
@@ -70,7 +71,8 @@ def parse_loras(texts: Sequence[str] | None, known: Collection[str], *, any_name
 def lora_problems(loras: Sequence[LoRA], limits: ModelLimits) -> Iterator[str]:
     """Yield the strengths that are out of range."""
     for lora in loras:
-        yield from range_problems(f"the strength of --lora {lora.name}", lora.strength, *limits.strength)
+        after = f" of --lora {lora.name} is out of range"
+        yield from range_problems("the strength", lora.strength, *limits.strength, after=after)
 
 
 def url_problems(loras: Sequence[LoRA]) -> Iterator[str]:
@@ -80,22 +82,24 @@ def url_problems(loras: Sequence[LoRA]) -> Iterator[str]:
             yield f"--lora {lora.name}: the live API accepts names only, not URLs"
 
 
-def split_strength(text: str, what: str) -> tuple[str, float | None]:
-    """Return a path or URL without the strength at its end, and the strength: only a number is one."""
+def split_strength(text: str, what: str, example: str) -> tuple[str, float | None]:
+    """Return a path or URL without the strength at its end, and the strength: only a number is one.
+
+    what, example: the option, and how it is written, for messages.
+    """
     path, colon, tail = text.rpartition(":")
     if not colon or not path or not re.fullmatch(r"[-+]?[0-9.]+(e-?[0-9]+)?|nan|inf", tail, re.IGNORECASE):
         return text, None
-    return path, parse_strength(tail, what)
+    return path, parse_strength(tail, what, example)
 
 
-def parse_strength(text: str, what: str) -> float:
+def parse_strength(text: str, what: str, example: str) -> float:
     """Return the number; its range is checked with the rest of the request. Raise UsageError."""
     try:
         return float(text)
     except ValueError:
-        raise UsageError(
-            f"the strength of {what} is not a number: {quoted(text, 40)}", hint="such as anime:0.8, from 0 to 1"
-        ) from None
+        message = f"invalid strength {quoted(text, 40)} in {what}: expected a number from 0 to 1"
+        raise UsageError(message, hint=example) from None
 
 
 def known_name(what: str, name: str, known: Collection[str], *, any_name: bool) -> str:
@@ -128,10 +132,10 @@ class LoRAGeneration(Sized):
         base = {"image": writer.image(self.image)} if self.image else self.size_fields
         return {**base, "lora_settings": [lora.write(writer) for lora in self.loras]}
 
-    def problems(self, limits: ModelLimits) -> Iterator[str]:
+    def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
         yield from Sized.problems(self, limits)
         if not self.loras:
-            yield "no LoRA: pass one, for example --lora anime:0.8 (list: flux models --loras)"
+            yield UsageError("no LoRA", hint="Pass one, for example --lora anime:0.8; names: flux models --loras")
         yield from lora_problems(self.loras, limits)
 
     def live_problems(self) -> Iterator[str]:
@@ -169,6 +173,5 @@ class LoRAParameters(Parameters):
         if self.image is None:
             return LoRAGeneration(loras=loras)
         source = context.find(self.image)
-        if given.size != SizeOptions():
-            raise UsageError("a restyled image keeps its size", hint="Omit --size and similar options")
+        refuse_size(given.size, "flux lora --image", "Omit it")
         return LoRAGeneration(loras=loras, image=source.reference)

@@ -28,6 +28,10 @@ class Outpaint(Operation):
     top: int = 0
     bottom: int = 0
 
+    @property
+    def label(self) -> str:
+        return self.name if self.prompt == DEFAULT_PROMPT else self.prompt
+
     def write(self, writer: Writer) -> JsonObject:
         margins: JsonObject = {
             "setting_type": "outpaint",
@@ -38,15 +42,15 @@ class Outpaint(Operation):
         }
         return {"image": writer.image(self.image), "custom_settings": [margins]}
 
-    def problems(self, limits: ModelLimits) -> Iterator[str]:
+    def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
         yield from Operation.problems(self, limits)
         margins = (self.left, self.right, self.top, self.bottom)
         if max(margins) > limits.margin:
-            yield f"a margin of {max(margins)} pixels is too wide: up to {limits.margin}"
+            yield f"a margin of {max(margins):,} pixels is too wide; PiAPI accepts up to {limits.margin:,}"
         elif min(margins) < 0:
             yield f"a margin of {min(margins)} pixels is negative"
         elif not any(margins):
-            yield "no margin: pass --left, --right, --top or --bottom, for example --right 25%"
+            yield UsageError("no margin", hint="Pass --left, --right, --top or --bottom, for example --right 25%")
 
 
 def parse_margin(side: str, text: str, source: SourceImage) -> int:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Annotated
 
+from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
 from .base import DEFAULT_SIZE, BuildContext, Parameters, Sized, Writer
-from .limits import ModelLimits, range_problems
+from .limits import ModelLimits
 from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
 from .parameters import Argument, Option
 
@@ -22,17 +23,21 @@ class Redux(Sized):
     image: str
     strength: float | None = None
 
+    @property
+    def label(self) -> str:
+        return self.name if self.prompt == DEFAULT_PROMPT else self.prompt
+
     def write(self, writer: Writer) -> JsonObject:
         strength = writer.pair({"variation_strength": self.strength}, {})
         return {"image": writer.image(self.image), **self.size_fields, **strength}
 
-    def problems(self, limits: ModelLimits) -> Iterator[str]:
+    def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
         yield from Sized.problems(self, limits)
-        yield from range_problems("strength", self.strength, *limits.strength)
+        yield from limits.range_problems("strength", self.strength, *limits.strength)
 
     def live_problems(self) -> Iterator[str]:
         if self.strength is not None:
-            yield "the live service knows no --strength for a variation"
+            yield "--strength is not available: PiAPI's live API has no strength for a variation"
 
 
 @frozen
