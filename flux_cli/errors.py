@@ -63,7 +63,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.CONFIG: "no key, or the key was refused, or the configuration is unreadable",
     ExitCode.REFUSED: "PiAPI refused the request, or your plan does not include it; not charged",
     ExitCode.CREDITS: "out of credits; not charged",
-    ExitCode.UNKNOWN_CHARGE: "at least one submission may have been charged",
+    ExitCode.UNKNOWN_CHARGE: "at least one request may have been charged",
     ExitCode.TASK_FAILED: "the task failed",
     ExitCode.STILL_RUNNING: "still running when --timeout ended; charged and resumable",
     ExitCode.NOT_SAVED: "paid and finished, but not saved; resumable",
@@ -204,7 +204,7 @@ class NotSavedError(FluxError):
 
 
 class PartialError(FluxError):
-    """PiAPI returned fewer images than were ordered."""
+    """PiAPI returned fewer images than requested."""
 
     exit_code = ExitCode.PARTIAL
     code = "partial"

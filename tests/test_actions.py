@@ -135,7 +135,7 @@ def test_a_preview_is_the_same_json_and_gives_no_orders(flux: Flux, service: Ser
 def test_a_run_without_a_key_is_annotated(flux: Flux, page: Path) -> None:
     result = flux("gen fox")
     assert result.code == 4
-    assert obeyed(result.err)[0].startswith("::error title=flux::no API key in PIAPI_API_KEY, and none in ")
+    assert obeyed(result.err)[0].startswith("::error title=flux::no API key: PIAPI_API_KEY is not set, and ")
     assert page.read_text() == ""
 
 
@@ -292,5 +292,5 @@ def test_the_example_workflow_fetches_what_a_failure_left(service: Service, page
     assert Path("junit.xml").read_text().count("<failure") == 1
 
     done = _step(resume)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing is left to download\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "No images left to download.\n")
     assert len(service.charges) == 1

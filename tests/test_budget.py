@@ -209,14 +209,14 @@ def test_cost_tells_what_is_left(flux: Flux, service: Service) -> None:
     flux("config set budget.day 5")
     flux(f"gen x {SMALL}")
     total, left = flux("cost").out.splitlines()
-    assert left.split()[:5] == ["budget.day", "$4.998", "left", "of", "$5.00"]
+    assert left.split()[:5] == ["budget.day", "$4.998", "left", "of", "$5.00;"]
     _, told = map(json.loads, flux("cost --json").out.splitlines())
     del told["until"]
     assert told == {
         "schema": 1, "type": "budget", "name": "budget.day", "limit_usd": "5", "spent_usd": "0.002", "left_usd": "4.998",
     }  # fmt: skip
     flux("config set budget.day 0.001")
-    assert "$0.00  left of $0.001 until" in flux("cost").out
+    assert "$0.00  left of $0.001; resets on " in flux("cost").out
     flux("config set budget.day ''")
     assert flux("cost").out.splitlines() == [total]
 

@@ -124,7 +124,7 @@ def test_on_a_machine_without_a_network(nowhere: list[str], home: Path, tmp_path
         done = run(*words)
         assert (done.returncode, bool(done.stdout)) == (0, True), (words, done.stderr)
     asked = run("gen", "a boat", "--timeout", "0.1")
-    assert (asked.returncode, "no API key in PIAPI_API_KEY, and none in " in asked.stderr) == (4, True)
+    assert (asked.returncode, "no API key: PIAPI_API_KEY is not set, and " in asked.stderr) == (4, True)
     kept = {path.relative_to(tmp_path / "user").parts[:-1] for path in (tmp_path / "user").rglob("*") if path.is_file()}
     assert all("flux" in parts for parts in kept), "something is kept in a place that is not ours"
 

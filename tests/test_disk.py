@@ -193,7 +193,7 @@ def test_a_read_only_folder_is_told_before_paying(service: Service, home: Path) 
     result = as_plain_user(GEN)
     home.chmod(0o755)
     assert (result.code, result.out) == (12, "")
-    assert result.err.startswith(f"flux: cannot use the journal {home}/journal.db: ")
+    assert result.err.startswith(f"flux: cannot create {home}/locks: ")
     assert service.posts() == 0
 
 
@@ -221,7 +221,7 @@ def test_a_home_that_is_no_folder_keeps_everything_unsent(
     result = flux(GEN)
 
     assert result.code in (4, 12)
-    assert result.err.startswith(("flux: cannot use the journal ", "flux: cannot read "))
+    assert result.err.startswith(("flux: cannot create ", "flux: cannot read "))
     assert service.posts() == 0
     assert Path("file").read_text() == "mine"
 

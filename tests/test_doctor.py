@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import sqlite3
 import stat
 import threading
@@ -106,7 +107,7 @@ def test_a_refused_key_is_a_problem_of_the_key(flux: Flux, service: Service, mon
     assert found["key"]["hint"] == (
         "The key comes from PIAPI_API_KEY. Correct it, or unset it and store a key with: flux login"
     )
-    assert found["service"]["level"] == "ok"
+    assert found["PiAPI"]["level"] == "ok"
     assert "wrong-key" not in result.out + result.err
 
 
@@ -133,7 +134,7 @@ def test_a_proxy_that_cannot_be_used_is_no_trouble_with_the_key(flux: Flux, monk
     monkeypatch.setenv("PIAPI_API_KEY", KEY)
     monkeypatch.setenv("HTTPS_PROXY", "socks5://user:proxy-secret@127.0.0.1:1")
     result = flux("doctor --json")
-    assert (result.code, checks(result)["service"]["level"], checks(result)["key"]["level"]) == (4, "problem", "ok")
+    assert (result.code, checks(result)["PiAPI"]["level"], checks(result)["key"]["level"]) == (4, "problem", "ok")
     assert "proxy-secret" not in result.out + result.err
 
 
@@ -197,7 +198,7 @@ def test_unknown_outcomes_are_reported_with_their_price(
     lost, dead = entries()
 
     found = checks(flux("doctor --json"))
-    assert found["unknown"]["message"] == "1 submission with an unknown outcome, at most $0.015 charged"
+    assert found["unknown"]["message"] == "1 task with an unknown outcome, up to $0.015 possibly charged"
     assert found["unknown"]["hint"] == f"See your options with: flux resolve {lost.id}"
     assert dead.id in str(found["sending"]["message"])
     assert entries()[1].state is State.SENDING
@@ -206,7 +207,7 @@ def test_unknown_outcomes_are_reported_with_their_price(
     assert f"fix: entry {dead.id} from sending to unknown" in fixed.err
     assert entries()[1].state is State.UNKNOWN
     found = checks(fixed)
-    assert found["unknown"]["message"] == "2 submissions with an unknown outcome, at most $0.03 charged"
+    assert found["unknown"]["message"] == "2 tasks with an unknown outcome, up to $0.03 possibly charged"
     assert "sending" not in found
 
 
@@ -219,30 +220,32 @@ def test_results_that_are_about_to_expire(flux: Flux, service: Service, home: Pa
     said = "1 paid result is not saved and may be deleted within a day, the first in 5 h"
     assert checks(flux("doctor --json"))["expiring"]["message"] == said
     assert flux("history").err.splitlines() == [
-        "ENTRY     SUBMITTED         STATE          COST  PROMPT  IMAGES",
-        "* simulated: by a sandbox on this machine, and never charged",
+        "ID        SUBMITTED         STATE          COST  PROMPT  FILES",
+        "* simulated by the sandbox, never charged",
         f"{said}; download the images, at no cost, with: flux resume --expiring",
     ]
     flux(f"{GEN} --no-wait --no-cache -o later.png")
     assert flux("resume --expiring -q").out == "a-boat-1.png\n"
     assert "gone" not in flux("history").err
-    assert flux("resume --expiring").err == "nothing expires soon\n"
+    assert flux("resume --expiring").err == "No images expire within a day.\n"
     assert flux("resume -q").out == "later.png\n"
 
 
 def test_a_lost_image_can_be_downloaded_again(flux: Flux, service: Service, home: Path) -> None:
     flux(GEN)
     Path("a-boat-1.png").unlink()
-    missing = checks(flux("doctor --json"))["missing"]
+    missing = checks(flux("doctor --json"))["images"]
     assert missing["level"] == "warning"
+    assert re.fullmatch(r"the images of 1 task are missing from disk \(\w{8}\)", str(missing["message"]))
+    assert str(missing["hint"]).startswith("PiAPI keeps them for another 6 days. Download them again with: flux wait ")
 
     again = flux(str(missing["hint"]).partition("with: flux ")[2])
     assert (again.code, len(service.charges)) == (0, 1)
     assert Path(again.out.strip()).exists()
-    assert "missing" not in checks(flux("doctor --json"))
+    assert "images" not in checks(flux("doctor --json"))
     change(home, "UPDATE entries SET ended = ?", time.time() - 8 * DAY)
     Path(again.out.strip()).unlink()
-    assert "missing" not in checks(flux("doctor --json"))
+    assert "images" not in checks(flux("doctor --json"))
 
 
 @pytest.mark.parametrize(("name", "protocol"), [("xterm-kitty", "kitty"), ("xterm", "half-block")])
@@ -475,7 +478,7 @@ def unpacked(path: str) -> dict[str, str]:
 @pytest.mark.usefixtures("private")
 def test_a_bundle_contains_no_key_no_prompt_and_no_home(flux: Flux, home: Path) -> None:
     result = flux("doctor --bundle report.zip")
-    assert (result.code, "written: report.zip; read it before you send it" in result.err) == (0, True)
+    assert (result.code, "Wrote report.zip. Review it before you share it." in result.err) == (0, True)
     assert stat.S_IMODE(Path("report.zip").stat().st_mode) == 0o600
 
     found = unpacked("report.zip")

@@ -186,7 +186,7 @@ def test_a_newer_journal_is_left_as_it_is(flux: Flux, service: Service, home: Pa
         result = flux(line)
         assert (result.code, result.out) == (12, ""), line
         assert "was written by a newer flux" in result.err
-        assert "Upgrade: pip install -U piapi-flux" in result.err
+        assert "Update your clone of flux, and install it again" in result.err
 
     assert service.posts() == 0
     with closing(sqlite3.connect(home / "journal.db")) as left:

@@ -54,10 +54,12 @@ def _plain(text: str, folder: Path) -> str:
 def test_messages_are_as_they_were_read(flux: Flux, service: Service, tmp_path: Path) -> None:
     Image.new("RGB", (256, 256), "red").save("red.png")
     Image.new("RGB", (64, 64), "red").save("small.png")
+    Path("cut.png").write_bytes(Path("red.png").read_bytes()[:50])
     for name, text in {
         "notes.txt": "hello\n",
         "bad.csv": "prompt,foo\na fox,1\n,2\n",
         "broken.json": "{\n",
+        "unknown.jsonl": '{"prompt": "a fox", "foo": 1}\n',
         "prompts.txt": "# a comment\n\na cat\n",
         "options.txt": '--prompt "a fox" --steps 3\n',
     }.items():

@@ -131,6 +131,27 @@ def test_what_is_a_complete_image() -> None:
     assert [name for name in names if is_complete_image(Path(name))] == ["a.png", "b.jpg"]
 
 
+def test_a_damaged_image_is_called_damaged(flux: Flux, service: Service) -> None:
+    flux("gen fox -m schnell --size 64x64 -o fox.png")
+    content = Path("fox.png").read_bytes()
+    Path("start.png").write_bytes(content[:60])
+    result = flux("show start.png")
+    assert (result.code, result.err) == (2, "flux: start.png is damaged: the PNG is truncated\n")
+    Path("half.png").write_bytes(content[:-40])
+    half = flux("show half.png")
+    assert (half.code, "fox" in half.out) == (0, True)
+    assert half.err == "flux: warning: half.png is damaged: the PNG is truncated\n"
+
+
+def test_the_cost_of_a_sandbox_image_is_simulated(flux: Flux) -> None:
+    flux("gen fox -m schnell -b 4 --size 64x64 -o '{n}.png' --sandbox")
+    entry = flux("history -q --sandbox").out.strip()
+    for line in ("show 1.png", f"show {entry} --sandbox"):
+        assert flux(line).out.splitlines()[-1].split() == ["cost", "$0.008", "simulated"], line
+    assert flux("balance --sandbox").out.startswith("Balance: $1000.00 simulated\n")
+    assert flux("balance --sandbox -q").out == "1000.00\n"
+
+
 def test_a_picture_of_another_tool_is_shown_and_hostile_texts_are_harmless(flux: Flux) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", "a cat\x1b[2J\nSteps: 4")

@@ -48,7 +48,7 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     (entry,) = entries()
     assert result.out == ""
     assert result.err.splitlines() == [
-        'flux: no usable response to the submission of "a boat" (the connection closed before a response arrived). '
+        'flux: no usable response to the request for "a boat" (the connection closed before a response arrived). '
         "It may have been charged ($0.015 simulated); flux does not resend it.",
         f"      Next: flux resolve {entry.id}",
     ]
@@ -56,21 +56,21 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     told = flux(f"resolve {entry.id}")
     assert (told.code, told.err) == (7, "")
     assert told.out.splitlines() == [
-        f"entry {entry.id}: no usable response to this submission. "
+        f"entry {entry.id}: no usable response to this request. "
         "It may have been charged ($0.015 simulated); flux does not resend it.",
         '  prompt     "a boat"',
         "  model      Qubico/flux1-dev",
         "  seed       1",
         f"  sent       {datetime.fromtimestamp(entry.submitted or 0):%Y-%m-%d %H:%M:%S}",
-        "  known      the connection closed before a response arrived (RemoteProtocolError)",
-        "Look for a task with this prompt and time in the PiAPI workspace. Then:",
+        "  reason     the connection closed before a response arrived (RemoteProtocolError)",
+        "Look for a task with this prompt and time at https://piapi.ai/workspace. Then run one of:",
         f"  flux resolve {entry.id} --task ID   the task exists: download its image (no extra charge)",
         f"  flux resolve {entry.id} --dismiss   the task does not exist, or you do not need it",
         f"  flux resolve {entry.id} --resubmit  submit it again, for $0.015",
     ]
     record = json.loads(flux(f"resolve {entry.id} --json").out)
     assert (record["state"], record["possibly_charged_usd"]) == ("unknown", "0.015")
-    assert record["error"]["hint"] == "Look for a task with this prompt and time in the PiAPI workspace. Then:"
+    assert record["error"]["hint"] == told.out.splitlines()[6]
     assert record["error"]["details"][0].startswith(f"flux resolve {entry.id} --task ID")
     assert record["error"]["command"] is None
 
@@ -78,18 +78,19 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("resolve nosuch1", "flux: no entry 'nosuch1'. Nothing was sent."),
+        ("resolve nosuch1", "flux: no task with ID 'nosuch1' in the history"),
         (
             "resolve {0} --dismiss --resubmit",
             "flux: --task, --dismiss and --resubmit cannot be used together. Nothing was sent.",
         ),
-        ("resolve {0} --force", "flux: --force needs --task. Nothing was sent."),
-        ("resolve {0} {1} --task x", "flux: --task is for one entry, and there are 2. Nothing was sent."),
-        ("resolve {0} --task ../x", "flux: '../x' is not a task ID. Nothing was sent."),
-        ("resolve {0} --dismiss --profile other", "flux: entry {0} belongs to another account. Nothing was sent."),
-        ("resolve {0} {1} --dismiss", "flux: entry {1} is saved: there is nothing to resolve. Nothing was sent."),
+        ("resolve {0} --force", "flux: --force needs --task"),
+        ("resolve {0} {1} --task x", "flux: --task is for one ID, and there are 2"),
+        ("resolve nosuch1 nosuch2 --task x", "flux: --task is for one ID, and there are 2"),
+        ("resolve {0} --task ../x", "flux: '../x' is not a task ID"),
+        ("resolve {0} --dismiss --profile other", "flux: entry {0} belongs to another account"),
+        ("resolve {0} {1} --dismiss", "flux: entry {1} is saved: there is nothing to resolve"),
         ("resolve {0} {1} --resubmit", "flux: entry {1} is saved: there is nothing to resolve. Nothing was sent."),
-        ("resolve {1} --task x", "flux: entry {1} is saved: there is nothing to resolve. Nothing was sent."),
+        ("resolve {1} --task x", "flux: entry {1} is saved: there is nothing to resolve"),
     ],
 )
 def test_what_cannot_be_changes_nothing(
@@ -134,7 +135,7 @@ def test_another_task_is_refused_unless_forced(
 
     assert (result.code, result.out) == (2, "")
     assert result.err.splitlines() == [
-        f"flux: task {task.id} does not match entry {lost.id}; nothing was changed. Nothing was sent.",
+        f"flux: task {task.id} does not match entry {lost.id}. Nothing was changed",
         '      - its prompt is "…very very very very very big goat", not "…very very very very very big boat"',
         "      - its seed is 2, not 1",
         "      - its model is Qubico/flux1-schnell, not Qubico/flux1-dev",
@@ -174,7 +175,7 @@ def test_a_task_that_cannot_be_looked_at_is_not_adopted(
     service.answer(*LOOK, reply)
     result = flux(f"resolve {entries()[0].id} --task {service.charges[0].id} --force")
     assert result.code == code
-    told = "; nothing was changed. Nothing was sent.\n      Copy the ID from the task in the PiAPI workspace"
+    told = " (task not found). Nothing was changed\n      Copy the ID from https://piapi.ai/workspace."
     assert (told in result.err) is (code == 5)
     assert [entry.state for entry in entries()] == [State.UNKNOWN]
 
@@ -264,14 +265,17 @@ def test_dismissed_entries_need_nothing_and_may_have_been_charged(
     result = flux("resolve - --dismiss", stdin=ids)
 
     assert (result.code, result.out) == (0, "")
-    assert result.err.startswith("2 submissions dismissed; if a task appears later: flux resolve ENTRY --task ID\n")
+    assert result.err.splitlines()[:2] == [
+        "Dismissed 2 tasks.",
+        "If one appears in your workspace later, link it with: flux resolve ID --task TASK_ID",
+    ]
     records = [json.loads(line) for line in flux("resolve - --dismiss --json", stdin=ids).out.splitlines()]
     assert [(record["state"], record["possibly_charged_usd"]) for record in records] == [("dismissed", "0.015")] * 2
     assert flux("resume").code == 0
     assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.03 possibly charged\n"]
     assert service.posts() == 2
     told = flux(f"wait {ids.split()[0]}")
-    assert (told.code, "dismissed; the outcome of its submission is unknown" in told.err) == (3, True)
+    assert (told.code, "dismissed; the outcome of the request is unknown" in told.err) == (3, True)
 
 
 def test_a_task_that_turns_up_after_all(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:

@@ -98,7 +98,7 @@ def test_profiles_keep_their_keys_apart(flux: Flux, no_key: Service, home: Path)
         "      - Profiles with a key: work",
     ]
     assert flux("gen x --size 256x256 -q --profile work").code == 0
-    assert flux("history").err.startswith("no entries")
+    assert flux("history").err.startswith("no tasks in the history\n")
     assert len(flux("history --profile work").out.splitlines()) == 1
 
 
@@ -124,7 +124,7 @@ def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monke
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("config set plan gold", "invalid plan 'gold': expected one of free, creator, pro"),
+        ("config set plan gold", "invalid plan 'gold': expected free, creator or pro"),
         ("config set timeout ten", "invalid timeout 'ten': expected a number from 0 to 86400"),
         ("config set confirm_above x", "invalid confirm_above 'x': expected a number from 0 to 1000000"),
         ("config set model foo", "unknown model 'foo'"),
@@ -312,7 +312,7 @@ def test_the_account_of_an_unchecked_key_is_not_known(flux: Flux, service: Servi
 def test_a_config_file_that_is_read_only_stops_no_balance(flux: Flux, service: Service, home: Path) -> None:
     (home / "config.lock").mkdir(parents=True)  # as good as read-only, even for root
     result = flux("balance")
-    assert (result.code, result.out) == (0, "Balance: $1000.00\nPlan: pro (15 tasks in parallel)\n")
+    assert (result.code, result.out) == (0, "Balance: $1000.00 simulated\nPlan: pro (15 tasks in parallel)\n")
     assert "the account's limits were not stored: cannot write" in result.err
 
 
@@ -464,7 +464,7 @@ def test_the_sandbox_is_offered_only_where_it_helps(flux: Flux, command: str) ->
 
 def test_the_next_command_finds_the_same_profile_and_service(flux: Flux) -> None:
     """A copied command must not act on the tasks of another account."""
-    assert flux("show gone --sandbox").err.splitlines()[-1] == "      List yours: flux history --sandbox"
+    assert flux("show gone --sandbox").err.splitlines()[-1] == "      List your tasks: flux history --sandbox"
     hint = "then store it with: flux login --profile work"
     assert flux("gen fox --profile work").err.endswith(f"{hint}\n")
     assert flux("gen fox --profile '\\1'").code == 2

@@ -248,7 +248,8 @@ class Session:
             self.output.ask(f"{question} [y/N] ")
             return self.stdin.read_answer().strip().casefold() in ("y", "yes")
 
-        return Limits(most, above, yes or self.sandbox, ask if self.stdin.can_answer else None)
+        answers = ask if self.stdin.can_answer else None
+        return Limits(most, above, yes or self.sandbox, answers, simulated=is_local(self.service))
 
     @cached_property
     def inputs(self) -> "ImageFinder":
@@ -343,7 +344,8 @@ class Session:
         try:
             store = self._open.enter_context(closing(Store(self.paths.sandbox_service)))
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"cannot use {self.paths.sandbox_service}: {error}", hint=HOME_HINT) from error
+            reason = getattr(error, "strerror", None) or error
+            raise JournalError(f"cannot use {self.paths.sandbox_service}: {reason}", hint=HOME_HINT) from error
         return httpx.ASGITransport(create_app(Service(store, speed=SANDBOX_SPEED, catalog=self.catalog)))
 
     @property

@@ -21,12 +21,14 @@ from ..operations.parameters import Argument
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.task import Task
+from ..text import quoted
 from .context import Session
 from .options import SaveOptions
 
 Ids = Annotated[list[str], Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin.")]
 UNKNOWN_VALUES = {"task": "", "n": "1"}
 """The placeholders of a task whose request is unknown."""
+LIST_TASKS = "List your tasks"
 TEMPLATE_HINT = "Use a template: -o '{task}.png'"
 POLLS = 3
 """Polls of a task that this machine did not submit, at most."""
@@ -38,13 +40,18 @@ JOIN_LONGEST = 120.0
 """Seconds to wait for it: its process may be suspended."""
 
 
+def no_such_task(word: str) -> str:
+    """Return the message for an ID that the journal does not have."""
+    return f"no task with ID {quoted(word, 60)} in the history"
+
+
 async def poll_task(client: PiAPIClient, task_id: str) -> Task:
     """Poll a task. Raise RefusedError if PiAPI has no such task, NetworkError or KeyRefusedError."""
     try:
         return await client.poll(task_id)
     except TaskNotFoundError as error:
         raise RefusedError(
-            f"PiAPI has no task {task_id}: {error}", code="no_such_task", hint="List yours", command=("history",)
+            f"PiAPI has no task {task_id} ({error})", code="no_such_task", hint=LIST_TASKS, command=("history",)
         ) from error
     except TemporaryError as error:
         raise NetworkError(f"cannot get the status of task {task_id}: {error.message}") from error

@@ -25,6 +25,7 @@ from ..system.file_locks import UnsupportedError, hold
 from ..text import counted
 from .migrations import MIGRATIONS, migrate, version_of
 
+UPDATE_HINT = "Update your clone of flux, and install it again"
 BUSY_SECONDS = 10.0
 """How long to wait for another process."""
 CHECK_SECONDS = 0.05
@@ -95,9 +96,7 @@ class Database:
     def _migrate(self) -> None:
         version = version_of(self.connection)
         if version > len(MIGRATIONS):
-            raise JournalError(
-                f"the journal {self._path} was written by a newer flux", hint="Upgrade: pip install -U piapi-flux"
-            )
+            raise JournalError(f"the journal {self._path} was written by a newer flux", hint=UPDATE_HINT)
         if version < len(MIGRATIONS):
             if self.read_only:
                 raise sqlite3.OperationalError("an older flux wrote it, and it cannot be written to")
@@ -147,7 +146,9 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeError, ArithmeticError) as error:  # damaged, texts and prices are none
-            message = f"cannot use the journal {self._path}: {error}"
+            message = f"cannot use the journal {self._path}: {getattr(error, 'strerror', None) or error}"
+            if isinstance(error, OSError) and error.filename not in (None, str(self._path)):  # a directory
+                raise JournalError(f"cannot create {error.filename}: {error.strerror}", hint=HOME_HINT) from error
             if isinstance(error, TimeoutError) or _is_busy(error):
                 raise LockedError(message, hint="Another program keeps it locked; try again") from error
             if isinstance(error, NO_PLACE) or _code(error) in NOT_WRITABLE or getattr(error, "errno", 0) == errno.EROFS:

@@ -169,7 +169,7 @@ class Entry:
     @property
     def label(self) -> str:
         """The name of the entry for people: the prompt, or the task ID."""
-        return self.request.operation.prompt if self.request else self.task_id or self.id
+        return self.request.operation.label if self.request else self.task_id or self.id
 
     @property
     def seed(self) -> int | None:
@@ -185,7 +185,7 @@ class Entry:
 
 def dismissal(how: str) -> Problem:
     """Return the reason why an entry of unknown outcome is dismissed."""
-    return Problem("dismissed", f"{how}; the outcome of its submission is unknown", int(ExitCode.PARTIAL))
+    return Problem("dismissed", f"{how}; the outcome of the request is unknown", int(ExitCode.PARTIAL))
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def lost_error(names: Sequence[str]) -> JournalError:
 def unknown_outcome(entry: Entry, why: str = "") -> UnknownChargeError:
     """Return the error for a submission without a usable response. why: in a few words, when it has just happened."""
     reason = f" ({why})" if why else ""
-    message = f'no usable response to the submission of "{clean(entry.label, LABEL)}"{reason}'
+    message = f'no usable response to the request for "{clean(entry.label, LABEL)}"{reason}'
     return _about(entry, UnknownChargeError(message))
 
 

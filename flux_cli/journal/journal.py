@@ -173,7 +173,7 @@ class Journal:
         row = to_row(after, [name for name in FIELDS if getattr(after, name) != getattr(before, name)])
         self._db.survive_power_cuts(after.state in DURABLE and after.state is not before.state)
         if row and not self._swap(before, row):
-            raise JournalError(f"entry {before.id} was changed by another process", hint="See", command=("history",))
+            raise JournalError(f"entry {before.id} was changed by another process", command=("history",))
         return after
 
     def discard_unseen(self) -> None:

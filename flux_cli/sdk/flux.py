@@ -248,7 +248,9 @@ def _first(found: Sequence[T], task_id: str | None) -> T:
 def _settings(given: dict[str, Setting]) -> dict[str, str | None]:
     names = {name.replace(".", "_"): name for name in BY_NAME}
     if unknown := [name for name in given if name not in names]:
-        raise UsageError(f"unknown setting {quoted(unknown[0], 40)}", hint="List them", command=("config", "list"))
+        raise UsageError(
+            f"unknown setting {quoted(unknown[0], 40)}", hint="List the settings", command=("config", "list")
+        )
     texts = {name: None if value is None else str(value) for name, value in given.items()}
     return {names[name]: text for name, text in texts.items()}
 

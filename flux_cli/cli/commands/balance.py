@@ -2,6 +2,7 @@
 
 import asyncio
 
+from ...config.urls import is_local
 from ...errors import ExitCode
 from ...json_value import JsonObject
 from ...text import counted, usd
@@ -22,7 +23,7 @@ def balance(session: Session) -> Items:
     content |= {"plan": account.plan, "concurrency": account.concurrency}
     shown = "unknown" if amount is None else usd(amount)
     parallel = f" ({counted(account.concurrency, 'task')} in parallel)" if account.concurrency else ""
-    lines = [f"Balance: {shown}{' (simulated)' if session.sandbox else ''}"]
+    lines = [f"Balance: {shown}{' simulated' if is_local(session.service) else ''}"]
     lines += [f"Plan: {account.plan or 'unknown'}{parallel}"] if account.plan or parallel else []
     yield Record("balance", content, "\n".join(lines), quiet=shown.removeprefix("$"))
     if difference := account_difference(session, account):

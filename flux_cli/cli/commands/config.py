@@ -86,7 +86,7 @@ def _find_value(session: Session, name: str) -> Value:
     if value.text is None and name == "model":
         return Value(session.catalog.default_model, value.source)
     if value.text is None and name == "concurrency":
-        return Value(str(session.concurrency), "plan")
+        return Value(str(session.concurrency), "sandbox" if session.sandbox else "plan")
     return value
 
 

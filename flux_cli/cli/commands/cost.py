@@ -80,7 +80,7 @@ def _spent(part: Spending, bar: str) -> Record:
 def _left(allowance: Allowance) -> Record:
     name, limit, left = f"budget.{allowance.budget.period}", allowance.budget.limit, allowance.left
     money: JsonObject = {"limit_usd": str(limit), "spent_usd": str(allowance.spent), "left_usd": str(left)}
-    text = f"{name:<26} {usd(left):>10}  left of {usd(limit)} until {allowance.next_day}"
+    text = f"{name:<26} {usd(left):>10}  left of {usd(limit)}; resets on {allowance.next_day}"
     return Record("budget", {"name": name, **money, "until": allowance.next_day}, text)
 
 
@@ -91,6 +91,5 @@ def moment_of(since: str) -> float:
     try:
         return datetime.fromisoformat(since.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
-        raise UsageError(
-            f"--since {quoted(since, 40)} is neither a day nor a number of days", hint="For example 2026-11-01 or 30d"
-        ) from None
+        expected = "expected a date (2026-11-01) or a number of days (30d)"
+        raise UsageError(f"invalid --since {quoted(since, 40)}: {expected}") from None

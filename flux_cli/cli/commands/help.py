@@ -39,7 +39,7 @@ def help(session: Session, words: Words = None) -> Items:
         program = tree.read_program()
         command = next((one for one in program.walk() if one.name == name), None)
         if command is None:
-            raise UsageError(f"no such command {quoted(name, 60)}", hint="See", command=("help", (words or [""])[0]))
+            raise UsageError(f"no such command {quoted(name, 60)}", command=("help", (words or [""])[0]))
         content = tree.help_of(program, list(words or []))
         yield Record("help", content, full_help(command, width).rstrip("\n"))
     else:

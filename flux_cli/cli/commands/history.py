@@ -17,6 +17,8 @@ from ..output.output import Items, Mode, Note, Record
 from ..output.render import NOT_CHARGED, entry_json
 from ..registry import help_page
 
+LONGEST_LABEL = 41
+"""Characters of a prompt in the table; a task ID, which stands for an unknown prompt, has no more."""
 StateOption = Annotated[
     str | None,
     Option(
@@ -36,24 +38,31 @@ LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum
     ("The files of the last 100 tasks", "flux history --limit 100 --json | jq -r '.files[]'"),
 )
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> Items:
-    """List past tasks with their status and cost, newest first."""
+    """List past tasks with their state and cost, newest first."""
     if state is not None and state not in [known.value for known in State]:
         raise UsageError(f"unknown state {quoted(state, 40)}", hint=suggestion(state, State))
     session.journal.mark_dead_unknown()
     states = (State(state),) if state else ()
     profile = session.settings.profile
     entries = session.journal.newest(*states, profile=profile, limit=limit)
+    width = max(map(len, ["PROMPT", *map(_label, entries)]))
     if entries and session.output.mode is Mode.TEXT:
-        yield Note(f"{'ENTRY':<8}  {'SUBMITTED':<16}  {'STATE':<9}  {'COST':>8}  PROMPT  IMAGES")
+        columns = f"{'ID':<8}  {'SUBMITTED':<16}  {'STATE':<9}  {'COST':>8}  {'PROMPT':<{width}}  FILES"
+        yield Note(columns)
     for entry in entries:
-        yield Record("entry", _history_json(entry), _history_line(entry), quiet=entry.id, indent=10)
-    if any(_is_simulated(entry) for entry in entries):
-        yield Note("* simulated: by a sandbox on this machine, and never charged")
+        yield Record("entry", _history_json(entry), _history_line(entry, width), quiet=entry.id, indent=10)
+    costs = [_cost(entry) for entry in entries]
+    if any(cost.startswith("~") for cost in costs):
+        yield Note("~ possibly charged; see the PiAPI workspace")
+    if any(cost.endswith("*") for cost in costs):
+        yield Note("* simulated by the sandbox, never charged")
     if not entries:
-        yield Note("no entries" if session.sandbox else "no entries; those of --sandbox: flux history --sandbox")
+        yield Note(f"no tasks in state {state}" if state else "no tasks in the history")
+        if not session.sandbox:
+            yield Note("List the tasks of the sandbox", ("history", "--sandbox"))
     if unknown := session.journal.newest(State.UNKNOWN, profile=profile):
         risk = sum(entry.price for entry in unknown if entry.price is not None)
-        number = counted(len(unknown), "submission")
+        number = counted(len(unknown), "task")
         charged = f"up to {usd(risk)} possibly charged" if risk else "possibly charged"
         yield Note(f"{number} with an unknown outcome, {charged}; resolve with", ("resolve", unknown[-1].id))
     if going := expiring(session.journal, time.time()):
@@ -73,12 +82,15 @@ def _history_json(entry: Entry) -> JsonObject:
     return {**entry_json(entry), "created_at": created, **stored, "error": problem}
 
 
-def _history_line(entry: Entry) -> str:
+def _history_line(entry: Entry, width: int) -> str:
+    """Return a row of the table. width: characters of the column with the prompts."""
     when = datetime.fromtimestamp(entry.created).strftime("%Y-%m-%d %H:%M")
-    cost = _cost(entry)
-    what = ", ".join(shown(file.path) for file in entry.files) or (entry.task_id if entry.request else "") or ""
-    label = clean(entry.label, 50)
-    return f"{entry.id}  {when}  {entry.state:<9}  {cost:>8}  {label}" + (f"  {what}" if what else "")
+    files = ", ".join(shown(file.path) for file in entry.files) or "-"
+    return f"{entry.id}  {when}  {entry.state:<9}  {_cost(entry):>8}  {_label(entry):<{width}}  {files}"
+
+
+def _label(entry: Entry) -> str:
+    return clean(entry.label, LONGEST_LABEL)
 
 
 def _cost(entry: Entry) -> str:

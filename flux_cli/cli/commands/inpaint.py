@@ -31,5 +31,5 @@ def _show_mask(inputs: ImageFinder, image: str, given: Given, *, overwrite: bool
     png = preview_region(inputs, inputs.find(image, fit=not given.inputs.no_fit), given.mask)
     write_preview(path, png, overwrite=overwrite)
     yield Record("mask", {"files": [str(path)]}, paths=(path,))
-    yield Note("The tinted region would be changed. Nothing was sent.")
+    yield Note("The tinted region will be regenerated. Nothing was sent.")
     return ExitCode.OK

@@ -45,7 +45,15 @@ def models(
     With --loras, --controls or --presets, list these instead.
     """
     if loras or controls or presets:
-        yield from _lists(session.catalog, loras=loras, controls=controls, presets=presets)
+        for listed, heading, records in (
+            (loras, "LoRAs (--lora)", _loras),
+            (controls, "Control types (--control)", _controls),
+            (presets, "Presets (--preset)", _presets),
+        ):
+            if listed and session.output.mode is Mode.TEXT:
+                yield Note(heading)
+            if listed:
+                yield from records(session.catalog)
         for used, example in (
             (loras, ("lora", "a fox", "--lora", "anime:0.8")),
             (controls, ("controlnet", "a fox", "--control", "depth=photo.jpg")),
@@ -58,7 +66,8 @@ def models(
     chosen = [_for_purpose(catalog, purpose)] if purpose else list(catalog.models.values())
     measured = _measured_seconds(session)
     if session.output.mode is Mode.TEXT:
-        yield Note(_columns("model", "price", "license", "seconds", "measured" if measured else None) + "operations")
+        measure = "MEASURED (S)" if measured else None
+        yield Note(_columns("MODEL", "PRICE", "LICENSE", "SECONDS", measure) + "OPERATIONS")
     for model in chosen:
         seconds = measured.get(model.id, ())
         columns = _model_columns(model, seconds if measured else None)
@@ -67,17 +76,23 @@ def models(
     return ExitCode.OK
 
 
-def _lists(catalog: Catalog, *, loras: bool, controls: bool, presets: bool) -> Iterator[Record]:
-    for name in catalog.loras if loras else ():
+def _loras(catalog: Catalog) -> Iterator[Record]:
+    for name in catalog.loras:
         yield Record("lora", {"name": name}, name)
-    for name, sent in catalog.controls.items() if controls else ():
+
+
+def _controls(catalog: Catalog) -> Iterator[Record]:
+    for name, sent in catalog.controls.items():
         yield Record(
             "control",
             {"name": name, "sent_as": sent},
             name if name == sent else f"{name:<12} same as {sent}",
             quiet=name,
         )
-    for name, preset in catalog.presets.items() if presets else ():
+
+
+def _presets(catalog: Catalog) -> Iterator[Record]:
+    for name, preset in catalog.presets.items():
         text = f"{name:<12} {preset.width}x{preset.height}, guidance {preset.guidance}, denoise {preset.denoise}"
         size: JsonObject = {"width": preset.width, "height": preset.height}
         settings: JsonObject = {"guidance": preset.guidance, "denoise": preset.denoise}
@@ -119,7 +134,7 @@ def _model_columns(model: Model, measured: Sequence[float] | None) -> str:
 
 def _columns(name: str, price: str, license_: str, seconds: str, measured: str | None) -> str:
     """Return the columns before the operations; `measured` has one if there is a measurement."""
-    last = "" if measured is None else f"{measured:<9} "
+    last = "" if measured is None else f"{measured:<13}"
     return f"{name:<13} {price:>7}  {license_:<15} {seconds:<8} {last}"
 
 

@@ -17,6 +17,7 @@ from ...operations.request import encode_body
 from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, quoted, usd
 from ..context import Session
+from ..found_tasks import no_such_task
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
 from ..output.output import Item, Items, Mode, Note, Record
 from ..output.render import describe_charge
@@ -93,9 +94,12 @@ def resolve(
     if force and task is None:
         raise UsageError("--force needs --task")
     session.journal.mark_dead_unknown()
-    found = [_find(session.journal, word) for word in asyncio.run(_read(session.stdin, entries))]
+    ids = asyncio.run(_read(session.stdin, entries))
+    if task is not None and len(ids) > 1:
+        raise UsageError(f"--task is for one ID, and there are {len(ids)}")
+    found = [_find(session.journal, word) for word in ids]
     if task is not None:
-        return _link(session, found, task, force=force)
+        return _link(session, found[0], task, force=force)
     if dismiss:
         return _dismiss(session.journal, found)
     if resubmit:
@@ -117,7 +121,8 @@ async def _read(stdin: StandardInput, words: Sequence[str]) -> list[str]:
 def _find(journal: Journal, word: str) -> Entry:
     entry = journal.get(word)
     if entry is None:
-        raise UsageError(f"no entry {quoted(word, 60)}", hint="List them", command=("history", "--state", "unknown"))
+        hint = "List the tasks to resolve"
+        raise UsageError(no_such_task(word), hint=hint, command=("history", "--state", "unknown"))
     if entry.account != journal.account:
         hint = f"Use --profile {entry.profile}; its service is {entry.service}"
         raise UsageError(f"entry {entry.id} belongs to another account", hint=hint)
@@ -147,7 +152,7 @@ def _explain(session: Session, entry: Entry, error: UnknownChargeError) -> Itera
         hint, *details = (line.strip() for line in options)
         yield Outcome(entry, UnknownChargeError(error.message, hint=hint, details=details), 0.0)
         return
-    yield _line(f"entry {entry.id}: no usable response to this submission. {describe_charge(entry)}", 2)
+    yield _line(f"entry {entry.id}: no usable response to this request. {describe_charge(entry)}", 2)
     for line in _list_facts(entry):
         yield _line(line, 13)
     for line in options:
@@ -164,7 +169,7 @@ def _list_facts(entry: Entry) -> list[str]:
         rows = {"prompt": f'"{request.operation.prompt}"', "model": request.model, "seed": str(request.seed)}
     rows |= {
         "sent": moment(entry.submitted) if entry.submitted is not None else None,
-        "known": entry.evidence,
+        "reason": entry.evidence,
         "task seen": entry.seen_id,
     }
     return [f"  {name:<9}  {clean(value, 400)}" for name, value in rows.items() if value]
@@ -183,7 +188,7 @@ def _list_options(session: Session, entry: Entry) -> list[str]:
         options.append((("resolve", entry.id, "--resubmit"), f"submit it again, for {price}"))
     commands = [(session.output.command_line(words), meaning) for words, meaning in options]
     width = max(len(command) for command, _ in commands)
-    where = "Look for a task with this prompt and time in the PiAPI workspace. Then:"
+    where = "Look for a task with this prompt and time at https://piapi.ai/workspace. Then run one of:"
     return [where, *(f"  {command:<{width}}  {meaning}" for command, meaning in commands)]
 
 
@@ -194,22 +199,19 @@ def _nothing_to_resolve(entry: Entry) -> UsageError:
 # --- the choices ------------------------------------------------------------------------------------------------------
 
 
-def _link(session: Session, entries: Sequence[Entry], task_id: str, *, force: bool) -> ExitCode:
+def _link(session: Session, entry: Entry, task_id: str, *, force: bool) -> ExitCode:
     from ...batch.runner import finish_entries
     from ..found_tasks import prepare_wait
 
-    if len(entries) > 1:
-        raise UsageError(f"--task is for one entry, and there are {len(entries)}")
     if not is_task_id(task_id):
         raise UsageError(f"{quoted(task_id, 60)} is not a task ID")
-    (entry,) = entries
     if entry.task_id != task_id:  # given again, it continues where the first time ended
         if entry.state not in OPEN:
             raise _nothing_to_resolve(entry)
         task = asyncio.run(_poll(session, task_id))
         found = likeness(entry, task)
         if found.unlike and not force:
-            message = f"task {task_id} does not match entry {entry.id}; nothing was changed"
+            message = f"task {task_id} does not match entry {entry.id}. Nothing was changed"
             raise UsageError(message, details=found.unlike, hint="To link it anyway, add --force")
         link(session.workspace, entry, task, found)
     with session.reporter() as reporter:
@@ -224,8 +226,8 @@ async def _poll(session: Session, task_id: str) -> Task:
         async with session.client() as client:
             return await poll_task(client, task_id)
     except RefusedError as error:
-        hint = "Copy the ID from the task in the PiAPI workspace; without one, use --dismiss or --resubmit"
-        raise RefusedError(f"{error.message}; nothing was changed", code=error.code, hint=hint) from error
+        hint = "Copy the ID from https://piapi.ai/workspace. If the task is not there, use --dismiss or --resubmit"
+        raise RefusedError(f"{error.message}. Nothing was changed", code=error.code, hint=hint) from error
 
 
 def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
@@ -236,9 +238,10 @@ def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
         if entry.state is State.UNKNOWN:
             entry = journal.move(entry, replace(entry, state=State.DISMISSED, problem=dismissal("dismissed")))
         yield Outcome(entry, None, 0.0)
-    name = entries[0].id if len(entries) == 1 else "ENTRY"
-    message = f"{counted(len(entries), 'submission')} dismissed; if a task appears later"
-    yield Note(message, ("resolve", name, "--task", "ID"))
+    yield Note(f"Dismissed {counted(len(entries), 'task')}.")
+    one = len(entries) == 1
+    words = ("resolve", entries[0].id if one else "ID", "--task", "TASK_ID")
+    yield Note(f"If {'it' if one else 'one'} appears in your workspace later, link it with", words)
     return ExitCode.OK
 
 
@@ -257,10 +260,11 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
         elif last.id in named:
             raise _nothing_to_resolve(last)
     total = sum(prices.values(), Decimal(0))
+    images = sum(last.request.operation.batch_size for last in latest.values() if last.request and last.id in prices)
     if prices:
         requests = counted(len(prices), "request")
         session.output.note(f"Resending {requests} for {usd(total)}. The first attempt may also have been charged.")
-    session.limits(max_cost, yes=yes).check(total)
+    session.limits(max_cost, yes=yes).check(total, images)
     check_budgets(session.journal.allowances(session.budgets), total)
     with session.reporter() as reporter:
         items = [_send_again(session, last, prices.get(last.id)) for last in latest.values()]

@@ -42,6 +42,6 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
         if items:
             run.finish()
         else:
-            session.output.note("nothing expires soon" if expiring else "nothing is left to download")
+            session.output.note("No images expire within a day." if expiring else "No images left to download.")
         report_entries(results, session.journal.entries(State.UNKNOWN))
         return exit_code(results.errors.values(), stopped_by=run.halted)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ... import __version__
+from ...config.urls import is_local
 from ...errors import ExitCode, UsageError
 from ...journal.entries import Entry
 from ...journal.journal import Journal
@@ -14,7 +15,8 @@ from ...operations.parameters import Argument
 from ...text import clean, quoted, usd
 from ..common_options import ViewOptions
 from ..context import Session
-from ..output.output import Images, Items, Note, Record
+from ..found_tasks import LIST_TASKS, no_such_task
+from ..output.output import Images, Items, Note, Record, Warn
 from ..registry import help_page
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task I
 )
 def show(session: Session, image: Image, view: ViewOptions) -> Items:
     """Show how an image was generated."""
+    from ...images.formats import damage_of
     from ...images.load import read_image_file
     from ...images.output_names import expand_path
     from ...images.png import texts_in
@@ -38,7 +41,10 @@ def show(session: Session, image: Image, view: ViewOptions) -> Items:
     yield Images(_files(session.journal, image))  # first, because an image without metadata can be shown too
     path = expand_path(image)
     if path.is_file():
-        texts = texts_in(read_image_file(path))
+        content = read_image_file(path)
+        texts = texts_in(content)
+        if texts and (damage := damage_of(content)):
+            yield Warn(f"{path.name} is damaged: {damage}")
         if "flux" not in texts and texts:  # the unchanged texts of another tool's image
             yield Record("foreign", {"file": str(path), "texts": {**texts}}, _table(texts, 2000), indent=INDENT)
             yield Note(f"{path.name} was not made by flux")
@@ -49,6 +55,7 @@ def show(session: Session, image: Image, view: ViewOptions) -> Items:
 
 def find_made(session: Session, word: str) -> "Provenance":
     """Return how the image in a file, or of an entry or task ID, was generated. Raise UsageError."""
+    from ...images.formats import damage_of
     from ...images.load import read_image_file
     from ...images.metadata import Provenance, read_provenance
     from ...images.output_names import expand_path
@@ -56,18 +63,24 @@ def find_made(session: Session, word: str) -> "Provenance":
 
     path = expand_path(word.removeprefix("@"))
     if not word.startswith("@") and path.exists():
-        texts = texts_in(read_image_file(path))
+        content = read_image_file(path)
+        texts = texts_in(content)
+        if not texts and (damage := damage_of(content)):
+            raise UsageError(f"{clean(word, 80)} is damaged: {damage}")
         try:
             return read_provenance(texts)
         except UsageError as error:
-            hint = "The requests of your tasks"
-            raise UsageError(f"{clean(word, 80)} has {error.message}", hint=hint, command=("history",)) from error
+            message = f"{clean(word, 80)} has {error.message}"
+            raise UsageError(message, hint=LIST_TASKS, command=("history",)) from error
     entry = _find_entry(session.journal, word)
     if entry is None:
-        raise UsageError(f"no file, entry or task {quoted(word, 80)}", hint="List yours", command=("history",))
+        message = f"{quoted(word, 80)} is not a file, and no task has this ID"
+        if word.startswith("@"):
+            message = "no image in the history" if word == "@last" else no_such_task(word.removeprefix("@"))
+        raise UsageError(message, hint=LIST_TASKS, command=("history",))
     if entry.request is None:
         raise UsageError(f"task {clean(word, 80)} was submitted elsewhere: its request is unknown")
-    return Provenance(entry.request, entry.task_id or "", entry.price, __version__)
+    return Provenance(entry.request, entry.task_id or "", entry.price, __version__, is_local(entry.service))
 
 
 def _files(journal: Journal, word: str) -> list[Path]:
@@ -87,7 +100,8 @@ def _find_entry(journal: Journal, word: str) -> Entry | None:
 def _describe(made: "Provenance") -> Record:
     request = made.request.to_json()
     cost = None if made.cost is None else str(made.cost)
-    rows = {**request, "task": made.task_id, "cost": None if made.cost is None else usd(made.cost)}
+    price = None if made.cost is None else usd(made.cost) + (" simulated" if made.simulated and made.cost else "")
+    rows = {**request, "task": made.task_id, "cost": price}
     texts = {
         name.replace("_", " "): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in rows.items()

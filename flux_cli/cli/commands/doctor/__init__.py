@@ -63,7 +63,7 @@ def doctor(
         from .bundle import write_bundle
 
         write_bundle(session, bundle, found, with_prompts=with_prompts)
-        yield Note(f"written: {bundle}; read it before you send it to anyone")
+        yield Note(f"Wrote {bundle}. Review it before you share it.")
     return next((finding.exit_code for finding in found if finding.level is Level.PROBLEM), ExitCode.OK)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from .... import __version__
 from ....config.config_file import permissions_warning
 from ....config.paths import HOME_HINT, shown
+from ....config.urls import is_local
 from ....errors import ConfigError, DiskError, ExitCode, FluxError, JournalError, KeyRefusedError, NetworkError
 from ....frozen import frozen
 from ....journal.entries import State
@@ -107,6 +108,7 @@ def configuration(session: Session) -> Iterator[Finding]:
     for name, value in settings.values.items():
         if value.source != "default":
             yield ok("setting", f"{name} = {value.text} (from {value.source})")
+    _ = session.catalog.models  # raises for a bad one in the config file
     session.check_model()
 
 
@@ -134,19 +136,19 @@ def service(session: Session) -> Iterator[Finding]:
         yield ok("key", f"{shown_key}; not checked")
         hint = "check the connection, HTTPS_PROXY and base_url; for details"
         message = f"{session.service}: {error.message}"
-        yield Finding(Level.PROBLEM, "service", message, hint, error.exit_code, ("doctor", "--debug"))
+        yield Finding(Level.PROBLEM, "PiAPI", message, hint, error.exit_code, ("doctor", "--debug"))
         return
     except KeyRefusedError as error:
         message, hint = f"{shown_key}: {error.message}", session.output.key_hint
         yield Finding(Level.PROBLEM, "key", message, hint, error.exit_code, error.command)
-        yield ok("service", f"{session.service} responds")
+        yield ok("PiAPI", f"{session.service} responds")
         return
     except (ConfigError, JournalError) as error:  # of the proxy or the certificates; of the sandbox's tasks
         yield ok("key", f"{shown_key}; not checked")
-        yield Finding.of("service", error)
+        yield Finding.of("PiAPI", error)
         return
     yield ok("key", shown_key if session.sandbox else f"{shown_key}; accepted by PiAPI")
-    yield ok("service", f"{session.service} responds in {time.monotonic() - started:.1f} s")
+    yield ok("PiAPI", f"{session.service} responds in {time.monotonic() - started:.1f} s")
     yield from _clock(account)
     yield from _account(session, account)
 
@@ -169,7 +171,7 @@ def _account(session: Session, account: "Account") -> Iterator[Finding]:
         message = f"the balance is {usd(account.balance)}"
         yield Finding(Level.PROBLEM, "balance", message, "top up at https://piapi.ai/workspace", ExitCode.CREDITS)
     elif account.balance is not None:
-        yield ok("balance", usd(account.balance))
+        yield ok("balance", f"{usd(account.balance)}{' simulated' if is_local(session.service) else ''}")
     if problem := remember_account(session, account):
         yield warning("plan", problem)
     if difference := account_difference(session, account):
@@ -283,6 +285,7 @@ def terminal(session: Session) -> Iterator[Finding]:
 
 def journal(session: Session) -> Iterator[Finding]:
     """Check the journal's file without changing it."""
+    from ....journal.database import UPDATE_HINT
     from ....journal.migrations import MIGRATIONS
     from ....journal.recovery import examine
 
@@ -297,8 +300,7 @@ def journal(session: Session) -> Iterator[Finding]:
             raise JournalError(message, hint="recover what is readable with", command=("doctor", "--fix"))
         raise JournalError(message, hint="try again")
     if state.version > len(MIGRATIONS):
-        hint = "upgrade with: pip install -U piapi-flux"
-        raise JournalError(f"{path} was written by a newer version of flux", hint=hint)
+        raise JournalError(f"{path} was written by a newer version of flux", hint=UPDATE_HINT)
     entries = counted(sum(state.counts.values()), "entry", "entries")
     yield ok("journal", f"{path}: intact, schema {state.version} of {len(MIGRATIONS)}, {entries}")
     if state.wal_bytes > LARGE_LOG:
@@ -310,11 +312,11 @@ def unknown_outcomes(session: Session) -> Iterator[Finding]:
     """Report submissions that may have been charged, and those of processes that died meanwhile."""
     session.journal.require_sent()
     if dead := session.journal.dead():
-        message = f"{counted(len(dead), 'submission')} of a process that died before the response came ({named(dead)})"
+        message = f"{counted(len(dead), 'request')} of a process that died before a response arrived ({named(dead)})"
         yield warning("sending", message, "mark as unknown with", "doctor", "--fix")
     if unknown := session.journal.entries(State.UNKNOWN):
         risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
-        message = f"{counted(len(unknown), 'submission')} with an unknown outcome, at most {usd(risk)} charged"
+        message = f"{counted(len(unknown), 'task')} with an unknown outcome, up to {usd(risk)} possibly charged"
         yield warning("unknown", message, "see your options with", "resolve", unknown[0].id)
 
 
@@ -324,10 +326,16 @@ def images(session: Session) -> Iterator[Finding]:
     if soon := expiring(session.journal, now):
         yield warning("expiring", soon, "download them for free with", "resume", "--expiring")
     if lost := missing(session.journal, now):
-        message = f"the images of {counted(len(lost), 'task')} no longer exist where they were saved ({named(lost)})"
-        last = min((entry.expires or now) - now for entry in lost) / 3600
-        hint = f"if they are lost, PiAPI keeps them for another {last:.0f} h; download with"
-        yield warning("missing", message, hint, "wait", lost[0].id)
+        message = f"the images of {counted(len(lost), 'task')} are missing from disk ({named(lost)})"
+        left = _span(min((entry.expires or now) - now for entry in lost))
+        hint = f"PiAPI keeps them for another {left}. Download them again with"
+        yield warning("images", message, hint, "wait", lost[0].id)
+
+
+def _span(duration: float) -> str:
+    """Return the whole days, or the whole hours of less than two days, in some seconds."""
+    hours = int(duration // 3600)
+    return counted(hours // 24, "day") if hours >= 48 else counted(hours, "hour")
 
 
 def budgets(session: Session) -> Iterator[Finding]:
