@@ -26,9 +26,9 @@ from flux_cli.journal.entries import Account, Entry
 from flux_cli.journal.journal import Journal
 from flux_cli.piapi.http_client import tls_context
 
-from .forking import Forked, forks
-from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
-from .servers import BreakingProxy, Service, breaking, miniature
+from .forking import ForkedProcess, fork_server
+from .raw_servers import PublicNetwork, RawServer, run_public_network, run_raw_server
+from .servers import BreakingProxy, Service, run_breaking_proxy, run_sandbox
 
 sys.dont_write_bytecode = False  # what pytest compiles is kept for the next process
 
@@ -62,7 +62,7 @@ CONNECTIONS: list[tuple[str, object]] = []
 """What this process asked the network for: ("connect", address) and ("getaddrinfo", name), in order."""
 
 
-def _heard(event: str, arguments: tuple[Any, ...]) -> None:
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     """Notes what leaves this process, and keeps it on this machine."""
     if event == "socket.connect":
         address = arguments[1]
@@ -73,7 +73,7 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
         CONNECTIONS.append(("getaddrinfo", arguments[0]))
 
 
-sys.addaudithook(_heard)
+sys.addaudithook(_audit)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Result:
 Flux = Callable[..., Result]
 
 
-class Piped(io.TextIOWrapper):
+class CapturedStream(io.TextIOWrapper):
     """A captured stream that is no terminal and keeps its bytes."""
 
     def __init__(self) -> None:
@@ -116,15 +116,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "home"
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.name != "config.toml":
-            no_secret(path.read_bytes(), str(path))
+            assert_no_secret(path.read_bytes(), str(path))
             if path.suffix.lower() == ".png":  # where a text may be compressed
-                no_secret(repr(texts_in(path.read_bytes())), f"the texts of {path}")
+                assert_no_secret(repr(texts_in(path.read_bytes())), f"the texts of {path}")
             elif zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as bundle:
-                    no_secret(b"".join(map(bundle.read, bundle.namelist())), f"the files in {path}")
+                    assert_no_secret(b"".join(map(bundle.read, bundle.namelist())), f"the files in {path}")
 
 
-def no_secret(content: str | bytes, where: str) -> None:
+def assert_no_secret(content: str | bytes, where: str) -> None:
     """Fails the test when a secret stands there."""
     found = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     assert not [secret for secret in SECRETS if secret.encode() in found], f"a secret is in {where}"
@@ -135,7 +135,7 @@ def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
     """Runs a command line in this process, as a pipe sees it. The key never shows."""
 
     def run(line: str, stdin: str | bytes = "") -> Result:
-        out, err = Piped(), Piped()
+        out, err = CapturedStream(), CapturedStream()
         given = stdin.encode() if isinstance(stdin, str) else stdin
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
         monkeypatch.setattr(sys, "stdout", out)
@@ -143,7 +143,7 @@ def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
         code = main(shlex.split(line))
         written = out.bytes.getvalue()
         result = Result(code, written.decode("utf-8", "replace"), err.bytes.getvalue().decode(), written)
-        no_secret(result.out + result.err, f"the output of flux {line}")
+        assert_no_secret(result.out + result.err, f"the output of flux {line}")
         return result
 
     return run
@@ -152,25 +152,25 @@ def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """The miniature service on a real socket, and the settings that point at it."""
-    with miniature(tmp_path / "service.db") as running:
+    with run_sandbox(tmp_path / "service.db") as running:
         monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
         monkeypatch.setenv("FLUX_UPLOAD_URL", running.origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         yield running
-        for request in running.seen:
+        for request in running.requests:
             key = request.headers.get("x-api-key")
             assert key is None or request.path.startswith(KEY_PATHS), f"the key came with {request.path}"
             rest = {name: value for name, value in request.headers.items() if name != "x-api-key"}
-            no_secret(f"{request.path} {rest}", f"a request for {request.path}")
+            assert_no_secret(f"{request.path} {rest}", f"a request for {request.path}")
 
 
 @pytest.fixture
 def raw() -> Iterator[RawServer]:
     """A server that answers with any bytes whatever, and is not the service: no request to it has a secret."""
-    with raw_server() as server:
+    with run_raw_server() as server:
         yield server
     for head in server.heads:
-        no_secret(head, "a request to another origin")
+        assert_no_secret(head, "a request to another origin")
         assert b"api-key" not in head.lower()
 
 
@@ -194,7 +194,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """What names mean, in place of a resolver: addresses that are given one after another, the last one from then on."""
     known: dict[str, list[str]] = {host: ["93.184.215.14"] for host in PUBLIC_HOSTS}
     real = socket.getaddrinfo
@@ -210,11 +210,11 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def public(
-    service: Service, certificate: Path, names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+def network(
+    service: Service, certificate: Path, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PublicNetwork]:
     """The miniature service at the real one's public addresses, with the settings of a new installation."""
-    with public_network(certificate) as network:
+    with run_public_network(certificate) as network:
         port = int(service.origin.rpartition(":")[2])
         network.hosts |= {"api.piapi.ai": port, "upload.theapi.app": port}
         monkeypatch.setenv("HTTPS_PROXY", network.url)
@@ -224,13 +224,13 @@ def public(
         yield network
     for host, head in network.heads:
         if host not in KEY_HOSTS:
-            no_secret(head, f"a request to {host}")
+            assert_no_secret(head, f"a request to {host}")
 
 
 @pytest.fixture
 def proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakingProxy]:
     """A breaking proxy that the program talks to instead of the service."""
-    with breaking(service) as running:
+    with run_breaking_proxy(service) as running:
         monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
         yield running
 
@@ -247,13 +247,13 @@ def entries(home: Path) -> Callable[[], list[Entry]]:
     return read
 
 
-class Started(subprocess.Popen[str]):
+class FluxProcess(subprocess.Popen[str]):
     """The program as a process; what it wrote is looked through when it is read."""
 
     def communicate(self, *rest: Any, **options: Any) -> tuple[str, str]:
         """As in the base class."""
         out, err = super().communicate(*rest, **options)
-        no_secret(f"{out}{err}", f"the output of {self.args!r}")
+        assert_no_secret(f"{out}{err}", f"the output of {self.args!r}")
         return out, err
 
 
@@ -261,16 +261,16 @@ FORKABLE = {"stdin", "stdout", "stderr", "start_new_session"}
 """Options of `start` with which the program is forked."""
 
 
-class StartedFork(Started, Forked):
+class ForkedFluxProcess(FluxProcess, ForkedProcess):
     """The program as a process that is forked."""
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _forks() -> Iterator[None]:
+def _end_fork_server() -> Iterator[None]:
     """The process that forks ends with the session."""
     yield
-    if forks.cache_info().currsize:
-        forks().end()
+    if fork_server.cache_info().currsize:
+        fork_server().end()
 
 
 @pytest.fixture
@@ -281,12 +281,12 @@ def start() -> Callable[..., subprocess.Popen[str]]:
     """
 
     def run(line: str, program: Sequence[str] = ("-m", "flux_cli"), **options: object) -> subprocess.Popen[str]:
-        no_secret(line, "a command line, which every user of a machine can read")
+        assert_no_secret(line, "a command line, which every user of a machine can read")
         words = shlex.split(line)
         settings: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
         as_usual = program == ("-m", "flux_cli") and os.environ.get("PYTHONIOENCODING", "utf-8") == "utf-8"
         if sys.platform == "linux" and as_usual and options.keys() <= FORKABLE:
-            return StartedFork(words, **settings)  # type: ignore[call-overload,no-any-return]
-        return Started([sys.executable, *program, *words], **settings)  # type: ignore[call-overload,no-any-return]
+            return ForkedFluxProcess(words, **settings)  # type: ignore[call-overload,no-any-return]
+        return FluxProcess([sys.executable, *program, *words], **settings)  # type: ignore[call-overload,no-any-return]
 
     return run

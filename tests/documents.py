@@ -34,7 +34,7 @@ from pathlib import Path
 
 import pyte
 
-from .forking import forks
+from .forking import fork_server
 
 ROOT = Path(__file__).parent.parent
 GENERATED = "docs/reference/cli.md"
@@ -73,11 +73,11 @@ class Block:
     language: str
     text: str
     file: str | None
-    spared: str | None
+    skip_reason: str | None
 
 
 @dataclass(frozen=True)
-class Typed:
+class Command:
     """What a reader types, and the lines that the document shows below."""
 
     place: str
@@ -96,14 +96,14 @@ class Typed:
         return bool(errors) or self.interrupted
 
 
-def blocks(page: str) -> list[Block]:
+def read_blocks(page: str) -> list[Block]:
     """The blocks of code of a document, in order."""
     found, before, inside = list[Block](), "", None
     for number, line in enumerate((ROOT / page).read_text("utf-8").splitlines(), 1):
         if inside is not None and line == "```":
             start, language, text = inside
-            label, spared = _LABEL.search(before), _NOT_RUN.search(before)
-            found.append(Block(page, start, language, text, label and label[1], spared and spared[1]))
+            label, skip_reason = _LABEL.search(before), _NOT_RUN.search(before)
+            found.append(Block(page, start, language, text, label and label[1], skip_reason and skip_reason[1]))
             inside, before = None, ""
         elif inside is not None:
             inside = (inside[0], inside[1], inside[2] + line + "\n")
@@ -117,25 +117,25 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
-def prose(page: str) -> str:
+def read_prose(page: str) -> str:
     """A document without its blocks of code."""
     return re.sub(r"(?ms)^```.*?^```$", "", (ROOT / page).read_text("utf-8"))
 
 
-def typed(block: Block) -> Iterator[Typed]:
+def read_commands(block: Block) -> Iterator[Command]:
     """What a reader types of a block."""
     place = f"{block.page}:{block.line}"
     if block.language == "sh":
-        yield Typed(place, f"set -e\n{block.text}\nset +e")
+        yield Command(place, f"set -e\n{block.text}\nset +e")
         return
-    command: Typed | None = None
+    command: Command | None = None
     for number, line in enumerate(block.text.splitlines(), block.line + 1):
         if line.startswith("$ "):
             if command:
                 yield command
-            command = Typed(f"{block.page}:{number}", line[2:])
+            command = Command(f"{block.page}:{number}", line[2:])
         elif line.startswith("> ") and command and not command.shown:
-            command = Typed(command.place, f"{command.text}\n{line[2:]}")
+            command = Command(command.place, f"{command.text}\n{line[2:]}")
         else:
             assert command, f"{block.page}:{number}: no command is above this line"
             command.shown.append(line)
@@ -143,18 +143,18 @@ def typed(block: Block) -> Iterator[Typed]:
         yield command
 
 
-def run(page: str, folder: Path, path: Path) -> None:
+def run_examples(page: str, folder: Path, path: Path) -> None:
     """Run the examples of a document on a terminal, in `folder`, and compare what they print. `path`: their programs."""
-    commands = list[Typed]()
-    for block in blocks(page):
+    commands = list[Command]()
+    for block in read_blocks(page):
         if block.file:
             (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text)
             if block.language == "python":
-                commands.append(Typed(f"{page}:{block.line}", f"python {block.file}"))
-        elif block.language in ("console", "sh") and not block.spared:
-            commands += typed(block)
-    changes = list[tuple[Typed, list[str]]]()
+                commands.append(Command(f"{page}:{block.line}", f"python {block.file}"))
+        elif block.language in ("console", "sh") and not block.skip_reason:
+            commands += read_commands(block)
+    changes = list[tuple[Command, list[str]]]()
     for command, (code, printed) in zip(commands, _screens(commands, folder, path) if commands else [], strict=True):
         report = f"{command.place}: $ {command.text}\nexit code {code}\n" + "\n".join(printed)
         if not _differences(command.shown, printed, folder):
@@ -166,7 +166,7 @@ def run(page: str, folder: Path, path: Path) -> None:
     _show(page, changes)
 
 
-def _show(page: str, changes: list[tuple[Typed, list[str]]]) -> None:
+def _show(page: str, changes: list[tuple[Command, list[str]]]) -> None:
     """Write the lines that commands print now into a document."""
     lines = (ROOT / page).read_text("utf-8").splitlines()
     for command, printed in reversed(changes):
@@ -209,7 +209,7 @@ def _steady(line: str, folder: Path) -> str:
     return text.removeprefix("^C").strip()
 
 
-def _screens(commands: list[Typed], folder: Path, path: Path) -> list[tuple[int, list[str]]]:
+def _screens(commands: list[Command], folder: Path, path: Path) -> list[tuple[int, list[str]]]:
     """Type the commands; for each, its exit code and the lines on the screen at its end."""
     written = _type(commands, folder, path)
     pieces = _MARK.split(written)
@@ -229,7 +229,7 @@ def _screen(content: bytes) -> list[str]:
     return lines
 
 
-def _type(commands: list[Typed], folder: Path, path: Path) -> bytes:
+def _type(commands: list[Command], folder: Path, path: Path) -> bytes:
     """Run a shell on a terminal that gets the commands. Gives what was written, with a mark before each and at the end."""
     mark = 'code=$?; printf "@@%s %s@@\\n" {} $code; (exit $code)'
     lines = [f"{mark.format(number)}\n{_on_a_free_port(command.text)}" for number, command in enumerate(commands)]
@@ -269,7 +269,7 @@ _LEADER = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);
 """Makes the terminal the one that Ctrl-C reaches the shell by."""
 
 
-def _read(terminal: int, commands: list[Typed]) -> bytes:
+def _read(terminal: int, commands: list[Command]) -> bytes:
     """What is written until the last mark. Presses Ctrl-C when what is shown above it has been printed."""
     content, end = b"", time.monotonic() + PATIENCE
     pressed = set[int]()
@@ -291,7 +291,7 @@ def _read(terminal: int, commands: list[Typed]) -> bytes:
     return content
 
 
-def _reached(command: Typed, content: bytes) -> bool:
+def _reached(command: Command, content: bytes) -> bool:
     """Whether a command has come to the point at which the document shows Ctrl-C."""
     for line in command.shown[: command.shown.index("^C")]:
         _, found, content = content.partition(line.partition(" (")[0].encode())
@@ -301,12 +301,12 @@ def _reached(command: Typed, content: bytes) -> bool:
 
 
 @contextmanager
-def programs() -> Iterator[Path]:
+def make_programs() -> Iterator[Path]:
     """A folder for PATH with what the documents call."""
     with tempfile.TemporaryDirectory(prefix="flux") as name:
         folder = Path(name)
         for program, arguments in PROGRAMS.items():
             (folder / program).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
             (folder / program).chmod(0o755)
-        (folder / "flux").symlink_to(forks().program)
+        (folder / "flux").symlink_to(fork_server().program)
         yield folder

@@ -20,7 +20,7 @@ from pathlib import Path
 from select import select
 from typing import Any
 
-from .warm import IMPORTED
+from .runner import IMPORTED
 
 CLIENT = """#!{python} -ISE
 import json, os, signal, socket, sys
@@ -40,7 +40,7 @@ if code < 0:
 sys.exit(code)
 """
 SERVERS = ("uvicorn.protocols.http.h11_impl", "uvicorn.lifespan.off", "flux_cli.webhooks.server")
-ALSO = {
+EXTRA_IMPORTS = {
     "mcp": ("flux_cli.mcp.server", "flux_cli.cli.commands.mcp", "mcp.server.lowlevel.server", "jsonschema"),
     "listen": (*SERVERS, "flux_cli.cli.commands.listen", "flux_cli.webhooks.receiver"),
     "sandbox": (*SERVERS, "flux_cli.cli.commands.sandbox", "flux_cli.sandbox.app"),
@@ -49,7 +49,7 @@ ALSO = {
 PR_SET_CHILD_SUBREAPER = 36
 
 
-class Forks:
+class ForkServer:
     """A process that forks runs until this one ends."""
 
     def __init__(self) -> None:
@@ -83,18 +83,18 @@ class Forks:
 
 
 @cache
-def forks() -> Forks:
+def fork_server() -> ForkServer:
     """Return the process that forks for this one."""
-    return Forks()
+    return ForkServer()
 
 
-class Forked(subprocess.Popen[str]):
+class ForkedProcess(subprocess.Popen[str]):
     """A run that is forked: `args` are the words after `flux`."""
 
     def _execute_child(self, *given: Any) -> None:
         words, folder, pipes, session = given[0], given[5], given[10:16], given[21]
         streams = [pipe if pipe >= 0 else number for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
-        self.pid = forks().fork(words, folder or os.getcwd(), streams, session=bool(session))
+        self.pid = fork_server().fork(words, folder or os.getcwd(), streams, session=bool(session))
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
@@ -120,7 +120,7 @@ def serve(address: str) -> None:
             while len(order) < int.from_bytes(size, "big"):
                 order += connection.recv(65536)
             words, folder, environ, adopted, session = json.loads(order)
-            for module in ALSO.get(words[0] if words else "", ()):
+            for module in EXTRA_IMPORTS.get(words[0] if words else "", ()):
                 import_module(module)
             gc.freeze()
             fork = os.fork()
@@ -131,7 +131,7 @@ def serve(address: str) -> None:
                     connection.close()
                     if session:
                         os.setsid()
-                    _be_flux(streams, words, folder, environ)
+                    _run_flux(streams, words, folder, environ)
                 _report(connection, streams, run, adopted)
             for stream in streams:
                 os.close(stream)
@@ -150,7 +150,7 @@ def _report(connection: socket.socket, streams: list[int], run: int, adopted: bo
     os._exit(0)
 
 
-def _be_flux(streams: list[int], arguments: list[str], folder: str, environ: dict[str, str]) -> None:
+def _run_flux(streams: list[int], arguments: list[str], folder: str, environ: dict[str, str]) -> None:
     """Be the program, to the end."""
     try:
         os.chdir(folder)

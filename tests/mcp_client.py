@@ -17,33 +17,33 @@ from mcp.client.stdio import stdio_client
 from mcp.types import CallToolResult, ImageContent
 
 from flux_cli.json_value import JsonObject
-from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store, StoredTask
 
-from .conftest import KEY, no_secret
-from .forking import Forked, forks
-from .servers import serving
+from .conftest import KEY, assert_no_secret
+from .forking import ForkedProcess, fork_server
+from .servers import serve_app
 
 T = TypeVar("T")
 SMALL = {"model": "schnell", "size": "64x64"}
 
 
 @asynccontextmanager
-async def agent(*words: str, log: TextIO = sys.stderr) -> AsyncIterator[Client]:
+async def connect_agent(*words: str, log: TextIO = sys.stderr) -> AsyncIterator[Client]:
     """A client of a server of its own; `words`: the options of `flux mcp`. log: receives the server's stderr."""
     server = StdioServerParameters(
-        command=str(forks().program), args=["mcp", *words], env=dict(os.environ), cwd=os.getcwd()
+        command=str(fork_server().program), args=["mcp", *words], env=dict(os.environ), cwd=os.getcwd()
     )
     async with Client(stdio_client(server, errlog=log)) as client:
         yield client
 
 
-def play(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> T:
+def run_agent(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> T:
     """Run an agent's work with a server of its own, which prints nothing else, and return its result."""
 
     async def run(log: TextIO) -> T:
-        async with agent(*words, log=log) as client:
+        async with connect_agent(*words, log=log) as client:
             task = asyncio.ensure_future(work(client))
             await asyncio.wait({task})
         return task.result()  # here, an error is not in the groups that the client would wrap it in
@@ -55,51 +55,51 @@ def play(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> T:
         return result
 
 
-def record(result: CallToolResult) -> JsonObject:
+def read_record(result: CallToolResult) -> JsonObject:
     """What a call returned, as JSON; the text that old clients show is the same."""
     content: JsonObject = result.structured_content
     assert json.loads(result.content[0].text) == content  # type: ignore[union-attr]
-    no_secret(json.dumps(content), "the result of a tool")
+    assert_no_secret(json.dumps(content), "the result of a tool")
     return content
 
 
-def thumbnails(result: CallToolResult) -> list[ImageContent]:
+def get_thumbnails(result: CallToolResult) -> list[ImageContent]:
     """The images that a call returned."""
     return [part for part in result.content if isinstance(part, ImageContent)]
 
 
-def saved(result: CallToolResult) -> list[Path]:
+def get_saved_files(result: CallToolResult) -> list[Path]:
     """The files of a call that went well."""
-    content = record(result)
+    content = read_record(result)
     assert (result.is_error, content["state"], content["error"], content["next"]) == (False, "saved", None, None)
     files = content["files"]
     assert isinstance(files, list)
     paths = [Path(str(file)) for file in files]
     assert all(path.is_absolute() and path.exists() for path in paths)
-    assert len(thumbnails(result)) == len(paths)
+    assert len(get_thumbnails(result)) == len(paths)
     return paths
 
 
 @contextmanager
-def faulty(path: Path, *faults: str) -> Iterator[Rules]:
+def run_faulty_sandbox(path: Path, *faults: str) -> Iterator[Sandbox]:
     """A miniature service with faults, and the settings that point at it; `faults` of it can be changed."""
     with closing(Store(path)) as store:
-        rules = Rules(store, speed=200, keys=frozenset({KEY}))
+        rules = Sandbox(store, speed=200, keys=frozenset({KEY}))
         rules.faults.add(faults)
-        with serving(create_app(rules)) as origin, pytest.MonkeyPatch.context() as patch:
+        with serve_app(create_app(rules)) as origin, pytest.MonkeyPatch.context() as patch:
             patch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
             patch.setenv("FLUX_UPLOAD_URL", origin)
             patch.setenv("PIAPI_API_KEY", KEY)
             yield rules
 
 
-def charges(path: Path) -> list[StoredTask]:
+def read_charges(path: Path) -> list[StoredTask]:
     """What a miniature service charged for."""
     with closing(Store(path)) as view:  # a connection of its own: the server's may be within a transaction
         return view.tasks()
 
 
-class Wire:
+class RawClient:
     """A server whose lines are written and read one by one: whatever it prints must be the protocol."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -137,7 +137,7 @@ class Wire:
         assert message["jsonrpc"] == "2.0"
         return message
 
-    def answer(self, number: int) -> JsonObject:
+    def read_result(self, number: int) -> JsonObject:
         """Return the result of a request; notifications that come before it are dropped."""
         while (message := self.read()).get("id") != number:
             assert "method" in message
@@ -149,28 +149,28 @@ class Wire:
         """Call a tool, and return the ID of the request."""
         return self.send("tools/call", {"name": name, "arguments": arguments, "_meta": {"progressToken": "p"}})
 
-    def until_accepted(self) -> None:
+    def wait_until_accepted(self) -> None:
         """Read until a notification shows that PiAPI has accepted the task."""
         while "task" not in str(self.read().get("params")):
             pass
 
 
 @contextmanager
-def wire(*words: str) -> Iterator[Wire]:
+def connect_raw(*words: str) -> Iterator[RawClient]:
     """A server after its handshake."""
-    with Forked(
+    with ForkedProcess(
         ["mcp", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            talk = Wire(process)
+            raw = RawClient(process)
             hello: JsonObject = {
                 "protocolVersion": "2025-06-18",
                 "capabilities": {},
                 "clientInfo": {"name": "test", "version": "1"},
             }
-            assert talk.answer(talk.send("initialize", hello))["protocolVersion"] == "2025-06-18"
-            talk.send("notifications/initialized", {}, notify=True)
-            yield talk
+            assert raw.read_result(raw.send("initialize", hello))["protocolVersion"] == "2025-06-18"
+            raw.send("notifications/initialized", {}, notify=True)
+            yield raw
         finally:
             process.kill()
             process.communicate()

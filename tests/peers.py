@@ -14,10 +14,10 @@ from typing import Any
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 OK = HEAD + b"hello"
-Test = Callable[..., Coroutine[Any, Any, None]]
+AsyncTest = Callable[..., Coroutine[Any, Any, None]]
 
 
-def looped(test: Test) -> Callable[..., None]:
+def in_event_loop(test: AsyncTest) -> Callable[..., None]:
     """Runs a test in an event loop of its own, for 20 s at most."""
 
     @functools.wraps(test)
@@ -28,7 +28,7 @@ def looped(test: Test) -> Callable[..., None]:
 
 
 @dataclass
-class Line:
+class Connection:
     """A connection at the server, the first of which has the number 1."""
 
     peer: "Peer"
@@ -44,10 +44,10 @@ class Line:
             await self.reader.readexactly(int(length[1]) if length else 0)
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
-        self.peer.asked.append((self.number, head.split(b" HTTP/1.1\r\n")[0].decode()))
+        self.peer.requests.append((self.number, head.split(b" HTTP/1.1\r\n")[0].decode()))
         return head
 
-    async def say(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         """Send it."""
         self.writer.write(data)
         await self.writer.drain()
@@ -58,15 +58,15 @@ class Line:
         self.writer.transport.abort()
 
 
-Talk = Callable[[Line], Coroutine[Any, Any, None]]
+Handler = Callable[[Connection], Coroutine[Any, Any, None]]
 
 
 @dataclass
 class Peer:
     """A server. asked: the connection and the first words of each request. open: how many connections there are."""
 
-    talk: Talk
-    asked: list[tuple[int, str]] = field(default_factory=list)
+    handler: Handler
+    requests: list[tuple[int, str]] = field(default_factory=list)
     opened: int = 0
     open: int = 0
     origin: str = ""
@@ -77,7 +77,7 @@ class Peer:
         self.open += 1
         try:
             with contextlib.suppress(ConnectionError):
-                await self.talk(Line(self, self.opened, reader, writer))
+                await self.handler(Connection(self, self.opened, reader, writer))
         finally:
             self.open -= 1
             writer.transport.close()
@@ -89,9 +89,9 @@ class Peer:
 
 
 @asynccontextmanager
-async def serving(talk: Talk, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Peer]:
+async def serve(handler: Handler, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Peer]:
     """A server that talks so on each connection."""
-    peer, tasks = Peer(talk), set[asyncio.Task[None]]()
+    peer, tasks = Peer(handler), set[asyncio.Task[None]]()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.ensure_future(peer.serve(reader, writer)))
@@ -107,19 +107,19 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None, host: str = "12
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def answering(*answers: bytes) -> Talk:
+def respond_with(*answers: bytes) -> Handler:
     """Gives these answers on each connection, and closes it."""
 
-    async def talk(line: Line) -> None:
+    async def handler(connection: Connection) -> None:
         for answer in answers:
-            if not await line.request():
+            if not await connection.request():
                 return
-            await line.say(answer)
+            await connection.send(answer)
 
-    return talk
+    return handler
 
 
-async def polite(line: Line) -> None:
+async def respond_ok(connection: Connection) -> None:
     """Says OK as long as it is asked."""
-    while await line.request():
-        await line.say(OK)
+    while await connection.request():
+        await connection.send(OK)

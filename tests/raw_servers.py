@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-Answer = Callable[[], Iterable[bytes]]
+Response = Callable[[], Iterable[bytes]]
 """Makes the pieces of a whole answer, head and body, as they go out on the connection."""
 
 
@@ -26,7 +26,7 @@ class RawServer(socketserver.ThreadingTCPServer):
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _RawConnection)
-        self.answers: dict[str, list[Answer]] = {}
+        self.responses: dict[str, list[Response]] = {}
         self.heads: list[bytes] = []
         """What came, head by head."""
         self.port = int(self.server_address[1])
@@ -36,9 +36,9 @@ class RawServer(socketserver.ThreadingTCPServer):
         """The address of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def next_answer(self, path: str) -> Answer:
+    def next_response(self, path: str) -> Response:
         """What to say to a request for `path`."""
-        answers = self.answers.get(path, [not_found])
+        answers = self.responses.get(path, [not_found])
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
@@ -53,7 +53,7 @@ class _RawConnection(socketserver.BaseRequestHandler):
             request, _ = read_request(connection)
             if request:
                 self.server.heads.append(request)
-                for piece in self.server.next_answer(request.split(b" ")[1].decode())():
+                for piece in self.server.next_response(request.split(b" ")[1].decode())():
                     connection.sendall(piece)
 
 
@@ -74,37 +74,42 @@ def read_request(connection: socket.socket) -> tuple[bytes, bytes]:
 
 def not_found() -> Iterable[bytes]:
     """No such address."""
-    return plain(b"", status="404 Not Found")()
+    return plain_response(b"", status="404 Not Found")()
 
 
-def plain(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> Answer:
+def plain_response(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> Response:
     """An honest answer; `length` is what it says of its length, when that is not the truth."""
     told = len(body) if length is None else length
     lines = [f"HTTP/1.1 {status}", "Content-Type: image/png", f"Content-Length: {told}", *headers]
-    return lambda: [head(*lines), body]
+    return lambda: [response_head(*lines), body]
 
 
-def unframed(body: bytes, *headers: str) -> Answer:
+def unframed_response(body: bytes, *headers: str) -> Response:
     """An answer that ends when the connection does."""
-    return lambda: [head("HTTP/1.1 200 OK", *headers), body]
+    return lambda: [response_head("HTTP/1.1 200 OK", *headers), body]
 
 
-def chunked(body: bytes, *headers: str, ends: bool = True) -> Answer:
+def chunked_response(body: bytes, *headers: str, ends: bool = True) -> Response:
     """An answer in one chunk; `ends` is whether the last chunk comes."""
     end = b"\r\n0\r\n\r\n" if ends else b""
-    return lambda: [head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *headers), b"%x\r\n" % len(body), body, end]
+    return lambda: [
+        response_head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *headers),
+        b"%x\r\n" % len(body),
+        body,
+        end,
+    ]
 
 
-def redirect(location: str | None, status: str = "302 Found") -> Answer:
+def redirect(location: str | None, status: str = "302 Found") -> Response:
     """A redirect, to nowhere when `location` is None."""
-    return plain(b"", *([f"Location: {location}"] if location is not None else []), status=status)
+    return plain_response(b"", *([f"Location: {location}"] if location is not None else []), status=status)
 
 
-def endless(pause: Callable[[], None] = lambda: None) -> Answer:
+def endless_response(pause: Callable[[], None] = lambda: None) -> Response:
     """A picture that begins and never ends."""
 
     def pieces() -> Iterator[bytes]:
-        yield head("HTTP/1.1 200 OK", "Content-Type: image/png")
+        yield response_head("HTTP/1.1 200 OK", "Content-Type: image/png")
         yield b"\x89PNG\r\n\x1a\n"
         for _ in itertools.count():
             pause()
@@ -113,13 +118,13 @@ def endless(pause: Callable[[], None] = lambda: None) -> Answer:
     return pieces
 
 
-def head(*lines: str) -> bytes:
+def response_head(*lines: str) -> bytes:
     """A response's head."""
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
 
 
 @contextmanager
-def raw_server(tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
+def run_raw_server(tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
     """A raw server on a free loopback port."""
     with RawServer(tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -148,9 +153,9 @@ class PublicNetwork(socketserver.ThreadingTCPServer):
         self.heads: list[tuple[str, bytes]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
-    def asked(self, host: str) -> list[bytes]:
+    def requests_to(self, host: str) -> list[bytes]:
         """The requests that a host got."""
-        return [head for asked, head in self.heads if asked == host]
+        return [head for name, head in self.heads if name == host]
 
 
 class _Tunnel(socketserver.BaseRequestHandler):
@@ -183,7 +188,7 @@ class _Tunnel(socketserver.BaseRequestHandler):
 
 
 @contextmanager
-def public_network(certificate: Path) -> Iterator[PublicNetwork]:
+def run_public_network(certificate: Path) -> Iterator[PublicNetwork]:
     """A public network on a free loopback port."""
     with PublicNetwork(certificate) as network:
         thread = threading.Thread(target=network.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store, StoredTask
 
@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
+def serve_app(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
     """The app on a free loopback port, over TLS if it has a certificate; gives its origin."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -70,7 +70,7 @@ def serving(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
 
 
 @dataclass
-class Seen:
+class ReceivedRequest:
     """A request as the server saw it."""
 
     method: str
@@ -91,11 +91,11 @@ class Service:
 
     store: Store
     origin: str = ""
-    seen: list[Seen] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     scripted: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
-    before: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
+    hooks: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
     """(method, path prefix) -> what happens, once, when such a request has come and before it is worked on."""
-    holds: bool = False
+    hold_tasks: bool = False
     """Whether every task is being processed, whenever it is polled."""
 
     @property
@@ -103,11 +103,11 @@ class Service:
         """What was paid for."""
         return self.store.tasks()
 
-    def posts(self) -> int:
+    def count_posts(self) -> int:
         """How many paid requests came in."""
-        return sum(request.method == "POST" for request in self.seen)
+        return sum(request.method == "POST" for request in self.requests)
 
-    def answer(self, method: str, prefix: str, *replies: Reply) -> None:
+    def reply_with(self, method: str, prefix: str, *replies: Reply) -> None:
         """Give these replies to the next requests that fit."""
         self.scripted.setdefault((method, prefix), []).extend(replies)
 
@@ -116,11 +116,11 @@ class Service:
 
         async def noting(scope: Scope, receive: Receive, send: Send) -> None:
             headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-            self.seen.append(Seen(scope["method"], scope["path"], headers))
-            for method, prefix in list(self.before):
+            self.requests.append(ReceivedRequest(scope["method"], scope["path"], headers))
+            for method, prefix in list(self.hooks):
                 if scope["method"] == method and scope["path"].startswith(prefix):
-                    self.before.pop((method, prefix))()
-            if self.holds and scope["path"].startswith("/api/v1/task/"):
+                    self.hooks.pop((method, prefix))()
+            if self.hold_tasks and scope["path"].startswith("/api/v1/task/"):
                 data = {"task_id": scope["path"].rpartition("/")[2], "status": "processing"}
                 await JSONResponse({"code": 200, "data": data})(scope, receive, send)
                 return
@@ -137,7 +137,7 @@ class Service:
 
 
 @contextmanager
-def miniature(
+def run_sandbox(
     path: Path,
     *,
     speed: float = 200.0,
@@ -149,9 +149,9 @@ def miniature(
     keys = frozenset({"test-key-0123456789abcdef"})
     # A connection each: the server's is in the midst of a transaction when a test looks.
     with closing(Store(path)) as store, closing(Store(path)) as view:
-        app = create_app(Rules(store, speed=speed, plan=plan, credit=credit, keys=keys))
+        app = create_app(Sandbox(store, speed=speed, plan=plan, credit=credit, keys=keys))
         service = Service(view)
-        with serving(service.wrap(app), certificate) as origin:
+        with serve_app(service.wrap(app), certificate) as origin:
             service.origin = origin
             yield service
 
@@ -160,13 +160,13 @@ def miniature(
 class Breaker:
     """How the proxy treats a connection whose request begins with `begins`, as often as `times`."""
 
-    begins: bytes
+    prefix: bytes
     times: int = 1
-    answer_bytes: int = 0
+    response_bytes: int = 0
     """How much of the answer gets through before the connection is cut."""
     hold: bool = False
     """Keep the answer back, and the connection open, instead of cutting it."""
-    late: float = 0.0
+    delay: float = 0.0
     """Seconds to keep the answer back before it all goes through."""
 
 
@@ -182,7 +182,7 @@ class BreakingProxy(socketserver.ThreadingTCPServer):
     def rule(self, request: bytes) -> Breaker | None:
         """The breaker for a request, used up once."""
         for breaker in self.breakers:
-            if breaker.times > 0 and request.startswith(breaker.begins):
+            if breaker.times > 0 and request.startswith(breaker.prefix):
                 breaker.times -= 1
                 return breaker
         return None
@@ -210,14 +210,14 @@ class _Connection(socketserver.BaseRequestHandler):
                 if side is client:
                     rule = rule or self.server.rule(chunk)
                     upstream.sendall(chunk)
-                elif rule is None or rule.late:
-                    time.sleep(rule.late if rule else 0)
+                elif rule is None or rule.delay:
+                    time.sleep(rule.delay if rule else 0)
                     rule = None
                     client.sendall(chunk)
                 else:
-                    client.sendall(chunk[: rule.answer_bytes - passed])
+                    client.sendall(chunk[: rule.response_bytes - passed])
                     passed += len(chunk)
-                    if passed < rule.answer_bytes:
+                    if passed < rule.response_bytes:
                         continue
                     if rule.hold:
                         client.recv(1)
@@ -225,7 +225,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 @contextmanager
-def breaking(service: Service) -> Iterator[BreakingProxy]:
+def run_breaking_proxy(service: Service) -> Iterator[BreakingProxy]:
     """A breaking proxy in front of a service, on a free loopback port."""
     with BreakingProxy(int(service.origin.rpartition(":")[2])) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})

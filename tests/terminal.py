@@ -14,7 +14,7 @@ import pytest
 
 SCRIPTS = Path(__file__).parent.parent / "completions"
 PROGRAM = f"{sys.executable} -m flux_cli"
-STARTED = {
+START_COMMANDS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "-f", "-i"],
     "fish": ["fish", "--no-config", "-i"],
@@ -42,7 +42,7 @@ PATIENCE = 30.0
 """Seconds after which a shell that does not answer has failed."""
 
 
-def typed(shell: str, lines: list[str]) -> list[list[str]]:
+def type_lines(shell: str, lines: list[str]) -> list[list[str]]:
     """The arguments that `flux` gets for each line, typed into an interactive shell in the current folder.
 
     Skips the test when the shell is not installed.
@@ -51,7 +51,7 @@ def typed(shell: str, lines: list[str]) -> list[list[str]]:
         return [_answer(keyboard, line) for line in lines]
 
 
-def shown(shell: str, line: str, text: str) -> None:
+def assert_shows(shell: str, line: str, text: str) -> None:
     """Fails the test unless the shell shows a text after a line is typed, TAB and all, and not entered."""
     with _keyboard(shell) as keyboard:
         keyboard.write(line.encode())
@@ -63,7 +63,7 @@ def _keyboard(shell: str) -> Iterator[IO[bytes]]:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     Path("setup").write_text(SETUP[shell])
-    spawn = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *STARTED[shell]]
+    spawn = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *START_COMMANDS[shell]]
     environ = {**os.environ, "TERM": "xterm", "HOME": os.getcwd()}
     with Path("screen").open("wb") as screen:
         running = subprocess.Popen(spawn, stdin=subprocess.PIPE, stdout=screen, stderr=screen, env=environ, bufsize=0)

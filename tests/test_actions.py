@@ -22,7 +22,7 @@ from flux_cli.cli.output.step_summary import ROOM
 from flux_cli.errors import TaskFailedError
 from flux_cli.journal.entries import State
 
-from .conftest import KEY, Flux, Piped
+from .conftest import KEY, CapturedStream, Flux
 from .servers import Reply, Service
 from .test_reports import ended
 
@@ -107,7 +107,7 @@ def test_what_is_no_command_stays_as_it_is() -> None:
 @pytest.mark.parametrize("mode", ["", "--json", "-q", "-v"])
 def test_hostile_prompts_and_messages_give_no_orders(flux: Flux, service: Service, page: Path, mode: str) -> None:
     Path("prompts.txt").write_text(f"{SMUGGLED}\nok ##[add-mask]a\n")
-    service.answer("POST", "/api/v1/task", REFUSAL)
+    service.reply_with("POST", "/api/v1/task", REFUSAL)
     result = flux(f"gen --from prompts.txt -m schnell -j 1 {mode}")
     assert result.code == 3
     assert obeyed(result.out) == []
@@ -141,7 +141,7 @@ def test_a_run_without_a_key_is_annotated(flux: Flux, page: Path) -> None:
 
 def test_elsewhere_nothing_of_it_happens(flux: Flux, service: Service, page: Path) -> None:
     os.environ["GITHUB_ACTIONS"] = ""
-    service.answer("POST", "/api/v1/task", REFUSAL)
+    service.reply_with("POST", "/api/v1/task", REFUSAL)
     result = flux("gen '::error::x' -m schnell")
     assert result.code == 5
     assert "::error title" not in result.err
@@ -150,7 +150,7 @@ def test_elsewhere_nothing_of_it_happens(flux: Flux, service: Service, page: Pat
 
 
 def test_an_answer_that_was_lost_is_money_at_risk(flux: Flux, service: Service, page: Path) -> None:
-    service.answer("POST", "/api/v1/task", (500, {}, b""))
+    service.reply_with("POST", "/api/v1/task", (500, {}, b""))
     assert flux("gen fox -m schnell").code == 7
     told = page.read_text()
     assert "**flux**: 1 task, $0.00 spent, $0.002 possibly charged" in told
@@ -159,7 +159,7 @@ def test_an_answer_that_was_lost_is_money_at_risk(flux: Flux, service: Service, 
 
 
 def _summed_up(page: Path, tasks: int, *, failed: bool) -> str:
-    stream = Piped()
+    stream = CapturedStream()
     output = Output(stream, stream)
     output.secrets.add(KEY)
     for _ in range(tasks):
@@ -199,7 +199,7 @@ def test_a_step_s_summaries_together_stay_within_what_github_takes(page: Path, r
 
 
 def test_thumbnails_are_https_links_and_few(page: Path) -> None:
-    output = Output(Piped(), Piped())
+    output = Output(CapturedStream(), CapturedStream())
     links = ['https://img.test/a.png?"><script>', "http://127.0.0.1/a.png", "data:image/png;base64,AA"]
     for link in (*links, *["https://img.test/b.png"] * 30):
         saved = ended(files=["fox.png"])
@@ -282,7 +282,7 @@ def test_the_example_workflow_makes_its_pictures(service: Service, page: Path) -
 def test_the_example_workflow_fetches_what_a_failure_left(service: Service, page: Path) -> None:
     _rows()
     make, resume = _steps()
-    service.answer("POST", "/api/v1/task", (400, {}, b'{"code": 1100, "message": "no: ##[error]x"}'))
+    service.reply_with("POST", "/api/v1/task", (400, {}, b'{"code": 1100, "message": "no: ##[error]x"}'))
     done = _step(f"{make} -j 1")
     assert (done.returncode, done.stdout) == (3, "images/2.png\n")
     (told,) = obeyed(done.stderr)

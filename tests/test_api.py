@@ -23,7 +23,7 @@ from flux_cli.operations.parameters import parameters
 from flux_cli.operations.registry import COMMANDS
 
 from .conftest import KEY
-from .servers import Service, miniature
+from .servers import Service, run_sandbox
 
 Entries = Callable[[], list[Entry]]
 
@@ -138,7 +138,7 @@ def test_errors_are_raised_with_their_task(service: Service, photo: Path) -> Non
             flux.generate("a fox", output=photo)
         with pytest.raises(UsageError, match="command line"):
             flux.generate("a fox", output="-")
-        assert service.posts() == 0
+        assert service.count_posts() == 0
         with pytest.raises(flux_cli.FluxError) as raised:
             flux.wait("00000000-0000-0000-0000-000000000000")
         assert raised.value.task_id == "00000000-0000-0000-0000-000000000000"
@@ -151,7 +151,7 @@ def test_errors_are_raised_with_their_task(service: Service, photo: Path) -> Non
 
 
 def test_one_refusal_does_not_end_the_others(service: Service) -> None:
-    service.answer("POST", "/api/v1/task", (402, {}, b'{"code": 402, "message": "no credits"}'))
+    service.reply_with("POST", "/api/v1/task", (402, {}, b'{"code": 402, "message": "no credits"}'))
     with Flux() as flux:
         with pytest.raises(flux_cli.CreditsError):
             flux.generate("a fox", model="schnell", size="64x64")
@@ -237,7 +237,7 @@ except KeyboardInterrupt:
 
 def test_ctrl_c_leaves_the_task_for_later(tmp_path: Path, entries: Entries) -> None:
     command = [sys.executable, "-W", "error", "-c", INTERRUPTED]
-    with miniature(tmp_path / "slow.db", speed=0.01) as service:
+    with run_sandbox(tmp_path / "slow.db", speed=0.01) as service:
         environ = {**os.environ, "FLUX_BASE_URL": f"{service.origin}/api/v1", "PIAPI_API_KEY": KEY}
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
         assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
@@ -250,7 +250,7 @@ def test_a_call_cancelled_during_its_submission_writes_the_answer_down(service: 
         async with AsyncFlux() as client:
             call = asyncio.create_task(client.generate("a fox", model="schnell", size="64x64"))
             loop = asyncio.get_running_loop()
-            service.before["POST", "/api/v1/task"] = lambda: loop.call_soon_threadsafe(call.cancel)
+            service.hooks["POST", "/api/v1/task"] = lambda: loop.call_soon_threadsafe(call.cancel)
             with pytest.raises(asyncio.CancelledError):
                 await call
 

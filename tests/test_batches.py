@@ -22,18 +22,18 @@ Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
 
 
-def prompts(*lines: str) -> None:
+def write_prompts(*lines: str) -> None:
     """A prompt file, prompts.txt."""
     Path("prompts.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
-def bought(service: Service) -> list[Any]:
+def read_paid_prompts(service: Service) -> list[Any]:
     """The prompts that were paid for, in order."""
     return sorted(object_at(charge.body, "input")["prompt"] for charge in service.charges)
 
 
 def test_a_file_of_prompts_is_bought_once_however_often_it_is_run(flux: Flux, service: Service) -> None:
-    prompts("a fox", "", "a wolf", "a fox")
+    write_prompts("a fox", "", "a wolf", "a fox")
     first = flux(f"gen --from prompts.txt {SMALL}")
 
     assert first.code == 0
@@ -45,7 +45,7 @@ def test_a_file_of_prompts_is_bought_once_however_often_it_is_run(flux: Flux, se
     again = flux(f"gen --from prompts.txt {SMALL}")
     assert (again.code, sorted(again.out.split())) == (0, names)
     assert again.err.splitlines()[-1].startswith("3 already saved; $0.00 spent in ")
-    assert bought(service) == ["a fox", "a fox", "a wolf"]
+    assert read_paid_prompts(service) == ["a fox", "a fox", "a wolf"]
 
     before = Path(names[1]).read_bytes()
     Path(names[1]).unlink()
@@ -56,11 +56,11 @@ def test_a_file_of_prompts_is_bought_once_however_often_it_is_run(flux: Flux, se
 
 
 def test_a_row_is_known_by_its_content_and_its_place_among_equal_ones(flux: Flux, service: Service) -> None:
-    prompts("a fox", "a wolf")
+    write_prompts("a fox", "a wolf")
     flux(f"gen --from prompts.txt {SMALL}")
-    prompts("a bear", "a fox", "a fox", "a wolf")
+    write_prompts("a bear", "a fox", "a fox", "a wolf")
     flux(f"gen --from prompts.txt {SMALL}")
-    assert bought(service) == ["a bear", "a fox", "a fox", "a wolf"]
+    assert read_paid_prompts(service) == ["a bear", "a fox", "a fox", "a wolf"]
 
     flux(f"gen --from prompts.txt {SMALL} --steps 5")
     assert len(service.charges) == 8
@@ -81,7 +81,7 @@ def test_a_row_is_not_known_by_what_changes_by_itself(
 ) -> None:
     """The address of a picture of ours works for seven days; then the same file is uploaded."""
     flux("gen house --seed 1 --size 256x256 -o house.png")
-    prompts("at night", "in winter")
+    write_prompts("at night", "in winter")
     assert flux("edit house.png --from prompts.txt -q --webhook https://example.com/a").code == 0
     later = time.time() + 8 * 86400
     with monkeypatch.context() as patched:
@@ -95,16 +95,16 @@ def test_a_row_is_not_known_by_what_changes_by_itself(
 
 
 def test_the_same_batch_in_several_processes_is_bought_once(flux: Flux, service: Service, start: Start) -> None:
-    prompts(*(f"boat {row}" for row in range(12)))
+    write_prompts(*(f"boat {row}" for row in range(12)))
     processes = [start(f"gen --from prompts.txt {SMALL} --no-wait -q") for _ in range(4)]
     for process in processes:
         process.communicate(timeout=60)
         assert process.returncode in (0, 3, 12)
-    assert len(bought(service)) == len(set(bought(service))) == 12
+    assert len(read_paid_prompts(service)) == len(set(read_paid_prompts(service))) == 12
 
 
 def test_a_file_that_took_a_pictures_place_is_kept(flux: Flux, service: Service) -> None:
-    prompts("a fox", "a wolf")
+    write_prompts("a fox", "a wolf")
     name = sorted(flux(f"gen --from prompts.txt {SMALL} -q").out.split())[0]
     Path(name).write_text("mine")
     result = flux(f"gen --from prompts.txt {SMALL} -q")
@@ -121,22 +121,22 @@ def test_only_the_missing_images_of_a_task_are_downloaded_again(flux: Flux, serv
     flux(line)
     Path("fox-2.png").write_bytes(Path("fox-2.png").read_bytes()[:-100])
     Path("fox-3.png").unlink()
-    service.seen.clear()
+    service.requests.clear()
 
     assert flux(line).out.splitlines() == ["fox-1.png", "fox-2-2.png", "fox-3.png", "fox-4.png"]
-    assert (service.posts(), sum("/images/" in request.path for request in service.seen)) == (0, 2)
+    assert (service.count_posts(), sum("/images/" in request.path for request in service.requests)) == (0, 2)
 
 
 def test_rows_that_met_an_empty_account_are_bought_when_it_is_filled(flux: Flux, service: Service) -> None:
-    prompts("one", "two")
-    service.answer(*POST, refusal(402, 1300, "Insufficient credits"))
+    write_prompts("one", "two")
+    service.reply_with(*POST, refusal(402, 1300, "Insufficient credits"))
     assert flux(f"gen --from prompts.txt {SMALL} -j 1").code == 6
     assert flux(f"gen --from prompts.txt {SMALL}").code == 0
-    assert bought(service) == ["one", "two"]
+    assert read_paid_prompts(service) == ["one", "two"]
 
 
 def test_what_is_set_from_a_file_tells_rows_apart(flux: Flux, service: Service) -> None:
-    prompts("one", "two")
+    write_prompts("one", "two")
     for seed in (1, 2):
         Path("body.json").write_text(json.dumps({"input": {"seed": seed}}))
         assert flux(f"gen --from prompts.txt {SMALL} --input body.json -q").code == 0
@@ -168,7 +168,7 @@ def test_numbers_can_be_lists(flux: Flux) -> None:
 
 def test_braces_without_alternatives_are_braces(flux: Flux, service: Service) -> None:
     assert flux(f'gen \'{{"subject": "fox"}}\' {SMALL} -q').code == 0
-    assert bought(service) == ['{"subject": "fox"}']
+    assert read_paid_prompts(service) == ['{"subject": "fox"}']
 
 
 def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, service: Service) -> None:
@@ -182,7 +182,7 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
         "      - prompts.txt, line 3: not UTF-8 (byte 0xff)",
         "      - prompts.txt, line 4: a NUL character",
     ]
-    assert service.seen == []
+    assert service.requests == []
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_sent(flux: Flux, ser
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_sent(flux: Flux, service: Service, line: str, said: str) -> None:
-    prompts("a fox", "a wolf")
+    write_prompts("a fox", "a wolf")
     Path("empty").write_text("")
     Path("one.txt").write_text("a cat\n")
     Path("same.txt").write_text("a cat\na cat\n")
@@ -228,7 +228,7 @@ def test_what_cannot_be_is_told_before_anything_is_sent(flux: Flux, service: Ser
 
     assert result.code == 2
     assert said in result.err, result.err
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_an_allowed_cost_is_not_asked_about(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,40 +241,40 @@ def test_an_allowed_cost_is_not_asked_about(flux: Flux, service: Service, monkey
 
 
 def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entries: Entries) -> None:
-    prompts("one", "two", "three")
-    service.answer(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"))
+    write_prompts("one", "two", "three")
+    service.reply_with(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1")
     assert result.code == 3
     assert result.err.splitlines()[-1].startswith("2 saved, 1 refused; $0.004 (simulated) spent in ")
 
     again = flux(f"gen --from prompts.txt {SMALL}")
-    assert (again.code, len(service.charges), service.posts()) == (3, 2, 3)
+    assert (again.code, len(service.charges), service.count_posts()) == (3, 2, 3)
     assert "LoRA/ControlNet load failed" in again.err
     assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 0
-    assert bought(service) == ["one", "three", "two"]
+    assert read_paid_prompts(service) == ["one", "three", "two"]
 
 
 def test_fail_fast_stops_at_the_first_failure(flux: Flux, service: Service) -> None:
-    prompts("one", "two", "three")
-    service.answer(*POST, refusal(400, 1800))
+    write_prompts("one", "two", "three")
+    service.reply_with(*POST, refusal(400, 1800))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1 --fail-fast")
 
     assert result.code == 5
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert result.err.splitlines()[-1].startswith("1 refused, 2 not started; $0.00 spent in ")
     assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 0
 
 
 def test_a_unknown_outcome_is_not_sent_again_by_running_it_again(flux: Flux, service: Service) -> None:
-    prompts("one", "two")
-    service.answer(*POST, (500, {}, b""))
+    write_prompts("one", "two")
+    service.reply_with(*POST, (500, {}, b""))
     assert flux(f"gen --from prompts.txt {SMALL} -j 1").code == 7
     assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 7
-    assert service.posts() == 2
+    assert service.count_posts() == 2
 
 
 def test_submitted_now_and_fetched_by_the_same_command_later(flux: Flux, service: Service) -> None:
-    prompts("one", "two")
+    write_prompts("one", "two")
     ids = flux(f"gen --from prompts.txt {SMALL} --no-wait -q").out.split()
     assert sorted(ids) == sorted(charge.id for charge in service.charges)
     assert len(flux(f"gen --from prompts.txt {SMALL} -q").out.split()) == 2
@@ -282,7 +282,7 @@ def test_submitted_now_and_fetched_by_the_same_command_later(flux: Flux, service
 
 
 def test_json_tells_each_outcome_and_a_summary(flux: Flux, service: Service) -> None:
-    prompts("one", "two")
+    write_prompts("one", "two")
     rows = [json.loads(line) for line in flux(f"gen --from prompts.txt {SMALL} --json").out.splitlines()]
 
     assert [row["type"] for row in rows] == ["outcome", "outcome", "summary"]
@@ -293,7 +293,7 @@ def test_every_create_and_edit_command_takes_a_file(flux: Flux, service: Service
     from PIL import Image
 
     Image.new("RGB", (300, 300), "red").save("photo.png")
-    prompts("one", "two")
+    write_prompts("one", "two")
     for line in (
         "lora --lora anime --size 64x64",
         "controlnet --control depth=photo.png --size 64x64",
@@ -305,10 +305,10 @@ def test_every_create_and_edit_command_takes_a_file(flux: Flux, service: Service
         result = flux(f"{line} --from prompts.txt -q -o '{line.split()[0]}-{{index}}.png'")
         assert (result.code, len(result.out.split())) == (0, 2), line
     assert len(service.charges) == 12
-    assert sum(request.path == "/api/ephemeral_resource" for request in service.seen) == 3
+    assert sum(request.path == "/api/ephemeral_resource" for request in service.requests) == 3
 
 
-def peak_memory(words: list[str], printed: str | None = None, timeout: float = 60) -> int:
+def measure_peak_memory(words: list[str], printed: str | None = None, timeout: float = 60) -> int:
     """The most memory that a command ever had, in KiB: of its own, for `ru_maxrss` begins with its parent's."""
     script = (
         "import re, sys; from flux_cli.cli.main import main; code = main(sys.argv[1:]);"
@@ -324,4 +324,4 @@ def peak_memory(words: list[str], printed: str | None = None, timeout: float = 6
 def test_twenty_thousand_prompts_fit_into_64_mib() -> None:
     """The benchmarks measure a hundred thousand."""
     Path("many.txt").write_text("".join(f"a boat, number {number}\n" for number in range(20_000)))
-    assert peak_memory(["cost", "gen", "--from", "many.txt", "-y", "-q"], "300.000\n") < 64 * 1024
+    assert measure_peak_memory(["cost", "gen", "--from", "many.txt", "-y", "-q"], "300.000\n") < 64 * 1024

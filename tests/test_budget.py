@@ -27,7 +27,7 @@ from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Service
-from .test_batches import bought, prompts
+from .test_batches import read_paid_prompts, write_prompts
 from .test_promises import POST, Start, finish, refusal, wait_until
 
 Entries = Callable[[], list[Entry]]
@@ -42,7 +42,7 @@ def days_pass(home: Path, days: int) -> None:
 
 
 @contextmanager
-def places_taken(limit: int) -> Iterator[None]:
+def occupy_slots(limit: int) -> Iterator[None]:
     """Meanwhile nothing is sent by those who may have up to `limit` tasks at once."""
     with Session.create(CommonOptions(), {}) as session:
         slots = Slots(session.workspace.slots_folder, limit)
@@ -68,7 +68,7 @@ def places_taken(limit: int) -> Iterator[None]:
 def test_a_command_that_costs_more_than_is_left_sends_nothing(
     flux: Flux, service: Service, entries: Entries, line: str, price: str
 ) -> None:
-    prompts("a", "b", "c")
+    write_prompts("a", "b", "c")
     flux("config set budget.day 0.007")
     flux("config set budget.month 5")
     assert flux(f"gen y {SMALL} -q").code == 0
@@ -81,7 +81,7 @@ def test_a_command_that_costs_more_than_is_left_sends_nothing(
     assert hint.endswith("aise it and run the command again: flux config set budget.day USD")
     assert ("Wait until" in hint) == (price == "0.006")  # what is more than a whole day's never fits
     assert json.loads(flux(f"{line} --json").out)["error"]["code"] == "too_expensive"
-    assert service.posts() == len(entries()) == 1
+    assert service.count_posts() == len(entries()) == 1
 
 
 def test_the_sandbox_costs_nothing(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,35 +89,35 @@ def test_the_sandbox_costs_nothing(flux: Flux, service: Service, monkeypatch: py
     assert flux(f"gen x {SMALL} --sandbox -q").code == 0
     assert "budget" not in flux("cost --sandbox").out
     assert flux(f"gen x {SMALL}").code == 2
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_what_was_bought_before_costs_nothing(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command run again pays for what is missing: that is what has to fit."""
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.006")
-    prompts("a", "b")
+    write_prompts("a", "b")
     line = f"gen --from prompts.txt {SMALL}"
     assert flux(line).code == flux(line).code == 0
-    prompts("a", "b", "c")
+    write_prompts("a", "b", "c")
     assert flux(line).code == flux(line).code == 0
 
-    prompts("a", "b", "c", "d", "e")
+    write_prompts("a", "b", "c", "d", "e")
     result = flux(line)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("flux: this costs $0.004, but $0.00 of today's $0.006 budget is left")
     assert flux(f"{line} --no-cache").err.startswith("flux: this costs $0.01,")
-    assert bought(service) == ["a", "b", "c"]
+    assert read_paid_prompts(service) == ["a", "b", "c"]
 
 
 def test_a_picture_that_exists_needs_no_budget(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUX_BUDGET_MONTH", "0.004")
-    prompts("a", "b")
+    write_prompts("a", "b")
     line = f"gen --from prompts.txt {SMALL} -o '{{slug}}.png' --skip-existing"
     assert flux(f"gen a {SMALL} -o a.png").code == 0
     assert flux(line).code == 0
     assert flux(f"gen a {SMALL} -o a.png --skip-existing").code == 0
     assert flux(line).code == 0
-    assert bought(service) == ["a", "b"]
+    assert read_paid_prompts(service) == ["a", "b"]
 
 
 def test_a_picture_that_was_bought_already_needs_no_budget(
@@ -137,10 +137,10 @@ def test_what_may_be_paid_counts_and_what_was_refused_does_not(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.004")
-    service.answer(*POST, refusal(400, 1100), refusal(429, 1400, **{"retry-after": "0"}))
+    service.reply_with(*POST, refusal(400, 1100), refusal(429, 1400, **{"retry-after": "0"}))
     assert flux(f"gen x {SMALL}").code == 5
     assert flux(f"gen x {SMALL}").code == 0
-    service.answer(*POST, (500, {}, b""))
+    service.reply_with(*POST, (500, {}, b""))
     assert flux(f"gen x {SMALL}").code == 7
     assert flux(f"gen x {SMALL}").err.startswith("flux: this costs $0.002, but $0.00 of today's $0.004")
 
@@ -150,12 +150,12 @@ def test_what_was_sent_again_or_dismissed_may_have_been_charged_all_the_same(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, resolve: str
 ) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.005")
-    service.answer(*POST, *[(500, {}, b"")] * 9)
+    service.reply_with(*POST, *[(500, {}, b"")] * 9)
     assert flux(f"gen x {SMALL}").code == 7
     for _ in range(8):
         flux(f"resolve - {resolve}", stdin=flux("history --state unknown -q").out)
         flux(f"gen x {SMALL} -o x.png")
-    assert service.posts() == 2
+    assert service.count_posts() == 2
     total, left = flux("cost").out.splitlines()
     assert total.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.004 possibly charged"]
     assert left.split()[:2] == ["budget.day", "$0.001"]
@@ -196,8 +196,8 @@ def test_a_profile_has_a_budget_of_its_own_and_cents_are_exact(flux: Flux, servi
 
 
 def test_a_task_that_waited_costs_what_it_costs_when_it_is_sent(flux: Flux, service: Service, home: Path) -> None:
-    prompts("a")
-    service.answer(*POST, *[refusal(500, 1500)] * 3)
+    write_prompts("a")
+    service.reply_with(*POST, *[refusal(500, 1500)] * 3)
     assert flux(f"gen --from prompts.txt {SMALL}").code == 13
     home.joinpath("config.toml").write_text("[prices]\nschnell = 0.5\n")
     home.joinpath("config.toml").chmod(0o600)
@@ -230,13 +230,13 @@ def test_processes_together_buy_what_the_budget_allows(
     """Six of them have seen that there is money; there is enough for three."""
     monkeypatch.setenv("FLUX_BUDGET_MONTH", "0.006")
     monkeypatch.setenv("FLUX_CONCURRENCY", "6")
-    with places_taken(6):
+    with occupy_slots(6):
         processes = [start(f"gen 'boat {number}' {SMALL}") for number in range(6)]
         wait_until(lambda: len(entries()) == 6)
     results = [finish(process) for process in processes]
 
     assert sorted(result.code for result in results) == [0, 0, 0, 2, 2, 2]
-    assert len(service.charges) == service.posts() == 3
+    assert len(service.charges) == service.count_posts() == 3
     refused = next(result for result in results if result.code)
     assert "flux: the next task costs $0.002, but $0.00 of this month's $0.006 budget is left" in refused.err
 
@@ -246,9 +246,9 @@ def test_a_batch_stops_when_somebody_else_spends_its_money_and_goes_on_when_ther
 ) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.024")
     monkeypatch.setenv("FLUX_CONCURRENCY", "3")
-    prompts(*"abcdefghijkl")
+    write_prompts(*"abcdefghijkl")
     line = f"gen --from prompts.txt {SMALL}"
-    with places_taken(3):
+    with occupy_slots(3):
         batch = start(f"{line} --json")
         wait_until(lambda: len(entries()) == 1)
         assert [flux(f"gen x {SMALL} -b 4 -j 4 -q").code for _ in range(2)] == [0, 0]
@@ -261,14 +261,14 @@ def test_a_batch_stops_when_somebody_else_spends_its_money_and_goes_on_when_ther
     assert {row["error"]["code"] for row in refused} == {"too_expensive"}
     assert 1 <= len(refused) <= 3, "after the first, nothing more was tried"
     assert (summary["saved"], summary["not_started"], summary["cost_usd"]) == (4, 8, "0.008")
-    assert service.posts() == 6
+    assert service.count_posts() == 6
 
     assert flux(line).code == 2
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.04")
     again = flux(line)
     assert (again.code, len(again.out.split())) == (0, 12)
     assert again.err.splitlines()[-1].startswith("8 saved, 4 already saved; $0.016 (simulated) spent")
-    assert bought(service) == [*"abcdefghijkl", "x", "x"]
+    assert read_paid_prompts(service) == [*"abcdefghijkl", "x", "x"]
 
 
 def test_the_last_of_the_money_is_given_once(home: Path) -> None:

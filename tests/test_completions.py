@@ -14,7 +14,7 @@ from flux_cli.cli.docs.tree import read_program
 from flux_cli.cli.fast_path import SCRIPTS as SCRIPT_NAMES
 
 from .conftest import Flux
-from .terminal import SCRIPTS, shown, typed
+from .terminal import SCRIPTS, assert_shows, type_lines
 
 CONFIG = """\
 [profiles.work]
@@ -67,7 +67,7 @@ def folder(home: Path) -> None:
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_line_typed_with_tabs(shell: str) -> None:
-    got = typed(shell, list(LINES))
+    got = type_lines(shell, list(LINES))
     meant = {line: shlex.split(words.replace("~", str(Path.cwd()))) for line, words in LINES.items()}
     assert dict(zip(LINES, got, strict=True)) == meant
 
@@ -79,7 +79,7 @@ def test_tasks_are_completed_by_their_ids(flux: Flux, shell: str) -> None:
     beginning = task[:12]
 
     lines = ["show --sandbox {}\t", "status --sandbox {}\t", "edit --sandbox @{}\t", "wait --sandbox {}\t", "show {}\t"]
-    got = typed(shell, [f"flux {line.format(beginning)}" for line in lines])
+    got = type_lines(shell, [f"flux {line.format(beginning)}" for line in lines])
     assert [words[-1] for words in got] == [task, task, f"@{task}", beginning, beginning]
     row = f'{task}\tsaved: a "red": $(fox)\n'
     assert complete("flux status --sandbox ") == f"\n\n\n{row}"
@@ -91,7 +91,7 @@ def test_tasks_are_completed_by_their_ids(flux: Flux, shell: str) -> None:
     ("shell", "text"), [("bash", "path"), ("zsh", "Show every setting"), ("fish", "Show every setting")]
 )
 def test_words_are_shown_with_what_they_are(shell: str, text: str) -> None:
-    shown(shell, "flux config \t\t", text)
+    assert_shows(shell, "flux config \t\t", text)
 
 
 @pytest.mark.usefixtures("folder")

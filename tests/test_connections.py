@@ -76,9 +76,9 @@ def test_what_needs_no_connection_makes_none(flux: Flux, monkeypatch: pytest.Mon
     assert set(COMMANDS) - asked <= online, "a new command has to say that it needs no connection, or be listed here"
 
 
-def test_what_needs_a_connection_makes_no_other(flux: Flux, service: Service, public: PublicNetwork) -> None:
+def test_what_needs_a_connection_makes_no_other(flux: Flux, service: Service, network: PublicNetwork) -> None:
     Image.new("RGB", (256, 256), "red").save("plain.png")
-    proxy = ("127.0.0.1", int(public.url.rpartition(":")[2]))
+    proxy = ("127.0.0.1", int(network.url.rpartition(":")[2]))
     asked = {
         f"{GEN} --no-wait": ["POST /api/v1/task"],
         "edit plain.png x --no-wait": ["POST /api/ephemeral_resource", "POST /api/v1/task"],
@@ -89,9 +89,9 @@ def test_what_needs_a_connection_makes_no_other(flux: Flux, service: Service, pu
     }
     for line, requests in asked.items():
         CONNECTIONS.clear()
-        public.heads.clear()
+        network.heads.clear()
         flux(line, stdin=f"{KEY}\n")
-        assert [head.split(b" HTTP/")[0].decode() for _, head in public.heads] == requests, line
+        assert [head.split(b" HTTP/")[0].decode() for _, head in network.heads] == requests, line
         # The other ends of these connections are in this process too: the proxy's to the service.
         ports = {address for kind, address in CONNECTIONS if kind == "connect"}
         assert ports == {proxy, ("127.0.0.1", int(service.origin.rpartition(":")[2]))}, line

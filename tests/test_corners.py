@@ -19,7 +19,7 @@ from flux_cli.journal.entries import Account, State
 from flux_cli.journal.journal import Journal
 
 from .conftest import KEY, Flux
-from .servers import Breaker, Reply, Service, breaking
+from .servers import Breaker, Reply, Service, run_breaking_proxy
 from .test_promises import GEN, LOOK, PICTURE, POST, Entries, Start, finish, refusal, wait_until
 
 
@@ -37,15 +37,15 @@ def jpeg() -> bytes:
 
 
 def test_nothing_is_submitted_after_a_signal(service: Service, start: Start, entries: Entries) -> None:
-    service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "0"})] * 100_000)
+    service.reply_with(*POST, *[refusal(429, 1400, **{"retry-after": "0"})] * 100_000)
     process = start(GEN)
-    wait_until(lambda: service.posts() > 3)
+    wait_until(lambda: service.count_posts() > 3)
     process.send_signal(signal.SIGTERM)
     result = finish(process)
 
     assert result.code == -signal.SIGTERM
     assert "flux: interrupted. Not charged." in result.err
-    seen = service.posts()
+    seen = service.count_posts()
     assert seen < 200, "tries without a pause"
     assert service.charges == []
     assert [entry.state for entry in entries()] == [State.PLANNED]
@@ -117,14 +117,14 @@ def test_an_odd_retry_after_loses_no_task(flux: Flux, service: Service, date: st
     flux(GEN + " --no-wait -q")
     task = service.charges[0].id
     body = json.dumps({"code": 200, "data": {"task_id": task, "status": "pending"}}).encode()
-    service.answer(*POST, (200, {"retry-after": date.encode().decode("latin-1")}, body))
+    service.reply_with(*POST, (200, {"retry-after": date.encode().decode("latin-1")}, body))
 
     assert flux(GEN + " --no-wait").out == f"{task}\n"
 
 
 def test_a_server_that_echoes_the_key_does_not_spread_it(flux: Flux, service: Service) -> None:
     echo = json.dumps({"code": 500, "message": f"bad key {KEY}", "key": KEY}).encode()
-    service.answer(*POST, (500, {}, echo))
+    service.reply_with(*POST, (500, {}, echo))
     assert flux(GEN + " --debug").code == 7
     assert "bad key [secret]" in flux("history --json").out
     # conftest looks for the key in every file and output
@@ -162,7 +162,7 @@ def test_another_profile_cannot_end_an_entry(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, entries: Entries
 ) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    service.answer(*LOOK, *[refusal(404, 404, "task not found")] * 3)
+    service.reply_with(*LOOK, *[refusal(404, 404, "task not found")] * 3)
     assert flux(f"wait {task} --profile other").code == 5
 
     assert flux("resume -q").out == "a-boat-1.png\n"
@@ -173,14 +173,14 @@ def test_a_streak_of_misses_is_broken_by_trouble(flux: Flux, service: Service) -
     missing = refusal(404, 404, "task not found")
     page: Reply = (404, {}, b"<html>no route</html>")
     adopted = service.charges[0].id
-    service.answer(*LOOK, *[missing, (500, {}, b""), missing, page, missing, (502, {}, b"")] * 2)
+    service.reply_with(*LOOK, *[missing, (500, {}, b""), missing, page, missing, (502, {}, b"")] * 2)
 
     assert flux(f"wait {adopted} --profile other -q").out == f"{adopted}.png\n"
 
 
 def test_an_expired_entry_can_be_asked_for_once_more(flux: Flux, service: Service, entries: Entries) -> None:
     flux(GEN + " --no-wait")
-    service.answer(*LOOK, *[refusal(404, 404, "task not found")] * 999)
+    service.reply_with(*LOOK, *[refusal(404, 404, "task not found")] * 999)
     assert flux("resume").code == 10
     (entry,) = entries()
     assert entry.state is State.EXPIRED
@@ -193,7 +193,7 @@ def test_an_expired_entry_can_be_asked_for_once_more(flux: Flux, service: Servic
 def test_status_of_a_lost_submission_does_not_say_that_nothing_was_charged(
     flux: Flux, service: Service, entries: Entries
 ) -> None:
-    service.answer(*POST, (500, {}, b""))
+    service.reply_with(*POST, (500, {}, b""))
     flux(GEN)
     (entry,) = entries()
     result = flux(f"status {entry.id}")
@@ -206,7 +206,7 @@ def test_status_of_a_lost_submission_does_not_say_that_nothing_was_charged(
 
 def test_a_key_refused_while_a_task_runs(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
-    service.answer(*LOOK, (403, {}, b"<html>blocked</html>"), refusal(401, 1200, "Authentication failed"))
+    service.reply_with(*LOOK, (403, {}, b"<html>blocked</html>"), refusal(401, 1200, "Authentication failed"))
     result = flux("resume")
 
     assert result.code == 4
@@ -217,7 +217,7 @@ def test_a_key_refused_while_a_task_runs(flux: Flux, service: Service) -> None:
 def test_a_unknown_outcome_with_a_locked_journal_is_still_a_possible_charge(
     service: Service, home: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with breaking(service) as proxy:
+    with run_breaking_proxy(service) as proxy:
         monkeypatch.setenv("FLUX_BASE_URL", f"{proxy.origin}/api/v1")
         proxy.breakers.append(Breaker(b"POST", hold=True))
         process = start(GEN)
@@ -235,7 +235,7 @@ def test_a_unknown_outcome_with_a_locked_journal_is_still_a_possible_charge(
 
 
 def test_skip_existing_knows_a_picture_by_its_true_extension(flux: Flux, service: Service) -> None:
-    service.answer(*PICTURE, (200, {}, jpeg()))
+    service.reply_with(*PICTURE, (200, {}, jpeg()))
     assert flux(GEN + " -o fox.png").out == "fox.jpg\n"
 
     again = flux(GEN + " -o fox.png --skip-existing")
@@ -245,7 +245,7 @@ def test_skip_existing_knows_a_picture_by_its_true_extension(flux: Flux, service
 
 def test_overwrite_replaces_the_named_file_only(flux: Flux, service: Service) -> None:
     Path("fox.jpg").write_text("mine")
-    service.answer(*PICTURE, (200, {}, jpeg()))
+    service.reply_with(*PICTURE, (200, {}, jpeg()))
 
     assert flux(GEN + " -o fox.png --overwrite").out == "fox-2.jpg\n"
     assert Path("fox.jpg").read_text() == "mine"
@@ -303,7 +303,7 @@ def test_a_journal_that_is_locked_newer_or_broken(flux: Flux, service: Service, 
         leftover.unlink()
     result = flux(GEN)
     assert (result.code, f"cannot use the journal {journal}" in result.err) == (12, True)
-    assert service.posts() == 0
+    assert service.count_posts() == 0
 
 
 def test_several_make_the_journal_at_once(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_hostile_words_of_the_service_reach_no_terminal(flux: Flux, service: Ser
     data = {"task_id": service.charges[0].id, "status": "\x1b[2Jweird", "error": {"message": hostile}}
     body = json.dumps({"code": 200, "data": data}).encode()
     failed = json.dumps({"code": 200, "data": {**data, "status": "failed"}}).encode()
-    service.answer(*LOOK, (200, {}, body), (200, {}, failed))
+    service.reply_with(*LOOK, (200, {}, body), (200, {}, failed))
     result = flux("resume -v --debug")
 
     assert result.code == 8

@@ -47,7 +47,7 @@ def test_a_disk_that_is_full_when_the_answer_comes_does_not_lose_the_task(
     flux: Flux, service: Service, entries: Entries, start: Start
 ) -> None:
     process = start(GEN)
-    service.before[POST] = lambda: limited(process.pid, 0)
+    service.hooks[POST] = lambda: limited(process.pid, 0)
     result = finish(process)
 
     (task,) = [charge.id for charge in service.charges]
@@ -57,7 +57,7 @@ def test_a_disk_that_is_full_when_the_answer_comes_does_not_lose_the_task(
     assert [entry.state for entry in entries()] == [State.SENDING]
     assert flux(f"wait {task} -q").out == "a-boat-1.png\n"  # the task is recognised as that submission's
     assert flux("resume").code == 0
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 @linux
@@ -67,9 +67,9 @@ def test_a_disk_that_is_full_when_the_answer_comes_keeps_the_id_in_the_room_that
 ) -> None:
     """Files that exist can be overwritten, and none grows: no table of the journal is as short as that."""
     process = start(f"{GEN} -o boat.png")
-    service.before[POST] = lambda: limited(process.pid, 4096)
+    service.hooks[POST] = lambda: limited(process.pid, 4096)
     if damaged:
-        service.answer(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
+        service.reply_with(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
     result = finish(process)
 
     assert (result.code, result.out) == (7, "")
@@ -86,7 +86,7 @@ def test_a_disk_that_is_full_when_the_answer_comes_keeps_the_id_in_the_room_that
         assert flux("history").code == 0
         assert [(entry.state, entry.seen_id) for entry in entries()] == [(State.UNKNOWN, "seen-task-1")]
     assert list((home / "locks").iterdir()) == []
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 @linux
@@ -98,7 +98,7 @@ def test_a_disk_that_is_full_before_the_submission_sends_nothing(
 
     assert (done.code, done.out) == (12, "")
     assert done.err.startswith("flux: cannot use the journal ")
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert [entry.label for entry in entries()] == ["first"]
 
 
@@ -113,7 +113,7 @@ def test_a_disk_that_is_full_while_the_picture_gets_its_texts(
     Path("bare.png").unlink()
 
     process = start(f"gen '{prompt}' --seed 1 --no-cache")
-    service.before[PICTURE] = lambda: limited(process.pid, bare + 1000)
+    service.hooks[PICTURE] = lambda: limited(process.pid, bare + 1000)
     result = finish(process)
 
     assert (result.code, result.out) == (11, "")
@@ -129,7 +129,7 @@ def test_a_picture_that_the_journal_could_not_note_is_not_saved_twice(
     flux: Flux, service: Service, entries: Entries, start: Start
 ) -> None:
     process = start("gen 'a boat' --seed 1 --size 64x64")
-    service.before[PICTURE] = lambda: limited(process.pid, 20_000)  # more than the picture, less than the journal
+    service.hooks[PICTURE] = lambda: limited(process.pid, 20_000)  # more than the picture, less than the journal
     result = finish(process)
 
     assert (result.code, result.out) == (12, "")
@@ -194,7 +194,7 @@ def test_a_read_only_folder_is_told_before_paying(service: Service, home: Path) 
     home.chmod(0o755)
     assert (result.code, result.out) == (12, "")
     assert result.err.startswith(f"flux: cannot use the journal {home}/journal.db: ")
-    assert service.posts() == 0
+    assert service.count_posts() == 0
 
 
 @permissions
@@ -222,7 +222,7 @@ def test_a_home_that_is_no_folder_keeps_everything_unsent(
 
     assert result.code in (4, 12)
     assert result.err.startswith(("flux: cannot use the journal ", "flux: cannot read "))
-    assert service.posts() == 0
+    assert service.count_posts() == 0
     assert Path("file").read_text() == "mine"
 
 
@@ -290,7 +290,7 @@ def test_what_takes_the_name_after_paying_stays(flux: Flux, service: Service, en
 
 @pytest.mark.parametrize("option", ["", "--overwrite"])
 def test_two_processes_with_one_name(service: Service, start: Start, option: str) -> None:
-    service.answer(*LOOK, *[(503, {}, b"")] * 10_000)
+    service.reply_with(*LOOK, *[(503, {}, b"")] * 10_000)
     both = [start(f"gen 'a boat' --seed {seed} --size 256x256 -o fox.png -q {option}") for seed in (1, 2)]
     wait_until(lambda: len(service.charges) == 2)
     service.scripted.clear()

@@ -14,14 +14,14 @@ pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
 
 from . import documents
 from .conftest import Flux
-from .documents import GENERATED, PAGES, ROOT, blocks, prose
+from .documents import GENERATED, PAGES, ROOT, read_blocks, read_prose
 from .servers import Service
 
 WRITTEN = [page for page in PAGES if page != GENERATED]
 RUN = [
     page
     for page in WRITTEN
-    if any(block.language in ("console", "sh", "python") and not block.spared for block in blocks(page))
+    if any(block.language in ("console", "sh", "python") and not block.skip_reason for block in read_blocks(page))
 ]
 PHOTOS = (
     "beach.jpg", "cup.jpg", "dancer.jpg", "photo.jpg", "portrait.png", "products/cup.jpg", "products/lamp.jpg",
@@ -35,7 +35,7 @@ KNOWN_SITES = ("https://piapi.ai/", "https://github.com/PiAPI-1/piapi-cli", "htt
 @pytest.fixture(scope="session")
 def path() -> Iterator[Path]:
     """The folder with the programs that documents call."""
-    with documents.programs() as folder:
+    with documents.make_programs() as folder:
         yield folder
 
 
@@ -46,20 +46,20 @@ def test_examples_print_what_the_document_shows(service: Service, tmp_path: Path
         (work / name).parent.mkdir(exist_ok=True)
         draw(name, seed=1, width=320, height=256).save(work / name)
     (work / "prompts.txt").write_text(PROMPTS)
-    documents.run(page, work, path)
+    documents.run_examples(page, work, path)
 
 
 @pytest.mark.parametrize("page", WRITTEN)
 def test_examples_that_are_not_run_have_a_reason(page: str) -> None:
-    for block in blocks(page):
+    for block in read_blocks(page):
         place = f"{page}:{block.line}"
         assert block.language != "python" or block.file, f"{place}: a program without a name is not run"
-        assert not block.spared or block.language == "sh", f"{place}: it would not be run anyway"
+        assert not block.skip_reason or block.language == "sh", f"{place}: it would not be run anyway"
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    text = prose(page)
+    text = read_prose(page)
     for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
         if target.startswith("http"):
             assert target.startswith(KNOWN_SITES), target
@@ -79,7 +79,7 @@ def anchors(file: Path) -> set[str]:
 def test_every_document_can_be_found_from_the_first_page() -> None:
     linked = {"docs/index.md"}
     for page in sorted(PAGES, key=lambda page: page != "docs/index.md"):
-        for target in re.findall(r"\]\(([^)#\s]+\.md)", prose(page)):
+        for target in re.findall(r"\]\(([^)#\s]+\.md)", read_prose(page)):
             linked.add(((ROOT / page).parent / target).resolve().relative_to(ROOT).as_posix())
     assert {page for page in PAGES if page.startswith("docs/")} <= linked
 

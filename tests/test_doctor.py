@@ -75,7 +75,7 @@ def test_all_is_well(flux: Flux, service: Service, home: Path, monkeypatch: pyte
         "flux 0.1.0, Python 3.",
     ):
         assert expected in told
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert (home / "journal.db").read_bytes() == before
     assert flux("doctor -q").out == ""
 
@@ -321,7 +321,7 @@ def test_a_damaged_journal_is_rebuilt_and_the_old_one_kept(flux: Flux, service: 
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert flux("history").out == before
     assert flux("resume -q").code == 0
-    assert service.posts() == 12
+    assert service.count_posts() == 12
 
 
 def test_a_log_beside_a_damaged_journal_is_read_too(flux: Flux, service: Service, home: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_journal_that_is_cut_to_nothing_is_not_taken_for_a_new_one(
     assert ("no entry could be read, and the new journal is empty" in fixed.err) is not logged
     assert flux("history").out == (before if logged else "")
     assert [kept.read_bytes() for kept in home.glob("*.damaged-*-wal")] == [logs] * logged
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 def test_a_journal_that_was_cut_is_rebuilt(flux: Flux, service: Service, home: Path) -> None:

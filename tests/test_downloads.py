@@ -23,19 +23,19 @@ from flux_cli.piapi import image_download as downloads
 
 from .conftest import Flux
 from .raw_servers import (
-    Answer,
     PublicNetwork,
     RawServer,
-    chunked,
-    endless,
-    head,
-    plain,
-    raw_server,
+    Response,
+    chunked_response,
+    endless_response,
+    plain_response,
     redirect,
-    unframed,
+    response_head,
+    run_raw_server,
+    unframed_response,
 )
 from .servers import Reply, Service
-from .test_formats import PICTURES, encoded
+from .test_formats import IMAGES, encode
 from .test_promises import GEN, LOOK, Entries
 
 
@@ -44,12 +44,12 @@ def marked(content: bytes) -> bytes:
     return with_texts(content, sandbox_mark()) if content.startswith(b"\x89PNG") else content
 
 
-PNG, JPEG, WEBP = PICTURES["png"], PICTURES["jpg-baseline"], PICTURES["webp-lossy"]
+PNG, JPEG, WEBP = IMAGES["png"], IMAGES["jpg-baseline"], IMAGES["webp-lossy"]
 TASK = "a-task"
 HERE = f"/{TASK}.png"
 
 
-def completed(task: str, *urls: str) -> Reply:
+def completed_reply(task: str, *urls: str) -> Reply:
     """What the service says of a task whose images stand at `urls`."""
     data = {"task_id": task, "status": "completed", "output": {"image_urls": list(urls)}}
     return 200, {}, json.dumps({"code": 200, "data": data}).encode()
@@ -57,7 +57,7 @@ def completed(task: str, *urls: str) -> Reply:
 
 def offered(service: Service, *urls: str, task: str = TASK, times: int = 99) -> None:
     """Let the service say that a task's images stand at `urls`."""
-    service.answer("GET", f"/api/v1/task/{task}", *[completed(task, *urls)] * times)
+    service.reply_with("GET", f"/api/v1/task/{task}", *[completed_reply(task, *urls)] * times)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Case:
     """
 
     name: str
-    answers: list[Answer]
+    responses: list[Response]
     code: int = 10
     said: str = ""
     saved: bytes | None = None
@@ -83,74 +83,77 @@ def flipped(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
 
 
-def at_full_length(body: bytes) -> Answer:
+def at_full_length(body: bytes) -> Response:
     """The beginning of a picture under the length of the whole one."""
-    return plain(body, length=len(PNG))
+    return plain_response(body, length=len(PNG))
 
 
-def raw_bytes(content: bytes) -> Answer:
+def raw_bytes(content: bytes) -> Response:
     """An answer that is no HTTP at all, or nearly."""
     return lambda: [content]
 
 
 def dripping() -> Iterable[bytes]:
     """Less than a kilobyte a second."""
-    yield head("HTTP/1.1 200 OK", f"Content-Length: {len(PNG)}")
+    yield response_head("HTTP/1.1 200 OK", f"Content-Length: {len(PNG)}")
     for byte in PNG:
         time.sleep(0.05)
         yield bytes([byte])
 
 
-def bomb() -> Answer:
+def bomb() -> Response:
     """Eight megabytes in eight kilobytes, which were not asked for in that form."""
-    return plain(gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(8_000_000)), "Content-Encoding: gzip")
+    return plain_response(gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(8_000_000)), "Content-Encoding: gzip")
 
 
-GOOD = plain(PNG)
+GOOD = plain_response(PNG)
 CUT = len(PNG) - 4  # Pillow opens this one without a word
-BROKE = "could not be saved: the download failed: "
+BROKEN_DOWNLOAD = "could not be saved: the download failed: "
 MALFORMED_URL = "the image URL, or one that it redirects to, is malformed"
-CLOSED, NO_HTTP = f"{BROKE}the connection closed before its end", f"{BROKE}the response is not valid HTTP"
+CLOSED, NO_HTTP = (
+    f"{BROKEN_DOWNLOAD}the connection closed before its end",
+    f"{BROKEN_DOWNLOAD}the response is not valid HTTP",
+)
 
 CASES = [
     Case("whole", [GOOD], 0, "saved a-task.png", PNG, State.SAVED, 1),
-    Case("whole, in chunks", [chunked(PNG)], 0, "", PNG, State.SAVED, 1),
-    Case("whole, up to the end of the connection", [unframed(PNG)], 0, "", PNG, State.SAVED, 1),
+    Case("whole, in chunks", [chunked_response(PNG)], 0, "", PNG, State.SAVED, 1),
+    Case("whole, up to the end of the connection", [unframed_response(PNG)], 0, "", PNG, State.SAVED, 1),
     Case("cut under its length", [at_full_length(PNG[:CUT])], said=CLOSED),
-    Case("cut in a chunk", [chunked(PNG[:CUT], ends=False)], said=CLOSED),
-    Case("a chunk that ends the answer early", [chunked(PNG[:CUT])], said="the PNG is cut short"),
-    Case("cut by the end of the connection", [unframed(PNG[:CUT])], said="the PNG is cut short"),
-    Case("whole, but the last chunk is missing", [chunked(PNG, ends=False)], said=CLOSED),
-    Case("longer than it says", [plain(PNG, length=CUT)], said="the PNG is cut short"),
-    Case("a flipped bit", [plain(flipped(PNG))], said="the PNG is damaged"),
-    Case("mended at the last try", [plain(flipped(PNG))] * 4 + [GOOD], 0, "trying again", PNG, State.SAVED, 5),
-    Case("a page", [plain(b"<!DOCTYPE html><title>Sign in</title>")], said="a web page came instead of an image"),
-    Case("nothing", [plain(b"")], said="nothing came"),
+    Case("cut in a chunk", [chunked_response(PNG[:CUT], ends=False)], said=CLOSED),
+    Case("a chunk that ends the answer early", [chunked_response(PNG[:CUT])], said="the PNG is cut short"),
+    Case("cut by the end of the connection", [unframed_response(PNG[:CUT])], said="the PNG is cut short"),
+    Case("whole, but the last chunk is missing", [chunked_response(PNG, ends=False)], said=CLOSED),
+    Case("longer than it says", [plain_response(PNG, length=CUT)], said="the PNG is cut short"),
+    Case("a flipped bit", [plain_response(flipped(PNG))], said="the PNG is damaged"),
+    Case("mended at the last try", [plain_response(flipped(PNG))] * 4 + [GOOD], 0, "trying again", PNG, State.SAVED, 5),
+    Case("a page", [plain_response(b"<!DOCTYPE html><title>Sign in</title>")], said="a web page came instead of an image"),
+    Case("nothing", [plain_response(b"")], said="nothing came"),
     Case("no answer", [raw_bytes(b"")], said=CLOSED),
     Case("no HTTP", [raw_bytes(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")], said=NO_HTTP),
-    Case("a head without an end", [raw_bytes(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000)], said=BROKE),
-    Case("a length that is none", [raw_bytes(head("HTTP/1.1 200 OK", "Content-Length: -1"))], said=BROKE),
-    Case("two lengths", [plain(PNG, "Content-Length: 3")], said=BROKE),
-    Case("a length beyond all", [plain(PNG, length=10**30)], said=BROKE),
-    Case("endless", [endless()], said="the image is larger than 1 MiB", tries=2),
+    Case("a head without an end", [raw_bytes(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000)], said=BROKEN_DOWNLOAD),
+    Case("a length that is none", [raw_bytes(response_head("HTTP/1.1 200 OK", "Content-Length: -1"))], said=BROKEN_DOWNLOAD),
+    Case("two lengths", [plain_response(PNG, "Content-Length: 3")], said=BROKEN_DOWNLOAD),
+    Case("a length beyond all", [plain_response(PNG, length=10**30)], said=BROKEN_DOWNLOAD),
+    Case("endless", [endless_response()], said="the image is larger than 1 MiB", tries=2),
     Case("dripping", [dripping], said="the download is too slow"),
-    Case("slow, and within the least speed", [endless(lambda: time.sleep(0.02))], said="took more than 0 s"),
+    Case("slow, and within the least speed", [endless_response(lambda: time.sleep(0.02))], said="took more than 0 s"),
     Case("a bomb", [bomb()], said="the image is larger than 1 MiB", tries=2),
-    Case("gzip", [plain(gzip.compress(PNG), "Content-Encoding: gzip")], 0, "", PNG, State.SAVED, 1),
-    Case("deflate, in chunks of any size", [chunked(zlib.compress(PNG), "Content-Encoding: Deflate")], 0, "", PNG,
+    Case("gzip", [plain_response(gzip.compress(PNG), "Content-Encoding: gzip")], 0, "", PNG, State.SAVED, 1),
+    Case("deflate, in chunks of any size", [chunked_response(zlib.compress(PNG), "Content-Encoding: Deflate")], 0, "", PNG,
          State.SAVED, 1),
-    Case("cut gzip", [plain(gzip.compress(PNG)[:-9], "Content-Encoding: gzip")], said=f"{BROKE}unusable content encoding"),
-    Case("no gzip", [plain(PNG, "Content-Encoding: gzip")], said=f"{BROKE}unusable content encoding"),
-    Case("gzip in gzip", [plain(gzip.compress(gzip.compress(PNG)), "Content-Encoding: gzip, gzip")],
-         said=f"{BROKE}unusable content encoding"),
-    Case("brotli", [plain(PNG, "Content-Encoding: br")], said=f"{BROKE}unusable content encoding"),
-    Case("a JPEG and a line end", [plain(JPEG + b"\r\n")], 0, "", JPEG + b"\r\n", State.SAVED, 1),
-    Case("a part", [plain(PNG, status="206 Partial Content")], said="the image URL returned HTTP 206"),
-    Case("no content", [raw_bytes(head("HTTP/1.1 204 No Content"))], said="the image URL returned HTTP 204"),
-    Case("later, and then there", [plain(b"", "Retry-After: 0", status="429 Too Many")] * 2 + [GOOD], 0, "HTTP 429", PNG,
+    Case("cut gzip", [plain_response(gzip.compress(PNG)[:-9], "Content-Encoding: gzip")], said=f"{BROKEN_DOWNLOAD}unusable content encoding"),
+    Case("no gzip", [plain_response(PNG, "Content-Encoding: gzip")], said=f"{BROKEN_DOWNLOAD}unusable content encoding"),
+    Case("gzip in gzip", [plain_response(gzip.compress(gzip.compress(PNG)), "Content-Encoding: gzip, gzip")],
+         said=f"{BROKEN_DOWNLOAD}unusable content encoding"),
+    Case("brotli", [plain_response(PNG, "Content-Encoding: br")], said=f"{BROKEN_DOWNLOAD}unusable content encoding"),
+    Case("a JPEG and a line end", [plain_response(JPEG + b"\r\n")], 0, "", JPEG + b"\r\n", State.SAVED, 1),
+    Case("a part", [plain_response(PNG, status="206 Partial Content")], said="the image URL returned HTTP 206"),
+    Case("no content", [raw_bytes(response_head("HTTP/1.1 204 No Content"))], said="the image URL returned HTTP 204"),
+    Case("later, and then there", [plain_response(b"", "Retry-After: 0", status="429 Too Many")] * 2 + [GOOD], 0, "HTTP 429", PNG,
          State.SAVED, 3),
-    Case("a JPEG", [plain(JPEG)], 0, "the image is jpg: saved as a-task.jpg", JPEG, State.SAVED, 1),
-    Case("a WebP named PNG", [plain(WEBP, "Content-Disposition: attachment; filename=../../x.png")], 0,
+    Case("a JPEG", [plain_response(JPEG)], 0, "the image is jpg: saved as a-task.jpg", JPEG, State.SAVED, 1),
+    Case("a WebP named PNG", [plain_response(WEBP, "Content-Disposition: attachment; filename=../../x.png")], 0,
          "saved as a-task.webp", WEBP, State.SAVED, 1),
     Case("a loop", [redirect(HERE)], said="more than 5 redirects", tries=12),
     Case("around and back", [redirect(HERE, "307 Temporary Redirect")] * 5 + [GOOD], 0, "", PNG, State.SAVED, 6),
@@ -159,13 +162,13 @@ CASES = [
     Case("to a file", [redirect("file:///etc/passwd")], said="the image URL is not http(s)", tries=2),
     Case("to data", [redirect("data:image/png;base64,iVBORw0KGgo=")], said=MALFORMED_URL, tries=2),
     Case("to a user name", [redirect("http://user:word@127.0.0.1/")], said="the image URL contains a user name", tries=2),
-    Case("to no address", [redirect("http://[::1/")], said=BROKE),
-    Case("to half an address", [redirect("//a]b/")], said=f"{BROKE}DNS lookup failed"),
+    Case("to no address", [redirect("http://[::1/")], said=BROKEN_DOWNLOAD),
+    Case("to half an address", [redirect("//a]b/")], said=f"{BROKEN_DOWNLOAD}DNS lookup failed"),
     Case("to a port beyond all", [redirect("http://127.0.0.1:99999/")], said=MALFORMED_URL, tries=2),
     Case("to the port 0", [redirect("http://127.0.0.1:0/")], said=MALFORMED_URL, tries=2),
     Case("to a name without a name", [redirect("http://xn--/")], said=MALFORMED_URL, tries=2),
     Case("to a name with a hyphen at its end", [redirect("http://xn--a-.com/")], said=MALFORMED_URL, tries=2),
-    Case("to a hostile address", [redirect("//127.0.0.1:1/\x1b]0;x\x07")], said=BROKE),
+    Case("to a hostile address", [redirect("//127.0.0.1:1/\x1b]0;x\x07")], said=BROKEN_DOWNLOAD),
 ]  # fmt: skip
 
 
@@ -178,7 +181,7 @@ def test_what_an_address_answers(
     monkeypatch.setattr(downloads, "IMAGE_BYTES", 2**20)
     monkeypatch.setattr(downloads, "SLOW_SECONDS", 0.1)
     monkeypatch.setattr(downloads, "TOTAL_SECONDS", 0.2 if "within" in case.name else 5.0)
-    raw.answers[HERE] = list(case.answers)
+    raw.responses[HERE] = list(case.responses)
     offered(service, raw.url(HERE))
     result = flux(f"wait {TASK}")
 
@@ -188,24 +191,24 @@ def test_what_an_address_answers(
     assert len(raw.heads) == case.tries or (case.tries is None and len(raw.heads) > 1)
     assert not set("\x1b\x07") & set(result.out + result.err)
     if case.code:
-        raw.answers[HERE] = [GOOD]
+        raw.responses[HERE] = [GOOD]
         assert flux("resume -q").out == f"{TASK}.png\n"
 
 
 def test_cut_at_any_byte_in_any_framing_it_is_fetched_again(flux: Flux, service: Service, raw: RawServer) -> None:
-    small = encoded(Image.new("L", (1, 1)), "PNG")
-    framings: dict[str, Callable[[bytes], Answer]] = {
-        "length": lambda body: plain(body, length=len(small)),
-        "open": unframed,
-        "chunk": lambda body: chunked(body, ends=False),
-        "ended": chunked,
+    small = encode(Image.new("L", (1, 1)), "PNG")
+    framings: dict[str, Callable[[bytes], Response]] = {
+        "length": lambda body: plain_response(body, length=len(small)),
+        "open": unframed_response,
+        "chunk": lambda body: chunked_response(body, ends=False),
+        "ended": chunked_response,
     }
     tasks = []
     for (name, framing), cut in itertools.product(framings.items(), range(len(small))):
         if name != "open" and cut % 6 and cut < len(small) - 12:  # only in "open" nothing but the image is cut
             continue
         tasks.append(f"{name}-{cut}")
-        raw.answers[f"/{tasks[-1]}"] = [framing(small[:cut]), plain(small)]
+        raw.responses[f"/{tasks[-1]}"] = [framing(small[:cut]), plain_response(small)]
         offered(service, raw.url(f"/{tasks[-1]}"), task=tasks[-1], times=1)
     result = flux(f"wait {' '.join(tasks)} -q -d cut")
 
@@ -238,15 +241,19 @@ def test_a_link_that_does_not_work_is_asked_for_again(
 ) -> None:  # fmt: skip
     flux(GEN + " --no-wait --no-metadata")
     task = service.charges[0].id
-    raw.answers = {"/old": [plain(b"", status=status)], "/good": [GOOD], "/gone": [plain(b"", status=status)]}
-    raw.answers["/cut"] = [unframed(PNG[:CUT])]
+    raw.responses = {
+        "/old": [plain_response(b"", status=status)],
+        "/good": [GOOD],
+        "/gone": [plain_response(b"", status=status)],
+    }
+    raw.responses["/cut"] = [unframed_response(PNG[:CUT])]
     looks: dict[str, Reply] = {
         "forgotten": (404, {}, b'{"code": 404, "message": "task not found"}'),
         "unavailable": (503, {}, b""),
-        "fewer": completed(task),
+        "fewer": completed_reply(task),
     }
-    again = looks.get(fresh) or completed(task, raw.url(f"/{fresh}"))
-    service.answer(*LOOK, completed(task, raw.url("/old")), *[again] * 99)
+    again = looks.get(fresh) or completed_reply(task, raw.url(f"/{fresh}"))
+    service.reply_with(*LOOK, completed_reply(task, raw.url("/old")), *[again] * 99)
     result = flux("resume")
 
     assert (result.code, said in result.err) == (code, True), result.err
@@ -260,10 +267,10 @@ def test_a_link_that_does_not_work_is_asked_for_again(
 def test_a_picture_that_fails_does_not_take_back_the_one_before_it(
     flux: Flux, service: Service, raw: RawServer, entries: Entries
 ) -> None:
-    raw.answers = {"/1": [GOOD], "/2": [plain(PNG[:CUT])]}
+    raw.responses = {"/1": [GOOD], "/2": [plain_response(PNG[:CUT])]}
     offered(service, raw.url("/1"), raw.url("/2"))
     assert flux(f"wait {TASK}").code == 10
-    raw.answers["/2"] = [plain(JPEG)]
+    raw.responses["/2"] = [plain_response(JPEG)]
 
     assert flux("resume -q").out.split() == [f"{TASK}.png", f"{TASK}-2.jpg"]
     assert sorted(path.name for path in Path().iterdir()) == [f"{TASK}-2.jpg", f"{TASK}.png"]
@@ -272,10 +279,12 @@ def test_a_picture_that_fails_does_not_take_back_the_one_before_it(
 def test_no_cookie_comes_back_and_no_header_is_more_than_it_has_to_be(
     flux: Flux, service: Service, raw: RawServer
 ) -> None:
-    raw.answers[HERE] = [
-        lambda: [head("HTTP/1.1 302 Found", "Set-Cookie: id=7; Path=/", "Content-Length: 0", f"Location: {HERE}?2")]
+    raw.responses[HERE] = [
+        lambda: [
+            response_head("HTTP/1.1 302 Found", "Set-Cookie: id=7; Path=/", "Content-Length: 0", f"Location: {HERE}?2")
+        ]
     ]
-    raw.answers[f"{HERE}?2"] = [plain(b"", "Set-Cookie: id=8; Path=/", status="500 Busy"), GOOD]
+    raw.responses[f"{HERE}?2"] = [plain_response(b"", "Set-Cookie: id=8; Path=/", status="500 Busy"), GOOD]
     offered(service, raw.url(HERE))
 
     assert flux(f"wait {TASK}").code == 0
@@ -323,9 +332,9 @@ PRIVATE = [
 ]
 
 
-def inside(names: dict[str, list[str]]) -> None:
+def inside(dns: dict[str, list[str]]) -> None:
     """Names of the inside that a resolver of the outside gives away."""
-    names |= {"inside.example.com": ["192.168.7.7"], "a.localhost": ["127.0.0.1"], "localhost.": ["127.0.0.1"]}
+    dns |= {"inside.example.com": ["192.168.7.7"], "a.localhost": ["127.0.0.1"], "localhost.": ["127.0.0.1"]}
 
 
 MALFORMED = [
@@ -338,9 +347,9 @@ INSIDE, MISSHAPEN = " leads into a private network", ", or one that it redirects
 
 
 def test_a_public_service_leads_to_no_private_address(
-    flux: Flux, service: Service, public: PublicNetwork, names: dict[str, list[str]], entries: Entries
+    flux: Flux, service: Service, network: PublicNetwork, dns: dict[str, list[str]], entries: Entries
 ) -> None:
-    inside(names)
+    inside(dns)
     refused = dict.fromkeys(PRIVATE, INSIDE) | dict.fromkeys(MALFORMED, MISSHAPEN)
     for number, url in enumerate(refused):
         offered(service, url, task=f"task-{number}")
@@ -349,22 +358,22 @@ def test_a_public_service_leads_to_no_private_address(
     assert (result.code, result.out) == (10, "")
     for number, (url, said) in enumerate(refused.items()):
         assert f"flux: the image of task task-{number} could not be saved: the image URL{said}" in result.err, url
-    assert {host for host, _ in public.heads} == {"api.piapi.ai"}
+    assert {host for host, _ in network.heads} == {"api.piapi.ai"}
     assert {entry.state for entry in entries()} == {State.READY}
 
 
 def test_nor_does_a_redirect(
-    flux: Flux, service: Service, public: PublicNetwork, names: dict[str, list[str]], raw: RawServer
+    flux: Flux, service: Service, network: PublicNetwork, dns: dict[str, list[str]], raw: RawServer
 ) -> None:
-    inside(names)
-    public.hosts["img.theapi.app"] = raw.port
+    inside(dns)
+    network.hosts["img.theapi.app"] = raw.port
     leads = {url: INSIDE for url in PRIVATE if url.startswith("https:") and url.isascii()}
     leads |= dict.fromkeys(
         ["http://img.theapi.app/x", "ftp://img.theapi.app/x"], " redirects to a URL that is not https"
     )
     leads["//user@img.theapi.app/x"] = " contains a user name"
     for number, location in enumerate(leads):
-        raw.answers[f"/{number}"] = [redirect(location)]
+        raw.responses[f"/{number}"] = [redirect(location)]
         offered(service, f"https://img.theapi.app/{number}", task=f"task-{number}")
     result = flux(f"wait {' '.join(f'task-{number}' for number in range(len(leads)))}")
 
@@ -372,20 +381,20 @@ def test_nor_does_a_redirect(
     for number, (location, said) in enumerate(leads.items()):
         refused = f"the image of task task-{number} could not be saved: the image URL{said}"
         assert refused in result.err, location
-    assert {host for host, _ in public.heads} == {"api.piapi.ai", "img.theapi.app"}
+    assert {host for host, _ in network.heads} == {"api.piapi.ai", "img.theapi.app"}
     assert len(raw.heads) == 2 * len(leads)
     assert list(Path().iterdir()) == []
 
 
 def test_a_name_that_changes_its_meaning_is_found_out(
-    flux: Flux, service: Service, public: PublicNetwork, names: dict[str, list[str]], certificate: Path,
+    flux: Flux, service: Service, network: PublicNetwork, dns: dict[str, list[str]], certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
-    with raw_server(tls) as inner:
-        inner.answers[HERE] = [GOOD]
-        names["img.theapi.app"] = ["93.184.215.14", "127.0.0.1"]
+    with run_raw_server(tls) as inner:
+        inner.responses[HERE] = [GOOD]
+        dns["img.theapi.app"] = ["93.184.215.14", "127.0.0.1"]
         monkeypatch.setenv("NO_PROXY", "img.theapi.app")
         offered(service, f"https://img.theapi.app:{inner.port}{HERE}")
         result = flux(f"wait {TASK}")
@@ -396,15 +405,15 @@ def test_a_name_that_changes_its_meaning_is_found_out(
 
 
 def test_a_picture_of_a_public_service_comes_from_anywhere_public(
-    flux: Flux, service: Service, public: PublicNetwork, raw: RawServer
+    flux: Flux, service: Service, network: PublicNetwork, raw: RawServer
 ) -> None:
-    public.hosts |= {"img.theapi.app": raw.port, "elsewhere.example.com": raw.port}
-    raw.answers[HERE] = [redirect("https://elsewhere.example.com/x.png")]
-    raw.answers["/x.png"] = [GOOD]
+    network.hosts |= {"img.theapi.app": raw.port, "elsewhere.example.com": raw.port}
+    raw.responses[HERE] = [redirect("https://elsewhere.example.com/x.png")]
+    raw.responses["/x.png"] = [GOOD]
     offered(service, f"https://img.theapi.app{HERE}")
 
     assert flux(f"wait {TASK} -q").out == f"{TASK}.png\n"
-    assert [host for host, _ in public.heads] == ["api.piapi.ai", "img.theapi.app", "elsewhere.example.com"]
+    assert [host for host, _ in network.heads] == ["api.piapi.ai", "img.theapi.app", "elsewhere.example.com"]
 
 
 # --- one bad image in a batch ----------------------------------------------------------------------------------------
@@ -415,7 +424,7 @@ def test_a_hostile_url_is_the_trouble_of_its_own_row(flux: Flux, service: Servic
     flux("gen --from prompts.txt --no-wait -q")
     bad, *others = [charge.id for charge in service.charges]
     for url in ("http://xn--/a.png", "http://127.0.0.1:99999/"):
-        service.answer("GET", f"/api/v1/task/{bad}", *[completed(bad, url)] * 2)
+        service.reply_with("GET", f"/api/v1/task/{bad}", *[completed_reply(bad, url)] * 2)
         result = flux(f"wait {bad} {' '.join(others)} -j 1")
         assert (result.code, MALFORMED_URL in result.err) == (3, True), result.err
         assert "a bug in flux" not in result.err

@@ -21,9 +21,9 @@ from flux_cli.operations.request import TaskRequest
 from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
-from .servers import Breaker, Service, breaking
+from .servers import Breaker, Service, run_breaking_proxy
 from .test_batches import Entries
-from .test_budget import places_taken
+from .test_budget import occupy_slots
 from .test_promises import POST, Start, finish, refusal, wait_until
 
 FOX = "gen fox -m schnell --size 64x64 --seed 7"
@@ -34,12 +34,12 @@ def test_what_was_made_is_told_and_not_bought(flux: Flux, service: Service) -> N
     again = flux(FOX)
     assert (again.code, again.out) == (0, first.out)
     assert again.err == f"already saved: {first.out.strip()} (no charge)\n"
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
     assert json.loads(flux(f"{FOX} --json").out)["files"] == [str(Path(first.out.strip()).absolute())]
     assert flux(f"{FOX} --no-cache").code == 0
     assert flux(f"{FOX} --steps 3").code == 0
-    assert service.posts() == 3
+    assert service.count_posts() == 3
 
 
 def test_in_another_place_it_is_fetched_again(flux: Flux, service: Service) -> None:
@@ -56,7 +56,7 @@ def test_in_another_place_it_is_fetched_again(flux: Flux, service: Service) -> N
     with Image.open(io.BytesIO(before)) as one, Image.open("fox-7-2.png") as two:
         assert one.tobytes() == two.tobytes()
     assert "seed             7" in flux("show fox-7-2.png").out
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert flux("cost").out.split()[:2] == ["total", "$0.002"]
 
 
@@ -67,26 +67,26 @@ def test_the_past_counts_for_its_life_only(
     flux(FOX)
     monkeypatch.setenv("FLUX_CACHE_HOURS", hours)
     assert flux(FOX).out == "fox-7-2.png\n"
-    assert service.posts() == 2
+    assert service.count_posts() == 2
 
 
 def test_a_seed_of_chance_is_another_picture_unless_cache_says_otherwise(flux: Flux, service: Service) -> None:
     words = "gen fox -m schnell --size 64x64"
     first = flux(words)
     assert flux(words).code == 0
-    assert service.posts() == 2
+    assert service.count_posts() == 2
     newest = flux("history --json --limit 1").out
     told = flux(f"{words} --cache")
     assert (told.code, told.out) == (0, f"fox-{json.loads(newest)['seed']}.png\n")
     assert flux(f"{words} --cache -o other.png --webhook https://example.com/x").code == 0
     assert flux("gen wolf -m schnell --size 64x64 --cache").code == 0
     assert flux(f"{words} --seed 5 --cache").code == 0
-    assert service.posts() == 4
+    assert service.count_posts() == 4
     assert first.code == 0
 
 
 def test_failures_are_not_kept(flux: Flux, service: Service) -> None:
-    service.answer(*POST, refusal(400, 1800))
+    service.reply_with(*POST, refusal(400, 1800))
     assert flux(FOX).code == 5
     assert flux(FOX).code == 0
     assert len(service.charges) == 1
@@ -96,27 +96,27 @@ def test_equal_rows_with_one_seed_are_one_task(flux: Flux, service: Service) -> 
     Path("prompts.txt").write_text("fox\nfox\nfox\n")
     result = flux("gen --from prompts.txt -m schnell --size 64x64 --seed 7 -q -j 3")
     assert (result.code, len(result.out.split())) == (0, 3)
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 def test_processes_that_ask_for_the_same_join_one_task(
     service: Service, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that come while the first one's answer is on its way wait for it."""
-    with breaking(service) as proxy:
-        proxy.breakers.append(Breaker(b"POST", late=0.5))
+    with run_breaking_proxy(service) as proxy:
+        proxy.breakers.append(Breaker(b"POST", delay=0.5))
         monkeypatch.setenv("FLUX_BASE_URL", f"{proxy.origin}/api/v1")
         processes = [start(f"{FOX} -o {number}.png") for number in range(4)]
         for process in processes:
             process.communicate(timeout=60)
             assert process.returncode == 0
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert len(list(Path().glob("?.png"))) == 4
 
 
 def test_an_unknown_one_is_no_twin(flux: Flux, service: Service, entries: Entries) -> None:
     """Whoever asks once more, in so many words, gets a task of their own."""
-    service.answer(*POST, (500, {}, b""))
+    service.reply_with(*POST, (500, {}, b""))
     assert flux(FOX).code == 7
     assert flux(FOX).code == 0
     assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
@@ -133,7 +133,7 @@ def test_one_that_never_became_a_task_hides_none_that_did(
         journal.send(journal.plan(saved.request, saved.output, price=Decimal(0)), (), life=0)
     assert [entry.state for entry in entries()] == [State.SAVED, State.SENDING]
     assert flux(FOX).out == first.out
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 # --- while they are sent ---------------------------------------------------------------------------------------------
@@ -198,13 +198,13 @@ def test_processes_with_the_cache_that_ask_for_the_same_at_once_pay_once(
     service: Service, start: Start, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_CONCURRENCY", "6")
-    service.before[POST] = lambda: time.sleep(0.3)
-    with places_taken(6):
+    service.hooks[POST] = lambda: time.sleep(0.3)
+    with occupy_slots(6):
         processes = [start("gen fox -m schnell --size 64x64 --cache") for _ in range(6)]
         wait_until(lambda: len(entries()) == 6)
     results = [finish(process) for process in processes]
     assert [result.code for result in results] == [0] * 6
     (seed,) = {entry.seed for entry in entries()}
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     for path in {Path(result.out.strip()) for result in results}:
         assert read_provenance(texts_in(path.read_bytes())).request.seed == seed

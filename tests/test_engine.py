@@ -17,12 +17,12 @@ from flux_cli.operations.request import TaskRequest
 from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import KEY, Flux
-from .servers import Service, miniature
+from .servers import Service, run_sandbox
 
 Start = Callable[..., subprocess.Popen[str]]
 
 
-def planned(session: Session, count: int) -> list[Entry]:
+def plan_entries(session: Session, count: int) -> list[Entry]:
     """Entries as a batch would plan them."""
     found = []
     for number in range(count):
@@ -42,7 +42,7 @@ def finish(session: Session, entries: list[Entry]) -> ExitCode:
 
 def test_many_entries_run_under_the_cap(service: Service) -> None:
     with Session.create(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
-        code = finish(session, planned(session, 12))
+        code = finish(session, plan_entries(session, 12))
         states = [entry.state for entry in session.journal.entries()]
 
     assert (code, states) == (ExitCode.OK, [State.SAVED] * 12)
@@ -53,11 +53,11 @@ def test_many_entries_run_under_the_cap(service: Service) -> None:
 
 
 def test_credits_that_end_stop_the_rest_and_fetch_what_is_paid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with miniature(tmp_path / "poor.db", credit=Decimal("0.0105")) as service:
+    with run_sandbox(tmp_path / "poor.db", credit=Decimal("0.0105")) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         with Session.create(CommonOptions(quiet=True), {"concurrency": "1"}) as session:
-            code = finish(session, planned(session, 9))
+            code = finish(session, plan_entries(session, 9))
             states = [entry.state for entry in session.journal.entries()]
 
     assert code is ExitCode.CREDITS
@@ -65,9 +65,9 @@ def test_credits_that_end_stop_the_rest_and_fetch_what_is_paid(tmp_path: Path, m
 
 
 def test_one_unknown_outcome_wins_the_exit_code_and_stops_nothing(service: Service) -> None:
-    service.answer("POST", "/api/v1/task", (500, {}, b""))
+    service.reply_with("POST", "/api/v1/task", (500, {}, b""))
     with Session.create(CommonOptions(quiet=True), {"concurrency": "1"}) as session:
-        code = finish(session, planned(session, 4))
+        code = finish(session, plan_entries(session, 4))
         states = [entry.state for entry in session.journal.entries()]
 
     assert code is ExitCode.UNKNOWN_CHARGE
@@ -91,13 +91,13 @@ def test_processes_share_the_plans_limit(
     flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start
 ) -> None:
     """Six at once on a plan of two: nobody is refused, for nobody asks in vain."""
-    with miniature(tmp_path / "free.db", plan="free", speed=60) as service:
+    with run_sandbox(tmp_path / "free.db", plan="free", speed=60) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         processes = [start(f"gen boat --seed {number} --size 64x64 -q") for number in range(6)]
         outputs = [process.communicate(timeout=60) for process in processes]
         charged = len(service.charges)
-        refused = service.posts() - charged
+        refused = service.count_posts() - charged
 
     assert [(process.returncode, err) for process, (_, err) in zip(processes, outputs, strict=True)] == [(0, "")] * 6
     assert charged == 6
@@ -108,7 +108,7 @@ def test_processes_share_the_plans_limit(
 def test_a_killed_process_gives_its_slot_back(
     flux: Flux, service: Service, start: Start, entries: Callable[[], list[Entry]]
 ) -> None:
-    service.answer("GET", "/api/v1/task/", *[(503, {}, b"")] * 100)
+    service.reply_with("GET", "/api/v1/task/", *[(503, {}, b"")] * 100)
     holder = start("gen slow --size 64x64 -j 1")
     while not any(entry.state is State.ACCEPTED for entry in entries()):
         pass
@@ -125,8 +125,8 @@ def test_following_a_task_needs_no_slot(
     flux: Flux, service: Service, start: Start, entries: Callable[[], list[Entry]]
 ) -> None:
     flux("gen boat --seed 1 --size 64x64 --no-wait")
-    service.answer("GET", f"/images/{service.charges[0].id}", (503, {}, b""))
-    service.answer("GET", "/api/v1/task/", *[(503, {}, b"")] * 3)
+    service.reply_with("GET", f"/images/{service.charges[0].id}", (503, {}, b""))
+    service.reply_with("GET", "/api/v1/task/", *[(503, {}, b"")] * 3)
     holder = start("gen slow --size 64x64 -j 1")
     while len(entries()) < 2:
         pass

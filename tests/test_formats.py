@@ -14,38 +14,38 @@ from PIL import Image, ImageDraw
 from flux_cli.images.formats import PNG_SIGNATURE, BrokenImageError, ImageInfo, inspect_image
 
 
-def drawn(mode: str, width: int = 24, height: int = 13) -> Image.Image:
+def draw(mode: str, width: int = 24, height: int = 13) -> Image.Image:
     image = Image.linear_gradient("L").resize((width, height)).convert(mode)
     ImageDraw.Draw(image).ellipse((2, 2, width - 3, height - 3), outline=0)
     return image
 
 
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def exif() -> Image.Exif:
+def make_exif() -> Image.Exif:
     found = Image.Exif()
     found[0x9286] = b"\xff\xd9 the end marker, inside a header \xff\xd9"
     return found
 
 
-MORE = [drawn("RGB").rotate(angle) for angle in (90, 180)]
-PICTURES: dict[str, bytes] = {
-    "png": encoded(drawn("RGB"), "PNG"),
-    "png-alpha-palette": encoded(drawn("RGBA").quantize(8), "PNG", bits=4),
-    "png-grey": encoded(drawn("L"), "PNG", compress_level=0),
-    "jpg-baseline": encoded(drawn("RGB"), "JPEG"),
-    "jpg-progressive": encoded(drawn("RGB"), "JPEG", progressive=True),
-    "jpg-exif-restarts": encoded(drawn("RGB"), "JPEG", exif=exif(), restart_marker_blocks=1),
-    "webp-lossy": encoded(drawn("RGB"), "WEBP"),
-    "webp-lossless": encoded(drawn("RGB"), "WEBP", lossless=True),
-    "webp-lossy-alpha": encoded(drawn("RGBA"), "WEBP"),
-    "webp-animated": encoded(drawn("RGB"), "WEBP", save_all=True, append_images=MORE, duration=50),
+MORE = [draw("RGB").rotate(angle) for angle in (90, 180)]
+IMAGES: dict[str, bytes] = {
+    "png": encode(draw("RGB"), "PNG"),
+    "png-alpha-palette": encode(draw("RGBA").quantize(8), "PNG", bits=4),
+    "png-grey": encode(draw("L"), "PNG", compress_level=0),
+    "jpg-baseline": encode(draw("RGB"), "JPEG"),
+    "jpg-progressive": encode(draw("RGB"), "JPEG", progressive=True),
+    "jpg-exif-restarts": encode(draw("RGB"), "JPEG", exif=make_exif(), restart_marker_blocks=1),
+    "webp-lossy": encode(draw("RGB"), "WEBP"),
+    "webp-lossless": encode(draw("RGB"), "WEBP", lossless=True),
+    "webp-lossy-alpha": encode(draw("RGBA"), "WEBP"),
+    "webp-animated": encode(draw("RGB"), "WEBP", save_all=True, append_images=MORE, duration=50),
 }
-every_picture = pytest.mark.parametrize("name", PICTURES)
+every_picture = pytest.mark.parametrize("name", IMAGES)
 
 
 def is_whole(content: bytes) -> bool:
@@ -58,18 +58,18 @@ def is_whole(content: bytes) -> bool:
 
 @every_picture
 def test_a_whole_picture_tells_its_kind_and_size(name: str) -> None:
-    assert inspect_image(PICTURES[name]) == ImageInfo(name.split("-")[0], 24, 13)
+    assert inspect_image(IMAGES[name]) == ImageInfo(name.split("-")[0], 24, 13)
 
 
 @every_picture
 def test_a_picture_cut_at_any_byte_is_refused(name: str) -> None:
-    content = PICTURES[name]
+    content = IMAGES[name]
     assert [length for length in range(len(content)) if is_whole(content[:length])] == []
 
 
-@pytest.mark.parametrize("name", [name for name in PICTURES if name.startswith("png")])
+@pytest.mark.parametrize("name", [name for name in IMAGES if name.startswith("png")])
 def test_a_png_with_any_bit_flipped_is_refused(name: str) -> None:
-    content = PICTURES[name]
+    content = IMAGES[name]
     for position in range(len(content)):
         for bit in range(8):
             damaged = bytearray(content)
@@ -79,13 +79,13 @@ def test_a_png_with_any_bit_flipped_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 65536), (1, 1048576), (1024, 1024)])
 def test_every_size_that_can_be_ordered_is_a_picture(size: tuple[int, int]) -> None:
-    assert inspect_image(encoded(Image.new("L", size), "PNG")) == ImageInfo("png", *size)
+    assert inspect_image(encode(Image.new("L", size), "PNG")) == ImageInfo("png", *size)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 1), (1, 300), (16383, 2)])
-@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"quality": 50, "exif": exif()}])
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"quality": 50, "exif": make_exif()}])
 def test_webp_sizes(size: tuple[int, int], options: dict[str, object]) -> None:
-    assert inspect_image(encoded(Image.new("RGB", size, "teal"), "WEBP", **options)) == ImageInfo("webp", *size)
+    assert inspect_image(encode(Image.new("RGB", size, "teal"), "WEBP", **options)) == ImageInfo("webp", *size)
 
 
 def chunk(kind: bytes, data: bytes = b"") -> bytes:
@@ -132,8 +132,8 @@ def test_what_is_no_whole_picture_is_refused_with_a_reason(content: bytes, what:
 @pytest.mark.parametrize("after", [b"\r\n", b"\0\0", b"\xff", b"\xff\xd9", b"a film, or notes", b"\xff\xd8\xff\xe0"])
 @every_picture
 def test_what_follows_an_image_is_harmless(name: str, after: bytes) -> None:
-    found = inspect_image(PICTURES[name] + after)
-    assert (found, found.length) == (inspect_image(PICTURES[name]), len(PICTURES[name]))
+    found = inspect_image(IMAGES[name] + after)
+    assert (found, found.length) == (inspect_image(IMAGES[name]), len(IMAGES[name]))
 
 
 LARGE = 64 * 2**20
@@ -183,7 +183,7 @@ MADE_UP = st.builds(
 )
 DAMAGED = st.builds(
     lambda content, at, new, gone: content[:at] + new + content[at + gone :],
-    st.sampled_from(list(PICTURES.values())),
+    st.sampled_from(list(IMAGES.values())),
     st.integers(0, 700),
     st.binary(max_size=6),
     st.integers(0, 6),

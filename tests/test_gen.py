@@ -13,7 +13,7 @@ from PIL import Image
 from flux_cli.journal.entries import Entry, State
 
 from .conftest import KEY, Flux
-from .servers import Service, miniature
+from .servers import Service, run_sandbox
 
 Entries = Callable[[], list[Entry]]
 
@@ -159,7 +159,7 @@ def test_no_wait_prints_the_id_and_wait_fetches_it(flux: Flux, service: Service)
 def test_the_key_goes_to_the_api_alone(flux: Flux, service: Service) -> None:
     flux('gen "a boat" --size 256x256')
 
-    keys = {request.path.split("/")[1]: request.headers.get("x-api-key") for request in service.seen}
+    keys = {request.path.split("/")[1]: request.headers.get("x-api-key") for request in service.requests}
     assert keys == {"api": KEY, "images": None}
 
 
@@ -217,7 +217,7 @@ def test_bad_input_is_told_before_anything_is_sent(flux: Flux, service: Service,
     assert result.code == 2
     assert result.out == "" or "--json" in line
     assert result.err.splitlines()[0] == f"flux: {BAD[line]}"
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_all_problems_are_told_at_once(flux: Flux, service: Service) -> None:
@@ -236,7 +236,7 @@ def test_all_problems_are_told_at_once(flux: Flux, service: Service) -> None:
         "command": None,
         "exit_code": 2,
     }
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_an_existing_output_is_kept(flux: Flux, service: Service) -> None:
@@ -247,7 +247,7 @@ def test_an_existing_output_is_kept(flux: Flux, service: Service) -> None:
     foreign = flux("gen x --size 256x256 -o fox.png --skip-existing")
     message = "flux: fox.png exists, but is not a complete image. Nothing was sent."
     assert (foreign.code, foreign.out, foreign.err.splitlines()[0]) == (11, "", message)
-    assert service.seen == []
+    assert service.requests == []
     assert Path("fox.png").read_text() == "mine"
 
     replaced = flux("gen x --size 256x256 -o fox.png --overwrite")
@@ -270,7 +270,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_paying(flux: Flux, servi
     result = flux("gen x -d file/below")
     assert result.code == 11
     assert result.err.startswith("flux: cannot write to file/below: ")
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_a_missing_key_names_the_places(flux: Flux, home: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_refused_key(flux: Flux, service: Service, monkeypatch: pytest.MonkeyP
 
 
 def test_credits_that_end(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with miniature(tmp_path / "poor.db", credit=Decimal("0.02")) as service:
+    with run_sandbox(tmp_path / "poor.db", credit=Decimal("0.02")) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         assert flux("gen x --size 256x256").code == 0

@@ -104,7 +104,7 @@ def test_a_slip_is_refused_before_it_is_paid_for(
     flux: Flux, service: Service, line: str, error: str, hint: str
 ) -> None:
     result = flux(line)
-    assert (result.code, service.seen) == (2, [])
+    assert (result.code, service.requests) == (2, [])
     first, *rest = result.err.split("\n", 1)
     assert error in first
     assert hint in "".join(rest)
@@ -220,7 +220,7 @@ def test_a_control_character_in_a_prompt_is_shown_and_refused(flux: Flux, servic
     Path("control.txt").write_text("a boat\na\x1b[31m ship\n")
     Path("control.jsonl").write_text('{"prompt": "a\\u0007 boat"}\n')
     result = flux(line)
-    assert (result.code, service.seen) == (2, [])
+    assert (result.code, service.requests) == (2, [])
     assert re.search(r"prompt has a control character: '.*\\x", result.err)
 
 

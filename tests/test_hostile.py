@@ -26,12 +26,12 @@ from flux_cli.cli.registry import COMMANDS, CONFIG_COMMANDS
 from flux_cli.config.settings import SETTINGS
 from flux_cli.errors import ExitCode
 from flux_cli.json_value import Json
-from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store
 
 from .conftest import KEY, Flux, Result
-from .servers import Service, serving
+from .servers import Service, serve_app
 from .test_promises import Start
 from .test_text import is_harmless
 
@@ -242,7 +242,7 @@ def test_a_hostile_environment(flux: Flux, monkeypatch: pytest.MonkeyPatch, vari
 
 # --- a hostile service -----------------------------------------------------------------------------------------------
 
-Recipe = Callable[[str, str, Json], tuple[int, Json]]
+Poison = Callable[[str, str, Json], tuple[int, Json]]
 """Turns (method, path, reply) into a status and what is replied instead."""
 LONG = HOSTILE + "y" * 100_000
 
@@ -307,14 +307,14 @@ def _babbling(method: str, path: str, reply: Json) -> tuple[int, Json]:
     return 500, LONG
 
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, Poison] = {
     name[1:]: function
     for name, function in list(globals().items())
     if name.startswith("_") and getattr(function, "__annotations__", {}).get("reply") is Json
 }
 
 
-def poisoned(app: ASGIApp, recipe: Recipe) -> ASGIApp:
+def poisoned(app: ASGIApp, recipe: Poison) -> ASGIApp:
     """The service, with every JSON reply changed after a recipe."""
 
     async def poisoning(scope: Scope, receive: Receive, send: Send) -> None:
@@ -341,11 +341,11 @@ def poisoned(app: ASGIApp, recipe: Recipe) -> ASGIApp:
 
 
 @contextmanager
-def hostile_service(path: Path, recipe: Recipe) -> Iterator[str]:
+def run_hostile_sandbox(path: Path, recipe: Poison) -> Iterator[str]:
     """A service that poisons its replies; gives its origin."""
     with closing(Store(path)) as store:
-        app = create_app(Rules(store, speed=400, plan="pro"))
-        with serving(poisoned(app, recipe)) as origin:
+        app = create_app(Sandbox(store, speed=400, plan="pro"))
+        with serve_app(poisoned(app, recipe)) as origin:
             yield origin
 
 
@@ -370,7 +370,7 @@ LINES = [
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.usefixtures("files")
 def test_a_hostile_service(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
-    with hostile_service(tmp_path / "service.db", RECIPES[recipe]) as origin:
+    with run_hostile_sandbox(tmp_path / "service.db", RECIPES[recipe]) as origin:
         monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
         monkeypatch.setenv("FLUX_UPLOAD_URL", origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
@@ -385,11 +385,11 @@ def test_a_hostile_service(flux: Flux, tmp_path: Path, monkeypatch: pytest.Monke
 
 # --- a terminal ------------------------------------------------------------------------------------------------------
 
-OURS = re.compile(rb"\x1b\[(\?25[lh]|[0-9;]*m|1A|2K)")
+LIVE_VIEW_CODES = re.compile(rb"\x1b\[(\?25[lh]|[0-9;]*m|1A|2K)")
 """What the live view itself sends: cursor off and on, colours, a line up, a line cleared."""
 
 
-def on_terminal(start: Start, words: list[str]) -> tuple[int, bytes]:
+def run_on_terminal(start: Start, words: list[str]) -> tuple[int, bytes]:
     """Run a command on a terminal of its own; gives its exit code and all that the terminal got."""
     terminal, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 200, 0, 0))
@@ -421,17 +421,17 @@ TERMINAL_LINES = [
 def test_a_terminal(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], recipe: str
 ) -> None:
-    with hostile_service(tmp_path / "service.db", RECIPES[recipe]) as origin:
+    with run_hostile_sandbox(tmp_path / "service.db", RECIPES[recipe]) as origin:
         monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         monkeypatch.setenv("FLUX_TIMEOUT", "1")
         if words[0] == "config":
             monkeypatch.setenv("FLUX_HOME", HOSTILE)
-        code, shown = on_terminal(start, words)
+        code, shown = run_on_terminal(start, words)
 
     assert code in set(ExitCode) - {ExitCode.BUG}
     assert KEY.encode() not in shown
-    text = OURS.sub(b"", shown).decode()
+    text = LIVE_VIEW_CODES.sub(b"", shown).decode()
     assert not [character for character in text if character not in "\r\n" and not is_harmless(character)], shown
 
 
@@ -441,16 +441,16 @@ def test_a_terminal(
 @pytest.mark.parametrize("code", [10**400, -(10**400), 10**9], ids=["long", "negative", "ten digits"])
 def test_a_code_of_hundreds_of_digits_is_none(flux: Flux, service: Service, code: int) -> None:
     task = {"task_id": "a-task", "status": "failed", "error": {"code": code, "message": "bad"}}
-    service.answer("GET", "/api/v1/task/a-task", (200, {}, json.dumps({"code": 200, "data": task}).encode()))
+    service.reply_with("GET", "/api/v1/task/a-task", (200, {}, json.dumps({"code": 200, "data": task}).encode()))
     assert flux("wait a-task").err.startswith("flux: task a-task failed: bad\n")
     refusal = json.dumps({"code": code, "message": "bad", "data": None}).encode()
-    service.answer("POST", "/api/v1/task", (400, {}, refusal))
+    service.reply_with("POST", "/api/v1/task", (400, {}, refusal))
     assert flux("gen boat").err.startswith("flux: PiAPI refused the request: bad. Not charged.")
 
 
 def test_a_task_id_that_would_be_an_option_is_no_task_id(flux: Flux, service: Service) -> None:
     answer = json.dumps({"code": 200, "data": {"task_id": "-rf", "status": "pending"}}).encode()
-    service.answer("POST", "/api/v1/task", (200, {}, answer), (200, {}, answer[:-1]))
+    service.reply_with("POST", "/api/v1/task", (200, {}, answer), (200, {}, answer[:-1]))
     for _ in range(2):
         result = flux("gen boat --no-wait --no-cache")
         assert (result.code, result.out) == (7, "")

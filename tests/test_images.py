@@ -30,25 +30,25 @@ KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def drawn(size: tuple[int, int] = (300, 256), mode: str = "RGB") -> Image.Image:
+def draw(size: tuple[int, int] = (300, 256), mode: str = "RGB") -> Image.Image:
     """Gray to white, with a red left upper corner: which way is up can be seen."""
     image = Image.linear_gradient("L").resize(size).convert("RGB")
     ImageDraw.Draw(image).rectangle((0, 0, 63, 31), fill="red")
     return image.convert(mode)
 
 
-def noise(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
+def make_noise(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
     count = size[0] * size[1] * len(mode)
     return Image.frombytes(mode, size, random.Random(1).randbytes(count))
 
 
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, KINDS.get(kind, kind), **options)
     return buffer.getvalue()
 
 
-def exif(orientation: object = 1) -> Image.Exif:
+def make_exif(orientation: object = 1) -> Image.Exif:
     found = Image.Exif()
     found[0x0112] = orientation
     found[0x010F] = "A camera maker"
@@ -56,7 +56,7 @@ def exif(orientation: object = 1) -> Image.Exif:
     return found
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
+def make_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
@@ -71,7 +71,7 @@ def read(sent: InputImage) -> Image.Image:
     return image
 
 
-def uploaded(service: Service) -> bytes:
+def read_upload(service: Service) -> bytes:
     """What the last request brought as its image."""
     url = object_at(service.charges[-1].body, "input")["image"]
     with urlopen(str(url)) as response:
@@ -91,48 +91,48 @@ def refused(content: bytes, name: str = "a.png", *, fitting: bool = True) -> str
     return "; ".join([caught.value.message, *caught.value.details])
 
 
-ANIMATION = [drawn(), drawn().rotate(180)]
+ANIMATION = [draw(), draw().rotate(180)]
 HTML = b"\n <!DOCTYPE html><title>Expired</title>"
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "a.png is an empty file"),
     "text": (b"a boat", "a.png: not an image (PNG, JPEG or WebP)"),
     "page": (HTML, "a.png: a web page came instead of an image"),
-    "gif": (encoded(drawn(), "GIF"), "a.png is a GIF"),
-    "bmp": (encoded(drawn(), "BMP"), "a.png is a BMP"),
-    "tiff": (encoded(drawn(), "TIFF"), "a.png is a TIFF"),
-    "icon": (encoded(drawn(), "ICO"), "a.png is an icon"),
-    "pdf": (encoded(drawn(), "PDF"), "a.png is a PDF"),
+    "gif": (encode(draw(), "GIF"), "a.png is a GIF"),
+    "bmp": (encode(draw(), "BMP"), "a.png is a BMP"),
+    "tiff": (encode(draw(), "TIFF"), "a.png is a TIFF"),
+    "icon": (encode(draw(), "ICO"), "a.png is an icon"),
+    "pdf": (encode(draw(), "PDF"), "a.png is a PDF"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a.png is an SVG"),
     "heic": (b"\0\0\0\x18ftypheic", "a.png is a HEIC"),
     "avif": (b"\0\0\0\x18ftypavif", "a.png is an AVIF"),
     "video": (b"\0\0\0\x18ftypisom", "a.png is a video"),
     "animated png": (
-        encoded(ANIMATION[0], "png", save_all=True, append_images=ANIMATION[1:]),
+        encode(ANIMATION[0], "png", save_all=True, append_images=ANIMATION[1:]),
         "a.png is animated",
     ),
     "animated webp": (
-        encoded(ANIMATION[0], "webp", save_all=True, append_images=ANIMATION[1:]),
+        encode(ANIMATION[0], "webp", save_all=True, append_images=ANIMATION[1:]),
         "a.png is animated",
     ),
-    "cut png": (encoded(drawn(), "png")[:-5], "a.png: the PNG is cut short"),
-    "cut jpg": (encoded(drawn(), "jpg")[:-2], "a.png: the JPEG is cut short"),
-    "cut webp": (encoded(drawn(), "webp")[:-2], "a.png: the WebP is cut short"),
+    "cut png": (encode(draw(), "png")[:-5], "a.png: the PNG is cut short"),
+    "cut jpg": (encode(draw(), "jpg")[:-2], "a.png: the JPEG is cut short"),
+    "cut webp": (encode(draw(), "webp")[:-2], "a.png: the WebP is cut short"),
     "png of too little data": (
         b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 300, 300, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(noise((300, 300)).tobytes())[:-9])
-        + chunk(b"IEND", b""),
+        + make_chunk(b"IHDR", struct.pack(">IIBBBBB", 300, 300, 8, 2, 0, 0, 0))
+        + make_chunk(b"IDAT", zlib.compress(make_noise((300, 300)).tobytes())[:-9])
+        + make_chunk(b"IEND", b""),
         "a.png: the image is damaged",
     ),
     "too many markers": (b"\xff\xd8\xff" + b"\xff\xd9" * 5_000_000 + b"\0\1", "a.png: the JPEG is cut short"),
-    "low": (encoded(drawn((300, 255)), "png"), "a.png is 300x255; PiAPI accepts 256x256 and more"),
-    "narrow": (encoded(drawn((255, 300)), "webp"), "a.png is 255x300; PiAPI accepts 256x256 and more"),
+    "low": (encode(draw((300, 255)), "png"), "a.png is 300x255; PiAPI accepts 256x256 and more"),
+    "narrow": (encode(draw((255, 300)), "webp"), "a.png is 255x300; PiAPI accepts 256x256 and more"),
     "turned and low": (
-        encoded(drawn((300, 255)), "jpg", exif=exif(6)),
+        encode(draw((300, 255)), "jpg", exif=make_exif(6)),
         "a.png is 255x300; PiAPI accepts 256x256 and more",
     ),
     "long": (
-        encoded(drawn((8000, 300), "L"), "png"),
+        encode(draw((8000, 300), "L"), "png"),
         "a.png: 8000x300 would be scaled to 5287x198; PiAPI accepts 256x256 and more, up to 1,048,576 pixels",
     ),
 }
@@ -150,19 +150,24 @@ def test_what_cannot_be_sent_is_refused_with_its_reason(what: str) -> None:
 )
 def test_a_decompression_bomb_is_refused_before_it_is_opened(size: tuple[int, int]) -> None:
     header = struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + make_chunk(b"IHDR", header)
+        + make_chunk(b"IDAT", zlib.compress(b"\0"))
+        + make_chunk(b"IEND", b"")
+    )
     assert refused(bomb) == f"a.png is {size[0]}x{size[1]}; the limit is 89,478,485 pixels"
 
 
 AS_IT_IS: dict[str, bytes] = {
-    "smallest": encoded(drawn((256, 256)), "png"),
-    "most pixels": encoded(drawn((4096, 256), "L"), "png"),
-    "gray with alpha": encoded(drawn(mode="LA"), "png"),
-    "palette": encoded(drawn(mode="P"), "png"),
-    "black and white": encoded(drawn(mode="1"), "png"),
-    "CMYK": encoded(drawn(mode="CMYK"), "jpg"),
-    "progressive": encoded(drawn(), "jpg", progressive=True),
-    "lossless": encoded(drawn(mode="RGBA"), "webp", lossless=True),
+    "smallest": encode(draw((256, 256)), "png"),
+    "most pixels": encode(draw((4096, 256), "L"), "png"),
+    "gray with alpha": encode(draw(mode="LA"), "png"),
+    "palette": encode(draw(mode="P"), "png"),
+    "black and white": encode(draw(mode="1"), "png"),
+    "CMYK": encode(draw(mode="CMYK"), "jpg"),
+    "progressive": encode(draw(), "jpg", progressive=True),
+    "lossless": encode(draw(mode="RGBA"), "webp", lossless=True),
 }
 
 
@@ -206,7 +211,7 @@ def test_no_larger_size_of_the_same_ratio_would_fit(width: int, height: int) -> 
 
 @every_kind
 def test_too_many_pixels_are_scaled_down_in_the_same_format(kind: str) -> None:
-    content = encoded(drawn((1800, 1200)), kind)
+    content = encode(draw((1800, 1200)), kind)
     sent = prepare_image(content, "photo", fit=True)
     told = "photo: scaled from 1800x1200 to 1254x836; PiAPI accepts up to 1,048,576 pixels (1024x1024)"
     assert (sent.extension, sent.original, sent.notes) == (kind, (1800, 1200), (told,))
@@ -228,8 +233,8 @@ CORNERS |= {8: "left bottom"}
 @pytest.mark.parametrize("fitting", [True, False])
 @pytest.mark.parametrize("orientation", CORNERS)
 def test_a_turned_image_is_turned_back(orientation: int, fitting: bool, kind: str) -> None:
-    stored = drawn((400, 256))
-    sent = prepare_image(encoded(stored, kind, exif=exif(orientation)), "a", fit=fitting)
+    stored = draw((400, 256))
+    sent = prepare_image(encode(stored, kind, exif=make_exif(orientation)), "a", fit=fitting)
     assert sent.notes == ("a: turned upright as its EXIF data says",)
     image = read(sent).convert("RGB")
     lying = orientation < 5
@@ -245,7 +250,7 @@ def test_a_turned_image_is_turned_back(orientation: int, fitting: bool, kind: st
 
 
 def test_the_original_size_of_a_turned_and_scaled_image_is_upright() -> None:
-    sent = prepare_image(encoded(drawn((1800, 1200)), "jpg", exif=exif(6)), "a", fit=True)
+    sent = prepare_image(encode(draw((1800, 1200)), "jpg", exif=make_exif(6)), "a", fit=True)
     assert (read(sent).size, sent.original) == ((836, 1254), (1200, 1800))
 
 
@@ -256,13 +261,13 @@ def test_a_name_with_hidden_characters_shows_them(flux: Flux) -> None:
 
 
 def test_a_large_photo_is_fitted_and_its_sizes_are_true(flux: Flux, service: Service) -> None:
-    drawn((3200, 3000)).save("big.png", compress_level=0)
+    draw((3200, 3000)).save("big.png", compress_level=0)
     assert Path("big.png").stat().st_size > 28_000_000
     result = flux("edit big.png x -o out.png")
 
     assert result.code == 0
     assert "'big.png': scaled from 3200x3000 to 1057x991; PiAPI accepts up to 1,048,576 pixels" in result.err
-    content = uploaded(service)
+    content = read_upload(service)
     assert len(content) < MAX_UPLOAD_BYTES
     assert f"uploading an image of {byte_count(len(content))}" in result.err
 
@@ -275,8 +280,8 @@ def test_a_file_above_the_limit_is_refused_with_its_size(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_heavy_file_of_few_pixels_is_only_compressed(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    image = drawn((300, 300), mode)
-    content = encoded(image, "png", compress_level=0)
+    image = draw((300, 300), mode)
+    content = encode(image, "png", compress_level=0)
     monkeypatch.setattr(fit, "MAX_UPLOAD_BYTES", len(content))
     assert prepare_image(content, "a", fit=True).content == content
     monkeypatch.setattr(fit, "MAX_UPLOAD_BYTES", len(content) - 1)
@@ -306,7 +311,7 @@ def test_what_is_too_heavy_gets_lighter_step_by_step(
     size: tuple[int, int],
     told: list[str],
 ) -> None:
-    content = encoded(noise((400, 400), mode), kind, exif=exif(3), lossless=True)
+    content = encode(make_noise((400, 400), mode), kind, exif=make_exif(3), lossless=True)
     monkeypatch.setattr(fit, "MAX_UPLOAD_BYTES", limit)
     sent = prepare_image(content, "a", fit=True)
     assert (sent.extension, read(sent).size, sent.original) == (extension, size, (400, 400))
@@ -317,12 +322,12 @@ def test_what_is_too_heavy_gets_lighter_step_by_step(
 
 def test_what_cannot_be_made_light_enough_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "MAX_UPLOAD_BYTES", 100_000)
-    content = encoded(noise((300, 300), "RGBA"), "png")
+    content = encode(make_noise((300, 300), "RGBA"), "png")
     assert refused(content) == "a.png cannot be made small enough; an upload is at most 100 kB"
 
 
 def test_everything_that_fitting_would_change_is_in_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = encoded(drawn((1100, 1001), "L"), "png", compress_level=0)
+    content = encode(draw((1100, 1001), "L"), "png", compress_level=0)
     monkeypatch.setattr(fit, "MAX_UPLOAD_BYTES", 1_000_000)
     assert refused(content, fitting=False) == (
         "2 errors; "
@@ -341,7 +346,7 @@ def swapped_profile() -> bytes:
 
 @every_kind
 def test_another_color_space_becomes_srgb(kind: str) -> None:
-    content = encoded(Image.new("RGB", (300, 300), (255, 0, 0)), kind, exif=exif(3), icc_profile=swapped_profile())
+    content = encode(Image.new("RGB", (300, 300), (255, 0, 0)), kind, exif=make_exif(3), icc_profile=swapped_profile())
     sent = prepare_image(content, "a", fit=True)
     assert sent.notes == ("a: turned upright as its EXIF data says", "a: colors converted to sRGB")
     image = read(sent)
@@ -352,15 +357,15 @@ def test_another_color_space_becomes_srgb(kind: str) -> None:
 @pytest.mark.parametrize("profile", [b"no profile", swapped_profile()[:200]], ids=["none", "cut"])
 @every_kind
 def test_a_profile_that_cannot_be_converted_stays(kind: str, profile: bytes) -> None:
-    sent = prepare_image(encoded(drawn(), kind, exif=exif(3), icc_profile=profile), "a", fit=True)
+    sent = prepare_image(encode(draw(), kind, exif=make_exif(3), icc_profile=profile), "a", fit=True)
     assert sent.notes == ("a: turned upright as its EXIF data says",)
     assert read(sent).info["icc_profile"] == profile
 
 
 def test_srgb_named_in_the_file_changes_no_color() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    image = noise((300, 300))
-    sent = prepare_image(encoded(image, "png", exif=exif(3), icc_profile=srgb), "a", fit=True)
+    image = make_noise((300, 300))
+    sent = prepare_image(encode(image, "png", exif=make_exif(3), icc_profile=srgb), "a", fit=True)
     assert read(sent).tobytes() == image.rotate(180).tobytes()
     assert sent.notes == ("a: turned upright as its EXIF data says",)
 
@@ -392,7 +397,7 @@ PALETTE.putpixel((1, 0), 1)
 def test_every_mode_becomes_one_of_four(
     image: Image.Image, options: dict[str, object], mode: str, pixels: list[object]
 ) -> None:
-    stored = Image.open(io.BytesIO(encoded(image, "png", **options)))
+    stored = Image.open(io.BytesIO(encode(image, "png", **options)))
     colors, converted = to_srgb(stored)
     assert (colors.mode, colors.info, converted) == (mode, {}, False)
     assert [colors.getpixel((x, 0)) for x in range(colors.width)] == pixels
@@ -400,14 +405,14 @@ def test_every_mode_becomes_one_of_four(
 
 def test_cmyk_becomes_rgb() -> None:
     image = Image.new("CMYK", (300, 300), (0, 255, 255, 0))
-    sent = prepare_image(encoded(image, "jpg", exif=exif(3)), "a", fit=True)
+    sent = prepare_image(encode(image, "jpg", exif=make_exif(3)), "a", fit=True)
     assert near(read(sent).getpixel((9, 9)), (255, 0, 0))
 
 
 def test_what_is_transparent_has_no_say_in_a_scaled_image() -> None:
     image = Image.new("RGBA", (2048, 2048), (0, 0, 255, 0))
     image.paste((255, 0, 0, 255), (0, 0, 1001, 2048))
-    scaled = read(prepare_image(encoded(image, "png"), "a", fit=True))
+    scaled = read(prepare_image(encode(image, "png"), "a", fit=True))
     alphas = scaled.crop((0, 500, 1024, 501)).getchannel("A").tobytes()
     colors = scaled.crop((0, 500, 1024, 501)).convert("RGB")
     assert {colors.getpixel((x, 0)) for x in range(1024) if alphas[x] > 20} == {(255, 0, 0)}
@@ -415,12 +420,12 @@ def test_what_is_transparent_has_no_say_in_a_scaled_image() -> None:
 
 
 FUZZED: dict[str, bytes] = {
-    "png": encoded(drawn((256, 256), "RGBA").quantize(8), "png", exif=exif(6), icc_profile=swapped_profile()),
-    "apng": encoded(drawn((256, 256)), "png", save_all=True, append_images=[drawn((256, 256), "RGB").rotate(90)]),
-    "jpg": encoded(drawn((256, 256)), "jpg", exif=exif(6), icc_profile=swapped_profile(), progressive=True),
-    "mpo": encoded(drawn((256, 256)), "MPO", save_all=True, append_images=[drawn((256, 256)).rotate(90)]),
-    "webp": encoded(drawn((256, 256)), "webp", exif=exif(6), icc_profile=swapped_profile()),
-    "animated webp": encoded(drawn((256, 256)), "webp", save_all=True, append_images=[drawn((256, 256)).rotate(90)]),
+    "png": encode(draw((256, 256), "RGBA").quantize(8), "png", exif=make_exif(6), icc_profile=swapped_profile()),
+    "apng": encode(draw((256, 256)), "png", save_all=True, append_images=[draw((256, 256), "RGB").rotate(90)]),
+    "jpg": encode(draw((256, 256)), "jpg", exif=make_exif(6), icc_profile=swapped_profile(), progressive=True),
+    "mpo": encode(draw((256, 256)), "MPO", save_all=True, append_images=[draw((256, 256)).rotate(90)]),
+    "webp": encode(draw((256, 256)), "webp", exif=make_exif(6), icc_profile=swapped_profile()),
+    "animated webp": encode(draw((256, 256)), "webp", save_all=True, append_images=[draw((256, 256)).rotate(90)]),
 }
 
 
@@ -430,7 +435,7 @@ def mended(content: bytes) -> bytes:
     while position + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, position)
         kind, data = content[position + 4 : position + 8], content[position + 8 : position + 8 + length]
-        parts.append(chunk(kind, data))
+        parts.append(make_chunk(kind, data))
         position += 12 + length
     return b"".join(parts)
 

@@ -57,7 +57,7 @@ def test_a_locked_journal_can_be_read_and_sends_nothing(
         assert flux("history -q").code == 0
         assert flux(f"status {task}").code == 0
 
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
@@ -65,12 +65,12 @@ def filled(flux: Flux, service: Service) -> None:
     """A journal with entries in many states, all of it in the one file."""
     flux(GEN)
     flux("gen 'a ship' --seed 2 --size 64x64 -m schnell -b 2")
-    service.answer("POST", "/api/v1/task", (500, {}, b"oops"))
+    service.reply_with("POST", "/api/v1/task", (500, {}, b"oops"))
     flux("gen 'a lost boat' --seed 3 --size 64x64")
-    service.answer("POST", "/api/v1/task", (400, {}, b'{"code": 400, "message": "no boats"}'))
+    service.reply_with("POST", "/api/v1/task", (400, {}, b'{"code": 400, "message": "no boats"}'))
     flux("gen 'a forbidden boat' --seed 4 --size 64x64")
     flux("gen 'a late boat' --seed 5 --size 64x64 --no-wait")
-    service.answer(*LOOK, task_reply(service, task_id=service.charges[-1].id, status="failed"))
+    service.reply_with(*LOOK, task_reply(service, task_id=service.charges[-1].id, status="failed"))
     flux("resume")
     flux("gen 'a later boat' --seed 6 --size 64x64 --no-wait")
 
@@ -78,7 +78,7 @@ def filled(flux: Flux, service: Service) -> None:
 def test_a_journal_cut_anywhere_is_told_and_sends_nothing(flux: Flux, service: Service, home: Path) -> None:
     filled(flux, service)
     path = home / "journal.db"
-    whole, posts = path.read_bytes(), service.posts()
+    whole, posts = path.read_bytes(), service.count_posts()
     for length in (0, 1, 99, 100, 4095, 4096, 8192, len(whole) // 2, len(whole) - 4096):
         path.write_bytes(whole[:length])
         for line in ("history", GEN + " --no-cache", "resume"):
@@ -90,7 +90,7 @@ def test_a_journal_cut_anywhere_is_told_and_sends_nothing(flux: Flux, service: S
             assert result.err.startswith(f"flux: {begins}")
             assert hint in result.err
         assert path.read_bytes()[:length] == whole[:length]
-    assert service.posts() == posts
+    assert service.count_posts() == posts
 
 
 def test_a_damaged_journal_is_never_a_crash(flux: Flux, service: Service, home: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_newer_journal_is_left_as_it_is(flux: Flux, service: Service, home: Pa
         assert "was written by a newer flux" in result.err
         assert "Upgrade: pip install -U piapi-flux" in result.err
 
-    assert service.posts() == 0
+    assert service.count_posts() == 0
     with closing(sqlite3.connect(home / "journal.db")) as left:
         assert left.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
         assert left.execute("SELECT count(mood) FROM entries").fetchone() == (0,)
@@ -233,7 +233,7 @@ def test_a_damaged_page_is_found_before_anything_is_sent(
     flux: Flux, service: Service, home: Path, entries: Entries, name: str
 ) -> None:
     filled(flux, service)
-    path, posts = home / "journal.db", service.posts()
+    path, posts = home / "journal.db", service.count_posts()
     with closing(sqlite3.connect(path)) as db:
         (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
         (size,) = db.execute("PRAGMA page_size").fetchone()
@@ -242,7 +242,7 @@ def test_a_damaged_page_is_found_before_anything_is_sent(
     path.write_bytes(damaged)
 
     result = flux("gen 'a new boat' --seed 9 --size 64x64")
-    assert (result.code, result.out, service.posts()) == (12, "", posts)
+    assert (result.code, result.out, service.count_posts()) == (12, "", posts)
     assert "Find out what is wrong with it: flux doctor" in result.err
 
 
@@ -258,7 +258,7 @@ def test_a_journal_that_is_open_is_not_rebuilt_and_one_that_is_rebuilt_is_not_op
     flux: Flux, service: Service, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(flux, service)
-    path, posts = home / "journal.db", service.posts()
+    path, posts = home / "journal.db", service.count_posts()
     whole = path.read_bytes()
     with closing(Journal(path, home / "locks", Account("any", "any"))):
         damaged = whole[:-4096]
@@ -271,7 +271,7 @@ def test_a_journal_that_is_open_is_not_rebuilt_and_one_that_is_rebuilt_is_not_op
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     with alone(path):
         result = flux("gen 'a new boat' --seed 9 --size 64x64")
-        assert (result.code, service.posts()) == (12, posts)
+        assert (result.code, service.count_posts()) == (12, posts)
         assert "another process has been making or repairing it" in result.err
     assert flux("history").code == 0
 
@@ -314,7 +314,7 @@ def test_two_entries_that_are_linked_to_one_task_at_once(home: Path) -> None:
 def test_a_service_that_names_one_task_twice_is_believed(flux: Flux, service: Service, entries: Entries) -> None:
     """A stand-in of the service may have one ID for all."""
     flux("gen 'a boat' --seed 1 --size 64x64")
-    service.answer(*POST, task_reply(service))
+    service.reply_with(*POST, task_reply(service))
     assert flux("gen 'a ship' --seed 2 --size 64x64").code == 0
     first, second = entries()
     assert (first.task_id, first.joined) == (second.task_id, None)
@@ -334,7 +334,7 @@ def test_a_journal_that_is_deleted_or_replaced_during_a_run_ends_its_submissions
         if replaced:
             journal.write_bytes(backup)
 
-    service.before[POST] = lose
+    service.hooks[POST] = lose
     Path("prompts.txt").write_text("boat\nship\n")
     result = flux("gen --from prompts.txt -m schnell --size 64x64 -j 1 -o {slug}.png")
 
@@ -350,7 +350,7 @@ def test_a_log_that_is_deleted_after_a_kill_is_told_before_anything_is_paid_agai
     """The newest entries are only in the log, and SQLite does not miss it."""
     flux("history")
     process = start(GEN)
-    service.before[POST] = process.kill
+    service.hooks[POST] = process.kill
     finish(process)
     for suffix in ("-wal", "-shm"):
         (home / f"journal.db{suffix}").unlink()
@@ -359,7 +359,7 @@ def test_a_log_that_is_deleted_after_a_kill_is_told_before_anything_is_paid_agai
         result = flux(line)
         assert result.code == 12, line
         assert "that flux had sent before it was killed" in result.out + result.err
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
     result = flux("doctor --fix")
     assert "fix: forget " in result.err
@@ -391,9 +391,9 @@ def test_a_journal_that_is_locked_when_the_response_arrives(
         threading.Timer(0.4, holder.execute, ("ROLLBACK",)).start()
 
     for code in (0, 7):
-        service.before[POST] = lock
+        service.hooks[POST] = lock
         if code:
-            service.answer(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
+            service.reply_with(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
         result = flux(f"gen 'boat {code}' --seed 1 --size 64x64")
         assert result.code == code
         assert "waiting for another program that keeps the journal locked" in result.err
@@ -401,7 +401,7 @@ def test_a_journal_that_is_locked_when_the_response_arrives(
     saved, unknown = entries()
     assert saved.state is State.SAVED
     assert (unknown.state, unknown.seen_id) == (State.UNKNOWN, "seen-task-1")
-    assert (service.posts(), len(service.charges)) == (2, 1)
+    assert (service.count_posts(), len(service.charges)) == (2, 1)
 
 
 def test_a_journal_that_stays_locked_until_the_user_stops_it(
@@ -410,7 +410,7 @@ def test_a_journal_that_stays_locked_until_the_user_stops_it(
     flux("history")
     process = start(GEN)
     with closing(sqlite3.connect(home / "journal.db", isolation_level=None, check_same_thread=False)) as holder:
-        service.before[POST] = lambda: holder.execute("BEGIN IMMEDIATE") and None
+        service.hooks[POST] = lambda: holder.execute("BEGIN IMMEDIATE") and None
         wait_until(lambda: len(service.charges) == 1)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)

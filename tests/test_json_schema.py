@@ -36,7 +36,7 @@ def closed(content: Any) -> Any:
 CHECK = Draft202012Validator(closed(schema()), format_checker=FormatChecker())
 
 
-class Seen(set[str]):
+class ReceivedRequest(set[str]):
     """The types of records that were printed, each checked."""
 
     def check(self, out: str) -> list[JsonObject]:
@@ -133,7 +133,7 @@ def test_what_every_command_prints(
     foreign.save("foreign.jpg")
     _save_with_text(foreign)
     Path("rows.jsonl").write_text('{"prompt": "a", "id": "one"}\n{"prompt": "b", "seed": 3}\n')
-    seen = Seen()
+    seen = ReceivedRequest()
     task = unknown = ""
     for line in LINES:
         ready = line.replace("@ID", task).replace("@UNKNOWN", unknown)
@@ -158,7 +158,7 @@ def _save_with_text(image: Image.Image) -> None:
     image.save("foreign.png", pnginfo=info)
 
 
-def _servers(seen: Seen, start: START) -> Seen:
+def _servers(seen: ReceivedRequest, start: START) -> ReceivedRequest:
     for command in ("sandbox", "listen"):
         process = start(f"{command} --port 0 --json")
         assert process.stdout

@@ -31,7 +31,7 @@ from flux_cli.webhooks.forwarder import split_command
 from flux_cli.webhooks.server import listening_socket
 
 from .conftest import KEY, Flux
-from .servers import Breaker, BreakingProxy, Service, serving
+from .servers import Breaker, BreakingProxy, Service, serve_app
 
 SECRET = "hush-hush-hush"
 TASK = {"model": "Qubico/flux1-dev", "task_type": "txt2img", "input": {"prompt": "a cat", "width": 256, "height": 256}}
@@ -121,7 +121,7 @@ def hint(task_id: str, **more: Json) -> JsonObject:
 
 def gets(service: Service, prefix: str) -> int:
     """How often something was asked for."""
-    return sum(request.method == "GET" and request.path.startswith(prefix) for request in service.seen)
+    return sum(request.method == "GET" and request.path.startswith(prefix) for request in service.requests)
 
 
 def test_a_picture_is_saved_as_wait_saves_it_and_once(
@@ -157,7 +157,7 @@ def test_what_was_saved_before_is_not_saved_again(
 @pytest.mark.parametrize("status", ["completed", "failed", "processing"])
 def test_nothing_that_a_delivery_says_is_believed(flux: Flux, listen: Callable[..., Listener], status: str) -> None:
     trap = Recipient()
-    with serving(trap) as origin:
+    with serve_app(trap) as origin:
         listener, task = listen(), submitted(flux)
         lie = hint(task, status=status, output={"image_url": f"{origin}/evil.png", "image_urls": [f"{origin}/2.png"]})
         assert listener.deliver(lie) == 200
@@ -188,11 +188,11 @@ def test_a_hint_outlives_a_service_that_is_down_for_a_moment(service: Service, l
     listener = listen()
     made = httpx.post(f"{service.origin}/api/v1/task", json=TASK, headers={"X-API-Key": KEY}, trust_env=False)
     own = made.json()["data"]["task_id"]
-    service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 2)
+    service.reply_with("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 2)
     assert listener.deliver(hint(own)) == 200
     assert listener.told()["state"] == "saved"
 
-    service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 3)
+    service.reply_with("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 3)
     assert listener.deliver(hint("unheard-of")) == 200
     assert listener.told()["error"]["code"] == "network"
     assert listener.says("task unheard-of is recorded; download its images later with: flux resume")
@@ -222,7 +222,7 @@ def test_resume_asks_about_recorded_deliveries_at_the_same_time(
     assert listener.stop() == 0
     assert len(entries()) == 8
 
-    proxy.breakers[:] = [Breaker(b"GET /api/v1/task/forged", times=8, late=1.0)]
+    proxy.breakers[:] = [Breaker(b"GET /api/v1/task/forged", times=8, delay=1.0)]
     begun = time.monotonic()
     assert flux("resume").err.count("PiAPI has no task forged-") == 8
     assert time.monotonic() - begun < 8.0
@@ -255,7 +255,7 @@ def test_junk_is_refused_and_harms_nothing(flux: Flux, service: Service, listen:
         assert raw.recv(64).startswith(b"HTTP/1.1 400 ")
     with socket.create_connection(("127.0.0.1", port)) as gone:
         gone.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-    assert service.seen == []
+    assert service.requests == []
 
     assert listener.deliver(hint(submitted(flux))) == 200
     assert listener.told()["state"] == "saved"
@@ -312,7 +312,7 @@ class Recipient:
 
 def test_deliveries_are_passed_on_as_they_came(flux: Flux, listen: Callable[..., Listener]) -> None:
     recipient = Recipient([500, 307])
-    with serving(recipient) as origin:
+    with serve_app(recipient) as origin:
         listener, tasks = listen(f"--forward {origin}/done?token=t0ken"), [submitted(flux), submitted(flux, "a cat")]
         body = b' {"data":  {"task_id": "%s", "odd": "\xc3\xa4"}}\n' % tasks[0].encode()
         assert listener.deliver(b'{"data": {"task_id": "of-a-stranger"}}') == 200
@@ -341,7 +341,7 @@ def test_a_signal_leaves_what_is_in_flight_to_resume(
     flux: Flux, service: Service, listen: Callable[..., Listener]
 ) -> None:
     task, listener = submitted(flux), listen()
-    service.answer("GET", "/images/", *[(502, {}, b"")] * 1000)
+    service.reply_with("GET", "/images/", *[(502, {}, b"")] * 1000)
     assert listener.deliver(hint(task)) == 200
     assert listener.says("trying again")
     assert listener.stop(signal.SIGINT) == -signal.SIGINT
@@ -373,7 +373,7 @@ def test_what_was_accepted_is_in_the_history_whatever_happens_next(
 ) -> None:
     """PiAPI cannot be reached; the listener dies, is stopped, or gives up after three polls."""
     tasks, listener = tasks_from_elsewhere(service, 5), listen()
-    service.answer("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 1000)
+    service.reply_with("GET", "/api/v1/task/", *[(502, {}, b"<html>")] * 1000)
     assert [listener.deliver(hint(task)) for task in tasks] == [200] * 5
     if end is None:
         assert all(
@@ -408,7 +408,7 @@ def test_a_delivery_before_the_submissions_response_joins_its_entry(
 ) -> None:  # fmt: skip
     """The task's end overtakes the response that names the task: `gen` saves the image, where it was told to."""
     listener = listen()
-    proxy.breakers.append(Breaker(b"POST /api/v1/task", late=1.0))
+    proxy.breakers.append(Breaker(b"POST /api/v1/task", delay=1.0))
     gen = start("gen 'a boat' --seed 1 --size 256x256 -o boat.png -q")
     assert eventually(lambda: bool(service.charges))
     task = service.charges[0].id
@@ -442,7 +442,7 @@ def test_a_delivery_for_a_submission_that_died_is_linked_by_resume(
     done = flux("resume -q")
     assert (done.code, done.out) == (0, "boat.png\n")
     assert [(entry.task_id, entry.state) for entry in entries()] == [(task, State.SAVED)]
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 def test_a_lost_submission_takes_the_task_that_is_delivered(
@@ -557,7 +557,7 @@ def test_an_empty_secret_is_an_error_before_anything_is_sent(flux: Flux, service
     assert "the webhook secret in empty is empty" in flux(f"{line} --webhook-secret-file empty").err
     monkeypatch.setenv("FLUX_WEBHOOK_SECRET", "  ")
     assert flux(line).code == 2
-    assert service.posts() == 0
+    assert service.count_posts() == 0
 
 
 @pytest.mark.parametrize(("text", "platform", "words"), [
@@ -582,7 +582,7 @@ def test_a_connection_that_stops_within_a_head_is_closed(monkeypatch: pytest.Mon
     async def run() -> None:
         stop = Stop()
         with closing(listening_socket("127.0.0.1", 0, command="flux listen")) as at:
-            serving = asyncio.create_task(server.serve(app, at, stop, print))
+            serve_app = asyncio.create_task(server.serve(app, at, stop, print))
             reader, writer = await asyncio.open_connection(*at.getsockname())
             with closing(writer):
                 writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -593,6 +593,6 @@ def test_a_connection_that_stops_within_a_head_is_closed(monkeypatch: pytest.Mon
                         assert await asyncio.wait_for(reader.read(), 0.05) == b""
                         break
             stop.request()
-            await serving
+            await serve_app
 
     asyncio.run(asyncio.wait_for(run(), 20))

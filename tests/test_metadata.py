@@ -106,7 +106,7 @@ def test_a_file_that_tells_nothing(flux: Flux, content: bytes, code: int) -> Non
     assert flux("rerun x.png").code == code
 
 
-def test_an_image_from_the_sandbox_is_known_as_such(flux: Flux, service: Service, public: PublicNetwork) -> None:
+def test_an_image_from_the_sandbox_is_known_as_such(flux: Flux, service: Service, network: PublicNetwork) -> None:
     """With and without the rest of its metadata; one that was paid for is not."""
     assert flux("gen 'a fox' --size 256x256 --sandbox -o built-in.png").code == 0
     assert flux("gen 'a fox' --size 256x256 --sandbox --no-metadata -o bare.png").code == 0

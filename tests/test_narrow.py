@@ -86,7 +86,7 @@ def test_errors_and_hints_are_broken_between_words_and_commands_are_not(start: S
 
 def test_a_command_at_the_end_of_a_remark_stays_whole(flux: Flux, start: Start, service: Service) -> None:
     """Somebody copies it: a line break in it would run a part of it."""
-    service.answer(*POST, (500, {}, b""))
+    service.reply_with(*POST, (500, {}, b""))
     flux("gen fox -m schnell --size 64x64")
     entry = flux("history --state unknown -q").out.strip()
     assert lines_at(start, "history", 80, "stderr") == [

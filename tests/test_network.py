@@ -32,8 +32,8 @@ from flux_cli.piapi.submission import SubmissionOutcome as Outcome
 from flux_cli.piapi.submission import SubmissionResult
 
 from .conftest import KEY, Flux
-from .peers import OK, Line, answering, looped, polite, serving
-from .servers import miniature
+from .peers import OK, Connection, in_event_loop, respond_ok, respond_with, serve
+from .servers import run_sandbox
 
 ID = "1631d053-2352-4add-95cc-360fc52d5f89"
 TASK = json.dumps({"code": 200, "data": {"task_id": ID, "status": "pending"}}).encode()
@@ -59,54 +59,54 @@ async def submit(origin: str, body: bytes = b"{}") -> SubmissionResult:
 # --- what is sent once -----------------------------------------------------------------------------------------------
 
 
-@looped
+@in_event_loop
 async def test_each_post_has_a_connection_of_its_own_and_polls_share_one() -> None:
-    async def talk(line: Line) -> None:
-        while await line.request():
-            await line.say(ACCEPTED)
+    async def handler(connection: Connection) -> None:
+        while await connection.request():
+            await connection.send(ACCEPTED)
 
-    async with serving(talk) as peer, PiAPIClient(peer.origin, KEY) as client:
+    async with serve(handler) as peer, PiAPIClient(peer.origin, KEY) as client:
         for _ in range(3):
             await client.poll(ID)
             assert (await client.create(b"{}")).outcome is Outcome.ACCEPTED
         await asyncio.gather(*(client.create(b"{}") for _ in range(20)))
-        posts = [number for number, words in peer.asked if words.startswith("POST")]
+        posts = [number for number, words in peer.requests if words.startswith("POST")]
         assert len(posts) == len(set(posts)) == 23
-        polls = {number for number, words in peer.asked if words.startswith("GET")}
+        polls = {number for number, words in peer.requests if words.startswith("GET")}
         assert len(polls) == 1
         assert not polls & set(posts)
         while peer.open > 1:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 
-@looped
+@in_event_loop
 async def test_no_download_gets_the_image_of_another(tmp_path: Path) -> None:
     """The host repeats a response, late: on a kept connection it would be taken for that to the next request."""
     images = {color: io.BytesIO() for color in ("red", "blue")}
     for color, content in images.items():
         Image.new("RGB", (8, 8), color).save(content, "PNG")
 
-    async def talk(line: Line) -> None:
-        while head := await line.request():
+    async def handler(connection: Connection) -> None:
+        while head := await connection.request():
             image = response(images["red" if b"/red" in head else "blue"].getvalue())
-            await line.say(image)
-            await line.say(image)
+            await connection.send(image)
+            await connection.send(image)
 
-    async with serving(talk) as peer, Downloader(private=True) as downloader:
+    async with serve(handler) as peer, Downloader(private=True) as downloader:
         for color, content in images.items():
             download = await downloader.fetch(f"{peer.origin}/{color}", tmp_path / color)
             assert download.path.read_bytes() == content.getvalue()
         assert peer.opened == 2
 
 
-@looped
+@in_event_loop
 async def test_many_polls_share_few_connections() -> None:
-    async def talk(line: Line) -> None:
-        while await line.request():
+    async def handler(connection: Connection) -> None:
+        while await connection.request():
             await asyncio.sleep(0.001)
-            await line.say(ACCEPTED)
+            await connection.send(ACCEPTED)
 
-    async with serving(talk) as peer, PiAPIClient(peer.origin, KEY) as client:
+    async with serve(handler) as peer, PiAPIClient(peer.origin, KEY) as client:
         tasks = await asyncio.gather(*(client.poll(ID) for _ in range(200)))
         assert {task.id for task in tasks} == {ID}
         assert peer.opened == client_module.POLLS
@@ -114,57 +114,57 @@ async def test_many_polls_share_few_connections() -> None:
 
 
 @pytest.mark.parametrize("end", ["closed", "reset"])
-@looped
+@in_event_loop
 async def test_a_post_without_a_response_is_sent_once(end: str) -> None:
-    async def talk(line: Line) -> None:
-        if "GET" in (await line.request()).decode():
-            await line.say(ACCEPTED)
-            await line.request()
+    async def handler(connection: Connection) -> None:
+        if "GET" in (await connection.request()).decode():
+            await connection.send(ACCEPTED)
+            await connection.request()
         if end == "reset":
-            line.reset()
+            connection.reset()
 
-    async with serving(talk) as peer, PiAPIClient(peer.origin, KEY) as client:
+    async with serve(handler) as peer, PiAPIClient(peer.origin, KEY) as client:
         await client.poll(ID)
         result = await client.create(b"{}")
         assert (result.outcome, result.message) == (Outcome.UNKNOWN, CLOSED)
-        assert [words.split()[0] for _, words in peer.asked] == ["GET", "POST"]
+        assert [words.split()[0] for _, words in peer.requests] == ["GET", "POST"]
 
 
 @pytest.mark.parametrize("end", ["closed", "reset"])
 @pytest.mark.parametrize("answer", [ACCEPTED, CHUNKED], ids=["length", "chunked"])
-@looped
+@in_event_loop
 async def test_a_response_cut_at_any_byte_is_no_refusal(answer: bytes, end: str) -> None:
     cuts = itertools.count()
 
-    async def talk(line: Line) -> None:
-        await line.request()
-        await line.say(answer[: next(cuts)])
+    async def handler(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(answer[: next(cuts)])
         if end == "reset":
-            line.reset()
+            connection.reset()
 
-    async with serving(talk) as peer, PiAPIClient(peer.origin, KEY) as client:
+    async with serve(handler) as peer, PiAPIClient(peer.origin, KEY) as client:
         for cut in range(len(answer)):
             result = await client.create(b"{}")
             assert result.outcome in (Outcome.UNKNOWN, Outcome.ACCEPTED), cut
             assert (result.outcome is Outcome.ACCEPTED) <= (TASK in answer[:cut]), cut
-        assert len(peer.asked) == len(answer)
+        assert len(peer.requests) == len(answer)
 
 
-@looped
+@in_event_loop
 async def test_a_large_head_that_comes_in_pieces_is_read() -> None:
     """The response to a paid POST is not lost for a gateway's long headers."""
 
-    async def talk(line: Line) -> None:
-        await line.request()
-        await line.say(
+    async def handler(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\n"
         )
         for number in range(60):
-            await line.say(b"X-%d: %b\r\n" % (number, b"y" * 1000))
+            await connection.send(b"X-%d: %b\r\n" % (number, b"y" * 1000))
             await asyncio.sleep(0.001)
-        await line.say(ACCEPTED.partition(b"\r\n")[2])
+        await connection.send(ACCEPTED.partition(b"\r\n")[2])
 
-    async with serving(talk) as peer:
+    async with serve(handler) as peer:
         assert (await submit(peer.origin)).outcome is Outcome.ACCEPTED
 
 
@@ -179,7 +179,7 @@ async def test_a_large_head_that_comes_in_pieces_is_read() -> None:
         (f"http://{'x' * 64}.example", "DNS lookup failed"),
     ],
 )
-@looped
+@in_event_loop
 async def test_without_a_connection_nothing_is_sent(url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.getaddrinfo
 
@@ -194,30 +194,30 @@ async def test_without_a_connection_nothing_is_sent(url: str, words: str, monkey
     assert (result.outcome, result.message) == (Outcome.NOT_SENT, words)
 
 
-@looped
+@in_event_loop
 async def test_what_a_proxy_refuses_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(answering(response(b"no", status="502 Bad Gateway"))) as peer:
+    async with serve(respond_with(response(b"no", status="502 Bad Gateway"))) as peer:
         monkeypatch.setenv("HTTPS_PROXY", peer.origin)
         result = await submit("https://api.piapi.ai")
     assert (result.outcome, result.message) == (Outcome.NOT_SENT, "the proxy refused the connection")
-    assert peer.asked == [(1, "CONNECT api.piapi.ai:443")]
+    assert peer.requests == [(1, "CONNECT api.piapi.ai:443")]
 
 
 @pytest.mark.parametrize("written", [False, True])
-@looped
+@in_event_loop
 async def test_408_is_no_refusal_once_the_whole_request_was_written(written: bool) -> None:
     late = response(b'{"code": 408, "message": "Request Timeout"}', status="408 Request Timeout")
 
-    async def talk(line: Line) -> None:
+    async def handler(connection: Connection) -> None:
         if written:
-            await line.request()
-            await line.say(late)
+            await connection.request()
+            await connection.send(late)
         else:
-            await line.reader.readuntil(b"\r\n\r\n")
-            await line.say(late)  # and close with unread bytes: the client cannot write its request to the end
+            await connection.reader.readuntil(b"\r\n\r\n")
+            await connection.send(late)  # and close with unread bytes: the client cannot write its request to the end
 
     body = b"{}" if written else bytes(2**25)
-    async with serving(talk) as peer:
+    async with serve(handler) as peer:
         outcomes = {(await submit(peer.origin, body)).outcome for _ in range(1 if written else 5)}
     # Where the reset overtakes the response, there is none.
     assert outcomes <= ({Outcome.UNKNOWN} if written else {Outcome.NOT_APPLIED, Outcome.UNKNOWN})
@@ -242,7 +242,7 @@ async def test_408_is_no_refusal_once_the_whole_request_was_written(written: boo
         ),
     ],
 )
-@looped
+@in_event_loop
 async def test_what_a_trace_says_was_sent(begun: str, events: list[str], sent: bool, written: bool) -> None:
     """As httpcore reports it: the request comes with `started` alone."""
     sending = client_module._Sending(traced=True)
@@ -298,10 +298,10 @@ WORDS: dict[str, tuple[bytes, Outcome, str]] = {
 
 
 @pytest.mark.parametrize("name", WORDS)
-@looped
+@in_event_loop
 async def test_what_a_response_is_called(name: str) -> None:
     answer, outcome, message = WORDS[name]
-    async with serving(answering(answer)) as peer:
+    async with serve(respond_with(answer)) as peer:
         result = await submit(peer.origin)
     assert result.outcome is outcome
     assert outcome is Outcome.ACCEPTED or result.message == message
@@ -329,10 +329,10 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-@looped
+@in_event_loop
 async def test_a_body_is_bounded_after_decoding(name: str) -> None:
     body, encoding, message = BODIES[name]
-    async with serving(answering(response(body, f"Content-Encoding: {encoding}"))) as peer:
+    async with serve(respond_with(response(body, f"Content-Encoding: {encoding}"))) as peer:
         tracemalloc.start()
         result = await submit(peer.origin)
         _, peak = tracemalloc.get_traced_memory()
@@ -381,7 +381,7 @@ def test_whatever_is_encoded_and_however_it_is_cut_into_pieces_it_is_decoded(
 @example([b"HTTP/1.1 429 Busy\r\nRetry-After: 7\r\nContent-Length: 9\r\n\r\n"])
 def test_whatever_comes_it_has_an_outcome(pieces: list[bytes]) -> None:
     async def scenario() -> None:
-        async with serving(answering(b"".join(pieces))) as peer, PiAPIClient(peer.origin, KEY) as client:
+        async with serve(respond_with(b"".join(pieces))) as peer, PiAPIClient(peer.origin, KEY) as client:
             result = await client.create(b"{}")
             assert result.outcome not in (Outcome.NOT_SENT, Outcome.UNTRUSTED)
             assert result.message
@@ -394,16 +394,16 @@ def test_whatever_comes_it_has_an_outcome(pieces: list[bytes]) -> None:
 # --- slow ones -------------------------------------------------------------------------------------------------------
 
 
-@looped
+@in_event_loop
 async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def silent(line: Line) -> None:
-        await line.request()
-        await line.say(b"HTTP/1.1 100 Continue\r\n\r\n")
-        await line.reader.read()
+    async def silent(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await connection.reader.read()
 
     for name in ("POST_SECONDS", "GET_SECONDS"):
         monkeypatch.setattr(client_module, name, 0.05)
-    async with serving(silent) as peer, PiAPIClient(peer.origin, KEY) as client:
+    async with serve(silent) as peer, PiAPIClient(peer.origin, KEY) as client:
         result = await client.create(b"{}")
         assert (result.outcome, result.message) == (Outcome.UNKNOWN, "no response in time")
         with pytest.raises(TemporaryError, match="no response in time"):
@@ -417,9 +417,9 @@ async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def tls(certificate: Path, names: dict[str, list[str]]) -> ssl.SSLContext:
+def tls(certificate: Path, dns: dict[str, list[str]]) -> ssl.SSLContext:
     """What a server needs to pass for a public host, which is on this machine."""
-    names |= {"api.piapi.ai": ["127.0.0.1"], "unnamed.example.com": ["127.0.0.1"]}
+    dns |= {"api.piapi.ai": ["127.0.0.1"], "unnamed.example.com": ["127.0.0.1"]}
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
@@ -434,29 +434,29 @@ def believing(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 UNTRUSTED = (Outcome.UNTRUSTED, "the server's certificate is not trusted")
 
 
-@looped
+@in_event_loop
 async def test_an_untrusted_server_gets_nothing(tls: ssl.SSLContext) -> None:
-    async with serving(polite, tls, "api.piapi.ai") as peer:
+    async with serve(respond_ok, tls, "api.piapi.ai") as peer:
         result = await submit(peer.origin)
         assert (result.outcome, result.message) == UNTRUSTED
-        assert peer.asked == []
+        assert peer.requests == []
         await peer.empty()
 
 
-@looped
+@in_event_loop
 async def test_nor_does_one_with_another_name(tls: ssl.SSLContext, believing: None) -> None:
-    async with serving(polite, tls, "unnamed.example.com") as peer:
+    async with serve(respond_ok, tls, "unnamed.example.com") as peer:
         result = await submit(peer.origin)
     assert (result.outcome, result.message) == UNTRUSTED
 
 
-@looped
+@in_event_loop
 async def test_a_server_that_does_not_speak_tls_got_nothing(tls: ssl.SSLContext) -> None:
-    async def talk(line: Line) -> None:
-        await line.reader.read(1)
-        await line.say(OK)
+    async def handler(connection: Connection) -> None:
+        await connection.reader.read(1)
+        await connection.send(OK)
 
-    async with serving(talk) as peer:
+    async with serve(handler) as peer:
         result = await submit(peer.origin.replace("http:", "https:"))
     assert (result.outcome, result.message) == (Outcome.NOT_SENT, "no connection")
 
@@ -477,7 +477,7 @@ def certificate_hash(certificate: Path) -> str:
 
 
 @pytest.mark.parametrize("place", ["system", "SSL_CERT_DIR", "SSL_CERT_FILE", "certifi"])
-@looped
+@in_event_loop
 async def test_where_certificates_are_found(
     tls: ssl.SSLContext, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -490,7 +490,7 @@ async def test_where_certificates_are_found(
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     if place.startswith("SSL_"):
         monkeypatch.setenv(place, str(folder if place.endswith("DIR") else certificate))
-    async with serving(answering(ACCEPTED), tls, "api.piapi.ai") as peer:
+    async with serve(respond_with(ACCEPTED), tls, "api.piapi.ai") as peer:
         trusted = (await submit(peer.origin)).outcome is Outcome.ACCEPTED
     assert trusted == (place != "certifi")
     assert (tls_context().cert_store_stats()["x509_ca"] > 50) == (place == "certifi")
@@ -500,7 +500,7 @@ def test_the_program_over_tls(
     flux: Flux, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, believing: None
 ) -> None:
     monkeypatch.setenv("PIAPI_API_KEY", KEY)
-    with miniature(tmp_path / "service.db", certificate=certificate) as service:
+    with run_sandbox(tmp_path / "service.db", certificate=certificate) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         assert flux('gen "a boat" --seed 1 --size 64x64').out == "a-boat-1.png\n"
 
@@ -528,33 +528,33 @@ def test_certificates_that_cannot_be_read_are_an_error_of_the_configuration(
 
 
 @pytest.mark.parametrize(("excluded", "asked"), [("", "GET http://img.invalid/x.png"), ("img.invalid", "")])
-@looped
+@in_event_loop
 async def test_proxies_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, excluded: str, asked: str
 ) -> None:
-    async with serving(answering(response(b"", status="404 Not Found"))) as peer:
+    async with serve(respond_with(response(b"", status="404 Not Found"))) as peer:
         monkeypatch.setenv("http_proxy", peer.origin)
         monkeypatch.setenv("no_proxy", excluded)
         async with Downloader(private=False) as downloader:
             with pytest.raises(DownloadError) as caught:
                 await downloader.fetch("http://img.invalid/x.png", tmp_path / "x.png")
         assert str(caught.value).endswith("HTTP 404" if asked else "DNS lookup failed")
-        assert [words for _, words in peer.asked] == ([asked] if asked else [])
+        assert [words for _, words in peer.requests] == ([asked] if asked else [])
 
 
-@looped
+@in_event_loop
 async def test_a_name_that_leads_into_a_private_network_is_left_before_a_byte_is_sent(
-    tls: ssl.SSLContext, believing: None, names: dict[str, list[str]], tmp_path: Path
+    tls: ssl.SSLContext, believing: None, dns: dict[str, list[str]], tmp_path: Path
 ) -> None:
     came: list[bytes] = []
 
-    async def talk(line: Line) -> None:
-        came.append(await line.reader.read())
+    async def handler(connection: Connection) -> None:
+        came.append(await connection.reader.read())
 
-    async with serving(talk) as peer:
+    async with serve(handler) as peer:
         port = peer.origin.rpartition(":")[2]
         for scheme in ("http", "https"):
-            names["img.theapi.app"] = ["93.184.215.14", "127.0.0.1"]
+            dns["img.theapi.app"] = ["93.184.215.14", "127.0.0.1"]
             async with Downloader(private=False) as downloader:
                 with pytest.raises(ForbiddenError):
                     await downloader.fetch(f"{scheme}://img.theapi.app:{port}/x.png", tmp_path / "x.png")

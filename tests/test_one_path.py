@@ -60,12 +60,12 @@ def test_every_name_that_is_taken_is_found_before_the_first_charge(flux: Flux, s
         "      - rows.csv, line 6: a.png is already the name of the image of line 2",
         "      Add {index} to the name",
     ]
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_a_name_that_is_taken_meanwhile_stops_no_other_row(flux: Flux, service: Service) -> None:
     write_rows("a fox,a.png", "b fox,b.png", "c fox,c.png")
-    service.before[POST] = lambda: Path("b.png").write_text("mine")
+    service.hooks[POST] = lambda: Path("b.png").write_text("mine")
     result = flux(f"batch rows.csv {SMALL} -j 1 --report r.json")
     assert (result.code, sorted(result.out.split())) == (0, ["a.png", "b-2.png", "c.png"])
     assert Path("b.png").read_text() == "mine"
@@ -115,7 +115,7 @@ def test_saying_no_to_the_price_is_no_error_in_the_price(monkeypatch: pytest.Mon
     assert done.returncode == 2
     assert "This costs $0.015. Continue? [y/N]" in done.stdout
     assert "flux: canceled. Nothing was sent." in done.stdout
-    assert service.seen == []
+    assert service.requests == []
 
 
 # --- paid once -------------------------------------------------------------------------------------------------------
@@ -129,10 +129,10 @@ def test_a_running_task_with_a_chosen_name_is_taken_up(flux: Flux, service: Serv
 
 
 def test_an_unknown_outcome_with_a_chosen_name_is_not_paid_again(flux: Flux, service: Service) -> None:
-    service.answer(*POST, (500, {}, b""))
+    service.reply_with(*POST, (500, {}, b""))
     assert flux(f"gen 'a fox' {SMALL} -o s.png").code == 7
     assert flux(f"gen 'a fox' {SMALL} -o s.png").code == 7
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 def test_the_spelling_of_a_path_makes_no_other_task(flux: Flux, service: Service) -> None:
@@ -166,7 +166,7 @@ def test_what_is_no_image_does_not_stand_for_one(flux: Flux, service: Service, c
     result = flux(f"gen 'a boat' {SMALL} -o e.png --skip-existing")
     assert (result.code, result.out) == (11, "")
     assert result.err == "flux: e.png exists, but is not a complete image. Nothing was sent.\n"
-    assert service.seen == []
+    assert service.requests == []
     assert Path("e.png").read_bytes() == content
 
 
@@ -174,11 +174,11 @@ def test_a_dangling_link_takes_its_name(flux: Flux, service: Service) -> None:
     Path("boat.png").symlink_to("nowhere.png")
     for flags in ("", "--skip-existing"):
         assert flux(f"gen 'a boat' {SMALL} -o boat.png {flags}").code == 11
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_an_image_of_the_sandbox_does_not_stand_for_a_paid_one(
-    flux: Flux, service: Service, public: PublicNetwork
+    flux: Flux, service: Service, network: PublicNetwork
 ) -> None:
     assert flux(f"gen 'a fox' {SMALL} -o fox.png --sandbox --skip-existing").code == 0
     assert flux(f"gen 'a fox' {SMALL} -o fox.png --sandbox --skip-existing").code == 0
@@ -229,7 +229,7 @@ def test_identical_lines_with_the_cache_are_one_charge(flux: Flux, service: Serv
 
 def test_a_batch_that_runs_out_of_credits_says_so_and_reports_every_row(flux: Flux, service: Service) -> None:
     Path("prompts.txt").write_text("".join(f"cat {number}\n" for number in range(10)))
-    service.answer(*POST, refusal(402, 1300, "Insufficient credits"))
+    service.reply_with(*POST, refusal(402, 1300, "Insufficient credits"))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1 --report r.json")
     assert result.code == 6
     rows = json.loads(Path("r.json").read_text())["rows"]
@@ -247,7 +247,7 @@ def test_skipped_tasks_are_in_the_report_of_one_as_of_many(flux: Flux, service: 
 def test_hints_are_the_same_command_in_every_format(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.answer(*POST, *[(500, {}, b"")] * 3)
+    service.reply_with(*POST, *[(500, {}, b"")] * 3)
     text = flux(f"gen one {SMALL} --profile work")
     data = json.loads(flux(f"gen two {SMALL} --profile work --json --report r.json").out.splitlines()[0])
     report = json.loads(Path("r.json").read_text())["rows"][0]
@@ -259,7 +259,7 @@ def test_hints_are_the_same_command_in_every_format(
 
 
 def test_history_shows_what_was_charged_and_what_was_not(flux: Flux, service: Service) -> None:
-    service.answer(*POST, refusal(400, 1800), (500, {}, b""))
+    service.reply_with(*POST, refusal(400, 1800), (500, {}, b""))
     flux(f"gen refused {SMALL}")
     flux(f"gen unknown {SMALL}")
     flux(f"gen saved {SMALL}")
@@ -297,7 +297,7 @@ def test_the_exit_code(errors: list[Any], stopped_by: Any, code: ExitCode) -> No
 
 @POSIX
 def test_ctrl_c_stops_a_shell_loop(service: Service) -> None:
-    service.answer("GET", "/api/v1/task/", *[(503, {}, b"")] * 200)
+    service.reply_with("GET", "/api/v1/task/", *[(503, {}, b"")] * 200)
     loop = f'for i in 1 2 3; do {sys.executable} -m flux_cli gen "lp $i" {SMALL}; done; echo went on'
     process = subprocess.Popen(
         ["bash", "-c", loop], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -316,7 +316,7 @@ def test_a_closed_stdout_cuts_off_nothing(flux: Flux, service: Service, start: S
     Path("prompts.txt").write_text("one\ntwo\n")
     flux(f"gen --from prompts.txt {SMALL}")
     Path("prompts.txt").write_text("one\nthree\nfour\ntwo\nfive\n")
-    service.before[POST] = lambda: time.sleep(0.3)
+    service.hooks[POST] = lambda: time.sleep(0.3)
     process = start(f"gen --from prompts.txt {SMALL}")
     assert process.stdout is not None
     process.stdout.close()
@@ -344,7 +344,7 @@ def test_waiting_for_an_identical_request_ends_with_the_timeout(
     flux: Flux, service: Service, start: Start, entries: Entries
 ) -> None:
     answered = threading.Event()
-    service.before[POST] = lambda: answered.wait(60)
+    service.hooks[POST] = lambda: answered.wait(60)
     sender = start(f"gen x {SMALL} --seed 1")
     wait_until(lambda: any(entry.state is State.SENDING for entry in entries()))
     sender.send_signal(signal.SIGSTOP)
@@ -363,7 +363,7 @@ def test_waiting_for_an_identical_request_ends_with_the_timeout(
 
 
 def test_closing_a_client_ends_its_own_calls_only(service: Service) -> None:
-    service.answer("GET", "/api/v1/task/", *[(503, {}, b"")] * 200)
+    service.reply_with("GET", "/api/v1/task/", *[(503, {}, b"")] * 200)
 
     async def program() -> str:
         async def serve() -> str:
@@ -390,7 +390,7 @@ def test_one_content_is_uploaded_once_by_calls_at_the_same_time(service: Service
             await asyncio.gather(*(flux.edit("noise.png", "at night", seed=seed) for seed in range(6)))
 
     asyncio.run(program())
-    assert sum(request.path == "/api/ephemeral_resource" for request in service.seen) == 1
+    assert sum(request.path == "/api/ephemeral_resource" for request in service.requests) == 1
     assert len(service.charges) == 6
 
 

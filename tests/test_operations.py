@@ -16,7 +16,7 @@ from flux_cli.json_value import object_at
 from flux_cli.sandbox.drawing import draw
 
 from .conftest import KEY, Flux
-from .servers import Reply, Service, miniature
+from .servers import Reply, Service, run_sandbox
 
 Entries = Callable[[], list[Entry]]
 UPLOAD = ("POST", "/api/ephemeral_resource")
@@ -48,7 +48,7 @@ def sent(service: Service) -> dict[str, Any]:
 
 def uploads(service: Service) -> int:
     """How many images were uploaded."""
-    return sum(request.path == UPLOAD[1] for request in service.seen)
+    return sum(request.path == UPLOAD[1] for request in service.requests)
 
 
 # --- each operation does what it says --------------------------------------------------------------------------------
@@ -358,15 +358,15 @@ def test_only_what_the_request_names_is_uploaded(
 
 @pytest.mark.parametrize(("reply", "code"), [((401, {}, b'{"code": 401}'), 4), ((402, {}, b'{"code": 402}'), 6), ((400, {}, b"no"), 5)])  # fmt: skip
 def test_an_upload_that_is_refused(flux: Flux, service: Service, photo: Path, reply: Reply, code: int) -> None:
-    service.answer(*UPLOAD, reply)
+    service.reply_with(*UPLOAD, reply)
     result = flux("edit photo.png x")
-    assert (result.code, service.posts()) == (code, 1)
+    assert (result.code, service.count_posts()) == (code, 1)
     assert "Not charged." in result.err
 
 
 def test_a_hostile_upload_address_is_not_passed_on(flux: Flux, service: Service, photo: Path) -> None:
     body = json.dumps({"code": 200, "data": {"url": "http://u:p@169.254.169.254/latest x"}}).encode()
-    service.answer(*UPLOAD, *[(200, {}, body)] * 9)
+    service.reply_with(*UPLOAD, *[(200, {}, body)] * 9)
     assert flux("edit photo.png x").code == 13
     assert service.charges == []
 
@@ -393,7 +393,7 @@ def test_a_shown_region_replaces_no_file_unasked(flux: Flux, photo: Path) -> Non
 def test_a_plan_that_takes_no_uploads(
     flux: Flux, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: Entries
 ) -> None:
-    with miniature(tmp_path / "free.db", plan="free") as service:
+    with run_sandbox(tmp_path / "free.db", plan="free") as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("FLUX_UPLOAD_URL", service.origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
@@ -408,11 +408,11 @@ def test_a_plan_that_takes_no_uploads(
 
 
 def test_an_upload_is_tried_again(flux: Flux, service: Service, photo: Path) -> None:
-    service.answer(*UPLOAD, (500, {}, b""), (429, {"retry-after": "0"}, b""), (200, {}, b"<html>"))
+    service.reply_with(*UPLOAD, (500, {}, b""), (429, {"retry-after": "0"}, b""), (200, {}, b"<html>"))
     assert flux("edit photo.png x -o out.png").code == 0
     assert uploads(service) == 4
 
-    service.answer(*UPLOAD, *[(503, {}, b"")] * 9)
+    service.reply_with(*UPLOAD, *[(503, {}, b"")] * 9)
     Image.new("RGB", (300, 300), "blue").save("photo.png")
     result = flux("edit photo.png x -o more.png")
     assert result.code == 13
@@ -481,7 +481,7 @@ def test_bad_input_is_told_before_anything_is_sent(flux: Flux, service: Service,
     assert (result.code, result.out) == (2, "")
     assert BAD[line] in result.err.splitlines()[0], result.err
     assert "Nothing was sent." in result.err
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_the_region_can_be_looked_at_first(flux: Flux, service: Service, photo: Path) -> None:
@@ -489,7 +489,7 @@ def test_the_region_can_be_looked_at_first(flux: Flux, service: Service, photo: 
 
     assert (result.code, result.out) == (0, "look.png\n")
     assert opened("look.png").size == (320, 256)
-    assert service.seen == []
+    assert service.requests == []
 
 
 @pytest.mark.parametrize(
@@ -505,7 +505,7 @@ def test_an_unknown_name_is_refused_unless_the_user_knows_better(
     flux: Flux, service: Service, photo: Path, line: str, error: str, hint: str, sent: str
 ) -> None:
     result = flux(line)
-    assert (result.code, service.seen) == (2, [])
+    assert (result.code, service.requests) == (2, [])
     assert result.err == f"flux: {error}. Nothing was sent.\n      {hint}\n"
     assert f'"{sent}"' in flux(f"{line} --any-name --dry-run").out
 
@@ -543,13 +543,13 @@ def test_cost_prices_any_command_line_and_sends_nothing(flux: Flux, service: Ser
     assert flux("cost inpaint photo.png x --mask-box 0,0,99,99").out == "0.02\n"
     assert json.loads(flux("cost gen x --json").out)["cost_usd"] == "0.015"
     assert flux("cost gen x --guidance 9").code == 2
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_cost_sums_what_was_spent(flux: Flux, service: Service) -> None:
     flux("gen x --size 256x256")
     flux("gen x --size 256x256 -m schnell -b 2")
-    service.answer("POST", "/api/v1/task", (500, {}, b""), (400, {}, b'{"message": "no"}'))
+    service.reply_with("POST", "/api/v1/task", (500, {}, b""), (400, {}, b'{"message": "no"}'))
     flux("gen x --size 256x256")
     flux("gen x --size 256x256")
 

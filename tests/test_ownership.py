@@ -97,7 +97,7 @@ def test_a_task_whose_price_was_not_confirmed_is_not_submitted(
 ) -> None:
     """The other process puts it back, because PiAPI refused it for now, and ends."""
     sent_by_another(flux, home, another)
-    service.before[POST] = lambda: in_journal(home, "ship", "state = 'planned', owner = NULL, submitted = NULL")
+    service.hooks[POST] = lambda: in_journal(home, "ship", "state = 'planned', owner = NULL, submitted = NULL")
     result = flux(f"{BATCH} --max-cost 0.004")
 
     assert [str(charge.body["input"]["prompt"]) for charge in service.charges] == ["ship", "boat", "raft"]  # type: ignore[index, call-overload]
@@ -112,7 +112,7 @@ def test_a_summary_counts_only_what_its_own_run_submitted(
 ) -> None:
     sent_by_another(flux, home, another)
     accepted = "state = 'accepted', task_id = 'task-1', submitted = unixepoch() + 1"
-    service.before[POST] = lambda: in_journal(home, "ship", accepted)
+    service.hooks[POST] = lambda: in_journal(home, "ship", accepted)
     *results, summary = map(json.loads, flux(f"{BATCH} --json").out.splitlines())
 
     assert sorted(result["prompt"] for result in results) == ["boat", "raft", "ship"]
@@ -131,7 +131,7 @@ def taken_for_dead(home: Path, another: Journal) -> Entry:
 def test_a_living_submission_that_was_taken_for_dead_gets_its_task(
     flux: Flux, service: Service, home: Path, another: Journal, entries: Entries
 ) -> None:
-    service.before[POST] = lambda: taken_for_dead(home, another)
+    service.hooks[POST] = lambda: taken_for_dead(home, another)
     result = flux("gen fox -m schnell --size 64x64 -o fox.png -q")
 
     assert (result.code, result.out) == (0, "fox.png\n"), result.err
@@ -142,8 +142,8 @@ def test_a_living_submission_whose_task_another_process_has_leaves_it_to_that_on
     flux: Flux, service: Service, home: Path, another: Journal, entries: Entries
 ) -> None:
     """A webhook, for example, is faster than the response."""
-    service.before[POST] = lambda: another.link(taken_for_dead(home, another), "task-1", "pending", None)
-    service.answer(*POST, (200, {}, b'{"code": 200, "data": {"task_id": "task-1", "status": "pending"}}'))
+    service.hooks[POST] = lambda: another.link(taken_for_dead(home, another), "task-1", "pending", None)
+    service.reply_with(*POST, (200, {}, b'{"code": 200, "data": {"task_id": "task-1", "status": "pending"}}'))
     result = flux("gen fox -m schnell --size 64x64 -o fox.png -q")
 
     (entry,) = entries()
@@ -171,7 +171,7 @@ def test_a_linked_entry_is_free_for_others_while_the_run_goes_on(
     flux: Flux, service: Service, proxy: BreakingProxy, start: Start, entries: Entries
 ) -> None:
     """A run links what an earlier one lost, and then waits for its own submission; `resume` saves that image."""
-    proxy.breakers.append(Breaker(b"POST", answer_bytes=300))
+    proxy.breakers.append(Breaker(b"POST", response_bytes=300))
     assert flux("gen boat -m schnell --size 64x64 -o boat.png -q").code == 7
     assert entries()[0].seen_id == service.charges[0].id
 

@@ -99,7 +99,7 @@ def test_a_batch_of_cut_answers(flux: Flux, service: Service, proxy: BreakingPro
     end = answer.index(task.id.encode()) + len(task.id) + 1
     cuts = [0, 1, body - 1, body, body + 1, end - 20, end - 1, end, end + 1, end + 20, end + 100]
     Path("prompts.txt").write_text("".join(f"boat {number:02}\n" for number in range(len(cuts))))
-    proxy.breakers += [Breaker(b"POST", answer_bytes=cut) for cut in cuts]
+    proxy.breakers += [Breaker(b"POST", response_bytes=cut) for cut in cuts]
     line = "gen --from prompts.txt -m schnell --size 64x64 --seed 7 -j 1"
     assert flux(line).code == 7
     assert [entry.state for entry in entries()] == [State.UNKNOWN] * len(cuts)
@@ -109,7 +109,7 @@ def test_a_batch_of_cut_answers(flux: Flux, service: Service, proxy: BreakingPro
     assert [entry.state is State.SAVED for entry in entries()] == [cut >= end for cut in cuts]
     assert len(result.out.split()) == sum(cut >= end for cut in cuts)
     paid = {charge.id: charge.body["input"] for charge in service.charges}
-    assert len(paid) == service.posts() == 1 + len(cuts)
+    assert len(paid) == service.count_posts() == 1 + len(cuts)
     for entry in entries():
         if entry.task_id and entry.request:
             asked = {"prompt": entry.request.operation.prompt, "width": 64, "height": 64, "seed": 7}
@@ -118,7 +118,7 @@ def test_a_batch_of_cut_answers(flux: Flux, service: Service, proxy: BreakingPro
 
 def lost_but_for_the_id(flux: Flux, service: Service, task_id: str, line: str = GEN, status: int = 200) -> str:
     """Run a command that gets half an answer; what it says."""
-    service.answer(*POST, (status, {}, f'{{"code": 200, "data": {{"task_id": "{task_id}", "mod'.encode()))
+    service.reply_with(*POST, (status, {}, f'{{"code": 200, "data": {{"task_id": "{task_id}", "mod'.encode()))
     result = flux(line)
     assert (result.code, result.out) == (7, "")
     return result.err
@@ -130,7 +130,7 @@ def test_whatever_the_status_an_id_means_that_there_may_be_a_task(
 ) -> None:
     said = lost_but_for_the_id(flux, service, ID, status=status)
     (entry,) = entries()
-    assert (entry.state, entry.seen_id, service.posts()) == (State.UNKNOWN, ID, 1)
+    assert (entry.state, entry.seen_id, service.count_posts()) == (State.UNKNOWN, ID, 1)
     assert said == (
         'flux: no usable response to the submission of "a boat" '
         f'(PiAPI returned HTTP {status}: {{"code": 200, "data": {{"task_id": "{ID}", "mod). '
@@ -160,20 +160,20 @@ def test_the_same_batch_again_takes_up_what_came_in_part(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
     Path("prompts.txt").write_text("one\ntwo\n")
-    proxy.breakers.append(Breaker(b"POST", answer_bytes=300))
+    proxy.breakers.append(Breaker(b"POST", response_bytes=300))
     line = "gen --from prompts.txt -m schnell --size 64x64 -j 1 -q"
     assert flux(line).code == 7
     assert entries()[0].seen_id == service.charges[0].id
 
     assert flux(line).code == 0
-    assert len(service.charges) == service.posts() == 2
+    assert len(service.charges) == service.count_posts() == 2
 
 
 def test_an_answer_that_stops_half_way_and_stays_open(
     flux: Flux, service: Service, proxy: BreakingProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "POST_SECONDS", 0.5)
-    proxy.breakers.append(Breaker(b"POST", answer_bytes=300, hold=True))
+    proxy.breakers.append(Breaker(b"POST", response_bytes=300, hold=True))
     assert flux(GEN).code == 7
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 1

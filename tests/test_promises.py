@@ -18,7 +18,7 @@ from flux_cli.images.png import with_texts
 from flux_cli.journal.entries import Entry, State
 
 from .conftest import KEY, Flux, Result
-from .servers import Breaker, BreakingProxy, Reply, Service, miniature
+from .servers import Breaker, BreakingProxy, Reply, Service, run_sandbox
 
 Entries = Callable[[], list[Entry]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -41,7 +41,7 @@ def refusal(status: int, code: int, message: str = "no", **headers: str) -> Repl
 def test_a_unknown_outcome_is_unknown_and_never_sent_again(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, answer_bytes: int
 ) -> None:
-    proxy.breakers.append(Breaker(b"POST", times=9, answer_bytes=answer_bytes))
+    proxy.breakers.append(Breaker(b"POST", times=9, response_bytes=answer_bytes))
     result = flux(GEN)
 
     assert result.code == 7
@@ -55,7 +55,7 @@ def test_a_unknown_outcome_is_unknown_and_never_sent_again(
         again = flux(command)
         assert again.code == 7
         assert entry.id in again.err
-    assert len(service.charges) == service.posts() == 1
+    assert len(service.charges) == service.count_posts() == 1
     assert "1 submission with an unknown outcome, up to $0.015 possibly charged" in flux("history").err
 
 
@@ -78,11 +78,11 @@ def test_a_unknown_outcome_is_unknown_and_never_sent_again(
     ],
 )
 def test_an_answer_that_proves_nothing_is_unknown(flux: Flux, service: Service, entries: Entries, reply: Reply) -> None:
-    service.answer(*POST, reply)
+    service.reply_with(*POST, reply)
     result = flux(GEN)
 
     assert (result.code, result.out) == (7, "")
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert [entry.state for entry in entries()] == [State.UNKNOWN]
 
 
@@ -98,22 +98,22 @@ def test_an_answer_that_proves_nothing_is_unknown(flux: Flux, service: Service, 
     ],
 )
 def test_a_refusal_for_now_is_tried_again(flux: Flux, service: Service, reply: Reply) -> None:
-    service.answer(*POST, reply, reply)
+    service.reply_with(*POST, reply, reply)
     result = flux(GEN + " -q")
 
     assert (result.code, result.out) == (0, "a-boat-1.png\n")
-    assert service.posts() == 3
+    assert service.count_posts() == 3
     assert len(service.charges) == 1
 
 
 @pytest.mark.parametrize("reply", [refusal(500, 1500), (421, {}, b"")])
 def test_two_retries_are_enough(flux: Flux, service: Service, entries: Entries, reply: Reply) -> None:
-    service.answer(*POST, *[reply] * 9)
+    service.reply_with(*POST, *[reply] * 9)
     result = flux(GEN)
 
     assert result.code == 13
     assert result.err.splitlines()[-2].endswith(". Not charged.")
-    assert service.posts() == 3
+    assert service.count_posts() == 3
     assert [entry.state for entry in entries()] == [State.PLANNED]
 
 
@@ -132,12 +132,12 @@ def test_two_retries_are_enough(flux: Flux, service: Service, entries: Entries, 
     ],
 )  # fmt: skip
 def test_a_refusal_is_final(flux: Flux, service: Service, entries: Entries, reply: Reply, code: int, said: str) -> None:
-    service.answer(*POST, reply)
+    service.reply_with(*POST, reply)
     result = flux(GEN)
 
     assert result.code == code
     assert f"flux: {said}. Not charged." in result.err.splitlines()
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert service.charges == []
     assert [entry.state for entry in entries()] == [State.REJECTED]
 
@@ -145,7 +145,7 @@ def test_a_refusal_is_final(flux: Flux, service: Service, entries: Entries, repl
 def test_a_plan_that_is_too_low_is_no_fault_of_the_key(
     flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: Entries
 ) -> None:
-    with miniature(tmp_path / "free.db", plan="free") as service:
+    with run_sandbox(tmp_path / "free.db", plan="free") as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         result = flux('lora "a boat" --lora anime --json')
@@ -153,7 +153,7 @@ def test_a_plan_that_is_too_low_is_no_fault_of_the_key(
         assert (result.code, error["code"], "pgrade the plan" in error["hint"]) == (5, "plan", True)
         assert error["message"] == "your PiAPI plan does not include this: Insufficient plan level. Not charged."
         assert [entry.state for entry in entries()] == [State.REJECTED]
-        assert service.posts() == 1
+        assert service.count_posts() == 1
 
 
 def test_a_service_that_is_not_there(flux: Flux, monkeypatch: pytest.MonkeyPatch, entries: Entries) -> None:
@@ -178,7 +178,7 @@ def test_looks_outlive_everything_that_passes(flux: Flux, service: Service) -> N
         (200, {}, b"{"),
         (404, {}, b""),
     ]
-    service.answer(*LOOK, *passing)
+    service.reply_with(*LOOK, *passing)
     result = flux(GEN)
 
     assert (result.code, result.out) == (0, "a-boat-1.png\n")
@@ -186,7 +186,7 @@ def test_looks_outlive_everything_that_passes(flux: Flux, service: Service) -> N
 
 
 def test_a_broken_look_costs_nothing(flux: Flux, service: Service, proxy: BreakingProxy) -> None:
-    proxy.breakers += [Breaker(b"GET /api", times=3, answer_bytes=30)]
+    proxy.breakers += [Breaker(b"GET /api", times=3, response_bytes=30)]
 
     assert flux(GEN).code == 0
     assert len(service.charges) == 1
@@ -207,7 +207,7 @@ def until_drawn(service: Service) -> None:
 def test_a_failed_task(flux: Flux, service: Service, entries: Entries) -> None:
     flux(GEN + " --no-wait")
     error = {"code": 1800, "raw_message": "", "message": "LoRA\x1b[31m load failed"}
-    service.answer(*LOOK, task_reply(service, status="Failed", error=error))
+    service.reply_with(*LOOK, task_reply(service, status="Failed", error=error))
     task = service.charges[0].id
     result = flux(f"wait {task}")
 
@@ -233,13 +233,13 @@ def test_a_time_out_stops_waiting_not_paying(flux: Flux, service: Service, entri
 
 def test_completed_without_a_picture_is_asked_again(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
-    service.answer(*LOOK, *[task_reply(service, output={"image_url": ""})] * 3)
+    service.reply_with(*LOOK, *[task_reply(service, output={"image_url": ""})] * 3)
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
 def test_completed_without_a_picture_for_good(flux: Flux, service: Service, entries: Entries) -> None:
     flux(GEN + " --no-wait")
-    service.answer(*LOOK, *[task_reply(service, output=None)] * 4)
+    service.reply_with(*LOOK, *[task_reply(service, output=None)] * 4)
     result = flux("resume")
 
     assert result.code == 10
@@ -267,7 +267,7 @@ def test_a_mistyped_id_leaves_no_trace(flux: Flux, service: Service, entries: En
     ],
 )
 def test_what_is_no_picture_never_gets_a_name(flux: Flux, service: Service, reply: Reply) -> None:
-    service.answer(*PICTURE, *[reply] * 99)
+    service.reply_with(*PICTURE, *[reply] * 99)
     result = flux(GEN)
 
     assert (result.code, result.out) == (10, "")
@@ -284,11 +284,11 @@ def test_redirects_are_followed_five_times(flux: Flux, service: Service) -> None
 
     flux(GEN + " --no-wait")
     picture = f"/images/{service.charges[0].id}/1.png"
-    service.answer(*PICTURE, *[hop(number) for number in range(4)], (302, {"location": picture}, b""))
+    service.reply_with(*PICTURE, *[hop(number) for number in range(4)], (302, {"location": picture}, b""))
     assert flux("resume -q").out == "a-boat-1.png\n"
 
     flux(GEN + " --no-wait")
-    service.answer(*PICTURE, *[hop(number) for number in range(6)] * 2)
+    service.reply_with(*PICTURE, *[hop(number) for number in range(6)] * 2)
     result = flux("resume")
     assert (result.code, "more than 5 redirects" in result.err) == (10, True)
 
@@ -301,7 +301,7 @@ def test_other_formats_keep_their_true_extension(flux: Flux, service: Service, e
 
     content = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(content, {"jpg": "JPEG", "webp": "WEBP"}[extension])
-    service.answer(*PICTURE, (200, {}, content.getvalue()))
+    service.reply_with(*PICTURE, (200, {}, content.getvalue()))
     result = flux(GEN + " -o fox.png")
 
     assert (result.code, result.out) == (0, f"fox.{extension}\n")
@@ -312,7 +312,7 @@ def test_fewer_pictures_than_ordered_are_saved_and_told(flux: Flux, service: Ser
     flux('gen "a boat" -m schnell -b 3 --seed 1 --size 256x256 --no-wait')
     url = f"{service.origin}/images/{service.charges[0].id}/1.png"
     until_drawn(service)
-    service.answer(*LOOK, *[task_reply(service, output={"image_url": url})] * 9)
+    service.reply_with(*LOOK, *[task_reply(service, output={"image_url": url})] * 9)
     result = flux("resume")
 
     assert (result.code, result.out) == (3, "a-boat-1-1.png\n")
@@ -324,7 +324,7 @@ def test_more_pictures_than_ordered_are_all_saved(flux: Flux, service: Service) 
     flux('gen "two" -m schnell -b 2 --seed 1 --size 256x256 --no-wait')
     urls = [f"{service.origin}/images/{service.charges[1].id}/{number}.png" for number in (1, 2)]
     until_drawn(service)
-    service.answer("GET", f"/api/v1/task/{service.charges[0].id}", task_reply(service, output={"image_urls": urls}))
+    service.reply_with("GET", f"/api/v1/task/{service.charges[0].id}", task_reply(service, output={"image_urls": urls}))
     result = flux(f"wait {service.charges[0].id}")
 
     assert result.out.split() == ["a-boat-1.png", "a-boat-1-2.png"]
@@ -340,7 +340,7 @@ def test_a_picture_inside_the_reply_is_saved(flux: Flux, service: Service) -> No
     Image.new("RGB", (64, 64), "red").save(content, "PNG")
     flux(GEN + " --no-wait --no-metadata")
     inline = base64.b64encode(content.getvalue()).decode()
-    service.answer(*LOOK, task_reply(service, output={"image_url": "", "image_base64": inline}))
+    service.reply_with(*LOOK, task_reply(service, output={"image_url": "", "image_base64": inline}))
 
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert Path("a-boat-1.png").read_bytes() == with_texts(content.getvalue(), sandbox_mark())
@@ -377,13 +377,13 @@ def test_killed_while_the_answer_is_on_its_way(
     result = flux("resume")
     assert (result.code, result.out) == (7, "")
     assert [entry.state for entry in entries()] == [State.UNKNOWN]
-    assert len(service.charges) == service.posts() == 1
+    assert len(service.charges) == service.count_posts() == 1
 
 
 def test_killed_while_waiting_is_finished_by_resume(
     flux: Flux, service: Service, entries: Entries, start: Start
 ) -> None:
-    service.answer(*LOOK, *[(503, {}, b"")] * 1000)
+    service.reply_with(*LOOK, *[(503, {}, b"")] * 1000)
     process = start(GEN)
     wait_until(lambda: any(entry.state is State.ACCEPTED for entry in entries()))
     busy = flux(f"wait {service.charges[0].id}")
@@ -401,7 +401,7 @@ def test_killed_while_waiting_is_finished_by_resume(
 def test_a_signal_while_waiting_names_the_task(
     flux: Flux, service: Service, entries: Entries, start: Start, number: int
 ) -> None:
-    service.answer(*LOOK, *[(503, {}, b"")] * 1000)
+    service.reply_with(*LOOK, *[(503, {}, b"")] * 1000)
     process = start(GEN)
     wait_until(lambda: any(entry.state is State.ACCEPTED for entry in entries()))
     sent = time.monotonic()
@@ -421,7 +421,7 @@ def test_a_signal_while_waiting_names_the_task(
 def test_a_signal_lets_a_post_in_flight_answer(
     service: Service, proxy: BreakingProxy, entries: Entries, start: Start
 ) -> None:
-    proxy.breakers.append(Breaker(b"POST", late=0.5))
+    proxy.breakers.append(Breaker(b"POST", delay=0.5))
     process = start(GEN)
     wait_until(lambda: len(service.charges) == 1)
     process.send_signal(signal.SIGINT)
@@ -465,7 +465,7 @@ def test_a_closed_pipe_ends_quietly(service: Service, start: Start) -> None:
 def test_a_full_disk_keeps_the_task(flux: Flux, service: Service) -> None:
     large = io.BytesIO()
     Image.effect_noise((800, 800), 80).save(large, "png")  # larger than the journal will be
-    service.answer(*PICTURE, (200, {}, large.getvalue()))
+    service.reply_with(*PICTURE, (200, {}, large.getvalue()))
     line = f"ulimit -f 200; exec {sys.executable} -m flux_cli gen 'a boat' --seed 1"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=False)
 
@@ -477,7 +477,7 @@ def test_a_full_disk_keeps_the_task(flux: Flux, service: Service) -> None:
 
 
 def test_the_plan_limit_is_waited_out(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with miniature(tmp_path / "free.db", plan="free", speed=15) as service:
+    with run_sandbox(tmp_path / "free.db", plan="free", speed=15) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         for _ in range(2):

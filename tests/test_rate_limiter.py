@@ -23,8 +23,8 @@ from flux_cli.json_value import object_at
 from flux_cli.system.clock import Clock
 
 from .conftest import KEY, Flux
-from .servers import Service, miniature
-from .test_engine import finish, planned
+from .servers import Service, run_sandbox
+from .test_engine import finish, plan_entries
 from .test_promises import LOOK, POST, Entries, Start, refusal
 
 T = TypeVar("T")
@@ -303,7 +303,7 @@ def test_a_service_that_takes_nothing_is_asked_by_one_at_a_time_until_patience_e
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A service with room for two."""
-    with miniature(tmp_path / "free.db", plan="free", speed=50) as service:
+    with run_sandbox(tmp_path / "free.db", plan="free", speed=50) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         yield service
@@ -325,7 +325,7 @@ def test_ten_at_once_where_two_fit(flux: Flux, small: Service) -> None:
     bought = Counter(object_at(charge.body, "input")["prompt"] for charge in small.charges)
     assert set(bought.values()) == {1}
     assert len(bought) == 20
-    refused = small.posts() - 20
+    refused = small.count_posts() - 20
     assert 0 < refused < 50, "by itself each entry would be refused five times, 100 together"
     told = [line for line in result.err.splitlines() if "busy" in line or "code 1400" in line]
     assert len(told) <= 5
@@ -342,24 +342,24 @@ def test_tasks_of_an_earlier_run_are_known_to_take_room(flux: Flux, small: Servi
     result = flux(f"{BATCH} -j 2")
 
     assert (result.code, len(result.out.split())) == (0, 6)
-    assert small.posts() == len(small.charges) == 6
+    assert small.count_posts() == len(small.charges) == 6
 
 
 def test_a_retry_after_longer_than_the_time_out_is_not_waited_for(
     flux: Flux, service: Service, entries: Entries
 ) -> None:
-    service.answer(*POST, refusal(429, 1400, **{"retry-after": "60"}))
+    service.reply_with(*POST, refusal(429, 1400, **{"retry-after": "60"}))
     result = flux("gen boat --timeout 50")
 
     assert result.code == 13
     assert "flux: the task could not be submitted: no (code 1400). Not charged." in result.err
     assert "trying again" not in result.err
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert [entry.state for entry in entries()] == [State.PLANNED]
 
 
 def test_ctrl_c_while_all_wait(service: Service, start: Start, entries: Entries) -> None:
-    service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "300"})] * 99)
+    service.reply_with(*POST, *[refusal(429, 1400, **{"retry-after": "300"})] * 99)
     prompts(9)
     process = start(f"{BATCH} -j 3")
     assert process.stderr is not None
@@ -371,7 +371,7 @@ def test_ctrl_c_while_all_wait(service: Service, start: Start, entries: Entries)
     assert {line for line in err.splitlines() if line.startswith("flux:")} == {"flux: interrupted. Not charged."}
     assert "9 not started; $0.00 spent in " in err
     assert "Traceback" not in err
-    assert service.posts() <= 3
+    assert service.count_posts() <= 3
     assert service.charges == []
     assert {entry.state for entry in entries()} == {State.PLANNED}
 
@@ -383,9 +383,9 @@ def test_what_waits_is_not_sent_after_the_run_halted(flux: Flux, service: Servic
         (first,) = session.journal.entries()
         claimed = session.journal.claim(first)
         assert claimed is not None
-        service.answer(*LOOK, (503, {"retry-after": "1"}, b""), (401, {}, b""))
-        service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "10"})] * 2)
-        code = finish(session, [claimed, *planned(session, 4)])
+        service.reply_with(*LOOK, (503, {"retry-after": "1"}, b""), (401, {}, b""))
+        service.reply_with(*POST, *[refusal(429, 1400, **{"retry-after": "10"})] * 2)
+        code = finish(session, [claimed, *plan_entries(session, 4)])
         states = [entry.state for entry in session.journal.entries()]
 
     assert code is ExitCode.CONFIG

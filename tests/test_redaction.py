@@ -19,7 +19,7 @@ from flux_cli.piapi.redaction import REDACTED, SHORTEST_CUT, SHORTEST_SECRET, Re
 from flux_cli.piapi.responses import decode_text, find_task_id, parse_response
 
 from .conftest import KEY, Flux
-from .raw_servers import RawServer, head
+from .raw_servers import RawServer, plain_response
 from .servers import Service
 from .test_promises import GEN, POST, Entries
 
@@ -204,7 +204,7 @@ def test_nothing_on_disk_has_a_key_that_came_back(
     flux: Flux, service: Service, entries: Entries, home: Path, charset: str
 ) -> None:
     for spelling, status in zip((*ESCAPED.values(), *ENCODED.values()), cycle([200, 400, 401, 500])):
-        service.answer(*POST, (status, {}, f'{{"code": 1, "message": "bad key {spelling(KEY)}"}}'.encode(charset)))
+        service.reply_with(*POST, (status, {}, f'{{"code": 1, "message": "bad key {spelling(KEY)}"}}'.encode(charset)))
         assert flux(f"{GEN} --no-cache").code in (4, 5, 7)
     found = everything(home)
     for spelling in (*ESCAPED.values(), *ENCODED.values()):
@@ -221,7 +221,7 @@ def test_nor_a_key_that_is_cut_by_the_end_of_a_response(
     monkeypatch.setenv("PIAPI_API_KEY", KEY)
     for cut in range(SHORTEST_CUT, len(KEY)):
         body = f'{{"code": 200, "message": "bad key {KEY[:cut]}'.encode()
-        raw.answers["/api/v1/task"] = [lambda body=body: [head("HTTP/1.1 200 OK", "Content-Length: 999"), body]]  # type: ignore[misc]
+        raw.responses["/api/v1/task"] = [plain_response(body, length=999)]
         assert flux(f"{GEN} --no-cache").code == 7
     raw.heads.clear()  # this one is the service: the key belongs there
     assert {entry.state for entry in entries()} == {State.UNKNOWN}

@@ -103,7 +103,7 @@ def test_what_cannot_be_changes_nothing(
     assert (result.code, result.out) == (2, "")
     assert result.err.splitlines()[0] == said.format(*ids)
     assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
-    assert service.posts() == 2
+    assert service.count_posts() == 2
 
 
 # --- adopting a task -------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_only_what_the_service_tells_is_compared(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, told: dict[str, object], code: int, said: str
 ) -> None:
     lose(flux, proxy)
-    service.answer(*LOOK, look_reply(service, **told))  # type: ignore[arg-type]  # `created` among them
+    service.reply_with(*LOOK, look_reply(service, **told))  # type: ignore[arg-type]  # `created` among them
     result = flux(f"resolve {entries()[0].id} --task {service.charges[0].id}")
 
     assert (result.code, said in result.err) == (code, True)
@@ -171,7 +171,7 @@ def test_a_task_that_cannot_be_looked_at_is_not_adopted(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, reply: Reply, code: int
 ) -> None:
     lose(flux, proxy)
-    service.answer(*LOOK, reply)
+    service.reply_with(*LOOK, reply)
     result = flux(f"resolve {entries()[0].id} --task {service.charges[0].id} --force")
     assert result.code == code
     told = "; nothing was changed. Nothing was sent.\n      Copy the ID from the task in the PiAPI workspace"
@@ -183,7 +183,7 @@ def test_a_task_that_failed_is_adopted_with_its_failure(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
     lose(flux, proxy)
-    service.answer(*LOOK, *[look_reply(service, status="failed", error={"code": 1800, "message": "no"})] * 2)
+    service.reply_with(*LOOK, *[look_reply(service, status="failed", error={"code": 1800, "message": "no"})] * 2)
     assert flux(f"resolve {entries()[0].id} --task {service.charges[0].id}").code == 8
     assert flux("resume").code == 0
 
@@ -194,14 +194,14 @@ def test_a_picture_that_was_fetched_already_is_not_fetched_again(
     """`flux wait` got a reply that does not tell what was asked for, and could not know whose task it is."""
     lose(flux, proxy)
     (lost,), (task,) = entries(), service.charges
-    service.answer(*LOOK, *[look_reply(service)] * 2)
+    service.reply_with(*LOOK, *[look_reply(service)] * 2)
     assert flux(f"wait {task.id}").code == 0
     assert flux("resume").code == 7
     result = flux(f"resolve {lost.id} --task {task.id}")
 
     assert (result.code, result.out) == (0, f"{task.id}.png\n")
     assert [path.name for path in Path().iterdir()] == [f"{task.id}.png"]
-    assert sum(request.path.startswith("/images/") for request in service.seen) == 1
+    assert sum(request.path.startswith("/images/") for request in service.requests) == 1
     assert flux("cost").out.split() == ["total", "$0.015", "1", "task"]
     assert flux("resume").code == 0
 
@@ -246,7 +246,7 @@ def test_waiting_for_what_may_be_another_task_settles_nothing(
 ) -> None:
     lose(flux, proxy)
     task = service.charges[0].id
-    service.answer(*LOOK, *[look_reply(service, **told)] * 2)  # type: ignore[arg-type]  # `created` among them
+    service.reply_with(*LOOK, *[look_reply(service, **told)] * 2)  # type: ignore[arg-type]  # `created` among them
 
     assert flux(f"wait {task}").out == f"{task}.png\n"
     assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
@@ -269,7 +269,7 @@ def test_dismissed_entries_need_nothing_and_may_have_been_charged(
     assert [(record["state"], record["possibly_charged_usd"]) for record in records] == [("dismissed", "0.015")] * 2
     assert flux("resume").code == 0
     assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.03 possibly charged\n"]
-    assert service.posts() == 2
+    assert service.count_posts() == 2
     told = flux(f"wait {ids.split()[0]}")
     assert (told.code, "dismissed; the outcome of its submission is unknown" in told.err) == (3, True)
 
@@ -286,15 +286,15 @@ def test_a_task_that_turns_up_after_all(flux: Flux, service: Service, proxy: Bre
 def test_a_forgotten_row_of_a_batch_counts_as_failed(flux: Flux, service: Service, entries: Entries) -> None:
     Path("prompts.txt").write_text("one\ntwo\n")
     line = "gen --from prompts.txt -m schnell --size 64x64 -j 1"
-    service.answer(*POST, LOST)
+    service.reply_with(*POST, LOST)
     assert flux(line).code == 7
     flux(f"resolve {entries()[0].id} --dismiss")
 
     again = flux(line)
-    assert (again.code, service.posts()) == (3, 2)
+    assert (again.code, service.count_posts()) == (3, 2)
     assert again.err.splitlines()[-1].startswith("1 already saved, 1 dismissed; $0.00 spent")
     assert flux(f"{line} --retry-failed").code == 0
-    assert service.posts() == 3
+    assert service.count_posts() == 3
 
 
 # --- sending it once more --------------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ def test_it_obeys_the_limits_of_every_purchase(
     ids = " ".join(entry.id for entry in entries())
 
     assert flux(f"resolve {ids} --resubmit {options}").code == code
-    assert service.posts() == (2 if code else 4)
+    assert service.count_posts() == (2 if code else 4)
 
 
 def killed_while_resubmitting(service: Service, entries: Entries, start: Start, state: State) -> str:
@@ -368,7 +368,11 @@ def killed_while_resubmitting(service: Service, entries: Entries, start: Start, 
 
     def there() -> bool:
         (*_, last) = entries()
-        return service.posts() == 2 and len(service.charges) == charges and (last.replaces, last.state) == (lost, state)
+        return (
+            service.count_posts() == 2
+            and len(service.charges) == charges
+            and (last.replaces, last.state) == (lost, state)
+        )
 
     wait_until(there)
     process.kill()
@@ -380,7 +384,7 @@ def test_killed_before_it_was_sent(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
 ) -> None:
     lose(flux, proxy)
-    service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "60"})])
+    service.reply_with(*POST, *[refusal(429, 1400, **{"retry-after": "60"})])
     lost = killed_while_resubmitting(service, entries, start, State.PLANNED)
     assert len(service.charges) == 1
 
@@ -405,7 +409,7 @@ def test_killed_while_it_was_waited_for(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
 ) -> None:
     lose(flux, proxy)
-    service.answer(*LOOK, *[(503, {}, b"")] * 1000)
+    service.reply_with(*LOOK, *[(503, {}, b"")] * 1000)
     lost = killed_while_resubmitting(service, entries, start, State.ACCEPTED)
     service.scripted.clear()
 
@@ -424,12 +428,12 @@ def test_nothing_is_forgotten_when_the_new_entry_cannot_be_written(
 
     assert flux(f"resolve {lost.id} --resubmit").code == 12
     assert entries() == [lost]
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 def test_a_picture_that_went_in_must_still_be_there(flux: Flux, service: Service, entries: Entries, home: Path) -> None:
     Image.new("RGB", (300, 300), "red").save("photo.png")
-    service.answer(*POST, LOST, LOST)
+    service.reply_with(*POST, LOST, LOST)
     for _number in range(2):
         assert flux("edit photo.png night --seed 1").code == 7
     first, second = (entry.id for entry in entries())

@@ -15,7 +15,7 @@ from flux_cli.operations.registry import COMMANDS
 
 from .conftest import Flux
 from .servers import Service
-from .test_batches import peak_memory
+from .test_batches import measure_peak_memory
 from .test_promises import POST, refusal
 
 ROWS = """
@@ -131,7 +131,7 @@ def test_a_row_that_cannot_be_is_told_with_its_line(
     assert "rows.jsonl, line 3: " in result.err
     assert said in result.err, result.err
     assert "\x1b" not in result.err
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_every_option_of_a_row_has_a_long_name_of_its_own() -> None:
@@ -189,7 +189,7 @@ def test_memory_does_not_grow_with_the_pictures_of_the_rows() -> None:
                 name = f"{number}.png"
                 Image.effect_noise((1000, 1000), 80 + number).convert("RGB").save(name, compress_level=0)
                 rows.write(json.dumps({"op": "edit", "image": name, "prompt": "x"}) + "\n")
-        peaks.append(peak_memory(["batch", "rows.jsonl", "--dry-run", "-q"]))
+        peaks.append(measure_peak_memory(["batch", "rows.jsonl", "--dry-run", "-q"]))
     assert peaks[1] < 1.3 * peaks[0]
 
 
@@ -198,7 +198,7 @@ def test_a_report_tells_what_became_of_each_row(flux: Flux, service: Service, ex
     rows = ["one", "two", "three", "four"]
     Path("rows.jsonl").write_text("".join(json.dumps({"prompt": word, "id": f"id-{word}"}) + "\n" for word in rows))
     line = f"batch rows.jsonl -m schnell --size 64x64 -j 1 --report report.{extension}"
-    service.answer(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"), refusal(402, 1300))
+    service.reply_with(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"), refusal(402, 1300))
     assert flux(line).code == 6
     text = Path(f"report.{extension}").read_text()
 

@@ -17,7 +17,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from flux_cli.json_value import Json, JsonObject
-from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.drawing import draw
 from flux_cli.sandbox.store import Store
@@ -53,7 +53,7 @@ class Direct(httpx.BaseTransport):
 
 def client(store: Store, **rules: Any) -> httpx.Client:
     """A client of a sandbox with these rules."""
-    app = create_app(Rules(store, **rules))
+    app = create_app(Sandbox(store, **rules))
     return httpx.Client(transport=Direct(app), base_url="http://cdn", headers={"X-API-Key": "k"})
 
 

@@ -20,19 +20,22 @@ from flux_cli.journal.entries import Entry, State
 from flux_cli.system.clock import Clock
 
 from .conftest import Flux
-from .raw_servers import Answer, RawServer, plain, redirect, unframed
+from .raw_servers import RawServer, Response, plain_response, redirect, unframed_response
 from .servers import Reply, Service
-from .test_downloads import GOOD, PNG, completed
+from .test_downloads import GOOD, PNG, completed_reply
 from .test_promises import GEN, LOOK, PICTURE, Entries, refusal, task_reply
 
 MISSING = refusal(404, 404, "task not found")
-PAGE = plain(b"<!DOCTYPE html><title>Sign in</title>")
-STALE: dict[str, list[Answer]] = {
-    **{f"HTTP {status}": [plain(b"", status=f"{status} No")] for status in (400, 401, 403, 404, 410, 429, 451, 500)},
+PAGE = plain_response(b"<!DOCTYPE html><title>Sign in</title>")
+STALE: dict[str, list[Response]] = {
+    **{
+        f"HTTP {status}": [plain_response(b"", status=f"{status} No")]
+        for status in (400, 401, 403, 404, 410, 429, 451, 500)
+    },
     "a web page": [PAGE],
     "a login": [redirect("/login")],
     "a loop": [redirect("/stale")],
-    "cut": [unframed(PNG[:-4])],
+    "cut": [unframed_response(PNG[:-4])],
 }
 
 
@@ -41,8 +44,8 @@ def test_a_link_that_does_not_work_is_replaced_by_a_fresh_one(
     flux: Flux, service: Service, raw: RawServer, stale: str
 ) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    raw.answers = {"/stale": STALE[stale], "/login": [PAGE], "/fresh": [GOOD]}
-    service.answer(*LOOK, completed(task, raw.url("/stale")), completed(task, raw.url("/fresh")))
+    raw.responses = {"/stale": STALE[stale], "/login": [PAGE], "/fresh": [GOOD]}
+    service.reply_with(*LOOK, completed_reply(task, raw.url("/stale")), completed_reply(task, raw.url("/fresh")))
 
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 1
@@ -50,8 +53,10 @@ def test_a_link_that_does_not_work_is_replaced_by_a_fresh_one(
 
 def test_an_image_host_that_is_gone_is_replaced_too(flux: Flux, service: Service, raw: RawServer) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    raw.answers = {"/fresh": [GOOD]}
-    service.answer(*LOOK, completed(task, "http://127.0.0.1:1/gone.png"), completed(task, raw.url("/fresh")))
+    raw.responses = {"/fresh": [GOOD]}
+    service.reply_with(
+        *LOOK, completed_reply(task, "http://127.0.0.1:1/gone.png"), completed_reply(task, raw.url("/fresh"))
+    )
 
     assert flux("resume -q").out == "a-boat-1.png\n"
 
@@ -60,7 +65,7 @@ def test_an_image_host_that_is_gone_is_replaced_too(flux: Flux, service: Service
 def test_a_link_that_stays_dead_leaves_the_entry_ready(
     flux: Flux, service: Service, entries: Entries, reply: Reply
 ) -> None:
-    service.answer(*PICTURE, *[reply] * 999)
+    service.reply_with(*PICTURE, *[reply] * 999)
     result = flux(GEN)
     (entry,) = entries()
 
@@ -74,13 +79,13 @@ def test_a_link_that_stays_dead_leaves_the_entry_ready(
 
 
 def test_links_that_lag_behind_their_task_are_waited_for(flux: Flux, service: Service) -> None:
-    service.answer(*PICTURE, *[(404, {}, b"")] * 2)
+    service.reply_with(*PICTURE, *[(404, {}, b"")] * 2)
     assert flux(GEN).code == 0
 
 
 def ready(flux: Flux, service: Service) -> str:
     """Return the ID of a task that is ready, and whose image could not be saved."""
-    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    service.reply_with(*PICTURE, *[(404, {}, b"")] * 999)
     assert flux(GEN + " --no-metadata").code == 10
     service.scripted.clear()
     return service.charges[0].id
@@ -89,12 +94,12 @@ def ready(flux: Flux, service: Service) -> str:
 @pytest.mark.parametrize("command", ["resume", "wait {}"])
 def test_a_ready_entry_asks_for_fresh_links_first(flux: Flux, service: Service, raw: RawServer, command: str) -> None:
     task = ready(flux, service)
-    raw.answers = {"/fresh": [GOOD]}
-    service.answer(*LOOK, completed(task, raw.url("/fresh")))
-    service.seen.clear()
+    raw.responses = {"/fresh": [GOOD]}
+    service.reply_with(*LOOK, completed_reply(task, raw.url("/fresh")))
+    service.requests.clear()
 
     assert flux(f"{command.format(task)} -q").out == "a-boat-1.png\n"
-    assert [request.path for request in service.seen] == [f"{LOOK[1]}{task}"]
+    assert [request.path for request in service.requests] == [f"{LOOK[1]}{task}"]
     assert len(raw.heads) == 1
 
 
@@ -103,15 +108,15 @@ def test_a_ready_entry_asks_for_fresh_links_first(flux: Flux, service: Service, 
 )
 def test_the_links_that_are_known_do_when_the_task_cannot_be_polled(flux: Flux, service: Service, reply: Reply) -> None:
     ready(flux, service)
-    service.answer(*LOOK, *[reply] * 9)
+    service.reply_with(*LOOK, *[reply] * 9)
 
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
 def test_a_key_that_is_refused_is_the_error_when_they_do_not(flux: Flux, service: Service, entries: Entries) -> None:
     ready(flux, service)
-    service.answer(*LOOK, *[refusal(401, 1200, "Authentication failed")] * 999)
-    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    service.reply_with(*LOOK, *[refusal(401, 1200, "Authentication failed")] * 999)
+    service.reply_with(*PICTURE, *[(404, {}, b"")] * 999)
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (4, [State.READY])
@@ -122,8 +127,8 @@ def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
     flux: Flux, service: Service, entries: Entries
 ) -> None:
     task = ready(flux, service)
-    service.answer(*LOOK, *[MISSING] * 999)
-    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    service.reply_with(*LOOK, *[MISSING] * 999)
+    service.reply_with(*PICTURE, *[(404, {}, b"")] * 999)
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (10, [State.EXPIRED])
@@ -155,8 +160,8 @@ def test_it_has_expired_when_the_seven_days_are_over(
     task = ready(flux, service)
     with closing(sqlite3.connect(home / "journal.db")) as journal, journal:
         journal.execute("UPDATE entries SET ended = ended - 8 * 86400, accepted = accepted - 8 * 86400")
-    service.answer(*LOOK, *poll)
-    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    service.reply_with(*LOOK, *poll)
+    service.reply_with(*PICTURE, *[(404, {}, b"")] * 999)
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (10, [state])
@@ -165,9 +170,9 @@ def test_it_has_expired_when_the_seven_days_are_over(
 
 def test_far_more_images_than_ordered_are_not_all_saved(flux: Flux, service: Service, raw: RawServer) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    raw.answers = {f"/{number}": [GOOD] for number in range(200)}
-    reply = completed(task, *(raw.url(f"/{number}") for number in range(200)))
-    service.answer(*LOOK, reply, reply)
+    raw.responses = {f"/{number}": [GOOD] for number in range(200)}
+    reply = completed_reply(task, *(raw.url(f"/{number}") for number in range(200)))
+    service.reply_with(*LOOK, reply, reply)
     result = flux("resume")
 
     assert result.code == 0
@@ -221,7 +226,7 @@ def waiting(service: Service) -> Iterator[Waiting]:
 def test_not_found_for_less_than_a_minute_is_no_proof(flux: Flux, service: Service, waiting: Waiting) -> None:
     flux(GEN + " --no-wait")
     (entry,) = waiting.session.journal.entries()
-    service.answer(*LOOK, *[MISSING] * 4)
+    service.reply_with(*LOOK, *[MISSING] * 4)
     found = waiting.poll(entry)
 
     assert isinstance(found, Entry)
@@ -231,7 +236,7 @@ def test_not_found_for_less_than_a_minute_is_no_proof(flux: Flux, service: Servi
 def test_not_found_for_a_minute_is(flux: Flux, service: Service, waiting: Waiting) -> None:
     flux(GEN + " --no-wait")
     (entry,) = waiting.session.journal.entries()
-    service.answer(*LOOK, task_reply(service, status="processing"), *[MISSING] * 999)
+    service.reply_with(*LOOK, task_reply(service, status="processing"), *[MISSING] * 999)
     found = waiting.poll(entry)
 
     assert isinstance(found, NotSavedError)
@@ -243,7 +248,7 @@ def test_not_found_for_a_minute_is(flux: Flux, service: Service, waiting: Waitin
 def test_trouble_in_between_begins_the_minute_again(flux: Flux, service: Service, waiting: Waiting) -> None:
     flux(GEN + " --no-wait")
     (entry,) = waiting.session.journal.entries()
-    service.answer(*LOOK, *[*[MISSING] * 4, (502, {}, b"<html>")] * 40)
+    service.reply_with(*LOOK, *[*[MISSING] * 4, (502, {}, b"<html>")] * 40)
     found = waiting.poll(entry, patience=300)
 
     assert isinstance(found, StillRunningError)
@@ -265,14 +270,14 @@ def test_one_deadline_ends_the_waiting_for_every_task(flux: Flux, service: Servi
     flux('gen "two" --seed 1 --size 256x256 --no-wait')
     for charge in service.charges:
         running = task_reply(service, task_id=charge.id, status="processing")
-        service.answer("GET", f"{LOOK[1]}{charge.id}", *[running] * 999)
+        service.reply_with("GET", f"{LOOK[1]}{charge.id}", *[running] * 999)
     one, two = waiting.session.journal.entries()
-    service.seen.clear()
-    first, between = waiting.poll(one, deadline=60), len(service.seen)
+    service.requests.clear()
+    first, between = waiting.poll(one, deadline=60), len(service.requests)
     second = waiting.poll(two, deadline=60)
 
     assert isinstance(first, StillRunningError)
     assert isinstance(second, StillRunningError)
     assert waiting.now == pytest.approx(60, abs=1 / POLLS_PER_SECOND)
     assert between > 10
-    assert len(service.seen) == between + 1, "what comes after the deadline is polled once"
+    assert len(service.requests) == between + 1, "what comes after the deadline is polled once"

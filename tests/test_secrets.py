@@ -19,7 +19,7 @@ from flux_cli.errors import UsageError
 from .conftest import KEY, WEBHOOK_SECRET, Flux
 from .raw_servers import PublicNetwork, RawServer, redirect
 from .servers import Reply, Service
-from .test_hostile import OURS, Recipe, hostile_service, on_terminal
+from .test_hostile import LIVE_VIEW_CODES, Poison, run_hostile_sandbox, run_on_terminal
 from .test_promises import GEN, PICTURE, POST, Start
 
 permissions = pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
@@ -63,10 +63,10 @@ def test_an_honest_run_leaves_no_secret_anywhere(flux: Flux, service: Service, m
     for number, line in enumerate(LINES):
         flux(f"{line.format(number)} {mode}", stdin=f"{KEY}\n")
 
-    assert [request.headers["x-api-key"] for request in service.seen if request.method == "POST"] == [KEY] * 4
+    assert [request.headers["x-api-key"] for request in service.requests if request.method == "POST"] == [KEY] * 4
 
 
-def _echoing(spread: Callable[[str], str]) -> Recipe:
+def _echoing(spread: Callable[[str], str]) -> Poison:
     """Every reply repeats the secrets in each of its texts, in some form or another."""
 
     def echo(method: str, path: str, reply: object) -> tuple[int, str]:
@@ -95,7 +95,7 @@ def test_a_service_that_repeats_the_secrets_spreads_them_no_further(
     flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     picture()
-    with hostile_service(tmp_path / "service.db", _echoing(FORMS[form])) as origin:
+    with run_hostile_sandbox(tmp_path / "service.db", _echoing(FORMS[form])) as origin:
         monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
         monkeypatch.setenv("FLUX_UPLOAD_URL", origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
@@ -110,7 +110,7 @@ def test_a_secret_with_quotes_is_one_too(
     key = 'quoted"key\\0123456789'
     monkeypatch.setenv("PIAPI_API_KEY", key)
     echo = json.dumps({"code": 500, "message": f"bad key {key}", "data": {"error": {"message": key}}}).encode()
-    service.answer(*POST, *[(500, {}, echo)] * 3)
+    service.reply_with(*POST, *[(500, {}, echo)] * 3)
     told = ""
     for mode in ("--json", "--debug", ""):
         result = flux(f"{GEN} --no-cache {mode}")
@@ -129,10 +129,10 @@ STATUSES = (301, 302, 303, 307, 308)
 def test_no_request_with_the_key_follows_a_redirect(flux: Flux, service: Service, raw: RawServer, status: int) -> None:
     picture()
     away: Reply = (status, {"location": raw.url("/api/v1/task")}, b"")
-    service.answer(*POST, away)
-    service.answer("GET", "/api/v1/task/", *[away] * 1000)
-    service.answer("POST", "/api/ephemeral_resource", *[away] * 1000)
-    service.answer("GET", "/account", *[away] * 1000)
+    service.reply_with(*POST, away)
+    service.reply_with("GET", "/api/v1/task/", *[away] * 1000)
+    service.reply_with("POST", "/api/ephemeral_resource", *[away] * 1000)
+    service.reply_with("GET", "/account", *[away] * 1000)
 
     assert flux(GEN).code in (5, 7)
     assert flux("status a-task").code == 13
@@ -144,17 +144,17 @@ def test_no_request_with_the_key_follows_a_redirect(flux: Flux, service: Service
 
 
 def test_a_download_takes_no_key_along(flux: Flux, service: Service, raw: RawServer) -> None:
-    raw.answers["/away"] = [redirect(f"{service.origin}/images/x/1.png")]
-    service.answer(*PICTURE, *[(302, {"location": raw.url("/away")}, b"")] * 9)
+    raw.responses["/away"] = [redirect(f"{service.origin}/images/x/1.png")]
+    service.reply_with(*PICTURE, *[(302, {"location": raw.url("/away")}, b"")] * 9)
     assert flux(GEN).code == 10
     assert raw.heads  # conftest has looked at what they hold
 
 
 @pytest.mark.parametrize("host", ["api.piapi.ai", "93.184.215.14", "localhost.example.com", "127.0.0.1.example.com"])
 def test_the_key_goes_over_http_to_this_machine_only(
-    flux: Flux, raw: RawServer, names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, host: str
+    flux: Flux, raw: RawServer, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    names[host] = ["127.0.0.1"]
+    dns[host] = ["127.0.0.1"]
     monkeypatch.setenv("PIAPI_API_KEY", KEY)
     picture()
     for variable, line in (
@@ -184,7 +184,7 @@ def test_what_is_said_to_this_machine_goes_through_no_proxy(
 
 
 def test_nor_does_an_upload_to_this_machine(
-    flux: Flux, service: Service, public: PublicNetwork, raw: RawServer, monkeypatch: pytest.MonkeyPatch
+    flux: Flux, service: Service, network: PublicNetwork, raw: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture()
     monkeypatch.setenv("FLUX_UPLOAD_URL", service.origin)
@@ -192,29 +192,29 @@ def test_nor_does_an_upload_to_this_machine(
     flux("edit plain.png x --seed 1 --no-wait")
 
     assert raw.heads == []
-    assert [request.path for request in service.seen if request.method == "POST"] == [
+    assert [request.path for request in service.requests if request.method == "POST"] == [
         "/api/ephemeral_resource",
         "/api/v1/task",
     ]
 
 
 def test_an_upload_elsewhere_goes_through_the_proxy_that_the_api_does_not_need(
-    flux: Flux, service: Service, public: PublicNetwork, monkeypatch: pytest.MonkeyPatch
+    flux: Flux, service: Service, network: PublicNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture()
     monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
     result = flux("edit plain.png x --seed 1 --no-wait")
     assert result.code == 0, result.err
-    assert [host for host, _ in public.heads] == ["upload.theapi.app"]
+    assert [host for host, _ in network.heads] == ["upload.theapi.app"]
 
 
-def test_a_public_service_gets_the_key_over_tls_alone(flux: Flux, public: PublicNetwork) -> None:
+def test_a_public_service_gets_the_key_over_tls_alone(flux: Flux, network: PublicNetwork) -> None:
     picture()
     flux("edit plain.png x --seed 1 --no-wait")
     flux("balance")
 
-    assert {host for host, _ in public.heads} == {"api.piapi.ai", "upload.theapi.app"}
-    assert all(KEY.encode() in head for _, head in public.heads)
+    assert {host for host, _ in network.heads} == {"api.piapi.ai", "upload.theapi.app"}
+    assert all(KEY.encode() in head for _, head in network.heads)
 
 
 SMALL = "gen 'a boat' --seed 1 --size 64x64"
@@ -255,9 +255,9 @@ def test_a_configuration_that_was_open_is_closed_when_it_is_written(flux: Flux, 
 
 
 def test_a_terminal_sees_no_secret(start: Start, service: Service) -> None:
-    code, shown = on_terminal(start, [*GEN.split()[:1], "a boat", "--size", "64x64", "--seed", "1"])
+    code, shown = run_on_terminal(start, [*GEN.split()[:1], "a boat", "--size", "64x64", "--seed", "1"])
     assert code == 0
-    assert KEY.encode() not in OURS.sub(b"", shown)
+    assert KEY.encode() not in LIVE_VIEW_CODES.sub(b"", shown)
 
 
 def test_a_secret_where_a_long_error_is_cut_leaves_no_part_behind() -> None:

@@ -34,7 +34,7 @@ from flux_cli.sandbox.page import Page
 from flux_cli.sandbox.store import Failure, Store, StoredTask
 
 from .conftest import Flux
-from .servers import serving
+from .servers import serve_app
 
 KEY = "a-sandbox-key-0123456789abcdef"
 """No secret: it stands on command lines."""
@@ -506,7 +506,7 @@ class Receiver:
 def test_a_webhook_gets_its_delivery(shared: Sandbox, fault: str, statuses: list[int], deliveries: int) -> None:
     receiver = Receiver(statuses)
     shared.faults(*([fault] if fault else []))
-    with serving(receiver) as origin, shared.client() as http:
+    with serve_app(receiver) as origin, shared.client() as http:
         config = {"webhook_config": {"endpoint": f"{origin}/hook?token=t0ken", "secret": "hush-hush-hush"}}
         task = http.post("/api/v1/task", json={**TASK, "config": config}).json()["data"]["task_id"]
         assert shared.said(f"webhook {task} {origin}/hook", times=max(deliveries, 1))
@@ -601,7 +601,7 @@ def test_the_page_has_many_tasks_and_tells_what_they_wait_for(tmp_path: Path) ->
             task = StoredTask(f"t{number}", body, Decimal("0.015"), clock[0] - 1, clock[0], ended, failure)
             store.add(task, limit=100, credit=None)
         clock[0] += 60
-        with serving(create_app(service, Page(service).routes())) as origin:
+        with serve_app(create_app(service, Page(service).routes())) as origin:
             text = httpx.get(origin, trust_env=False).text
     assert re.findall(r'<p id="totals"[^>]*>([^<]*)<', text) == ["70 tasks, 9 running · $1.05 simulated"]
     assert text.count("<article") == 60

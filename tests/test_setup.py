@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import KEY, Flux
-from .servers import Service, miniature
+from .servers import Service, run_sandbox
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -41,7 +41,7 @@ def test_login_checks_the_key_and_stores_it_for_its_owner_alone(flux: Flux, no_k
             "account": {"base_url": f"{no_key.origin}/api/v1", "plan": "pro", "concurrency": 15},
         }
     }
-    assert [request.path for request in no_key.seen] == ["/account/info"]
+    assert [request.path for request in no_key.requests] == ["/account/info"]
     assert flux("gen x --size 256x256 -q").code == 0
 
     assert flux("logout").code == 0
@@ -67,7 +67,7 @@ def test_what_cannot_be_a_key_is_not_sent(flux: Flux, no_key: Service, stdin: st
 
     assert result.code == 4
     assert f"the key from the input {problem}" in result.err
-    assert no_key.seen == []
+    assert no_key.requests == []
 
 
 def test_a_service_that_cannot_be_asked_stores_nothing_unless_told(
@@ -263,7 +263,7 @@ def test_as_many_tasks_run_as_the_account_allows(
 def test_more_tasks_than_the_free_plan_allows_run_in_parallel_after_login(
     flux: Flux, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with miniature(tmp_path / "slow.db", speed=1e-6) as slow:  # no task ends: each is given up after its timeout
+    with run_sandbox(tmp_path / "slow.db", speed=1e-6) as slow:  # no task ends: each is given up after its timeout
         monkeypatch.setenv("FLUX_BASE_URL", f"{slow.origin}/api/v1")
         Path("prompts.txt").write_text("".join(f"fox {number}\n" for number in range(4)))
         assert flux("gen --from prompts.txt --size 64x64 --timeout 0.5").code == 9
@@ -349,7 +349,7 @@ def test_the_key_comes_from_a_command_that_runs_once(
 
     result = flux("gen x --size 64x64 --debug")
     assert result.code == 0, result.err
-    assert no_key.seen[0].headers["x-api-key"] == KEY
+    assert no_key.requests[0].headers["x-api-key"] == KEY
     assert flux("balance").code == 0
     assert (tmp_path / "runs").read_text() == "."
     assert all(KEY.encode() not in path.read_bytes() for path in home.rglob("*") if path.is_file())
@@ -376,7 +376,7 @@ def test_a_command_that_prints_no_key_is_an_error_that_shows_nothing_of_it(
     result = flux("gen x")
     assert (result.code, problem in result.err) == (4, True), result.err
     assert "print key.py" not in result.err
-    assert no_key.seen == []
+    assert no_key.requests == []
 
 
 @pytest.mark.parametrize(

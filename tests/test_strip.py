@@ -21,16 +21,16 @@ from flux_cli.images.strip import MAX_PARTS, strip_metadata
 
 from .conftest import Flux
 from .servers import Service
-from .test_images import chunk, drawn, encoded, exif, noise, uploaded
+from .test_images import draw, encode, make_chunk, make_exif, make_noise, read_upload
 
 SECRET = b"Jane Doe's kitchen, 52.5200 N"
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + SECRET + b"</x:xmpmeta>"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-IMAGE = noise((320, 256)).reduce(2).resize((320, 256))
+IMAGE = make_noise((320, 256)).reduce(2).resize((320, 256))
 
 
 def about(orientation: int = 1) -> Image.Exif:
-    found = exif(orientation)
+    found = make_exif(orientation)
     found[0x013B] = SECRET.decode()
     return found
 
@@ -63,29 +63,29 @@ def texts(**values: str) -> PngImagePlugin.PngInfo:
     return info
 
 
-JPEG, PNG = encoded(IMAGE, "jpg"), encoded(IMAGE, "png")
-WEBP = encoded(IMAGE, "webp", lossless=True)
+JPEG, PNG = encode(IMAGE, "jpg"), encode(IMAGE, "png")
+WEBP = encode(IMAGE, "webp", lossless=True)
 THUMBNAIL = b"JFIF\0\1\2\0\0\1\0\1" + bytes((2, 2)) + SECRET[:12]
 PRIVATE: dict[str, tuple[bytes, bytes]] = {
-    "jpg EXIF": (encoded(IMAGE, "jpg", exif=about()), JPEG),
-    "jpg comment": (encoded(IMAGE, "jpg", comment=SECRET), JPEG),
-    "jpg XMP": (encoded(IMAGE, "jpg", xmp=XMP), JPEG),
+    "jpg EXIF": (encode(IMAGE, "jpg", exif=about()), JPEG),
+    "jpg comment": (encode(IMAGE, "jpg", comment=SECRET), JPEG),
+    "jpg XMP": (encode(IMAGE, "jpg", xmp=XMP), JPEG),
     "jpg IPTC": (after_start(JPEG, segment(0xED, b"Photoshop 3.0\0" + SECRET)), JPEG),
     "jpg C2PA": (after_start(JPEG, segment(0xEB, SECRET)), JPEG),
     "jpg other ICC": (after_start(JPEG, segment(0xE2, b"MPF\0" + SECRET)), JPEG),
-    "jpg thumbnail": (after_start(encoded(IMAGE, "jpg", icc_profile=SRGB), segment(0xE0, b"JFXX\0\x10" + SECRET)), encoded(IMAGE, "jpg", icc_profile=SRGB)),
+    "jpg thumbnail": (after_start(encode(IMAGE, "jpg", icc_profile=SRGB), segment(0xE0, b"JFXX\0\x10" + SECRET)), encode(IMAGE, "jpg", icc_profile=SRGB)),
     "jpg thumbnail in JFIF": (JPEG[:2] + segment(0xE0, THUMBNAIL) + JPEG[20:], JPEG[:2] + segment(0xE0, THUMBNAIL[:12] + b"\0\0") + JPEG[20:]),
     "jpg film after the end": (JPEG + b"\0\0\0\x18ftypmp42" + SECRET + b"\xff\xd9", JPEG),
     "jpg junk between segments": (JPEG[:20] + b"\0\xff\0" + SECRET + JPEG[20:], JPEG),
-    "jpg progressive": (after_start(encoded(IMAGE, "jpg", progressive=True), segment(0xFE, SECRET)), encoded(IMAGE, "jpg", progressive=True)),
-    "jpg restarts": (after_start(encoded(IMAGE, "jpg", restart_marker_blocks=2), segment(0xFE, SECRET)), encoded(IMAGE, "jpg", restart_marker_blocks=2)),
-    "png text": (encoded(IMAGE, "png", pnginfo=texts(Comment=SECRET.decode(), parameters="狐 " + SECRET.decode())), PNG),
-    "png EXIF": (encoded(IMAGE, "png", exif=about()), PNG),
-    "png time": (after_header(PNG, chunk(b"tIME", SECRET[:7])), PNG),
-    "png C2PA": (after_header(PNG, chunk(b"caBX", SECRET)), PNG),
-    "png before the end": (before_end(PNG, chunk(b"zTXt", b"Comment\0\0" + zlib.compress(SECRET))), PNG),
+    "jpg progressive": (after_start(encode(IMAGE, "jpg", progressive=True), segment(0xFE, SECRET)), encode(IMAGE, "jpg", progressive=True)),
+    "jpg restarts": (after_start(encode(IMAGE, "jpg", restart_marker_blocks=2), segment(0xFE, SECRET)), encode(IMAGE, "jpg", restart_marker_blocks=2)),
+    "png text": (encode(IMAGE, "png", pnginfo=texts(Comment=SECRET.decode(), parameters="狐 " + SECRET.decode())), PNG),
+    "png EXIF": (encode(IMAGE, "png", exif=about()), PNG),
+    "png time": (after_header(PNG, make_chunk(b"tIME", SECRET[:7])), PNG),
+    "png C2PA": (after_header(PNG, make_chunk(b"caBX", SECRET)), PNG),
+    "png before the end": (before_end(PNG, make_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(SECRET))), PNG),
     "png uncropped original after the end": (PNG + SECRET + PNG, PNG),
-    "webp EXIF and XMP": (encoded(IMAGE, "webp", lossless=True, exif=about(), xmp=XMP), WEBP),
+    "webp EXIF and XMP": (encode(IMAGE, "webp", lossless=True, exif=about(), xmp=XMP), WEBP),
     "webp unknown chunk": (riff((b"VP8L", WEBP[20:]), (b"ABCD", SECRET)), riff((b"VP8L", WEBP[20:]))),
     "webp after the end": (WEBP + SECRET, WEBP),
 }  # fmt: skip
@@ -111,7 +111,7 @@ def test_what_is_not_the_image_is_removed_and_no_pixel_is_encoded_again(what: st
 def test_an_extended_webp_does_not_announce_what_was_removed(flags: str) -> None:
     options: dict[str, Any] = {"exif": about()} if flags != "xmp" else {}
     options |= {"xmp": XMP} if flags != "exif" else {}
-    content = encoded(IMAGE.convert("RGBA"), "webp", icc_profile=SRGB, **options)
+    content = encode(IMAGE.convert("RGBA"), "webp", icc_profile=SRGB, **options)
     sent = strip_metadata(content).content
     assert content[12:16] == sent[12:16] == b"VP8X"
     assert (content[20] & 0x0C, sent[20] & 0x0C) == ({"exif": 8, "xmp": 4, "both": 12}[flags], 0)
@@ -124,20 +124,20 @@ def test_an_extended_webp_does_not_announce_what_was_removed(flags: str) -> None
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
 def test_what_defines_colors_stays(kind: str) -> None:
-    content = encoded(IMAGE, kind, icc_profile=SRGB)
+    content = encode(IMAGE, kind, icc_profile=SRGB)
     assert strip_metadata(content).content is content
 
 
 def test_color_chunks_of_a_png_stay() -> None:
     kinds = (b"cHRM", b"gAMA", b"sBIT", b"sRGB", b"cICP", b"pHYs")
-    content = after_header(PNG, *(chunk(kind, b"1234") for kind in kinds))
+    content = after_header(PNG, *(make_chunk(kind, b"1234") for kind in kinds))
     assert strip_metadata(content).content is content
-    transparent = encoded(IMAGE.quantize(8), "png", transparency=3)
+    transparent = encode(IMAGE.quantize(8), "png", transparency=3)
     assert strip_metadata(transparent).content is transparent
 
 
 def test_the_colors_of_a_cmyk_jpeg_stay() -> None:
-    content = encoded(IMAGE.convert("CMYK"), "jpg")
+    content = encode(IMAGE.convert("CMYK"), "jpg")
     stripped = strip_metadata(after_start(content, segment(0xE1, b"Exif\0\0" + SECRET)))
     assert stripped.content == content
     assert b"Adobe" in content
@@ -150,22 +150,22 @@ def test_the_orientation_is_read_however_it_is_written(order: str, prefix: bytes
     entry = struct.pack(f"{order}HHI", 0x0112, 3 if kind == "H" else 4, 1) + struct.pack(f"{order}{kind}", value)
     other = struct.pack(f"{order}HHII", 0x010F, 2, 99_999, 99_999)
     tiff = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, 2) + other + entry.ljust(12, b"\0")
-    assert strip_metadata(after_header(PNG, chunk(b"eXIf", prefix + tiff))).orientation == value
+    assert strip_metadata(after_header(PNG, make_chunk(b"eXIf", prefix + tiff))).orientation == value
     assert strip_metadata(after_start(JPEG, segment(0xE1, b"Exif\0\0" + tiff))).orientation == value
     assert strip_metadata(riff((b"VP8L", WEBP[20:]), (b"EXIF", prefix + tiff))).orientation == value
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=40).map(lambda rest: b"MM\0*\0\0\0\x08\0\3" + rest))
 def test_damaged_exif_data_does_not_matter(data: bytes) -> None:
-    content = after_header(PNG, chunk(b"eXIf", data))
+    content = after_header(PNG, make_chunk(b"eXIf", data))
     assert 1 <= strip_metadata(content).orientation <= 8
     assert strip_metadata(content).content == PNG
 
 
 MANY = 4 * MAX_PARTS
 CROWDED: dict[str, tuple[bytes, str]] = {
-    "chunks": (PNG_SIGNATURE + chunk(b"tEXt", b"") * MANY, "the PNG has more than 32768 chunks"),
-    "kept chunks": (PNG_SIGNATURE + chunk(b"IDAT", b"") * MANY, "the PNG has more than 32768 chunks"),
+    "chunks": (PNG_SIGNATURE + make_chunk(b"tEXt", b"") * MANY, "the PNG has more than 32768 chunks"),
+    "kept chunks": (PNG_SIGNATURE + make_chunk(b"IDAT", b"") * MANY, "the PNG has more than 32768 chunks"),
     "markers": (b"\xff\xd8\xff\xe0" + b"\xff\xd0" * MANY, "the JPEG has too many segments"),
     "comments": (b"\xff\xd8" + b"\xff\xfe\0\2" * MANY, "the JPEG has too many segments"),
     "scans": (b"\xff\xd8" + b"\xff\xda\0\2" * 600, "the JPEG has too many scans"),
@@ -184,7 +184,7 @@ def test_a_file_of_too_many_parts_is_refused(what: str) -> None:
 
 
 def packed_text(keyword: bytes, size: int) -> bytes:
-    return chunk(b"iTXt", keyword + b"\0\1\0\0\0" + zlib.compress(b"x" * size, 9))
+    return make_chunk(b"iTXt", keyword + b"\0\1\0\0\0" + zlib.compress(b"x" * size, 9))
 
 
 def large_profile() -> bytes:
@@ -206,7 +206,7 @@ def large_profile() -> bytes:
         after_header(PNG, packed_text(b"XML:com.adobe.xmp", 3 << 20)),
         after_header(PNG, *(packed_text(b"k%d" % number, 1 << 20) for number in range(80))),
         before_end(PNG, packed_text(b"XML:com.adobe.xmp", 3 << 20)),
-        encoded(IMAGE, "png", icc_profile=large_profile()),
+        encode(IMAGE, "png", icc_profile=large_profile()),
     ],
     ids=["one large text", "many texts", "after the pixels", "profile"],
 )
@@ -220,30 +220,32 @@ def test_an_intact_png_with_much_beside_its_pixels_is_accepted(flux: Flux, conte
 
 
 def test_a_large_profile_is_used() -> None:
-    turned = encoded(IMAGE, "png", icc_profile=large_profile(), exif=exif(3))
+    turned = encode(IMAGE, "png", icc_profile=large_profile(), exif=make_exif(3))
     sent = prepare_image(turned, "a", fit=True)
     assert pixels(sent.content)[1] == IMAGE.rotate(180).tobytes()
     assert b"iCCP" not in sent.content, "sRGB needs no profile"
 
 
 def test_the_place_of_a_photo_does_not_leave_the_machine(flux: Flux, service: Service) -> None:
-    content = encoded(drawn((320, 256)), "jpg", exif=about(), xmp=XMP, comment=SECRET)
+    content = encode(draw((320, 256)), "jpg", exif=about(), xmp=XMP, comment=SECRET)
     Path("photo.jpg").write_bytes(content)
     assert flux("edit photo.jpg 'a boat' -o out.png").code == 0
-    sent = uploaded(service)
-    assert sent == encoded(drawn((320, 256)), "jpg")
+    sent = read_upload(service)
+    assert sent == encode(draw((320, 256)), "jpg")
     assert SECRET not in sent
 
 
 def test_a_result_of_flux_is_passed_by_its_url_although_its_metadata_is_not_sent(flux: Flux, service: Service) -> None:
     assert flux("gen 'a fox' -o fox.png --size 256x256").code == 0
     assert flux("edit fox.png 'a wolf' -o wolf.png").code == 0
-    assert not any(request.path.startswith("/api/ephemeral_resource") for request in service.seen)
+    assert not any(request.path.startswith("/api/ephemeral_resource") for request in service.requests)
 
 
 def test_images_are_opened_in_any_thread_without_a_word(recwarn: pytest.WarningsRecorder) -> None:
-    contents = [content for content, _ in PRIVATE.values()] + [after_header(PNG, chunk(b"acTL", b"\0\0\0\1\0\0\0\0"))]
-    contents += [encoded(IMAGE, "jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"), encoded(IMAGE, "MPO", save_all=True)]
+    contents = [content for content, _ in PRIVATE.values()] + [
+        after_header(PNG, make_chunk(b"acTL", b"\0\0\0\1\0\0\0\0"))
+    ]
+    contents += [encode(IMAGE, "jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"), encode(IMAGE, "MPO", save_all=True)]
     shuffled = random.Random(3).sample(contents * 4, len(contents) * 4)
     with ThreadPoolExecutor(8) as threads:
         sizes = set(threads.map(lambda content: load_image(content, "a").image.size, shuffled))
@@ -269,8 +271,8 @@ def test_no_damage_makes_anything_but_an_error_of_its_own(what: str, data: st.Da
 def test_the_frames_of_an_animation_are_noticed() -> None:
     frames = [IMAGE.rotate(90)]
     for kind in ("png", "webp"):
-        assert strip_metadata(encoded(IMAGE, kind, save_all=True, append_images=frames)).animated
-        assert not strip_metadata(encoded(IMAGE, kind)).animated
-    assert [item.kind for item in png_chunks(strip_metadata(encoded(IMAGE, "png", save_all=True)).content)] == [
+        assert strip_metadata(encode(IMAGE, kind, save_all=True, append_images=frames)).animated
+        assert not strip_metadata(encode(IMAGE, kind)).animated
+    assert [item.kind for item in png_chunks(strip_metadata(encode(IMAGE, "png", save_all=True)).content)] == [
         item.kind for item in png_chunks(PNG)
     ]

@@ -23,7 +23,7 @@ from flux_cli.journal.entries import State
 from flux_cli.system.signals import DetachedExecutor
 
 from .conftest import KEY, Flux, Result
-from .servers import Breaker, BreakingProxy, Service, breaking, serving
+from .servers import Breaker, BreakingProxy, Service, run_breaking_proxy, serve_app
 from .test_promises import LOOK, POST, Entries, Start, finish, refusal, task_reply, wait_until
 from .test_sources import Many
 
@@ -66,7 +66,7 @@ def submitted(flux: Flux, *seeds: int) -> list[str]:
 @pytest.fixture
 def proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakingProxy]:
     """A breaking proxy that the program talks to instead of the service."""
-    with breaking(service) as running:
+    with run_breaking_proxy(service) as running:
         monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
         yield running
 
@@ -89,7 +89,7 @@ def test_tasks_are_waited_for_while_their_submitter_goes_on(
     service: Service, proxy: BreakingProxy, start: Start
 ) -> None:
     """The entry that `gen --no-wait` tells of is nobody's any more, though `gen` is alive."""
-    proxy.breakers += [Breaker(b"POST", late=0.001), Breaker(b"POST", hold=True)]
+    proxy.breakers += [Breaker(b"POST", delay=0.001), Breaker(b"POST", hold=True)]
     Path("prompts.txt").write_text("boat\nhouse\n")
     gen = start("gen --from prompts.txt --seed 1 --size 64x64 --no-wait -q -j 1")
     wait = start("wait - -q", stdin=gen.stdout)
@@ -103,7 +103,7 @@ def test_tasks_are_waited_for_while_their_submitter_goes_on(
 
 
 def test_lines_of_json_are_ids_too(flux: Flux, service: Service) -> None:
-    service.answer(*POST, refusal(400, 1700, "no such thing"))
+    service.reply_with(*POST, refusal(400, 1700, "no such thing"))
     gen = flux("gen boat --seed 1..3 -o '{seed}.png' --size 64x64 -j 1 --no-wait --json")
     refused, *accepted = map(json.loads, gen.out.splitlines())
     assert (gen.code, refused["task_id"], accepted.pop()["type"]) == (3, None, "summary")
@@ -173,9 +173,9 @@ def test_memory_does_not_grow_with_the_pipe(piece: bytes) -> None:
 
 def test_a_wrong_word_is_told_before_anything_begins(flux: Flux, service: Service) -> None:
     (one,) = submitted(flux, 1)
-    seen = len(service.seen)
+    seen = len(service.requests)
     assert flux(f"wait {one} 'not an id'").code == 2
-    assert len(service.seen) == seen
+    assert len(service.requests) == seen
 
 
 def test_one_name_has_place_for_one_task(flux: Flux, service: Service) -> None:
@@ -191,11 +191,11 @@ def test_one_name_has_place_for_one_task(flux: Flux, service: Service) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_though_the_pipe_is_silent(flux: Flux, service: Service, start: Start, number: int) -> None:
     one, two = submitted(flux, 1, 2)
-    service.answer("GET", f"{LOOK[1]}{two}", *[(503, {}, b"")] * 1000)
+    service.reply_with("GET", f"{LOOK[1]}{two}", *[(503, {}, b"")] * 1000)
     wait = piped(start, "wait -")
     wait.send(one, two)
     assert wait.line() == "boat-1.png\n"
-    wait_until(lambda: any(two in request.path for request in service.seen))
+    wait_until(lambda: any(two in request.path for request in service.requests))
     wait.process.send_signal(number)
     result = ended_while_silent(wait.process)
 
@@ -280,7 +280,7 @@ def test_status_polls_many_tasks_together_and_shows_them_in_order(flux: Flux, mo
         return JSONResponse({"code": 200, "data": {"task_id": task, "status": "pending"}})
 
     tasks = [f"task-{number}" for number in range(30)]
-    with serving(Starlette(routes=[Route("/api/v1/task/{task}", poll)])) as origin:
+    with serve_app(Starlette(routes=[Route("/api/v1/task/{task}", poll)])) as origin:
         monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         result = flux(f"status {' '.join(tasks)}")
@@ -297,9 +297,9 @@ def test_the_first_picture_is_enough(
 ) -> None:
     """One has failed, one is saved; of the third the download is under way, the fourth is not done."""
     failed, saved, fetched, running = submitted(flux, 1, 2, 3, 4)
-    service.answer("GET", f"{LOOK[1]}{failed}", task_reply(service, status="failed"))
-    service.answer("GET", f"{LOOK[1]}{running}", *[(503, {}, b"")] * 1000)
-    held = Breaker(f"GET /images/{fetched}".encode(), answer_bytes=400, hold=True)
+    service.reply_with("GET", f"{LOOK[1]}{failed}", task_reply(service, status="failed"))
+    service.reply_with("GET", f"{LOOK[1]}{running}", *[(503, {}, b"")] * 1000)
+    held = Breaker(f"GET /images/{fetched}".encode(), response_bytes=400, hold=True)
     proxy.breakers.append(held)
     wait = piped(start, f"wait --any {failed} {fetched} {running} -")
     wait_until(lambda: len(list(Path().glob(".flux-*.part"))) == 1)
@@ -321,7 +321,7 @@ def test_the_first_picture_is_enough(
 def test_when_none_is_saved_the_failure_counts(flux: Flux, service: Service) -> None:
     tasks = submitted(flux, 1, 2)
     for task in tasks:
-        service.answer("GET", f"{LOOK[1]}{task}", task_reply(service, task_id=task, status="failed"))
+        service.reply_with("GET", f"{LOOK[1]}{task}", task_reply(service, task_id=task, status="failed"))
     result = flux(f"wait --any --json {' '.join(tasks)}")
 
     assert result.code == 8
@@ -330,7 +330,7 @@ def test_when_none_is_saved_the_failure_counts(flux: Flux, service: Service) -> 
 
 def test_a_race_may_have_one_name(flux: Flux, service: Service) -> None:
     tasks = submitted(flux, 1, 2)
-    service.answer("GET", f"{LOOK[1]}{tasks[0]}", *[(503, {}, b"")] * 1000)
+    service.reply_with("GET", f"{LOOK[1]}{tasks[0]}", *[(503, {}, b"")] * 1000)
     result = flux(f"wait --any -q -o best.png {' '.join(tasks)}")
     assert (result.code, result.out) == (0, "best.png\n")
     # The loser must not take the winner's place when it is fetched.
@@ -346,9 +346,9 @@ def test_an_interrupted_resume_names_what_is_left(flux: Flux, service: Service, 
     """For a person in one line, whose command continues all of it; with -q as one error for each task."""
     tasks = submitted(flux, 1, 2)
     for task in tasks:
-        service.answer("GET", f"{LOOK[1]}{task}", *[(503, {}, b"")] * 1000)
+        service.reply_with("GET", f"{LOOK[1]}{task}", *[(503, {}, b"")] * 1000)
     process = start("resume -q" if quiet else "resume")
-    wait_until(lambda: all(any(task in request.path for request in service.seen) for task in tasks))
+    wait_until(lambda: all(any(task in request.path for request in service.requests) for task in tasks))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT

@@ -15,14 +15,14 @@ from flux_cli.images.formats import BrokenImageError, inspect_image
 from flux_cli.journal.entries import Account, Entry, State
 from flux_cli.journal.journal import Journal
 from flux_cli.json_value import object_at
-from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store
 
 from .conftest import KEY
-from .moments import Life, taken_apart
-from .servers import Service, serving
-from .warm import ERR, OUT, Order, Warm
+from .injection import Injection, wrap_app
+from .runner import ERR, OUT, Runner, RunSpec
+from .servers import Service, serve_app
 
 TASK_ID = re.compile(r"flux_[0-9a-f-]{36}")
 ORDERED = 2
@@ -30,7 +30,7 @@ ORDERED = 2
 ACCEPTED = (State.ACCEPTED, State.READY, State.SAVED)
 
 
-class World:
+class Harness:
     """A home, a folder with images and the service, all alive while processes die.
 
     command: what all batches here are. prompts: all that were ever asked for; each once.
@@ -40,20 +40,20 @@ class World:
 
     def __init__(self, root: Path, service: Service) -> None:
         self.root, self.service = root, service
-        self.work = root / "work"
+        self.cwd = root / "work"
         self.paths = Paths.find({"FLUX_HOME": str(root / "home")})
         self.command = "gen --size 64x64"
         self.prompts: list[str] = []
-        self.faults: list[str] = []
-        self.excused: set[str] = set()
-        self.codes = {-signal.SIGKILL, -signal.SIGALRM, -signal.SIGINT, -signal.SIGTERM, 0, 3, 7, 12, 141}
-        self.lives = [Life()]
+        self.failures: list[str] = []
+        self.may_be_unknown: set[str] = set()
+        self.exit_codes = {-signal.SIGKILL, -signal.SIGALRM, -signal.SIGINT, -signal.SIGTERM, 0, 3, 7, 12, 141}
+        self.injections = [Injection()]
         self.runs = 0
         self._whole = set[Path]()
 
     # --- runs ------------------------------------------------------------------------------------------------
 
-    def batch(self, prompts: Sequence[str]) -> list[str]:
+    def make_batch(self, prompts: Sequence[str]) -> list[str]:
         """The command that buys these prompts, those of them that were not bought yet."""
         self.prompts += [prompt for prompt in prompts if prompt not in self.prompts]
         name = f"{len(self.prompts)}-{len(prompts)}.txt"
@@ -61,55 +61,55 @@ class World:
         every = f"-m schnell -b {ORDERED} -j 4 -o {{slug}}-{{seed}}.png"
         return f"{self.command} --from {self.root / name} {every}".split()
 
-    def start(self, runner: Warm, words: Sequence[str], life: Life | None = None, **death: Any) -> Order:
+    def start(self, runner: Runner, words: Sequence[str], injection: Injection | None = None, **death: Any) -> RunSpec:
         """Start a run, and let its requests lead this life. death: as `Order` has it."""
         self.runs += 1
         folder = self.root / f"run{self.runs}"
         folder.mkdir()
         for name in (OUT, ERR):
             (folder / name).touch()  # it may be killed before it writes anything
-        order = Order([*words], str(folder), **death)
-        self.led_by(life or Life()).process = runner.start(order)
+        order = RunSpec([*words], str(folder), **death)
+        self.inject(injection or Injection()).pid = runner.start(order)
         return order
 
-    def led_by(self, life: Life) -> Life:
+    def inject(self, injection: Injection) -> Injection:
         """Let the requests that come from now on lead this life."""
-        self.lives.append(life)
-        return life
+        self.injections.append(injection)
+        return injection
 
-    def end(self, runner: Warm, order: Order) -> int:
+    def end(self, runner: Runner, order: RunSpec) -> int:
         """Wait for the end of a run, and check what must hold after it, however it ended; gives its exit code."""
         code = runner.wait()
         self.check(Path(order.folder), killed=code < 0)
-        if code not in self.codes:
-            self._found(f"exit code {code}: {(Path(order.folder) / ERR).read_text()}")
+        if code not in self.exit_codes:
+            self._fail(f"exit code {code}: {(Path(order.folder) / ERR).read_text()}")
         return code
 
-    def run(self, runner: Warm, words: Sequence[str], life: Life | None = None, **death: Any) -> int:
+    def run(self, runner: Runner, words: Sequence[str], injection: Injection | None = None, **death: Any) -> int:
         """A run, from its start to its end."""
-        return self.end(runner, self.start(runner, words, life, **death))
+        return self.end(runner, self.start(runner, words, injection, **death))
 
-    def finish(self, runner: Warm, **options: Any) -> None:
+    def finish(self, runner: Runner, **options: Any) -> None:
         """Run everything once more, undisturbed, and check that all has come to a good end."""
-        for words in (["resume"], self.batch(self.prompts)):
+        for words in (["resume"], self.make_batch(self.prompts)):
             code = self.run(runner, words, **options)
-            unknown = [entry for entry in self.entries() if entry.state is State.UNKNOWN]
+            unknown = [entry for entry in self.read_entries() if entry.state is State.UNKNOWN]
             if code != (7 if unknown else 0):
-                self._found(f"{words[0]} ended with {code}, and {len(unknown)} are unknown")
+                self._fail(f"{words[0]} ended with {code}, and {len(unknown)} are unknown")
         self._whole.clear()
-        self._check_files(self.entries(), list(self.work.iterdir()))
-        ended = {prompt_of(entry): entry.state for entry in self.entries()}
+        self._check_files(self.read_entries(), list(self.cwd.iterdir()))
+        ended = {prompt_of(entry): entry.state for entry in self.read_entries()}
         for prompt in self.prompts:
             if ended.get(prompt) not in (State.SAVED, State.UNKNOWN):
-                self._found(f"not finished: {prompt} is {ended.get(prompt)}")
+                self._fail(f"not finished: {prompt} is {ended.get(prompt)}")
 
-    def _found(self, fault: str) -> None:
-        if fault not in self.faults:
-            self.faults.append(fault)
+    def _fail(self, fault: str) -> None:
+        if fault not in self.failures:
+            self.failures.append(fault)
 
     # --- what must hold --------------------------------------------------------------------------------------
 
-    def entries(self) -> list[Entry]:
+    def read_entries(self) -> list[Entry]:
         """What the journal says now."""
         with closing(Journal(self.paths.journal, self.paths.locks, Account("any", "any"))) as journal:
             return journal.newest()[::-1]
@@ -118,29 +118,29 @@ class World:
         """Look for what must never be, after a run that wrote into `folder`; another one may go on meanwhile."""
         told = TASK_ID.findall((folder / OUT).read_text() + (folder / ERR).read_text())
         # What comes first is read last: an image has an entry, and a charge too.
-        files, charged = list(self.work.iterdir()), self.charged()
-        entries = self.entries() if self.paths.journal.exists() else []
+        files, charged = list(self.cwd.iterdir()), self.read_charges()
+        entries = self.read_entries() if self.paths.journal.exists() else []
         tasks = {entry.task_id for entry in entries}
         for task in set(told) - tasks:
-            self._found(f"told before it was written down: {task}")
+            self._fail(f"printed before it was recorded: {task}")
         self._check_charges(entries, charged, killed)
         self._check_files(entries, files)
 
     def _check_charges(self, entries: Sequence[Entry], charged: Mapping[str, str], killed: bool) -> None:
         by_prompt = {prompt_of(entry): entry for entry in entries}
         sending = {prompt for prompt, entry in by_prompt.items() if entry.state is State.SENDING}
-        self.excused |= sending if killed else set()
+        self.may_be_unknown |= sending if killed else set()
         for prompt, times in Counter(charged.values()).items():
             if times > 1:
-                self._found(f"charged {times} times: {prompt}")
+                self._fail(f"charged {times} times: {prompt}")
         tasks = {entry.task_id for entry in entries}
         for task, prompt in charged.items():
             entry = by_prompt.get(prompt)
             if task not in tasks and not (entry and entry.state in (State.SENDING, State.UNKNOWN)):
-                self._found(f"lost: {prompt} is paid for, and the journal has {entry and entry.state}")
+                self._fail(f"lost: {prompt} is paid for, and the journal has {entry and entry.state}")
         for prompt, entry in by_prompt.items():
-            if entry.state is State.UNKNOWN and prompt not in self.excused:
-                self._found(f"unknown without a reason: {prompt}")
+            if entry.state is State.UNKNOWN and prompt not in self.may_be_unknown:
+                self._fail(f"unknown without a reason: {prompt}")
 
     def _check_files(self, entries: Sequence[Entry], files: Sequence[Path]) -> None:
         expected = set[Path]()
@@ -149,34 +149,34 @@ class World:
                 expected |= set(entry.output.paths)
             if entry.state is State.SAVED and not self._whole.issuperset(entry.output.paths):
                 if len(entry.files) != ORDERED or not all(file.is_whole() for file in entry.files):
-                    self._found(f"saved, and not there: {prompt_of(entry)}")
+                    self._fail(f"saved, but missing: {prompt_of(entry)}")
                 self._whole |= {file.path for file in entry.files}
         for path in files:
             if path.name.startswith(".flux-") or path in self._whole:
                 continue  # what a killed process was writing, and nobody looks at; or known already
             if path not in expected:
-                self._found(f"a file that nobody knows: {path.name}")
+                self._fail(f"unexpected file: {path.name}")
             try:
                 inspect_image(path.read_bytes())
-            except BrokenImageError as broken:
-                self._found(f"torn: {path.name}: {broken}")
+            except BrokenImageError as fault:
+                self._fail(f"torn: {path.name}: {fault}")
 
-    def charged(self) -> dict[str, str]:
+    def read_charges(self) -> dict[str, str]:
         """What was paid for: the prompt by the task's id."""
         return {task.id: str(object_at(task.body, "input")["prompt"]) for task in self.service.charges}
 
-    def arrived(self, kind: str, path: str, body: bytes) -> None:
+    def check_arrival(self, kind: str, path: str, body: bytes) -> None:
         """A request has arrived at the service: what must be in the journal by now, as another process reads it?"""
-        entries = self.entries()
+        entries = self.read_entries()
         if kind == "create":
             states = {entry.state for entry in entries if prompt_of(entry).encode() in body}
             # Unknown: the sender was killed, another one has noticed, and the request was still on its way.
             if not states & {State.SENDING, State.UNKNOWN}:
-                self._found(f"sent, and not written down before: {states}")
+                self._fail(f"sent before it was recorded: {states}")
         wanted = {"poll": ACCEPTED, "image": (State.READY, State.SAVED)}.get(kind)
         task = TASK_ID.search(path)
         if wanted and task and not any(entry.task_id == task[0] and entry.state in wanted for entry in entries):
-            self._found(f"{kind} before it was written down: {task[0]}")
+            self._fail(f"{kind} before it was recorded: {task[0]}")
 
 
 def prompt_of(entry: Entry) -> str:
@@ -185,13 +185,13 @@ def prompt_of(entry: Entry) -> str:
 
 
 @contextmanager
-def world(root: Path, settings: pytest.MonkeyPatch, *, speed: float = 1000.0) -> Iterator[World]:
+def run_harness(root: Path, settings: pytest.MonkeyPatch, *, speed: float = 1000.0) -> Iterator[Harness]:
     """A world in a folder that has a `work` in it, which becomes the current one."""
     with closing(Store(root / "service.db")) as store, closing(Store(root / "service.db")) as view:
-        found = World(root, Service(view))
-        app = found.service.wrap(create_app(Rules(store, speed=speed)))
-        with serving(taken_apart(app, lambda: found.lives[-1], found.arrived)) as origin:
-            settings.chdir(found.work)
+        found = Harness(root, Service(view))
+        app = found.service.wrap(create_app(Sandbox(store, speed=speed)))
+        with serve_app(wrap_app(app, lambda: found.injections[-1], found.check_arrival)) as origin:
+            settings.chdir(found.cwd)
             settings.setenv("FLUX_HOME", str(root / "home"))
             settings.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
             settings.setenv("FLUX_UPLOAD_URL", origin)
@@ -200,5 +200,5 @@ def world(root: Path, settings: pytest.MonkeyPatch, *, speed: float = 1000.0) ->
             try:
                 yield found
             finally:
-                for life in found.lives:  # the server waits for what is held, also when a test has failed
-                    life.over = True
+                for injection in found.injections:  # the server waits for what is held, also when a test has failed
+                    injection.released = True

@@ -34,7 +34,7 @@ IMPORTED = (
 
 
 @dataclass(frozen=True)
-class Order:
+class RunSpec:
     """A run.
 
     words: the command line; folder: where out, err and steps are written.
@@ -42,23 +42,23 @@ class Order:
     0: never. broken: the name of a fault that it is to have.
     """
 
-    words: list[str]
+    arguments: list[str]
     folder: str
-    dies: int = 0
-    after: float = 0.0
-    broken: str | None = None
+    die_at_step: int = 0
+    die_after: float = 0.0
+    fault: str | None = None
     environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-    work: str = field(default_factory=os.getcwd)
+    cwd: str = field(default_factory=os.getcwd)
 
 
-class Warm:
+class Runner:
     """Runs of the program, one at a time."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         self._child: int | None = None
 
-    def start(self, order: Order) -> int:
+    def start(self, order: RunSpec) -> int:
         """Start a run; gives the id of its process."""
         if self._child is not None:  # a test that failed has left it
             with suppress(ProcessLookupError):
@@ -67,25 +67,25 @@ class Warm:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asdict(order)) + "\n")
         self._process.stdin.flush()
-        self._child = self._answer()
+        self._child = self._read_number()
         return self._child
 
     def wait(self) -> int:
         """The end of the run: its exit code, or minus the signal that killed it."""
-        code, self._child = self._answer(), None
+        code, self._child = self._read_number(), None
         return code
 
-    def _answer(self) -> int:
+    def _read_number(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
 
 
 @contextmanager
-def warm() -> Iterator[Warm]:
+def start_runner() -> Iterator[Runner]:
     """A process that has imported everything."""
-    command, root = [sys.executable, "-m", "tests.warm"], Path(__file__).parents[1]
+    command, root = [sys.executable, "-m", "tests.runner"], Path(__file__).parents[1]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Warm(process)
+        yield Runner(process)
         assert process.stdin is not None
         process.stdin.close()
 
@@ -93,24 +93,24 @@ def warm() -> Iterator[Warm]:
 # --- the process that forks ------------------------------------------------------------------------------------------
 
 
-def fork_on_order() -> None:
+def serve_runs() -> None:
     """Fork once for each order on stdin, and tell the child's id and its end."""
     for module in IMPORTED:
         import_module(module)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and would be in every run
     for line in sys.stdin:
-        order = Order(**json.loads(line))
+        order = RunSpec(**json.loads(line))
         child = os.fork()
         if child == 0:
-            _be(order)
+            _run_flux(order)
         os.write(1, f"{child}\n".encode())
         os.write(1, f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n".encode())
 
 
-def _be(order: Order) -> None:
+def _run_flux(order: RunSpec) -> None:
     """Be the program, to the end."""
     try:
-        os.chdir(order.work)
+        os.chdir(order.cwd)
         os.environ.clear()
         os.environ.update(order.environ)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -118,14 +118,16 @@ def _be(order: Order) -> None:
         for descriptor, name in ((1, OUT), (2, ERR)):
             os.dup2(os.open(f"{order.folder}/{name}", flags), descriptor)
         _count_steps(order)
-        signal.setitimer(signal.ITIMER_REAL, order.after)  # SIGALRM, which kills as SIGKILL does: nothing handles it
-        if order.broken:
-            from .broken import FAULTS
+        signal.setitimer(
+            signal.ITIMER_REAL, order.die_after
+        )  # SIGALRM, which kills as SIGKILL does: nothing handles it
+        if order.fault:
+            from .engine_faults import FAULTS
 
-            FAULTS[order.broken]()
+            FAULTS[order.fault]()
         from flux_cli.__main__ import run
 
-        sys.argv = ["flux", *order.words]
+        sys.argv = ["flux", *order.arguments]
         run()
     except BaseException:
         traceback.print_exc()
@@ -133,14 +135,14 @@ def _be(order: Order) -> None:
         os._exit(70)
 
 
-def _count_steps(order: Order) -> None:
+def _count_steps(order: RunSpec) -> None:
     """Note every step that outlives the process, before and after it is taken, and die at one of them."""
     steps = os.open(f"{order.folder}/{STEPS}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     number = itertools.count(1)
 
-    def step(moment: str, what: str) -> None:
-        os.write(steps, f"{moment} {what}\n".encode())
-        if next(number) == order.dies:
+    def step(point: str, what: str) -> None:
+        os.write(steps, f"{point} {what}\n".encode())
+        if next(number) == order.die_at_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     class Steps(sqlite3.Connection):
@@ -182,4 +184,4 @@ def _count_steps(order: Order) -> None:
 
 
 if __name__ == "__main__":
-    fork_on_order()
+    serve_runs()

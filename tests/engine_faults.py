@@ -29,7 +29,7 @@ from flux_cli.piapi.submission import SubmissionResult
 from flux_cli.piapi.task import Task
 
 
-def written_down_after_the_response() -> None:
+def record_sending_after_response() -> None:
     """`sending` comes to the journal after the response to the POST."""
     send = Journal.send
 
@@ -45,7 +45,7 @@ def written_down_after_the_response() -> None:
     Submitter._post = post  # type: ignore[method-assign]
 
 
-def sent_again_after_a_crash() -> None:
+def resend_after_crash() -> None:
     """What a dead process was sending is planned again."""
 
     def plan_again(self: Journal, *, forget_lost: bool = False) -> None:
@@ -56,7 +56,7 @@ def sent_again_after_a_crash() -> None:
     Journal.mark_dead_unknown = plan_again  # type: ignore[method-assign]
 
 
-def written_in_place() -> None:
+def write_in_place() -> None:
     """An image is downloaded under its final name."""
 
     def new_file(path: Path) -> BinaryIO:
@@ -70,7 +70,7 @@ def written_in_place() -> None:
     saving._place = place
 
 
-def polled_before_it_is_accepted() -> None:
+def poll_before_recording_acceptance() -> None:
     """`accepted` comes to the journal after the first poll of the task."""
     poll = Poller.poll
 
@@ -88,7 +88,7 @@ def polled_before_it_is_accepted() -> None:
     Poller.poll = polled  # type: ignore[method-assign]
 
 
-def saved_before_it_is_there() -> None:
+def record_saved_before_rename() -> None:
     """`saved` comes to the journal before the images have their names."""
     save, late = Saver.save, list[tuple[Path, Path]]()
 
@@ -112,10 +112,10 @@ STATEMENTS = ("listener", "report", "permit", "end")
 report of a task that has just ended."""
 
 
-def raises(statement: str, *, cuts_off: bool) -> None:
-    """A statement of the scheduler raises, once, while the response to a POST is on its way; stderr says when.
+def raise_at(statement: str, *, cancels: bool) -> None:
+    """A statement of the scheduler raise_in, once, while the response to a POST is on its way; stderr says when.
 
-    cuts_off: the fault: what is in flight is cut off then.
+    cancels: the fault: what is in flight is cut off then.
     """
     run, next_item, permit, fail, post = (
         Scheduler.run,
@@ -174,21 +174,21 @@ def raises(statement: str, *, cuts_off: bool) -> None:
 
     Scheduler.run, Scheduler._next, Scheduler._permit = run_with_them, next_in_flight, find_permit  # type: ignore[method-assign]
     Submitter._post = count  # type: ignore[method-assign]
-    if cuts_off:
+    if cancels:
         Scheduler._fail = cut_off  # type: ignore[method-assign]
 
 
-def impatient() -> None:
+def shorten_post_timeout() -> None:
     """No fault: a POST gets a second, so that a test need not wait for minutes."""
     client.POST_SECONDS = 1.0
 
 
-def interrupted_at_the_end() -> None:
+def interrupt_before_summary() -> None:
     """No fault: Ctrl-C comes when all has been told but the summary."""
     reporter.show_summary = lambda output, summary: signal.raise_signal(signal.SIGINT)  # type: ignore[attr-defined]  # as imported there
 
 
-def interrupted_at_once() -> None:
+def interrupt_at_startup() -> None:
     """No fault: Ctrl-C comes while the event loop is being made."""
     make = asyncio.new_event_loop
 
@@ -202,16 +202,16 @@ def interrupted_at_once() -> None:
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
     for fault in (
-        written_down_after_the_response,
-        sent_again_after_a_crash,
-        written_in_place,
-        polled_before_it_is_accepted,
-        saved_before_it_is_there,
-        impatient,
-        interrupted_at_the_end,
-        interrupted_at_once,
+        record_sending_after_response,
+        resend_after_crash,
+        write_in_place,
+        poll_before_recording_acceptance,
+        record_saved_before_rename,
+        shorten_post_timeout,
+        interrupt_before_summary,
+        interrupt_at_startup,
     )
 }
-FAULTS |= {f"raises_at_{name}": partial(raises, name, cuts_off=False) for name in STATEMENTS}
-FAULTS |= {f"cuts_off_at_{name}": partial(raises, name, cuts_off=True) for name in STATEMENTS}
+FAULTS |= {f"raise_at_{name}": partial(raise_at, name, cancels=False) for name in STATEMENTS}
+FAULTS |= {f"cancel_at_{name}": partial(raise_at, name, cancels=True) for name in STATEMENTS}
 """By name; those that `raise_at` have no fault, and a bug strikes them."""
