@@ -1,4 +1,4 @@
-"""What every test has: a home of its own, no settings from outside, and the program to run."""
+"""Fixtures of every test: an empty home, no settings from outside, and the program to run."""
 
 import io
 import os
@@ -30,11 +30,11 @@ from .forking import ForkedProcess, fork_server
 from .raw_servers import PublicNetwork, RawServer, run_public_network, run_raw_server
 from .servers import BreakingProxy, Service, run_breaking_proxy, run_sandbox
 
-sys.dont_write_bytecode = False  # what pytest compiles is kept for the next process
+sys.dont_write_bytecode = False  # keep what pytest compiles for the next process
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile all tests once, before the workers do, each for itself."""
+    """Compile all tests once, before each worker would."""
     if not hasattr(config, "workerinput") and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         for path in Path(__file__).parent.glob("test_*.py"):
             with suppress(pytest.skip.Exception):
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 # A run that a shell started in the background ignores Ctrl-C, and so would every program that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples in each run, so that a change is judged by what it changes; `explore` looks for new ones.
+# Use the same examples in each run, so that only a change can make one fail; `explore` looks for new ones.
 settings.register_profile("default", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile("explore" if os.environ.get("FLUX_EXPLORE") == "1" else "default")
@@ -52,18 +52,18 @@ settings.load_profile("explore" if os.environ.get("FLUX_EXPLORE") == "1" else "d
 KEY = "test-key-0123456789abcdef"
 WEBHOOK_SECRET = "hook-secret-0123456789abcdef"
 SECRETS = (KEY, WEBHOOK_SECRET)
-"""No test may find one of these anywhere but where it belongs."""
+"""Secrets that must not be found anywhere but where they belong."""
 KEY_PATHS = ("/api/v1/task", "/account/info", "/api/ephemeral_resource")
-"""What is asked for with the key, in its own header."""
+"""Paths that are requested with the key, in its own header."""
 KEY_HOSTS = ("api.piapi.ai", "upload.theapi.app")
 
 
 CONNECTIONS: list[tuple[str, object]] = []
-"""What this process asked the network for: ("connect", address) and ("getaddrinfo", name), in order."""
+"""Network calls of this process, in order: ("connect", address) and ("getaddrinfo", name)."""
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    """Notes what leaves this process, and keeps it on this machine."""
+    """Record network calls, and raise if one would leave this machine."""
     if event == "socket.connect":
         address = arguments[1]
         CONNECTIONS.append(("connect", address))
@@ -78,7 +78,7 @@ sys.addaudithook(_audit)
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended and what it wrote. out_bytes is what stdout got before decoding."""
+    """The exit code and output of a command. out_bytes: stdout before decoding."""
 
     code: int
     out: str
@@ -90,7 +90,7 @@ Flux = Callable[..., Result]
 
 
 class CapturedStream(io.TextIOWrapper):
-    """A captured stream that is no terminal and keeps its bytes."""
+    """A stream that is not a terminal and keeps its bytes."""
 
     def __init__(self) -> None:
         self.bytes = io.BytesIO()
@@ -99,13 +99,13 @@ class CapturedStream(io.TextIOWrapper):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty home and an empty current folder. After the test, no file in them holds a secret."""
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide what is lost at exit
+    """Create an empty home and an empty current directory. After the test, no file in them contains a secret."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide output that is lost at exit
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # each process would compile the program again
     for name in list(os.environ):
         if name.startswith(("FLUX_", "PIAPI_", "GITHUB_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    # No certificate is trusted but the tests' own: the system's take 20 ms to read, in each process.
+    # Trust only the tests' own certificate: reading the system's takes 20 ms per process.
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     work = tmp_path / "work"
     work.mkdir()
@@ -117,7 +117,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.name != "config.toml":
             assert_no_secret(path.read_bytes(), str(path))
-            if path.suffix.lower() == ".png":  # where a text may be compressed
+            if path.suffix.lower() == ".png":  # its texts may be compressed
                 assert_no_secret(repr(texts_in(path.read_bytes())), f"the texts of {path}")
             elif zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as bundle:
@@ -125,14 +125,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def assert_no_secret(content: str | bytes, where: str) -> None:
-    """Fails the test when a secret stands there."""
+    """Fail the test if the content contains a secret."""
     found = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     assert not [secret for secret in SECRETS if secret.encode() in found], f"a secret is in {where}"
 
 
 @pytest.fixture
 def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
-    """Runs a command line in this process, as a pipe sees it. The key never shows."""
+    """Return a function that runs a command line in this process, through pipes. The key is never printed."""
 
     def run(line: str, stdin: str | bytes = "") -> Result:
         out, err = CapturedStream(), CapturedStream()
@@ -151,7 +151,7 @@ def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """The miniature service on a real socket, and the settings that point at it."""
+    """Run the sandbox on a real socket, with the settings that point at it."""
     with run_sandbox(tmp_path / "service.db") as running:
         monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
         monkeypatch.setenv("FLUX_UPLOAD_URL", running.origin)
@@ -166,7 +166,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
 
 @pytest.fixture
 def raw() -> Iterator[RawServer]:
-    """A server that answers with any bytes whatever, and is not the service: no request to it has a secret."""
+    """Run a server that responds with arbitrary bytes and is not PiAPI: no request to it has a secret."""
     with run_raw_server() as server:
         yield server
     for head in server.heads:
@@ -175,45 +175,45 @@ def raw() -> Iterator[RawServer]:
 
 
 PUBLIC_HOSTS = ("api.piapi.ai", "upload.theapi.app", "img.theapi.app", "elsewhere.example.com")
-"""Hosts that the public network's certificate is for. The first two are where a new installation finds the service."""
+"""Hosts of the certificate of the public network. The first two are PiAPI's in a new installation."""
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate and its key, in one file, that stands for this machine and every public host when it is trusted."""
+    """Create a certificate and its key, in one file, for this machine and every public host."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: no certificate can be made")
+        pytest.skip("openssl is not installed: cannot create a certificate")
     folder = tmp_path_factory.mktemp("certificate")
     names = ",".join(f"DNS:{host}" for host in (*PUBLIC_HOSTS, "localhost"))
-    making = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=flux-test"
-    command = [*making.split(), "-addext", f"subjectAltName={names}", "-keyout", "key.pem", "-out", "certificate.pem"]
+    request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=flux-test"
+    command = [*request.split(), "-addext", f"subjectAltName={names}", "-keyout", "key.pem", "-out", "certificate.pem"]
     subprocess.run(command, cwd=folder, capture_output=True, check=True)
-    both = folder / "both.pem"
-    both.write_bytes((folder / "key.pem").read_bytes() + (folder / "certificate.pem").read_bytes())
-    return both
+    combined = folder / "both.pem"
+    combined.write_bytes((folder / "key.pem").read_bytes() + (folder / "certificate.pem").read_bytes())
+    return combined
 
 
 @pytest.fixture
 def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What names mean, in place of a resolver: addresses that are given one after another, the last one from then on."""
-    known: dict[str, list[str]] = {host: ["93.184.215.14"] for host in PUBLIC_HOSTS}
+    """Replace the resolver: a name's addresses are returned one per lookup; the last one is repeated."""
+    addresses: dict[str, list[str]] = {host: ["93.184.215.14"] for host in PUBLIC_HOSTS}
     real = socket.getaddrinfo
 
-    def resolved(host: Any, *rest: Any, **options: Any) -> Any:
+    def resolve(host: Any, *rest: Any, **options: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
-        addresses = known.get(name, [name])
-        found = addresses.pop(0) if len(addresses) > 1 else addresses[0]
-        return real(found, *rest, **options)
+        found = addresses.get(name, [name])
+        address = found.pop(0) if len(found) > 1 else found[0]
+        return real(address, *rest, **options)
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    return known
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return addresses
 
 
 @pytest.fixture
 def network(
     service: Service, certificate: Path, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PublicNetwork]:
-    """The miniature service at the real one's public addresses, with the settings of a new installation."""
+    """Run the sandbox at PiAPI's public host names, with the settings of a new installation."""
     with run_public_network(certificate) as network:
         port = int(service.origin.rpartition(":")[2])
         network.hosts |= {"api.piapi.ai": port, "upload.theapi.app": port}
@@ -229,7 +229,7 @@ def network(
 
 @pytest.fixture
 def proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakingProxy]:
-    """A breaking proxy that the program talks to instead of the service."""
+    """Run a breaking proxy between the program and the sandbox."""
     with run_breaking_proxy(service) as running:
         monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
         yield running
@@ -237,7 +237,7 @@ def proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Breakin
 
 @pytest.fixture
 def entries(home: Path) -> Callable[[], list[Entry]]:
-    """What the journal says now."""
+    """Return a function that reads the journal's entries, oldest first."""
 
     def read() -> list[Entry]:
         paths = Paths.find({"FLUX_HOME": str(home)})
@@ -248,10 +248,10 @@ def entries(home: Path) -> Callable[[], list[Entry]]:
 
 
 class FluxProcess(subprocess.Popen[str]):
-    """The program as a process; what it wrote is looked through when it is read."""
+    """The program as a process whose output is checked for secrets."""
 
     def communicate(self, *rest: Any, **options: Any) -> tuple[str, str]:
-        """As in the base class."""
+        """Return the output, as the base class does."""
         out, err = super().communicate(*rest, **options)
         assert_no_secret(f"{out}{err}", f"the output of {self.args!r}")
         return out, err
@@ -262,12 +262,12 @@ FORKABLE = {"stdin", "stdout", "stderr", "start_new_session"}
 
 
 class ForkedFluxProcess(FluxProcess, ForkedProcess):
-    """The program as a process that is forked."""
+    """The program as a forked process."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _end_fork_server() -> Iterator[None]:
-    """The process that forks ends with the session."""
+    """End the fork server at the end of the session."""
     yield
     if fork_server.cache_info().currsize:
         fork_server().end()
@@ -275,9 +275,9 @@ def _end_fork_server() -> Iterator[None]:
 
 @pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
-    """Starts the program as a process of its own, which is forked unless it needs a Python of its own.
+    """Return a function that starts the program as a process, forked unless it needs its own Python.
 
-    program: how Python is told to, if not as usual.
+    program: the arguments of Python, if not as usual.
     """
 
     def run(line: str, program: Sequence[str] = ("-m", "flux_cli"), **options: object) -> subprocess.Popen[str]:

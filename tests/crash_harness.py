@@ -1,4 +1,4 @@
-"""A batch that is killed: what the service saw of it, moment by moment, and what must hold whenever it died."""
+"""Batches that are killed, and the invariants that must hold whenever they die."""
 
 import re
 import signal
@@ -25,17 +25,17 @@ from .runner import ERR, OUT, Runner, RunSpec
 from .servers import Service, serve_app
 
 TASK_ID = re.compile(r"flux_[0-9a-f-]{36}")
-ORDERED = 2
+IMAGES_PER_TASK = 2
 """Images of each task."""
 ACCEPTED = (State.ACCEPTED, State.READY, State.SAVED)
 
 
 class Harness:
-    """A home, a folder with images and the service, all alive while processes die.
+    """A home, a directory with images, and the sandbox, which outlive the processes.
 
-    command: what all batches here are. prompts: all that were ever asked for; each once.
-    faults: what did not hold. excused: prompts that a process was sending when it was killed.
-    codes: how a run may end.
+    command: the beginning of every batch. prompts: all prompts that were requested, each once.
+    failures: violated invariants. may_be_unknown: prompts that a process was sending when it was killed.
+    exit_codes: the allowed ones.
     """
 
     def __init__(self, root: Path, service: Service) -> None:
@@ -49,54 +49,54 @@ class Harness:
         self.exit_codes = {-signal.SIGKILL, -signal.SIGALRM, -signal.SIGINT, -signal.SIGTERM, 0, 3, 7, 12, 141}
         self.injections = [Injection()]
         self.runs = 0
-        self._whole = set[Path]()
+        self._complete = set[Path]()
 
     # --- runs ------------------------------------------------------------------------------------------------
 
     def make_batch(self, prompts: Sequence[str]) -> list[str]:
-        """The command that buys these prompts, those of them that were not bought yet."""
+        """Return the command that generates these prompts, except those that are already paid."""
         self.prompts += [prompt for prompt in prompts if prompt not in self.prompts]
         name = f"{len(self.prompts)}-{len(prompts)}.txt"
         (self.root / name).write_text("".join(f"{prompt}\n" for prompt in prompts))
-        every = f"-m schnell -b {ORDERED} -j 4 -o {{slug}}-{{seed}}.png"
-        return f"{self.command} --from {self.root / name} {every}".split()
+        options = f"-m schnell -b {IMAGES_PER_TASK} -j 4 -o {{slug}}-{{seed}}.png"
+        return f"{self.command} --from {self.root / name} {options}".split()
 
     def start(self, runner: Runner, words: Sequence[str], injection: Injection | None = None, **death: Any) -> RunSpec:
-        """Start a run, and let its requests lead this life. death: as `Order` has it."""
+        """Start a run with an injection. death: see `RunSpec`."""
         self.runs += 1
         folder = self.root / f"run{self.runs}"
         folder.mkdir()
         for name in (OUT, ERR):
             (folder / name).touch()  # it may be killed before it writes anything
-        order = RunSpec([*words], str(folder), **death)
-        self.inject(injection or Injection()).pid = runner.start(order)
-        return order
+        spec = RunSpec([*words], str(folder), **death)
+        self.inject(injection or Injection()).pid = runner.start(spec)
+        return spec
 
     def inject(self, injection: Injection) -> Injection:
-        """Let the requests that come from now on lead this life."""
+        """Apply an injection to the requests from now on."""
         self.injections.append(injection)
         return injection
 
-    def end(self, runner: Runner, order: RunSpec) -> int:
-        """Wait for the end of a run, and check what must hold after it, however it ended; gives its exit code."""
+    def end(self, runner: Runner, spec: RunSpec) -> int:
+        """Wait for the end of a run, check the invariants, and return its exit code."""
         code = runner.wait()
-        self.check(Path(order.folder), killed=code < 0)
+        self.check(Path(spec.folder), killed=code < 0)
         if code not in self.exit_codes:
-            self._fail(f"exit code {code}: {(Path(order.folder) / ERR).read_text()}")
+            self._fail(f"exit code {code}: {(Path(spec.folder) / ERR).read_text()}")
         return code
 
     def run(self, runner: Runner, words: Sequence[str], injection: Injection | None = None, **death: Any) -> int:
-        """A run, from its start to its end."""
+        """Start a run, and wait for its end."""
         return self.end(runner, self.start(runner, words, injection, **death))
 
     def finish(self, runner: Runner, **options: Any) -> None:
-        """Run everything once more, undisturbed, and check that all has come to a good end."""
+        """Run everything again without injections, and check that all of it finishes."""
         for words in (["resume"], self.make_batch(self.prompts)):
             code = self.run(runner, words, **options)
             unknown = [entry for entry in self.read_entries() if entry.state is State.UNKNOWN]
             if code != (7 if unknown else 0):
                 self._fail(f"{words[0]} ended with {code}, and {len(unknown)} are unknown")
-        self._whole.clear()
+        self._complete.clear()
         self._check_files(self.read_entries(), list(self.cwd.iterdir()))
         ended = {prompt_of(entry): entry.state for entry in self.read_entries()}
         for prompt in self.prompts:
@@ -107,21 +107,21 @@ class Harness:
         if fault not in self.failures:
             self.failures.append(fault)
 
-    # --- what must hold --------------------------------------------------------------------------------------
+    # --- invariants ------------------------------------------------------------------------------------------
 
     def read_entries(self) -> list[Entry]:
-        """What the journal says now."""
+        """Return the journal's entries, oldest first."""
         with closing(Journal(self.paths.journal, self.paths.locks, Account("any", "any"))) as journal:
             return journal.newest()[::-1]
 
     def check(self, folder: Path, *, killed: bool) -> None:
-        """Look for what must never be, after a run that wrote into `folder`; another one may go on meanwhile."""
-        told = TASK_ID.findall((folder / OUT).read_text() + (folder / ERR).read_text())
-        # What comes first is read last: an image has an entry, and a charge too.
+        """Check the invariants after a run that wrote into `folder`; another run may still be active."""
+        printed = TASK_ID.findall((folder / OUT).read_text() + (folder / ERR).read_text())
+        # Read in reverse order of writing: an image has an entry, and a charge too.
         files, charged = list(self.cwd.iterdir()), self.read_charges()
         entries = self.read_entries() if self.paths.journal.exists() else []
         tasks = {entry.task_id for entry in entries}
-        for task in set(told) - tasks:
+        for task in set(printed) - tasks:
             self._fail(f"printed before it was recorded: {task}")
         self._check_charges(entries, charged, killed)
         self._check_files(entries, files)
@@ -147,13 +147,13 @@ class Harness:
         for entry in entries:
             if entry.state in (State.READY, State.SAVED):
                 expected |= set(entry.output.paths)
-            if entry.state is State.SAVED and not self._whole.issuperset(entry.output.paths):
-                if len(entry.files) != ORDERED or not all(file.is_whole() for file in entry.files):
+            if entry.state is State.SAVED and not self._complete.issuperset(entry.output.paths):
+                if len(entry.files) != IMAGES_PER_TASK or not all(file.is_whole() for file in entry.files):
                     self._fail(f"saved, but missing: {prompt_of(entry)}")
-                self._whole |= {file.path for file in entry.files}
+                self._complete |= {file.path for file in entry.files}
         for path in files:
-            if path.name.startswith(".flux-") or path in self._whole:
-                continue  # what a killed process was writing, and nobody looks at; or known already
+            if path.name.startswith(".flux-") or path in self._complete:
+                continue  # the leftover of a killed process, or a file that is checked already
             if path not in expected:
                 self._fail(f"unexpected file: {path.name}")
             try:
@@ -162,31 +162,31 @@ class Harness:
                 self._fail(f"torn: {path.name}: {fault}")
 
     def read_charges(self) -> dict[str, str]:
-        """What was paid for: the prompt by the task's id."""
+        """Return the prompts of the charged tasks, by task ID."""
         return {task.id: str(object_at(task.body, "input")["prompt"]) for task in self.service.charges}
 
     def check_arrival(self, kind: str, path: str, body: bytes) -> None:
-        """A request has arrived at the service: what must be in the journal by now, as another process reads it?"""
+        """Check that the journal already contains what it must when a request arrives, as another process reads it."""
         entries = self.read_entries()
         if kind == "create":
             states = {entry.state for entry in entries if prompt_of(entry).encode() in body}
-            # Unknown: the sender was killed, another one has noticed, and the request was still on its way.
+            # Unknown: the sender was killed, another process has noticed, and the request was still on its way.
             if not states & {State.SENDING, State.UNKNOWN}:
                 self._fail(f"sent before it was recorded: {states}")
-        wanted = {"poll": ACCEPTED, "image": (State.READY, State.SAVED)}.get(kind)
+        required = {"poll": ACCEPTED, "image": (State.READY, State.SAVED)}.get(kind)
         task = TASK_ID.search(path)
-        if wanted and task and not any(entry.task_id == task[0] and entry.state in wanted for entry in entries):
+        if required and task and not any(entry.task_id == task[0] and entry.state in required for entry in entries):
             self._fail(f"{kind} before it was recorded: {task[0]}")
 
 
 def prompt_of(entry: Entry) -> str:
-    """What an entry asks for."""
+    """Return the prompt of an entry."""
     return entry.request.operation.prompt if entry.request else ""
 
 
 @contextmanager
 def run_harness(root: Path, settings: pytest.MonkeyPatch, *, speed: float = 1000.0) -> Iterator[Harness]:
-    """A world in a folder that has a `work` in it, which becomes the current one."""
+    """Run a harness in a directory whose subdirectory `work` becomes the current directory."""
     with closing(Store(root / "service.db")) as store, closing(Store(root / "service.db")) as view:
         found = Harness(root, Service(view))
         app = found.service.wrap(create_app(Sandbox(store, speed=speed)))
@@ -200,5 +200,5 @@ def run_harness(root: Path, settings: pytest.MonkeyPatch, *, speed: float = 1000
             try:
                 yield found
             finally:
-                for injection in found.injections:  # the server waits for what is held, also when a test has failed
+                for injection in found.injections:  # the server waits for held requests, even after a test has failed
                     injection.released = True

@@ -1,4 +1,4 @@
-"""An agent's side of `flux mcp`: the client of the official SDK, and one that writes the lines itself."""
+"""Clients of `flux mcp`: the official SDK's, and one that reads and writes the lines itself."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ SMALL = {"model": "schnell", "size": "64x64"}
 
 @asynccontextmanager
 async def connect_agent(*words: str, log: TextIO = sys.stderr) -> AsyncIterator[Client]:
-    """A client of a server of its own; `words`: the options of `flux mcp`. log: receives the server's stderr."""
+    """Connect a client to a new server. words: the options of `flux mcp`. log: receives the server's stderr."""
     server = StdioServerParameters(
         command=str(fork_server().program), args=["mcp", *words], env=dict(os.environ), cwd=os.getcwd()
     )
@@ -40,13 +40,13 @@ async def connect_agent(*words: str, log: TextIO = sys.stderr) -> AsyncIterator[
 
 
 def run_agent(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> T:
-    """Run an agent's work with a server of its own, which prints nothing else, and return its result."""
+    """Run an agent's work with a new server, check that stderr is empty, and return the result."""
 
     async def run(log: TextIO) -> T:
         async with connect_agent(*words, log=log) as client:
             task = asyncio.ensure_future(work(client))
             await asyncio.wait({task})
-        return task.result()  # here, an error is not in the groups that the client would wrap it in
+        return task.result()  # outside the client, which would wrap an error in groups
 
     with tempfile.TemporaryFile("w+") as log:
         result = asyncio.run(run(log))
@@ -56,7 +56,7 @@ def run_agent(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> 
 
 
 def read_record(result: CallToolResult) -> JsonObject:
-    """What a call returned, as JSON; the text that old clients show is the same."""
+    """Return the structured result of a call, after checking that the text for old clients is the same."""
     content: JsonObject = result.structured_content
     assert json.loads(result.content[0].text) == content  # type: ignore[union-attr]
     assert_no_secret(json.dumps(content), "the result of a tool")
@@ -64,12 +64,12 @@ def read_record(result: CallToolResult) -> JsonObject:
 
 
 def get_thumbnails(result: CallToolResult) -> list[ImageContent]:
-    """The images that a call returned."""
+    """Return the images of a call's result."""
     return [part for part in result.content if isinstance(part, ImageContent)]
 
 
 def get_saved_files(result: CallToolResult) -> list[Path]:
-    """The files of a call that went well."""
+    """Return the files of a successful call."""
     content = read_record(result)
     assert (result.is_error, content["state"], content["error"], content["next"]) == (False, "saved", None, None)
     files = content["files"]
@@ -82,7 +82,7 @@ def get_saved_files(result: CallToolResult) -> list[Path]:
 
 @contextmanager
 def run_faulty_sandbox(path: Path, *faults: str) -> Iterator[Sandbox]:
-    """A miniature service with faults, and the settings that point at it; `faults` of it can be changed."""
+    """Run a sandbox with faults, with the settings that point at it. Its `faults` can be changed."""
     with closing(Store(path)) as store:
         rules = Sandbox(store, speed=200, keys=frozenset({KEY}))
         rules.faults.add(faults)
@@ -94,13 +94,13 @@ def run_faulty_sandbox(path: Path, *faults: str) -> Iterator[Sandbox]:
 
 
 def read_charges(path: Path) -> list[StoredTask]:
-    """What a miniature service charged for."""
-    with closing(Store(path)) as view:  # a connection of its own: the server's may be within a transaction
+    """Return the tasks that a sandbox has charged."""
+    with closing(Store(path)) as view:  # a separate connection: the server's may be within a transaction
         return view.tasks()
 
 
 class RawClient:
-    """A server whose lines are written and read one by one: whatever it prints must be the protocol."""
+    """A client that writes and reads single lines: all output of the server must be the protocol."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -138,7 +138,7 @@ class RawClient:
         return message
 
     def read_result(self, number: int) -> JsonObject:
-        """Return the result of a request; notifications that come before it are dropped."""
+        """Return the result of a request, and drop the notifications before it."""
         while (message := self.read()).get("id") != number:
             assert "method" in message
         result = message["result"]
@@ -157,7 +157,7 @@ class RawClient:
 
 @contextmanager
 def connect_raw(*words: str) -> Iterator[RawClient]:
-    """A server after its handshake."""
+    """Connect to a new server, and complete the handshake."""
     with ForkedProcess(
         ["mcp", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -1,4 +1,4 @@
-"""Servers in a test's own event loop that say on each connection, byte by byte, what the test has them say."""
+"""Servers in the event loop of a test, which send exactly the bytes that the test chooses."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ AsyncTest = Callable[..., Coroutine[Any, Any, None]]
 
 
 def in_event_loop(test: AsyncTest) -> Callable[..., None]:
-    """Runs a test in an event loop of its own, for 20 s at most."""
+    """Run a test in its own event loop, for 20 s at most."""
 
     @functools.wraps(test)
     def run(**fixtures: Any) -> None:
@@ -29,7 +29,7 @@ def in_event_loop(test: AsyncTest) -> Callable[..., None]:
 
 @dataclass
 class Connection:
-    """A connection at the server, the first of which has the number 1."""
+    """A connection at the server. number: from 1."""
 
     peer: "Peer"
     number: int
@@ -37,7 +37,7 @@ class Connection:
     writer: asyncio.StreamWriter
 
     async def request(self) -> bytes:
-        """The next request's head; empty when the client has hung up."""
+        """Return the head of the next request, or an empty one if the client has closed the connection."""
         try:
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"\r\nContent-Length: ([0-9]+)", head)
@@ -48,12 +48,12 @@ class Connection:
         return head
 
     async def send(self, data: bytes) -> None:
-        """Send it."""
+        """Send data."""
         self.writer.write(data)
         await self.writer.drain()
 
     def reset(self) -> None:
-        """Break the connection."""
+        """Reset the connection."""
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
@@ -63,7 +63,7 @@ Handler = Callable[[Connection], Coroutine[Any, Any, None]]
 
 @dataclass
 class Peer:
-    """A server. asked: the connection and the first words of each request. open: how many connections there are."""
+    """A server. requests: the connection and the first words of each. open: the number of open connections."""
 
     handler: Handler
     requests: list[tuple[int, str]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Peer:
     origin: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Talk on a connection, and close it."""
+        """Handle a connection, and close it."""
         self.opened += 1
         self.open += 1
         try:
@@ -82,15 +82,15 @@ class Peer:
             self.open -= 1
             writer.transport.close()
 
-    async def empty(self) -> None:
-        """Return when no connection is left."""
+    async def wait_until_closed(self) -> None:
+        """Wait until no connection is open."""
         while self.open:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
 async def serve(handler: Handler, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Peer]:
-    """A server that talks so on each connection."""
+    """Run a server with a handler for each connection."""
     peer, tasks = Peer(handler), set[asyncio.Task[None]]()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,19 +107,19 @@ async def serve(handler: Handler, tls: ssl.SSLContext | None = None, host: str =
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def respond_with(*answers: bytes) -> Handler:
-    """Gives these answers on each connection, and closes it."""
+def respond_with(*responses: bytes) -> Handler:
+    """Return a handler that sends these responses on each connection, and closes it."""
 
     async def handler(connection: Connection) -> None:
-        for answer in answers:
+        for response in responses:
             if not await connection.request():
                 return
-            await connection.send(answer)
+            await connection.send(response)
 
     return handler
 
 
 async def respond_ok(connection: Connection) -> None:
-    """Says OK as long as it is asked."""
+    """Respond OK to every request."""
     while await connection.request():
         await connection.send(OK)

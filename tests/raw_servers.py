@@ -1,4 +1,4 @@
-"""Servers below HTTP frameworks: one that answers with any bytes whatever, and the public network on this machine."""
+"""Servers without an HTTP framework: one that sends arbitrary bytes, and a public network on this machine."""
 
 import contextlib
 import itertools
@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 Response = Callable[[], Iterable[bytes]]
-"""Makes the pieces of a whole answer, head and body, as they go out on the connection."""
+"""Returns the pieces of a response, head and body, as they are sent."""
 
 
 class RawServer(socketserver.ThreadingTCPServer):
-    """Answers requests with bytes, and closes. The last answer of a path is given again and again.
+    """A server that responds to each request with bytes, and closes. The last response of a path is repeated.
 
-    tls: speaks TLS on the connection first.
+    tls: the context of a server that uses TLS.
     """
 
     daemon_threads = True
@@ -28,16 +28,16 @@ class RawServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _RawConnection)
         self.responses: dict[str, list[Response]] = {}
         self.heads: list[bytes] = []
-        """What came, head by head."""
+        """The heads of all requests."""
         self.port = int(self.server_address[1])
         self.tls = tls
 
     def url(self, path: str) -> str:
-        """The address of a path."""
+        """Return the URL of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def next_response(self, path: str) -> Response:
-        """What to say to a request for `path`."""
+        """Return the response to the next request for `path`."""
         answers = self.responses.get(path, [not_found])
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
@@ -46,7 +46,7 @@ class _RawConnection(socketserver.BaseRequestHandler):
     server: RawServer
 
     def handle(self) -> None:
-        with contextlib.suppress(OSError):  # the client may hang up on what it does not like
+        with contextlib.suppress(OSError):  # the client may close the connection early
             connection = self.request
             if self.server.tls:
                 connection = self.server.tls.wrap_socket(connection, server_side=True)
@@ -58,14 +58,14 @@ class _RawConnection(socketserver.BaseRequestHandler):
 
 
 def read_request(connection: socket.socket) -> tuple[bytes, bytes]:
-    """A request: its head, up to the empty line, and its body. Both are empty when none came."""
-    came = b""
-    while b"\r\n\r\n" not in came:
+    """Read a request: its head, up to the empty line, and its body. Both are empty if there is none."""
+    received = b""
+    while b"\r\n\r\n" not in received:
         piece = connection.recv(65536)
         if not piece:
             return b"", b""
-        came += piece
-    head, _, body = came.partition(b"\r\n\r\n")
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
     length = re.search(rb"\r\ncontent-length: *([0-9]+)", head, re.IGNORECASE)
     while length and len(body) < int(length[1]) and (piece := connection.recv(65536)):
         body += piece
@@ -73,24 +73,24 @@ def read_request(connection: socket.socket) -> tuple[bytes, bytes]:
 
 
 def not_found() -> Iterable[bytes]:
-    """No such address."""
+    """Return a 404 response."""
     return plain_response(b"", status="404 Not Found")()
 
 
 def plain_response(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> Response:
-    """An honest answer; `length` is what it says of its length, when that is not the truth."""
-    told = len(body) if length is None else length
-    lines = [f"HTTP/1.1 {status}", "Content-Type: image/png", f"Content-Length: {told}", *headers]
+    """Return a complete response. length: a wrong Content-Length."""
+    stated = len(body) if length is None else length
+    lines = [f"HTTP/1.1 {status}", "Content-Type: image/png", f"Content-Length: {stated}", *headers]
     return lambda: [response_head(*lines), body]
 
 
 def unframed_response(body: bytes, *headers: str) -> Response:
-    """An answer that ends when the connection does."""
+    """Return a response that ends when the connection does."""
     return lambda: [response_head("HTTP/1.1 200 OK", *headers), body]
 
 
 def chunked_response(body: bytes, *headers: str, ends: bool = True) -> Response:
-    """An answer in one chunk; `ends` is whether the last chunk comes."""
+    """Return a response in one chunk. ends: whether the last chunk is sent."""
     end = b"\r\n0\r\n\r\n" if ends else b""
     return lambda: [
         response_head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *headers),
@@ -101,12 +101,12 @@ def chunked_response(body: bytes, *headers: str, ends: bool = True) -> Response:
 
 
 def redirect(location: str | None, status: str = "302 Found") -> Response:
-    """A redirect, to nowhere when `location` is None."""
+    """Return a redirect, without a Location if `location` is None."""
     return plain_response(b"", *([f"Location: {location}"] if location is not None else []), status=status)
 
 
 def endless_response(pause: Callable[[], None] = lambda: None) -> Response:
-    """A picture that begins and never ends."""
+    """Return an image that never ends."""
 
     def pieces() -> Iterator[bytes]:
         yield response_head("HTTP/1.1 200 OK", "Content-Type: image/png")
@@ -119,13 +119,13 @@ def endless_response(pause: Callable[[], None] = lambda: None) -> Response:
 
 
 def response_head(*lines: str) -> bytes:
-    """A response's head."""
+    """Return the head of a response."""
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
 
 
 @contextmanager
 def run_raw_server(tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
-    """A raw server on a free loopback port."""
+    """Run a raw server on a free loopback port."""
     with RawServer(tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
@@ -137,10 +137,10 @@ def run_raw_server(tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
 
 
 class PublicNetwork(socketserver.ThreadingTCPServer):
-    """A proxy behind which public hosts stand: what is asked of a host goes to a port of this machine, out of TLS.
+    """A proxy to public hosts: it ends TLS, and forwards the requests for a host to a port of this machine.
 
-    hosts: host -> port. A host that is not there cannot be reached.
-    heads: every request, with its host, in the order they came.
+    hosts: host -> port. No other host can be reached.
+    heads: the host and head of every request, in order.
     """
 
     daemon_threads = True
@@ -154,7 +154,7 @@ class PublicNetwork(socketserver.ThreadingTCPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def requests_to(self, host: str) -> list[bytes]:
-        """The requests that a host got."""
+        """Return the heads of the requests to a host."""
         return [head for name, head in self.heads if name == host]
 
 
@@ -174,12 +174,12 @@ class _Tunnel(socketserver.BaseRequestHandler):
                 self.relay(host, client)
 
     def relay(self, host: str, client: ssl.SSLSocket) -> None:
-        """One request there and its answer back; then the connection ends."""
+        """Forward one request and its response, and close the connection."""
         request, body = read_request(client)
         if not request:
             return
         self.server.heads.append((host, request))
-        # The server must know that it is reached over TLS, for it gives its own address away.
+        # The server must learn that it is reached over TLS, because its responses contain its own URL.
         request = request.replace(b"Connection: keep-alive", b"Connection: close\r\nX-Forwarded-Proto: https")
         with socket.create_connection(("127.0.0.1", self.server.hosts[host])) as upstream:
             upstream.sendall(request + b"\r\n\r\n" + body)
@@ -189,7 +189,7 @@ class _Tunnel(socketserver.BaseRequestHandler):
 
 @contextmanager
 def run_public_network(certificate: Path) -> Iterator[PublicNetwork]:
-    """A public network on a free loopback port."""
+    """Run a public network on a free loopback port."""
     with PublicNetwork(certificate) as network:
         thread = threading.Thread(target=network.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()

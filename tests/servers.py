@@ -1,4 +1,4 @@
-"""Servers for tests: the miniature service over a real socket, and a proxy in front of it that breaks on purpose."""
+"""Servers for tests: the sandbox on a real socket, and a proxy in front of it that breaks connections."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from flux_cli.sandbox.store import Store, StoredTask
 
 
 class Server(uvicorn.Server):
-    """A server that ends when it is told to, and not at the next tenth of a second."""
+    """A server that ends immediately, not at the next tenth of a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -42,18 +42,18 @@ class Server(uvicorn.Server):
         await self._end.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish the responses that have begun, and close all connections."""
+        """Finish the current responses, and close all connections."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        while self.server_state.tasks or self.server_state.connections:  # noqa: ASYNC110 - nothing tells
+        while self.server_state.tasks or self.server_state.connections:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.001)
 
 
 @contextmanager
 def serve_app(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
-    """The app on a free loopback port, over TLS if it has a certificate; gives its origin."""
+    """Serve an app on a free loopback port, over TLS if there is a certificate, and yield its origin."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=1, ssl_certfile=certificate)
@@ -71,7 +71,7 @@ def serve_app(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
 
 @dataclass
 class ReceivedRequest:
-    """A request as the server saw it."""
+    """A request that the server received."""
 
     method: str
     path: str
@@ -84,9 +84,9 @@ Reply = tuple[int, dict[str, str], bytes]
 
 @dataclass
 class Service:
-    """The miniature service under test: what it saw, what it charged, and how it is to misbehave.
+    """The sandbox under test: the requests that it received, the tasks that it charged, and its misbehavior.
 
-    scripted: (method, path prefix) -> replies to give, first to last, before the real ones resume.
+    scripted: (method, path prefix) -> replies to send in this order instead of the real ones.
     """
 
     store: Store
@@ -94,27 +94,27 @@ class Service:
     requests: list[ReceivedRequest] = field(default_factory=list)
     scripted: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
     hooks: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
-    """(method, path prefix) -> what happens, once, when such a request has come and before it is worked on."""
+    """(method, path prefix) -> a function to call once, when such a request has arrived and before it is handled."""
     hold_tasks: bool = False
-    """Whether every task is being processed, whenever it is polled."""
+    """Whether every poll shows that the task is processing."""
 
     @property
     def charges(self) -> list[StoredTask]:
-        """What was paid for."""
+        """The tasks that were charged."""
         return self.store.tasks()
 
     def count_posts(self) -> int:
-        """How many paid requests came in."""
+        """Return the number of POST requests."""
         return sum(request.method == "POST" for request in self.requests)
 
     def reply_with(self, method: str, prefix: str, *replies: Reply) -> None:
-        """Give these replies to the next requests that fit."""
+        """Send these replies to the next requests that match."""
         self.scripted.setdefault((method, prefix), []).extend(replies)
 
     def wrap(self, app: Starlette) -> ASGIApp:
-        """The app with every request noted and the scripted replies given first."""
+        """Wrap the app: record every request, and send the scripted replies first."""
 
-        async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
             headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
             self.requests.append(ReceivedRequest(scope["method"], scope["path"], headers))
             for method, prefix in list(self.hooks):
@@ -133,7 +133,7 @@ class Service:
                     return
             await app(scope, receive, send)
 
-        return noting
+        return handle
 
 
 @contextmanager
@@ -145,9 +145,9 @@ def run_sandbox(
     credit: Decimal | None = None,
     certificate: Path | None = None,
 ) -> Iterator[Service]:
-    """The miniature service on loopback, with its memory at `path`."""
+    """Run the sandbox on loopback, with its database at `path`."""
     keys = frozenset({"test-key-0123456789abcdef"})
-    # A connection each: the server's is in the midst of a transaction when a test looks.
+    # A connection each: the server's may be within a transaction when a test reads.
     with closing(Store(path)) as store, closing(Store(path)) as view:
         app = create_app(Sandbox(store, speed=speed, plan=plan, credit=credit, keys=keys))
         service = Service(view)
@@ -158,20 +158,20 @@ def run_sandbox(
 
 @dataclass
 class Breaker:
-    """How the proxy treats a connection whose request begins with `begins`, as often as `times`."""
+    """How the proxy treats the next `times` connections whose request starts with `prefix`."""
 
     prefix: bytes
     times: int = 1
     response_bytes: int = 0
-    """How much of the answer gets through before the connection is cut."""
+    """The number of bytes of the response to forward before the connection is closed."""
     hold: bool = False
-    """Keep the answer back, and the connection open, instead of cutting it."""
+    """Hold back the response, and keep the connection open."""
     delay: float = 0.0
-    """Seconds to keep the answer back before it all goes through."""
+    """Seconds to delay the response, which is then forwarded."""
 
 
 class BreakingProxy(socketserver.ThreadingTCPServer):
-    """A TCP proxy in front of a server. The request always reaches the server: money moves, the answer is lost."""
+    """A TCP proxy that forwards every request, and drops the response: the task is charged, its response is lost."""
 
     def __init__(self, upstream: int) -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
@@ -180,7 +180,7 @@ class BreakingProxy(socketserver.ThreadingTCPServer):
         self.origin = f"http://127.0.0.1:{self.server_address[1]}"
 
     def rule(self, request: bytes) -> Breaker | None:
-        """The breaker for a request, used up once."""
+        """Return the breaker for a request, and count it as used."""
         for breaker in self.breakers:
             if breaker.times > 0 and request.startswith(breaker.prefix):
                 breaker.times -= 1
@@ -199,9 +199,9 @@ class _Connection(socketserver.BaseRequestHandler):
             self.relay(self.request, upstream)
 
     def relay(self, client: socket.socket, upstream: socket.socket) -> None:
-        """Pass bytes on in both directions, until a request meets a breaker and its answer comes."""
+        """Forward bytes in both directions, until a breaker applies to a request and its response arrives."""
         rule: Breaker | None = None
-        passed = 0
+        forwarded = 0
         while True:
             for side in select.select([client, upstream], [], [])[0]:
                 chunk = side.recv(65536)
@@ -215,9 +215,9 @@ class _Connection(socketserver.BaseRequestHandler):
                     rule = None
                     client.sendall(chunk)
                 else:
-                    client.sendall(chunk[: rule.response_bytes - passed])
-                    passed += len(chunk)
-                    if passed < rule.response_bytes:
+                    client.sendall(chunk[: rule.response_bytes - forwarded])
+                    forwarded += len(chunk)
+                    if forwarded < rule.response_bytes:
                         continue
                     if rule.hold:
                         client.recv(1)
@@ -226,7 +226,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 @contextmanager
 def run_breaking_proxy(service: Service) -> Iterator[BreakingProxy]:
-    """A breaking proxy in front of a service, on a free loopback port."""
+    """Run a breaking proxy in front of a sandbox, on a free loopback port."""
     with BreakingProxy(int(service.origin.rpartition(":")[2])) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

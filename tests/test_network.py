@@ -410,7 +410,7 @@ async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.Monkey
             await client.poll(ID)
         with pytest.raises(NetworkError, match="could not reach PiAPI: no response in time"):
             await client.account()
-    await peer.empty()
+    await peer.wait_until_closed()
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ async def test_an_untrusted_server_gets_nothing(tls: ssl.SSLContext) -> None:
         result = await submit(peer.origin)
         assert (result.outcome, result.message) == UNTRUSTED
         assert peer.requests == []
-        await peer.empty()
+        await peer.wait_until_closed()
 
 
 @in_event_loop
@@ -558,7 +558,7 @@ async def test_a_name_that_leads_into_a_private_network_is_left_before_a_byte_is
             async with Downloader(private=False) as downloader:
                 with pytest.raises(ForbiddenError):
                     await downloader.fetch(f"{scheme}://img.theapi.app:{port}/x.png", tmp_path / "x.png")
-        await peer.empty()
+        await peer.wait_until_closed()
     assert came == [b"", b""]
     assert os.listdir(tmp_path) == ["work"] or not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
 
