@@ -1,6 +1,6 @@
-"""A batch that is killed at every step, again and again, and run again: charges are counted on the server's side.
+"""Kill a batch at every step, run it again, and count the charges on the server's side.
 
-FLUX_KILLS: how many random deaths are died.
+FLUX_KILLS: the number of random kills.
 """
 
 import itertools
@@ -26,10 +26,10 @@ from .runner import ERR, Runner, start_runner
 from .test_promises import POST, wait_until
 
 if sys.platform == "win32":
-    pytest.skip("nothing kills as SIGKILL does", allow_module_level=True)
+    pytest.skip("there is no SIGKILL", allow_module_level=True)
 
 KILLS = int(os.environ.get("FLUX_KILLS", "16"))
-KILLS_OF_A_ROUND, ROWS = 8, 4
+KILLS_PER_ROUND, ROWS = 8, 4
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +53,15 @@ def has_failure(harness: Harness, failure: str) -> bool:
     return any(found.startswith(failure) for found in harness.failures)
 
 
-def die_at_every_step(harness: Harness, runner: Runner, fault: str | None = None, sought: str = "none") -> int:
-    """Kill a batch at its first durable step, another one at its second, and so on; gives how many died.
+def kill_at_every_step(harness: Harness, runner: Runner, fault: str | None = None, expected: str = "none") -> int:
+    """Kill a batch at its first durable step, the next one at its second, and so on; return the number of kills.
 
-    sought: the fault that a broken engine has; it is found once.
+    expected: the failure that a broken engine causes; stop when it is found.
     """
     for step in itertools.count(1):
         if harness.run(runner, harness.make_batch([f"boat {step}"]), die_at_step=step, fault=fault) >= 0:
             break
-        if has_failure(harness, sought):
+        if has_failure(harness, expected):
             return step
     harness.finish(runner, fault=fault)
     return step - 1
@@ -70,39 +70,39 @@ def die_at_every_step(harness: Harness, runner: Runner, fault: str | None = None
 POINTS = {(kind, when) for kind in ("create", "poll", "image") for when in ("arrived", "done", "half")}
 
 
-def die_at_every_moment(
-    harness: Harness, runner: Runner, fault: str | None = None, sought: str = "none"
+def kill_at_every_point(
+    harness: Harness, runner: Runner, fault: str | None = None, expected: str = "none"
 ) -> list[Point]:
-    """The same for every moment of a batch's requests; gives those at which one died."""
-    died = list[Point]()
+    """Kill batches at every point of their requests; return the points of the kills."""
+    killed = list[Point]()
     for number in itertools.count(1):
         injection = Injection(number, kill_process)
         if harness.run(runner, harness.make_batch([f"ship {number}"]), injection, fault=fault) >= 0:
             break
-        died.append(injection.points[number - 1])
-        if has_failure(harness, sought):
-            return died
-    for point in sorted(POINTS - set(died)):  # chance moves polls, and with them the numbers of what follows
+        killed.append(injection.points[number - 1])
+        if has_failure(harness, expected):
+            return killed
+    for point in sorted(POINTS - set(killed)):  # the number of polls varies, and with it the numbers of later points
         injection = Injection(point, kill_process)
         if harness.run(runner, harness.make_batch([f"ship {' '.join(point)}"]), injection, fault=fault) < 0:
-            died.append(point)
+            killed.append(point)
     harness.finish(runner, fault=fault)
-    return died
+    return killed
 
 
-def test_killed_at_every_durable_step(harness: Harness, runner: Runner) -> None:
-    died = die_at_every_step(harness, runner)
+def test_batches_killed_at_every_durable_step_lose_nothing(harness: Harness, runner: Runner) -> None:
+    killed = kill_at_every_step(harness, runner)
     assert harness.failures == []
-    assert died > 30
+    assert killed > 30
 
 
-def test_killed_at_every_moment_that_the_service_sees(harness: Harness, runner: Runner) -> None:
-    died = die_at_every_moment(harness, runner)
+def test_batches_killed_at_every_point_of_a_request_lose_nothing(harness: Harness, runner: Runner) -> None:
+    killed = kill_at_every_point(harness, runner)
     assert harness.failures == []
-    assert set(died) >= POINTS
+    assert set(killed) >= POINTS
 
 
-def test_killed_while_an_image_is_uploaded(harness: Harness, runner: Runner) -> None:
+def test_a_batch_killed_during_an_upload_loses_nothing(harness: Harness, runner: Runner) -> None:
     Image.new("RGB", (256, 256), "red").save("../photo.png")
     harness.command = "edit ../photo.png"
     for when in ("arrived", "done", "half", "answered"):
@@ -112,51 +112,53 @@ def test_killed_while_an_image_is_uploaded(harness: Harness, runner: Runner) -> 
     assert harness.failures == []
 
 
-def random_death(chance: random.Random) -> dict[str, Any]:
-    """A death at a step, at a moment, or at any time."""
-    return chance.choice(
+def choose_kill(rng: random.Random) -> dict[str, Any]:
+    """Return options that kill a run at a step, at a point of a request, or at any time."""
+    return rng.choice(
         [
-            {"die_at_step": chance.randint(1, 140)},
-            {"injection": Injection(chance.randint(1, 60), kill_process)},
-            {"die_after": chance.uniform(0.02, 0.4)},
+            {"die_at_step": rng.randint(1, 140)},
+            {"injection": Injection(rng.randint(1, 60), kill_process)},
+            {"die_after": rng.uniform(0.02, 0.4)},
         ]
     )
 
 
-def random_round(harness: Harness, runners: tuple[Runner, Runner], chance: random.Random, kills: int) -> int:
-    """Run a batch, or resume it, until so many have been killed or it is done; sometimes two at once."""
+def run_random_round(harness: Harness, runners: tuple[Runner, Runner], rng: random.Random, kills: int) -> int:
+    """Run or resume a batch, sometimes in two processes, until enough runs were killed or it is finished."""
     batch = harness.make_batch([f"boat {number}" for number in range(ROWS)])
-    died = 0
-    while died < kills:
+    killed = 0
+    while killed < kills:
         running = []
-        for runner in runners[: chance.choice([1, 1, 2])]:
-            words = chance.choice([batch, batch, [*batch, "--no-wait"], ["resume"]])
-            running.append((runner, harness.start(runner, words, **random_death(chance))))
-        codes = [harness.end(runner, order) for runner, order in running]
-        died += sum(code < 0 for code in codes)
+        for runner in runners[: rng.choice([1, 1, 2])]:
+            words = rng.choice([batch, batch, [*batch, "--no-wait"], ["resume"]])
+            running.append((runner, harness.start(runner, words, **choose_kill(rng))))
+        codes = [harness.end(runner, spec) for runner, spec in running]
+        killed += sum(code < 0 for code in codes)
         ended = [entry for entry in harness.read_entries() if entry.state in (State.SAVED, State.UNKNOWN)]
         if len(ended) >= ROWS:
             break
     harness.finish(runners[0])
-    return died
+    return killed
 
 
-def test_killed_at_random(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runners: tuple[Runner, Runner]) -> None:
-    died = 0
+def test_batches_killed_at_random_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runners: tuple[Runner, Runner]
+) -> None:
+    killed = 0
     for number in itertools.count():
         (root := tmp_path / str(number)).joinpath("work").mkdir(parents=True)
         with run_harness(root, monkeypatch) as harness:
-            died += random_round(harness, runners, random.Random(number), min(KILLS_OF_A_ROUND, KILLS - died))
+            killed += run_random_round(harness, runners, random.Random(number), min(KILLS_PER_ROUND, KILLS - killed))
         assert harness.failures == [], f"round {number}"
-        if died >= KILLS:
+        if killed >= KILLS:
             break
 
 
-def test_two_that_resume_at_once_and_one_is_killed(harness: Harness, runners: tuple[Runner, Runner]) -> None:
-    """The batch before them was killed too, in the midst of its polls."""
+def test_a_kill_during_two_parallel_resumes_loses_nothing(harness: Harness, runners: tuple[Runner, Runner]) -> None:
+    """The batch before them was also killed, while it polled."""
     one, other = runners
     for number in range(1, 8):
-        prompts = [f"boat {number}-{place}" for place in range(3)]
+        prompts = [f"boat {number}-{index}" for index in range(3)]
         harness.run(one, harness.make_batch(prompts), Injection(("poll", "arrived"), kill_process))
         first = harness.start(other, ["resume"])
         second = harness.start(one, ["resume"], Injection(number, kill_process))
@@ -166,7 +168,7 @@ def test_two_that_resume_at_once_and_one_is_killed(harness: Harness, runners: tu
     assert harness.failures == []
 
 
-def test_those_who_look_after_a_dead_process_do_not_take_each_other_for_it(tmp_path: Path) -> None:
+def test_concurrent_checks_of_a_dead_lock_do_not_see_each_other(tmp_path: Path) -> None:
     lock = tmp_path / "dead.lock"
     lock.touch()
     with ThreadPoolExecutor(8) as pool:
@@ -174,9 +176,7 @@ def test_those_who_look_after_a_dead_process_do_not_take_each_other_for_it(tmp_p
             assert not any(pool.map(is_held, [lock] * 8))
 
 
-def test_one_that_waits_for_a_place_gets_it_when_its_holder_is_killed(
-    harness: Harness, runners: tuple[Runner, Runner]
-) -> None:
+def test_a_queued_process_gets_the_slot_of_a_killed_one(harness: Harness, runners: tuple[Runner, Runner]) -> None:
     one, other = runners
     injection = Injection(("poll", "arrived"), hold_request)
     first = harness.start(one, [*harness.make_batch(["holder"]), "-j", "1"], injection)
@@ -191,43 +191,43 @@ def test_one_that_waits_for_a_place_gets_it_when_its_holder_is_killed(
     assert harness.failures == []
 
 
-def test_a_resubmission_is_sent_once_wherever_it_is_killed(harness: Harness, runner: Runner) -> None:
+def test_a_resubmission_killed_at_any_step_is_sent_once(harness: Harness, runner: Runner) -> None:
     prompts = [f"boat {number}" for number in range(1, 25)]
     harness.service.reply_with(*POST, *[(500, {}, b"")] * len(prompts))
     harness.may_be_unknown |= set(prompts)
     harness.run(runner, harness.make_batch(prompts))
-    lost = [entry.id for entry in harness.read_entries()]
-    for step, entry in enumerate(lost, 1):
+    unknown = [entry.id for entry in harness.read_entries()]
+    for step, entry in enumerate(unknown, 1):
         harness.run(runner, ["resolve", entry, "--resubmit", "-y"], die_at_step=step)
-    harness.run(runner, ["resolve", *lost, "--resubmit", "-y"])
-    assert len(harness.read_charges()) > len(prompts) - 3  # of those that died with a POST on its way nobody knows
+    harness.run(runner, ["resolve", *unknown, "--resubmit", "-y"])
+    assert len(harness.read_charges()) > len(prompts) - 3  # a kill during a POST leaves the outcome unknown
     harness.finish(runner)
     assert harness.failures == []
 
 
-def raise_while_one_is_in_flight(harness: Harness, runner: Runner, fault: str) -> set[str]:
-    """Let a statement of the loop raise before the response to the first POST comes; gives what is saved then."""
+def raise_during_submission(harness: Harness, runner: Runner, fault: str) -> set[str]:
+    """Let a statement of the scheduler raise before the first POST is answered; return the prompts that are saved."""
     harness.run(runner, harness.make_batch(["known"]))
     injection = Injection(("create", "done"), hold_request)
     harness.exit_codes.add(ExitCode.BUG)
-    order = harness.start(runner, harness.make_batch(["one", "two", "known", "three", "four"]), injection, fault=fault)
-    wait_until(lambda: "raised" in (Path(order.folder) / ERR).read_text())
+    spec = harness.start(runner, harness.make_batch(["one", "two", "known", "three", "four"]), injection, fault=fault)
+    wait_until(lambda: "raised" in (Path(spec.folder) / ERR).read_text())
     injection.released = True
-    assert harness.end(runner, order) in (ExitCode.BUG, ExitCode.UNKNOWN_CHARGE)
+    assert harness.end(runner, spec) in (ExitCode.BUG, ExitCode.UNKNOWN_CHARGE)
     return {prompt_of(entry) for entry in harness.read_entries() if entry.state is State.SAVED}
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_a_bug_in_the_loop_cuts_off_nothing_that_is_in_flight(harness: Harness, runner: Runner, statement: str) -> None:
-    saved = raise_while_one_is_in_flight(harness, runner, f"raise_at_{statement}")
+def test_a_bug_in_the_scheduler_cancels_no_task_in_flight(harness: Harness, runner: Runner, statement: str) -> None:
+    saved = raise_during_submission(harness, runner, f"raise_at_{statement}")
     assert saved == {*harness.read_charges().values()} > {"known"}
     harness.finish(runner)
     assert harness.failures == []
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_a_loop_that_cuts_off_what_is_in_flight_is_found(harness: Harness, runner: Runner, statement: str) -> None:
-    raise_while_one_is_in_flight(harness, runner, f"cancel_at_{statement}")
+def test_a_scheduler_that_cancels_tasks_in_flight_is_detected(harness: Harness, runner: Runner, statement: str) -> None:
+    raise_during_submission(harness, runner, f"cancel_at_{statement}")
     assert has_failure(harness, "unknown without a reason"), harness.failures
 
 
@@ -240,12 +240,12 @@ def test_a_loop_that_cuts_off_what_is_in_flight_is_found(harness: Harness, runne
         ("poll_before_recording_acceptance", "poll before it was recorded"),
     ],
 )
-def test_a_broken_engine_is_found(harness: Harness, runner: Runner, fault: str, found: str) -> None:
-    """These tests can fail: they do when an engine has a fault."""
-    die_at_every_moment(harness, runner, fault, found)
+def test_a_broken_engine_is_detected(harness: Harness, runner: Runner, fault: str, found: str) -> None:
+    """Prove that the tests above fail if the engine has a fault."""
+    kill_at_every_point(harness, runner, fault, found)
     assert has_failure(harness, found), harness.failures
 
 
-def test_a_broken_engine_is_found_between_two_moments(harness: Harness, runner: Runner) -> None:
-    die_at_every_step(harness, runner, "record_saved_before_rename", "saved, but missing")
+def test_a_broken_engine_is_detected_at_a_durable_step(harness: Harness, runner: Runner) -> None:
+    kill_at_every_step(harness, runner, "record_saved_before_rename", "saved, but missing")
     assert has_failure(harness, "saved, but missing"), harness.failures
