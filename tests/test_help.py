@@ -1,4 +1,4 @@
-"""Help, documents and the program say the same."""
+"""Help, documents and the program agree."""
 
 import json
 import re
@@ -20,14 +20,14 @@ from flux_cli.errors import ExitCode
 
 from .conftest import Flux
 
-FOLDER = ROOT / "flux_cli" / "help"
+HELP_DIRECTORY = ROOT / "flux_cli" / "help"
 COMMAND_TREE = list(read_program().walk())
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 LINES = [*COMMANDS, *(f"config {name}" for name in CONFIG_COMMANDS)]
 
 
-def test_the_pages_are_what_the_program_says() -> None:
-    """`python -m flux_cli.cli.docs` writes help, the data for completion, the manual and the reference again."""
+def test_the_generated_files_are_current() -> None:
+    """`python -m flux_cli.cli.docs` updates help, completion data, man pages and the reference."""
     assert read_files() == generate()
 
 
@@ -35,17 +35,17 @@ def test_the_pages_are_what_the_program_says() -> None:
     "line",
     ["--version", "-V", "version", "--help", "gen -h", "config set --help", "help", "help gen", "help templates"],
 )
-def test_help_and_version_are_answered_without_the_program(flux: Flux, line: str) -> None:
+def test_help_and_version_are_printed_without_importing_the_program(flux: Flux, line: str) -> None:
     script = "import sys; from flux_cli.__main__ import run; sys.argv[1:] = sys.argv[1].split();"
     script += "import os; leave, os._exit = os._exit, lambda code: (print('typer' in sys.modules, flush=True), leave(code)); run()"
     done = subprocess.run([sys.executable, "-c", script, line], capture_output=True, text=True, check=True)
     text, _, loaded = done.stdout.rstrip().rpartition("\n")
     assert loaded == "False"
-    assert text == flux(line).out.rstrip(), "with the program it is the same"
+    assert text == flux(line).out.rstrip(), "the program prints the same"
 
 
 @pytest.mark.parametrize(("line", "columns"), [("gen --help", "60"), ("nosuch --help", "80"), ("../setup -h", "80")])
-def test_other_help_comes_from_the_program(line: str, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_help_is_printed_by_the_program(line: str, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     assert answer(line.split()) is None
 
@@ -59,14 +59,14 @@ def test_help_fits_a_terminal_and_explains_everything(
     result = flux(line)
     assert (result.code, result.err) == (0, "")
     text = result.out.partition("Examples:")[0]
-    assert max(map(len, text.splitlines())) <= max(columns, 60), "what cannot be broken"
+    assert max(map(len, text.splitlines())) <= max(columns, 60), "60 columns: the longest word"
     command = read_program() if line == "--help" else read_command(line.removesuffix(" --help"))
     assert all(option.about.endswith((".", "]")) for option in command.options), "an option without help"
     assert all(option.names[-1] in text for option in command.options)
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_the_summary_fits_one_screen_and_its_examples_one_line(flux: Flux, line: str) -> None:
+def test_a_help_summary_fits_one_screen(flux: Flux, line: str) -> None:
     result = flux(f"{line} -h")
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
@@ -79,7 +79,7 @@ def test_the_summary_fits_one_screen_and_its_examples_one_line(flux: Flux, line:
         assert all(option.names[-1] in result.out for option in command.options)
 
 
-def test_examples_say_why_and_can_be_copied(flux: Flux) -> None:
+def test_examples_have_a_comment_and_valid_options(flux: Flux) -> None:
     options = {command.name: {name for option in command.options for name in option.names} for command in COMMAND_TREE}
     for command in COMMAND_TREE:
         assert command.examples or command.name in ("", "config"), command.name
@@ -87,42 +87,44 @@ def test_examples_say_why_and_can_be_copied(flux: Flux) -> None:
             assert comment
             assert all(len(part) <= 76 for part in line.split("\n"))
             assert all(part.endswith("\\") for part in line.split("\n")[:-1])
-            for words in command_lines(f"```sh\n{line}\n```\n"):
+            for words in find_command_lines(f"```sh\n{line}\n```\n"):
                 name = " ".join(words[:2]) if words[0] == "config" else words[0]
-                given = {word.partition("=")[0] for word in words[1:] if re.match("--?[a-z]", word)}
+                passed = {word.partition("=")[0] for word in words[1:] if re.match("--?[a-z]", word)}
                 inner = options[words[1]] if name == "cost" and words[1] in options else set()
-                assert given <= options[name] | inner, line
+                assert passed <= options[name] | inner, line
 
 
-def test_options_that_cannot_work_for_a_command_are_not_listed(flux: Flux) -> None:
+def test_options_without_effect_for_a_command_are_not_listed(flux: Flux) -> None:
     for name in ("lora", "controlnet", "redux", "inpaint", "outpaint"):
-        assert not {"--batch-size", "--commercial", "--model"} & _names(name)
-    assert "--skip-existing" not in _names("wait") | _names("listen")
-    assert "--sandbox" not in _names("sandbox") | _names("login") | _names("completion")
-    assert {"--denoise", "--kontext", "--size"} <= _names("edit")
-    assert "--denoise" not in _names("gen")
+        assert not {"--batch-size", "--commercial", "--model"} & list_option_names(name)
+    assert "--skip-existing" not in list_option_names("wait") | list_option_names("listen")
+    assert "--sandbox" not in list_option_names("sandbox") | list_option_names("login") | list_option_names(
+        "completion"
+    )
+    assert {"--denoise", "--kontext", "--size"} <= list_option_names("edit")
+    assert "--denoise" not in list_option_names("gen")
 
 
-def _names(command: str) -> set[str]:
+def list_option_names(command: str) -> set[str]:
     return {name for option in read_command(command).options for name in option.names}
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_topics_are_pages(flux: Flux, topic: str) -> None:
+def test_help_topics_are_pages(flux: Flux, topic: str) -> None:
     result = flux(f"help {topic}")
     assert (result.code, result.err) == (0, "")
     assert max(map(len, result.out.splitlines())) <= 80
     assert json.loads(flux(f"help {topic} --json").out)["text"] == result.out
 
 
-def test_version(flux: Flux) -> None:
+def test_version_is_printed(flux: Flux) -> None:
     assert flux("--version").out.startswith("flux 0.")
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_command_lines_in_the_documents_exist(page: Path) -> None:
     options = {command.name: {name for option in command.options for name in option.names} for command in COMMAND_TREE}
-    for words in command_lines(page.read_text("utf-8")):
+    for words in find_command_lines(page.read_text("utf-8")):
         line = " ".join(words) + " "
         named = [name for name in options if line.startswith((f"{name} ", f"cost {name} "))]
         known = set().union(*(options[name] for name in ["", *named]))
@@ -130,8 +132,8 @@ def test_command_lines_in_the_documents_exist(page: Path) -> None:
         assert {word.partition("=")[0] for word in words if re.match("--?[a-z]", word)} <= known, f"flux {line}"
 
 
-def command_lines(text: str) -> list[list[str]]:
-    """The words behind each `flux` in the shell blocks and code spans of a Markdown text."""
+def find_command_lines(text: str) -> list[list[str]]:
+    """Return the arguments after each `flux` in the shell blocks and code spans of a Markdown text."""
     blocks = re.findall(r"(?ms)^```(?:sh|console)\n(.*?)^```", text)
     shell = [re.sub(r"(?m)^(?![$>] ).*\n", "", block) if "$ " in block[:2] else block for block in blocks]
     shell = [block.replace("\\\n", " ").replace("\n> ", "\n") for block in shell]
@@ -151,24 +153,24 @@ def command_lines(text: str) -> list[list[str]]:
     return [words for words in found if words and words[0] != "COMMAND"]
 
 
-def test_the_exit_codes_and_the_variables_are_topics(flux: Flux) -> None:
+def test_exit_codes_and_variables_are_in_help_topics(flux: Flux) -> None:
     codes = " ".join(flux("help exit-codes").out.split())
     assert all(f" {code.value} {code.meaning} " in f" {codes} " for code in ExitCode)
     variables = flux("help environment").out
     assert all(f"  {name} " in variables or f"  {name}\n" in variables for name in VARIABLES)
 
 
-def test_the_manual_is_sound() -> None:
+def test_the_man_pages_are_valid() -> None:
     if not shutil.which("mandoc"):
         pytest.skip("mandoc is not installed")
     pages = sorted((ROOT / "docs" / "man").glob("*.1"))
     found = subprocess.run(
         ["mandoc", "-Tlint", "-Wwarning", *pages], capture_output=True, text=True, check=False
     ).stdout
-    assert [line for line in found.splitlines() if "missing date" not in line] == []  # it would change each day
+    assert [line for line in found.splitlines() if "missing date" not in line] == []  # a date would change every day
 
 
-def test_options_have_the_headings_of_their_groups() -> None:
+def test_options_have_their_group_headings() -> None:
     for command, option, heading in (
         ("gen", "--model", "Generation"),
         ("gen", "--webhook", "Waiting"),
@@ -190,15 +192,15 @@ def test_options_have_the_headings_of_their_groups() -> None:
         assert titles == [heading], option
 
 
-def test_help_as_data_has_the_whole_program(flux: Flux) -> None:
-    told = json.loads(flux("--help --json").out)
+def test_help_in_json_contains_the_whole_program(flux: Flux) -> None:
+    data = json.loads(flux("--help --json").out)
 
-    assert (told["schema"], told["type"], told["command"]) == (1, "help", "flux")
-    assert {command["command"] for command in told["commands"]} == {f"flux {name}" for name in COMMANDS}
-    assert {row["code"]: row["meaning"] for row in told["exit_codes"]} == {
+    assert (data["schema"], data["type"], data["command"]) == (1, "help", "flux")
+    assert {command["command"] for command in data["commands"]} == {f"flux {name}" for name in COMMANDS}
+    assert {row["code"]: row["meaning"] for row in data["exit_codes"]} == {
         code.value: code.meaning for code in ExitCode
     }
-    gen = told["commands"][0]
+    gen = data["commands"][0]
     assert gen["usage"] == "flux gen [OPTIONS] [PROMPT]"
     assert {
         "names": ["-m", "--model"],
@@ -216,14 +218,14 @@ def test_help_as_data_has_the_whole_program(flux: Flux) -> None:
     ("line", "command"),
     [("gen --help --json", "flux gen"), ("config set -h --json", "flux config set"), ("--json --help", "flux")],
 )
-def test_help_as_data_of_one_command(flux: Flux, line: str, command: str) -> None:
+def test_help_in_json_of_one_command(flux: Flux, line: str, command: str) -> None:
     result = flux(line)
-    told = json.loads(result.out)
-    assert (result.code, told["command"], "exit_codes" in told) == (0, command, command == "flux")
+    data = json.loads(result.out)
+    assert (result.code, data["command"], "exit_codes" in data) == (0, command, command == "flux")
 
 
 @pytest.mark.parametrize(
-    ("line", "meant"),
+    ("line", "suggestion"),
     [
         ("gn fox", "Did you mean gen? Next: flux --help"),
         ("config gt", "Did you mean get? Next: flux config"),
@@ -247,20 +249,20 @@ def test_help_as_data_of_one_command(flux: Flux, line: str, command: str) -> Non
         ("--json history", "Write: flux history --json"),
     ],
 )
-def test_what_was_meant_is_said(flux: Flux, line: str, meant: str) -> None:
+def test_a_mistyped_command_gets_a_suggestion(flux: Flux, line: str, suggestion: str) -> None:
     result = flux(line)
-    assert (result.code, meant in result.err) == (2, True), result.err
+    assert (result.code, suggestion in result.err) == (2, True), result.err
 
 
 def test_flux_alone_shows_a_tour(flux: Flux) -> None:
-    """With and without the program the same; each line of it is one that works."""
+    """It is the same with and without importing the program, and its commands exist."""
     assert answer([]) == flux("").out.encode()
     assert max(map(len, TOUR.splitlines())) <= 80
     for line in re.findall(r"^  flux (\w+)", TOUR, re.MULTILINE):
         assert line in COMMANDS
 
 
-def test_synonyms_are_no_commands_and_have_one_meaning() -> None:
+def test_synonyms_are_unambiguous_and_not_commands() -> None:
     words = [word for synonyms in SYNONYMS.values() for word in synonyms]
     assert len(words) == len(set(words))
     assert not set(words) & set(COMMANDS)

@@ -1,6 +1,6 @@
-"""Up to six processes on one journal, killed at random: charges are counted by the server.
+"""Kill up to six processes on one journal at random, and count the charges on the server's side.
 
-FLUX_KILLS: how many are killed at least.
+FLUX_KILLS: the minimum number of kills.
 """
 
 import itertools
@@ -28,13 +28,13 @@ from .servers import Service, run_sandbox
 from .test_promises import POST
 
 if sys.platform == "win32":
-    pytest.skip("nothing kills as SIGKILL does", allow_module_level=True)
+    pytest.skip("there is no SIGKILL", allow_module_level=True)
 
 KILLS = int(os.environ.get("FLUX_KILLS", "5"))
 PROCESSES = 6
-KILLS_OF_A_ROUND = 10
-SWARMS = 5
-"""How often processes are started in a round, at most."""
+KILLS_PER_ROUND = 10
+STARTS_PER_ROUND = 5
+"""The maximum number of times that processes are started in a round."""
 ROWS = 6
 KILLED = "the process that sent it ended before the response came"
 """The evidence of an entry whose process was killed."""
@@ -45,20 +45,20 @@ PRICE = Decimal("0.002")
 
 
 class Round:
-    """A home, a directory with images, and a service; what is done there, and what must hold.
+    """A home, a directory with images, and a sandbox, with the invariants of what runs there.
 
-    words: chooses what a process runs. last: what is run at the end, undisturbed. prompts: what was asked for.
+    choose_command: chooses what a process runs. final: commands to run at the end, without kills. prompts: all of them.
     once: whether each prompt may be submitted only once; otherwise a submission of unknown outcome may be followed by
-    another one, but only one task is ever known. budget: USD that may be charged until the end. broken: a fault to have.
+    another one, but only one task has a known ID. budget: USD that may be charged until the end. fault: an engine fault.
     """
 
-    def __init__(self, root: Path, service: Service, runners: Sequence[Runner], chance: random.Random) -> None:
-        self.root, self.service, self.runners, self.chance = root, service, runners, chance
+    def __init__(self, root: Path, service: Service, runners: Sequence[Runner], rng: random.Random) -> None:
+        self.root, self.service, self.runners, self.rng = root, service, runners, rng
         self.cwd = root / "work"
         self.paths = Paths.find({"FLUX_HOME": str(root / "home")})
         self.prompts = [f"boat {number}" for number in range(ROWS)]
-        self.arguments: Callable[[], str] = lambda: "resume"
-        self.last: Sequence[str] = ()
+        self.choose_command: Callable[[], str] = lambda: "resume"
+        self.final: Sequence[str] = ()
         self.once = True
         self.budget: Decimal | None = None
         self.fault: str | None = None
@@ -67,24 +67,24 @@ class Round:
         self._runs = itertools.count()
 
     def source(self, prompts: Sequence[str], name: str = "prompts.txt") -> Path:
-        """A file with these prompts."""
+        """Write a file with these prompts."""
         path = self.root / name
         path.write_text("".join(f"{prompt}\n" for prompt in prompts))
         return path
 
-    def run(self, *lines: str, deadly: bool = False) -> list[int]:
-        """Run these commands at the same time, some of which are killed if it is `deadly`; their exit codes."""
+    def run(self, *lines: str, kills: bool = False) -> list[int]:
+        """Run these commands in parallel, kill some of them if `kills`, and return the exit codes."""
         running = []
         for runner, line in zip(self.runners, lines, strict=False):
             folder = self.root / f"run{next(self._runs)}"
             folder.mkdir()
             for name in (OUT, ERR):
                 (folder / name).touch()  # it may be killed before it writes anything
-            death = self.chance.choice(
-                [{"die_at_step": self.chance.randint(1, 70)}, {"die_after": self.chance.uniform(0.02, 0.8)}]
+            kill = self.rng.choice(
+                [{"die_at_step": self.rng.randint(1, 70)}, {"die_after": self.rng.uniform(0.02, 0.8)}]
             )
-            order = RunSpec(line.split(), str(folder), fault=self.fault, **death if deadly else {})  # type: ignore[arg-type]
-            runner.start(order)
+            spec = RunSpec(line.split(), str(folder), fault=self.fault, **kill if kills else {})  # type: ignore[arg-type]
+            runner.start(spec)
             running.append((runner, folder, line))
         codes = []
         for runner, folder, line in running:
@@ -103,14 +103,14 @@ class Round:
             self.failures.append(f"printed before it was recorded: {task}")
 
     def read_entries(self) -> list[Entry]:
-        """What the journal says now."""
+        """Return the journal's entries, oldest first."""
         if not self.paths.journal.exists():
             return []
         with closing(Journal(self.paths.journal, self.paths.locks, Account("any", "any"))) as journal:
             return journal.newest()[::-1]
 
     def check(self) -> None:
-        """Look for what must never be, while no process runs."""
+        """Check the invariants while no process runs."""
         charges, entries = self.service.charges, self.read_entries()
         owners = Counter(entry.task_id for entry in entries if entry.task_id and not entry.joined)
         self.failures += [f"{task} has {number} owners" for task, number in owners.items() if number > 1]
@@ -139,7 +139,7 @@ class Round:
                 self.failures.append(f"saved, but missing: {entry}")
         for path in self.cwd.iterdir():
             if path.name.startswith(".flux-"):
-                continue  # what a killed process was writing
+                continue  # the leftover of a killed process
             if path not in expected:
                 self.failures.append(f"unexpected file: {path.name}")
             try:
@@ -148,18 +148,18 @@ class Round:
                 self.failures.append(f"torn: {path.name}: {fault}")
 
     def finish(self) -> None:
-        """Run everything once more, undisturbed: every prompt has its image or an unknown outcome, at no new cost."""
+        """Run everything again without kills: every prompt has an image or an unknown outcome, at no new cost."""
         self.budget = None
         (self.root / CONFIG).unlink(missing_ok=True)
-        for line in ("resume", *self.last):
+        for line in ("resume", *self.final):
             self.run(line)
         charged = len(self.service.charges)
-        for line in self.last:
+        for line in self.final:
             [code] = self.run(line)
             if code not in (0, 7):
                 self.failures.append(f"{line} ended with {code}")
         if len(self.service.charges) > charged:
-            self.failures.append("what was finished is charged again")
+            self.failures.append("a finished prompt is charged again")
         ended = dict[str, set[State]]()
         for entry in self.read_entries():
             ended.setdefault(prompt_of(entry), set()).add(entry.state)
@@ -168,65 +168,69 @@ class Round:
                 self.failures.append(f"not finished: {prompt} is {ended.get(prompt)}")
 
 
-# --- what the processes of a round do ----------------------------------------------------------------------------------
+# --- scenarios ---------------------------------------------------------------------------------------------------------
 
 
-def plain(harness: Round) -> None:
-    """One list of prompts, the same for all."""
-    batch = f"gen --from {harness.source(harness.prompts)} {GEN} -o {{slug}}.png"
-    harness.last = [batch]
-    harness.arguments = lambda: harness.chance.choice([batch, batch, "resume"])
+def run_one_batch(round_: Round) -> None:
+    """Run the same list of prompts in all processes."""
+    batch = f"gen --from {round_.source(round_.prompts)} {GEN} -o {{slug}}.png"
+    round_.final = [batch]
+    round_.choose_command = lambda: round_.rng.choice([batch, batch, "resume"])
 
 
-def budgets(harness: Round) -> None:
-    """More prompts than a day's budget pays for."""
-    plain(harness)
-    harness.budget = PRICE * (ROWS // 2)
-    (harness.root / CONFIG).write_text(f"[profiles.default.budget]\nday = {harness.budget}\n")
-    (harness.root / CONFIG).chmod(0o600)
-    batches = [f"gen --from {harness.source([prompt], f'{prompt}.txt'.replace(' ', ''))} {GEN} -o {{slug}}.png" for prompt in harness.prompts]  # fmt: skip
-    harness.arguments = lambda: harness.chance.choice([*batches, *harness.last])
+def limit_budget(round_: Round) -> None:
+    """Run more prompts than the budget of a day allows."""
+    run_one_batch(round_)
+    round_.budget = PRICE * (ROWS // 2)
+    (round_.root / CONFIG).write_text(f"[profiles.default.budget]\nday = {round_.budget}\n")
+    (round_.root / CONFIG).chmod(0o600)
+    batches = [f"gen --from {round_.source([prompt], f'{prompt}.txt'.replace(' ', ''))} {GEN} -o {{slug}}.png" for prompt in round_.prompts]  # fmt: skip
+    round_.choose_command = lambda: round_.rng.choice([*batches, *round_.final])
 
 
-def cache(harness: Round) -> None:
-    """Identical requests, of which one pays."""
-    harness.prompts, harness.once = ["boat", "ship"], False
-    one, both = harness.source(["boat"], "one.txt"), harness.source(["ship", "boat", "boat"])
-    harness.last = [f"gen --from {both} {GEN} --cache"]
-    harness.arguments = lambda: harness.chance.choice([f"gen --from {one} {GEN} --cache", *harness.last])
+def use_cache(round_: Round) -> None:
+    """Run identical requests, of which one is charged."""
+    round_.prompts, round_.once = ["boat", "ship"], False
+    one, both = round_.source(["boat"], "one.txt"), round_.source(["ship", "boat", "boat"])
+    round_.final = [f"gen --from {both} {GEN} --cache"]
+    round_.choose_command = lambda: round_.rng.choice([f"gen --from {one} {GEN} --cache", *round_.final])
 
 
-def resubmission(harness: Round) -> None:
-    """Submissions of unknown outcome that are sent again."""
-    plain(harness)
-    harness.once = False
-    harness.service.reply_with(*POST, *[(500, {}, b"")] * ROWS)
-    harness.run(*harness.last)
+def resubmit_unknown(round_: Round) -> None:
+    """Resubmit submissions of unknown outcome."""
+    run_one_batch(round_)
+    round_.once = False
+    round_.service.reply_with(*POST, *[(500, {}, b"")] * ROWS)
+    round_.run(*round_.final)
 
     def words() -> str:
-        lost = [entry.id for entry in harness.read_entries() if entry.state is State.UNKNOWN]
-        return f"resolve {' '.join(harness.chance.sample(lost, min(3, len(lost))))} --resubmit -y" if lost else "resume"
+        unknown = [entry.id for entry in round_.read_entries() if entry.state is State.UNKNOWN]
+        return (
+            f"resolve {' '.join(round_.rng.sample(unknown, min(3, len(unknown))))} --resubmit -y"
+            if unknown
+            else "resume"
+        )
 
-    harness.arguments = words
+    round_.choose_command = words
 
 
-def shards(harness: Round) -> None:
-    """Parts of one batch, each of them run by several processes."""
-    rows = harness.root / "rows.jsonl"
-    rows.write_text("".join(f'{{"prompt": "{prompt}", "output": "{prompt}.png"}}\n' for prompt in harness.prompts))
+def use_shards(round_: Round) -> None:
+    """Run shards of one batch, each in several processes."""
+    rows = round_.root / "rows.jsonl"
+    rows.write_text("".join(f'{{"prompt": "{prompt}", "output": "{prompt}.png"}}\n' for prompt in round_.prompts))
     batch = f"batch {rows} {GEN}"
-    harness.last = [batch]
-    harness.arguments = lambda: f"{batch} --shard {harness.chance.randint(1, 3)}/3"
+    round_.final = [batch]
+    round_.choose_command = lambda: f"{batch} --shard {round_.rng.randint(1, 3)}/3"
 
 
-def resume(harness: Round) -> None:
-    """Tasks that some submit and others finish."""
-    plain(harness)
-    submit = f"{harness.last[0]} --no-wait"
-    harness.arguments = lambda: harness.chance.choice([submit, "resume", "resume", "wait --all"])
+def resume_tasks(round_: Round) -> None:
+    """Submit tasks in some processes, and finish them in others."""
+    run_one_batch(round_)
+    submit = f"{round_.final[0]} --no-wait"
+    round_.choose_command = lambda: round_.rng.choice([submit, "resume", "resume", "wait --all"])
 
 
-SCENARIOS = (plain, budgets, cache, resubmission, shards, resume)
+SCENARIOS = (run_one_batch, limit_budget, use_cache, resubmit_unknown, use_shards, resume_tasks)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +241,7 @@ def runners() -> Iterator[list[Runner]]:
 
 @pytest.fixture
 def rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runners: list[Runner]) -> Iterator[Iterator[Round]]:
-    """Rounds, each in a world of its own that ends when the next one begins."""
+    """Yield rounds, each with a new sandbox that ends when the next one starts."""
 
     def begin() -> Generator[Round, None, None]:
         for number in itertools.count():
@@ -256,33 +260,33 @@ def rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runners: list[Runner
         yield found
 
 
-def swarm(harness: Round) -> None:
-    """Run processes at the same time, and kill some."""
-    harness.run(*(harness.arguments() for _ in range(harness.chance.randint(2, PROCESSES))), deadly=True)
+def run_processes(round_: Round) -> None:
+    """Run processes in parallel, and kill some."""
+    round_.run(*(round_.choose_command() for _ in range(round_.rng.randint(2, PROCESSES))), kills=True)
 
 
-def test_several_processes_on_one_journal(rounds: Iterator[Round]) -> None:
-    kills, most = Counter[str](), max(1, min(KILLS // len(SCENARIOS), KILLS_OF_A_ROUND))
-    for number, (harness, scenario) in enumerate(zip(rounds, itertools.cycle(SCENARIOS), strict=False)):
-        scenario(harness)
-        for _ in range(SWARMS):
-            if harness.kills < most:
-                swarm(harness)
-        harness.finish()
-        assert harness.failures == [], f"{scenario.__name__}, round {number}"
-        kills[scenario.__name__] += harness.kills
+def test_processes_killed_on_one_journal_lose_nothing(rounds: Iterator[Round]) -> None:
+    kills, limit = Counter[str](), max(1, min(KILLS // len(SCENARIOS), KILLS_PER_ROUND))
+    for number, (round_, scenario) in enumerate(zip(rounds, itertools.cycle(SCENARIOS), strict=False)):
+        scenario(round_)
+        for _ in range(STARTS_PER_ROUND):
+            if round_.kills < limit:
+                run_processes(round_)
+        round_.finish()
+        assert round_.failures == [], f"{scenario.__name__}, round {number}"
+        kills[scenario.__name__] += round_.kills
         if kills.total() >= KILLS and len(kills) == len(SCENARIOS):
             break
     sys.stdout.write(f"{kills.total()} kills in {number + 1} rounds: {dict(kills)}\n")
 
 
-def test_a_broken_engine_is_found(rounds: Iterator[Round]) -> None:
-    """These tests can fail: they do when an engine sends again what a dead process was sending."""
-    for harness in itertools.islice(rounds, 20):
-        harness.fault = "resend_after_crash"
-        plain(harness)
-        for _ in range(SWARMS):
-            swarm(harness)
-            if any(fault.startswith("charged 2 times") for fault in harness.failures):
+def test_a_broken_engine_is_detected(rounds: Iterator[Round]) -> None:
+    """Prove that the test above fails if the engine resends the requests of a dead process."""
+    for round_ in itertools.islice(rounds, 20):
+        round_.fault = "resend_after_crash"
+        run_one_batch(round_)
+        for _ in range(STARTS_PER_ROUND):
+            run_processes(round_)
+            if any(fault.startswith("charged 2 times") for fault in round_.failures):
                 return
     pytest.fail("not found")
