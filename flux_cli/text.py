@@ -4,8 +4,9 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
+from .errors import UsageError
 from .json_value import Json
 
 MESSAGE_LIMIT = 500
@@ -107,6 +108,17 @@ def usd(amount: Decimal) -> str:
     """Return `$0.015`, `$0.02`, `$12.00`: at least two decimals, and as many as the amount has."""
     whole, _, decimals = f"{amount:f}".partition(".")
     return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def parse_usd(text: str, name: str) -> Decimal:
+    """Return an amount in USD that a user wrote for the option or setting `name`. Raise UsageError."""
+    try:
+        amount = Decimal(text.strip().removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise UsageError(f"{name} {quoted(text, 40)} is not an amount in USD, for example 2.50")
+    return amount
 
 
 def seconds(duration: float) -> str:

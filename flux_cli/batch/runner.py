@@ -26,9 +26,8 @@ from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.image_download import Downloader
 from ..system.signals import DetachedExecutor, Stop
-from .costs import Limits, check_budgets
 from .outputs import Saving
-from .plan import Plan, PlannedTask
+from .plan import Limits, Plan, PlannedTask, check_budgets
 from .results import Reporter, Results
 from .resume import Action, Policy, Step, begin, find_expired, review
 from .workspace import Workspace
