@@ -51,7 +51,7 @@ class PlannedTask:
 
     @property
     def request(self) -> TaskRequest:
-        """Return what is sent for it."""
+        """The request that is sent for it."""
         return self.draft.request
 
 
@@ -98,17 +98,17 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """Return how many tasks the whole source has."""
+        """The number of tasks of the whole source."""
         return len(self.every)
 
     @property
     def price(self) -> Decimal:
-        """Return the price of all of it, USD."""
+        """The price of the tasks that are run, USD."""
         return sum((task.price for task in self.tasks), Decimal(0))
 
     @property
     def images(self) -> int:
-        """Return how many images it orders."""
+        """The number of images that they order."""
         return sum(task.request.operation.batch_size for task in self.tasks)
 
     def where(self, task: PlannedTask) -> str:

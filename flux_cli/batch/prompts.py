@@ -1,6 +1,6 @@
 """Sources of many prompts: stdin, rows of any format, and files with one prompt per line.
 
-Every image costs money, so what cannot be read for certain is a problem with a line number, never a guess.
+Every image costs money: a line that cannot be read with certainty is a problem with its number, never a guess.
 """
 
 import re
@@ -43,7 +43,7 @@ class StandardInput:
 
     @property
     def can_answer(self) -> bool:
-        """Return whether a person can be asked: stdin is a terminal that nothing else reads."""
+        """Whether a person can be asked: stdin is a terminal that nothing else reads."""
         return not self._taken and self._stream.isatty()
 
     def read_answer(self) -> str:
@@ -63,7 +63,7 @@ class StandardInput:
 
     @property
     def text(self) -> TextIO:
-        """Return the stream itself, for task IDs that are read as they come."""
+        """The stream itself, for task IDs that are read as they come."""
         return self._stream
 
 
@@ -154,7 +154,7 @@ class OnePrompt(Iterator[Row]):
 
 
 class UnreadableError(Exception):
-    """A line that cannot be read. Where it is not caught, what comes after it cannot be read either.
+    """A line that cannot be read. Reading ends there unless the caller catches it.
 
     hint, command: as of UsageError.
     """

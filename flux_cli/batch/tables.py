@@ -130,7 +130,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _row(rows: Rows, line: int, values: object) -> Iterator[Row]:
-    """The row, or nothing and what is wrong with it."""
+    """Yield the row, or record the problems with it."""
     if not isinstance(values, dict):
         rows.problem(line, 'not an object: a row is written as {"prompt": "..."}')
         return

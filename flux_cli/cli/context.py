@@ -1,4 +1,4 @@
-"""What one invocation needs; each part is created on first use.
+"""The session of one command; each part of it is created on first use.
 
 The methods that need slow imports (httpx, asyncio, sqlite3, Pillow) import them.
 """

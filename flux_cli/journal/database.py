@@ -81,7 +81,7 @@ class Database:
         return connect_read_only(self._path)
 
     def _use_wal(self) -> None:
-        """Several processes that make the file at once: SQLite refuses some of them here without waiting."""
+        """Switch to WAL mode. SQLite does not wait here if several processes make the file at the same time: try again."""
         ends = time.monotonic() + BUSY_SECONDS
         while True:
             try:

@@ -132,7 +132,7 @@ class Entry:
     task_id, joined: the task, and the entry that submitted it if that is another one.
     seen_id: a task ID in a response that could not be parsed; perhaps the ID of this task.
     replaces: the entry of unknown outcome whose request this one sends again.
-    seconds: how long the task took (see `durations`). Other times are seconds since the epoch.
+    seconds: how long the task took (see `engine.poll_schedule.Durations`). Other times are seconds since the epoch.
     price: USD. request: None for a task that was submitted elsewhere.
     """
 

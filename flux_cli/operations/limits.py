@@ -1,4 +1,4 @@
-"""What a model accepts, and what is wrong with the values of a request."""
+"""The limits of a model, and checks of a request against them."""
 
 import math
 import re
