@@ -133,7 +133,7 @@ class UsageError(FluxError):
 
 
 Problems: TypeAlias = list[str | UsageError]
-"""What is wrong with a request: sentences, and errors that have a hint."""
+"""The problems of a request: sentences, and errors that have a hint."""
 
 
 class BudgetError(UsageError):

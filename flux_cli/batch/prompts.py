@@ -19,7 +19,7 @@ LINE_LIMIT = 64 * 1024
 """Bytes of a line without its "\\n"."""
 BOM = b"\xef\xbb\xbf"
 TABLE = r"\[\[[ \t]*rows?[ \t]*\]\]"
-"""How TOML that contains rows begins."""
+"""The beginning of TOML that contains rows."""
 _COMMENT, _ESCAPED = ("#", "//"), ("\\#", "\\//")
 _OPTION = r"--[a-z]"
 _COLUMN = r"[A-Za-z_][A-Za-z0-9_ -]*"
@@ -31,7 +31,7 @@ _NO_TEXT = (
     (rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|GIF8", "an image"),
     (rb"\x1f\x8b", "compressed; unpack it first"),
 )
-"""How files begin that contain no text."""
+"""The beginnings of files that contain no text."""
 
 
 class StandardInput:

@@ -29,7 +29,7 @@ from .workspace import Workspace
 class Policy:
     """What may be paid for again, and what counts as the same.
 
-    fresh: generate everything again. any_seed: an earlier image of the same request counts as its image, whatever its seed.
+    fresh: generate everything again. any_seed: an earlier image of the same request is used, whatever its seed.
     retry_failed: submit failed tasks again. wait: whether the command waits for the images.
     """
 
@@ -61,7 +61,7 @@ class Step:
     identity: what the task is recognized by when the command is run again; None for one that is new each time.
     any_seed: an image of the same request with another seed will do.
     known: the journal's entry for the task, if there is one. output: where the images of a task to generate go.
-    files: the existing images of a skipped task. joins: an identical request has a task already, which is not paid again.
+    files: the existing images of a skipped task. joins: an identical request has a task, which is not paid again.
     """
 
     task: PlannedTask

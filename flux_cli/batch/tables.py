@@ -26,7 +26,7 @@ _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile(r"sep=([,;\t])", re.IGNORECASE)
 """A line from which a spreadsheet reads how the cells of the file are separated."""
 _ERROR_CELL = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)")
-"""What a spreadsheet writes in place of a value that it could not compute or show."""
+"""A spreadsheet's text in place of a value that it could not compute or show."""
 _ROW_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*rows?[ \t]*\]\]", re.MULTILINE)
 
 

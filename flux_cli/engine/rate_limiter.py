@@ -1,9 +1,9 @@
 """Limit the unfinished tasks of this process, as PiAPI's responses allow.
 
 The slots enforce the limit of the plan; the account may allow less: a smaller plan, a second machine, a person in the
-PiAPI workspace. As in TCP's congestion control (AIMD), the number is a window. A refusal "for now" shrinks it by a factor,
-and each acceptance raises it by a part of a task, so that processes without knowledge of each other come to share the
-limit. All submissions of the process wait in one line: one of them at a time asks a busy service, not all.
+PiAPI workspace. As in TCP's congestion control (AIMD), the number is a window. A refusal "for now" shrinks it by a
+factor, and each acceptance raises it by a part of a task, so that processes without knowledge of each other come to
+share the limit. All submissions of the process wait in one line: one of them at a time asks a busy service, not all.
 """
 
 import asyncio

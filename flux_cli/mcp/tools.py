@@ -1,4 +1,4 @@
-"""What the tools do. A call returns a result, whatever happens: an error says what happened and what to do next."""
+"""The tools. A call returns a result, whatever happens: an error says what happened and what to do next."""
 
 import asyncio
 import os
@@ -53,7 +53,7 @@ NEXT = {
     ExitCode.JOURNAL: "Wait a few seconds, then call status with this entry, or repeat the call: neither pays twice.",
     ExitCode.NETWORK: "Wait, then repeat the call, at most three times.",
 }
-"""What an agent does next, by the exit code of the error."""
+"""The next step of an agent, by the exit code of the error."""
 NEXT_BY_CODE = {
     "too_expensive": "Do not split or repeat it to get around the limit. Choose a cheaper model, or ask the user, who "
     "sets --max-cost and --budget of flux mcp.",

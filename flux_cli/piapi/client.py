@@ -39,7 +39,7 @@ LARGE_RESPONSE_BYTES = 2**20
 POST_SECONDS = 120.0
 GET_SECONDS = 60.0
 POLLS, UPLOADS = 8, 4
-"""How many are sent at once. httpcore's work for each request grows with the number of its connections."""
+"""Requests in parallel. httpcore's work for each request grows with the number of its connections."""
 SLOWEST_UPLINK = 25_000.0
 """Bytes per second that an upload is allowed to be as slow as."""
 JSON = {"Content-Type": "application/json"}
@@ -132,7 +132,7 @@ class PiAPIClient:
         return self._clients[local, keep]
 
     async def create(self, body: bytes) -> SubmissionResult:
-        """Send `POST /task` once (specification: Create Image Task). Never raise for what the server or network does."""
+        """Send `POST /task` once (specification: Create Image Task). Never raise for the server or the network."""
         sending, arrived = _Sending(traced=self._transport is None), bytearray()
         options = {"content": body, "headers": JSON, "extensions": {"trace": sending.trace}}
         try:

@@ -37,7 +37,7 @@ RETRIES: dict[SubmissionOutcome, int | None] = {
     SubmissionOutcome.UNAVAILABLE: 2,
     SubmissionOutcome.NOT_APPLIED: 2,
 }
-"""How many times a POST is repeated; None: until the deadline; an outcome that is absent: never."""
+"""The number of repetitions of a POST by outcome; None: until the deadline; without an entry: never."""
 
 
 @frozen

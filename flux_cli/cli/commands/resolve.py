@@ -65,7 +65,7 @@ ResubmitOption = Annotated[
 ]
 
 OPEN = (State.UNKNOWN, State.DISMISSED)
-"""What can be resolved; a dismissed submission too, for its task may appear later."""
+"""The states that can be resolved; a dismissed one too, for its task may appear later."""
 
 
 @help_page(
