@@ -142,7 +142,6 @@ class OnePrompt(Iterator[Row]):
 
     def __init__(self, prompt: str) -> None:
         self.skipped: Counter[str] = Counter()
-        self.has_header = False
         self._rows = iter([Row(0, {"prompt": prompt})])
 
     def __next__(self) -> Row:

@@ -27,7 +27,7 @@ _SEPARATOR = re.compile(r"sep=([,;\t])", re.IGNORECASE)
 """A line from which a spreadsheet reads how the cells of the file are separated."""
 _ERROR_CELL = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)")
 """A spreadsheet's text in place of a value that it could not compute or show."""
-_ROW_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*rows?[ \t]*\]\]", re.MULTILINE)
+_ROW_TABLE = re.compile(rf"^[ \t]*{TABLE}", re.MULTILINE)
 
 
 def read_rows(stream: BinaryIO, name: str, kind: Kind) -> Rows:

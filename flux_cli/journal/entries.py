@@ -77,6 +77,8 @@ REPORTED = "reported by a webhook; PiAPI has not been asked about it"
 """The evidence of an accepted entry that a webhook made."""
 RESULT_SECONDS = 7 * 86400
 """PiAPI keeps results for seven days (specification: Output Images)."""
+RESULT_MARGIN = 6 * 3600
+"""Seconds. A result that PiAPI deletes sooner is not used as an input: the new task may be queued that long."""
 LABEL = 40
 """Characters of a prompt by which a person recognizes it."""
 LATEST = 32_503_680_000.0
