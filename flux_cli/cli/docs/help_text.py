@@ -17,7 +17,7 @@ FEW = 6
 EXAMPLES = 3
 """Examples in `-h`, at most."""
 COLUMN = 29
-"""Where the second column begins, at most."""
+"""The column at which the texts begin, at most."""
 
 
 def full_help(command: Command, width: int = 80) -> str:
