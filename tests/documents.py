@@ -86,12 +86,12 @@ class Command:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the reader presses Ctrl-C."""
+        """Return whether the reader presses Ctrl-C."""
         return "^C" in self.expected_output
 
     @property
     def fails(self) -> bool:
-        """Whether it ends with an error."""
+        """Return whether the command ends with an error."""
         errors = [
             line for line in self.expected_output if line.startswith("flux: ") and not line.startswith("flux: warning")
         ]

@@ -62,12 +62,12 @@ def write_in_place() -> None:
     def new_file(path: Path) -> BinaryIO:
         return path.open("wb")
 
-    def place(entry: Entry, planned: Path, download: Download) -> SavedFile:
+    def place_image(entry: Entry, planned: Path, download: Download) -> SavedFile:
         return SavedFile(download.path, download.sha256)
 
     downloads.temporary_beside = lambda target: target  # type: ignore[attr-defined]
     downloads._new_file = new_file
-    saving._place = place
+    saving._place = place_image
 
 
 def poll_before_recording_acceptance() -> None:
@@ -92,7 +92,7 @@ def record_saved_before_rename() -> None:
     """Record `saved` before the images have their final names."""
     save, pending = Saver.save, list[tuple[Path, Path]]()
 
-    def place(entry: Entry, planned: Path, download: Download) -> SavedFile:
+    def place_image(entry: Entry, planned: Path, download: Download) -> SavedFile:
         pending.append((download.path, planned))
         return SavedFile(planned, download.sha256)
 
@@ -103,7 +103,7 @@ def record_saved_before_rename() -> None:
             temporary.replace(planned)
         return entry
 
-    saving._place = place
+    saving._place = place_image
     Saver.save = saved  # type: ignore[method-assign]
 
 

@@ -38,8 +38,8 @@ class RawServer(socketserver.ThreadingTCPServer):
 
     def next_response(self, path: str) -> Response:
         """Return the response to the next request for `path`."""
-        answers = self.responses.get(path, [not_found])
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+        responses = self.responses.get(path, [not_found])
+        return responses.pop(0) if len(responses) > 1 else responses[0]
 
 
 class _RawConnection(socketserver.BaseRequestHandler):

@@ -158,7 +158,7 @@ def run_sandbox(
 
 @dataclass
 class Breaker:
-    """How the proxy treats the next `times` connections whose request starts with `prefix`."""
+    """A rule of the proxy for the next `times` connections whose request starts with `prefix`."""
 
     prefix: bytes
     times: int = 1

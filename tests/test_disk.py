@@ -154,7 +154,7 @@ def mount_prefix() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("size", "place", "code", "message", "charges", "state"),
+    ("size", "directory", "code", "message", "charges", "state"),
     [
         ("16k", "small", 11, "flux: the disk is full: ", 1, [State.READY]),
         ("16k", "home", 12, "flux: cannot use the journal ", 0, []),
@@ -163,11 +163,11 @@ def mount_prefix() -> list[str]:
 )
 def test_a_full_disk_loses_no_paid_image(
     flux: Flux, service: Service, entries: Entries, mount_prefix: list[str], home: Path,
-    size: str, place: str, code: int, message: str, charges: int, state: list[State],
+    size: str, directory: str, code: int, message: str, charges: int, state: list[State],
 ) -> None:  # fmt: skip
     Path("small").mkdir()
     home.mkdir()
-    where = {"small": "small", "home": str(home)}[place]
+    where = {"small": "small", "home": str(home)}[directory]
     full = "; echo x > small/x" if size == "4k" else ""
     script = f"mount -t tmpfs -o size={size} none '{where}'{full}; flux gen 'a boat' --seed 1 -d small"
     result = run_in_bash(script, *mount_prefix)
@@ -214,12 +214,12 @@ def test_a_directory_that_becomes_read_only_after_the_charge_can_be_resumed(
     assert flux("resume -q").out == "open/a-boat-1.png\n"
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "/dev/null", "/dev/full/x", "/proc/flux"])
+@pytest.mark.parametrize("directory", ["file", "file/below", "/dev/null", "/dev/full/x", "/proc/flux"])
 def test_a_home_that_is_not_a_directory_sends_nothing(
-    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, place: str
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, directory: str
 ) -> None:
     Path("file").write_text("mine")
-    monkeypatch.setenv("FLUX_HOME", place)
+    monkeypatch.setenv("FLUX_HOME", directory)
     result = flux(GEN)
 
     assert result.code in (4, 12)

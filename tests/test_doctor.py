@@ -404,9 +404,9 @@ def test_a_truncated_journal_is_rebuilt(flux: Flux, service: Service, home: Path
 
 def test_unreadable_entries_are_counted(flux: Flux, service: Service, home: Path) -> None:
     before, path = fill_journal(flux, home).splitlines(), home / "journal.db"
-    place = path.read_bytes().find(b'"seed":6,') // 4096 * 4096
+    offset = path.read_bytes().find(b'"seed":6,') // 4096 * 4096
     damaged = bytearray(path.read_bytes())
-    damaged[place : place + 4096] = bytes(4096)
+    damaged[offset : offset + 4096] = bytes(4096)
     path.write_bytes(damaged)
 
     fixed = flux("doctor --fix")
@@ -447,12 +447,12 @@ def test_random_damage_never_crashes_and_a_rebuilt_journal_works(flux: Flux, ser
     whole, rebuilt = path.read_bytes(), 0
     for length in (99, 4096, len(whole) // 2, len(whole) - 4096, *[len(whole)] * 12):
         damaged = bytearray(whole[:length])
-        place = rng.randrange(length)
-        damaged[place : place + 200] = rng.randbytes(len(damaged[place : place + 200]))
+        offset = rng.randrange(length)
+        damaged[offset : offset + 200] = rng.randbytes(len(damaged[offset : offset + 200]))
         path.write_bytes(damaged)
         assert flux("doctor --offline").code in (0, 12)
         fixed = flux("doctor --offline --fix")
-        assert fixed.code in (0, 12), (place, fixed.err)
+        assert fixed.code in (0, 12), (offset, fixed.err)
         assert flux("history").code == fixed.code
         rebuilt += fixed.code == 0 and "entries were read" in fixed.err
         for leftover in home.glob("journal.db*"):

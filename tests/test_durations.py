@@ -50,7 +50,7 @@ def test_the_expected_duration_is_learned_from_finished_tasks(
 
 
 def test_durations_of_piapi_are_limited_to_the_observed_range(tmp_path: Path) -> None:
-    """They may be rounded to seconds, or come from a wrong clock."""
+    """The times of PiAPI may be rounded to seconds, or come from a wrong clock."""
     with closing(Journal(tmp_path / "j.db", tmp_path, Account("s", "p"))) as journal:
         durations = Durations(Catalog({}), journal, 0.5)
         request = TaskRequest(TextToImage(prompt="a fox"), "Qubico/flux1-schnell", 7)

@@ -1,9 +1,10 @@
 """The sandbox works with clients by other authors.
 
-The requests that public clients send, and the fields that they read from the responses, are those of `apinetwork/piapi-mcp-server` (PiAPI's own
-server for the Model Context Protocol) at e56ba84, 0a581d7 and 0101e92; `PiAPI-1/piapi-cli` (PiAPI's own command line)
-at 0b56cc5 and 44901b6; `lvalics/n8n-nodes-piapi` at 790692b, 05d3e4e and 7179c31; `piapi-skills` 1.2.0 on PyPI; and the
-Python and JavaScript classes of PiAPI's specification (Integration Examples).
+The requests that public clients send, and the fields that they read from the responses, are those of
+`apinetwork/piapi-mcp-server` (PiAPI's own server for the Model Context Protocol) at e56ba84, 0a581d7 and 0101e92;
+`PiAPI-1/piapi-cli` (PiAPI's own command line) at 0b56cc5 and 44901b6; `lvalics/n8n-nodes-piapi` at 790692b, 05d3e4e and
+7179c31; `piapi-skills` 1.2.0 on PyPI; and the Python and JavaScript classes of PiAPI's specification (Integration
+Examples).
 """
 
 import base64

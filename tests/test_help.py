@@ -255,7 +255,7 @@ def test_a_mistyped_command_gets_a_suggestion(flux: Flux, line: str, suggestion:
 
 
 def test_flux_alone_shows_a_tour(flux: Flux) -> None:
-    """It is the same with and without importing the program, and its commands exist."""
+    """The tour is the same with and without importing the program, and its commands exist."""
     assert answer([]) == flux("").out.encode()
     assert max(map(len, TOUR.splitlines())) <= 80
     for line in re.findall(r"^  flux (\w+)", TOUR, re.MULTILINE):

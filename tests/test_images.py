@@ -457,8 +457,8 @@ def test_damaged_images_never_crash(name: str, data: st.DataObject) -> None:
     content = bytearray(FUZZED[name])
     # Most failures are caused by the headers, in the first bytes.
     position = st.integers(0, 300) | st.integers(0, len(content) - 1)
-    for place, value in data.draw(st.lists(st.tuples(position, st.integers(0, 255)), min_size=1, max_size=4)):
-        content[min(place, len(content) - 1)] = value
+    for offset, value in data.draw(st.lists(st.tuples(position, st.integers(0, 255)), min_size=1, max_size=4)):
+        content[min(offset, len(content) - 1)] = value
     is_refused(bytes(content))
     if name in ("png", "apng"):
         is_refused(fix_checksums(bytes(content)))

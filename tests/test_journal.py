@@ -195,7 +195,7 @@ def test_a_newer_journal_is_unchanged(flux: Flux, service: Service, home: Path) 
 
 
 def test_without_hard_links_a_journal_in_use_is_not_replaced(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    barrier, placed = threading.Barrier(2), list[str]()
+    barrier, targets = threading.Barrier(2), list[str]()
     lexists, rename = os.path.lexists, os.rename
 
     def refuse_link(source: Path, target: Path, **_: bool) -> None:
@@ -208,7 +208,7 @@ def test_without_hard_links_a_journal_in_use_is_not_replaced(home: Path, monkeyp
         return found
 
     def record_rename(source: Path, target: Path) -> None:
-        placed.append(str(target))
+        targets.append(str(target))
         rename(source, target)
 
     monkeypatch.setattr(os, "link", refuse_link)
@@ -219,7 +219,7 @@ def test_without_hard_links_a_journal_in_use_is_not_replaced(home: Path, monkeyp
     with ThreadPoolExecutor(2) as threads:
         for opened in [threads.submit(Database, journal) for _ in range(2)]:
             opened.result().close()
-    assert placed == [str(journal)]
+    assert targets == [str(journal)]
     assert sorted(path.name for path in home.iterdir()) == ["journal.db", "journal.db.lock"]
 
 

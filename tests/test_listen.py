@@ -133,12 +133,12 @@ def test_a_webhook_saves_the_image_once(
         assert listener.deliver(make_webhook(task), secret) == 401
     assert count_gets(service, "/api/v1/task/") == 0, "a forged webhook had an effect"
     assert listener.deliver(make_webhook(task)) == 200
-    told = listener.read()
+    record = listener.read()
     assert listener.deliver(make_webhook(task)) == 200
     assert listener.logs("delivered again")
 
-    assert (told["type"], told["state"], told["task_id"]) == ("outcome", "saved", task)
-    assert told["files"] == [str(Path("a-boat-1.png").absolute())]
+    assert (record["type"], record["state"], record["task_id"]) == ("outcome", "saved", task)
+    assert record["files"] == [str(Path("a-boat-1.png").absolute())]
     assert [(entry.task_id, entry.state) for entry in entries()] == [(task, State.SAVED)]
     assert count_gets(service, "/images/") == 1
 
@@ -161,8 +161,8 @@ def test_the_content_of_a_webhook_is_not_trusted(flux: Flux, listen: Callable[..
             task, status=status, output={"image_url": f"{origin}/evil.png", "image_urls": [f"{origin}/2.png"]}
         )
         assert listener.deliver(forged) == 200
-        told = listener.read()
-    assert told["state"] == "saved"
+        record = listener.read()
+    assert record["state"] == "saved"
     assert inspect_image(Path("a-boat-1.png").read_bytes()).extension == "png"
     assert recipient.deliveries == []
 
@@ -177,10 +177,10 @@ def test_the_task_of_another_client_is_saved_and_an_unknown_task_is_dropped(
     assert listener.deliver(make_webhook("of-a-stranger")) == 200
     error = listener.read()
     assert listener.deliver(make_webhook(task)) == 200
-    told = listener.read()
+    record = listener.read()
 
     assert (error["type"], error["error"]["code"]) == ("error", "no_such_task")
-    assert told["files"] == [str(Path(f"{task}.png").absolute())]
+    assert record["files"] == [str(Path(f"{task}.png").absolute())]
     assert [entry.task_id for entry in entries()] == [task]
 
 
@@ -206,8 +206,8 @@ def test_forged_webhooks_do_not_delay_a_genuine_one(
     proxy.breakers.append(Breaker(b"GET /api/v1/task/forged", times=7, hold=True))
     for task_id in (*(f"forged-{number}" for number in range(7)), task):
         assert listener.deliver(make_webhook(task_id)) == 200
-    told = listener.read()
-    assert (told["state"], told["task_id"]) == ("saved", task)
+    record = listener.read()
+    assert (record["state"], record["task_id"]) == ("saved", task)
     assert listener.stop() == 0
     assert listener.logs("7 webhooks recorded but not processed; download the images with: flux resume")
 
