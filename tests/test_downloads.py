@@ -36,7 +36,7 @@ from .raw_servers import (
 )
 from .servers import Reply, Service
 from .test_formats import IMAGES, encode
-from .test_promises import GEN, LOOK, Entries
+from .test_promises import GEN, POLL, Entries
 
 
 def marked(content: bytes) -> bytes:
@@ -253,7 +253,7 @@ def test_a_link_that_does_not_work_is_asked_for_again(
         "fewer": completed_reply(task),
     }
     again = looks.get(fresh) or completed_reply(task, raw.url(f"/{fresh}"))
-    service.reply_with(*LOOK, completed_reply(task, raw.url("/old")), *[again] * 99)
+    service.reply_with(*POLL, completed_reply(task, raw.url("/old")), *[again] * 99)
     result = flux("resume")
 
     assert (result.code, said in result.err) == (code, True), result.err
