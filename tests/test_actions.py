@@ -192,7 +192,7 @@ def test_memory_does_not_grow_with_the_number_of_tasks(summary_file: Path) -> No
     assert many < 2 * few
 
 
-@pytest.mark.parametrize("room", [0, 1000, 5000, 30_000])
+@pytest.mark.parametrize("space", [0, 1000, 5000, 30_000])
 def test_the_summaries_of_a_step_stay_within_the_limit_of_github(summary_file: Path, space: int) -> None:
     summary_file.write_bytes(b"x" * (ROOM - space))
     _summarize_tasks(summary_file, 100, failed=True)
