@@ -20,7 +20,7 @@ from flux_cli.journal.journal import Journal
 
 from .conftest import KEY, Flux
 from .servers import Breaker, Reply, Service, run_breaking_proxy
-from .test_promises import GEN, IMAGE, POLL, POST, Entries, Start, finish, refusal, wait_until
+from .test_promises import GEN, IMAGE, POLL, POST, Entries, Start, finish, make_refusal, wait_until
 
 
 def run_in_bash(line: str) -> "subprocess.CompletedProcess[str]":
@@ -37,7 +37,7 @@ def make_jpeg() -> bytes:
 
 
 def test_nothing_is_submitted_after_a_signal(service: Service, start: Start, entries: Entries) -> None:
-    service.reply_with(*POST, *[refusal(429, 1400, **{"retry-after": "0"})] * 100_000)
+    service.reply_with(*POST, *[make_refusal(429, 1400, **{"retry-after": "0"})] * 100_000)
     process = start(GEN)
     wait_until(lambda: service.count_posts() > 3)
     process.send_signal(signal.SIGTERM)
@@ -162,7 +162,7 @@ def test_another_profile_cannot_end_an_entry(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, entries: Entries
 ) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    service.reply_with(*POLL, *[refusal(404, 404, "task not found")] * 3)
+    service.reply_with(*POLL, *[make_refusal(404, 404, "task not found")] * 3)
     assert flux(f"wait {task} --profile other").code == 5
 
     assert flux("resume -q").out == "a-boat-1.png\n"
@@ -170,7 +170,7 @@ def test_another_profile_cannot_end_an_entry(
 
 def test_only_consecutive_404s_end_a_task(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
-    missing = refusal(404, 404, "task not found")
+    missing = make_refusal(404, 404, "task not found")
     page: Reply = (404, {}, b"<html>no route</html>")
     task = service.charges[0].id
     service.reply_with(*POLL, *[missing, (500, {}, b""), missing, page, missing, (502, {}, b"")] * 2)
@@ -180,7 +180,7 @@ def test_only_consecutive_404s_end_a_task(flux: Flux, service: Service) -> None:
 
 def test_an_expired_entry_can_be_polled_again(flux: Flux, service: Service, entries: Entries) -> None:
     flux(GEN + " --no-wait")
-    service.reply_with(*POLL, *[refusal(404, 404, "task not found")] * 999)
+    service.reply_with(*POLL, *[make_refusal(404, 404, "task not found")] * 999)
     assert flux("resume").code == 10
     (entry,) = entries()
     assert entry.state is State.EXPIRED
@@ -206,7 +206,7 @@ def test_the_status_of_a_submission_of_unknown_outcome_does_not_deny_a_charge(
 
 def test_a_key_that_is_refused_while_a_task_runs_loses_no_task(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
-    service.reply_with(*POLL, (403, {}, b"<html>blocked</html>"), refusal(401, 1200, "Authentication failed"))
+    service.reply_with(*POLL, (403, {}, b"<html>blocked</html>"), make_refusal(401, 1200, "Authentication failed"))
     result = flux("resume")
 
     assert result.code == 4

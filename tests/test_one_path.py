@@ -26,7 +26,7 @@ from flux_cli.journal.entries import Entry, State
 from .conftest import Flux
 from .raw_servers import PublicNetwork
 from .servers import Service
-from .test_promises import POST, Start, refusal, wait_until
+from .test_promises import POST, Start, make_refusal, wait_until
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
@@ -215,7 +215,7 @@ def test_identical_lines_with_the_cache_are_charged_once(flux: Flux, service: Se
 
 def test_a_batch_that_runs_out_of_credits_reports_every_row(flux: Flux, service: Service) -> None:
     Path("prompts.txt").write_text("".join(f"cat {number}\n" for number in range(10)))
-    service.reply_with(*POST, refusal(402, 1300, "Insufficient credits"))
+    service.reply_with(*POST, make_refusal(402, 1300, "Insufficient credits"))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1 --report r.json")
     assert result.code == 6
     rows = json.loads(Path("r.json").read_text())["rows"]
@@ -245,7 +245,7 @@ def test_the_next_command_is_the_same_in_every_format(
 
 
 def test_history_distinguishes_charged_and_uncharged_tasks(flux: Flux, service: Service) -> None:
-    service.reply_with(*POST, refusal(400, 1800), (500, {}, b""))
+    service.reply_with(*POST, make_refusal(400, 1800), (500, {}, b""))
     flux(f"gen refused {SMALL}")
     flux(f"gen unknown {SMALL}")
     flux(f"gen saved {SMALL}")

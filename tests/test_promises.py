@@ -28,7 +28,7 @@ IMAGE = ("GET", "/images/")
 GEN = 'gen "a boat" --seed 1 --size 256x256'
 
 
-def refusal(status: int, code: int, message: str = "no", **headers: str) -> Reply:
+def make_refusal(status: int, code: int, message: str = "no", **headers: str) -> Reply:
     """Return a refusal in the format of the specification."""
     body = {"code": status, "data": {"error": {"code": code, "message": message, "detail": ""}}, "message": "failed"}
     return status, {"content-type": "application/json", **headers}, json.dumps(body).encode()
@@ -88,9 +88,9 @@ def test_a_response_without_proof_leaves_the_outcome_unknown(
 @pytest.mark.parametrize(
     "reply",
     [
-        refusal(429, 1400, **{"retry-after": "0"}),
-        refusal(400, 1400, **{"retry-after": "0"}),
-        refusal(503, 1500, **{"retry-after": "0"}),
+        make_refusal(429, 1400, **{"retry-after": "0"}),
+        make_refusal(400, 1400, **{"retry-after": "0"}),
+        make_refusal(503, 1500, **{"retry-after": "0"}),
         (425, {}, b""),
         (521, {}, b""),
         (500, {}, b'{"code": 500, "message": "too many requests"}'),
@@ -105,7 +105,7 @@ def test_a_temporary_refusal_is_retried(flux: Flux, service: Service, reply: Rep
     assert len(service.charges) == 1
 
 
-@pytest.mark.parametrize("reply", [refusal(500, 1500), (421, {}, b"")])
+@pytest.mark.parametrize("reply", [make_refusal(500, 1500), (421, {}, b"")])
 def test_a_submission_is_retried_twice_at_most(flux: Flux, service: Service, entries: Entries, reply: Reply) -> None:
     service.reply_with(*POST, *[reply] * 9)
     result = flux(GEN)
@@ -119,15 +119,15 @@ def test_a_submission_is_retried_twice_at_most(flux: Flux, service: Service, ent
 @pytest.mark.parametrize(
     ("reply", "code", "message"),
     [
-        (refusal(400, 1100, "Invalid prompt length"), 5, "PiAPI refused the request: Invalid prompt length (code 1100)"),
-        (refusal(200, 1700, "Invalid image dimensions"), 5, "PiAPI refused the request: Invalid image dimensions (code 1700)"),
+        (make_refusal(400, 1100, "Invalid prompt length"), 5, "PiAPI refused the request: Invalid prompt length (code 1100)"),
+        (make_refusal(200, 1700, "Invalid image dimensions"), 5, "PiAPI refused the request: Invalid image dimensions (code 1700)"),
         ((404, {}, b"no such page"), 5, "PiAPI refused the request: HTTP 404: no such page"),
         ((307, {"location": "/elsewhere"}, b""), 5, "PiAPI refused the request: HTTP 307"),
-        (refusal(401, 1200, "Authentication failed"), 4, "PiAPI refused the key: Authentication failed (code 1200)"),
+        (make_refusal(401, 1200, "Authentication failed"), 4, "PiAPI refused the key: Authentication failed (code 1200)"),
         ((500, {}, b'{"code": 500, "message": "failed to freeze point"}'), 6, "out of credits: failed to freeze point"),
-        (refusal(403, 403, "Insufficient plan level"), 5, "your PiAPI plan does not include this: Insufficient plan level"),
-        (refusal(403, 403, "see the explanation"), 5, "PiAPI refused the request: see the explanation"),
-        (refusal(402, 1300, "Insufficient credits"), 6, "Insufficient credits (code 1300)"),
+        (make_refusal(403, 403, "Insufficient plan level"), 5, "your PiAPI plan does not include this: Insufficient plan level"),
+        (make_refusal(403, 403, "see the explanation"), 5, "PiAPI refused the request: see the explanation"),
+        (make_refusal(402, 1300, "Insufficient credits"), 6, "Insufficient credits (code 1300)"),
     ],
 )  # fmt: skip
 def test_a_final_refusal_is_not_retried(
@@ -193,7 +193,7 @@ def test_an_interrupted_poll_costs_nothing(flux: Flux, service: Service, proxy: 
     assert len(service.charges) == 1
 
 
-def task_reply(service: Service, **changes: object) -> Reply:
+def make_task_reply(service: Service, **changes: object) -> Reply:
     """Return the reply to a poll of the task that was just charged."""
     data = {"task_id": service.charges[0].id, "status": "completed", **changes}
     return 200, {}, json.dumps({"code": 200, "data": data}).encode()
@@ -208,7 +208,7 @@ def wait_for_images(service: Service) -> None:
 def test_a_failed_task_is_reported(flux: Flux, service: Service, entries: Entries) -> None:
     flux(GEN + " --no-wait")
     error = {"code": 1800, "raw_message": "", "message": "LoRA\x1b[31m load failed"}
-    service.reply_with(*POLL, task_reply(service, status="Failed", error=error))
+    service.reply_with(*POLL, make_task_reply(service, status="Failed", error=error))
     task = service.charges[0].id
     result = flux(f"wait {task}")
 
@@ -234,7 +234,7 @@ def test_a_timeout_ends_the_wait_and_the_task_can_be_resumed(flux: Flux, service
 
 def test_a_completed_task_without_an_image_is_polled_again(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
-    service.reply_with(*POLL, *[task_reply(service, output={"image_url": ""})] * 3)
+    service.reply_with(*POLL, *[make_task_reply(service, output={"image_url": ""})] * 3)
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
@@ -242,7 +242,7 @@ def test_a_completed_task_that_stays_without_an_image_is_reported(
     flux: Flux, service: Service, entries: Entries
 ) -> None:
     flux(GEN + " --no-wait")
-    service.reply_with(*POLL, *[task_reply(service, output=None)] * 4)
+    service.reply_with(*POLL, *[make_task_reply(service, output=None)] * 4)
     result = flux("resume")
 
     assert result.code == 10
@@ -311,7 +311,7 @@ def test_fewer_images_than_requested_are_saved_and_reported(flux: Flux, service:
     flux('gen "a boat" -m schnell -b 3 --seed 1 --size 256x256 --no-wait')
     url = f"{service.origin}/images/{service.charges[0].id}/1.png"
     wait_for_images(service)
-    service.reply_with(*POLL, *[task_reply(service, output={"image_url": url})] * 9)
+    service.reply_with(*POLL, *[make_task_reply(service, output={"image_url": url})] * 9)
     result = flux("resume")
 
     assert (result.code, result.out) == (3, "a-boat-1-1.png\n")
@@ -323,7 +323,9 @@ def test_more_images_than_requested_are_all_saved(flux: Flux, service: Service) 
     flux('gen "two" -m schnell -b 2 --seed 1 --size 256x256 --no-wait')
     urls = [f"{service.origin}/images/{service.charges[1].id}/{number}.png" for number in (1, 2)]
     wait_for_images(service)
-    service.reply_with("GET", f"/api/v1/task/{service.charges[0].id}", task_reply(service, output={"image_urls": urls}))
+    service.reply_with(
+        "GET", f"/api/v1/task/{service.charges[0].id}", make_task_reply(service, output={"image_urls": urls})
+    )
     result = flux(f"wait {service.charges[0].id}")
 
     assert result.out.split() == ["a-boat-1.png", "a-boat-1-2.png"]
@@ -336,7 +338,7 @@ def test_an_image_inside_the_response_is_saved(flux: Flux, service: Service) -> 
     Image.new("RGB", (64, 64), "red").save(content, "PNG")
     flux(GEN + " --no-wait --no-metadata")
     inline = base64.b64encode(content.getvalue()).decode()
-    service.reply_with(*POLL, task_reply(service, output={"image_url": "", "image_base64": inline}))
+    service.reply_with(*POLL, make_task_reply(service, output={"image_url": "", "image_base64": inline}))
 
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert Path("a-boat-1.png").read_bytes() == with_texts(content.getvalue(), sandbox_mark())

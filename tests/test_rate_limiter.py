@@ -24,7 +24,7 @@ from flux_cli.system.clock import Clock
 from .conftest import KEY, Flux
 from .servers import Service, run_sandbox
 from .test_engine import finish, plan_entries
-from .test_promises import POLL, POST, Entries, Start, refusal
+from .test_promises import POLL, POST, Entries, Start, make_refusal
 
 T = TypeVar("T")
 MOMENT = 1e-6
@@ -348,7 +348,7 @@ def test_tasks_of_an_earlier_run_count_toward_the_limit(flux: Flux, small_server
 
 
 def test_a_retry_after_beyond_the_timeout_is_not_waited_for(flux: Flux, service: Service, entries: Entries) -> None:
-    service.reply_with(*POST, refusal(429, 1400, **{"retry-after": "60"}))
+    service.reply_with(*POST, make_refusal(429, 1400, **{"retry-after": "60"}))
     result = flux("gen boat --timeout 50")
 
     assert result.code == 13
@@ -359,7 +359,7 @@ def test_a_retry_after_beyond_the_timeout_is_not_waited_for(flux: Flux, service:
 
 
 def test_ctrl_c_while_all_submissions_wait(service: Service, start: Start, entries: Entries) -> None:
-    service.reply_with(*POST, *[refusal(429, 1400, **{"retry-after": "300"})] * 99)
+    service.reply_with(*POST, *[make_refusal(429, 1400, **{"retry-after": "300"})] * 99)
     write_prompts(9)
     process = start(f"{BATCH} -j 3")
     assert process.stderr is not None
@@ -384,7 +384,7 @@ def test_a_waiting_submission_is_not_sent_after_the_run_stopped(flux: Flux, serv
         claimed = session.journal.claim(first)
         assert claimed is not None
         service.reply_with(*POLL, (503, {"retry-after": "1"}, b""), (401, {}, b""))
-        service.reply_with(*POST, *[refusal(429, 1400, **{"retry-after": "10"})] * 2)
+        service.reply_with(*POST, *[make_refusal(429, 1400, **{"retry-after": "10"})] * 2)
         code = finish(session, [claimed, *plan_entries(session, 4)])
         states = [entry.state for entry in session.journal.entries()]
 

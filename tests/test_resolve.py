@@ -15,7 +15,7 @@ from flux_cli.journal.entries import State
 
 from .conftest import Flux, Result
 from .servers import Breaker, BreakingProxy, Reply, Service
-from .test_promises import GEN, POLL, POST, Entries, Start, finish, refusal, wait_until
+from .test_promises import GEN, POLL, POST, Entries, Start, finish, make_refusal, wait_until
 
 SERVER_ERROR: Reply = (500, {}, b"")
 
@@ -174,7 +174,7 @@ def test_only_fields_that_piapi_returned_are_compared(
     assert [entry.state for entry in entries()] == [State.UNKNOWN if code else State.SAVED]
 
 
-@pytest.mark.parametrize(("reply", "code"), [(refusal(404, 404, "task not found"), 5), ((502, {}, b""), 13)])
+@pytest.mark.parametrize(("reply", "code"), [(make_refusal(404, 404, "task not found"), 5), ((502, {}, b""), 13)])
 def test_a_task_that_cannot_be_polled_is_not_linked(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, reply: Reply, code: int
 ) -> None:
@@ -399,7 +399,7 @@ def test_a_resubmission_that_was_killed_before_it_was_sent_is_sent_once(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
 ) -> None:
     submit_without_response(flux, proxy)
-    service.reply_with(*POST, *[refusal(429, 1400, **{"retry-after": "60"})])
+    service.reply_with(*POST, *[make_refusal(429, 1400, **{"retry-after": "60"})])
     unresolved = kill_resubmission(service, entries, start, State.PLANNED)
     assert len(service.charges) == 1
 

@@ -16,7 +16,7 @@ from flux_cli.operations.registry import COMMANDS
 from .conftest import Flux
 from .servers import Service
 from .test_batches import measure_peak_memory
-from .test_promises import POST, refusal
+from .test_promises import POST, make_refusal
 
 ROWS = """
 {"prompt": "a fox", "model": "schnell", "size": "64x64", "id": "fox", "output": "{id}-{seed}.png", "seed": 7}
@@ -198,7 +198,7 @@ def test_a_report_contains_the_result_of_each_row(flux: Flux, service: Service, 
     rows = ["one", "two", "three", "four"]
     Path("rows.jsonl").write_text("".join(json.dumps({"prompt": word, "id": f"id-{word}"}) + "\n" for word in rows))
     line = f"batch rows.jsonl -m schnell --size 64x64 -j 1 --report report.{extension}"
-    service.reply_with(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"), refusal(402, 1300))
+    service.reply_with(*POST, make_refusal(400, 1800, "LoRA/ControlNet load failed"), make_refusal(402, 1300))
     assert flux(line).code == 6
     text = Path(f"report.{extension}").read_text()
 

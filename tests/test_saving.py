@@ -23,9 +23,9 @@ from .conftest import Flux
 from .raw_servers import RawServer, Response, plain_response, redirect, unframed_response
 from .servers import Reply, Service
 from .test_downloads import GOOD, PNG, completed_reply
-from .test_promises import GEN, IMAGE, POLL, Entries, refusal, task_reply
+from .test_promises import GEN, IMAGE, POLL, Entries, make_refusal, make_task_reply
 
-MISSING = refusal(404, 404, "task not found")
+MISSING = make_refusal(404, 404, "task not found")
 PAGE = plain_response(b"<!DOCTYPE html><title>Sign in</title>")
 STALE: dict[str, list[Response]] = {
     **{
@@ -102,7 +102,7 @@ def test_a_ready_entry_requests_fresh_links_first(flux: Flux, service: Service, 
 
 
 @pytest.mark.parametrize(
-    "reply", [(503, {}, b""), MISSING, refusal(401, 1200, "Authentication failed"), (200, {}, b"<html>")]
+    "reply", [(503, {}, b""), MISSING, make_refusal(401, 1200, "Authentication failed"), (200, {}, b"<html>")]
 )
 def test_known_links_are_used_if_the_task_cannot_be_polled(flux: Flux, service: Service, reply: Reply) -> None:
     prepare_ready_task(flux, service)
@@ -113,7 +113,7 @@ def test_known_links_are_used_if_the_task_cannot_be_polled(flux: Flux, service: 
 
 def test_a_refused_key_is_reported_if_the_known_links_fail(flux: Flux, service: Service, entries: Entries) -> None:
     prepare_ready_task(flux, service)
-    service.reply_with(*POLL, *[refusal(401, 1200, "Authentication failed")] * 999)
+    service.reply_with(*POLL, *[make_refusal(401, 1200, "Authentication failed")] * 999)
     service.reply_with(*IMAGE, *[(404, {}, b"")] * 999)
     result = flux("resume")
 
@@ -238,7 +238,7 @@ def test_not_found_for_a_minute_proves_that_a_task_is_gone(
 ) -> None:
     flux(GEN + " --no-wait")
     (entry,) = virtual_poller.session.journal.entries()
-    service.reply_with(*POLL, task_reply(service, status="processing"), *[MISSING] * 999)
+    service.reply_with(*POLL, make_task_reply(service, status="processing"), *[MISSING] * 999)
     result = virtual_poller.poll(entry)
 
     assert isinstance(result, NotSavedError)
@@ -273,7 +273,7 @@ def test_one_deadline_ends_the_wait_for_every_task(flux: Flux, service: Service,
     flux(GEN + " --no-wait")
     flux('gen "two" --seed 1 --size 256x256 --no-wait')
     for charge in service.charges:
-        running = task_reply(service, task_id=charge.id, status="processing")
+        running = make_task_reply(service, task_id=charge.id, status="processing")
         service.reply_with("GET", f"{POLL[1]}{charge.id}", *[running] * 999)
     first_entry, second_entry = virtual_poller.session.journal.entries()
     service.requests.clear()

@@ -17,7 +17,7 @@ from PIL import Image
 from .crash_harness import Harness, run_harness
 from .injection import Injection, Point, hold_request, send_signal, suspend
 from .runner import ERR, Runner, start_runner
-from .test_promises import POST, refusal, wait_until
+from .test_promises import POST, make_refusal, wait_until
 
 if sys.platform == "win32":
     pytest.skip("the signals of Unix", allow_module_level=True)
@@ -128,7 +128,7 @@ def test_a_second_signal_right_after_the_first_is_harmless(harness: Harness, run
 
 
 def test_a_signal_ends_the_wait_for_a_busy_server(harness: Harness, runners: Runners) -> None:
-    harness.service.reply_with(*POST, refusal(429, 1400, **{"retry-after": "60"}))
+    harness.service.reply_with(*POST, make_refusal(429, 1400, **{"retry-after": "60"}))
     injection = Injection(("create", "answered"), send_signal(signal.SIGTERM, 0.2))
     stderr = run_until_signal(harness, runners[0], harness.make_batch(["boat"]), injection, signal.SIGTERM)
     injection.released = True

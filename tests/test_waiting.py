@@ -23,7 +23,7 @@ from flux_cli.system.signals import DetachedExecutor
 
 from .conftest import KEY, Flux, Result
 from .servers import Breaker, BreakingProxy, Service, serve_app
-from .test_promises import POLL, POST, Entries, Start, finish, refusal, task_reply, wait_until
+from .test_promises import POLL, POST, Entries, Start, finish, make_refusal, make_task_reply, wait_until
 from .test_sources import ManyLines
 
 
@@ -92,7 +92,7 @@ def test_tasks_are_waited_for_while_their_submitter_runs(service: Service, proxy
 
 
 def test_json_lines_are_accepted_as_ids(flux: Flux, service: Service) -> None:
-    service.reply_with(*POST, refusal(400, 1700, "no such thing"))
+    service.reply_with(*POST, make_refusal(400, 1700, "no such thing"))
     gen = flux("gen boat --seed 1..3 -o '{seed}.png' --size 64x64 -j 1 --no-wait --json")
     refused, *accepted = map(json.loads, gen.out.splitlines())
     assert (gen.code, refused["task_id"], accepted.pop()["type"]) == (3, None, "summary")
@@ -286,7 +286,7 @@ def test_wait_any_ends_after_the_first_image(
 ) -> None:
     """One task has failed, one is saved, the third is being downloaded, and the fourth is running."""
     failed, saved, downloading, running = submit(flux, 1, 2, 3, 4)
-    service.reply_with("GET", f"{POLL[1]}{failed}", task_reply(service, status="failed"))
+    service.reply_with("GET", f"{POLL[1]}{failed}", make_task_reply(service, status="failed"))
     service.reply_with("GET", f"{POLL[1]}{running}", *[(503, {}, b"")] * 1000)
     breaker = Breaker(f"GET /images/{downloading}".encode(), response_bytes=400, hold=True)
     proxy.breakers.append(breaker)
@@ -310,7 +310,7 @@ def test_wait_any_ends_after_the_first_image(
 def test_wait_any_without_an_image_ends_with_the_failure(flux: Flux, service: Service) -> None:
     tasks = submit(flux, 1, 2)
     for task in tasks:
-        service.reply_with("GET", f"{POLL[1]}{task}", task_reply(service, task_id=task, status="failed"))
+        service.reply_with("GET", f"{POLL[1]}{task}", make_task_reply(service, task_id=task, status="failed"))
     result = flux(f"wait --any --json {' '.join(tasks)}")
 
     assert result.code == 8
