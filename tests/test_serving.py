@@ -67,7 +67,7 @@ class Sandbox:
         return self.log_file.read_text()
 
     def wait_for_log(self, text: str, times: int = 1) -> bool:
-        """Return whether the log contains this text so often, now or soon. It is written after the response."""
+        """Return whether the log contains this text this many times, now or soon. It is written after the response."""
         deadline = time.monotonic() + 10
         while self.log.count(text) < times and time.monotonic() < deadline:
             time.sleep(0.01)
