@@ -24,7 +24,7 @@ from flux_cli.journal.entries import State
 
 from .conftest import KEY, CapturedStream, Flux
 from .servers import Reply, Service
-from .test_reports import ended
+from .test_reports import make_outcome
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "guides" / "ci.md").read_text()
 COMMANDS = {"error", "set-output", "add-mask", "stop-commands", "set-env", "group"}
@@ -166,7 +166,7 @@ def _summarize_tasks(summary_file: Path, tasks: int, *, failed: bool) -> str:
     output.secrets.add(KEY)
     for _ in range(tasks):
         error = TaskFailedError("the task failed & said <b>" + KEY, hint="flux history") if failed else None
-        show_failure(output, ended(State.FAILED if failed else State.SAVED, error, prompt="&" * 80))
+        show_failure(output, make_outcome(State.FAILED if failed else State.SAVED, error, prompt="&" * 80))
     output.close()
     assert KEY not in summary_file.read_text()
     return stream.bytes.getvalue().decode()
@@ -204,7 +204,7 @@ def test_at_most_20_thumbnails_are_linked_and_only_over_https(summary_file: Path
     output = Output(CapturedStream(), CapturedStream())
     links = ['https://img.test/a.png?"><script>', "http://127.0.0.1/a.png", "data:image/png;base64,AA"]
     for link in (*links, *["https://img.test/b.png"] * 30):
-        saved = ended(files=["fox.png"])
+        saved = make_outcome(files=["fox.png"])
         show_failure(output, replace(saved, entry=replace(saved.entry, urls=(link,))))
     output.close()
     summary = summary_file.read_text()

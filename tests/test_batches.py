@@ -16,7 +16,7 @@ from flux_cli.json_value import object_at
 
 from .conftest import Flux
 from .servers import Service
-from .test_promises import POST, Start, refusal
+from .test_promises import POST, Start, make_refusal
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
@@ -129,7 +129,7 @@ def test_only_the_missing_images_of_a_task_are_downloaded_again(flux: Flux, serv
 
 def test_rows_that_failed_for_lack_of_credits_are_generated_after_a_top_up(flux: Flux, service: Service) -> None:
     write_prompts("one", "two")
-    service.reply_with(*POST, refusal(402, 1300, "Insufficient credits"))
+    service.reply_with(*POST, make_refusal(402, 1300, "Insufficient credits"))
     assert flux(f"gen --from prompts.txt {SMALL} -j 1").code == 6
     assert flux(f"gen --from prompts.txt {SMALL}").code == 0
     assert read_paid_prompts(service) == ["one", "two"]
@@ -242,7 +242,7 @@ def test_an_allowed_cost_needs_no_confirmation(flux: Flux, service: Service, mon
 
 def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entries: Entries) -> None:
     write_prompts("one", "two", "three")
-    service.reply_with(*POST, refusal(400, 1800, "LoRA/ControlNet load failed"))
+    service.reply_with(*POST, make_refusal(400, 1800, "LoRA/ControlNet load failed"))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1")
     assert result.code == 3
     assert result.err.splitlines()[-1].startswith("2 saved, 1 refused; $0.004 (simulated) spent in ")
@@ -256,7 +256,7 @@ def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entr
 
 def test_fail_fast_stops_at_the_first_failure(flux: Flux, service: Service) -> None:
     write_prompts("one", "two", "three")
-    service.reply_with(*POST, refusal(400, 1800))
+    service.reply_with(*POST, make_refusal(400, 1800))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1 --fail-fast")
 
     assert result.code == 5

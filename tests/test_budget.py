@@ -28,7 +28,7 @@ from flux_cli.operations.text_to_image import TextToImage
 from .conftest import Flux
 from .servers import Service
 from .test_batches import read_paid_prompts, write_prompts
-from .test_promises import POST, Start, finish, refusal, wait_until
+from .test_promises import POST, Start, finish, make_refusal, wait_until
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"  # $0.002
@@ -137,7 +137,7 @@ def test_possible_charges_count_and_refused_requests_do_not(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.004")
-    service.reply_with(*POST, refusal(400, 1100), refusal(429, 1400, **{"retry-after": "0"}))
+    service.reply_with(*POST, make_refusal(400, 1100), make_refusal(429, 1400, **{"retry-after": "0"}))
     assert flux(f"gen x {SMALL}").code == 5
     assert flux(f"gen x {SMALL}").code == 0
     service.reply_with(*POST, (500, {}, b""))
@@ -197,7 +197,7 @@ def test_each_profile_has_its_own_budget_and_amounts_are_exact(flux: Flux, servi
 
 def test_a_delayed_task_has_the_price_of_the_time_it_is_sent(flux: Flux, service: Service, home: Path) -> None:
     write_prompts("a")
-    service.reply_with(*POST, *[refusal(500, 1500)] * 3)
+    service.reply_with(*POST, *[make_refusal(500, 1500)] * 3)
     assert flux(f"gen --from prompts.txt {SMALL}").code == 13
     home.joinpath("config.toml").write_text("[prices]\nschnell = 0.5\n")
     home.joinpath("config.toml").chmod(0o600)

@@ -20,7 +20,7 @@ from flux_cli.journal.journal import Journal
 
 from .conftest import KEY, Flux
 from .servers import Breaker, Reply, Service, run_breaking_proxy
-from .test_promises import GEN, LOOK, PICTURE, POST, Entries, Start, finish, refusal, wait_until
+from .test_promises import GEN, IMAGE, POLL, POST, Entries, Start, finish, make_refusal, wait_until
 
 
 def run_in_bash(line: str) -> "subprocess.CompletedProcess[str]":
@@ -37,7 +37,7 @@ def make_jpeg() -> bytes:
 
 
 def test_nothing_is_submitted_after_a_signal(service: Service, start: Start, entries: Entries) -> None:
-    service.reply_with(*POST, *[refusal(429, 1400, **{"retry-after": "0"})] * 100_000)
+    service.reply_with(*POST, *[make_refusal(429, 1400, **{"retry-after": "0"})] * 100_000)
     process = start(GEN)
     wait_until(lambda: service.count_posts() > 3)
     process.send_signal(signal.SIGTERM)
@@ -162,7 +162,7 @@ def test_another_profile_cannot_end_an_entry(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, entries: Entries
 ) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    service.reply_with(*LOOK, *[refusal(404, 404, "task not found")] * 3)
+    service.reply_with(*POLL, *[make_refusal(404, 404, "task not found")] * 3)
     assert flux(f"wait {task} --profile other").code == 5
 
     assert flux("resume -q").out == "a-boat-1.png\n"
@@ -170,17 +170,17 @@ def test_another_profile_cannot_end_an_entry(
 
 def test_only_consecutive_404s_end_a_task(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
-    missing = refusal(404, 404, "task not found")
+    missing = make_refusal(404, 404, "task not found")
     page: Reply = (404, {}, b"<html>no route</html>")
     task = service.charges[0].id
-    service.reply_with(*LOOK, *[missing, (500, {}, b""), missing, page, missing, (502, {}, b"")] * 2)
+    service.reply_with(*POLL, *[missing, (500, {}, b""), missing, page, missing, (502, {}, b"")] * 2)
 
     assert flux(f"wait {task} --profile other -q").out == f"{task}.png\n"
 
 
 def test_an_expired_entry_can_be_polled_again(flux: Flux, service: Service, entries: Entries) -> None:
     flux(GEN + " --no-wait")
-    service.reply_with(*LOOK, *[refusal(404, 404, "task not found")] * 999)
+    service.reply_with(*POLL, *[make_refusal(404, 404, "task not found")] * 999)
     assert flux("resume").code == 10
     (entry,) = entries()
     assert entry.state is State.EXPIRED
@@ -206,7 +206,7 @@ def test_the_status_of_a_submission_of_unknown_outcome_does_not_deny_a_charge(
 
 def test_a_key_that_is_refused_while_a_task_runs_loses_no_task(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
-    service.reply_with(*LOOK, (403, {}, b"<html>blocked</html>"), refusal(401, 1200, "Authentication failed"))
+    service.reply_with(*POLL, (403, {}, b"<html>blocked</html>"), make_refusal(401, 1200, "Authentication failed"))
     result = flux("resume")
 
     assert result.code == 4
@@ -235,7 +235,7 @@ def test_an_interrupted_submission_with_a_locked_journal_is_reported_as_possibly
 
 
 def test_skip_existing_finds_an_image_by_its_real_extension(flux: Flux, service: Service) -> None:
-    service.reply_with(*PICTURE, (200, {}, make_jpeg()))
+    service.reply_with(*IMAGE, (200, {}, make_jpeg()))
     assert flux(GEN + " -o fox.png").out == "fox.jpg\n"
 
     skipped = flux(GEN + " -o fox.png --skip-existing")
@@ -245,7 +245,7 @@ def test_skip_existing_finds_an_image_by_its_real_extension(flux: Flux, service:
 
 def test_overwrite_replaces_only_the_named_file(flux: Flux, service: Service) -> None:
     Path("fox.jpg").write_text("mine")
-    service.reply_with(*PICTURE, (200, {}, make_jpeg()))
+    service.reply_with(*IMAGE, (200, {}, make_jpeg()))
 
     assert flux(GEN + " -o fox.png --overwrite").out == "fox-2.jpg\n"
     assert Path("fox.jpg").read_text() == "mine"
@@ -331,7 +331,7 @@ def test_hostile_texts_of_piapi_are_escaped(flux: Flux, service: Service) -> Non
     data = {"task_id": service.charges[0].id, "status": "\x1b[2Jweird", "error": {"message": hostile}}
     body = json.dumps({"code": 200, "data": data}).encode()
     failed = json.dumps({"code": 200, "data": {**data, "status": "failed"}}).encode()
-    service.reply_with(*LOOK, (200, {}, body), (200, {}, failed))
+    service.reply_with(*POLL, (200, {}, body), (200, {}, failed))
     result = flux("resume -v --debug")
 
     assert result.code == 8

@@ -12,7 +12,7 @@ from flux_cli.journal.entries import State
 
 from .conftest import Flux, Result
 from .servers import Service
-from .test_promises import GEN, LOOK, PICTURE, POST, Entries, Start, finish, wait_until
+from .test_promises import GEN, IMAGE, POLL, POST, Entries, Start, finish, wait_until
 
 ROOT_NEEDS = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
 """The prefix of a command that lets file permissions apply to it."""
@@ -113,7 +113,7 @@ def test_a_disk_that_fills_up_while_metadata_is_embedded_keeps_the_image_ready(
     Path("bare.png").unlink()
 
     process = start(f"gen '{prompt}' --seed 1 --no-cache")
-    service.hooks[PICTURE] = lambda: limit_file_size(process.pid, unlabeled + 1000)
+    service.hooks[IMAGE] = lambda: limit_file_size(process.pid, unlabeled + 1000)
     result = finish(process)
 
     assert (result.code, result.out) == (11, "")
@@ -129,7 +129,7 @@ def test_an_image_saved_without_a_journal_record_is_not_saved_twice(
     flux: Flux, service: Service, entries: Entries, start: Start
 ) -> None:
     process = start("gen 'a boat' --seed 1 --size 64x64")
-    service.hooks[PICTURE] = lambda: limit_file_size(process.pid, 20_000)  # more than the image, less than the journal
+    service.hooks[IMAGE] = lambda: limit_file_size(process.pid, 20_000)  # more than the image, less than the journal
     result = finish(process)
 
     assert (result.code, result.out) == (12, "")
@@ -296,7 +296,7 @@ def test_a_file_that_takes_the_output_name_after_the_charge_is_kept(
 
 @pytest.mark.parametrize("option", ["", "--overwrite"])
 def test_two_processes_with_the_same_output_name_keep_both_images(service: Service, start: Start, option: str) -> None:
-    service.reply_with(*LOOK, *[(503, {}, b"")] * 10_000)
+    service.reply_with(*POLL, *[(503, {}, b"")] * 10_000)
     both = [start(f"gen 'a boat' --seed {seed} --size 256x256 -o fox.png -q {option}") for seed in (1, 2)]
     wait_until(lambda: len(service.charges) == 2)
     service.scripted.clear()

@@ -36,7 +36,7 @@ from .raw_servers import (
 )
 from .servers import Reply, Service
 from .test_formats import IMAGES, encode
-from .test_promises import GEN, LOOK, Entries
+from .test_promises import GEN, POLL, Entries
 
 
 def add_sandbox_mark(content: bytes) -> bytes:
@@ -252,7 +252,7 @@ def test_a_failed_download_polls_the_task_for_a_fresh_url(
         "fewer": completed_reply(task),
     }
     fresh_reply = replies.get(fresh) or completed_reply(task, raw.url(f"/{fresh}"))
-    service.reply_with(*LOOK, completed_reply(task, raw.url("/old")), *[fresh_reply] * 99)
+    service.reply_with(*POLL, completed_reply(task, raw.url("/old")), *[fresh_reply] * 99)
     result = flux("resume")
 
     assert (result.code, message in result.err) == (code, True), result.err

@@ -24,7 +24,7 @@ from .conftest import Flux
 from .servers import Breaker, Service, run_breaking_proxy
 from .test_batches import Entries
 from .test_budget import occupy_slots
-from .test_promises import POST, Start, finish, refusal, wait_until
+from .test_promises import POST, Start, finish, make_refusal, wait_until
 
 FOX = "gen fox -m schnell --size 64x64 --seed 7"
 
@@ -86,7 +86,7 @@ def test_a_random_seed_generates_a_new_image_unless_cache_is_used(flux: Flux, se
 
 
 def test_failures_are_not_reused(flux: Flux, service: Service) -> None:
-    service.reply_with(*POST, refusal(400, 1800))
+    service.reply_with(*POST, make_refusal(400, 1800))
     assert flux(FOX).code == 5
     assert flux(FOX).code == 0
     assert len(service.charges) == 1

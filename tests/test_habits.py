@@ -18,7 +18,7 @@ from flux_cli import UsageError
 
 from .conftest import Flux
 from .servers import Service
-from .test_rows import asked
+from .test_rows import get_inputs
 
 FILES: dict[str, bytes] = {
     "rows.csv": b"prompt;guidance;seed\nein roter Fuchs;3,5;7\n",
@@ -136,7 +136,7 @@ def test_prompts_are_read_as_people_write_them(
     flux: Flux, service: Service, arguments: list[str], sent: list[str]
 ) -> None:
     assert flux(shlex.join([*arguments, "-m", "schnell", "--size", "64x64"])).code == 0
-    assert sorted(body["prompt"] for body in asked(service)) == sorted(sent)
+    assert sorted(body["prompt"] for body in get_inputs(service)) == sorted(sent)
 
 
 def test_the_summary_counts_skipped_lines(flux: Flux) -> None:
@@ -147,7 +147,7 @@ def test_the_summary_counts_skipped_lines(flux: Flux) -> None:
 def test_a_trailing_space_does_not_change_a_prompt(flux: Flux, service: Service) -> None:
     assert flux("gen 'a fox ' --seed 7 -m schnell --size 64x64").code == 0
     assert flux("gen 'a fox' --seed 7 -m schnell --size 64x64").code == 0
-    assert [body["prompt"] for body in asked(service)] == ["a fox"]
+    assert [body["prompt"] for body in get_inputs(service)] == ["a fox"]
 
 
 def test_a_row_with_an_output_name_gets_its_file_from_a_reused_task(flux: Flux, service: Service) -> None:

@@ -29,7 +29,7 @@ from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Service
-from .test_promises import GEN, LOOK, POST, Entries, Start, finish, task_reply, wait_until
+from .test_promises import GEN, POLL, POST, Entries, Start, finish, make_task_reply, wait_until
 
 TABLE = next(number for number, statement in enumerate(MIGRATIONS, 1) if "CREATE TABLE entries" in statement)
 
@@ -70,7 +70,7 @@ def fill_journal(flux: Flux, service: Service) -> None:
     service.reply_with("POST", "/api/v1/task", (400, {}, b'{"code": 400, "message": "no boats"}'))
     flux("gen 'a forbidden boat' --seed 4 --size 64x64")
     flux("gen 'a late boat' --seed 5 --size 64x64 --no-wait")
-    service.reply_with(*LOOK, task_reply(service, task_id=service.charges[-1].id, status="failed"))
+    service.reply_with(*POLL, make_task_reply(service, task_id=service.charges[-1].id, status="failed"))
     flux("resume")
     flux("gen 'a later boat' --seed 6 --size 64x64 --no-wait")
 
@@ -314,7 +314,7 @@ def test_only_one_of_two_concurrent_links_to_a_task_succeeds(home: Path) -> None
 def test_two_submissions_may_return_the_same_task(flux: Flux, service: Service, entries: Entries) -> None:
     """A mock of PiAPI may use the same ID for all tasks."""
     flux("gen 'a boat' --seed 1 --size 64x64")
-    service.reply_with(*POST, task_reply(service))
+    service.reply_with(*POST, make_task_reply(service))
     assert flux("gen 'a ship' --seed 2 --size 64x64").code == 0
     first, second = entries()
     assert (first.task_id, first.joined) == (second.task_id, None)
