@@ -40,7 +40,7 @@ def path() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("page", RUN)
-def test_examples_print_what_the_document_shows(service: Service, tmp_path: Path, page: str, path: Path) -> None:
+def test_examples_print_the_documented_output(service: Service, tmp_path: Path, page: str, path: Path) -> None:
     work = tmp_path / "work"
     for name in PHOTOS:
         (work / name).parent.mkdir(exist_ok=True)

@@ -37,11 +37,11 @@ def make_refusal(status: int, code: int, message: str = "no", **headers: str) ->
 # --- the outcome of a POST --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("answer_bytes", [0, 1, 20, 150, 190])
+@pytest.mark.parametrize("response_bytes", [0, 1, 20, 150, 190])
 def test_a_submission_with_an_unknown_outcome_is_never_sent_again(
-    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, answer_bytes: int
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, response_bytes: int
 ) -> None:
-    proxy.breakers.append(Breaker(b"POST", times=9, response_bytes=answer_bytes))
+    proxy.breakers.append(Breaker(b"POST", times=9, response_bytes=response_bytes))
     result = flux(GEN)
 
     assert result.code == 7

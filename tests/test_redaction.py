@@ -143,7 +143,9 @@ CASES: dict[str, Encoding] = {"as it is": str, "upper": str.upper, "lower": str.
 
 @given(KEYS, st.sampled_from(list(CASES)), st.sampled_from(list(ESCAPED)), st.data())
 @example(KEY, "as it is", "plain", None)
-def test_no_part_of_a_key_is_kept_in_any_case(key: str, case: str, form: str, data: st.DataObject | None) -> None:
+def test_no_part_of_a_key_is_kept_in_upper_or_lower_case(
+    key: str, case: str, form: str, data: st.DataObject | None
+) -> None:
     start = data.draw(st.integers(0, len(key) - SHORTEST_SECRET)) if data else 1
     stop = data.draw(st.integers(start + SHORTEST_SECRET, len(key))) if data else len(key)
     body = f'{{"message": "bad key [{ESCAPED[form](CASES[case](key[start:stop]))}]", "data": {{}}}}'
