@@ -204,13 +204,11 @@ def test_every_error_is_reported_with_its_line_and_nothing_is_sent(flux: Flux, s
         ("gen --from nosuch", "cannot read prompts from nosuch: No such file or directory"),
         ("gen --from empty", "empty is empty"),
         ("gen --from prompts.txt -o x.png", "-o x.png names one file, but this command makes 2 images"),
-        ("gen --from prompts.txt -o -", "-o - is for a command that makes one image"),
         ("gen 'a {b} c' --vary d=1,2", "{b} in the prompt has no values"),
         ("gen x --seed 1..20000", "--seed: more than 10000 values"),
         ("gen x --max-cost free", "--max-cost 'free' is not an amount in USD, for example 2.50"),
         ("gen --from prompts.txt --max-cost 0.01", "this would cost $0.03, more than --max-cost $0.01"),
         ("gen x --seed 1..100", "this would cost $1.50, and costs above $1.00 need confirmation"),
-        ("edit - x --from -", "a prompt and --from cannot be used together"),
         ("edit - --from -", "stdin can be read only once"),
     ],
 )
