@@ -201,7 +201,7 @@ def test_earlier_input_is_left_to_the_shell() -> None:
 
     keyboard, terminal = pty.openpty()
     os.write(keyboard, b"ls -l\n")
-    query = f"from flux_cli.cli.output.image_preview import cell_of; import os; assert cell_of({set_terminal}) is None; print(os.read({set_terminal}, 99))"
+    query = f"from flux_cli.cli.output.image_preview import cell_of; import os; assert cell_of({terminal}) is None; print(os.read({terminal}, 99))"
     result = subprocess.run(
         [sys.executable, "-c", query],
         capture_output=True,
