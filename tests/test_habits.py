@@ -91,7 +91,7 @@ def files() -> None:
         ("batch rows.csv", "rows.csv, line 2: guidance is a number or a range, for example 1..4, not '3,5'", "Write 3.5"),
         ("batch index.csv", "index.csv, line 1: the first column has no name", "to_csv(FILE, index=False)"),
         ("batch errors.csv", "errors.csv, line 2: prompt is '#REF!', an error of the spreadsheet", ""),
-        ("batch rounded.csv", "rounded.csv, line 2: invalid --seed: '4.29E+09' is not a whole number", "format the column as text"),
+        ("batch rounded.csv", "rounded.csv, line 2: invalid --seed '4.29E+09': expected a whole number", "format the column as text"),
         ("batch empty.csv", "empty.csv, line 2: the prompt is 'nan', which stands for a missing value", ""),
         ("batch hidden.csv", "hidden.csv, line 2: image not found: 'a\\u200b.png'", ""),
         ("batch prompts.txt", "prompts.txt, line 1: 'a fox' is not a column name", "flux gen --from prompts.txt"),

@@ -159,7 +159,7 @@ def test_a_row_with_what_the_operation_does_not_have(flux: Flux) -> None:
     Path("rows.jsonl").write_text('{"op": "upscale", "factor": "large", "size": "64x64", "fcator": 2}')
     told = flux("batch rows.jsonl").err
     assert "an image is missing" in told
-    assert "factor takes a whole number, not 'large'" in told
+    assert "invalid factor 'large': expected a whole number" in told
     assert "unknown option 'size' for this op" in told
     assert "unknown option 'fcator' for this op (Did you mean factor?)" in told
 

@@ -63,5 +63,5 @@ def parse_amount(text: str, name: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount < 0:
-        raise UsageError(f"{name} {quoted(text, 40)} is not an amount in USD, for example 2.50")
+        raise UsageError(f"invalid {name} {quoted(text, 40)}: expected an amount in USD, for example 2.50")
     return amount
