@@ -186,7 +186,7 @@ BAD = {
     f"gen {'x' * 1501}": "the prompt has 1501 characters; PiAPI accepts 1 to 1500. Nothing was sent.",
     "gen x --size 1025x1024": "the size 1025x1024 has 1049600 pixels; PiAPI accepts up to 1048576 (1024x1024). Nothing was sent.",
     "gen x --size big": "invalid --size 'big': expected WIDTHxHEIGHT, for example 768x1024. Nothing was sent.",
-    "gen x --width 0": "the size 0x1024 is not positive. Nothing was sent.",
+    "gen x --width 0": "invalid --width '0': expected a whole number, 1 or more. Nothing was sent.",
     "gen x --size 512x512 --preset square": "--size and --preset cannot be used together. Nothing was sent.",
     "gen x --guidance 1.4": "guidance 1.4 is out of range: 1.5 to 5. Nothing was sent.",
     "gen x --guidance nan": "invalid --guidance 'nan': expected a number. Nothing was sent.",

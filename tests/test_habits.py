@@ -124,7 +124,7 @@ def test_a_slip_is_refused_before_it_is_paid_for(
         (["gen", "two\r\nlines"], ["two\nlines"]),
         (["batch", "pretty.json"], ["one", "two"]),
         (["batch", "two.csv"], ["one", "two"]),
-        (["batch", "spaces.csv", "--model", "dev"], ["one"]),
+        (["batch", "spaces.csv"], ["one"]),
         (["batch", "numbers.csv"], ["one"]),
         (["batch", "excel.csv"], ["one"]),
         (["gen", "--from", "mac.txt"], ["one", "two"]),
