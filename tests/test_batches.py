@@ -117,7 +117,7 @@ def test_a_file_that_took_a_pictures_place_is_kept(flux: Flux, service: Service)
 
 
 def test_only_the_missing_images_of_a_task_are_downloaded_again(flux: Flux, service: Service) -> None:
-    line = f"gen fox -m schnell -b 4 --seed 1 -o fox.png {SMALL} -q"
+    line = f"gen fox -b 4 --seed 1 -o fox.png {SMALL} -q"
     flux(line)
     Path("fox-2.png").write_bytes(Path("fox-2.png").read_bytes()[:-100])
     Path("fox-3.png").unlink()

@@ -1,7 +1,7 @@
 """The product of variations: `{red|blue} car`, variables, and numeric options given as lists.
 
-A prompt is parsed once. What is put into it, an alternative or a value, is text and is never parsed as a template, so
-that no value can add tasks.
+A prompt is parsed once. Alternatives and values are inserted as text and never parsed as templates, so that a value
+cannot add tasks.
 """
 
 import csv

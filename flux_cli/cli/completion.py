@@ -29,7 +29,7 @@ TABLES = {"MODEL": "models", "PROFILE": "profiles"}
 NEWEST = 100
 """Entries that are offered, at most."""
 STATES = {"show": ("saved",), "rerun": ("saved",), "resolve": ("unknown",), "wait": ("accepted", "ready", "expired")}
-"""What a command is for; the others take every entry."""
+"""The states of the entries that a command accepts; the others accept all."""
 Words = dict[str, str]
 """The words that are offered, each with what it is."""
 Answer = tuple[str, str, Words]

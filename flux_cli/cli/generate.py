@@ -15,10 +15,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from ..batch.costs import Limits
 from ..batch.input_images import RequestImages
 from ..batch.outputs import Saving
-from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
+from ..batch.plan import Draft, Limits, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, OnePrompt, Row, Rows, StandardInput, read_prompts
 from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_body
 from ..batch.sweeps import count, expand, parse_vary

@@ -54,7 +54,7 @@ AFTER: dict[str, JsonObject] = {
     "budget_left_usd": {**MONEY, "description": "What is left of the budget, USD."},
     "next": {"type": ["string", "null"], "description": "What to do next; null if nothing is left to do."},
 }
-"""What the result of a call has in addition to the record of the command line."""
+"""The fields of a call's result beside those of the command line's record."""
 
 
 @frozen

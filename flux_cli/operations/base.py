@@ -1,4 +1,4 @@
-"""What operations have in common. Each has a module of its own, which holds
+"""The classes that all operations share. Each operation has a module of its own, which contains
 
 - its `Parameters`: what a user passes to its command, and how they become the operation;
 - the operation: a frozen value with its checks, and how it is written for PiAPI.

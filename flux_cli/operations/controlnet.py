@@ -14,7 +14,7 @@ from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option
 
 SPECIFIED_NAMES = {"openpose": "pose", "soft_edge": "soft-edge"}
-"""What the specification calls a control type that has another name in the live service."""
+"""The specification's names of control types that have another name in the live service."""
 
 
 @frozen

@@ -3,10 +3,10 @@
 from importlib.util import find_spec
 from typing import Annotated
 
-from ...batch.costs import parse_amount
 from ...errors import ExitCode, UsageError
 from ...frozen import frozen
 from ...operations.parameters import Group, Option
+from ...text import parse_usd
 from ..context import Session
 from ..registry import help_page
 
@@ -36,7 +36,7 @@ def mcp(session: Session, options: McpOptions) -> ExitCode:
     Your agent program starts this server, and uses it over stdin and stdout. Tools: generate, price, status, history,
     models. None of them accepts a key.
     """
-    max_cost, budget = parse_amount(options.max_cost, "--max-cost"), parse_amount(options.budget, "--budget")
+    max_cost, budget = parse_usd(options.max_cost, "--max-cost"), parse_usd(options.budget, "--budget")
     if find_spec("mcp") is None:
         raise UsageError(
             "flux mcp needs the package mcp, which is not installed",

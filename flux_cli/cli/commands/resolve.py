@@ -65,7 +65,7 @@ ResubmitOption = Annotated[
 ]
 
 OPEN = (State.UNKNOWN, State.DISMISSED)
-"""What can be resolved; a dismissed submission too, for its task may appear later."""
+"""The states that can be resolved; a dismissed one too, for its task may appear later."""
 
 
 @help_page(
@@ -247,7 +247,7 @@ def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
 
 def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, *, yes: bool) -> ExitCode:
     """Submit requests again. After an interruption, the same command continues what it sent the first time."""
-    from ...batch.costs import check_budgets
+    from ...batch.plan import check_budgets
     from ...batch.runner import finish_entries
 
     session.require_key()

@@ -7,13 +7,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from ...batch.costs import parse_amount
 from ...config.settings import number, one_of
 from ...config.urls import is_loopback
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...operations.parameters import Group, Option
-from ...text import clean, counted, quoted, usd
+from ...text import clean, counted, parse_usd, quoted, usd
 from ..context import SANDBOX_SPEED, Session
 from ..output.output import Mode
 from ..registry import help_page
@@ -197,7 +196,7 @@ def _service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Ser
         _store(options.state, kept),
         speed=speed,
         plan=_parse("--plan", one_of("free", "creator", "pro"), options.plan),
-        credit=None if options.credits is None else parse_amount(options.credits, "--credits"),
+        credit=None if options.credits is None else parse_usd(options.credits, "--credits"),
         keys=frozenset(_parse("--key", _key, key) for key in options.keys or []) or None,
         catalog=session.catalog,
         replies=_parse("--replies", one_of(*REPLIES), options.replies),

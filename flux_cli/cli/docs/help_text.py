@@ -17,7 +17,7 @@ COMMENTED = 74
 """Characters of an example and its comment on one line, at most."""
 NO_BREAK = "\xa0"
 COLUMN = 30
-"""Where the second column begins, at most."""
+"""The column at which the texts begin, at most."""
 
 
 def full_help(command: Command, width: int = 80) -> str:

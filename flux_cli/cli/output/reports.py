@@ -49,7 +49,7 @@ _BEGINNINGS = {
     ".csv": ",".join(COLUMNS[:5]).encode(),
     ".xml": rb"<\?xml [^>]*\?>\s*<testsuites",
 }
-"""How a report begins, by its extension: what a later one may replace. It never replaces a file of another kind."""
+"""The beginning of a report, by its extension: a later report replaces such a file only."""
 
 
 @frozen
