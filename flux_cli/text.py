@@ -99,6 +99,16 @@ def _in_json(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
+def describe_number(kind: type[int] | type[float], low: float | None = None, high: float | None = None) -> str:
+    """Return what a number must be: `a whole number from 0 to 200`, `a whole number, 1 or more`, `a number`."""
+    what = "a whole number" if kind is int else "a number"
+    if low is None:
+        return what
+    if low == high:
+        return f"{low:.10g}"
+    return f"{what}, {low:.10g} or more" if high is None else f"{what} from {low:.10g} to {high:.10g}"
+
+
 def masked(key: str) -> str:
     """Return enough of a key to distinguish two, and not more: its last four characters, if it is long."""
     return f"…{clean(key[-4:])}" if len(key) >= 16 else "…"
@@ -117,7 +127,7 @@ def parse_usd(text: str, name: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount < 0:
-        raise UsageError(f"{name} {quoted(text, 40)} is not an amount in USD, for example 2.50")
+        raise UsageError(f"invalid {name} {quoted(text, 40)}: expected an amount in USD, for example 2.50")
     return amount
 
 

@@ -305,5 +305,5 @@ def test_a_client_has_a_budget_for_all_its_calls(service: Service) -> None:
     refused = asyncio.run(run())
     assert refused == ["this costs $0.002, but $0.001 of the budget of $0.005 is left"] * 3
     assert len(service.charges) == 2
-    with pytest.raises(UsageError, match="budget 'much' is not an amount"):
+    with pytest.raises(UsageError, match="budget 'much': expected an amount"):
         Flux(budget="much")

@@ -117,7 +117,7 @@ def test_a_file_that_replaced_an_image_is_kept(flux: Flux, service: Service) -> 
 
 
 def test_only_the_missing_images_of_a_task_are_downloaded_again(flux: Flux, service: Service) -> None:
-    line = f"gen fox -m schnell -b 4 --seed 1 -o fox.png {SMALL} -q"
+    line = f"gen fox -b 4 --seed 1 -o fox.png {SMALL} -q"
     flux(line)
     Path("fox-2.png").write_bytes(Path("fox-2.png").read_bytes()[:-100])
     Path("fox-3.png").unlink()
@@ -205,8 +205,8 @@ def test_every_error_is_reported_with_its_line_and_nothing_is_sent(flux: Flux, s
         ("gen --from empty", "empty is empty"),
         ("gen --from prompts.txt -o x.png", "-o x.png names one file, but this command makes 2 images"),
         ("gen 'a {b} c' --vary d=1,2", "{b} in the prompt has no values"),
-        ("gen x --seed 1..20000", "--seed: more than 10000 values"),
-        ("gen x --max-cost free", "--max-cost 'free' is not an amount in USD, for example 2.50"),
+        ("gen x --seed 1..20000", "--seed '1..20000': more than 10,000 values"),
+        ("gen x --max-cost free", "invalid --max-cost 'free': expected an amount in USD, for example 2.50"),
         ("gen --from prompts.txt --max-cost 0.01", "this would cost $0.03, more than --max-cost $0.01"),
         ("gen x --seed 1..100", "this would cost $1.50, and costs above $1.00 need confirmation"),
         ("edit - --from -", "stdin can be read only once"),

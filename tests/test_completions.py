@@ -103,7 +103,7 @@ def test_candidates_are_shown_with_their_descriptions(shell: str, text: str) -> 
         ("flux gen --model=s", "\n--model=\ns\nschnell\t\ndev\t\npro\t\ndev-advanced\t\nauto\t\nturbo\tin your config file\n"),
         ("flux gen a\\ ", "\n\na \n"),
         ("flux config set model ", "\n\n\n"),
-        ("flux completion fish ", "\n\n\n-h\tPrint this help (-h: a summary).\n--help\tPrint this help (-h: a summary).\n"),
+        ("flux completion fish ", "\n\n\n-h\tPrint this help.\n--help\tPrint this help.\n"),
         ("flux completion -- ", "\n\n\nbash\t\nzsh\t\nfish\t\npowershell\t\n"),
         ("flux inpaint - x --mask=@", "\n--mask=\n@\n@last\tthe last image\n"),
         ("flux gen -d ", "folder\n\n\n"),

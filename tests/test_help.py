@@ -12,9 +12,9 @@ import pytest
 
 from flux_cli.cli.docs.__main__ import ROOT, generate, read_files
 from flux_cli.cli.docs.help_text import TOPICS
-from flux_cli.cli.docs.tree import read_command, read_program
+from flux_cli.cli.docs.tree import Option, read_command, read_program
 from flux_cli.cli.fast_path import TOUR, answer
-from flux_cli.cli.registry import COMMANDS, CONFIG_COMMANDS, SYNONYMS
+from flux_cli.cli.registry import COMMANDS, CONFIG_COMMANDS, OPTIONS_OF_OTHER_TOOLS, SYNONYMS
 from flux_cli.config.settings import VARIABLES
 from flux_cli.errors import ExitCode
 
@@ -70,7 +70,7 @@ def test_a_help_summary_fits_one_screen(flux: Flux, line: str) -> None:
     result = flux(f"{line} -h")
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
-    assert len(lines) <= 24
+    assert len(lines) <= 22
     assert max(map(len, lines)) <= 80
     command = read_command(line)
     if f"flux {line} --help" in result.out:
@@ -82,7 +82,7 @@ def test_a_help_summary_fits_one_screen(flux: Flux, line: str) -> None:
 def test_examples_have_a_comment_and_valid_options(flux: Flux) -> None:
     options = {command.name: {name for option in command.options for name in option.names} for command in COMMAND_TREE}
     for command in COMMAND_TREE:
-        assert command.examples or command.name in ("", "config"), command.name
+        assert command.examples or not command.name
         for comment, line in command.examples:
             assert comment
             assert all(len(part) <= 76 for part in line.split("\n"))
@@ -103,6 +103,48 @@ def test_options_without_effect_for_a_command_are_not_listed(flux: Flux) -> None
     )
     assert {"--denoise", "--kontext", "--size"} <= list_option_names("edit")
     assert "--denoise" not in list_option_names("gen")
+
+
+def test_help_names_the_defaults_and_limits_of_the_command() -> None:
+    """They come from the catalog and the declarations; each command has those of the models that it can use."""
+    defaults = {
+        ("gen", "--size"): "1024x1024",
+        ("redux", "--size"): "the size of the input image",
+        ("edit", "--size"): "the size of the input image",
+        ("rerun", "--size"): "as in the image",
+        ("rerun", "--commercial"): None,
+        ("sandbox", "--speed"): "15",
+    }
+    for (command, name), default in defaults.items():
+        assert _option(command, name).default == default, (command, name)
+    texts = {
+        ("gen", "--steps"): "Sampling steps, 1 to 40 (schnell: 1 to 10).",
+        ("redux", "--steps"): "Sampling steps, 1 to 40.",
+        ("gen", "--set"): "VALUE is JSON, or text",
+        **{("edit", name): "; only with --kontext." for name in OF_SIZE},
+        **{("lora", name): "; not with --image." for name in OF_SIZE},
+    }
+    for (command, name), text in texts.items():
+        assert text in _option(command, name).about, (command, name)
+    assert not any(re.search(r"[{](steps|guidance|denoise|models)[}]", one.about) for one in _options())
+
+
+def test_only_a_command_with_a_summary_mentions_it(flux: Flux) -> None:
+    for command in COMMAND_TREE:
+        words = command.line.removeprefix("flux").strip()
+        differs = flux(f"{words} -h").out != flux(f"{words} --help").out
+        assert (command.options[-1].about == "Print this help (-h: a summary).") == differs, command.line
+
+
+OF_SIZE = ("--size", "--aspect", "--width", "--height", "--preset")
+
+
+def _options() -> list[Option]:
+    return [option for command in COMMAND_TREE for option in command.options]
+
+
+def _option(command: str, name: str) -> Option:
+    return next(option for option in read_command(command).options if name in option.names)
 
 
 def list_option_names(command: str) -> set[str]:
@@ -228,10 +270,16 @@ def test_help_in_json_of_one_command(flux: Flux, line: str, command: str) -> Non
     ("line", "suggestion"),
     [
         ("gn fox", "Did you mean gen? Next: flux --help"),
-        ("config gt", "Did you mean get? Next: flux config"),
+        ("config gt", "no such command 'config gt'\n      Did you mean get? Next: flux config"),
         ("gen --modle dev x", "Did you mean --model? Next: flux gen --help"),
-        ("gen x --n 4", "Write --seed 1..4 for 4 images"),
+        ("gen x --n 4", "Write --seed 1..4 for 4 images, or -b 4 with schnell\n"),
+        ("lora x --n 4", "Write --seed 1..4 for 4 images\n"),
+        ("history -n 4", "Write --limit N\n"),
         ("edit a.png x --strength 0.5", "Write --denoise X"),
+        ("gen x --strength 0.5", "To change an image, use: flux edit IMG PROMPT --denoise X"),
+        ("redux a.png --image-strength 0.5", "Write --strength X"),
+        ("sandbox --api-key x", "Write --key KEY"),
+        ("rerun a.png --text x", "Write --prompt TEXT"),
         ("generate fox", "Did you mean: flux gen fox"),
         ("img2img a.png fox", "Did you mean: flux edit a.png fox"),
         ("retry @last", "Did you mean: flux rerun @last"),
@@ -247,11 +295,28 @@ def test_help_in_json_of_one_command(flux: Flux, line: str, command: str) -> Non
         ("config get modle", "Did you mean model?"),
         ("history --state xyzzy", "Use one of: planned, sending, accepted"),
         ("--json history", "Write: flux history --json"),
+        ("--json", "flux: --json needs a command, or --help\n      Next: flux --help"),
+        ("--sandbox", "flux: --sandbox needs a command\n      Next: flux --help"),
+        ("config --json list", "Write: flux config list --json"),
     ],
 )
 def test_a_mistyped_command_gets_a_suggestion(flux: Flux, line: str, suggestion: str) -> None:
     result = flux(line)
     assert (result.code, suggestion in result.err) == (2, True), result.err
+
+
+def test_a_hint_for_an_option_of_another_tool_names_only_options_of_the_command() -> None:
+    """`Write --limit N` is a hint for history alone, whatever the table says about other commands."""
+    options = {command.name: {name for option in command.options for name in option.names} for command in COMMAND_TREE}
+    for hints in OPTIONS_OF_OTHER_TOOLS.values():
+        for hint, commands in hints.items():
+            if not commands:
+                assert any(set(re.findall(r"(?<!\S)--?[a-z-]+", hint)) <= known for known in options.values()), hint
+            for line in find_command_lines(f"`flux {hint.partition(': flux ')[2]}`"):
+                assert {word for word in line if word.startswith("--")} <= options[line[0]], hint
+            if hint.startswith("Write "):
+                named = re.findall(r"(?<!\S)--?[a-z-]+", hint)
+                assert all(set(named) <= options[command] for command in commands), hint
 
 
 def test_flux_alone_shows_a_tour(flux: Flux) -> None:

@@ -538,7 +538,7 @@ def test_a_missing_secret_and_a_public_address_cause_warnings(
 @pytest.mark.parametrize(("options", "words"), [
     ("--exec no-such-program", "--exec: program 'no-such-program' not found"),
     ("--exec \"sh 'x\"", "--exec: no closing quotation"),
-    ("--exec ''", "--exec: no command"),
+    ("--exec ' '", "--exec: no command"),
     ("--forward http://example.com/", "--forward: "),
     ("-o fox.png", "-o fox.png names one file, for any number of images"),
     ("--host 203.0.113.7", "cannot listen on 203.0.113.7:8518: "),

@@ -161,7 +161,7 @@ def test_unsupported_options_in_a_row_are_reported(flux: Flux) -> None:
     Path("rows.jsonl").write_text('{"op": "upscale", "factor": "large", "size": "64x64", "fcator": 2}')
     errors = flux("batch rows.jsonl").err
     assert "an image is missing" in errors
-    assert "factor takes a whole number, not 'large'" in errors
+    assert "invalid factor 'large': expected a whole number" in errors
     assert "unknown option 'size' for this op" in errors
     assert "unknown option 'fcator' for this op (Did you mean factor?)" in errors
 

@@ -460,9 +460,9 @@ BAD = {
     "lora x --lora anime --commercial": "dev-advanced is not licensed for commercial use; no model that supports lora is",
     "outpaint photo.png --left 9999": "a margin of 9999 pixels is too wide: up to 2048",
     "outpaint photo.png": "no margin: pass --left, --right, --top or --bottom, for example --right 25%",
-    "outpaint photo.png --left wide": "--left 'wide' is not a number of pixels or a percentage, for example 256 or 25%",
+    "outpaint photo.png --left wide": "invalid --left 'wide': expected pixels or a percentage, for example 256 or 25%",
     "outpaint https://e.com/x.png --left 25%": "--left 25%: a percentage needs a local image",
-    "gen x --set steps": "--set 'steps' is not PATH=VALUE, for example input.steps=30",
+    "gen x --set steps": "invalid --set 'steps': expected PATH=VALUE, for example input.steps=30",
     "gen x -m dev --commercial": "dev is not licensed for commercial use; use schnell or pro",
     "lora x --lora anime -m auto --commercial": "no model that is licensed for commercial use supports lora",
 }

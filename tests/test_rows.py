@@ -90,8 +90,8 @@ def test_rows_are_read_from_stdin_and_results_are_printed_as_json(flux: Flux, se
         ({"prompt": "x", "model": "dve"}, "unknown model 'dve'. Nothing was sent.\n      Did you mean dev?"),
         ({"prompt": "x", "size": "64x64", "preset": "square"}, "--size and --preset cannot be used together"),
         ({"prompt": "x", "id": "fi\u200brst", "model": "de\u00a0v"}, "unknown model 'de\\xa0v'"),
-        ({"prompt": "x", "aspect": "16\u200b:9"}, "--aspect '16\\u200b:9' is not a ratio"),
-        ({"prompt": "x", "width": "5\u202012"}, "width takes a whole number, not '5\u202012'"),
+        ({"prompt": "x", "aspect": "16\u200b:9"}, "invalid --aspect '16\\u200b:9': expected a ratio"),
+        ({"prompt": "x", "width": "5\u202012"}, "invalid width '5\u202012': expected a whole number, 1 or more"),
         ({"prompt": "x", "\u200bsteps": 3}, "unknown option '\\u200bsteps' for this op"),
         (
             {"op": "lora", "prompt": "x", "lora": "anmie"},
@@ -109,8 +109,8 @@ def test_rows_are_read_from_stdin_and_results_are_printed_as_json(flux: Flux, se
         ({"prompt": ["x", "y"]}, "prompt takes one value, not a list"),
         ({"prompt": True}, "prompt takes a value, not true"),
         ({"prompt": "x", "commercial": "perhaps"}, "commercial is true or false, not 'perhaps'"),
-        ({"prompt": "x", "batch-size": 1.5}, "batch-size takes a whole number, not '1.5'"),
-        ({"prompt": "x", "batch_size": "two"}, "batch-size takes a whole number, not 'two'"),
+        ({"prompt": "x", "batch-size": 1.5}, "invalid batch-size '1.5': expected a whole number"),
+        ({"prompt": "x", "batch_size": "two"}, "invalid batch-size 'two': expected a whole number"),
         ({"prompt": "x", "guidance": 9}, "guidance 9 is out of range: 1.5 to 5"),
         ({"prompt": "x", "service-mode": "both"}, "invalid --service-mode 'both': expected one of public, private"),
         ({"prompt": "x", "webhook": "ftp://x"}, "invalid --webhook: expected an http(s) URL"),
@@ -166,7 +166,7 @@ def test_shards_of_a_file_cover_all_rows(flux: Flux, service: Service) -> None:
     assert flux(f"{line} -q").code == 0
     assert len(service.charges) == 7
     assert flux(f"{line} --shard 9/9").err == "this shard has none of the 7 tasks\n"
-    assert "--shard '4/3' is not K/N with K from 1 to N, for example 1/4" in flux(f"{line} --shard 4/3").err
+    assert "invalid --shard '4/3': expected K/N with K from 1 to N, for example 1/4" in flux(f"{line} --shard 4/3").err
 
 
 def test_only_missing_images_count_against_the_cost_limit(flux: Flux, service: Service) -> None:
@@ -222,11 +222,13 @@ def test_a_report_contains_the_result_of_each_row(flux: Flux, service: Service, 
     assert flux(line).code == 3
     assert flux(f"{line} --retry-failed").code == 0
     assert len(service.charges) == 4
-    assert flux(f"{line} --report nosuch/report.{extension}").code == 11
+    assert flux(line.replace("--report ", "--report nosuch/")).code == 11
 
 
 def test_a_single_image_can_have_a_report(flux: Flux, service: Service) -> None:
     assert flux("gen fox -m schnell --size 64x64 -o fox.png --report r.json").code == 0
     [row] = json.loads(Path("r.json").read_text())["rows"]
     assert (row["index"], row["prompt"], row["files"]) == (1, "fox", [str(Path("fox.png").absolute())])
-    assert flux("gen fox --report r.txt").err.startswith("flux: --report 'r.txt' does not end in .json, .csv or .xml")
+    assert flux("gen fox --report r.txt").err.startswith(
+        "flux: invalid --report 'r.txt': expected a name that ends in .json, .csv or .xml"
+    )

@@ -67,7 +67,7 @@ class Shard:
         """Return the shard that `K/N` stands for. Raise UsageError."""
         match = re.fullmatch(r"\s*([0-9]{1,6})\s*/\s*([0-9]{1,6})\s*", text, re.ASCII)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise UsageError(f"--shard {quoted(text, 40)} is not K/N with K from 1 to N, for example 1/4")
+            raise UsageError(f"invalid --shard {quoted(text, 40)}: expected K/N with K from 1 to N, for example 1/4")
         return cls(int(match[1]), int(match[2]))
 
     def has(self, index: int) -> bool:

@@ -22,7 +22,7 @@ from .fast_path import PACKAGE
 DATA = os.path.join(PACKAGE, "help", "completion.json")
 FILES = {"FILE": "file", "REPORT": "file", "DIR": "folder", "IMG": "image", "FILE|ID": "image"}
 """The files that complete a value, by its name in help."""
-IDS = ("ID", "ENTRY", "FILE|ID")
+IDS = ("ID", "FILE|ID")
 """Names of values that are IDs."""
 TABLES = {"MODEL": "models", "PROFILE": "profiles"}
 """The table of the config file with more words for a value, by its name in help."""

@@ -128,7 +128,7 @@ class Session:
 
     @property
     def sandbox(self) -> bool:
-        """Whether the built-in test service is used."""
+        """Whether the sandbox is used."""
         return self.settings.sandbox
 
     @cached_property

@@ -22,7 +22,7 @@ flux generates and edits images with PiAPI's Flux API.
   flux history                                 past tasks and their cost
   flux doctor                                  diagnose problems
 
-All commands: flux --help       Help for one command: flux gen --help
+All commands: flux --help       Help for one command: flux COMMAND -h
 """
 """The output of `flux` alone."""
 WIDTH = 80

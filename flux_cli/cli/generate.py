@@ -282,6 +282,8 @@ def _run(
 ) -> ExitCode:
     if save.overwrite and save.skip_existing:
         raise UsageError("--overwrite and --skip-existing cannot be used together")
+    if session.given.get("webhook_secret_file") and session.settings.get("webhook") is None:
+        raise UsageError("--webhook-secret-file has no effect without --webhook")
     saving = session.saving(save)
     shard = Shard.parse(many.shard or "1/1")
     limits = session.limits(many.max_cost, yes=many.yes)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from .limits import ModelLimits, prompt_problems, range_problems, size_problems, text_problems
+from .limits import DEFAULT_SIZE, ModelLimits, Size, prompt_problems, range_problems, size_problems, text_problems
 from .options import Given, MaskOptions, SizeOptions
 from .parameters import Group
 
@@ -24,9 +24,6 @@ LOCAL = "sha256:"
 
 In an operation, an image is such a reference (`sha256:HEX`) or a URL.
 """
-Size = tuple[int, int]
-"""Width and height in pixels."""
-DEFAULT_SIZE: Size = (1024, 1024)
 
 
 def is_request_url(text: str) -> bool:

@@ -97,8 +97,9 @@ class ControlNetParameters(Parameters):
         Option(
             "--control",
             short="Follow an image: depth=photo.jpg; repeatable.",
-            metavar="TYPE=IMG[:STRENGTH]",
-            help="Follow the pose, depth or edges of an image; repeatable.",
+            metavar="TYPE=IMG[:X]",
+            help="Follow the pose, depth or edges of an image, for example depth=photo.jpg:0.5; X is the strength, "
+            "{strength}. Repeatable.",
         ),
     ] = None
     loras: LoRAOption = None

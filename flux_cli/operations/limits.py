@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from ..frozen import frozen
 from ..text import quoted
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
+DEFAULT_SIZE: Size = (1024, 1024)
+MAX_FEATHER = 200
+"""Pixels by which the edge of a mask can be softened."""
 _MISSING = ("nan", "NaN", "null", "None", "undefined", "<NA>")
 """The words of other programs for a missing value: pandas, jq, Python, JavaScript."""
 _FILE = r"[^\s,;]*\.(png|jpe?g|webp|gif|bmp|tiff?|heic|txt|csv|tsv|jsonl?|toml)"

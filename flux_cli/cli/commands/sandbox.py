@@ -40,7 +40,7 @@ class SandboxOptions(Group):
         int,
         Option(
             "--port",
-            short="Port to listen on. [default: 8517]",
+            short="Port to listen on.",
             metavar="N",
             min=0,
             max=65535,
@@ -81,7 +81,7 @@ class SandboxOptions(Group):
         str,
         Option(
             "--plan",
-            short="Plan to simulate. [default: pro]",
+            short="Plan to simulate.",
             title="Simulated account",
             metavar="free|creator|pro",
             help="Plan to simulate; sets the concurrency limit and the allowed operations.",
@@ -93,17 +93,19 @@ class SandboxOptions(Group):
             "--credits",
             title="Simulated account",
             metavar="USD",
-            help="Balance of the simulated account. [default: unlimited]",
+            help="Balance of the simulated account.",
+            default="unlimited",
         ),
     ] = None
     speed: Annotated[
         str | None,
         Option(
             "--speed",
-            short="Run tasks X times faster. [default: 15]",
+            short="Run tasks X times faster.",
             title="Simulated account",
             metavar="X",
-            help="Run tasks X times faster than documented. [default: 15]",
+            help="Run tasks X times faster than documented.",
+            default=f"{SANDBOX_SPEED:g}",
         ),
     ] = None
     expire: Annotated[
@@ -121,7 +123,8 @@ class SandboxOptions(Group):
             "--key",
             short="Accept only this API key; repeatable.",
             metavar="KEY",
-            help="Accept only this API key; repeatable. [default: any key]",
+            help="Accept only this API key; repeatable.",
+            default="any key",
         ),
     ] = None
     webhook_hosts: Annotated[
@@ -130,7 +133,8 @@ class SandboxOptions(Group):
             "--webhook-host",
             title="Webhooks",
             metavar="HOST",
-            help="Also deliver webhooks to HOST; repeatable. [default: localhost only]",
+            help="Also deliver webhooks to HOST; repeatable.",
+            default="localhost only",
         ),
     ] = None
     state: Annotated[
@@ -139,7 +143,8 @@ class SandboxOptions(Group):
             "--state",
             short="Keep tasks and uploads in FILE.",
             metavar="FILE",
-            help="Keep tasks and uploads in FILE. [default: lost on exit]",
+            help="Keep tasks and uploads in FILE.",
+            default="lost on exit",
         ),
     ] = None
 
@@ -147,10 +152,10 @@ class SandboxOptions(Group):
 @help_page(
     ("Start it, and set the variables that it prints", "flux sandbox"),
     (
-        "Two refusals, then one image in five is cut off",
+        "Refuse two submissions, then truncate one image in five",
         'flux sandbox --fault "create:429 times=2 retry-after=1" \\\n  --fault "image:truncate rate=0.2"',
     ),
-    ("All failures that it can simulate", "flux sandbox --list-faults"),
+    ("List all failures that it can simulate", "flux sandbox --list-faults"),
     hides=("sandbox", "profile", "verbose"),
 )
 def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
