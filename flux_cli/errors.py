@@ -18,8 +18,8 @@ FluxError
  +- NetworkError         13   network or service unavailable
  +- InterruptError    130, 143
 
-An error says what happened. What it means for the user's money is derived from the journal when the message is
-written, and the one place that turns errors into messages and exit codes is `cli`.
+An error says what happened. `cli` adds the effect on the user's money, from the journal, when it writes the message;
+the one place that turns errors into messages and exit codes is `cli`.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class ExitCode(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """Return what the code means for a script, in one line."""
+        """The meaning of the code for a script, in one line."""
         return MEANINGS[self]
 
 
@@ -128,12 +128,12 @@ class UsageError(FluxError):
 
     @property
     def detail(self) -> str:
-        """Return the error as one line among several: with its hint in parentheses."""
+        """The error as one line among several: with its hint in parentheses."""
         return f"{self.message} ({self.hint})" if self.hint and not self.command else self.message
 
 
 Problems: TypeAlias = list[str | UsageError]
-"""What is wrong with a request: sentences, and errors that have a hint."""
+"""The problems of a request: sentences, and errors that have a hint."""
 
 
 class BudgetError(UsageError):

@@ -1,8 +1,7 @@
 """`@frozen`: what `@dataclass(frozen=True, slots=True)` makes, in a tenth of the time.
 
 `dataclasses` writes and compiles six methods for a frozen class: 0.43 ms, each time Python starts. `flux gen` needs a
-hundred such classes, which took 53 ms of its 220. Here the methods are shared, and nothing is compiled; to make a value
-takes no longer.
+hundred such classes, which took 53 ms of its 220. Here the methods are shared, and nothing is compiled.
 """
 
 from collections.abc import Callable
@@ -74,7 +73,7 @@ def _refuse(self: object, name: str, value: object = None) -> None:
 
 
 def _restore(self: object, state: tuple[None, dict[str, object]]) -> None:
-    """How a copy gets its fields, and what was pickled."""
+    """Set the fields of a copy, or of an unpickled value."""
     for name, value in state[1].items():
         _put(self, name, value)
 

@@ -1,6 +1,6 @@
 """The type of a parsed JSON value, and tolerant ways to look into one.
 
-Replies come from outside: whatever is not as expected reads as absent, never as an exception.
+Responses come from outside: a value that is not as expected counts as absent, and never raises.
 """
 
 from collections.abc import Callable
@@ -11,20 +11,20 @@ JsonObject: TypeAlias = dict[str, Json]
 
 
 def object_at(value: Json, *path: str) -> JsonObject:
-    """The object found by following `path`; an empty one when there is none."""
+    """Return the object at `path`; an empty one if there is none."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def text_at(value: Json, *path: str) -> str:
-    """The string found by following `path`, stripped; empty when there is none."""
+    """Return the string at `path`, stripped; empty if there is none."""
     found = object_at(value, *path[:-1]).get(path[-1])
     return found.strip() if isinstance(found, str) else ""
 
 
 def number_at(value: Json, *path: str) -> int | None:
-    """The whole number found by following `path`, also when it is written as a string of digits."""
+    """Return the whole number at `path`, even if it is written as a string of digits."""
     found = object_at(value, *path[:-1]).get(path[-1])
     if isinstance(found, str) and found.strip().isascii() and found.strip().isdigit():
         return int(found) if len(found) < 19 else None
@@ -32,7 +32,7 @@ def number_at(value: Json, *path: str) -> int | None:
 
 
 def strings_in(value: Json, depth: int = 8) -> list[str]:
-    """Every string in `value`, in order, at most `depth` levels down."""
+    """Return every string in `value`, in order, at most `depth` levels down."""
     if isinstance(value, str):
         return [value]
     if depth == 0 or not isinstance(value, list | dict):

@@ -4,8 +4,9 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
+from .errors import UsageError
 from .json_value import Json
 
 MESSAGE_LIMIT = 500
@@ -27,7 +28,7 @@ _HIDDEN = "[key]"
 
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """`text` on one line, with nothing in it that could drive a terminal, at most `limit` characters.
+    """Return `text` on one line, at most `limit` characters, without anything that could control a terminal.
 
     White space collapses to single spaces; other unsafe characters become visible escapes (`\\x1b`).
     """
@@ -37,14 +38,14 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 
 def harmless(text: str) -> str:
-    """`text`, its unsafe characters made visible (`\\x1b`); line breaks are among them."""
+    """Return `text` with its unsafe characters, line breaks included, as visible escapes (`\\x1b`)."""
     if text.isascii() and text.isprintable():
         return text
     return re.sub(_UNSAFE, lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def quoted(text: str, limit: int = 120) -> str:
-    """`'text'` in quotes, with every character that cannot be seen as an escape: unsafe ones, and spaces but the usual.
+    """Return `'text'` in quotes, with every invisible character as an escape: unsafe ones, and all but the usual space.
 
     For names that users wrote: a space at either end, or a no-break space, is often the reason why one is not found.
     """
@@ -54,7 +55,7 @@ def quoted(text: str, limit: int = 120) -> str:
 
 
 def readable_json(value: Json) -> str:
-    """JSON for people: indented, letters of every script as they are, unsafe characters escaped as JSON has them."""
+    """Return JSON for people: indented, letters of every script as they are, unsafe characters as JSON escapes them."""
     import json
 
     lines = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
@@ -62,9 +63,9 @@ def readable_json(value: Json) -> str:
 
 
 def hides(text: str) -> bool:
-    """Whether `text` has a character that could hide or reorder what a person reads.
+    """Return whether `text` has a character that could hide or reorder what a person reads.
 
-    Lone surrogates do not count: in a file name they stand for bytes that are no UTF-8.
+    Lone surrogates do not count: in a file name they represent bytes that are not UTF-8.
     """
     if text.isascii() and text.isprintable():
         return False
@@ -100,6 +101,16 @@ def _in_json(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
+def describe_number(kind: type[int] | type[float], low: float | None = None, high: float | None = None) -> str:
+    """Return what a number must be: `a whole number from 0 to 200`, `a whole number, 1 or more`, `a number`."""
+    what = "a whole number" if kind is int else "a number"
+    if low is None:
+        return what
+    if low == high:
+        return f"{low:.10g}"
+    return f"{what}, {low:.10g} or more" if high is None else f"{what} from {low:.10g} to {high:.10g}"
+
+
 def masked(key: str) -> str:
     """Return enough of a key to distinguish two, and not more: its last four characters, if it is long."""
     return f"…{clean(key[-4:])}" if len(key) >= 16 else HIDDEN_KEY
@@ -109,6 +120,17 @@ def usd(amount: Decimal) -> str:
     """Return `$0.015`, `$0.02`, `$12.00`: at least two decimals, and as many as the amount has."""
     whole, _, decimals = f"{amount:f}".partition(".")
     return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def parse_usd(text: str, name: str) -> Decimal:
+    """Return an amount in USD that a user wrote for the option or setting `name`. Raise UsageError."""
+    try:
+        amount = Decimal(text.strip().removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise UsageError(f"invalid {name} {quoted(text, 40)}: expected an amount in USD, for example 2.50")
+    return amount
 
 
 def seconds(duration: float) -> str:
@@ -164,12 +186,12 @@ def listed(words: Sequence[str]) -> str:
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 image`, `3 images`; `3 entries`, with a plural of its own."""
+    """Return `1 image`, `3 images`; `3 entries`, with a plural of its own."""
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
 def slug(text: str, limit: int = 48) -> str:
-    """A readable piece of a file name from any script: letters and digits, joined by `-`; may be empty.
+    """Return a readable part of a file name from any script: letters and digits, joined by `-`; may be empty.
 
     `limit` is in bytes of UTF-8, which is what file systems count.
     """
@@ -186,7 +208,7 @@ def slug(text: str, limit: int = 48) -> str:
 
 
 def in_word(character: str) -> bool:
-    """A visible letter or digit, or a mark that belongs to one, as vowel signs do in many scripts."""
+    """Return whether a character is a visible letter or digit, or a mark that belongs to one, such as a vowel sign."""
     if character.isascii():
         return character.isalnum()
     if character.isalnum():
@@ -196,5 +218,5 @@ def in_word(character: str) -> bool:
 
 
 def cut(text: str, limit: int) -> str:
-    """The longest beginning of `text` that takes at most `limit` bytes of UTF-8 (lone surrogates are dropped)."""
+    """Return the longest beginning of `text` with at most `limit` bytes of UTF-8 (lone surrogates are dropped)."""
     return text.encode("utf-8", "ignore")[:limit].decode("utf-8", "ignore")

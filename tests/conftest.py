@@ -1,4 +1,4 @@
-"""What every test has: a home of its own, no settings from outside, and the program to run."""
+"""Fixtures of every test: an empty home, no settings from outside, and the program to run."""
 
 import io
 import os
@@ -26,15 +26,15 @@ from flux_cli.journal.entries import Account, Entry
 from flux_cli.journal.journal import Journal
 from flux_cli.piapi.http_client import tls_context
 
-from .forking import Forked, forks
-from .raw_servers import PublicNetwork, RawServer, public_network, raw_server
-from .servers import BreakingProxy, Service, breaking, miniature
+from .forking import ForkedProcess, fork_server
+from .raw_servers import PublicNetwork, RawServer, run_public_network, run_raw_server
+from .servers import BreakingProxy, Service, run_breaking_proxy, run_sandbox
 
-sys.dont_write_bytecode = False  # what pytest compiles is kept for the next process
+sys.dont_write_bytecode = False  # keep what pytest compiles for the next process
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile all tests once, before the workers do, each for itself."""
+    """Compile all tests once, before each worker would."""
     if not hasattr(config, "workerinput") and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         for path in Path(__file__).parent.glob("test_*.py"):
             with suppress(pytest.skip.Exception):
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 # A run that a shell started in the background ignores Ctrl-C, and so would every program that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples in each run, so that a change is judged by what it changes; `explore` looks for new ones.
+# Use the same examples in each run, so that only a change can make one fail; `explore` looks for new ones.
 settings.register_profile("default", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile("explore" if os.environ.get("FLUX_EXPLORE") == "1" else "default")
@@ -52,18 +52,18 @@ settings.load_profile("explore" if os.environ.get("FLUX_EXPLORE") == "1" else "d
 KEY = "test-key-0123456789abcdef"
 WEBHOOK_SECRET = "hook-secret-0123456789abcdef"
 SECRETS = (KEY, WEBHOOK_SECRET)
-"""No test may find one of these anywhere but where it belongs."""
+"""Secrets that must not be found anywhere but where they belong."""
 KEY_PATHS = ("/api/v1/task", "/account/info", "/api/ephemeral_resource")
-"""What is asked for with the key, in its own header."""
+"""Paths that are requested with the key, in its own header."""
 KEY_HOSTS = ("api.piapi.ai", "upload.theapi.app")
 
 
 CONNECTIONS: list[tuple[str, object]] = []
-"""What this process asked the network for: ("connect", address) and ("getaddrinfo", name), in order."""
+"""Network calls of this process, in order: ("connect", address) and ("getaddrinfo", name)."""
 
 
-def _heard(event: str, arguments: tuple[Any, ...]) -> None:
-    """Notes what leaves this process, and keeps it on this machine."""
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    """Record network calls, and raise if one would leave this machine."""
     if event == "socket.connect":
         address = arguments[1]
         CONNECTIONS.append(("connect", address))
@@ -73,12 +73,12 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
         CONNECTIONS.append(("getaddrinfo", arguments[0]))
 
 
-sys.addaudithook(_heard)
+sys.addaudithook(_audit)
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended and what it wrote. out_bytes is what stdout got before decoding."""
+    """The exit code and output of a command. out_bytes: stdout before decoding."""
 
     code: int
     out: str
@@ -89,8 +89,8 @@ class Result:
 Flux = Callable[..., Result]
 
 
-class Piped(io.TextIOWrapper):
-    """A captured stream that is no terminal and keeps its bytes."""
+class CapturedStream(io.TextIOWrapper):
+    """A stream that is not a terminal and keeps its bytes."""
 
     def __init__(self) -> None:
         self.bytes = io.BytesIO()
@@ -99,13 +99,13 @@ class Piped(io.TextIOWrapper):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty home and an empty current folder. After the test, no file in them holds a secret."""
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide what is lost at exit
+    """Create an empty home and an empty current directory. After the test, no file in them contains a secret."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide output that is lost at exit
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # each process would compile the program again
     for name in list(os.environ):
         if name.startswith(("FLUX_", "PIAPI_", "GITHUB_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    # No certificate is trusted but the tests' own: the system's take 20 ms to read, in each process.
+    # Trust only the tests' own certificate: reading the system's takes 20 ms per process.
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     work = tmp_path / "work"
     work.mkdir()
@@ -116,26 +116,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "home"
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.name != "config.toml":
-            no_secret(path.read_bytes(), str(path))
-            if path.suffix.lower() == ".png":  # where a text may be compressed
-                no_secret(repr(texts_in(path.read_bytes())), f"the texts of {path}")
+            assert_no_secret(path.read_bytes(), str(path))
+            if path.suffix.lower() == ".png":  # its texts may be compressed
+                assert_no_secret(repr(texts_in(path.read_bytes())), f"the texts of {path}")
             elif zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as bundle:
-                    no_secret(b"".join(map(bundle.read, bundle.namelist())), f"the files in {path}")
+                    assert_no_secret(b"".join(map(bundle.read, bundle.namelist())), f"the files in {path}")
 
 
-def no_secret(content: str | bytes, where: str) -> None:
-    """Fails the test when a secret stands there."""
+def assert_no_secret(content: str | bytes, where: str) -> None:
+    """Fail the test if the content contains a secret."""
     found = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     assert not [secret for secret in SECRETS if secret.encode() in found], f"a secret is in {where}"
 
 
 @pytest.fixture
 def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
-    """Runs a command line in this process, as a pipe sees it. The key never shows."""
+    """Return a function that runs a command line in this process, through pipes. The key is never printed."""
 
     def run(line: str, stdin: str | bytes = "") -> Result:
-        out, err = Piped(), Piped()
+        out, err = CapturedStream(), CapturedStream()
         given = stdin.encode() if isinstance(stdin, str) else stdin
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
         monkeypatch.setattr(sys, "stdout", out)
@@ -143,7 +143,7 @@ def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
         code = main(shlex.split(line))
         written = out.bytes.getvalue()
         result = Result(code, written.decode("utf-8", "replace"), err.bytes.getvalue().decode(), written)
-        no_secret(result.out + result.err, f"the output of flux {line}")
+        assert_no_secret(result.out + result.err, f"the output of flux {line}")
         return result
 
     return run
@@ -151,70 +151,70 @@ def flux(monkeypatch: pytest.MonkeyPatch) -> Flux:
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """The miniature service on a real socket, and the settings that point at it."""
-    with miniature(tmp_path / "service.db") as running:
+    """Run the sandbox on a real socket, with the settings that point at it."""
+    with run_sandbox(tmp_path / "service.db") as running:
         monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
         monkeypatch.setenv("FLUX_UPLOAD_URL", running.origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         yield running
-        for request in running.seen:
+        for request in running.requests:
             key = request.headers.get("x-api-key")
             assert key is None or request.path.startswith(KEY_PATHS), f"the key came with {request.path}"
             rest = {name: value for name, value in request.headers.items() if name != "x-api-key"}
-            no_secret(f"{request.path} {rest}", f"a request for {request.path}")
+            assert_no_secret(f"{request.path} {rest}", f"a request for {request.path}")
 
 
 @pytest.fixture
 def raw() -> Iterator[RawServer]:
-    """A server that answers with any bytes whatever, and is not the service: no request to it has a secret."""
-    with raw_server() as server:
+    """Run a server that responds with arbitrary bytes and is not PiAPI: no request to it has a secret."""
+    with run_raw_server() as server:
         yield server
     for head in server.heads:
-        no_secret(head, "a request to another origin")
+        assert_no_secret(head, "a request to another origin")
         assert b"api-key" not in head.lower()
 
 
 PUBLIC_HOSTS = ("api.piapi.ai", "upload.theapi.app", "img.theapi.app", "elsewhere.example.com")
-"""Hosts that the public network's certificate is for. The first two are where a new installation finds the service."""
+"""Hosts of the certificate of the public network. The first two are PiAPI's in a new installation."""
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate and its key, in one file, that stands for this machine and every public host when it is trusted."""
+    """Create a certificate and its key, in one file, for this machine and every public host."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: no certificate can be made")
+        pytest.skip("openssl is not installed: cannot create a certificate")
     folder = tmp_path_factory.mktemp("certificate")
     names = ",".join(f"DNS:{host}" for host in (*PUBLIC_HOSTS, "localhost"))
-    making = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=flux-test"
-    command = [*making.split(), "-addext", f"subjectAltName={names}", "-keyout", "key.pem", "-out", "certificate.pem"]
+    request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=flux-test"
+    command = [*request.split(), "-addext", f"subjectAltName={names}", "-keyout", "key.pem", "-out", "certificate.pem"]
     subprocess.run(command, cwd=folder, capture_output=True, check=True)
-    both = folder / "both.pem"
-    both.write_bytes((folder / "key.pem").read_bytes() + (folder / "certificate.pem").read_bytes())
-    return both
+    combined = folder / "both.pem"
+    combined.write_bytes((folder / "key.pem").read_bytes() + (folder / "certificate.pem").read_bytes())
+    return combined
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What names mean, in place of a resolver: addresses that are given one after another, the last one from then on."""
-    known: dict[str, list[str]] = {host: ["93.184.215.14"] for host in PUBLIC_HOSTS}
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Replace the resolver: a name's addresses are returned one per lookup; the last one is repeated."""
+    addresses: dict[str, list[str]] = {host: ["93.184.215.14"] for host in PUBLIC_HOSTS}
     real = socket.getaddrinfo
 
-    def resolved(host: Any, *rest: Any, **options: Any) -> Any:
+    def resolve(host: Any, *rest: Any, **options: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
-        addresses = known.get(name, [name])
-        found = addresses.pop(0) if len(addresses) > 1 else addresses[0]
-        return real(found, *rest, **options)
+        found = addresses.get(name, [name])
+        address = found.pop(0) if len(found) > 1 else found[0]
+        return real(address, *rest, **options)
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    return known
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return addresses
 
 
 @pytest.fixture
-def public(
-    service: Service, certificate: Path, names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+def network(
+    service: Service, certificate: Path, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PublicNetwork]:
-    """The miniature service at the real one's public addresses, with the settings of a new installation."""
-    with public_network(certificate) as network:
+    """Run the sandbox at PiAPI's public host names, with the settings of a new installation."""
+    with run_public_network(certificate) as network:
         port = int(service.origin.rpartition(":")[2])
         network.hosts |= {"api.piapi.ai": port, "upload.theapi.app": port}
         monkeypatch.setenv("HTTPS_PROXY", network.url)
@@ -224,20 +224,20 @@ def public(
         yield network
     for host, head in network.heads:
         if host not in KEY_HOSTS:
-            no_secret(head, f"a request to {host}")
+            assert_no_secret(head, f"a request to {host}")
 
 
 @pytest.fixture
 def proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakingProxy]:
-    """A breaking proxy that the program talks to instead of the service."""
-    with breaking(service) as running:
+    """Run a breaking proxy between the program and the sandbox."""
+    with run_breaking_proxy(service) as running:
         monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
         yield running
 
 
 @pytest.fixture
 def entries(home: Path) -> Callable[[], list[Entry]]:
-    """What the journal says now."""
+    """Return a function that reads the journal's entries, oldest first."""
 
     def read() -> list[Entry]:
         paths = Paths.find({"FLUX_HOME": str(home)})
@@ -247,13 +247,13 @@ def entries(home: Path) -> Callable[[], list[Entry]]:
     return read
 
 
-class Started(subprocess.Popen[str]):
-    """The program as a process; what it wrote is looked through when it is read."""
+class FluxProcess(subprocess.Popen[str]):
+    """The program as a process whose output is checked for secrets."""
 
     def communicate(self, *rest: Any, **options: Any) -> tuple[str, str]:
-        """As in the base class."""
+        """Return the output, as the base class does."""
         out, err = super().communicate(*rest, **options)
-        no_secret(f"{out}{err}", f"the output of {self.args!r}")
+        assert_no_secret(f"{out}{err}", f"the output of {self.args!r}")
         return out, err
 
 
@@ -261,32 +261,32 @@ FORKABLE = {"stdin", "stdout", "stderr", "start_new_session"}
 """Options of `start` with which the program is forked."""
 
 
-class StartedFork(Started, Forked):
-    """The program as a process that is forked."""
+class ForkedFluxProcess(FluxProcess, ForkedProcess):
+    """The program as a forked process."""
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _forks() -> Iterator[None]:
-    """The process that forks ends with the session."""
+def _end_fork_server() -> Iterator[None]:
+    """End the fork server at the end of the session."""
     yield
-    if forks.cache_info().currsize:
-        forks().end()
+    if fork_server.cache_info().currsize:
+        fork_server().end()
 
 
 @pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
-    """Starts the program as a process of its own, which is forked unless it needs a Python of its own.
+    """Return a function that starts the program as a process, forked unless it needs its own Python.
 
-    program: how Python is told to, if not as usual.
+    program: the arguments of Python, if not as usual.
     """
 
     def run(line: str, program: Sequence[str] = ("-m", "flux_cli"), **options: object) -> subprocess.Popen[str]:
-        no_secret(line, "a command line, which every user of a machine can read")
+        assert_no_secret(line, "a command line, which every user of a machine can read")
         words = shlex.split(line)
         settings: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
         as_usual = program == ("-m", "flux_cli") and os.environ.get("PYTHONIOENCODING", "utf-8") == "utf-8"
         if sys.platform == "linux" and as_usual and options.keys() <= FORKABLE:
-            return StartedFork(words, **settings)  # type: ignore[call-overload,no-any-return]
-        return Started([sys.executable, *program, *words], **settings)  # type: ignore[call-overload,no-any-return]
+            return ForkedFluxProcess(words, **settings)  # type: ignore[call-overload,no-any-return]
+        return FluxProcess([sys.executable, *program, *words], **settings)  # type: ignore[call-overload,no-any-return]
 
     return run

@@ -1,7 +1,8 @@
-"""Runs of the program that start in a hundredth of a second: one process that has imported everything forks each.
+"""Fork runs of the program from a process that has imported everything, so that they start within 10 ms.
 
-`Forked` is such a run as a child of this process. `Forks.program` is a `flux` for PATH: a small program that hands its
-arguments, folder, environment and streams to that process, passes on signals, and ends as the run ends.
+`ForkedProcess` is such a run as a child of this process. `ForkServer.program` is a `flux` for PATH: a small program
+that sends its arguments, directory, environment and streams to that process, passes on signals, and exits as the run
+exits.
 """
 
 import ctypes
@@ -20,7 +21,7 @@ from pathlib import Path
 from select import select
 from typing import Any
 
-from .warm import IMPORTED
+from .runner import IMPORTED
 
 CLIENT = """#!{python} -ISE
 import json, os, signal, socket, sys
@@ -40,17 +41,17 @@ if code < 0:
 sys.exit(code)
 """
 SERVERS = ("uvicorn.protocols.http.h11_impl", "uvicorn.lifespan.off", "flux_cli.webhooks.server")
-ALSO = {
+EXTRA_IMPORTS = {
     "mcp": ("flux_cli.mcp.server", "flux_cli.cli.commands.mcp", "mcp.server.lowlevel.server", "jsonschema"),
     "listen": (*SERVERS, "flux_cli.cli.commands.listen", "flux_cli.webhooks.receiver"),
     "sandbox": (*SERVERS, "flux_cli.cli.commands.sandbox", "flux_cli.sandbox.app"),
 }
-"""What a command imports besides."""
+"""Additional modules that a command imports."""
 PR_SET_CHILD_SUBREAPER = 36
 
 
-class Forks:
-    """A process that forks runs until this one ends."""
+class ForkServer:
+    """A process that forks runs until this one ends. The test side."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="flux")  # a short path, for a socket
@@ -63,10 +64,10 @@ class Forks:
         command, root = [sys.executable, "-m", "tests.forking", self._address], Path(__file__).parents[1]
         self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout
-        self._process.stdout.readline()  # it listens
+        self._process.stdout.readline()  # the server is listening
 
     def fork(self, arguments: Sequence[str], folder: str, streams: Sequence[int], *, session: bool) -> int:
-        """Start a run, perhaps as the leader of a session, and return its process."""
+        """Start a run, optionally as a session leader, and return its process ID."""
         order = json.dumps([arguments, folder, dict(os.environ), True, session]).encode()
         with socket.socket(socket.AF_UNIX) as server:
             server.connect(self._address)
@@ -75,7 +76,7 @@ class Forks:
             return int(server.makefile().read())
 
     def end(self) -> None:
-        """End the process that forks."""
+        """End the fork server."""
         with self._process:
             assert self._process.stdin
             self._process.stdin.close()
@@ -83,27 +84,27 @@ class Forks:
 
 
 @cache
-def forks() -> Forks:
-    """Return the process that forks for this one."""
-    return Forks()
+def fork_server() -> ForkServer:
+    """Return the fork server of this process."""
+    return ForkServer()
 
 
-class Forked(subprocess.Popen[str]):
-    """A run that is forked: `args` are the words after `flux`."""
+class ForkedProcess(subprocess.Popen[str]):
+    """A forked run: `args` are the arguments after `flux`."""
 
-    def _execute_child(self, *given: Any) -> None:
-        words, folder, pipes, session = given[0], given[5], given[10:16], given[21]
+    def _execute_child(self, *arguments: Any) -> None:
+        words, folder, pipes, session = arguments[0], arguments[5], arguments[10:16], arguments[21]
         streams = [pipe if pipe >= 0 else number for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
-        self.pid = forks().fork(words, folder or os.getcwd(), streams, session=bool(session))
+        self.pid = fork_server().fork(words, folder or os.getcwd(), streams, session=bool(session))
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
-# --- the process that forks ------------------------------------------------------------------------------------------
+# --- the fork server -------------------------------------------------------------------------------------------------
 
 
 def serve(address: str) -> None:
-    """Fork for each connection, until stdin ends. The fork forks the run, and reports its ID and its end."""
+    """Fork for each connection, until stdin ends. The fork forks the run, and reports its process ID and exit code."""
     for module in IMPORTED:
         import_module(module)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -120,7 +121,7 @@ def serve(address: str) -> None:
             while len(order) < int.from_bytes(size, "big"):
                 order += connection.recv(65536)
             words, folder, environ, adopted, session = json.loads(order)
-            for module in ALSO.get(words[0] if words else "", ()):
+            for module in EXTRA_IMPORTS.get(words[0] if words else "", ()):
                 import_module(module)
             gc.freeze()
             fork = os.fork()
@@ -131,27 +132,27 @@ def serve(address: str) -> None:
                     connection.close()
                     if session:
                         os.setsid()
-                    _be_flux(streams, words, folder, environ)
+                    _run_flux(streams, words, folder, environ)
                 _report(connection, streams, run, adopted)
             for stream in streams:
                 os.close(stream)
             if adopted:
-                os.waitpid(fork, 0)  # from now on the run is a child of the process that asks
+                os.waitpid(fork, 0)  # from now on the run is a child of the requesting process
             connection.close()
 
 
 def _report(connection: socket.socket, streams: list[int], run: int, adopted: bool) -> None:
     for stream in streams:
         os.close(stream)
-    with suppress(BrokenPipeError):  # whoever asked was killed
+    with suppress(BrokenPipeError):  # the requesting process was killed
         connection.sendall(f"{run}\n".encode())
         if not adopted:
             connection.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(run, 0)[1])}\n".encode())
     os._exit(0)
 
 
-def _be_flux(streams: list[int], arguments: list[str], folder: str, environ: dict[str, str]) -> None:
-    """Be the program, to the end."""
+def _run_flux(streams: list[int], arguments: list[str], folder: str, environ: dict[str, str]) -> None:
+    """Run the program, and exit."""
     try:
         os.chdir(folder)
         os.environ.clear()

@@ -1,4 +1,4 @@
-"""An agent's side of `flux mcp`: the client of the official SDK, and one that writes the lines itself."""
+"""Clients of `flux mcp`: the official SDK's, and one that reads and writes the lines itself."""
 
 import asyncio
 import json
@@ -17,36 +17,36 @@ from mcp.client.stdio import stdio_client
 from mcp.types import CallToolResult, ImageContent
 
 from flux_cli.json_value import JsonObject
-from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store, StoredTask
 
-from .conftest import KEY, no_secret
-from .forking import Forked, forks
-from .servers import serving
+from .conftest import KEY, assert_no_secret
+from .forking import ForkedProcess, fork_server
+from .servers import serve_app
 
 T = TypeVar("T")
 SMALL = {"model": "schnell", "size": "64x64"}
 
 
 @asynccontextmanager
-async def agent(*words: str, log: TextIO = sys.stderr) -> AsyncIterator[Client]:
-    """A client of a server of its own; `words`: the options of `flux mcp`. log: receives the server's stderr."""
+async def connect_agent(*words: str, log: TextIO = sys.stderr) -> AsyncIterator[Client]:
+    """Connect a client to a new server. words: the options of `flux mcp`. log: receives the server's stderr."""
     server = StdioServerParameters(
-        command=str(forks().program), args=["mcp", *words], env=dict(os.environ), cwd=os.getcwd()
+        command=str(fork_server().program), args=["mcp", *words], env=dict(os.environ), cwd=os.getcwd()
     )
     async with Client(stdio_client(server, errlog=log)) as client:
         yield client
 
 
-def play(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> T:
-    """Run an agent's work with a server of its own, which prints nothing else, and return its result."""
+def run_agent(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> T:
+    """Run an agent's work with a new server, check that stderr is empty, and return the result."""
 
     async def run(log: TextIO) -> T:
-        async with agent(*words, log=log) as client:
+        async with connect_agent(*words, log=log) as client:
             task = asyncio.ensure_future(work(client))
             await asyncio.wait({task})
-        return task.result()  # here, an error is not in the groups that the client would wrap it in
+        return task.result()  # outside the client, which would wrap an error in groups
 
     with tempfile.TemporaryFile("w+") as log:
         result = asyncio.run(run(log))
@@ -55,52 +55,52 @@ def play(work: Callable[[Client], Coroutine[Any, Any, T]], *words: str) -> T:
         return result
 
 
-def record(result: CallToolResult) -> JsonObject:
-    """What a call returned, as JSON; the text that old clients show is the same."""
+def read_record(result: CallToolResult) -> JsonObject:
+    """Return the structured result of a call, after checking that the text for old clients is the same."""
     content: JsonObject = result.structured_content
     assert json.loads(result.content[0].text) == content  # type: ignore[union-attr]
-    no_secret(json.dumps(content), "the result of a tool")
+    assert_no_secret(json.dumps(content), "the result of a tool")
     return content
 
 
-def thumbnails(result: CallToolResult) -> list[ImageContent]:
-    """The images that a call returned."""
+def get_thumbnails(result: CallToolResult) -> list[ImageContent]:
+    """Return the images of a call's result."""
     return [part for part in result.content if isinstance(part, ImageContent)]
 
 
-def saved(result: CallToolResult) -> list[Path]:
-    """The files of a call that went well."""
-    content = record(result)
+def get_saved_files(result: CallToolResult) -> list[Path]:
+    """Return the files of a successful call."""
+    content = read_record(result)
     assert (result.is_error, content["state"], content["error"], content["next"]) == (False, "saved", None, None)
     files = content["files"]
     assert isinstance(files, list)
     paths = [Path(str(file)) for file in files]
     assert all(path.is_absolute() and path.exists() for path in paths)
-    assert len(thumbnails(result)) == len(paths)
+    assert len(get_thumbnails(result)) == len(paths)
     return paths
 
 
 @contextmanager
-def faulty(path: Path, *faults: str) -> Iterator[Rules]:
-    """A miniature service with faults, and the settings that point at it; `faults` of it can be changed."""
+def run_faulty_sandbox(path: Path, *faults: str) -> Iterator[Sandbox]:
+    """Run a sandbox with faults, with the settings that point at it. Its `faults` can be changed."""
     with closing(Store(path)) as store:
-        rules = Rules(store, speed=200, keys=frozenset({KEY}))
+        rules = Sandbox(store, speed=200, keys=frozenset({KEY}))
         rules.faults.add(faults)
-        with serving(create_app(rules)) as origin, pytest.MonkeyPatch.context() as patch:
+        with serve_app(create_app(rules)) as origin, pytest.MonkeyPatch.context() as patch:
             patch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
             patch.setenv("FLUX_UPLOAD_URL", origin)
             patch.setenv("PIAPI_API_KEY", KEY)
             yield rules
 
 
-def charges(path: Path) -> list[StoredTask]:
-    """What a miniature service charged for."""
-    with closing(Store(path)) as view:  # a connection of its own: the server's may be within a transaction
+def read_charges(path: Path) -> list[StoredTask]:
+    """Return the tasks that a sandbox has charged."""
+    with closing(Store(path)) as view:  # a separate connection: the server's may be within a transaction
         return view.tasks()
 
 
-class Wire:
-    """A server whose lines are written and read one by one: whatever it prints must be the protocol."""
+class RawClient:
+    """A client that writes and reads single lines: all output of the server must be the protocol."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -137,8 +137,8 @@ class Wire:
         assert message["jsonrpc"] == "2.0"
         return message
 
-    def answer(self, number: int) -> JsonObject:
-        """Return the result of a request; notifications that come before it are dropped."""
+    def read_result(self, number: int) -> JsonObject:
+        """Return the result of a request, and drop the notifications before it."""
         while (message := self.read()).get("id") != number:
             assert "method" in message
         result = message["result"]
@@ -149,28 +149,28 @@ class Wire:
         """Call a tool, and return the ID of the request."""
         return self.send("tools/call", {"name": name, "arguments": arguments, "_meta": {"progressToken": "p"}})
 
-    def until_accepted(self) -> None:
+    def wait_until_accepted(self) -> None:
         """Read until a notification shows that PiAPI has accepted the task."""
         while "task" not in str(self.read().get("params")):
             pass
 
 
 @contextmanager
-def wire(*words: str) -> Iterator[Wire]:
-    """A server after its handshake."""
-    with Forked(
+def connect_raw(*words: str) -> Iterator[RawClient]:
+    """Connect to a new server, and complete the handshake."""
+    with ForkedProcess(
         ["mcp", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            talk = Wire(process)
+            raw = RawClient(process)
             hello: JsonObject = {
                 "protocolVersion": "2025-06-18",
                 "capabilities": {},
                 "clientInfo": {"name": "test", "version": "1"},
             }
-            assert talk.answer(talk.send("initialize", hello))["protocolVersion"] == "2025-06-18"
-            talk.send("notifications/initialized", {}, notify=True)
-            yield talk
+            assert raw.read_result(raw.send("initialize", hello))["protocolVersion"] == "2025-06-18"
+            raw.send("notifications/initialized", {}, notify=True)
+            yield raw
         finally:
             process.kill()
             process.communicate()

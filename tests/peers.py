@@ -1,4 +1,4 @@
-"""Servers in a test's own event loop that say on each connection, byte by byte, what the test has them say."""
+"""Servers in the event loop of a test, which send exactly the bytes that the test chooses."""
 
 import asyncio
 import contextlib
@@ -14,11 +14,11 @@ from typing import Any
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 OK = HEAD + b"hello"
-Test = Callable[..., Coroutine[Any, Any, None]]
+AsyncTest = Callable[..., Coroutine[Any, Any, None]]
 
 
-def looped(test: Test) -> Callable[..., None]:
-    """Runs a test in an event loop of its own, for 20 s at most."""
+def in_event_loop(test: AsyncTest) -> Callable[..., None]:
+    """Run a test in its own event loop, for 20 s at most."""
 
     @functools.wraps(test)
     def run(**fixtures: Any) -> None:
@@ -28,8 +28,8 @@ def looped(test: Test) -> Callable[..., None]:
 
 
 @dataclass
-class Line:
-    """A connection at the server, the first of which has the number 1."""
+class Connection:
+    """A connection at the server. number: from 1."""
 
     peer: "Peer"
     number: int
@@ -37,61 +37,61 @@ class Line:
     writer: asyncio.StreamWriter
 
     async def request(self) -> bytes:
-        """The next request's head; empty when the client has hung up."""
+        """Return the head of the next request, or an empty one if the client has closed the connection."""
         try:
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"\r\nContent-Length: ([0-9]+)", head)
             await self.reader.readexactly(int(length[1]) if length else 0)
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
-        self.peer.asked.append((self.number, head.split(b" HTTP/1.1\r\n")[0].decode()))
+        self.peer.requests.append((self.number, head.split(b" HTTP/1.1\r\n")[0].decode()))
         return head
 
-    async def say(self, data: bytes) -> None:
-        """Send it."""
+    async def send(self, data: bytes) -> None:
+        """Send data."""
         self.writer.write(data)
         await self.writer.drain()
 
     def reset(self) -> None:
-        """Break the connection."""
+        """Reset the connection."""
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
-Talk = Callable[[Line], Coroutine[Any, Any, None]]
+Handler = Callable[[Connection], Coroutine[Any, Any, None]]
 
 
 @dataclass
 class Peer:
-    """A server. asked: the connection and the first words of each request. open: how many connections there are."""
+    """A server. requests: the connection and the first words of each. open: the number of open connections."""
 
-    talk: Talk
-    asked: list[tuple[int, str]] = field(default_factory=list)
+    handler: Handler
+    requests: list[tuple[int, str]] = field(default_factory=list)
     opened: int = 0
     open: int = 0
     origin: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Talk on a connection, and close it."""
+        """Handle a connection, and close it."""
         self.opened += 1
         self.open += 1
         try:
             with contextlib.suppress(ConnectionError):
-                await self.talk(Line(self, self.opened, reader, writer))
+                await self.handler(Connection(self, self.opened, reader, writer))
         finally:
             self.open -= 1
             writer.transport.close()
 
-    async def empty(self) -> None:
-        """Return when no connection is left."""
+    async def wait_until_closed(self) -> None:
+        """Wait until no connection is open."""
         while self.open:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
-async def serving(talk: Talk, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Peer]:
-    """A server that talks so on each connection."""
-    peer, tasks = Peer(talk), set[asyncio.Task[None]]()
+async def serve(handler: Handler, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Peer]:
+    """Run a server with a handler for each connection."""
+    peer, tasks = Peer(handler), set[asyncio.Task[None]]()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.ensure_future(peer.serve(reader, writer)))
@@ -107,19 +107,19 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None, host: str = "12
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def answering(*answers: bytes) -> Talk:
-    """Gives these answers on each connection, and closes it."""
+def respond_with(*responses: bytes) -> Handler:
+    """Return a handler that sends these responses on each connection, and closes it."""
 
-    async def talk(line: Line) -> None:
-        for answer in answers:
-            if not await line.request():
+    async def handler(connection: Connection) -> None:
+        for response in responses:
+            if not await connection.request():
                 return
-            await line.say(answer)
+            await connection.send(response)
 
-    return talk
+    return handler
 
 
-async def polite(line: Line) -> None:
-    """Says OK as long as it is asked."""
-    while await line.request():
-        await line.say(OK)
+async def respond_ok(connection: Connection) -> None:
+    """Respond OK to every request."""
+    while await connection.request():
+        await connection.send(OK)

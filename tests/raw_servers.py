@@ -1,4 +1,4 @@
-"""Servers below HTTP frameworks: one that answers with any bytes whatever, and the public network on this machine."""
+"""Servers without an HTTP framework: one that sends arbitrary bytes, and a public network on this machine."""
 
 import contextlib
 import itertools
@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-Answer = Callable[[], Iterable[bytes]]
-"""Makes the pieces of a whole answer, head and body, as they go out on the connection."""
+Response = Callable[[], Iterable[bytes]]
+"""Returns the pieces of a response, head and body, as they are sent."""
 
 
 class RawServer(socketserver.ThreadingTCPServer):
-    """Answers requests with bytes, and closes. The last answer of a path is given again and again.
+    """A server that responds to each request with bytes, and closes. The last response of a path is repeated.
 
-    tls: speaks TLS on the connection first.
+    tls: the context of a server that uses TLS.
     """
 
     daemon_threads = True
@@ -26,46 +26,46 @@ class RawServer(socketserver.ThreadingTCPServer):
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _RawConnection)
-        self.answers: dict[str, list[Answer]] = {}
+        self.responses: dict[str, list[Response]] = {}
         self.heads: list[bytes] = []
-        """What came, head by head."""
+        """The heads of all requests."""
         self.port = int(self.server_address[1])
         self.tls = tls
 
     def url(self, path: str) -> str:
-        """The address of a path."""
+        """Return the URL of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def next_answer(self, path: str) -> Answer:
-        """What to say to a request for `path`."""
-        answers = self.answers.get(path, [not_found])
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+    def next_response(self, path: str) -> Response:
+        """Return the response to the next request for `path`."""
+        responses = self.responses.get(path, [not_found])
+        return responses.pop(0) if len(responses) > 1 else responses[0]
 
 
 class _RawConnection(socketserver.BaseRequestHandler):
     server: RawServer
 
     def handle(self) -> None:
-        with contextlib.suppress(OSError):  # the client may hang up on what it does not like
+        with contextlib.suppress(OSError):  # the client may close the connection early
             connection = self.request
             if self.server.tls:
                 connection = self.server.tls.wrap_socket(connection, server_side=True)
             request, _ = read_request(connection)
             if request:
                 self.server.heads.append(request)
-                for piece in self.server.next_answer(request.split(b" ")[1].decode())():
+                for piece in self.server.next_response(request.split(b" ")[1].decode())():
                     connection.sendall(piece)
 
 
 def read_request(connection: socket.socket) -> tuple[bytes, bytes]:
-    """A request: its head, up to the empty line, and its body. Both are empty when none came."""
-    came = b""
-    while b"\r\n\r\n" not in came:
+    """Read a request: its head, up to the empty line, and its body. Both are empty if there is none."""
+    received = b""
+    while b"\r\n\r\n" not in received:
         piece = connection.recv(65536)
         if not piece:
             return b"", b""
-        came += piece
-    head, _, body = came.partition(b"\r\n\r\n")
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
     length = re.search(rb"\r\ncontent-length: *([0-9]+)", head, re.IGNORECASE)
     while length and len(body) < int(length[1]) and (piece := connection.recv(65536)):
         body += piece
@@ -73,38 +73,43 @@ def read_request(connection: socket.socket) -> tuple[bytes, bytes]:
 
 
 def not_found() -> Iterable[bytes]:
-    """No such address."""
-    return plain(b"", status="404 Not Found")()
+    """Return a 404 response."""
+    return plain_response(b"", status="404 Not Found")()
 
 
-def plain(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> Answer:
-    """An honest answer; `length` is what it says of its length, when that is not the truth."""
-    told = len(body) if length is None else length
-    lines = [f"HTTP/1.1 {status}", "Content-Type: image/png", f"Content-Length: {told}", *headers]
-    return lambda: [head(*lines), body]
+def plain_response(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> Response:
+    """Return a complete response. length: a wrong Content-Length."""
+    stated = len(body) if length is None else length
+    lines = [f"HTTP/1.1 {status}", "Content-Type: image/png", f"Content-Length: {stated}", *headers]
+    return lambda: [response_head(*lines), body]
 
 
-def unframed(body: bytes, *headers: str) -> Answer:
-    """An answer that ends when the connection does."""
-    return lambda: [head("HTTP/1.1 200 OK", *headers), body]
+def unframed_response(body: bytes, *headers: str) -> Response:
+    """Return a response that ends when the connection does."""
+    return lambda: [response_head("HTTP/1.1 200 OK", *headers), body]
 
 
-def chunked(body: bytes, *headers: str, ends: bool = True) -> Answer:
-    """An answer in one chunk; `ends` is whether the last chunk comes."""
+def chunked_response(body: bytes, *headers: str, ends: bool = True) -> Response:
+    """Return a response in one chunk. ends: whether the last chunk is sent."""
     end = b"\r\n0\r\n\r\n" if ends else b""
-    return lambda: [head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *headers), b"%x\r\n" % len(body), body, end]
+    return lambda: [
+        response_head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *headers),
+        b"%x\r\n" % len(body),
+        body,
+        end,
+    ]
 
 
-def redirect(location: str | None, status: str = "302 Found") -> Answer:
-    """A redirect, to nowhere when `location` is None."""
-    return plain(b"", *([f"Location: {location}"] if location is not None else []), status=status)
+def redirect(location: str | None, status: str = "302 Found") -> Response:
+    """Return a redirect, without a Location if `location` is None."""
+    return plain_response(b"", *([f"Location: {location}"] if location is not None else []), status=status)
 
 
-def endless(pause: Callable[[], None] = lambda: None) -> Answer:
-    """A picture that begins and never ends."""
+def endless_response(pause: Callable[[], None] = lambda: None) -> Response:
+    """Return an image that never ends."""
 
     def pieces() -> Iterator[bytes]:
-        yield head("HTTP/1.1 200 OK", "Content-Type: image/png")
+        yield response_head("HTTP/1.1 200 OK", "Content-Type: image/png")
         yield b"\x89PNG\r\n\x1a\n"
         for _ in itertools.count():
             pause()
@@ -113,14 +118,14 @@ def endless(pause: Callable[[], None] = lambda: None) -> Answer:
     return pieces
 
 
-def head(*lines: str) -> bytes:
-    """A response's head."""
+def response_head(*lines: str) -> bytes:
+    """Return the head of a response."""
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
 
 
 @contextmanager
-def raw_server(tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
-    """A raw server on a free loopback port."""
+def run_raw_server(tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
+    """Run a raw server on a free loopback port."""
     with RawServer(tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
@@ -132,10 +137,10 @@ def raw_server(tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
 
 
 class PublicNetwork(socketserver.ThreadingTCPServer):
-    """A proxy behind which public hosts stand: what is asked of a host goes to a port of this machine, out of TLS.
+    """A proxy to public hosts: it ends TLS, and forwards the requests for a host to a port of this machine.
 
-    hosts: host -> port. A host that is not there cannot be reached.
-    heads: every request, with its host, in the order they came.
+    hosts: host -> port. No other host can be reached.
+    heads: the host and head of every request, in order.
     """
 
     daemon_threads = True
@@ -148,9 +153,9 @@ class PublicNetwork(socketserver.ThreadingTCPServer):
         self.heads: list[tuple[str, bytes]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
-    def asked(self, host: str) -> list[bytes]:
-        """The requests that a host got."""
-        return [head for asked, head in self.heads if asked == host]
+    def requests_to(self, host: str) -> list[bytes]:
+        """Return the heads of the requests to a host."""
+        return [head for name, head in self.heads if name == host]
 
 
 class _Tunnel(socketserver.BaseRequestHandler):
@@ -169,12 +174,12 @@ class _Tunnel(socketserver.BaseRequestHandler):
                 self.relay(host, client)
 
     def relay(self, host: str, client: ssl.SSLSocket) -> None:
-        """One request there and its answer back; then the connection ends."""
+        """Forward one request and its response, and close the connection."""
         request, body = read_request(client)
         if not request:
             return
         self.server.heads.append((host, request))
-        # The server must know that it is reached over TLS, for it gives its own address away.
+        # The server must learn that it is reached over TLS, because its responses contain its own URL.
         request = request.replace(b"Connection: keep-alive", b"Connection: close\r\nX-Forwarded-Proto: https")
         with socket.create_connection(("127.0.0.1", self.server.hosts[host])) as upstream:
             upstream.sendall(request + b"\r\n\r\n" + body)
@@ -183,8 +188,8 @@ class _Tunnel(socketserver.BaseRequestHandler):
 
 
 @contextmanager
-def public_network(certificate: Path) -> Iterator[PublicNetwork]:
-    """A public network on a free loopback port."""
+def run_public_network(certificate: Path) -> Iterator[PublicNetwork]:
+    """Run a public network on a free loopback port."""
     with PublicNetwork(certificate) as network:
         thread = threading.Thread(target=network.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""Servers for tests: the miniature service over a real socket, and a proxy in front of it that breaks on purpose."""
+"""Servers for tests: the sandbox on a real socket, and a proxy in front of it that breaks connections."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,13 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store, StoredTask
 
 
 class Server(uvicorn.Server):
-    """A server that ends when it is told to, and not at the next tenth of a second."""
+    """A server that ends immediately, not at the next tenth of a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -42,18 +42,18 @@ class Server(uvicorn.Server):
         await self._end.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish the responses that have begun, and close all connections."""
+        """Finish the current responses, and close all connections."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        while self.server_state.tasks or self.server_state.connections:  # noqa: ASYNC110 - nothing tells
+        while self.server_state.tasks or self.server_state.connections:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.001)
 
 
 @contextmanager
-def serving(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
-    """The app on a free loopback port, over TLS if it has a certificate; gives its origin."""
+def serve_app(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
+    """Serve an app on a free loopback port, over TLS if there is a certificate, and yield its origin."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=1, ssl_certfile=certificate)
@@ -70,8 +70,8 @@ def serving(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
 
 
 @dataclass
-class Seen:
-    """A request as the server saw it."""
+class ReceivedRequest:
+    """A request that the server received."""
 
     method: str
     path: str
@@ -84,43 +84,43 @@ Reply = tuple[int, dict[str, str], bytes]
 
 @dataclass
 class Service:
-    """The miniature service under test: what it saw, what it charged, and how it is to misbehave.
+    """The sandbox under test: the requests that it received, the tasks that it charged, and its misbehavior.
 
-    scripted: (method, path prefix) -> replies to give, first to last, before the real ones resume.
+    scripted: (method, path prefix) -> replies to send in this order instead of the real ones.
     """
 
     store: Store
     origin: str = ""
-    seen: list[Seen] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     scripted: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
-    before: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
-    """(method, path prefix) -> what happens, once, when such a request has come and before it is worked on."""
-    holds: bool = False
-    """Whether every task is being processed, whenever it is polled."""
+    hooks: dict[tuple[str, str], Callable[[], object]] = field(default_factory=dict)
+    """(method, path prefix) -> a function to call once, when such a request has arrived and before it is handled."""
+    hold_tasks: bool = False
+    """Whether every poll shows that the task is processing."""
 
     @property
     def charges(self) -> list[StoredTask]:
-        """What was paid for."""
+        """The tasks that were charged."""
         return self.store.tasks()
 
-    def posts(self) -> int:
-        """How many paid requests came in."""
-        return sum(request.method == "POST" for request in self.seen)
+    def count_posts(self) -> int:
+        """Return the number of POST requests."""
+        return sum(request.method == "POST" for request in self.requests)
 
-    def answer(self, method: str, prefix: str, *replies: Reply) -> None:
-        """Give these replies to the next requests that fit."""
+    def reply_with(self, method: str, prefix: str, *replies: Reply) -> None:
+        """Send these replies to the next requests that match."""
         self.scripted.setdefault((method, prefix), []).extend(replies)
 
     def wrap(self, app: Starlette) -> ASGIApp:
-        """The app with every request noted and the scripted replies given first."""
+        """Wrap the app: record every request, and send the scripted replies first."""
 
-        async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
             headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-            self.seen.append(Seen(scope["method"], scope["path"], headers))
-            for method, prefix in list(self.before):
+            self.requests.append(ReceivedRequest(scope["method"], scope["path"], headers))
+            for method, prefix in list(self.hooks):
                 if scope["method"] == method and scope["path"].startswith(prefix):
-                    self.before.pop((method, prefix))()
-            if self.holds and scope["path"].startswith("/api/v1/task/"):
+                    self.hooks.pop((method, prefix))()
+            if self.hold_tasks and scope["path"].startswith("/api/v1/task/"):
                 data = {"task_id": scope["path"].rpartition("/")[2], "status": "processing"}
                 await JSONResponse({"code": 200, "data": data})(scope, receive, send)
                 return
@@ -133,11 +133,11 @@ class Service:
                     return
             await app(scope, receive, send)
 
-        return noting
+        return handle
 
 
 @contextmanager
-def miniature(
+def run_sandbox(
     path: Path,
     *,
     speed: float = 200.0,
@@ -145,33 +145,33 @@ def miniature(
     credit: Decimal | None = None,
     certificate: Path | None = None,
 ) -> Iterator[Service]:
-    """The miniature service on loopback, with its memory at `path`."""
+    """Run the sandbox on loopback, with its database at `path`."""
     keys = frozenset({"test-key-0123456789abcdef"})
-    # A connection each: the server's is in the midst of a transaction when a test looks.
+    # A connection each: the server's may be within a transaction when a test reads.
     with closing(Store(path)) as store, closing(Store(path)) as view:
-        app = create_app(Rules(store, speed=speed, plan=plan, credit=credit, keys=keys))
+        app = create_app(Sandbox(store, speed=speed, plan=plan, credit=credit, keys=keys))
         service = Service(view)
-        with serving(service.wrap(app), certificate) as origin:
+        with serve_app(service.wrap(app), certificate) as origin:
             service.origin = origin
             yield service
 
 
 @dataclass
 class Breaker:
-    """How the proxy treats a connection whose request begins with `begins`, as often as `times`."""
+    """A rule of the proxy for the next `times` connections whose request starts with `prefix`."""
 
-    begins: bytes
+    prefix: bytes
     times: int = 1
-    answer_bytes: int = 0
-    """How much of the answer gets through before the connection is cut."""
+    response_bytes: int = 0
+    """The number of bytes of the response to forward before the connection is closed."""
     hold: bool = False
-    """Keep the answer back, and the connection open, instead of cutting it."""
-    late: float = 0.0
-    """Seconds to keep the answer back before it all goes through."""
+    """Hold back the response, and keep the connection open."""
+    delay: float = 0.0
+    """Seconds to delay the response, which is then forwarded."""
 
 
 class BreakingProxy(socketserver.ThreadingTCPServer):
-    """A TCP proxy in front of a server. The request always reaches the server: money moves, the answer is lost."""
+    """A TCP proxy that forwards every request, and drops the response: the task is charged, its response is lost."""
 
     def __init__(self, upstream: int) -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
@@ -180,9 +180,9 @@ class BreakingProxy(socketserver.ThreadingTCPServer):
         self.origin = f"http://127.0.0.1:{self.server_address[1]}"
 
     def rule(self, request: bytes) -> Breaker | None:
-        """The breaker for a request, used up once."""
+        """Return the breaker for a request, and count it as used."""
         for breaker in self.breakers:
-            if breaker.times > 0 and request.startswith(breaker.begins):
+            if breaker.times > 0 and request.startswith(breaker.prefix):
                 breaker.times -= 1
                 return breaker
         return None
@@ -199,9 +199,9 @@ class _Connection(socketserver.BaseRequestHandler):
             self.relay(self.request, upstream)
 
     def relay(self, client: socket.socket, upstream: socket.socket) -> None:
-        """Pass bytes on in both directions, until a request meets a breaker and its answer comes."""
+        """Forward bytes in both directions, until a breaker applies to a request and its response arrives."""
         rule: Breaker | None = None
-        passed = 0
+        forwarded = 0
         while True:
             for side in select.select([client, upstream], [], [])[0]:
                 chunk = side.recv(65536)
@@ -210,14 +210,14 @@ class _Connection(socketserver.BaseRequestHandler):
                 if side is client:
                     rule = rule or self.server.rule(chunk)
                     upstream.sendall(chunk)
-                elif rule is None or rule.late:
-                    time.sleep(rule.late if rule else 0)
+                elif rule is None or rule.delay:
+                    time.sleep(rule.delay if rule else 0)
                     rule = None
                     client.sendall(chunk)
                 else:
-                    client.sendall(chunk[: rule.answer_bytes - passed])
-                    passed += len(chunk)
-                    if passed < rule.answer_bytes:
+                    client.sendall(chunk[: rule.response_bytes - forwarded])
+                    forwarded += len(chunk)
+                    if forwarded < rule.response_bytes:
                         continue
                     if rule.hold:
                         client.recv(1)
@@ -225,8 +225,8 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 @contextmanager
-def breaking(service: Service) -> Iterator[BreakingProxy]:
-    """A breaking proxy in front of a service, on a free loopback port."""
+def run_breaking_proxy(service: Service) -> Iterator[BreakingProxy]:
+    """Run a breaking proxy in front of a sandbox, on a free loopback port."""
     with BreakingProxy(int(service.origin.rpartition(":")[2])) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

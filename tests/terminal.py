@@ -1,4 +1,4 @@
-"""Real shells on a terminal of their own, and what a command gets when a line is typed there, TAB and all."""
+"""Type lines, including TAB, into real shells on a terminal, and read the arguments that a command receives."""
 
 import os
 import shutil
@@ -14,12 +14,12 @@ import pytest
 
 SCRIPTS = Path(__file__).parent.parent / "completions"
 PROGRAM = f"{sys.executable} -m flux_cli"
-STARTED = {
+START_COMMANDS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "-f", "-i"],
     "fish": ["fish", "--no-config", "-i"],
 }
-# `flux` writes its arguments down, but answers the completion's questions as the program does.
+# `flux` writes its arguments to a file, but completes as the program does.
 SETUP = {
     "bash": f"""flux() {{ [[ $1 == --complete ]] && {PROGRAM} "$@" || printf '%s\\n' "$@" >got.part && mv got.part got; }}
 flux-cli() {{ flux "$@"; }}
@@ -39,20 +39,20 @@ source {SCRIPTS}/flux.fish
 """,
 }
 PATIENCE = 30.0
-"""Seconds after which a shell that does not answer has failed."""
+"""Seconds after which a shell that does not respond has failed."""
 
 
-def typed(shell: str, lines: list[str]) -> list[list[str]]:
-    """The arguments that `flux` gets for each line, typed into an interactive shell in the current folder.
+def type_lines(shell: str, lines: list[str]) -> list[list[str]]:
+    """Return the arguments that `flux` receives for each line, typed into an interactive shell in the current directory.
 
-    Skips the test when the shell is not installed.
+    Skip the test if the shell is not installed.
     """
     with _keyboard(shell) as keyboard:
-        return [_answer(keyboard, line) for line in lines]
+        return [_enter(keyboard, line) for line in lines]
 
 
-def shown(shell: str, line: str, text: str) -> None:
-    """Fails the test unless the shell shows a text after a line is typed, TAB and all, and not entered."""
+def assert_shows(shell: str, line: str, text: str) -> None:
+    """Fail the test unless the shell shows a text after a line, including TAB, is typed and not entered."""
     with _keyboard(shell) as keyboard:
         keyboard.write(line.encode())
         _wait(lambda: text.encode() in Path("screen").read_bytes(), line)
@@ -63,20 +63,20 @@ def _keyboard(shell: str) -> Iterator[IO[bytes]]:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     Path("setup").write_text(SETUP[shell])
-    spawn = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *STARTED[shell]]
+    spawn = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *START_COMMANDS[shell]]
     environ = {**os.environ, "TERM": "xterm", "HOME": os.getcwd()}
     with Path("screen").open("wb") as screen:
         running = subprocess.Popen(spawn, stdin=subprocess.PIPE, stdout=screen, stderr=screen, env=environ, bufsize=0)
     with running:
         try:
             assert running.stdin
-            _answer(running.stdin, "source ./setup; flux ready")
+            _enter(running.stdin, "source ./setup; flux ready")
             yield running.stdin
         finally:
             running.kill()
 
 
-def _answer(keyboard: IO[bytes], line: str) -> list[str]:
+def _enter(keyboard: IO[bytes], line: str) -> list[str]:
     got = Path("got")
     got.unlink(missing_ok=True)
     keyboard.write(f"{line}\r".encode())
@@ -87,5 +87,5 @@ def _answer(keyboard: IO[bytes], line: str) -> list[str]:
 def _wait(done: Callable[[], bool], line: str) -> None:
     end = time.monotonic() + PATIENCE
     while not done():
-        assert time.monotonic() < end, f"no answer to {line!r}: {Path('screen').read_bytes()!r}"
+        assert time.monotonic() < end, f"no response to {line!r}: {Path('screen').read_bytes()!r}"
         time.sleep(0.02)

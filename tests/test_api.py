@@ -1,4 +1,4 @@
-"""The interface for Python, used as a program would, against the miniature service."""
+"""The Python API, used as a program uses it, against the sandbox."""
 
 import asyncio
 import inspect
@@ -23,7 +23,7 @@ from flux_cli.operations.parameters import parameters
 from flux_cli.operations.registry import COMMANDS
 
 from .conftest import KEY
-from .servers import Service, miniature
+from .servers import Service, run_sandbox
 
 Entries = Callable[[], list[Entry]]
 
@@ -34,22 +34,22 @@ def photo() -> Path:
     return Path("photo.png")
 
 
-def test_a_picture_and_what_is_known_of_it(service: Service, entries: Entries) -> None:
+def test_an_image_has_its_metadata(service: Service, entries: Entries) -> None:
     with Flux() as flux:
-        picture = flux.generate("a red fox", model="schnell", size="64x64", seed=7, output="fox.png")
-    assert picture.path == Path("fox.png").absolute()
-    with Image.open(picture.path) as image:
-        assert image.size == (64, 64)
-    assert (picture.seed, picture.model, str(picture.cost)) == (7, "Qubico/flux1-schnell", "0.002")
+        image = flux.generate("a red fox", model="schnell", size="64x64", seed=7, output="fox.png")
+    assert image.path == Path("fox.png").absolute()
+    with Image.open(image.path) as content:
+        assert content.size == (64, 64)
+    assert (image.seed, image.model, str(image.cost)) == (7, "Qubico/flux1-schnell", "0.002")
     [entry], [charge] = entries(), service.charges
-    assert (entry.id, entry.state, entry.task_id) == (picture.entry, State.SAVED, picture.task_id)
-    assert charge.id == picture.task_id
-    assert picture.url.startswith(service.origin)
+    assert (entry.id, entry.state, entry.task_id) == (image.entry, State.SAVED, image.task_id)
+    assert charge.id == image.task_id
+    assert image.url.startswith(service.origin)
 
 
 def test_every_operation(service: Service, photo: Path) -> None:
     with Flux() as flux:
-        made = [
+        results = [
             flux.generate("a fox", model="schnell", size="64x64", batch_size=2),
             flux.edit(photo, "as a watercolour", denoise=0.6),
             flux.lora("a fox", "anime:0.8", size="256x256"),
@@ -58,27 +58,27 @@ def test_every_operation(service: Service, photo: Path) -> None:
             flux.inpaint(photo, "a hat", mask_box="10,10,100,100"),
             flux.outpaint(photo, left=64, right="25%"),
         ]
-    assert [len(result.paths) for result in made] == [2, 1, 1, 1, 1, 1, 1]
-    assert all(path.exists() for result in made for path in result.paths)
+    assert [len(result.paths) for result in results] == [2, 1, 1, 1, 1, 1, 1]
+    assert all(path.exists() for result in results for path in result.paths)
     assert len(service.charges) == 7
 
 
-def test_the_keywords_are_the_options_of_the_command_line() -> None:
-    of_saving_and_buying = {"output", "overwrite", "no_metadata", "wait", "no_cache", "max_cost", "yes"}
+def test_keywords_match_the_command_line_options() -> None:
+    common_keywords = {"output", "overwrite", "no_metadata", "wait", "no_cache", "max_cost", "yes"}
     for op, command in COMMANDS.items():
         for client in (AsyncFlux, Flux):
             method = getattr(client, "generate" if op == "gen" else op)
             [keywords] = get_args(method.__annotations__["options"])
             accepted = {*inspect.signature(method).parameters, *get_type_hints(keywords)} - {"self", "options"}
             options = {name.replace("-", "_") for group in (command, *command.groups) for name in parameters(group)}
-            assert accepted == of_saving_and_buying | options - {"show_mask"}
+            assert accepted == common_keywords | options - {"show_mask"}
 
 
-def test_many_at_once_keep_to_the_limit(service: Service, entries: Entries) -> None:
+def test_concurrent_calls_respect_the_limit(service: Service, entries: Entries) -> None:
     running: set[str] = set()
     most = 0
 
-    def hear(event: Event) -> None:
+    def listen(event: Event) -> None:
         nonlocal most
         if isinstance(event, Accepted):
             running.add(event.entry)
@@ -86,27 +86,27 @@ def test_many_at_once_keep_to_the_limit(service: Service, entries: Entries) -> N
             running.discard(event.entry)
         most = max(most, len(running))
 
-    async def make() -> None:
-        async with AsyncFlux(concurrency=2, on_event=hear) as flux:
+    async def generate() -> None:
+        async with AsyncFlux(concurrency=2, on_event=listen) as flux:
             calls = [flux.generate(f"fox {number}", model="schnell", size="64x64") for number in range(6)]
-            made = await asyncio.gather(*calls)
-        assert len({result.path for result in made}) == 6
+            results = await asyncio.gather(*calls)
+        assert len({result.path for result in results}) == 6
 
-    asyncio.run(make())
+    asyncio.run(generate())
     assert len(service.charges) == 6
     assert 1 <= most <= 2
     assert {entry.state for entry in entries()} == {State.SAVED}
 
 
-def test_a_cancelled_call_loses_no_task(service: Service, entries: Entries) -> None:
-    async def make() -> None:
+def test_cancelling_a_call_loses_no_task(service: Service, entries: Entries) -> None:
+    async def generate() -> None:
         accepted = asyncio.Event()
 
-        def hear(event: Event) -> None:
+        def listen(event: Event) -> None:
             if isinstance(event, Accepted):
                 accepted.set()
 
-        async with AsyncFlux(concurrency=1, on_event=hear) as client:
+        async with AsyncFlux(concurrency=1, on_event=listen) as client:
             first = asyncio.create_task(client.generate("a fox", model="schnell", size="64x64", output="a.png"))
             await accepted.wait()
             second = asyncio.create_task(client.generate("an owl", model="schnell", size="64x64", output="b.png"))
@@ -115,21 +115,21 @@ def test_a_cancelled_call_loses_no_task(service: Service, entries: Entries) -> N
                 call.cancel()
             results = await asyncio.gather(first, second, return_exceptions=True)
             assert all(isinstance(result, asyncio.CancelledError) for result in results)
-            # Still open: another process may have the task all the same.
-            told = await asyncio.to_thread(subprocess.run, [sys.executable, "-m", "flux_cli", "resume"], check=False)
-            assert told.returncode == 0
+            # The client is still open, but another process can finish the task.
+            done = await asyncio.to_thread(subprocess.run, [sys.executable, "-m", "flux_cli", "resume"], check=False)
+            assert done.returncode == 0
 
-    asyncio.run(make())
+    asyncio.run(generate())
     assert len(service.charges) == 1
     assert [entry.state for entry in entries() if entry.task_id] == [State.SAVED]
     assert Path("a.png").exists()
     assert not Path("b.png").exists()
 
 
-def test_errors_are_raised_with_their_task(service: Service, photo: Path) -> None:
+def test_errors_include_their_task(service: Service, photo: Path) -> None:
     with Flux() as flux:
         with pytest.raises(UsageError, match="Did you mean steps"):
-            flux.generate("a fox", stepz=8)  # type: ignore[call-arg]  # what a type checker finds, too
+            flux.generate("a fox", stepz=8)  # type: ignore[call-arg]  # a type checker also finds this
         with pytest.raises(UsageError, match="accepts one value"):
             flux.generate("a fox", seed="1..4")  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="more than --max-cost"):
@@ -138,7 +138,7 @@ def test_errors_are_raised_with_their_task(service: Service, photo: Path) -> Non
             flux.generate("a fox", output=photo)
         with pytest.raises(UsageError, match="command line"):
             flux.generate("a fox", output="-")
-        assert service.posts() == 0
+        assert service.count_posts() == 0
         with pytest.raises(flux_cli.FluxError) as raised:
             flux.wait("00000000-0000-0000-0000-000000000000")
         assert raised.value.task_id == "00000000-0000-0000-0000-000000000000"
@@ -150,8 +150,8 @@ def test_errors_are_raised_with_their_task(service: Service, photo: Path) -> Non
         flux.generate("a fox")
 
 
-def test_one_refusal_does_not_end_the_others(service: Service) -> None:
-    service.answer("POST", "/api/v1/task", (402, {}, b'{"code": 402, "message": "no credits"}'))
+def test_a_refused_call_does_not_affect_later_calls(service: Service) -> None:
+    service.reply_with("POST", "/api/v1/task", (402, {}, b'{"code": 402, "message": "no credits"}'))
     with Flux() as flux:
         with pytest.raises(flux_cli.CreditsError):
             flux.generate("a fox", model="schnell", size="64x64")
@@ -159,18 +159,18 @@ def test_one_refusal_does_not_end_the_others(service: Service) -> None:
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-def test_a_listener_that_breaks_breaks_nothing(
+def test_a_listener_that_raises_does_not_break_a_call(
     service: Service, capsys: pytest.CaptureFixture[str], error: type[BaseException]
 ) -> None:
-    def hear(event: Event) -> None:
+    def listen(event: Event) -> None:
         raise error
 
-    with Flux(on_event=hear) as flux:
+    with Flux(on_event=listen) as flux:
         assert flux.generate("a fox", model="schnell", size="64x64").path.exists()
     assert capsys.readouterr().out == ""
 
 
-def test_a_client_is_entered_once(service: Service) -> None:
+def test_a_client_can_be_entered_only_once(service: Service) -> None:
     async def enter_again() -> None:
         async with (client := AsyncFlux()):
             with pytest.raises(RuntimeError, match="entered once; make another one"):
@@ -197,24 +197,24 @@ else:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_fork_is_told_that_the_client_is_its_parents(service: Service) -> None:
+def test_a_client_raises_in_a_forked_process(service: Service) -> None:
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "a client does not survive a fork; make another one in this process\nTrue\n"
     assert len(service.charges) == 1
 
 
-def test_signals_and_streams_are_the_program_s_own(service: Service, capfd: pytest.CaptureFixture[str]) -> None:
+def test_signal_handlers_and_streams_are_left_alone(service: Service, capfd: pytest.CaptureFixture[str]) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    seen = []
-    with Flux(on_event=lambda event: seen.append(signal.getsignal(signal.SIGINT))) as flux:
+    handlers = []
+    with Flux(on_event=lambda event: handlers.append(signal.getsignal(signal.SIGINT))) as flux:
         flux.generate("a fox", model="schnell", size="64x64")
-    assert set(seen) == {before[0]}
+    assert set(handlers) == {before[0]}
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_program_that_closes_nothing_ends_in_order(service: Service) -> None:
+def test_a_program_that_never_closes_its_client_exits_cleanly(service: Service) -> None:
     script = "import flux_cli; f = flux_cli.Flux(); print(f.generate('a fox', model='schnell', size='64x64').path)"
     command = [sys.executable, "-W", "error", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -225,19 +225,19 @@ def test_a_program_that_closes_nothing_ends_in_order(service: Service) -> None:
 INTERRUPTED = """
 import os, signal, flux_cli
 signal.signal(signal.SIGINT, signal.default_int_handler)
-def hear(event):
+def listen(event):
     if type(event).__name__ == "Accepted":
         os.kill(os.getpid(), signal.SIGINT)
 try:
-    flux_cli.Flux(on_event=hear).generate("a fox", model="schnell", size="64x64", output="fox.png")
+    flux_cli.Flux(on_event=listen).generate("a fox", model="schnell", size="64x64", output="fox.png")
 except KeyboardInterrupt:
     print("interrupted")
 """
 
 
-def test_ctrl_c_leaves_the_task_for_later(tmp_path: Path, entries: Entries) -> None:
+def test_ctrl_c_leaves_the_task_for_a_later_run(tmp_path: Path, entries: Entries) -> None:
     command = [sys.executable, "-W", "error", "-c", INTERRUPTED]
-    with miniature(tmp_path / "slow.db", speed=0.01) as service:
+    with run_sandbox(tmp_path / "slow.db", speed=0.01) as service:
         environ = {**os.environ, "FLUX_BASE_URL": f"{service.origin}/api/v1", "PIAPI_API_KEY": KEY}
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
         assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
@@ -245,35 +245,35 @@ def test_ctrl_c_leaves_the_task_for_later(tmp_path: Path, entries: Entries) -> N
         assert (entry.state, entry.owner, len(service.charges)) == (State.ACCEPTED, None, 1)
 
 
-def test_a_call_cancelled_during_its_submission_writes_the_answer_down(service: Service, entries: Entries) -> None:
-    async def make() -> None:
+def test_cancelling_a_call_during_its_submission_records_the_response(service: Service, entries: Entries) -> None:
+    async def generate() -> None:
         async with AsyncFlux() as client:
             call = asyncio.create_task(client.generate("a fox", model="schnell", size="64x64"))
             loop = asyncio.get_running_loop()
-            service.before["POST", "/api/v1/task"] = lambda: loop.call_soon_threadsafe(call.cancel)
+            service.hooks["POST", "/api/v1/task"] = lambda: loop.call_soon_threadsafe(call.cancel)
             with pytest.raises(asyncio.CancelledError):
                 await call
 
-    asyncio.run(make())
+    asyncio.run(generate())
     [entry], [charge] = entries(), service.charges
     assert (entry.state, entry.task_id) == (State.ACCEPTED, charge.id)
 
 
-def test_settings() -> None:
+def test_settings_are_keywords() -> None:
     with pytest.raises(UsageError, match="unknown setting 'tiemout'"):
         Flux(tiemout=3)
     with Flux(sandbox=True, output_dir="images") as flux:
         assert flux.generate("a fox", model="schnell", size="64x64").path.parent == Path("images").absolute()
 
 
-def test_all_names_are_there_and_importing_the_package_is_cheap() -> None:
+def test_importing_the_package_is_lazy_and_exports_all_names() -> None:
     assert all(getattr(flux_cli, name).__name__ == name for name in flux_cli.__all__ if name != "Event")
     script = "import sys; old = set(sys.modules); import flux_cli; print(*sorted(set(sys.modules) - old))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["flux_cli"]
 
 
-def test_calls_for_one_output_share_a_task(service: Service) -> None:
+def test_concurrent_calls_with_the_same_output_share_a_task(service: Service) -> None:
     async def run() -> list[Path]:
         async with AsyncFlux() as flux:
             calls = (flux.generate("a fox", model="schnell", size="64x64", output="fox.png") for _ in range(3))
@@ -283,19 +283,19 @@ def test_calls_for_one_output_share_a_task(service: Service) -> None:
     assert len(service.charges) == 1
 
 
-def test_an_expired_task_is_asked_for_before_it_is_paid_again(service: Service, home: Path) -> None:
+def test_an_expired_task_is_polled_before_it_is_charged_again(service: Service, home: Path) -> None:
     with Flux() as flux:
         first = flux.generate("a fox", model="schnell", size="64x64", output="fox.png")
     first.path.unlink()
     with closing(sqlite3.connect(home / "journal.db")) as journal, journal:
         journal.execute("UPDATE entries SET state = 'expired', files = '[]'")
     with Flux() as flux:
-        again = flux.generate("a fox", model="schnell", size="64x64", output="fox.png")
-    assert again.task_id == first.task_id
+        second = flux.generate("a fox", model="schnell", size="64x64", output="fox.png")
+    assert second.task_id == first.task_id
     assert len(service.charges) == 1
 
 
-def test_a_budget_for_all_calls_of_an_object(service: Service) -> None:
+def test_a_client_has_a_budget_for_all_its_calls(service: Service) -> None:
     async def run() -> list[str]:
         async with AsyncFlux(budget="0.005") as flux:
             calls = (flux.generate(f"fox {number}", model="schnell", size="64x64") for number in range(5))
@@ -305,5 +305,5 @@ def test_a_budget_for_all_calls_of_an_object(service: Service) -> None:
     refused = asyncio.run(run())
     assert refused == ["this costs $0.002, but $0.001 of the budget of $0.005 is left"] * 3
     assert len(service.charges) == 2
-    with pytest.raises(UsageError, match="budget 'much' is not an amount"):
+    with pytest.raises(UsageError, match="budget 'much': expected an amount"):
         Flux(budget="much")

@@ -1,4 +1,4 @@
-"""The benchmarks run, their simulation is right, and the published document contains the figures of the last full run.
+"""The benchmarks run, their simulation is correct, and the published document contains the last full run.
 
 No test depends on a measured time.
 """
@@ -15,15 +15,15 @@ from benchmarks import report, waiting
 ROOT = Path(__file__).parent.parent
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m benchmarks` and return its result."""
     command = [sys.executable, "-m", "benchmarks", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_benchmarks_run_with_one_command(tmp_path: Path) -> None:
+def test_one_command_runs_the_benchmarks(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    completed = run("waiting", "throughput", "--quick", "--json", str(file))
+    completed = run_benchmarks("waiting", "throughput", "--quick", "--json", str(file))
 
     assert completed.returncode == 0, completed.stderr
     written = report.read(file)
@@ -36,7 +36,7 @@ def test_the_benchmarks_run_with_one_command(tmp_path: Path) -> None:
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
-    completed = run("wating")
+    completed = run_benchmarks("wating")
     assert completed.returncode == 2
     assert "unknown benchmark 'wating'" in completed.stderr
 
@@ -49,7 +49,7 @@ def test_polling_at_a_fixed_interval_has_the_computed_cost() -> None:
     assert cost.polls == pytest.approx(15 / period + 1, abs=0.5)
 
 
-def test_the_published_figures_are_those_of_the_last_full_run() -> None:
+def test_the_document_contains_the_figures_of_the_last_full_run() -> None:
     latest = report.read(report.LATEST)
     assert not latest.quick
     assert report.DOCUMENT.read_text("utf-8") == report.format_markdown(latest), "run: python -m benchmarks.report"

@@ -1,4 +1,4 @@
-"""What a day and a month may cost: kept by all processes together, told before anything is sent."""
+"""Budgets per day and month: shared by all processes, and checked before anything is sent."""
 
 import json
 import sqlite3
@@ -27,23 +27,23 @@ from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Service
-from .test_batches import bought, prompts
-from .test_promises import POST, Start, finish, refusal, wait_until
+from .test_batches import read_paid_prompts, write_prompts
+from .test_promises import POST, Start, finish, make_refusal, wait_until
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"  # $0.002
 PATH = Path("/home/u/config.toml")
 
 
-def days_pass(home: Path, days: int) -> None:
-    """What the journal has was submitted that much earlier."""
+def let_days_pass(home: Path, days: int) -> None:
+    """Move all submissions in the journal back in time."""
     with closing(sqlite3.connect(home / "journal.db", isolation_level=None)) as db:
         db.execute("UPDATE entries SET submitted = submitted - ?", (days * 86400,))
 
 
 @contextmanager
-def places_taken(limit: int) -> Iterator[None]:
-    """Meanwhile nothing is sent by those who may have up to `limit` tasks at once."""
+def occupy_slots(limit: int) -> Iterator[None]:
+    """Hold all slots, so that no process with this limit can send anything."""
     with Session.create(CommonOptions(), {}) as session:
         slots = Slots(session.workspace.slots_folder, limit)
         held = [slots.try_acquire() for _ in range(limit)]
@@ -65,10 +65,10 @@ def places_taken(limit: int) -> Iterator[None]:
         ("rerun @last -b 3", "0.006"),
     ],
 )
-def test_a_command_that_costs_more_than_is_left_sends_nothing(
+def test_a_command_that_exceeds_the_budget_sends_nothing(
     flux: Flux, service: Service, entries: Entries, line: str, price: str
 ) -> None:
-    prompts("a", "b", "c")
+    write_prompts("a", "b", "c")
     flux("config set budget.day 0.007")
     flux("config set budget.month 5")
     assert flux(f"gen y {SMALL} -q").code == 0
@@ -79,50 +79,50 @@ def test_a_command_that_costs_more_than_is_left_sends_nothing(
     first, hint = result.err.splitlines()
     assert first == f"flux: this costs ${price}, but $0.005 of today's $0.007 budget is left. Nothing was sent."
     assert hint.endswith("aise it and run the command again: flux config set budget.day USD")
-    assert ("Wait until" in hint) == (price == "0.006")  # what is more than a whole day's never fits
+    assert ("Wait until" in hint) == (price == "0.006")  # a cost above the budget of a whole day never fits
     assert json.loads(flux(f"{line} --json").out)["error"]["code"] == "too_expensive"
-    assert service.posts() == len(entries()) == 1
+    assert service.count_posts() == len(entries()) == 1
 
 
-def test_the_sandbox_costs_nothing(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sandbox_ignores_budgets(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0")
     assert flux(f"gen x {SMALL} --sandbox -q").code == 0
     assert "budget" not in flux("cost --sandbox").out
     assert flux(f"gen x {SMALL}").code == 2
-    assert service.seen == []
+    assert service.requests == []
 
 
-def test_what_was_bought_before_costs_nothing(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command run again pays for what is missing: that is what has to fit."""
+def test_paid_images_do_not_count_against_the_budget_again(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the missing images of a repeated command must fit in the budget."""
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.006")
-    prompts("a", "b")
+    write_prompts("a", "b")
     line = f"gen --from prompts.txt {SMALL}"
     assert flux(line).code == flux(line).code == 0
-    prompts("a", "b", "c")
+    write_prompts("a", "b", "c")
     assert flux(line).code == flux(line).code == 0
 
-    prompts("a", "b", "c", "d", "e")
+    write_prompts("a", "b", "c", "d", "e")
     result = flux(line)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("flux: this costs $0.004, but $0.00 of today's $0.006 budget is left")
     assert flux(f"{line} --no-cache").err.startswith("flux: this costs $0.01,")
-    assert bought(service) == ["a", "b", "c"]
+    assert read_paid_prompts(service) == ["a", "b", "c"]
 
 
-def test_a_picture_that_exists_needs_no_budget(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skipped_files_need_no_budget(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUX_BUDGET_MONTH", "0.004")
-    prompts("a", "b")
+    write_prompts("a", "b")
     line = f"gen --from prompts.txt {SMALL} -o '{{slug}}.png' --skip-existing"
     assert flux(f"gen a {SMALL} -o a.png").code == 0
     assert flux(line).code == 0
     assert flux(f"gen a {SMALL} -o a.png --skip-existing").code == 0
     assert flux(line).code == 0
-    assert bought(service) == ["a", "b"]
+    assert read_paid_prompts(service) == ["a", "b"]
 
 
-def test_a_picture_that_was_bought_already_needs_no_budget(
-    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reused_image_needs_no_budget(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.002")
     line = f"gen a {SMALL} --seed 1"
     assert flux(f"{line} -o a.png").code == flux(f"{line} -o b.png").code == 0
@@ -130,60 +130,60 @@ def test_a_picture_that_was_bought_already_needs_no_budget(
     assert len(service.charges) == 1
 
 
-# --- what counts ---------------------------------------------------------------------------------------------------
+# --- spending ------------------------------------------------------------------------------------------------------
 
 
-def test_what_may_be_paid_counts_and_what_was_refused_does_not(
+def test_possible_charges_count_and_refused_requests_do_not(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.004")
-    service.answer(*POST, refusal(400, 1100), refusal(429, 1400, **{"retry-after": "0"}))
+    service.reply_with(*POST, make_refusal(400, 1100), make_refusal(429, 1400, **{"retry-after": "0"}))
     assert flux(f"gen x {SMALL}").code == 5
     assert flux(f"gen x {SMALL}").code == 0
-    service.answer(*POST, (500, {}, b""))
+    service.reply_with(*POST, (500, {}, b""))
     assert flux(f"gen x {SMALL}").code == 7
     assert flux(f"gen x {SMALL}").err.startswith("flux: this costs $0.002, but $0.00 of today's $0.004")
 
 
 @pytest.mark.parametrize("resolve", ["--resubmit -y", "--dismiss"])
-def test_what_was_sent_again_or_dismissed_may_have_been_charged_all_the_same(
+def test_resubmitted_and_dismissed_entries_still_count_as_possibly_charged(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, resolve: str
 ) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.005")
-    service.answer(*POST, *[(500, {}, b"")] * 9)
+    service.reply_with(*POST, *[(500, {}, b"")] * 9)
     assert flux(f"gen x {SMALL}").code == 7
     for _ in range(8):
         flux(f"resolve - {resolve}", stdin=flux("history --state unknown -q").out)
         flux(f"gen x {SMALL} -o x.png")
-    assert service.posts() == 2
+    assert service.count_posts() == 2
     total, left = flux("cost").out.splitlines()
     assert total.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.004 possibly charged"]
     assert left.split()[:2] == ["budget.day", "$0.001"]
     assert json.loads(flux("cost --json").out.splitlines()[0])["possibly_charged_usd"] == "0.004"
 
 
-def test_the_money_comes_back_with_the_next_day_and_the_next_month(
+def test_budgets_renew_every_day_and_month(
     flux: Flux, service: Service, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.002")
     monkeypatch.setenv("FLUX_BUDGET_MONTH", "0.002")
     assert flux(f"gen x {SMALL}").code == 0
-    # Both are spent: what helps is said, and that is not tomorrow.
+    # Both are spent, so waiting until tomorrow does not help.
     today = datetime.now()
     next_month = f"{today.year + today.month // 12}-{today.month % 12 + 1:02}-01"
     result = flux(f"gen x {SMALL}")
     assert "of this month's $0.002" in result.err
     assert f"Wait until {next_month}, or raise FLUX_BUDGET_MONTH and run the command again" in result.err
 
-    days_pass(home, 31)
+    let_days_pass(home, 31)
     assert flux(f"gen x {SMALL}").code == 0
-    days_pass(home, 2)
+    let_days_pass(home, 2)
     monkeypatch.setenv("FLUX_BUDGET_MONTH", "1")
     assert flux(f"gen x {SMALL}").code == 0
     assert flux(f"gen x {SMALL}").code == 2
 
 
-def test_a_profile_has_a_budget_of_its_own_and_cents_are_exact(flux: Flux, service: Service, home: Path) -> None:
+def test_each_profile_has_its_own_budget_and_amounts_are_exact(flux: Flux, service: Service, home: Path) -> None:
     home.mkdir()
     (home / "config.toml").write_text(
         "[profiles.default]\nbudget.day = 0.3\n[profiles.other]\n[prices]\nschnell = 0.1\n"
@@ -195,9 +195,9 @@ def test_a_profile_has_a_budget_of_its_own_and_cents_are_exact(flux: Flux, servi
     assert flux(f"{line} --profile other").code == 0
 
 
-def test_a_task_that_waited_costs_what_it_costs_when_it_is_sent(flux: Flux, service: Service, home: Path) -> None:
-    prompts("a")
-    service.answer(*POST, *[refusal(500, 1500)] * 3)
+def test_a_delayed_task_has_the_price_of_the_time_it_is_sent(flux: Flux, service: Service, home: Path) -> None:
+    write_prompts("a")
+    service.reply_with(*POST, *[make_refusal(500, 1500)] * 3)
     assert flux(f"gen --from prompts.txt {SMALL}").code == 13
     home.joinpath("config.toml").write_text("[prices]\nschnell = 0.5\n")
     home.joinpath("config.toml").chmod(0o600)
@@ -205,14 +205,14 @@ def test_a_task_that_waited_costs_what_it_costs_when_it_is_sent(flux: Flux, serv
     assert flux("cost").out.split()[:2] == ["total", "$0.50"]
 
 
-def test_cost_tells_what_is_left(flux: Flux, service: Service) -> None:
+def test_cost_shows_the_remaining_budget(flux: Flux, service: Service) -> None:
     flux("config set budget.day 5")
     flux(f"gen x {SMALL}")
     total, left = flux("cost").out.splitlines()
     assert left.split()[:5] == ["budget.day", "$4.998", "left", "of", "$5.00;"]
-    _, told = map(json.loads, flux("cost --json").out.splitlines())
-    del told["until"]
-    assert told == {
+    _, budget = map(json.loads, flux("cost --json").out.splitlines())
+    del budget["until"]
+    assert budget == {
         "schema": 1, "type": "budget", "name": "budget.day", "limit_usd": "5", "spent_usd": "0.002", "left_usd": "4.998",
     }  # fmt: skip
     flux("config set budget.day 0.001")
@@ -221,34 +221,34 @@ def test_cost_tells_what_is_left(flux: Flux, service: Service) -> None:
     assert flux("cost").out.splitlines() == [total]
 
 
-# --- several at once -----------------------------------------------------------------------------------------------
+# --- several processes ---------------------------------------------------------------------------------------------
 
 
-def test_processes_together_buy_what_the_budget_allows(
+def test_parallel_processes_together_stay_within_the_budget(
     service: Service, start: Start, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Six of them have seen that there is money; there is enough for three."""
+    """Six processes have passed the check before sending; the budget is enough for three."""
     monkeypatch.setenv("FLUX_BUDGET_MONTH", "0.006")
     monkeypatch.setenv("FLUX_CONCURRENCY", "6")
-    with places_taken(6):
+    with occupy_slots(6):
         processes = [start(f"gen 'boat {number}' {SMALL}") for number in range(6)]
         wait_until(lambda: len(entries()) == 6)
     results = [finish(process) for process in processes]
 
     assert sorted(result.code for result in results) == [0, 0, 0, 2, 2, 2]
-    assert len(service.charges) == service.posts() == 3
+    assert len(service.charges) == service.count_posts() == 3
     refused = next(result for result in results if result.code)
     assert "flux: the next task costs $0.002, but $0.00 of this month's $0.006 budget is left" in refused.err
 
 
-def test_a_batch_stops_when_somebody_else_spends_its_money_and_goes_on_when_there_is_more(
+def test_a_batch_stops_when_another_process_spends_the_budget_and_continues_when_it_is_raised(
     flux: Flux, service: Service, start: Start, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.024")
     monkeypatch.setenv("FLUX_CONCURRENCY", "3")
-    prompts(*"abcdefghijkl")
+    write_prompts(*"abcdefghijkl")
     line = f"gen --from prompts.txt {SMALL}"
-    with places_taken(3):
+    with occupy_slots(3):
         batch = start(f"{line} --json")
         wait_until(lambda: len(entries()) == 1)
         assert [flux(f"gen x {SMALL} -b 4 -j 4 -q").code for _ in range(2)] == [0, 0]
@@ -259,20 +259,20 @@ def test_a_batch_stops_when_somebody_else_spends_its_money_and_goes_on_when_ther
     assert [row["state"] for row in outcomes if not row["error"]] == ["saved"] * 4
     refused = [row for row in outcomes if row["error"]]
     assert {row["error"]["code"] for row in refused} == {"too_expensive"}
-    assert 1 <= len(refused) <= 3, "after the first, nothing more was tried"
+    assert 1 <= len(refused) <= 3, "the batch continued after the first refusal"
     assert (summary["saved"], summary["not_started"], summary["cost_usd"]) == (4, 8, "0.008")
-    assert service.posts() == 6
+    assert service.count_posts() == 6
 
     assert flux(line).code == 2
     monkeypatch.setenv("FLUX_BUDGET_DAY", "0.04")
-    again = flux(line)
-    assert (again.code, len(again.out.split())) == (0, 12)
-    assert again.err.splitlines()[-1].startswith("8 saved, 4 already saved; $0.016 (simulated) spent")
-    assert bought(service) == [*"abcdefghijkl", "x", "x"]
+    rerun = flux(line)
+    assert (rerun.code, len(rerun.out.split())) == (0, 12)
+    assert rerun.err.splitlines()[-1].startswith("8 saved, 4 already saved; $0.016 (simulated) spent")
+    assert read_paid_prompts(service) == [*"abcdefghijkl", "x", "x"]
 
 
-def test_the_last_of_the_money_is_given_once(home: Path) -> None:
-    """Each of several sees what is left and takes it, in one step."""
+def test_concurrent_journals_never_exceed_the_budget(home: Path) -> None:
+    """Checking and spending the budget is one atomic step."""
     budget, price = Budget("day", Decimal("0.1")), Decimal("0.002")
     request, output = TaskRequest(TextToImage(prompt="x"), "m", 1), OutputPlan((home / "x.png",))
 
@@ -294,26 +294,26 @@ def test_the_last_of_the_money_is_given_once(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "period", "moment", "begins", "ends", "hours"),
+    ("zone", "period", "moment", "start", "end", "hours"),
     [
         ("UTC", "day", "2026-11-01T12:00", "2026-11-01", "2026-11-02", 24),
         ("UTC", "month", "2026-12-31T23:59:59", "2026-12-01", "2027-01-01", 31 * 24),
         ("UTC", "month", "2028-02-01T00:00", "2028-02-01", "2028-03-01", 29 * 24),
         ("Europe/Berlin", "day", "2026-03-29T05:00", "2026-03-29", "2026-03-30", 23),
         ("Europe/Berlin", "day", "2026-10-25T02:30", "2026-10-25", "2026-10-26", 25),
-        # Midnight comes twice, and this is after the second.
+        # Midnight occurs twice; this is after the second.
         ("America/Havana", "day", "2026-11-01T00:30", "2026-11-01", "2026-11-02", 25),
     ],
 )
-def test_days_and_months_are_those_of_the_calendar(
-    monkeypatch: pytest.MonkeyPatch, zone: str, period: Period, moment: str, begins: str, ends: str, hours: int
+def test_periods_follow_the_calendar(
+    monkeypatch: pytest.MonkeyPatch, zone: str, period: Period, moment: str, start: str, end: str, hours: int
 ) -> None:
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
         at = datetime.fromisoformat(moment).replace(fold=1).timestamp()
         first, last = Budget(period, limit=Decimal(1)).span(at)
-        assert [f"{datetime.fromtimestamp(edge):%Y-%m-%d}" for edge in (first, last)] == [begins, ends]
+        assert [f"{datetime.fromtimestamp(edge):%Y-%m-%d}" for edge in (first, last)] == [start, end]
         assert first <= at < last
         assert (last - first) / 3600 == hours
     finally:
@@ -324,7 +324,7 @@ def test_days_and_months_are_those_of_the_calendar(
 # --- the settings --------------------------------------------------------------------------------------------------
 
 
-def test_budgets_are_a_table_in_the_file(flux: Flux, home: Path) -> None:
+def test_budgets_are_a_table_in_the_config_file(flux: Flux, home: Path) -> None:
     assert flux("config set budget.day 5").code == flux("config set budget.month 60.5").code == 0
     assert (home / "config.toml").read_text() == "[profiles.default.budget]\nday = 5\nmonth = 60.5\n"
     assert flux("config get budget.month").out == "60.5\n"
@@ -349,15 +349,15 @@ def test_budgets_are_a_table_in_the_file(flux: Flux, home: Path) -> None:
         ({"budget": {"day": True}}, "invalid budget.day 'true' .*: expected a number"),
     ],
 )
-def test_what_is_no_budget_is_refused(table: JsonObject, problem: str) -> None:
+def test_invalid_budgets_are_rejected(table: JsonObject, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         resolve({"profiles": {"default": table}}, {}, {}, path=PATH)
 
 
-def test_what_a_mock_charged_is_no_part_of_what_was_spent(
+def test_charges_of_a_mock_server_do_not_count_as_spending(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A shell without the variables of `flux sandbox` shows what PiAPI charged, and nothing else."""
+    """A shell without the variables of `flux sandbox` shows only the charges of PiAPI."""
     flux("gen fox -m schnell --size 64x64")
     assert flux("cost").out.split() == ["total", "$0.002", "1", "task"]
     assert flux("cost").err == "simulated: the sandbox charges nothing\n"

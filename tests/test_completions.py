@@ -1,4 +1,4 @@
-"""Completion, as a user of each shell meets it."""
+"""Shell completion, as a user of each shell sees it."""
 
 import json
 import shlex
@@ -14,7 +14,7 @@ from flux_cli.cli.docs.tree import read_program
 from flux_cli.cli.fast_path import SCRIPTS as SCRIPT_NAMES
 
 from .conftest import Flux
-from .terminal import SCRIPTS, shown, typed
+from .terminal import SCRIPTS, assert_shows, type_lines
 
 CONFIG = """\
 [profiles.work]
@@ -48,15 +48,15 @@ LINES = {
     "flux controlnet x --control=po\tmy\\ p\t": "controlnet x '--control=pose=my pic.png'",
     "flux controlnet x --control pose=@la\t": "controlnet x --control pose=@last",
     "flux balance --profile wo\t": "balance --profile work",
-    "flux gen rows\tx": "gen rowsx",  # a prompt is no file
+    "flux gen rows\tx": "gen rowsx",  # a prompt is not a file
     "true; HOME=. flux mod\t": "models",
     "flux-cli mod\t": "models",
 }
-"""What is typed, and what `flux` gets of it."""
+"""Typed lines, and the arguments that `flux` receives."""
 
 
 @pytest.fixture
-def folder(home: Path) -> None:
+def write_files(home: Path) -> None:
     home.mkdir()
     (home / "config.toml").write_text(CONFIG)
     Path("sub").mkdir()
@@ -64,23 +64,23 @@ def folder(home: Path) -> None:
         Path(name).touch()
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("write_files")
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_line_typed_with_tabs(shell: str) -> None:
-    got = typed(shell, list(LINES))
-    meant = {line: shlex.split(words.replace("~", str(Path.cwd()))) for line, words in LINES.items()}
-    assert dict(zip(LINES, got, strict=True)) == meant
+def test_tab_completes_a_typed_line(shell: str) -> None:
+    received = type_lines(shell, list(LINES))
+    expected = {line: shlex.split(words.replace("~", str(Path.cwd()))) for line, words in LINES.items()}
+    assert dict(zip(LINES, received, strict=True)) == expected
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_tasks_are_completed_by_their_ids(flux: Flux, shell: str) -> None:
+def test_tab_completes_task_ids(flux: Flux, shell: str) -> None:
     flux("gen 'a \"red\": $(fox)' --sandbox --size 64x64 -m schnell")
     task = json.loads(flux("history --sandbox --json").out)["task_id"]
-    beginning = task[:12]
+    prefix = task[:12]
 
     lines = ["show --sandbox {}\t", "status --sandbox {}\t", "edit --sandbox @{}\t", "wait --sandbox {}\t", "show {}\t"]
-    got = typed(shell, [f"flux {line.format(beginning)}" for line in lines])
-    assert [words[-1] for words in got] == [task, task, f"@{task}", beginning, beginning]
+    received = type_lines(shell, [f"flux {line.format(prefix)}" for line in lines])
+    assert [words[-1] for words in received] == [task, task, f"@{task}", prefix, prefix]
     row = f'{task}\tsaved: a "red": $(fox)\n'
     assert complete("flux status --sandbox ") == f"\n\n\n{row}"
     assert complete("flux rerun --sandbox ") == f"image\n\n\n{row}"
@@ -90,31 +90,31 @@ def test_tasks_are_completed_by_their_ids(flux: Flux, shell: str) -> None:
 @pytest.mark.parametrize(
     ("shell", "text"), [("bash", "path"), ("zsh", "Show every setting"), ("fish", "Show every setting")]
 )
-def test_words_are_shown_with_what_they_are(shell: str, text: str) -> None:
-    shown(shell, "flux config \t\t", text)
+def test_candidates_are_shown_with_their_descriptions(shell: str, text: str) -> None:
+    assert_shows(shell, "flux config \t\t", text)
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("write_files")
 @pytest.mark.parametrize(
-    ("line", "answer"),
+    ("line", "response"),
     [
         ("flux config ", "\n\n\nget\tPrint the value of a setting, or nothing if it is unset.\nset\tSet a setting in the config file.\nlist\tShow every setting, its value and the source of the value.\npath\tPrint the path of the config file.\n"),
         ("flux help gen ", "\n\n\n"),
         ("flux gen --model=s", "\n--model=\ns\nschnell\t\ndev\t\npro\t\ndev-advanced\t\nauto\t\nturbo\tin your config file\n"),
         ("flux gen a\\ ", "\n\na \n"),
         ("flux config set model ", "\n\n\n"),
-        ("flux completion fish ", "\n\n\n-h\tPrint this help (-h: a summary).\n--help\tPrint this help (-h: a summary).\n"),
+        ("flux completion fish ", "\n\n\n-h\tPrint this help.\n--help\tPrint this help.\n"),
         ("flux completion -- ", "\n\n\nbash\t\nzsh\t\nfish\t\npowershell\t\n"),
         ("flux inpaint - x --mask=@", "\n--mask=\n@\n@last\tthe last image\n"),
         ("flux gen -d ", "folder\n\n\n"),
         ("flux gen 'two\nlines", ""),
     ],
 )  # fmt: skip
-def test_the_whole_answer(line: str, answer: str) -> None:
-    assert complete(line) == answer
+def test_the_complete_response(line: str, response: str) -> None:
+    assert complete(line) == response
 
 
-def test_every_command_and_option_is_offered() -> None:
+def test_every_command_and_option_is_a_candidate() -> None:
     for command in read_program().walk():
         options = [f"{name}\t{option.description}\n" for option in command.options for name in option.names]
         assert complete(f"{command.line} -") == "\n\n-\n" + "".join(options)
@@ -123,14 +123,14 @@ def test_every_command_and_option_is_offered() -> None:
             assert complete(f"{command.line} ") == "\n\n\n" + "".join(inner)
 
 
-def test_an_answer_takes_little_of_the_program() -> None:
+def test_completion_imports_only_a_small_part_of_the_program() -> None:
     script = "import sys; from flux_cli.cli.fast_path import answer; assert answer(['--complete', 'flux gen -'])"
     script += "; assert not {'typer', 'dataclasses', 'sqlite3', 'flux_cli.config'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("config", ["", "[profiles.work]\nmodel = 1\n[", "plan = 3"])
-def test_what_cannot_be_read_is_silence_and_leaves_nothing_behind(
+def test_an_unreadable_config_file_gives_no_candidates_and_leaves_no_files(
     home: Path, start: Callable[..., subprocess.Popen[str]], config: str
 ) -> None:
     home.mkdir()
@@ -144,13 +144,15 @@ def test_what_cannot_be_read_is_silence_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize(("shell", "name"), SCRIPT_NAMES.items())
-def test_a_script_is_printed(flux: Flux, start: Callable[..., subprocess.Popen[str]], shell: str, name: str) -> None:
+def test_completion_prints_the_script(
+    flux: Flux, start: Callable[..., subprocess.Popen[str]], shell: str, name: str
+) -> None:
     script = (SCRIPTS / name).read_text()
     assert start(f"completion {shell}").communicate() == (script, "")
     assert flux(f"completion {shell} -q").out == script
 
 
-def test_a_shell_that_is_unknown(flux: Flux) -> None:
+def test_an_unknown_shell_gets_a_suggestion(flux: Flux) -> None:
     result = flux("completion zhs")
     assert result.code == 2
     assert "Did you mean zsh?" in result.err

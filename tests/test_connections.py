@@ -1,4 +1,4 @@
-"""No telemetry, no update check: the only connections are those that the user asked for."""
+"""No telemetry, no update check: flux makes only the connections that the user requests."""
 
 import os
 import socket
@@ -44,7 +44,6 @@ OFFLINE = [
     "login --no-check",
     "completion bash",
     "help gen",
-    "doctor --offline",
     "doctor --sandbox",
     "gallery",
     "gen x --sandbox --size 64x64",
@@ -56,14 +55,14 @@ OFFLINE = [
     "gen ''",
     "gen x --size 9x9 --max-cost 0",
 ]
-"""What a user may do without asking for a connection. Commands that may never end are left out."""
+"""Commands that need no connection, except those that may never end."""
 
 
-def test_what_needs_no_connection_makes_none(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_commands_make_no_connection(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (256, 256), "red").save("plain.png")
     Path("rows.jsonl").write_text('{"prompt": "x"}\n')
     CONNECTIONS.clear()
-    for line in sorted(OFFLINE, key=lambda line: line.startswith("again")):
+    for line in sorted(OFFLINE, key=lambda line: line.startswith("rerun")):
         if line == "logout":
             monkeypatch.setenv("PIAPI_API_KEY", KEY)
         result = flux(line, stdin=f"{KEY}\n")
@@ -71,15 +70,15 @@ def test_what_needs_no_connection_makes_none(flux: Flux, monkeypatch: pytest.Mon
         assert CONNECTIONS == [], line
         monkeypatch.delenv("PIAPI_API_KEY", raising=False)
     assert Path("made.png").exists()
-    asked = {line.split()[0] for line in OFFLINE if line}
+    offline = {line.split()[0] for line in OFFLINE if line}
     online = {"lora", "controlnet", "redux", "outpaint", "status", "wait", "resolve", "sandbox", "listen", "mcp"}
-    assert set(COMMANDS) - asked <= online, "a new command has to say that it needs no connection, or be listed here"
+    assert set(COMMANDS) - offline <= online, "add a new command to OFFLINE, or here"
 
 
-def test_what_needs_a_connection_makes_no_other(flux: Flux, service: Service, public: PublicNetwork) -> None:
+def test_online_commands_make_only_the_necessary_requests(flux: Flux, service: Service, network: PublicNetwork) -> None:
     Image.new("RGB", (256, 256), "red").save("plain.png")
-    proxy = ("127.0.0.1", int(public.url.rpartition(":")[2]))
-    asked = {
+    proxy = ("127.0.0.1", int(network.url.rpartition(":")[2]))
+    lines = {
         f"{GEN} --no-wait": ["POST /api/v1/task"],
         "edit plain.png x --no-wait": ["POST /api/ephemeral_resource", "POST /api/v1/task"],
         "balance": ["GET /account/info"],
@@ -87,54 +86,58 @@ def test_what_needs_a_connection_makes_no_other(flux: Flux, service: Service, pu
         "login": ["GET /account/info"],
         "doctor": ["GET /account/info"],
     }
-    for line, requests in asked.items():
+    for line, requests in lines.items():
         CONNECTIONS.clear()
-        public.heads.clear()
+        network.heads.clear()
         flux(line, stdin=f"{KEY}\n")
-        assert [head.split(b" HTTP/")[0].decode() for _, head in public.heads] == requests, line
-        # The other ends of these connections are in this process too: the proxy's to the service.
+        assert [head.split(b" HTTP/")[0].decode() for _, head in network.heads] == requests, line
+        # The connections of the proxy to the sandbox are also made by this process.
         ports = {address for kind, address in CONNECTIONS if kind == "connect"}
         assert ports == {proxy, ("127.0.0.1", int(service.origin.rpartition(":")[2]))}, line
 
 
 @pytest.fixture
-def nowhere(tmp_path: Path) -> list[str]:
-    """What goes before a command so that it has no network at all."""
-    trial = ["unshare", "-rn", sys.executable, "-c", "import socket; socket.create_connection(('127.0.0.1', 9))"]
+def without_network(tmp_path: Path) -> list[str]:
+    """Return the prefix of a command that runs it without any network."""
+    probe = ["unshare", "-rn", sys.executable, "-c", "import socket; socket.create_connection(('127.0.0.1', 9))"]
     try:
-        done = subprocess.run(trial, capture_output=True, text=True, check=False)
+        done = subprocess.run(probe, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         pytest.skip("unshare is not installed")
     if "unreachable" not in done.stderr:
-        pytest.skip(f"this machine makes no network without connections: {done.stderr.strip()[-200:]}")
+        pytest.skip(f"cannot create an empty network namespace:  {done.stderr.strip()[-200:]}")
     return ["unshare", "-rn", sys.executable, "-m", "flux_cli"]
 
 
-def test_on_a_machine_without_a_network(nowhere: list[str], home: Path, tmp_path: Path) -> None:
+def test_offline_commands_work_without_a_network(without_network: list[str], home: Path, tmp_path: Path) -> None:
     environ = {**os.environ, "HOME": str(tmp_path / "user")}
     environ.pop("FLUX_HOME")
     (tmp_path / "user").mkdir()
 
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([*nowhere, *words], capture_output=True, text=True, env=environ, timeout=30, check=False)
+        return subprocess.run(
+            [*without_network, *words], capture_output=True, text=True, env=environ, timeout=30, check=False
+        )
 
-    made = run("gen", "a boat", "--seed", "1", "--size", "64x64", "--sandbox", "-q")
-    assert (made.returncode, made.stdout, made.stderr) == (0, "a-boat-1.png\n", "")
+    saved = run("gen", "a boat", "--seed", "1", "--size", "64x64", "--sandbox", "-q")
+    assert (saved.returncode, saved.stdout, saved.stderr) == (0, "a-boat-1.png\n", "")
     for words in (["history", "--sandbox"], ["models"], ["config", "list"], ["cost"], ["balance", "--sandbox"]):
         done = run(*words)
         assert (done.returncode, bool(done.stdout)) == (0, True), (words, done.stderr)
-    asked = run("gen", "a boat", "--timeout", "0.1")
-    assert (asked.returncode, "no API key: PIAPI_API_KEY is not set, and " in asked.stderr) == (4, True)
-    kept = {path.relative_to(tmp_path / "user").parts[:-1] for path in (tmp_path / "user").rglob("*") if path.is_file()}
-    assert all("flux" in parts for parts in kept), "something is kept in a place that is not ours"
+    refused = run("gen", "a boat", "--timeout", "0.1")
+    assert (refused.returncode, "no API key: PIAPI_API_KEY is not set, and " in refused.stderr) == (4, True)
+    written = {
+        path.relative_to(tmp_path / "user").parts[:-1] for path in (tmp_path / "user").rglob("*") if path.is_file()
+    }
+    assert all("flux" in parts for parts in written), "flux wrote a file outside its directories"
 
 
-def test_tests_do_not_leave_this_machine() -> None:
+def test_tests_cannot_connect_to_other_machines() -> None:
     with pytest.raises(PermissionError, match="must not leave"):
         socket.create_connection(("192.0.2.1", 9), timeout=0.1)
 
 
-def test_a_service_is_one_however_its_url_is_spelled(
+def test_spellings_of_a_base_url_are_the_same_account(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = service.origin.removeprefix("http://")

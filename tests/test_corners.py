@@ -1,4 +1,4 @@
-"""Corners of the money path: moments and answers that a happy run never meets."""
+"""Corner cases of submission and download that never occur in a normal run."""
 
 import io
 import itertools
@@ -19,39 +19,39 @@ from flux_cli.journal.entries import Account, State
 from flux_cli.journal.journal import Journal
 
 from .conftest import KEY, Flux
-from .servers import Breaker, Reply, Service, breaking
-from .test_promises import GEN, LOOK, PICTURE, POST, Entries, Start, finish, refusal, wait_until
+from .servers import Breaker, Reply, Service, run_breaking_proxy
+from .test_promises import GEN, IMAGE, POLL, POST, Entries, Start, finish, make_refusal, wait_until
 
 
-def shell(line: str) -> "subprocess.CompletedProcess[str]":
-    """A line of bash in which `flux` is the program."""
+def run_in_bash(line: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line of bash in which `flux` is the program."""
     script = f'flux() {{ {sys.executable} -m flux_cli "$@"; }}; {line}'
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, check=False)
 
 
-def jpeg() -> bytes:
-    """A small whole JPEG."""
+def make_jpeg() -> bytes:
+    """Return a small, complete JPEG."""
     content = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(content, "JPEG")
     return content.getvalue()
 
 
 def test_nothing_is_submitted_after_a_signal(service: Service, start: Start, entries: Entries) -> None:
-    service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "0"})] * 100_000)
+    service.reply_with(*POST, *[make_refusal(429, 1400, **{"retry-after": "0"})] * 100_000)
     process = start(GEN)
-    wait_until(lambda: service.posts() > 3)
+    wait_until(lambda: service.count_posts() > 3)
     process.send_signal(signal.SIGTERM)
     result = finish(process)
 
     assert result.code == -signal.SIGTERM
     assert "flux: interrupted. Not charged." in result.err
-    seen = service.posts()
-    assert seen < 200, "tries without a pause"
+    posts = service.count_posts()
+    assert posts < 200, "retries without a pause"
     assert service.charges == []
     assert [entry.state for entry in entries()] == [State.PLANNED]
 
 
-def test_a_signal_after_the_last_word_changes_nothing() -> None:
+def test_a_signal_after_the_last_output_changes_nothing() -> None:
     script = """
 import os, signal
 from flux_cli import __main__ as program
@@ -88,13 +88,11 @@ from flux_cli.__main__ import run
 sys.addaudithook(counts)
 run()
 """
-"""The program, which gets a signal when it imports its n-th module. From outside it may come while Python itself starts,
-on a busy machine, before there is anything of ours that could heed it."""
+"""Runs the program, and sends it a signal when it imports its n-th module. A signal from outside could arrive while Python
+itself starts, before the program could handle it."""
 
 
-def test_a_signal_at_any_moment_of_the_start_is_told_as_what_it_is(
-    service: Service, start: Start, entries: Entries
-) -> None:
+def test_a_signal_at_any_point_of_the_startup_is_handled(service: Service, start: Start, entries: Entries) -> None:
     codes = list[int]()
     for number in itertools.count(1, 45):
         line = f"{GEN} --overwrite -o {number}.png"
@@ -114,7 +112,7 @@ def test_a_signal_at_any_moment_of_the_start_is_told_as_what_it_is(
 def test_a_status_that_was_cut_off_is_polled_again_and_not_quoted(flux: Flux, service: Service, length: str) -> None:
     half = b'{"code": 200, "data": {"task_id": "flux_'
     headers = {"content-type": "application/json"} | ({} if length else {"content-length": "999"})
-    service.answer(*LOOK, (200, headers, half))
+    service.reply_with(*POLL, (200, headers, half))
     result = flux(f"{GEN} -o boat.png")
     assert (result.code, '"code"' in result.err) == (0, False)
     assert "PiAPI's response was incomplete; trying again" in result.err
@@ -123,24 +121,26 @@ def test_a_status_that_was_cut_off_is_polled_again_and_not_quoted(flux: Flux, se
 @pytest.mark.parametrize(
     "date", ["Mon, 01 Jan 2024 00:00:00 +99999999999999", "Mon, 01 Jan 99999 00:00:00 GMT", "-5", "١٢"]
 )
-def test_an_odd_retry_after_loses_no_task(flux: Flux, service: Service, date: str) -> None:
+def test_an_invalid_retry_after_loses_no_task(flux: Flux, service: Service, date: str) -> None:
     flux(GEN + " --no-wait -q")
     task = service.charges[0].id
     body = json.dumps({"code": 200, "data": {"task_id": task, "status": "pending"}}).encode()
-    service.answer(*POST, (200, {"retry-after": date.encode().decode("latin-1")}, body))
+    service.reply_with(*POST, (200, {"retry-after": date.encode().decode("latin-1")}, body))
 
     assert flux(GEN + " --no-wait").out == f"{task}\n"
 
 
-def test_a_server_that_echoes_the_key_does_not_spread_it(flux: Flux, service: Service) -> None:
+def test_a_key_echoed_by_a_server_is_redacted(flux: Flux, service: Service) -> None:
     echo = json.dumps({"code": 500, "message": f"bad key {KEY}", "key": KEY}).encode()
-    service.answer(*POST, (500, {}, echo))
+    service.reply_with(*POST, (500, {}, echo))
     assert flux(GEN + " --debug").code == 7
     assert "bad key [secret]" in flux("history --json").out
-    # conftest looks for the key in every file and output
+    # conftest searches every file and output for the key
 
 
-def test_a_webhook_secret_stays_out_of_the_trace(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_secret_is_redacted_in_the_trace(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FLUX_WEBHOOK_SECRET", 'pa\\ss"wo  rd1234')
     result = flux(GEN + " --webhook https://example.com/hook --debug")
 
@@ -150,21 +150,21 @@ def test_a_webhook_secret_stays_out_of_the_trace(flux: Flux, service: Service, m
 
 
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-", "2> >(head -c 10 >/dev/null)"])
-def test_a_broken_stderr_breaks_nothing(service: Service, where: str) -> None:
-    done = shell(f"flux {GEN} --debug {where}")
+def test_a_broken_stderr_does_not_fail_the_command(service: Service, where: str) -> None:
+    done = run_in_bash(f"flux {GEN} --debug {where}")
 
     assert (done.returncode, done.stdout) == (0, "a-boat-1.png\n")
 
 
-def test_a_full_or_closed_stdout(service: Service, entries: Entries) -> None:
+def test_a_full_stdout_is_reported_and_a_closed_one_is_accepted(service: Service, entries: Entries) -> None:
     for line in ("--help", "gen --help", "--version", "completion bash", "models"):
-        told = shell(f"flux {line} >/dev/full")
-        assert (told.returncode, told.stderr.count("cannot write to stdout")) == (11, 1), line
-    full = shell(f"flux {GEN} >/dev/full")
+        done = run_in_bash(f"flux {line} >/dev/full")
+        assert (done.returncode, done.stderr.count("cannot write to stdout")) == (11, 1), line
+    full = run_in_bash(f"flux {GEN} >/dev/full")
     assert full.returncode == 11
     assert "flux: cannot write to stdout" in full.stderr
-    assert shell(f"flux {GEN} --no-cache >&-").returncode == 0
-    assert shell("flux wait - <&-").returncode == 2
+    assert run_in_bash(f"flux {GEN} --no-cache >&-").returncode == 0
+    assert run_in_bash("flux wait - <&-").returncode == 2
     assert [entry.state for entry in entries()] == [State.SAVED] * 2
 
 
@@ -172,25 +172,25 @@ def test_another_profile_cannot_end_an_entry(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, entries: Entries
 ) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    service.answer(*LOOK, *[refusal(404, 404, "task not found")] * 3)
+    service.reply_with(*POLL, *[make_refusal(404, 404, "task not found")] * 3)
     assert flux(f"wait {task} --profile other").code == 5
 
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
-def test_a_streak_of_misses_is_broken_by_trouble(flux: Flux, service: Service) -> None:
+def test_only_consecutive_404s_end_a_task(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
-    missing = refusal(404, 404, "task not found")
+    missing = make_refusal(404, 404, "task not found")
     page: Reply = (404, {}, b"<html>no route</html>")
-    adopted = service.charges[0].id
-    service.answer(*LOOK, *[missing, (500, {}, b""), missing, page, missing, (502, {}, b"")] * 2)
+    task = service.charges[0].id
+    service.reply_with(*POLL, *[missing, (500, {}, b""), missing, page, missing, (502, {}, b"")] * 2)
 
-    assert flux(f"wait {adopted} --profile other -q").out == f"{adopted}.png\n"
+    assert flux(f"wait {task} --profile other -q").out == f"{task}.png\n"
 
 
-def test_an_expired_entry_can_be_asked_for_once_more(flux: Flux, service: Service, entries: Entries) -> None:
+def test_an_expired_entry_can_be_polled_again(flux: Flux, service: Service, entries: Entries) -> None:
     flux(GEN + " --no-wait")
-    service.answer(*LOOK, *[refusal(404, 404, "task not found")] * 999)
+    service.reply_with(*POLL, *[make_refusal(404, 404, "task not found")] * 999)
     assert flux("resume").code == 10
     (entry,) = entries()
     assert entry.state is State.EXPIRED
@@ -200,10 +200,10 @@ def test_an_expired_entry_can_be_asked_for_once_more(flux: Flux, service: Servic
     assert len(service.charges) == 1
 
 
-def test_status_of_a_lost_submission_does_not_say_that_nothing_was_charged(
+def test_the_status_of_a_submission_of_unknown_outcome_does_not_deny_a_charge(
     flux: Flux, service: Service, entries: Entries
 ) -> None:
-    service.answer(*POST, (500, {}, b""))
+    service.reply_with(*POST, (500, {}, b""))
     flux(GEN)
     (entry,) = entries()
     result = flux(f"status {entry.id}")
@@ -214,9 +214,9 @@ def test_status_of_a_lost_submission_does_not_say_that_nothing_was_charged(
     assert "Nothing was sent" not in result.err
 
 
-def test_a_key_refused_while_a_task_runs(flux: Flux, service: Service) -> None:
+def test_a_key_that_is_refused_while_a_task_runs_loses_no_task(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
-    service.answer(*LOOK, (403, {}, b"<html>blocked</html>"), refusal(401, 1200, "Authentication failed"))
+    service.reply_with(*POLL, (403, {}, b"<html>blocked</html>"), make_refusal(401, 1200, "Authentication failed"))
     result = flux("resume")
 
     assert result.code == 4
@@ -224,10 +224,10 @@ def test_a_key_refused_while_a_task_runs(flux: Flux, service: Service) -> None:
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
-def test_a_unknown_outcome_with_a_locked_journal_is_still_a_possible_charge(
+def test_an_interrupted_submission_with_a_locked_journal_is_reported_as_possibly_charged(
     service: Service, home: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with breaking(service) as proxy:
+    with run_breaking_proxy(service) as proxy:
         monkeypatch.setenv("FLUX_BASE_URL", f"{proxy.origin}/api/v1")
         proxy.breakers.append(Breaker(b"POST", hold=True))
         process = start(GEN)
@@ -244,24 +244,24 @@ def test_a_unknown_outcome_with_a_locked_journal_is_still_a_possible_charge(
     assert "It may have been charged ($0.015 simulated)" in result.err
 
 
-def test_skip_existing_knows_a_picture_by_its_true_extension(flux: Flux, service: Service) -> None:
-    service.answer(*PICTURE, (200, {}, jpeg()))
+def test_skip_existing_finds_an_image_by_its_real_extension(flux: Flux, service: Service) -> None:
+    service.reply_with(*IMAGE, (200, {}, make_jpeg()))
     assert flux(GEN + " -o fox.png").out == "fox.jpg\n"
 
-    again = flux(GEN + " -o fox.png --skip-existing")
-    assert (again.code, again.out) == (0, "fox.jpg\n")
+    skipped = flux(GEN + " -o fox.png --skip-existing")
+    assert (skipped.code, skipped.out) == (0, "fox.jpg\n")
     assert len(service.charges) == 1
 
 
-def test_overwrite_replaces_the_named_file_only(flux: Flux, service: Service) -> None:
+def test_overwrite_replaces_only_the_named_file(flux: Flux, service: Service) -> None:
     Path("fox.jpg").write_text("mine")
-    service.answer(*PICTURE, (200, {}, jpeg()))
+    service.reply_with(*IMAGE, (200, {}, make_jpeg()))
 
     assert flux(GEN + " -o fox.png --overwrite").out == "fox-2.jpg\n"
     assert Path("fox.jpg").read_text() == "mine"
 
 
-def test_a_piped_picture_that_was_cut_off_is_resumed_as_a_file(flux: Flux, service: Service) -> None:
+def test_an_interrupted_image_for_stdout_is_resumed_as_a_file(flux: Flux, service: Service) -> None:
     flux(GEN + " -o - --timeout 0 -q")
     result = flux("resume -q")
 
@@ -269,7 +269,7 @@ def test_a_piped_picture_that_was_cut_off_is_resumed_as_a_file(flux: Flux, servi
     assert "PNG" not in result.out
 
 
-def test_one_unwritable_folder_does_not_keep_back_the_other_pictures(flux: Flux, service: Service) -> None:
+def test_an_unwritable_directory_does_not_block_other_images(flux: Flux, service: Service) -> None:
     for number in range(4):
         flux(f"gen boat --seed {number} --size 64x64 -d dir{number} --no-wait")
     Path("dir0").rmdir()
@@ -281,7 +281,7 @@ def test_one_unwritable_folder_does_not_keep_back_the_other_pictures(flux: Flux,
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://user:pass-word-123@[::1"])
-def test_a_proxy_setting_that_cannot_be_used_is_told_without_its_value(
+def test_an_invalid_proxy_is_reported_without_its_value(
     flux: Flux, monkeypatch: pytest.MonkeyPatch, proxy: str, entries: Entries
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
@@ -299,7 +299,7 @@ def test_loopback_bypasses_proxies(flux: Flux, service: Service, monkeypatch: py
     assert flux(GEN).code == 0
 
 
-def test_a_journal_that_is_locked_newer_or_broken(flux: Flux, service: Service, home: Path) -> None:
+def test_a_newer_or_broken_journal_sends_nothing(flux: Flux, service: Service, home: Path) -> None:
     flux("history")
     journal = home / "journal.db"
     with closing(sqlite3.connect(journal)) as newer, newer:
@@ -308,15 +308,15 @@ def test_a_journal_that_is_locked_newer_or_broken(flux: Flux, service: Service, 
     result = flux(GEN)
     assert (result.code, "was written by a newer flux" in result.err) == (12, True)
 
-    journal.write_bytes(b"no database at all" * 100)
+    journal.write_bytes(b"not a database" * 100)
     for leftover in home.glob("journal.db-*"):
         leftover.unlink()
     result = flux(GEN)
     assert (result.code, f"cannot use the journal {journal}" in result.err) == (12, True)
-    assert service.posts() == 0
+    assert service.count_posts() == 0
 
 
-def test_several_make_the_journal_at_once(tmp_path: Path) -> None:
+def test_concurrent_processes_can_create_the_journal(tmp_path: Path) -> None:
     def make(path: Path) -> None:
         Journal(path, tmp_path / "locks", Account("s", "p")).close()
 
@@ -325,7 +325,7 @@ def test_several_make_the_journal_at_once(tmp_path: Path) -> None:
             list(threads.map(make, [tmp_path / f"{number}.db"] * 8))
 
 
-def test_an_entry_of_a_newer_version_is_fetched_all_the_same(flux: Flux, service: Service, home: Path) -> None:
+def test_an_entry_of_a_newer_version_can_be_downloaded(flux: Flux, service: Service, home: Path) -> None:
     flux(GEN + " --no-wait")
     with closing(sqlite3.connect(home / "journal.db")) as db, db:
         db.execute("UPDATE entries SET request = json_set(request, '$.op', 'hologram')")
@@ -335,13 +335,13 @@ def test_an_entry_of_a_newer_version_is_fetched_all_the_same(flux: Flux, service
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
-def test_hostile_words_of_the_service_reach_no_terminal(flux: Flux, service: Service) -> None:
+def test_hostile_texts_of_piapi_are_escaped(flux: Flux, service: Service) -> None:
     flux(GEN + " --no-wait")
     hostile = "\x1b]0;owned\x07 \u202egnp.exe [red]x[/red] " + "y" * 100_000
     data = {"task_id": service.charges[0].id, "status": "\x1b[2Jweird", "error": {"message": hostile}}
     body = json.dumps({"code": 200, "data": data}).encode()
     failed = json.dumps({"code": 200, "data": {**data, "status": "failed"}}).encode()
-    service.answer(*LOOK, (200, {}, body), (200, {}, failed))
+    service.reply_with(*POLL, (200, {}, body), (200, {}, failed))
     result = flux("resume -v --debug")
 
     assert result.code == 8

@@ -1,6 +1,6 @@
-"""A batch that is killed at every step, again and again, and run again: charges are counted on the server's side.
+"""Kill a batch at every step, run it again, and count the charges on the server's side.
 
-FLUX_KILLS: how many random deaths are died.
+FLUX_KILLS: the number of random kills.
 """
 
 import itertools
@@ -19,152 +19,156 @@ from flux_cli.errors import ExitCode
 from flux_cli.journal.entries import State
 from flux_cli.system.file_locks import is_held
 
-from .broken import STATEMENTS
-from .crashing import World, prompt_of, world
-from .moments import Life, Moment, dies, holds, kill
+from .crash_harness import Harness, prompt_of, run_harness
+from .engine_faults import STATEMENTS
+from .injection import Injection, Point, hold_request, kill_and_wait, kill_process
+from .runner import ERR, Runner, start_runner
 from .test_promises import POST, wait_until
-from .warm import ERR, Warm, warm
 
 if sys.platform == "win32":
-    pytest.skip("nothing kills as SIGKILL does", allow_module_level=True)
+    pytest.skip("there is no SIGKILL", allow_module_level=True)
 
 KILLS = int(os.environ.get("FLUX_KILLS", "16"))
-KILLS_OF_A_ROUND, ROWS = 8, 4
+KILLS_PER_ROUND, ROWS = 8, 4
 
 
 @pytest.fixture(scope="module")
-def runners() -> Iterator[tuple[Warm, Warm]]:
-    with warm() as one, warm() as other:
+def runners() -> Iterator[tuple[Runner, Runner]]:
+    with start_runner() as one, start_runner() as other:
         yield one, other
 
 
 @pytest.fixture
-def runner(runners: tuple[Warm, Warm]) -> Warm:
+def runner(runners: tuple[Runner, Runner]) -> Runner:
     return runners[0]
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with world(tmp_path, monkeypatch) as found:
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
+    with run_harness(tmp_path, monkeypatch) as found:
         yield found
 
 
-def is_found(here: World, fault: str) -> bool:
-    return any(found.startswith(fault) for found in here.faults)
+def has_failure(harness: Harness, failure: str) -> bool:
+    return any(found.startswith(failure) for found in harness.failures)
 
 
-def die_at_every_step(here: World, runner: Warm, broken: str | None = None, sought: str = "none") -> int:
-    """Kill a batch at its first durable step, another one at its second, and so on; gives how many died.
+def kill_at_every_step(harness: Harness, runner: Runner, fault: str | None = None, expected: str = "none") -> int:
+    """Kill a batch at its first durable step, the next one at its second, and so on; return the number of kills.
 
-    sought: the fault that a broken engine has; it is found once.
+    expected: the failure that a broken engine causes; stop when it is found.
     """
     for step in itertools.count(1):
-        if here.run(runner, here.batch([f"boat {step}"]), dies=step, broken=broken) >= 0:
+        if harness.run(runner, harness.make_batch([f"boat {step}"]), die_at_step=step, fault=fault) >= 0:
             break
-        if is_found(here, sought):
+        if has_failure(harness, expected):
             return step
-    here.finish(runner, broken=broken)
+    harness.finish(runner, fault=fault)
     return step - 1
 
 
-MOMENTS = {(kind, when) for kind in ("create", "poll", "image") for when in ("arrived", "done", "half")}
+POINTS = {(kind, when) for kind in ("create", "poll", "image") for when in ("arrived", "done", "half")}
 
 
-def die_at_every_moment(here: World, runner: Warm, broken: str | None = None, sought: str = "none") -> list[Moment]:
-    """The same for every moment of a batch's requests; gives those at which one died."""
-    died = list[Moment]()
+def kill_at_every_point(
+    harness: Harness, runner: Runner, fault: str | None = None, expected: str = "none"
+) -> list[Point]:
+    """Kill batches at every point of their requests; return the points of the kills."""
+    killed = list[Point]()
     for number in itertools.count(1):
-        life = Life(number, dies)
-        if here.run(runner, here.batch([f"ship {number}"]), life, broken=broken) >= 0:
+        injection = Injection(number, kill_process)
+        if harness.run(runner, harness.make_batch([f"ship {number}"]), injection, fault=fault) >= 0:
             break
-        died.append(life.moments[number - 1])
-        if is_found(here, sought):
-            return died
-    for moment in sorted(MOMENTS - set(died)):  # chance moves polls, and with them the numbers of what follows
-        life = Life(moment, dies)
-        if here.run(runner, here.batch([f"ship {' '.join(moment)}"]), life, broken=broken) < 0:
-            died.append(moment)
-    here.finish(runner, broken=broken)
-    return died
+        killed.append(injection.points[number - 1])
+        if has_failure(harness, expected):
+            return killed
+    for point in sorted(POINTS - set(killed)):  # the number of polls varies, and with it the numbers of later points
+        injection = Injection(point, kill_process)
+        if harness.run(runner, harness.make_batch([f"ship {' '.join(point)}"]), injection, fault=fault) < 0:
+            killed.append(point)
+    harness.finish(runner, fault=fault)
+    return killed
 
 
-def test_killed_at_every_durable_step(here: World, runner: Warm) -> None:
-    died = die_at_every_step(here, runner)
-    assert here.faults == []
-    assert died > 30
+def test_batches_killed_at_every_durable_step_lose_nothing(harness: Harness, runner: Runner) -> None:
+    killed = kill_at_every_step(harness, runner)
+    assert harness.failures == []
+    assert killed > 30
 
 
-def test_killed_at_every_moment_that_the_service_sees(here: World, runner: Warm) -> None:
-    died = die_at_every_moment(here, runner)
-    assert here.faults == []
-    assert set(died) >= MOMENTS
+def test_batches_killed_at_every_point_of_a_request_lose_nothing(harness: Harness, runner: Runner) -> None:
+    killed = kill_at_every_point(harness, runner)
+    assert harness.failures == []
+    assert set(killed) >= POINTS
 
 
-def test_killed_while_an_image_is_uploaded(here: World, runner: Warm) -> None:
+def test_a_batch_killed_during_an_upload_loses_nothing(harness: Harness, runner: Runner) -> None:
     Image.new("RGB", (256, 256), "red").save("../photo.png")
-    here.command = "edit ../photo.png"
+    harness.command = "edit ../photo.png"
     for when in ("arrived", "done", "half", "answered"):
-        life = Life(("upload", when), dies)
-        assert here.run(runner, here.batch([when]), life) < 0
-    here.finish(runner)
-    assert here.faults == []
+        injection = Injection(("upload", when), kill_process)
+        assert harness.run(runner, harness.make_batch([when]), injection) < 0
+    harness.finish(runner)
+    assert harness.failures == []
 
 
-def random_death(chance: random.Random) -> dict[str, Any]:
-    """A death at a step, at a moment, or at any time."""
-    return chance.choice(
+def choose_kill(rng: random.Random) -> dict[str, Any]:
+    """Return options that kill a run at a step, at a point of a request, or at any time."""
+    return rng.choice(
         [
-            {"dies": chance.randint(1, 140)},
-            {"life": Life(chance.randint(1, 60), dies)},
-            {"after": chance.uniform(0.02, 0.4)},
+            {"die_at_step": rng.randint(1, 140)},
+            {"injection": Injection(rng.randint(1, 60), kill_process)},
+            {"die_after": rng.uniform(0.02, 0.4)},
         ]
     )
 
 
-def random_round(here: World, runners: tuple[Warm, Warm], chance: random.Random, kills: int) -> int:
-    """Run a batch, or resume it, until so many have been killed or it is done; sometimes two at once."""
-    batch = here.batch([f"boat {number}" for number in range(ROWS)])
-    died = 0
-    while died < kills:
+def run_random_round(harness: Harness, runners: tuple[Runner, Runner], rng: random.Random, kills: int) -> int:
+    """Run or resume a batch, sometimes in two processes, until enough runs were killed or it is finished."""
+    batch = harness.make_batch([f"boat {number}" for number in range(ROWS)])
+    killed = 0
+    while killed < kills:
         running = []
-        for runner in runners[: chance.choice([1, 1, 2])]:
-            words = chance.choice([batch, batch, [*batch, "--no-wait"], ["resume"]])
-            running.append((runner, here.start(runner, words, **random_death(chance))))
-        codes = [here.end(runner, order) for runner, order in running]
-        died += sum(code < 0 for code in codes)
-        ended = [entry for entry in here.entries() if entry.state in (State.SAVED, State.UNKNOWN)]
+        for runner in runners[: rng.choice([1, 1, 2])]:
+            words = rng.choice([batch, batch, [*batch, "--no-wait"], ["resume"]])
+            running.append((runner, harness.start(runner, words, **choose_kill(rng))))
+        codes = [harness.end(runner, spec) for runner, spec in running]
+        killed += sum(code < 0 for code in codes)
+        ended = [entry for entry in harness.read_entries() if entry.state in (State.SAVED, State.UNKNOWN)]
         if len(ended) >= ROWS:
             break
-    here.finish(runners[0])
-    return died
+    harness.finish(runners[0])
+    return killed
 
 
-def test_killed_at_random(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runners: tuple[Warm, Warm]) -> None:
-    died = 0
+def test_batches_killed_at_random_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runners: tuple[Runner, Runner]
+) -> None:
+    killed = 0
     for number in itertools.count():
         (root := tmp_path / str(number)).joinpath("work").mkdir(parents=True)
-        with world(root, monkeypatch) as here:
-            died += random_round(here, runners, random.Random(number), min(KILLS_OF_A_ROUND, KILLS - died))
-        assert here.faults == [], f"round {number}"
-        if died >= KILLS:
+        with run_harness(root, monkeypatch) as harness:
+            killed += run_random_round(harness, runners, random.Random(number), min(KILLS_PER_ROUND, KILLS - killed))
+        assert harness.failures == [], f"round {number}"
+        if killed >= KILLS:
             break
 
 
-def test_two_that_resume_at_once_and_one_is_killed(here: World, runners: tuple[Warm, Warm]) -> None:
-    """The batch before them was killed too, in the midst of its polls."""
+def test_a_kill_during_two_parallel_resumes_loses_nothing(harness: Harness, runners: tuple[Runner, Runner]) -> None:
+    """The batch before them was also killed, while it polled."""
     one, other = runners
     for number in range(1, 8):
-        prompts = [f"boat {number}-{place}" for place in range(3)]
-        here.run(one, here.batch(prompts), Life(("poll", "arrived"), dies))
-        first = here.start(other, ["resume"])
-        second = here.start(one, ["resume"], Life(number, dies))
-        here.end(other, first)
-        here.end(one, second)
-    here.finish(one)
-    assert here.faults == []
+        prompts = [f"boat {number}-{index}" for index in range(3)]
+        harness.run(one, harness.make_batch(prompts), Injection(("poll", "arrived"), kill_process))
+        first = harness.start(other, ["resume"])
+        second = harness.start(one, ["resume"], Injection(number, kill_process))
+        harness.end(other, first)
+        harness.end(one, second)
+    harness.finish(one)
+    assert harness.failures == []
 
 
-def test_those_who_look_after_a_dead_process_do_not_take_each_other_for_it(tmp_path: Path) -> None:
+def test_concurrent_checks_of_a_dead_lock_do_not_see_each_other(tmp_path: Path) -> None:
     lock = tmp_path / "dead.lock"
     lock.touch()
     with ThreadPoolExecutor(8) as pool:
@@ -172,76 +176,76 @@ def test_those_who_look_after_a_dead_process_do_not_take_each_other_for_it(tmp_p
             assert not any(pool.map(is_held, [lock] * 8))
 
 
-def test_one_that_waits_for_a_place_gets_it_when_its_holder_is_killed(here: World, runners: tuple[Warm, Warm]) -> None:
+def test_a_queued_process_gets_the_slot_of_a_killed_one(harness: Harness, runners: tuple[Runner, Runner]) -> None:
     one, other = runners
-    life = Life(("poll", "arrived"), holds)
-    first = here.start(one, [*here.batch(["holder"]), "-j", "1"], life)
-    wait_until(lambda: life.happened > 0)
-    second = here.start(other, [*here.batch(["waiting"]), "-j", "1"], Life())
+    injection = Injection(("poll", "arrived"), hold_request)
+    first = harness.start(one, [*harness.make_batch(["holder"]), "-j", "1"], injection)
+    wait_until(lambda: injection.triggered_at > 0)
+    second = harness.start(other, [*harness.make_batch(["waiting"]), "-j", "1"], Injection())
     wait_until(lambda: "queued:" in (Path(second.folder) / ERR).read_text())
-    kill(life.process)
-    here.end(one, first)
-    assert here.end(other, second) == 0
-    life.over = True
-    here.finish(one)
-    assert here.faults == []
+    kill_and_wait(injection.pid)
+    harness.end(one, first)
+    assert harness.end(other, second) == 0
+    injection.released = True
+    harness.finish(one)
+    assert harness.failures == []
 
 
-def test_a_resubmission_is_sent_once_wherever_it_is_killed(here: World, runner: Warm) -> None:
+def test_a_resubmission_killed_at_any_step_is_sent_once(harness: Harness, runner: Runner) -> None:
     prompts = [f"boat {number}" for number in range(1, 25)]
-    here.service.answer(*POST, *[(500, {}, b"")] * len(prompts))
-    here.excused |= set(prompts)
-    here.run(runner, here.batch(prompts))
-    lost = [entry.id for entry in here.entries()]
-    for step, entry in enumerate(lost, 1):
-        here.run(runner, ["resolve", entry, "--resubmit", "-y"], dies=step)
-    here.run(runner, ["resolve", *lost, "--resubmit", "-y"])
-    assert len(here.charged()) > len(prompts) - 3  # of those that died with a POST on its way nobody knows
-    here.finish(runner)
-    assert here.faults == []
+    harness.service.reply_with(*POST, *[(500, {}, b"")] * len(prompts))
+    harness.may_be_unknown |= set(prompts)
+    harness.run(runner, harness.make_batch(prompts))
+    unknown = [entry.id for entry in harness.read_entries()]
+    for step, entry in enumerate(unknown, 1):
+        harness.run(runner, ["resolve", entry, "--resubmit", "-y"], die_at_step=step)
+    harness.run(runner, ["resolve", *unknown, "--resubmit", "-y"])
+    assert len(harness.read_charges()) > len(prompts) - 3  # a kill during a POST leaves the outcome unknown
+    harness.finish(runner)
+    assert harness.failures == []
 
 
-def raise_while_one_is_in_flight(here: World, runner: Warm, broken: str) -> set[str]:
-    """Let a statement of the loop raise before the response to the first POST comes; gives what is saved then."""
-    here.run(runner, here.batch(["known"]))
-    life = Life(("create", "done"), holds)
-    here.codes.add(ExitCode.BUG)
-    order = here.start(runner, here.batch(["one", "two", "known", "three", "four"]), life, broken=broken)
-    wait_until(lambda: "raised" in (Path(order.folder) / ERR).read_text())
-    life.over = True
-    assert here.end(runner, order) in (ExitCode.BUG, ExitCode.UNKNOWN_CHARGE)
-    return {prompt_of(entry) for entry in here.entries() if entry.state is State.SAVED}
-
-
-@pytest.mark.parametrize("statement", STATEMENTS)
-def test_a_bug_in_the_loop_cuts_off_nothing_that_is_in_flight(here: World, runner: Warm, statement: str) -> None:
-    saved = raise_while_one_is_in_flight(here, runner, f"raises_at_{statement}")
-    assert saved == {*here.charged().values()} > {"known"}
-    here.finish(runner)
-    assert here.faults == []
+def raise_during_submission(harness: Harness, runner: Runner, fault: str) -> set[str]:
+    """Let a statement of the scheduler raise before the first POST is answered; return the prompts that are saved."""
+    harness.run(runner, harness.make_batch(["known"]))
+    injection = Injection(("create", "done"), hold_request)
+    harness.exit_codes.add(ExitCode.BUG)
+    spec = harness.start(runner, harness.make_batch(["one", "two", "known", "three", "four"]), injection, fault=fault)
+    wait_until(lambda: "raised" in (Path(spec.folder) / ERR).read_text())
+    injection.released = True
+    assert harness.end(runner, spec) in (ExitCode.BUG, ExitCode.UNKNOWN_CHARGE)
+    return {prompt_of(entry) for entry in harness.read_entries() if entry.state is State.SAVED}
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_a_loop_that_cuts_off_what_is_in_flight_is_found(here: World, runner: Warm, statement: str) -> None:
-    raise_while_one_is_in_flight(here, runner, f"cuts_off_at_{statement}")
-    assert is_found(here, "unknown without a reason"), here.faults
+def test_a_bug_in_the_scheduler_cancels_no_task_in_flight(harness: Harness, runner: Runner, statement: str) -> None:
+    saved = raise_during_submission(harness, runner, f"raise_at_{statement}")
+    assert saved == {*harness.read_charges().values()} > {"known"}
+    harness.finish(runner)
+    assert harness.failures == []
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_a_scheduler_that_cancels_tasks_in_flight_is_detected(harness: Harness, runner: Runner, statement: str) -> None:
+    raise_during_submission(harness, runner, f"cancel_at_{statement}")
+    assert has_failure(harness, "unknown without a reason"), harness.failures
 
 
 @pytest.mark.parametrize(
-    ("broken", "found"),
+    ("fault", "found"),
     [
-        ("written_down_after_the_response", "charged 2 times"),
-        ("sent_again_after_a_crash", "charged 2 times"),
-        ("written_in_place", "torn"),
-        ("polled_before_it_is_accepted", "poll before it was written down"),
+        ("record_sending_after_response", "charged 2 times"),
+        ("resend_after_crash", "charged 2 times"),
+        ("write_in_place", "torn"),
+        ("poll_before_recording_acceptance", "poll before it was recorded"),
     ],
 )
-def test_a_broken_engine_is_found(here: World, runner: Warm, broken: str, found: str) -> None:
-    """These tests can fail: they do when an engine has a fault."""
-    die_at_every_moment(here, runner, broken, found)
-    assert is_found(here, found), here.faults
+def test_a_broken_engine_is_detected(harness: Harness, runner: Runner, fault: str, found: str) -> None:
+    """Prove that the tests above fail if the engine has a fault."""
+    kill_at_every_point(harness, runner, fault, found)
+    assert has_failure(harness, found), harness.failures
 
 
-def test_a_broken_engine_is_found_between_two_moments(here: World, runner: Warm) -> None:
-    die_at_every_step(here, runner, "saved_before_it_is_there", "saved, and not there")
-    assert is_found(here, "saved, and not there"), here.faults
+def test_a_broken_engine_is_detected_at_a_durable_step(harness: Harness, runner: Runner) -> None:
+    kill_at_every_step(harness, runner, "record_saved_before_rename", "saved, but missing")
+    assert has_failure(harness, "saved, but missing"), harness.failures

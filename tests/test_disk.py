@@ -1,4 +1,4 @@
-"""Disks that are full, closed, or hold something else under the name: what is paid for is kept, what is there stays."""
+"""Full and read-only disks, and names that are taken: paid images are kept, existing files are unchanged."""
 
 import os
 import shutil
@@ -12,42 +12,42 @@ from flux_cli.journal.entries import State
 
 from .conftest import Flux, Result
 from .servers import Service
-from .test_promises import GEN, LOOK, PICTURE, POST, Entries, Start, finish, wait_until
+from .test_promises import GEN, IMAGE, POLL, POST, Entries, Start, finish, wait_until
 
 ROOT_NEEDS = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
-"""What goes before a command so that permissions hold for it, too."""
+"""The prefix of a command that lets file permissions apply to it."""
 permissions = pytest.mark.skipif(
     bool(ROOT_NEEDS) and shutil.which("setpriv") is None, reason="root may write anywhere, and setpriv is not installed"
 )
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets one process limit another")
 
 
-def limited(pid: int, size: int) -> None:
-    """From now on the process can make no file longer than `size` bytes, as if the disk were full."""
+def limit_file_size(pid: int, size: int) -> None:
+    """Limit the size of files of a process, as if the disk were full."""
     import resource
 
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-def run(script: str, *before: str) -> Result:
-    """A line of bash in which `flux` is the program; `before`: what makes room for it or takes it away."""
+def run_in_bash(script: str, *prefix: str) -> Result:
+    """Run a line of bash in which `flux` is the program. prefix: a command that runs bash."""
     shell = f'flux="{sys.executable} -m flux_cli"; {script.replace("flux ", "$flux ")}'
-    done = subprocess.run([*before, "bash", "-c", shell], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([*prefix, "bash", "-c", shell], capture_output=True, text=True, timeout=30, check=False)
     assert "Traceback" not in done.stderr
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def as_plain_user(line: str) -> Result:
-    """The program as somebody for whom permissions hold."""
-    return run(f"flux {line}", *ROOT_NEEDS)
+def run_unprivileged(line: str) -> Result:
+    """Run the program as a user to whom file permissions apply."""
+    return run_in_bash(f"flux {line}", *ROOT_NEEDS)
 
 
 @linux
-def test_a_disk_that_is_full_when_the_answer_comes_does_not_lose_the_task(
+def test_a_disk_that_is_full_when_the_response_arrives_does_not_lose_the_task(
     flux: Flux, service: Service, entries: Entries, start: Start
 ) -> None:
     process = start(GEN)
-    service.before[POST] = lambda: limited(process.pid, 0)
+    service.hooks[POST] = lambda: limit_file_size(process.pid, 0)
     result = finish(process)
 
     (task,) = [charge.id for charge in service.charges]
@@ -55,27 +55,27 @@ def test_a_disk_that_is_full_when_the_answer_comes_does_not_lose_the_task(
     assert f"flux: task {task} was accepted, but could not be recorded" in result.err
     assert f"      Keep this ID; download its image with: flux wait {task}" in result.err
     assert [entry.state for entry in entries()] == [State.SENDING]
-    assert flux(f"wait {task} -q").out == "a-boat-1.png\n"  # the task is recognised as that submission's
+    assert flux(f"wait {task} -q").out == "a-boat-1.png\n"  # matched to that submission
     assert flux("resume").code == 0
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 @linux
 @pytest.mark.parametrize("damaged", [False, True])
-def test_a_disk_that_is_full_when_the_answer_comes_keeps_the_id_in_the_room_that_it_has(
+def test_a_disk_that_is_full_when_the_response_arrives_keeps_the_id_in_the_lock_file(
     flux: Flux, service: Service, entries: Entries, start: Start, home: Path, damaged: bool
 ) -> None:
-    """Files that exist can be overwritten, and none grows: no table of the journal is as short as that."""
+    """Existing files can be overwritten but cannot grow: only the lock file has space for the ID."""
     process = start(f"{GEN} -o boat.png")
-    service.before[POST] = lambda: limited(process.pid, 4096)
+    service.hooks[POST] = lambda: limit_file_size(process.pid, 4096)
     if damaged:
-        service.answer(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
+        service.reply_with(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
     result = finish(process)
 
     assert (result.code, result.out) == (7, "")
     (lock,) = (home / "locks").iterdir()
     os.utime(lock, (0, 0))
-    assert str(lock) not in flux("doctor --fix").err  # it removes old locks, but not what is in one
+    assert str(lock) not in flux("doctor --fix").err  # it removes old locks, except those that contain an ID
     if not damaged:
         (task,) = [charge.id for charge in service.charges]
         assert f"flux: task {task} was accepted, but could not be recorded" in result.err
@@ -86,7 +86,7 @@ def test_a_disk_that_is_full_when_the_answer_comes_keeps_the_id_in_the_room_that
         assert flux("history").code == 0
         assert [(entry.state, entry.seen_id) for entry in entries()] == [(State.UNKNOWN, "seen-task-1")]
     assert list((home / "locks").iterdir()) == []
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
 @linux
@@ -94,26 +94,26 @@ def test_a_disk_that_is_full_before_the_submission_sends_nothing(
     flux: Flux, service: Service, entries: Entries, start: Start
 ) -> None:
     flux("gen first --size 256x256 --no-wait --seed 1")
-    done = run(f"ulimit -f 8; flux {GEN}")  # 8 kB: the journal is longer
+    done = run_in_bash(f"ulimit -f 8; flux {GEN}")  # 8 kB, less than the journal
 
     assert (done.code, done.out) == (12, "")
     assert done.err.startswith("flux: cannot use the journal ")
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert [entry.label for entry in entries()] == ["first"]
 
 
 @linux
-def test_a_disk_that_is_full_while_the_picture_gets_its_texts(
+def test_a_disk_that_fills_up_while_metadata_is_embedded_keeps_the_image_ready(
     flux: Flux, service: Service, entries: Entries, start: Start
 ) -> None:
     prompt = "a boat " * 200
     flux(f"gen '{prompt}' --seed 1 --no-wait --no-metadata -o bare.png")
     assert flux("resume").code == 0
-    bare = Path("bare.png").stat().st_size
+    unlabeled = Path("bare.png").stat().st_size
     Path("bare.png").unlink()
 
     process = start(f"gen '{prompt}' --seed 1 --no-cache")
-    service.before[PICTURE] = lambda: limited(process.pid, bare + 1000)
+    service.hooks[IMAGE] = lambda: limit_file_size(process.pid, unlabeled + 1000)
     result = finish(process)
 
     assert (result.code, result.out) == (11, "")
@@ -125,11 +125,11 @@ def test_a_disk_that_is_full_while_the_picture_gets_its_texts(
 
 
 @linux
-def test_a_picture_that_the_journal_could_not_note_is_not_saved_twice(
+def test_an_image_saved_without_a_journal_record_is_not_saved_twice(
     flux: Flux, service: Service, entries: Entries, start: Start
 ) -> None:
     process = start("gen 'a boat' --seed 1 --size 64x64")
-    service.before[PICTURE] = lambda: limited(process.pid, 20_000)  # more than the picture, less than the journal
+    service.hooks[IMAGE] = lambda: limit_file_size(process.pid, 20_000)  # more than the image, less than the journal
     result = finish(process)
 
     assert (result.code, result.out) == (12, "")
@@ -140,40 +140,40 @@ def test_a_picture_that_the_journal_could_not_note_is_not_saved_twice(
 
 
 @pytest.fixture(scope="module")
-def mounting() -> list[str]:
-    """What goes before a shell that may mount."""
+def mount_prefix() -> list[str]:
+    """Return the prefix of a shell that may mount file systems."""
     try:
-        trial = subprocess.run(
+        probe = subprocess.run(
             ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
         )
     except FileNotFoundError:
         pytest.skip("unshare is not installed")
-    if trial.returncode:
-        pytest.skip(f"this machine lets tests mount nothing: {trial.stderr.decode().strip()}")
+    if probe.returncode:
+        pytest.skip(f"cannot mount a file system here: {probe.stderr.decode().strip()}")
     return ["unshare", "-rm"]
 
 
 @pytest.mark.parametrize(
-    ("size", "place", "code", "said", "charges", "state"),
+    ("size", "directory", "code", "message", "charges", "state"),
     [
         ("16k", "small", 11, "flux: the disk is full: ", 1, [State.READY]),
         ("16k", "home", 12, "flux: cannot use the journal ", 0, []),
         ("4k", "small", 11, "flux: cannot write to small: No space left on device. Nothing was sent.", 0, []),
     ],
 )
-def test_a_small_disk(
-    flux: Flux, service: Service, entries: Entries, mounting: list[str], home: Path,
-    size: str, place: str, code: int, said: str, charges: int, state: list[State],
+def test_a_full_disk_loses_no_paid_image(
+    flux: Flux, service: Service, entries: Entries, mount_prefix: list[str], home: Path,
+    size: str, directory: str, code: int, message: str, charges: int, state: list[State],
 ) -> None:  # fmt: skip
     Path("small").mkdir()
     home.mkdir()
-    where = {"small": "small", "home": str(home)}[place]
+    where = {"small": "small", "home": str(home)}[directory]
     full = "; echo x > small/x" if size == "4k" else ""
     script = f"mount -t tmpfs -o size={size} none '{where}'{full}; flux gen 'a boat' --seed 1 -d small"
-    result = run(script, *mounting)
+    result = run_in_bash(script, *mount_prefix)
 
     assert (result.code, result.out) == (code, "")
-    assert said in result.err
+    assert message in result.err
     assert len(service.charges) == charges
     assert [entry.state for entry in entries()] == state
     if state:
@@ -181,28 +181,30 @@ def test_a_small_disk(
 
 
 @permissions
-def test_a_read_only_folder_is_told_before_paying(service: Service, home: Path) -> None:
+def test_a_read_only_directory_is_reported_before_anything_is_charged(service: Service, home: Path) -> None:
     Path("closed").mkdir(mode=0o555)
-    result = as_plain_user(GEN + " -d closed")
+    result = run_unprivileged(GEN + " -d closed")
     assert (result.code, result.out) == (11, "")
     assert "flux: cannot write to closed: Permission denied. Nothing was sent." in result.err
 
-    as_plain_user("history")
+    run_unprivileged("history")
     home.chmod(0o555)
     (home / "journal.db").chmod(0o444)
-    result = as_plain_user(GEN)
+    result = run_unprivileged(GEN)
     home.chmod(0o755)
     assert (result.code, result.out) == (12, "")
     assert result.err.startswith(f"flux: cannot create {home}/locks: ")
-    assert service.posts() == 0
+    assert service.count_posts() == 0
 
 
 @permissions
-def test_a_folder_that_is_closed_after_paying(flux: Flux, service: Service, entries: Entries) -> None:
+def test_a_directory_that_becomes_read_only_after_the_charge_can_be_resumed(
+    flux: Flux, service: Service, entries: Entries
+) -> None:
     Path("open").mkdir()
-    as_plain_user(GEN + " -d open --no-wait")
+    run_unprivileged(GEN + " -d open --no-wait")
     Path("open").chmod(0o555)
-    result = as_plain_user("resume")
+    result = run_unprivileged("resume")
 
     assert (result.code, result.out) == (11, "")
     assert f"Permission denied: {Path('open').resolve()}/" in result.err
@@ -212,22 +214,22 @@ def test_a_folder_that_is_closed_after_paying(flux: Flux, service: Service, entr
     assert flux("resume -q").out == "open/a-boat-1.png\n"
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "/dev/null", "/dev/full/x", "/proc/flux"])
-def test_a_home_that_is_no_folder_keeps_everything_unsent(
-    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, place: str
+@pytest.mark.parametrize("directory", ["file", "file/below", "/dev/null", "/dev/full/x", "/proc/flux"])
+def test_a_home_that_is_not_a_directory_sends_nothing(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, directory: str
 ) -> None:
     Path("file").write_text("mine")
-    monkeypatch.setenv("FLUX_HOME", place)
+    monkeypatch.setenv("FLUX_HOME", directory)
     result = flux(GEN)
 
     assert result.code in (4, 12)
     assert result.err.startswith(("flux: cannot create ", "flux: cannot read "))
-    assert service.posts() == 0
+    assert service.count_posts() == 0
     assert Path("file").read_text() == "mine"
 
 
-def links() -> None:
-    """A link of every kind, and what it leads to."""
+def make_links() -> None:
+    """Create symbolic links of every kind, and their targets."""
     Path("target.txt").write_text("mine")
     Path("folder").mkdir()
     Path("file.png").symlink_to("target.txt")
@@ -252,8 +254,10 @@ def links() -> None:
         ("loop.png", "--overwrite", 0, "loop.png\n"),
     ],
 )
-def test_a_link_under_the_name(flux: Flux, service: Service, name: str, option: str, code: int, out: str) -> None:
-    links()
+def test_symbolic_links_are_replaced_only_with_overwrite(
+    flux: Flux, service: Service, name: str, option: str, code: int, out: str
+) -> None:
+    make_links()
     result = flux(f"{GEN} -o {name} {option}")
 
     assert (result.code, result.out) == (code, out), result.err
@@ -264,14 +268,16 @@ def test_a_link_under_the_name(flux: Flux, service: Service, name: str, option: 
     assert Path(name).is_symlink() == (option != "--overwrite" or code != 0)
 
 
-def test_a_folder_may_be_a_link(flux: Flux, service: Service) -> None:
-    links()
+def test_the_output_directory_may_be_a_symbolic_link(flux: Flux, service: Service) -> None:
+    make_links()
     assert flux(GEN + " -d folder.png").out == "folder.png/a-boat-1.png\n"
     assert [path.name for path in Path("folder").iterdir()] == ["a-boat-1.png"]
     assert flux(GEN + " --no-cache -d loop.png").code == 11
 
 
-def test_what_takes_the_name_after_paying_stays(flux: Flux, service: Service, entries: Entries) -> None:
+def test_a_file_that_takes_the_output_name_after_the_charge_is_kept(
+    flux: Flux, service: Service, entries: Entries
+) -> None:
     flux(GEN + " --no-wait")
     Path("a-boat-1.png").symlink_to("nowhere.png")
     assert flux("resume -q").out == "a-boat-1-2.png\n"
@@ -289,8 +295,8 @@ def test_what_takes_the_name_after_paying_stays(flux: Flux, service: Service, en
 
 
 @pytest.mark.parametrize("option", ["", "--overwrite"])
-def test_two_processes_with_one_name(service: Service, start: Start, option: str) -> None:
-    service.answer(*LOOK, *[(503, {}, b"")] * 10_000)
+def test_two_processes_with_the_same_output_name_keep_both_images(service: Service, start: Start, option: str) -> None:
+    service.reply_with(*POLL, *[(503, {}, b"")] * 10_000)
     both = [start(f"gen 'a boat' --seed {seed} --size 256x256 -o fox.png -q {option}") for seed in (1, 2)]
     wait_until(lambda: len(service.charges) == 2)
     service.scripted.clear()
@@ -303,8 +309,8 @@ def test_two_processes_with_one_name(service: Service, start: Start, option: str
     assert all(path.read_bytes().endswith(b"IEND\xaeB`\x82") for path in Path().iterdir())
 
 
-@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="every file name is a text there")
-def test_a_file_name_may_have_bytes_that_are_no_text(
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="file names must be text there")
+def test_a_file_name_may_contain_arbitrary_bytes(
     flux: Flux, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")

@@ -1,4 +1,4 @@
-"""The documents say what the program does: their examples run, their links lead somewhere, their tables are true."""
+"""The documents match the program: their examples run, their links work, their tables are current."""
 
 import json
 import re
@@ -14,52 +14,52 @@ pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
 
 from . import documents
 from .conftest import Flux
-from .documents import GENERATED, PAGES, ROOT, blocks, prose
+from .documents import GENERATED, PAGES, ROOT, read_blocks, read_prose
 from .servers import Service
 
-WRITTEN = [page for page in PAGES if page != GENERATED]
+HAND_WRITTEN = [page for page in PAGES if page != GENERATED]
 RUN = [
     page
-    for page in WRITTEN
-    if any(block.language in ("console", "sh", "python") and not block.spared for block in blocks(page))
+    for page in HAND_WRITTEN
+    if any(block.language in ("console", "sh", "python") and not block.skip_reason for block in read_blocks(page))
 ]
 PHOTOS = (
     "beach.jpg", "cup.jpg", "dancer.jpg", "photo.jpg", "portrait.png", "products/cup.jpg", "products/lamp.jpg",
     "room.jpg", "street.png",
 )  # fmt: skip
-"""What a reader has: the documents edit these."""
+"""Images that a reader has: the documents edit these."""
 PROMPTS = "# ideas\na fox in the snow\na lighthouse at dawn\n"
 KNOWN_SITES = ("https://piapi.ai/", "https://github.com/PiAPI-1/piapi-cli", "https://docs.astral.sh/uv/")
 
 
 @pytest.fixture(scope="session")
 def path() -> Iterator[Path]:
-    """The folder with the programs that documents call."""
-    with documents.programs() as folder:
+    """Create the directory with the programs that documents call."""
+    with documents.make_programs() as folder:
         yield folder
 
 
 @pytest.mark.parametrize("page", RUN)
-def test_examples_print_what_the_document_shows(service: Service, tmp_path: Path, page: str, path: Path) -> None:
+def test_examples_print_the_documented_output(service: Service, tmp_path: Path, page: str, path: Path) -> None:
     work = tmp_path / "work"
     for name in PHOTOS:
         (work / name).parent.mkdir(exist_ok=True)
         draw(name, seed=1, width=320, height=256).save(work / name)
     (work / "prompts.txt").write_text(PROMPTS)
-    documents.run(page, work, path)
+    documents.run_examples(page, work, path)
 
 
-@pytest.mark.parametrize("page", WRITTEN)
-def test_examples_that_are_not_run_have_a_reason(page: str) -> None:
-    for block in blocks(page):
-        place = f"{page}:{block.line}"
-        assert block.language != "python" or block.file, f"{place}: a program without a name is not run"
-        assert not block.spared or block.language == "sh", f"{place}: it would not be run anyway"
+@pytest.mark.parametrize("page", HAND_WRITTEN)
+def test_skipped_examples_have_a_reason(page: str) -> None:
+    for block in read_blocks(page):
+        location = f"{page}:{block.line}"
+        assert block.language != "python" or block.file, f"{location}: a program needs a name to be run"
+        assert not block.skip_reason or block.language == "sh", f"{location}: it would not be run anyway"
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
-    text = prose(page)
+def test_links_work(page: str) -> None:
+    text = read_prose(page)
     for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
         if target.startswith("http"):
             assert target.startswith(KNOWN_SITES), target
@@ -67,26 +67,26 @@ def test_links_lead_somewhere(page: str) -> None:
         name, _, anchor = target.partition("#")
         file = (ROOT / page).parent / name if name else ROOT / page
         assert file.exists(), f"{page}: {target}"
-        assert not anchor or anchor in anchors(file), f"{page}: {target}"
+        assert not anchor or anchor in list_anchors(file), f"{page}: {target}"
 
 
-def anchors(file: Path) -> set[str]:
-    """The anchors that GitHub and the site give the headings of a document."""
+def list_anchors(file: Path) -> set[str]:
+    """Return the anchors of a document's headings, on GitHub and on the site."""
     headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```$", "", file.read_text("utf-8")))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_every_document_can_be_found_from_the_first_page() -> None:
+def test_every_document_is_linked_from_the_first_page() -> None:
     linked = {"docs/index.md"}
     for page in sorted(PAGES, key=lambda page: page != "docs/index.md"):
-        for target in re.findall(r"\]\(([^)#\s]+\.md)", prose(page)):
+        for target in re.findall(r"\]\(([^)#\s]+\.md)", read_prose(page)):
             linked.add(((ROOT / page).parent / target).resolve().relative_to(ROOT).as_posix())
     assert {page for page in PAGES if page.startswith("docs/")} <= linked
 
 
-@pytest.mark.parametrize("page", WRITTEN)
-def test_tables_say_what_the_program_knows(page: str) -> None:
-    """`python docs/tables.py` writes them again."""
+@pytest.mark.parametrize("page", HAND_WRITTEN)
+def test_tables_match_the_program(page: str) -> None:
+    """`python docs/tables.py` updates them."""
     text = (ROOT / page).read_text("utf-8")
     if "<!-- from the program:" in text:
         assert runpy.run_path(str(ROOT / "docs" / "tables.py"))["filled"](text) == text
@@ -104,15 +104,15 @@ def test_images_are_small() -> None:
     assert sum(path.stat().st_size for path in files) < 400_000
 
 
-def test_the_readme_is_a_front_door() -> None:
+def test_the_readme_is_short_and_shows_how_to_try_and_test_flux() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     commands = [line for line in text.splitlines() if line.startswith("python3 -m venv")]
-    assert ["--sandbox" in line for line in commands] == [True, False], "one shows flux, and one tests it"
+    assert ["--sandbox" in line for line in commands] == [True, False], "one command tries flux, one tests it"
     assert [line for line in text.splitlines() if "-m pytest" in line] == commands[1:]
     assert len(re.sub(r"<!--.*?-->", "", text).split()) < 1200
 
 
-def test_the_site_and_llms_txt_have_every_document() -> None:
+def test_the_site_and_llms_txt_list_every_document() -> None:
     pages = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
     assert set(re.findall(r"(?m)^ +- .+: (.+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"))) == pages
     listed = re.findall(r"\]\((.+?)/\)", (ROOT / "docs" / "llms.txt").read_text("utf-8"))

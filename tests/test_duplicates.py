@@ -1,4 +1,4 @@
-"""An identical request is not bought again: not later, not meanwhile, not by another process."""
+"""An identical request is not charged again: not later, not concurrently, not by another process."""
 
 import io
 import json
@@ -21,29 +21,29 @@ from flux_cli.operations.request import TaskRequest
 from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
-from .servers import Breaker, Service, breaking
+from .servers import Breaker, Service, run_breaking_proxy
 from .test_batches import Entries
-from .test_budget import places_taken
-from .test_promises import POST, Start, finish, refusal, wait_until
+from .test_budget import occupy_slots
+from .test_promises import POST, Start, finish, make_refusal, wait_until
 
 FOX = "gen fox -m schnell --size 64x64 --seed 7"
 
 
-def test_what_was_made_is_told_and_not_bought(flux: Flux, service: Service) -> None:
+def test_a_saved_image_is_reported_and_not_charged_again(flux: Flux, service: Service) -> None:
     first = flux(FOX)
-    again = flux(FOX)
-    assert (again.code, again.out) == (0, first.out)
-    assert again.err == f"already saved: {first.out.strip()} (no charge)\n"
-    assert service.posts() == 1
+    second = flux(FOX)
+    assert (second.code, second.out) == (0, first.out)
+    assert second.err == f"already saved: {first.out.strip()} (no charge)\n"
+    assert service.count_posts() == 1
 
     assert json.loads(flux(f"{FOX} --json").out)["files"] == [str(Path(first.out.strip()).absolute())]
     assert flux(f"{FOX} --no-cache").code == 0
     assert flux(f"{FOX} --steps 3").code == 0
-    assert service.posts() == 3
+    assert service.count_posts() == 3
 
 
-def test_in_another_place_it_is_fetched_again(flux: Flux, service: Service) -> None:
-    """Also when the file is gone or is another picture by now; it carries its own request."""
+def test_another_output_path_downloads_the_image_again(flux: Flux, service: Service) -> None:
+    """So does a deleted or replaced file. The metadata has the request."""
     flux(FOX)
     copied = flux(f"{FOX} -o copy.png")
     assert (copied.code, copied.out) == (0, "copy.png\n")
@@ -56,76 +56,76 @@ def test_in_another_place_it_is_fetched_again(flux: Flux, service: Service) -> N
     with Image.open(io.BytesIO(before)) as one, Image.open("fox-7-2.png") as two:
         assert one.tobytes() == two.tobytes()
     assert "seed             7" in flux("show fox-7-2.png").out
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert flux("cost").out.split()[:2] == ["total", "$0.002"]
 
 
 @pytest.mark.parametrize("hours", ["0", "0.0000001"])
-def test_the_past_counts_for_its_life_only(
+def test_images_are_reused_only_within_cache_hours(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, hours: str
 ) -> None:
     flux(FOX)
     monkeypatch.setenv("FLUX_CACHE_HOURS", hours)
     assert flux(FOX).out == "fox-7-2.png\n"
-    assert service.posts() == 2
+    assert service.count_posts() == 2
 
 
-def test_a_seed_of_chance_is_another_picture_unless_cache_says_otherwise(flux: Flux, service: Service) -> None:
+def test_a_random_seed_generates_a_new_image_unless_cache_is_used(flux: Flux, service: Service) -> None:
     words = "gen fox -m schnell --size 64x64"
     first = flux(words)
     assert flux(words).code == 0
-    assert service.posts() == 2
+    assert service.count_posts() == 2
     newest = flux("history --json --limit 1").out
-    told = flux(f"{words} --cache")
-    assert (told.code, told.out) == (0, f"fox-{json.loads(newest)['seed']}.png\n")
+    cached = flux(f"{words} --cache")
+    assert (cached.code, cached.out) == (0, f"fox-{json.loads(newest)['seed']}.png\n")
     assert flux(f"{words} --cache -o other.png --webhook https://example.com/x").code == 0
     assert flux("gen wolf -m schnell --size 64x64 --cache").code == 0
     assert flux(f"{words} --seed 5 --cache").code == 0
-    assert service.posts() == 4
+    assert service.count_posts() == 4
     assert first.code == 0
 
 
-def test_failures_are_not_kept(flux: Flux, service: Service) -> None:
-    service.answer(*POST, refusal(400, 1800))
+def test_failures_are_not_reused(flux: Flux, service: Service) -> None:
+    service.reply_with(*POST, make_refusal(400, 1800))
     assert flux(FOX).code == 5
     assert flux(FOX).code == 0
     assert len(service.charges) == 1
 
 
-def test_equal_rows_with_one_seed_are_one_task(flux: Flux, service: Service) -> None:
+def test_equal_rows_with_the_same_seed_share_a_task(flux: Flux, service: Service) -> None:
     Path("prompts.txt").write_text("fox\nfox\nfox\n")
     result = flux("gen --from prompts.txt -m schnell --size 64x64 --seed 7 -q -j 3")
     assert (result.code, len(result.out.split())) == (0, 3)
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
-def test_processes_that_ask_for_the_same_join_one_task(
+def test_processes_with_identical_requests_share_a_task(
     service: Service, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that come while the first one's answer is on its way wait for it."""
-    with breaking(service) as proxy:
-        proxy.breakers.append(Breaker(b"POST", late=0.5))
+    """Processes that start before the first POST is answered wait for its response."""
+    with run_breaking_proxy(service) as proxy:
+        proxy.breakers.append(Breaker(b"POST", delay=0.5))
         monkeypatch.setenv("FLUX_BASE_URL", f"{proxy.origin}/api/v1")
         processes = [start(f"{FOX} -o {number}.png") for number in range(4)]
         for process in processes:
             process.communicate(timeout=60)
             assert process.returncode == 0
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert len(list(Path().glob("?.png"))) == 4
 
 
-def test_an_unknown_one_is_no_twin(flux: Flux, service: Service, entries: Entries) -> None:
-    """Whoever asks once more, in so many words, gets a task of their own."""
-    service.answer(*POST, (500, {}, b""))
+def test_an_entry_of_unknown_outcome_is_not_reused(flux: Flux, service: Service, entries: Entries) -> None:
+    """A repeated command submits a new task."""
+    service.reply_with(*POST, (500, {}, b""))
     assert flux(FOX).code == 7
     assert flux(FOX).code == 0
     assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
 
 
-def test_one_that_never_became_a_task_hides_none_that_did(
+def test_an_entry_without_a_task_does_not_hide_a_saved_image(
     flux: Flux, service: Service, entries: Entries, home: Path
 ) -> None:
-    """A process has died while it bought the same anew."""
+    """A process has died while it submitted the same request again."""
     first = flux(FOX)
     (saved,) = entries()
     assert saved.request
@@ -133,31 +133,31 @@ def test_one_that_never_became_a_task_hides_none_that_did(
         journal.send(journal.plan(saved.request, saved.output, price=Decimal(0)), (), life=0)
     assert [entry.state for entry in entries()] == [State.SAVED, State.SENDING]
     assert flux(FOX).out == first.out
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
-# --- while they are sent ---------------------------------------------------------------------------------------------
+# --- concurrent submissions ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def journals(home: Path) -> Iterator[Callable[[], Journal]]:
-    """The journal as processes have it open, each with locks of its own."""
+    """Return a function that opens the journal as another process does, with its own locks."""
     with ExitStack() as opened:
         account = Account("https://api.example", "default")
         yield lambda: opened.enter_context(closing(Journal(home / "journal.db", home / "locks", account)))
 
 
-def planned(journal: Journal, *, seed: int = 7, any_seed: bool = False) -> Entry:
+def plan_entry(journal: Journal, *, seed: int = 7, any_seed: bool = False) -> Entry:
     request = TaskRequest(TextToImage(prompt="fox"), "Qubico/flux1-schnell", seed)
     return journal.plan(request, OutputPlan((Path("fox.png"),)), price=Decimal("0.002"), any_seed=any_seed)
 
 
-def test_a_sender_that_died_hides_none_that_lives(journals: Callable[[], Journal]) -> None:
+def test_a_dead_sender_does_not_hide_a_living_one(journals: Callable[[], Journal]) -> None:
     living, dead, third = journals(), journals(), journals()
-    first = living.send(planned(living), (), 60)
-    assert dead.send(planned(dead), (), 0).state is State.SENDING
+    first = living.send(plan_entry(living), (), 60)
+    assert dead.send(plan_entry(dead), (), 0).state is State.SENDING
     dead.close()
-    waiting = third.send(planned(third), (), 60)
+    waiting = third.send(plan_entry(third), (), 60)
     assert (first.state, waiting.state) == (State.SENDING, State.PLANNED)
 
     living.accept(first, "task-1", "pending")
@@ -165,18 +165,18 @@ def test_a_sender_that_died_hides_none_that_lives(journals: Callable[[], Journal
     assert (joined.state, joined.task_id, joined.price) == (State.ACCEPTED, "task-1", Decimal(0))
 
 
-def test_a_sender_that_died_is_not_waited_for(journals: Callable[[], Journal]) -> None:
+def test_a_dead_sender_does_not_block_others(journals: Callable[[], Journal]) -> None:
     dead, other = journals(), journals()
-    dead.send(planned(dead), (), 60)
+    dead.send(plan_entry(dead), (), 60)
     dead.close()
-    assert other.send(planned(other), (), 60).state is State.SENDING
+    assert other.send(plan_entry(other), (), 60).state is State.SENDING
 
 
-def test_with_the_cache_another_seed_will_do_and_only_then(journals: Callable[[], Journal]) -> None:
+def test_another_seed_is_reused_only_with_the_cache(journals: Callable[[], Journal]) -> None:
     one, other = journals(), journals()
-    first = one.send(planned(one, seed=1), (), 60)
-    assert other.send(planned(other, seed=2), (), 60).state is State.SENDING
-    cached = planned(other, seed=3, any_seed=True)
+    first = one.send(plan_entry(one, seed=1), (), 60)
+    assert other.send(plan_entry(other, seed=2), (), 60).state is State.SENDING
+    cached = plan_entry(other, seed=3, any_seed=True)
     assert other.send(cached, (), 60).state is State.PLANNED
     one.accept(first, "task-1", "pending")
     joined = other.send(cached, (), 60)
@@ -184,27 +184,27 @@ def test_with_the_cache_another_seed_will_do_and_only_then(journals: Callable[[]
     assert other.get(joined.id) == joined
 
 
-def test_a_planned_request_lends_its_seed_while_its_process_lives(journals: Callable[[], Journal]) -> None:
+def test_the_seed_of_a_planned_request_is_reused_while_its_process_lives(journals: Callable[[], Journal]) -> None:
     one, other = journals(), journals()
-    request = planned(one, seed=1).request
+    request = plan_entry(one, seed=1).request
     assert request
-    asked = replace(request, seed=2)
-    assert other.seed_of(asked, 60) == 1
+    other_request = replace(request, seed=2)
+    assert other.seed_of(other_request, 60) == 1
     one.close()
-    assert other.seed_of(asked, 60) is None
+    assert other.seed_of(other_request, 60) is None
 
 
-def test_processes_with_the_cache_that_ask_for_the_same_at_once_pay_once(
+def test_concurrent_processes_with_the_cache_are_charged_once(
     service: Service, start: Start, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_CONCURRENCY", "6")
-    service.before[POST] = lambda: time.sleep(0.3)
-    with places_taken(6):
+    service.hooks[POST] = lambda: time.sleep(0.3)
+    with occupy_slots(6):
         processes = [start("gen fox -m schnell --size 64x64 --cache") for _ in range(6)]
         wait_until(lambda: len(entries()) == 6)
     results = [finish(process) for process in processes]
     assert [result.code for result in results] == [0] * 6
     (seed,) = {entry.seed for entry in entries()}
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     for path in {Path(result.out.strip()) for result in results}:
         assert read_provenance(texts_in(path.read_bytes())).request.seed == seed

@@ -1,9 +1,10 @@
-"""The sandbox satisfies clients that were written by others and never saw this project.
+"""The sandbox works with clients by other authors.
 
-Facts of public ones, what they send and what they read from the responses: `apinetwork/piapi-mcp-server` (PiAPI's own
-server for the Model Context Protocol) at e56ba84, 0a581d7 and 0101e92; `PiAPI-1/piapi-cli` (PiAPI's own command line)
-at 0b56cc5 and 44901b6; `lvalics/n8n-nodes-piapi` at 790692b, 05d3e4e and 7179c31; `piapi-skills` 1.2.0 on PyPI; and the
-Python and JavaScript classes of the specification (Integration Examples).
+The requests that public clients send, and the fields that they read from the responses, are those of
+`apinetwork/piapi-mcp-server` (PiAPI's own server for the Model Context Protocol) at e56ba84, 0a581d7 and 0101e92;
+`PiAPI-1/piapi-cli` (PiAPI's own command line) at 0b56cc5 and 44901b6; `lvalics/n8n-nodes-piapi` at 790692b, 05d3e4e and
+7179c31; `piapi-skills` 1.2.0 on PyPI; and the Python and JavaScript classes of PiAPI's specification (Integration
+Examples).
 """
 
 import base64
@@ -36,29 +37,29 @@ PADDING = {
 
 
 def task(model: str, task_type: str, config: dict[str, Any] | None = None, /, **fields: Any) -> dict[str, Any]:
-    """A create request."""
+    """Return a create request."""
     body = {"model": model, "task_type": task_type, "input": {"prompt": "a fox", **fields}}
     return body if config is None else body | {"config": config}
 
 
 def mcp(model: str, task_type: str, **fields: Any) -> dict[str, Any]:
-    """A request of the MCP server: always a negative prompt, always steps."""
+    """Return a request of the MCP server: always with a negative prompt and steps."""
     return task(model, task_type, negative_prompt=NEGATIVE, steps=4 if model == SCHNELL else 25, **fields)
 
 
 def n8n(model: str, task_type: str, **fields: Any) -> dict[str, Any]:
-    """A request of n8n's node for editing: an empty negative prompt, always guidance and batch size."""
+    """Return a request of n8n's node for editing: an empty negative prompt, always guidance and batch size."""
     return task(model, task_type, negative_prompt="", guidance_scale=3, batch_size=1, **fields)
 
 
 def spec_python(model: str, task_type: str, **fields: Any) -> dict[str, Any]:
-    """A request of the specification's Python class: options that were not given are null or the defaults."""
+    """Return a request of the specification's Python class: unset options are null or defaults."""
     base = {"negative_prompt": "", "guidance_scale": 3.5, "denoise": 0.7, "seed": None, "batch_size": 1}
     return task(model, task_type, {"service_mode": "public"}, **base, **fields)
 
 
 def spec_javascript(model: str, task_type: str, **fields: Any) -> dict[str, Any]:
-    """A request of the specification's JavaScript class: its own options are in the input too, beside PiAPI's."""
+    """Return a request of the specification's JavaScript class: the input includes the options of the class itself."""
     base = {"negative_prompt": "", "guidance_scale": 3.5, "denoise": 0.7, "batch_size": 1, "model": model}
     return task(model, task_type, {"service_mode": "public"}, **base | fields)
 
@@ -105,7 +106,7 @@ SPEC = {
 
 
 def call(sandbox: Sandbox, method: str, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The response, to the headers that these clients send."""
+    """Return the response to a request with the headers of these clients."""
     headers = {"x-api-key": sandbox.key, "Content-Type": "application/json", "Accept": "application/json"}
     content = None if body is None else json.dumps(body).encode()
     with urlopen(Request(url, content, headers, method=method)) as response:
@@ -114,8 +115,8 @@ def call(sandbox: Sandbox, method: str, url: str, body: dict[str, Any] | None = 
     return reply
 
 
-def run(sandbox: Sandbox, body: dict[str, Any]) -> dict[str, Any]:
-    """The task once its status is one that the clients stop at; they compare the word as it is, in lower case."""
+def run_task(sandbox: Sandbox, body: dict[str, Any]) -> dict[str, Any]:
+    """Run a task until a status at which the clients stop polling. They compare the exact lowercase word."""
     task_id = call(sandbox, "POST", f"{sandbox.base_url}/task", body)["data"]["task_id"]
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
@@ -123,13 +124,13 @@ def run(sandbox: Sandbox, body: dict[str, Any]) -> dict[str, Any]:
         if found["status"] in ("completed", "failed"):
             return found
         time.sleep(0.02)
-    raise AssertionError("no end that these clients would notice")
+    raise AssertionError("the task did not reach a final status of these clients")
 
 
 def run_all(sandbox: Sandbox, requests: dict[str, dict[str, Any]]) -> None:
-    """Run what a client sends, and read what it reads."""
+    """Send the requests of a client, and check the fields that it reads."""
     for name, body in requests.items():
-        found = run(sandbox, body)
+        found = run_task(sandbox, body)
         assert found["status"] == "completed", name
         assert isinstance(found["meta"]["usage"]["consume"], str | int | float), name
         output = found["output"]
@@ -141,23 +142,23 @@ def run_all(sandbox: Sandbox, requests: dict[str, dict[str, Any]]) -> None:
 
 
 @pytest.mark.piapi_sandbox(replies="live", speed=1000)
-def test_clients_of_the_live_api(piapi_sandbox: Sandbox) -> None:
+def test_the_sandbox_works_with_clients_of_the_live_api(piapi_sandbox: Sandbox) -> None:
     run_all(piapi_sandbox, LIVE)
 
 
 @pytest.mark.piapi_sandbox(speed=1000)
-def test_the_specifications_own_classes(piapi_sandbox: Sandbox) -> None:
+def test_the_sandbox_works_with_the_classes_of_the_specification(piapi_sandbox: Sandbox) -> None:
     run_all(piapi_sandbox, SPEC)
 
 
 @pytest.mark.piapi_sandbox(replies="live", speed=1000, fault=["task:fail code=1800 message=no-luck"])
-def test_a_failure_is_where_clients_look_for_it(piapi_sandbox: Sandbox) -> None:
-    found = run(piapi_sandbox, LIVE["mcp txt2img"])
+def test_a_failure_is_in_the_fields_that_clients_read(piapi_sandbox: Sandbox) -> None:
+    found = run_task(piapi_sandbox, LIVE["mcp txt2img"])
     assert (found["status"], found["error"]["message"]) == ("failed", "no-luck")
 
 
 @pytest.mark.piapi_sandbox(replies="live")
-def test_uploads_and_the_account(piapi_sandbox: Sandbox) -> None:
+def test_uploads_and_active_tasks_match_the_clients(piapi_sandbox: Sandbox) -> None:
     """n8n and the command line upload base64; other clients a data URI. The command line counts active tasks."""
     content = io.BytesIO()
     draw("a photo", seed=1, width=320, height=256).save(content, "JPEG")

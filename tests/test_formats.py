@@ -1,4 +1,4 @@
-"""A picture is whole or it is refused: the bytes decide."""
+"""Incomplete and damaged images are rejected by their bytes."""
 
 import io
 import itertools
@@ -14,41 +14,41 @@ from PIL import Image, ImageDraw
 from flux_cli.images.formats import PNG_SIGNATURE, BrokenImageError, ImageInfo, inspect_image
 
 
-def drawn(mode: str, width: int = 24, height: int = 13) -> Image.Image:
+def draw(mode: str, width: int = 24, height: int = 13) -> Image.Image:
     image = Image.linear_gradient("L").resize((width, height)).convert(mode)
     ImageDraw.Draw(image).ellipse((2, 2, width - 3, height - 3), outline=0)
     return image
 
 
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def exif() -> Image.Exif:
+def make_exif() -> Image.Exif:
     found = Image.Exif()
     found[0x9286] = b"\xff\xd9 the end marker, inside a header \xff\xd9"
     return found
 
 
-MORE = [drawn("RGB").rotate(angle) for angle in (90, 180)]
-PICTURES: dict[str, bytes] = {
-    "png": encoded(drawn("RGB"), "PNG"),
-    "png-alpha-palette": encoded(drawn("RGBA").quantize(8), "PNG", bits=4),
-    "png-grey": encoded(drawn("L"), "PNG", compress_level=0),
-    "jpg-baseline": encoded(drawn("RGB"), "JPEG"),
-    "jpg-progressive": encoded(drawn("RGB"), "JPEG", progressive=True),
-    "jpg-exif-restarts": encoded(drawn("RGB"), "JPEG", exif=exif(), restart_marker_blocks=1),
-    "webp-lossy": encoded(drawn("RGB"), "WEBP"),
-    "webp-lossless": encoded(drawn("RGB"), "WEBP", lossless=True),
-    "webp-lossy-alpha": encoded(drawn("RGBA"), "WEBP"),
-    "webp-animated": encoded(drawn("RGB"), "WEBP", save_all=True, append_images=MORE, duration=50),
+MORE = [draw("RGB").rotate(angle) for angle in (90, 180)]
+IMAGES: dict[str, bytes] = {
+    "png": encode(draw("RGB"), "PNG"),
+    "png-alpha-palette": encode(draw("RGBA").quantize(8), "PNG", bits=4),
+    "png-grey": encode(draw("L"), "PNG", compress_level=0),
+    "jpg-baseline": encode(draw("RGB"), "JPEG"),
+    "jpg-progressive": encode(draw("RGB"), "JPEG", progressive=True),
+    "jpg-exif-restarts": encode(draw("RGB"), "JPEG", exif=make_exif(), restart_marker_blocks=1),
+    "webp-lossy": encode(draw("RGB"), "WEBP"),
+    "webp-lossless": encode(draw("RGB"), "WEBP", lossless=True),
+    "webp-lossy-alpha": encode(draw("RGBA"), "WEBP"),
+    "webp-animated": encode(draw("RGB"), "WEBP", save_all=True, append_images=MORE, duration=50),
 }
-every_picture = pytest.mark.parametrize("name", PICTURES)
+every_image = pytest.mark.parametrize("name", IMAGES)
 
 
-def is_whole(content: bytes) -> bool:
+def is_complete(content: bytes) -> bool:
     try:
         inspect_image(content)
     except BrokenImageError:
@@ -56,36 +56,36 @@ def is_whole(content: bytes) -> bool:
     return True
 
 
-@every_picture
-def test_a_whole_picture_tells_its_kind_and_size(name: str) -> None:
-    assert inspect_image(PICTURES[name]) == ImageInfo(name.split("-")[0], 24, 13)
+@every_image
+def test_the_format_and_size_of_a_complete_image_are_read(name: str) -> None:
+    assert inspect_image(IMAGES[name]) == ImageInfo(name.split("-")[0], 24, 13)
 
 
-@every_picture
-def test_a_picture_cut_at_any_byte_is_refused(name: str) -> None:
-    content = PICTURES[name]
-    assert [length for length in range(len(content)) if is_whole(content[:length])] == []
+@every_image
+def test_an_image_truncated_at_any_byte_is_rejected(name: str) -> None:
+    content = IMAGES[name]
+    assert [length for length in range(len(content)) if is_complete(content[:length])] == []
 
 
-@pytest.mark.parametrize("name", [name for name in PICTURES if name.startswith("png")])
-def test_a_png_with_any_bit_flipped_is_refused(name: str) -> None:
-    content = PICTURES[name]
+@pytest.mark.parametrize("name", [name for name in IMAGES if name.startswith("png")])
+def test_a_png_with_any_flipped_bit_is_rejected(name: str) -> None:
+    content = IMAGES[name]
     for position in range(len(content)):
         for bit in range(8):
             damaged = bytearray(content)
             damaged[position] ^= 1 << bit
-            assert not is_whole(bytes(damaged)), (position, bit)
+            assert not is_complete(bytes(damaged)), (position, bit)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 65536), (1, 1048576), (1024, 1024)])
-def test_every_size_that_can_be_ordered_is_a_picture(size: tuple[int, int]) -> None:
-    assert inspect_image(encoded(Image.new("L", size), "PNG")) == ImageInfo("png", *size)
+def test_every_size_that_can_be_requested_is_accepted(size: tuple[int, int]) -> None:
+    assert inspect_image(encode(Image.new("L", size), "PNG")) == ImageInfo("png", *size)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 1), (1, 300), (16383, 2)])
-@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"quality": 50, "exif": exif()}])
-def test_webp_sizes(size: tuple[int, int], options: dict[str, object]) -> None:
-    assert inspect_image(encoded(Image.new("RGB", size, "teal"), "WEBP", **options)) == ImageInfo("webp", *size)
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"quality": 50, "exif": make_exif()}])
+def test_webp_sizes_are_read(size: tuple[int, int], options: dict[str, object]) -> None:
+    assert inspect_image(encode(Image.new("RGB", size, "teal"), "WEBP", **options)) == ImageInfo("webp", *size)
 
 
 def chunk(kind: bytes, data: bytes = b"") -> bytes:
@@ -101,7 +101,7 @@ JPEG_START = b"\xff\xd8\xff\xe0\x00\x04ab"
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "reason"),
     [
         (b"", "received nothing"),
         (b" \n<!DOCTYPE html><title>Expired</title>", "a web page"),
@@ -112,7 +112,7 @@ JPEG_START = b"\xff\xd8\xff\xe0\x00\x04ab"
         (PNG_SIGNATURE + header(1, 1) + END, "no image data"),
         (PNG_SIGNATURE + chunk(b"tEXt", b"a\0b") + header(1, 1) + DATA + END, "no image data"),
         (PNG_SIGNATURE + header(1, 1) + DATA, "truncated"),
-        (PNG_SIGNATURE + header(1, 1) + DATA + END[:-4], "truncated"),  # Pillow opens this one without a word
+        (PNG_SIGNATURE + header(1, 1) + DATA + END[:-4], "truncated"),  # Pillow opens this without an error
         (PNG_SIGNATURE + chunk(b"IHDR") + DATA + END, "size is invalid"),
         (PNG_SIGNATURE + header(0, 1) + DATA + END, "size is invalid"),
         (PNG_SIGNATURE + header(1, 2**31) + DATA + END, "size is invalid"),
@@ -124,32 +124,32 @@ JPEG_START = b"\xff\xd8\xff\xe0\x00\x04ab"
         (b"RIFF\x20\x00\x00\x00WEBPABCD" + bytes(24), "damaged"),
     ],
 )  # fmt: skip
-def test_what_is_no_whole_picture_is_refused_with_a_reason(content: bytes, what: str) -> None:
-    with pytest.raises(BrokenImageError, match=what):
+def test_incomplete_images_are_rejected_with_a_reason(content: bytes, reason: str) -> None:
+    with pytest.raises(BrokenImageError, match=reason):
         inspect_image(content)
 
 
 @pytest.mark.parametrize("after", [b"\r\n", b"\0\0", b"\xff", b"\xff\xd9", b"a film, or notes", b"\xff\xd8\xff\xe0"])
-@every_picture
-def test_what_follows_an_image_is_harmless(name: str, after: bytes) -> None:
-    found = inspect_image(PICTURES[name] + after)
-    assert (found, found.length) == (inspect_image(PICTURES[name]), len(PICTURES[name]))
+@every_image
+def test_bytes_after_an_image_are_ignored(name: str, after: bytes) -> None:
+    found = inspect_image(IMAGES[name] + after)
+    assert (found, found.length) == (inspect_image(IMAGES[name]), len(IMAGES[name]))
 
 
 LARGE = 64 * 2**20
-BUSY: dict[str, tuple[bytes, bytes, str]] = {
+EXPENSIVE: dict[str, tuple[bytes, bytes, str]] = {
     "empty chunks": (PNG_SIGNATURE + header(1, 1), chunk(b"tEXt"), "more than 32768 chunks"),
     "empty segments": (JPEG_START, b"\xff\xe1\x00\x02", "more than 4096 segments"),
     "fill bytes": (JPEG_START, b"\xff", "truncated"),
     "fill bytes between segments": (JPEG_START, b"\xff" * 16 + b"\xe1\x00\x02", "more than 4096 segments"),
     "a scan without end": (JPEG_START + b"\xff\xda\x00\x02", b"\xff\x00", "truncated"),
 }
-"""How each begins, what it is filled with, and why it is refused."""
+"""The beginning of each, its filling, and the reason of its rejection."""
 
 
-@pytest.mark.parametrize("name", BUSY)
-def test_a_large_image_that_keeps_a_reader_busy_is_refused_after_few_steps(name: str) -> None:
-    start, filling, reason = BUSY[name]
+@pytest.mark.parametrize("name", EXPENSIVE)
+def test_an_image_that_is_expensive_to_parse_is_rejected_quickly(name: str) -> None:
+    start, filling, reason = EXPENSIVE[name]
     content = start + filling * (LARGE // len(filling))
     steps = itertools.count()
     sys.setprofile(lambda *_: next(steps))
@@ -158,14 +158,14 @@ def test_a_large_image_that_keeps_a_reader_busy_is_refused_after_few_steps(name:
             inspect_image(content)
     finally:
         sys.setprofile(None)
-    assert next(steps) < 2_000_000  # of Python's, which last less than a microsecond each
+    assert next(steps) < 2_000_000  # function calls of Python, which take less than a microsecond each
 
 
 STARTS = [PNG_SIGNATURE, PNG_SIGNATURE + header(1, 1), JPEG_START, b"<html"]
 STARTS += [
     b"RIFF" + length + b"WEBP" + kind for length in (b"\0\0\0\0", b"@\0\0\0") for kind in (b"VP8 ", b"VP8L", b"VP8X")
 ]
-PARTS = [
+FRAGMENTS = [
     header(0, 0),
     chunk(b"IHDR", b"ab"),
     DATA,
@@ -176,25 +176,25 @@ PARTS = [
     b"\xff\xda\x00\x02",
     b"\0" * 9,
 ]
-MADE_UP = st.builds(
+SYNTHETIC = st.builds(
     lambda start, parts: start + b"".join(parts),
     st.sampled_from(STARTS),
-    st.lists(st.binary(max_size=40) | st.sampled_from(PARTS), max_size=6),
+    st.lists(st.binary(max_size=40) | st.sampled_from(FRAGMENTS), max_size=6),
 )
 DAMAGED = st.builds(
-    lambda content, at, new, gone: content[:at] + new + content[at + gone :],
-    st.sampled_from(list(PICTURES.values())),
+    lambda content, at, new, removed: content[:at] + new + content[at + removed :],
+    st.sampled_from(list(IMAGES.values())),
     st.integers(0, 700),
     st.binary(max_size=6),
     st.integers(0, 6),
 )
 
 
-@given(st.binary(max_size=60) | MADE_UP | DAMAGED)
-def test_no_bytes_whatever_raise_anything_else(content: bytes) -> None:
+@given(st.binary(max_size=60) | SYNTHETIC | DAMAGED)
+def test_arbitrary_bytes_raise_only_broken_image_errors(content: bytes) -> None:
     try:
-        picture = inspect_image(content)
+        image = inspect_image(content)
     except BrokenImageError:
         return
-    assert picture.width > 0
-    assert picture.height > 0
+    assert image.width > 0
+    assert image.height > 0

@@ -1,4 +1,4 @@
-"""Values are what frozen dataclasses are, however they are made."""
+"""Frozen values behave as frozen dataclasses do."""
 
 import copy
 import pickle
@@ -18,14 +18,14 @@ class Point:
     y: int = 0
 
     @property
-    def far(self) -> int:
-        """How far it is."""
+    def distance(self) -> int:
+        """Return the distance."""
         return self.x + self.y
 
 
 @frozen(kw_only=True)
 class Named(Point):
-    """With a name, and more."""
+    """A point with a name and more."""
 
     kind: ClassVar[str] = "named"
     name: str
@@ -34,7 +34,7 @@ class Named(Point):
 
 @frozen
 class Guarded:
-    """With what is not for every eye, and a method of its own."""
+    """A class with a field without repr, and its own method."""
 
     key: str = field(repr=False)
     seen: int = field(default=0, compare=False)
@@ -44,8 +44,8 @@ class Guarded:
 
 
 @frozen
-class Nothing:
-    """Without a field."""
+class Empty:
+    """A class without fields."""
 
 
 def test_values_with_equal_fields_are_equal() -> None:
@@ -56,10 +56,10 @@ def test_values_with_equal_fields_are_equal() -> None:
     assert Point(1) != Named(x=1, name="a")
     other: object = (1, 0)
     assert Point(1) != other
-    assert Nothing() == Nothing()
+    assert Empty() == Empty()
 
 
-@pytest.mark.parametrize("name", ["x", "y", "far", "unknown"])
+@pytest.mark.parametrize("name", ["x", "y", "distance", "unknown"])
 def test_a_value_never_changes(name: str) -> None:
     point: Any = Point(1)
     with pytest.raises(AttributeError):
@@ -69,7 +69,7 @@ def test_a_value_never_changes(name: str) -> None:
     assert point == Point(1)
 
 
-def test_what_dataclasses_do_with_values() -> None:
+def test_the_functions_of_dataclasses_work() -> None:
     named = Named(x=1, name="a", tags={"b": 2})
     assert [entry.name for entry in fields(named)] == ["x", "y", "name", "tags"]
     assert replace(named, x=3) == Named(x=3, name="a", tags={"b": 2})
@@ -80,23 +80,22 @@ def test_what_dataclasses_do_with_values() -> None:
     assert named.kind == "named"
 
 
-def test_a_value_is_shown_as_a_dataclass_shows_it() -> None:
-    shown = repr(Named(x=1, name="a"))
-    assert shown == "Named(x=1, y=0, name='a', tags={})"
+def test_the_repr_of_a_value_is_that_of_a_dataclass() -> None:
+    assert repr(Named(x=1, name="a")) == "Named(x=1, y=0, name='a', tags={})"
 
 
-def test_fields_may_be_left_out_and_own_methods_stay() -> None:
+def test_excluded_fields_are_excluded_and_own_methods_are_kept() -> None:
     assert repr(Guarded("secret")) == "Guarded(seen=0)"
     assert Guarded("a", seen=1) == Guarded("a", seen=2) != Guarded("b", seen=2)
     assert hash(Guarded("a")) == 7
 
 
-def test_a_value_is_copied_and_pickled() -> None:
+def test_values_can_be_copied_and_pickled() -> None:
     named = Named(x=1, name="a", tags={"b": 2})
     assert copy.copy(named) == copy.deepcopy(named) == pickle.loads(pickle.dumps(named)) == named
 
 
-@pytest.mark.parametrize("given", [{}, {"x": 1, "z": 2}])
-def test_what_is_missing_or_unknown_is_an_error(given: dict[str, int]) -> None:
+@pytest.mark.parametrize("arguments", [{}, {"x": 1, "z": 2}])
+def test_missing_and_unknown_arguments_raise(arguments: dict[str, int]) -> None:
     with pytest.raises(TypeError, match="argument"):
-        Point(**given)
+        Point(**arguments)

@@ -1,4 +1,4 @@
-"""The main job: a prompt becomes a verified picture, over a real connection."""
+"""Generate images from prompts over a real connection, and verify them."""
 
 import hashlib
 import json
@@ -13,12 +13,12 @@ from PIL import Image
 from flux_cli.journal.entries import Entry, State
 
 from .conftest import KEY, Flux
-from .servers import Service, miniature
+from .servers import Service, run_sandbox
 
 Entries = Callable[[], list[Entry]]
 
 
-def test_a_prompt_becomes_a_picture(flux: Flux, service: Service, entries: Entries) -> None:
+def test_gen_saves_an_image_for_a_prompt(flux: Flux, service: Service, entries: Entries) -> None:
     result = flux('gen "a red fox in the snow" --seed 7 --size 320x256')
 
     path = Path("a-red-fox-in-the-snow-7.png")
@@ -37,26 +37,26 @@ def test_a_prompt_becomes_a_picture(flux: Flux, service: Service, entries: Entri
     assert not list(Path().glob(".flux-*"))
 
 
-def test_a_pipe_sees_one_line_for_the_task_and_one_for_its_image(flux: Flux, service: Service) -> None:
+def test_a_pipe_gets_one_line_per_task_and_one_per_image(flux: Flux, service: Service) -> None:
     result = flux('gen "a boat" --seed 1 --size 256x256 -m schnell')
 
     (task,) = [charge.id for charge in service.charges]
-    told = re.sub(r"\d+\.\d s", "N s", result.err)
-    assert told.splitlines() == [
+    lines = re.sub(r"\d+\.\d s", "N s", result.err).splitlines()
+    assert lines == [
         f"a boat: task {task} ($0.002, usually 0.3-N s)",
         "saved a-boat-1.png (flux1-schnell, seed 1, $0.002 simulated, N s)",
     ]
 
 
-def test_json_is_one_object_and_nothing_else_on_stdout(flux: Flux, service: Service) -> None:
+def test_json_prints_one_object_and_nothing_else(flux: Flux, service: Service) -> None:
     result = flux('gen "a boat" --seed 1 --size 256x256 --json')
 
-    told = json.loads(result.out)
+    record = json.loads(result.out)
     assert result.out.count("\n") == 1
-    assert told.pop("seconds") > 0
-    assert re.fullmatch("[0-9a-z]{8}", told.pop("entry"))
+    assert record.pop("seconds") > 0
+    assert re.fullmatch("[0-9a-z]{8}", record.pop("entry"))
     (task,) = [charge.id for charge in service.charges]
-    assert told == {
+    assert record == {
         "schema": 1,
         "type": "outcome",
         "state": "saved",
@@ -76,7 +76,7 @@ def test_json_is_one_object_and_nothing_else_on_stdout(flux: Flux, service: Serv
     }
 
 
-def test_quiet_says_paths_alone(flux: Flux, service: Service) -> None:
+def test_quiet_prints_only_paths(flux: Flux, service: Service) -> None:
     result = flux('gen "two cats" -m schnell -b 3 --seed 5 --size 256x256 -q')
 
     assert (result.code, result.err) == (0, "")
@@ -85,7 +85,7 @@ def test_quiet_says_paths_alone(flux: Flux, service: Service) -> None:
     assert [charge.cost for charge in service.charges] == [Decimal("0.006")]
 
 
-def test_a_seed_makes_the_same_picture_again(flux: Flux, service: Service) -> None:
+def test_the_same_seed_reproduces_the_image(flux: Flux, service: Service) -> None:
     flux('gen "a tree" --seed 5 --size 256x256 -o one.png')
     flux('gen "a tree" --seed 5 --size 256x256 -o two.png')
     flux('gen "a tree" --seed 6 --size 256x256 -o three.png')
@@ -94,7 +94,7 @@ def test_a_seed_makes_the_same_picture_again(flux: Flux, service: Service) -> No
     assert one == two != three
 
 
-def test_every_option_reaches_the_service(flux: Flux, service: Service, tmp_path: Path) -> None:
+def test_every_option_is_sent(flux: Flux, service: Service, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("hook-secret-98765\n")
     line = (
@@ -128,14 +128,14 @@ def test_every_option_reaches_the_service(flux: Flux, service: Service, tmp_path
     assert [charge.body for charge in service.charges] == [expected]
 
 
-def test_debug_traces_without_the_key_and_asks_for_metadata(flux: Flux, service: Service) -> None:
+def test_debug_prints_a_trace_and_requests_metadata(flux: Flux, service: Service) -> None:
     result = flux('gen "a boat" --size 256x256 --debug')
 
     assert f"> POST {service.origin}/api/v1/task" in result.err
     assert service.charges[0].body["input"]["debug"] is True  # type: ignore[index,call-overload]
 
 
-def test_the_picture_can_be_piped(flux: Flux, service: Service, entries: Entries) -> None:
+def test_an_image_can_be_written_to_stdout(flux: Flux, service: Service, entries: Entries) -> None:
     result = flux('gen "a house" --size 256x256 -o - -q')
 
     assert result.code == 0
@@ -144,27 +144,27 @@ def test_the_picture_can_be_piped(flux: Flux, service: Service, entries: Entries
     assert not list(Path().iterdir())
 
 
-def test_no_wait_prints_the_id_and_wait_fetches_it(flux: Flux, service: Service) -> None:
+def test_no_wait_prints_the_id_and_wait_downloads_the_image(flux: Flux, service: Service) -> None:
     submitted = flux('gen "a boat" --seed 1 --size 256x256 --no-wait')
     assert submitted.code == 0
     assert submitted.out == f"{service.charges[0].id}\n"
 
     fetched = flux("wait -", stdin=submitted.out)
     assert (fetched.code, fetched.out) == (0, "a-boat-1.png\n")
-    again = flux(f"wait {submitted.out}")
-    assert (again.code, again.out) == (0, "a-boat-1.png\n")
+    repeated = flux(f"wait {submitted.out}")
+    assert (repeated.code, repeated.out) == (0, "a-boat-1.png\n")
     assert len(service.charges) == 1
 
 
-def test_the_key_goes_to_the_api_alone(flux: Flux, service: Service) -> None:
+def test_the_key_is_sent_only_to_the_api(flux: Flux, service: Service) -> None:
     flux('gen "a boat" --size 256x256')
 
-    keys = {request.path.split("/")[1]: request.headers.get("x-api-key") for request in service.seen}
+    keys = {request.path.split("/")[1]: request.headers.get("x-api-key") for request in service.requests}
     assert keys == {"api": KEY, "images": None}
 
 
 @pytest.mark.parametrize(
-    ("options", "first"),
+    ("options", "expected"),
     [
         ("--preset portrait", {"width": 768, "height": 1024, "guidance_scale": 3.5, "denoise": 0.7}),
         ("--preset landscape --guidance 2", {"width": 1024, "height": 768, "guidance_scale": 2, "denoise": 0.8}),
@@ -174,10 +174,10 @@ def test_the_key_goes_to_the_api_alone(flux: Flux, service: Service) -> None:
         ("--aspect 9:16", {"width": 768, "height": 1360}),
     ],
 )
-def test_shapes(flux: Flux, options: str, first: dict[str, float]) -> None:
+def test_size_options_set_width_and_height(flux: Flux, options: str, expected: dict[str, float]) -> None:
     sent = json.loads(flux(f"gen x --seed 1 --dry-run {options}").out)["input"]
 
-    assert sent == {"prompt": "x", "seed": 1, **first}
+    assert sent == {"prompt": "x", "seed": 1, **expected}
 
 
 BAD = {
@@ -185,12 +185,12 @@ BAD = {
     "gen '   '": "the prompt is empty. Nothing was sent.",
     f"gen {'x' * 1501}": "the prompt has 1501 characters; PiAPI accepts 1 to 1500. Nothing was sent.",
     "gen x --size 1025x1024": "the size 1025x1024 has 1,049,600 pixels; PiAPI accepts up to 1,048,576 (1024x1024). Nothing was sent.",
-    "gen x --size big": "--size 'big' is not WIDTHxHEIGHT, for example 768x1024. Nothing was sent.",
-    "gen x --width 0": "the size 0x1024 is not positive. Nothing was sent.",
+    "gen x --size big": "invalid --size 'big': expected WIDTHxHEIGHT, for example 768x1024. Nothing was sent.",
+    "gen x --width 0": "invalid --width '0': expected a whole number, 1 or more. Nothing was sent.",
     "gen x --size 512x512 --preset square": "--size and --preset cannot be used together. Nothing was sent.",
     "gen x --guidance 1.4": "guidance 1.4 is out of range for dev (1.5 to 5). Nothing was sent.",
-    "gen x --guidance nan": "invalid --guidance: 'nan' is not a number. Nothing was sent.",
-    "gen x --seed 1..x": "invalid --seed: '1..x' is not a whole number. Nothing was sent.",
+    "gen x --guidance nan": "invalid --guidance 'nan': expected a number. Nothing was sent.",
+    "gen x --seed 1..x": "invalid --seed '1..x': expected a whole number. Nothing was sent.",
     "gen x --denoise 0": "denoise 0 is out of range for dev (above 0 and up to 1). Nothing was sent.",
     "gen x --steps 41": "steps 41 is out of range for dev (1 to 40). Nothing was sent.",
     "gen x -b 2": "batch size 2 needs schnell: dev makes 1 image per task. Nothing was sent.",
@@ -211,16 +211,16 @@ BAD = {
 
 
 @pytest.mark.parametrize("line", BAD, ids=lambda line: line[:40])
-def test_bad_input_is_told_before_anything_is_sent(flux: Flux, service: Service, line: str) -> None:
+def test_bad_input_is_reported_before_anything_is_sent(flux: Flux, service: Service, line: str) -> None:
     result = flux(line)
 
     assert result.code == 2
     assert result.out == "" or "--json" in line
     assert result.err.splitlines()[0] == f"flux: {BAD[line]}"
-    assert service.seen == []
+    assert service.requests == []
 
 
-def test_all_problems_are_told_at_once(flux: Flux, service: Service) -> None:
+def test_all_errors_are_reported_together(flux: Flux, service: Service) -> None:
     result = flux("gen '' --guidance 9 --seed -4 --json")
 
     error = json.loads(result.out)["error"]
@@ -236,7 +236,7 @@ def test_all_problems_are_told_at_once(flux: Flux, service: Service) -> None:
         "command": None,
         "exit_code": 2,
     }
-    assert service.seen == []
+    assert service.requests == []
 
 
 def test_an_existing_output_is_kept(flux: Flux, service: Service) -> None:
@@ -247,7 +247,7 @@ def test_an_existing_output_is_kept(flux: Flux, service: Service) -> None:
     foreign = flux("gen x --size 256x256 -o fox.png --skip-existing")
     message = "flux: fox.png exists, but is not a complete image. Nothing was sent."
     assert (foreign.code, foreign.out, foreign.err.splitlines()[0]) == (11, "", message)
-    assert service.seen == []
+    assert service.requests == []
     assert Path("fox.png").read_text() == "mine"
 
     replaced = flux("gen x --size 256x256 -o fox.png --overwrite")
@@ -259,21 +259,21 @@ def test_an_existing_output_is_kept(flux: Flux, service: Service) -> None:
     assert (len(service.charges), Path("fox.png").read_bytes()) == (1, saved)
 
 
-def test_a_name_of_our_own_making_never_lands_on_another_file(flux: Flux, service: Service) -> None:
+def test_a_generated_file_name_never_overwrites_a_file(flux: Flux, service: Service) -> None:
     for expected in ("x-1.png", "x-1-2.png", "x-1-3.png"):
         assert flux("gen x --seed 1 --size 256x256 --no-cache").out == f"{expected}\n"
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_paying(flux: Flux, service: Service) -> None:
+def test_an_unwritable_directory_is_reported_before_anything_is_charged(flux: Flux, service: Service) -> None:
     Path("file").write_text("")
 
     result = flux("gen x -d file/below")
     assert result.code == 11
     assert result.err.startswith("flux: cannot write to file/below: ")
-    assert service.seen == []
+    assert service.requests == []
 
 
-def test_a_missing_key_names_the_places(flux: Flux, home: Path) -> None:
+def test_a_missing_key_is_reported_with_its_possible_sources(flux: Flux, home: Path) -> None:
     result = flux("gen x")
 
     assert (result.code, result.out) == (4, "")
@@ -286,7 +286,9 @@ def test_a_missing_key_names_the_places(flux: Flux, home: Path) -> None:
     assert not home.exists()
 
 
-def test_a_refused_key(flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, entries: Entries) -> None:
+def test_a_refused_key_charges_nothing(
+    flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, entries: Entries
+) -> None:
     monkeypatch.setenv("PIAPI_API_KEY", "wrong")
     result = flux("gen x")
 
@@ -298,8 +300,8 @@ def test_a_refused_key(flux: Flux, service: Service, monkeypatch: pytest.MonkeyP
     assert [entry.state for entry in entries()] == [State.REJECTED]
 
 
-def test_credits_that_end(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with miniature(tmp_path / "poor.db", credit=Decimal("0.02")) as service:
+def test_insufficient_credits_charge_nothing(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with run_sandbox(tmp_path / "poor.db", credit=Decimal("0.02")) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         assert flux("gen x --size 256x256").code == 0

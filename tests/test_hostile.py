@@ -1,4 +1,4 @@
-"""Hostile text, from everywhere, through every command, in every mode: nothing that it says drives a terminal."""
+"""Hostile text from every source, in every command and mode: no terminal codes are printed."""
 
 import contextlib
 import fcntl
@@ -26,27 +26,27 @@ from flux_cli.cli.registry import COMMANDS, CONFIG_COMMANDS
 from flux_cli.config.settings import SETTINGS
 from flux_cli.errors import ExitCode
 from flux_cli.json_value import Json
-from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.store import Store
 
 from .conftest import KEY, Flux, Result
-from .servers import Service, serving
+from .servers import Service, serve_app
 from .test_promises import Start
 from .test_text import is_harmless
 
 HOSTILE = "\x1b]0;owned\x07\x9b5m\x1b[7;7H\u202egnp\u2066\u2028[red]x[/red] [/] {0.__class__} {prompt} %s \x7f\x85"
 NAME = "\x1b]0;owned\x07\u202egnp [red]{seed}%s"
-"""As much of it as a file's name can hold."""
+"""A part of it that is valid in a file name."""
 MODES = ("", "--json", "-q", "-v", "--debug")
 SERVERS = ("sandbox", "listen")
 """Commands that run until they are stopped."""
 
 
 def check(result: Result, line: str) -> None:
-    """Nothing hostile on either stream, no crash, and JSON that is JSON."""
-    told = {"stdout": result.out, "stderr": result.err}
-    for stream, text in told.items():
+    """Check that neither stream has hostile characters, the program did not crash, and JSON is valid."""
+    streams = {"stdout": result.out, "stderr": result.err}
+    for stream, text in streams.items():
         raw = sorted(
             {f"U+{ord(character):04X}" for character in text if character != "\n" and not is_harmless(character)}
         )
@@ -59,16 +59,16 @@ def check(result: Result, line: str) -> None:
             assert json.loads(row)["schema"] == 1, line
 
 
-def swept(flux: Flux, words: list[str], mode: str, stdin: str = "") -> Result:
-    """Run a command in a mode, and check what it says."""
+def run_and_check(flux: Flux, words: list[str], mode: str, stdin: str = "") -> Result:
+    """Run a command in a mode, and check its output."""
     line = shlex.join([*words, *mode.split()])
     result = flux(line, stdin)
     check(result, line)
     return result
 
 
-def twice(lines: list[str]) -> list[tuple[str, str]]:
-    """Lines with modes in turn, so that each comes in two."""
+def pair_with_modes(lines: list[str]) -> list[tuple[str, str]]:
+    """Pair each line with two modes, in rotation."""
     return [(line, MODES[number % len(MODES)]) for number, line in enumerate([*lines, *reversed(lines)])]
 
 
@@ -76,8 +76,8 @@ def twice(lines: list[str]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def files() -> None:
-    """Files with hostile names and contents."""
+def write_files() -> None:
+    """Create files with hostile names and contents."""
     about = PngImagePlugin.PngInfo()
     about.add_text("parameters", HOSTILE)
     about.add_text("flux", json.dumps({"request": {"op": HOSTILE}, "task_id": HOSTILE}))
@@ -99,15 +99,15 @@ BASES: dict[str, list[str]] = {
     "inpaint": [f"{NAME}.png", "a window", "--mask-box", "1,1,90,90", "--dry-run"],
     "outpaint": [f"{NAME}.png", "--left", "64", "--dry-run"],
     "batch": [f"{NAME}.jsonl", "--dry-run"],
-    "again": [f"{NAME}.png", "--dry-run"],
+    "rerun": [f"{NAME}.png", "--dry-run"],
     "config get": ["model"],
     "config set": ["model", HOSTILE],
 }
-"""Arguments with which a command works; one that is not here gets hostile ones."""
+"""Valid arguments of commands; other commands get hostile ones."""
 
 
-def commands() -> Iterator[tuple[str, list[Any]]]:
-    """Every command of the program with its parameters."""
+def list_commands() -> Iterator[tuple[str, list[Any]]]:
+    """Yield every command of the program with its parameters."""
     root: Any = typer.main.get_command(build())
     for name in COMMANDS:
         if name in SERVERS:
@@ -118,35 +118,35 @@ def commands() -> Iterator[tuple[str, list[Any]]]:
             yield name, root.commands[name].params
 
 
-@pytest.mark.usefixtures("files")
-def test_every_option_and_argument_of_every_command(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("write_files")
+def test_hostile_values_of_every_option_and_argument_are_escaped(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
     monkeypatch.setenv("PIAPI_API_KEY", KEY)
     number = 0
-    for name, parameters in commands():
-        takers = [
+    for name, parameters in list_commands():
+        value_options = [
             parameter.opts[-1]
             for parameter in parameters
             if parameter.opts[-1].startswith("-") and not parameter.is_flag and parameter.opts[-1] != "--show-mask"
         ]
-        needed = [HOSTILE for parameter in parameters if parameter.opts[-1][:1] != "-" and parameter.required]
-        base = BASES.get(name, needed)
+        required = [HOSTILE for parameter in parameters if parameter.opts[-1][:1] != "-" and parameter.required]
+        base = BASES.get(name, required)
         lines = [
             base,
             [HOSTILE] * 4,
             [*base, f"--{HOSTILE}"],
             [*base, f"-{HOSTILE}"],
-            *([*base, option, HOSTILE] for option in takers),
+            *([*base, option, HOSTILE] for option in value_options),
         ]
         for line in lines:
-            swept(flux, [*name.split(), *line], MODES[number % len(MODES)])
+            run_and_check(flux, [*name.split(), *line], MODES[number % len(MODES)])
             number += 1
     for line in ([HOSTILE], [f"--{HOSTILE}"], ["config", HOSTILE], ["cost", "gen", HOSTILE], ["--version", HOSTILE]):
-        swept(flux, line, "")
+        run_and_check(flux, line, "")
     assert number > 200
 
 
-FILED = [
+FILE_LINES = [
     ["gen", "--from", f"{NAME}.txt", "--dry-run"],
     ["gen", "--from", f"{NAME}.missing"],
     ["gen", "--from", f"{NAME}.png"],
@@ -168,13 +168,13 @@ FILED = [
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.usefixtures("files")
-def test_files_with_hostile_names_and_contents(flux: Flux, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("write_files")
+def test_hostile_file_names_and_contents_are_escaped(flux: Flux, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIAPI_API_KEY", KEY)
     monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
     Path("na\udc9b\udcefve.png").write_bytes(Path("plain.png").read_bytes())
-    for line in FILED:
-        swept(flux, line, mode)
+    for line in FILE_LINES:
+        run_and_check(flux, line, mode)
     for line in (
         ["gen", "--from", "-", "--dry-run"],
         ["batch", "-"],
@@ -182,31 +182,31 @@ def test_files_with_hostile_names_and_contents(flux: Flux, mode: str, monkeypatc
         ["status", "-"],
         ["login", "--no-check"],
     ):
-        swept(flux, line, mode, stdin=f"{HOSTILE}\n{json.dumps({'task_id': HOSTILE})}\n")
+        run_and_check(flux, line, mode, stdin=f"{HOSTILE}\n{json.dumps({'task_id': HOSTILE})}\n")
     assert not [path for path in Path().iterdir() if path.is_dir()]
 
 
 CONFIGS = {
     "values": {"model": HOSTILE, "output_dir": HOSTILE, "webhook_secret_file": HOSTILE, "plan": "pro"},
-    "a plan": {"plan": HOSTILE},
-    "a number": {"timeout": HOSTILE},
-    "an address": {"base_url": f"https://{HOSTILE}"},
-    "a name": {HOSTILE: "x"},
+    "a wrong plan": {"plan": HOSTILE},
+    "a wrong number": {"timeout": HOSTILE},
+    "a URL": {"base_url": f"https://{HOSTILE}"},
+    "a wrong name": {HOSTILE: "x"},
     "a key": {"api_key": HOSTILE},
     "a list": {"model": [HOSTILE]},
 }
 
 
 @pytest.mark.parametrize("case", CONFIGS)
-def test_a_hostile_configuration(flux: Flux, home: Path, case: str) -> None:
+def test_hostile_settings_are_escaped(flux: Flux, home: Path, case: str) -> None:
     import tomli_w
 
     home.mkdir()
     (home / "config.toml").write_text(tomli_w.dumps({"profiles": {"default": CONFIGS[case]}}), "utf-8")
     lines = ["config list", "config get model", "config get output_dir", "config path", "models", "history", "balance"]
     lines += ["gen x", "gen x --dry-run --webhook https://example.com/", "doctor --offline"]
-    for line, mode in twice(lines):
-        swept(flux, line.split(), mode)
+    for line, mode in pair_with_modes(lines):
+        run_and_check(flux, line.split(), mode)
     assert not list(Path().iterdir())
 
 
@@ -223,41 +223,43 @@ FILES = [
 
 
 @pytest.mark.parametrize("content", FILES, ids=range(len(FILES)))
-def test_a_hostile_configuration_file(flux: Flux, home: Path, content: str) -> None:
+def test_a_hostile_config_file_is_escaped(flux: Flux, home: Path, content: str) -> None:
     home.mkdir()
     (home / "config.toml").write_text(content.replace("\x1b", "\\u001b").replace("\x07", "\\u0007"), "utf-8")
-    for line, mode in twice(["config list", "models", "gen x", "gen x --profile other --dry-run", "doctor --offline"]):
-        swept(flux, line.split(), mode)
+    for line, mode in pair_with_modes(
+        ["config list", "models", "gen x", "gen x --profile other --dry-run", "doctor --offline"]
+    ):
+        run_and_check(flux, line.split(), mode)
 
 
 VARIABLES = [setting.variable for setting in SETTINGS] + ["FLUX_PROFILE", "FLUX_HOME", "PIAPI_API_KEY"]
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_a_hostile_environment(flux: Flux, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_hostile_variables_are_escaped(flux: Flux, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, HOSTILE)
-    for line, mode in twice(["config list", "config get profile", "gen x", "history"])[::2]:
-        swept(flux, line.split(), mode)
+    for line, mode in pair_with_modes(["config list", "config get profile", "gen x", "history"])[::2]:
+        run_and_check(flux, line.split(), mode)
 
 
-# --- a hostile service -----------------------------------------------------------------------------------------------
+# --- hostile replies -------------------------------------------------------------------------------------------------
 
-Recipe = Callable[[str, str, Json], tuple[int, Json]]
-"""Turns (method, path, reply) into a status and what is replied instead."""
+Poison = Callable[[str, str, Json], tuple[int, Json]]
+"""Turns (method, path, reply) into a status and the reply to send instead."""
 LONG = HOSTILE + "y" * 100_000
 
 
-def words(value: Json, keep: tuple[str, ...] = ()) -> Json:
-    """A reply in which every text is hostile but those of the fields in `keep`."""
+def poison_strings(value: Json, keep: tuple[str, ...] = ()) -> Json:
+    """Return a reply in which every string is hostile, except in the fields `keep`."""
     if isinstance(value, dict):
-        return {name: inner if name in keep else words(inner, keep) for name, inner in value.items()}
+        return {name: inner if name in keep else poison_strings(inner, keep) for name, inner in value.items()}
     if isinstance(value, list):
-        return [words(inner, keep) for inner in value]
+        return [poison_strings(inner, keep) for inner in value]
     return HOSTILE if isinstance(value, str) else value
 
 
-def failed(reply: Json, **about: Json) -> Json:
-    """A reply whose task has failed for hostile reasons."""
+def fail_task(reply: Json, **about: Json) -> Json:
+    """Return a reply whose task has failed with hostile messages."""
     assert isinstance(reply, dict)
     data = reply["data"]
     assert isinstance(data, dict)
@@ -266,15 +268,15 @@ def failed(reply: Json, **about: Json) -> Json:
 
 
 def _talkative(method: str, path: str, reply: Json) -> tuple[int, Json]:
-    return 200, words(reply, ("task_id", "image_url", "image_urls", "url", "status"))
+    return 200, poison_strings(reply, ("task_id", "image_url", "image_urls", "url", "status"))
 
 
 def _odd_status(method: str, path: str, reply: Json) -> tuple[int, Json]:
-    return 200, words(reply, ("task_id", "image_url", "image_urls", "url"))
+    return 200, poison_strings(reply, ("task_id", "image_url", "image_urls", "url"))
 
 
 def _failing(method: str, path: str, reply: Json) -> tuple[int, Json]:
-    return (200, failed(reply)) if method == "GET" and "/task/" in path else (200, reply)
+    return (200, fail_task(reply)) if method == "GET" and "/task/" in path else (200, reply)
 
 
 def _refusing(method: str, path: str, reply: Json) -> tuple[int, Json]:
@@ -291,12 +293,12 @@ def _forbidding(method: str, path: str, reply: Json) -> tuple[int, Json]:
 
 
 def _lying(method: str, path: str, reply: Json) -> tuple[int, Json]:
-    return 200, words(reply)
+    return 200, poison_strings(reply)
 
 
 def _elsewhere(method: str, path: str, reply: Json) -> tuple[int, Json]:
-    address = f"http://127.0.0.1:1/{HOSTILE}"
-    return 200, json.loads(re.sub(r'"http[^"]*"', lambda _: json.dumps(address), json.dumps(reply)))
+    url = f"http://127.0.0.1:1/{HOSTILE}"
+    return 200, json.loads(re.sub(r'"http[^"]*"', lambda _: json.dumps(url), json.dumps(reply)))
 
 
 def _dead_end(method: str, path: str, reply: Json) -> tuple[int, Json]:
@@ -307,28 +309,28 @@ def _babbling(method: str, path: str, reply: Json) -> tuple[int, Json]:
     return 500, LONG
 
 
-RECIPES: dict[str, Recipe] = {
+POISONS: dict[str, Poison] = {
     name[1:]: function
     for name, function in list(globals().items())
     if name.startswith("_") and getattr(function, "__annotations__", {}).get("reply") is Json
 }
 
 
-def poisoned(app: ASGIApp, recipe: Recipe) -> ASGIApp:
-    """The service, with every JSON reply changed after a recipe."""
+def poison_replies(app: ASGIApp, poison: Poison) -> ASGIApp:
+    """Wrap the app: change every JSON reply."""
 
-    async def poisoning(scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith(("/images/", "/uploads/")):
             await app(scope, receive, send)
             return
         body = b""
 
-        async def caught(message: Message) -> None:
+        async def collect(message: Message) -> None:
             nonlocal body
             body += message.get("body", b"")
 
-        await app(scope, receive, caught)
-        status, reply = recipe(scope["method"], scope["path"], json.loads(body))
+        await app(scope, receive, collect)
+        status, reply = poison(scope["method"], scope["path"], json.loads(body))
         content = reply.encode() if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False).encode()
         headers = [
             (b"content-type", HOSTILE.encode("latin-1", "replace").translate(None, b"\r\n\0")),
@@ -337,15 +339,15 @@ def poisoned(app: ASGIApp, recipe: Recipe) -> ASGIApp:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    return poisoning
+    return handle
 
 
 @contextmanager
-def hostile_service(path: Path, recipe: Recipe) -> Iterator[str]:
-    """A service that poisons its replies; gives its origin."""
+def run_hostile_sandbox(path: Path, poison: Poison) -> Iterator[str]:
+    """Run a sandbox with poisoned replies, and yield its origin."""
     with closing(Store(path)) as store:
-        app = create_app(Rules(store, speed=400, plan="pro"))
-        with serving(poisoned(app, recipe)) as origin:
+        app = create_app(Sandbox(store, speed=400, plan="pro"))
+        with serve_app(poison_replies(app, poison)) as origin:
             yield origin
 
 
@@ -359,7 +361,7 @@ LINES = [
     ["resume"],
     ["history"],
     ["show", "@last"],
-    ["again", "@last", "--dry-run"],
+    ["rerun", "@last", "--dry-run"],
     ["balance"],
     ["cost", "--by", "model"],
     ["login"],
@@ -367,41 +369,48 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.usefixtures("files")
-def test_a_hostile_service(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
-    with hostile_service(tmp_path / "service.db", RECIPES[recipe]) as origin:
+@pytest.mark.parametrize("poison", POISONS)
+@pytest.mark.usefixtures("write_files")
+def test_hostile_replies_are_escaped(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poison: str) -> None:
+    with run_hostile_sandbox(tmp_path / "service.db", POISONS[poison]) as origin:
         monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
         monkeypatch.setenv("FLUX_UPLOAD_URL", origin)
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         monkeypatch.setenv("FLUX_TIMEOUT", "0.1")
         known = {path.name for path in Path().iterdir()}
-        for number, line in enumerate(LINES, list(RECIPES).index(recipe)):  # each in every mode, over the recipes
-            swept(flux, line, MODES[number % len(MODES)], stdin=f"{KEY}\n")
-        made = [path for path in Path().rglob("*") if path.name not in known]
-    assert all(is_harmless(character) for path in made for character in path.name)
-    assert all(path.parent == Path() for path in made)
+        for number, line in enumerate(LINES, list(POISONS).index(poison)):  # each in every mode, over all poisons
+            run_and_check(flux, line, MODES[number % len(MODES)], stdin=f"{KEY}\n")
+        new_files = [path for path in Path().rglob("*") if path.name not in known]
+    assert all(is_harmless(character) for path in new_files for character in path.name)
+    assert all(path.parent == Path() for path in new_files)
 
 
 # --- a terminal ------------------------------------------------------------------------------------------------------
 
-OURS = re.compile(rb"\x1b\[(\?25[lh]|[0-9;]*m|1A|2K)")
-"""What the live view itself sends: cursor off and on, colours, a line up, a line cleared."""
+LIVE_VIEW_CODES = re.compile(rb"\x1b\[(\?25[lh]|[0-9;]*m|1A|2K)")
+"""Codes of the live view itself: cursor off and on, colors, line up, clear line."""
 
 
-def on_terminal(start: Start, words: list[str]) -> tuple[int, bytes]:
-    """Run a command on a terminal of its own; gives its exit code and all that the terminal got."""
-    terminal, side = pty.openpty()
-    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 200, 0, 0))
+def run_on_terminal(start: Start, words: list[str]) -> tuple[int, bytes]:
+    """Run a command on a new terminal; return its exit code and the output."""
+    terminal, shell_side = pty.openpty()
+    fcntl.ioctl(shell_side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 200, 0, 0))
     environ = {**os.environ, "TERM": "xterm-256color"}
-    process = start(shlex.join(words), stdin=side, stdout=side, stderr=side, start_new_session=True, env=environ)
-    os.close(side)
-    shown = b""
-    with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+    process = start(
+        shlex.join(words),
+        stdin=shell_side,
+        stdout=shell_side,
+        stderr=shell_side,
+        start_new_session=True,
+        env=environ,
+    )
+    os.close(shell_side)
+    output = b""
+    with contextlib.suppress(OSError):  # Linux raises this when the other end is closed
         while piece := os.read(terminal, 65536):
-            shown += piece
+            output += piece
     os.close(terminal)
-    return process.wait(20), shown
+    return process.wait(20), output
 
 
 TERMINAL_LINES = [
@@ -416,41 +425,41 @@ TERMINAL_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "recipe"), TERMINAL_LINES, ids=range(len(TERMINAL_LINES)))
-@pytest.mark.usefixtures("files")
-def test_a_terminal(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], recipe: str
+@pytest.mark.parametrize(("words", "poison"), TERMINAL_LINES, ids=range(len(TERMINAL_LINES)))
+@pytest.mark.usefixtures("write_files")
+def test_hostile_replies_are_escaped_in_the_live_view(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], poison: str
 ) -> None:
-    with hostile_service(tmp_path / "service.db", RECIPES[recipe]) as origin:
+    with run_hostile_sandbox(tmp_path / "service.db", POISONS[poison]) as origin:
         monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         monkeypatch.setenv("FLUX_TIMEOUT", "1")
         if words[0] == "config":
             monkeypatch.setenv("FLUX_HOME", HOSTILE)
-        code, shown = on_terminal(start, words)
+        code, output = run_on_terminal(start, words)
 
     assert code in set(ExitCode) - {ExitCode.BUG}
-    assert KEY.encode() not in shown
-    text = OURS.sub(b"", shown).decode()
-    assert not [character for character in text if character not in "\r\n" and not is_harmless(character)], shown
+    assert KEY.encode() not in output
+    text = LIVE_VIEW_CODES.sub(b"", output).decode()
+    assert not [character for character in text if character not in "\r\n" and not is_harmless(character)], output
 
 
-# --- numbers and names that no honest service sends ------------------------------------------------------------------
+# --- invalid codes and IDs -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [10**400, -(10**400), 10**9], ids=["long", "negative", "ten digits"])
-def test_a_code_of_hundreds_of_digits_is_none(flux: Flux, service: Service, code: int) -> None:
+def test_an_invalid_error_code_is_ignored(flux: Flux, service: Service, code: int) -> None:
     task = {"task_id": "a-task", "status": "failed", "error": {"code": code, "message": "bad"}}
-    service.answer("GET", "/api/v1/task/a-task", (200, {}, json.dumps({"code": 200, "data": task}).encode()))
+    service.reply_with("GET", "/api/v1/task/a-task", (200, {}, json.dumps({"code": 200, "data": task}).encode()))
     assert flux("wait a-task").err.startswith("flux: task a-task failed: bad\n")
     refusal = json.dumps({"code": code, "message": "bad", "data": None}).encode()
-    service.answer("POST", "/api/v1/task", (400, {}, refusal))
+    service.reply_with("POST", "/api/v1/task", (400, {}, refusal))
     assert flux("gen boat").err.startswith("flux: PiAPI refused the request: bad. Not charged.")
 
 
-def test_a_task_id_that_would_be_an_option_is_no_task_id(flux: Flux, service: Service) -> None:
-    answer = json.dumps({"code": 200, "data": {"task_id": "-rf", "status": "pending"}}).encode()
-    service.answer("POST", "/api/v1/task", (200, {}, answer), (200, {}, answer[:-1]))
+def test_a_task_id_that_looks_like_an_option_is_rejected(flux: Flux, service: Service) -> None:
+    reply = json.dumps({"code": 200, "data": {"task_id": "-rf", "status": "pending"}}).encode()
+    service.reply_with("POST", "/api/v1/task", (200, {}, reply), (200, {}, reply[:-1]))
     for _ in range(2):
         result = flux("gen boat --no-wait --no-cache")
         assert (result.code, result.out) == (7, "")
@@ -458,7 +467,7 @@ def test_a_task_id_that_would_be_an_option_is_no_task_id(flux: Flux, service: Se
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_too_few_open_files_are_told_in_a_sentence(service: Service) -> None:
+def test_a_low_limit_on_open_files_is_reported(service: Service) -> None:
     for limit in (*range(8, 18), 24):
         line = f"ulimit -n {limit}; exec {sys.executable} -m flux_cli gen 'a boat {limit}' -q"
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""Journals that are locked, cut, damaged, older or newer: nothing is sent that cannot be written down."""
+"""Locked, truncated, damaged, older and newer journals: nothing is sent that cannot be recorded."""
 
 import os
 import random
@@ -29,14 +29,14 @@ from flux_cli.operations.text_to_image import TextToImage
 
 from .conftest import Flux
 from .servers import Service
-from .test_promises import GEN, LOOK, POST, Entries, Start, finish, task_reply, wait_until
+from .test_promises import GEN, POLL, POST, Entries, Start, finish, make_task_reply, wait_until
 
 TABLE = next(number for number, statement in enumerate(MIGRATIONS, 1) if "CREATE TABLE entries" in statement)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another process is writing and does not come to an end."""
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold a write lock, as another process does."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -48,7 +48,7 @@ def test_a_locked_journal_can_be_read_and_sends_nothing(
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     flux(GEN + " --no-wait")
     task = service.charges[0].id
-    with locked(home / "journal.db"):
+    with hold_lock(home / "journal.db"):
         for line in (GEN + " --no-cache", "resume", "wait another-task"):
             result = flux(line)
             assert (result.code, result.out) == (12, ""), line
@@ -57,65 +57,65 @@ def test_a_locked_journal_can_be_read_and_sends_nothing(
         assert flux("history -q").code == 0
         assert flux(f"status {task}").code == 0
 
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
-def filled(flux: Flux, service: Service) -> None:
-    """A journal with entries in many states, all of it in the one file."""
+def fill_journal(flux: Flux, service: Service) -> None:
+    """Fill the journal with entries in many states, all in one file."""
     flux(GEN)
     flux("gen 'a ship' --seed 2 --size 64x64 -m schnell -b 2")
-    service.answer("POST", "/api/v1/task", (500, {}, b"oops"))
+    service.reply_with("POST", "/api/v1/task", (500, {}, b"oops"))
     flux("gen 'a lost boat' --seed 3 --size 64x64")
-    service.answer("POST", "/api/v1/task", (400, {}, b'{"code": 400, "message": "no boats"}'))
+    service.reply_with("POST", "/api/v1/task", (400, {}, b'{"code": 400, "message": "no boats"}'))
     flux("gen 'a forbidden boat' --seed 4 --size 64x64")
     flux("gen 'a late boat' --seed 5 --size 64x64 --no-wait")
-    service.answer(*LOOK, task_reply(service, task_id=service.charges[-1].id, status="failed"))
+    service.reply_with(*POLL, make_task_reply(service, task_id=service.charges[-1].id, status="failed"))
     flux("resume")
     flux("gen 'a later boat' --seed 6 --size 64x64 --no-wait")
 
 
-def test_a_journal_cut_anywhere_is_told_and_sends_nothing(flux: Flux, service: Service, home: Path) -> None:
-    filled(flux, service)
+def test_a_truncated_journal_is_reported_and_sends_nothing(flux: Flux, service: Service, home: Path) -> None:
+    fill_journal(flux, service)
     path = home / "journal.db"
-    whole, posts = path.read_bytes(), service.posts()
+    whole, posts = path.read_bytes(), service.count_posts()
     for length in (0, 1, 99, 100, 4095, 4096, 8192, len(whole) // 2, len(whole) - 4096):
         path.write_bytes(whole[:length])
         for line in ("history", GEN + " --no-cache", "resume"):
             result = flux(line)
             assert (result.code, result.out) == (12, ""), (length, line)
-            begins, hint = f"cannot use the journal {path}: ", "Find out what is wrong with it: flux doctor"
+            start, hint = f"cannot use the journal {path}: ", "Find out what is wrong with it: flux doctor"
             if length < 100:  # no header is complete
-                begins, hint = f"the journal {path} is damaged ({length} byte", "start a new one: flux doctor --fix"
-            assert result.err.startswith(f"flux: {begins}")
+                start, hint = f"the journal {path} is damaged ({length} byte", "start a new one: flux doctor --fix"
+            assert result.err.startswith(f"flux: {start}")
             assert hint in result.err
         assert path.read_bytes()[:length] == whole[:length]
-    assert service.posts() == posts
+    assert service.count_posts() == posts
 
 
-def test_a_damaged_journal_is_never_a_crash(flux: Flux, service: Service, home: Path) -> None:
-    filled(flux, service)
+def test_a_damaged_journal_never_crashes(flux: Flux, service: Service, home: Path) -> None:
+    fill_journal(flux, service)
     path = home / "journal.db"
-    whole, chance = path.read_bytes(), random.Random(1)
-    telling = (b"planned", b"saved", b"unknown", b'{"', b'["', b"0.0", b"sha256")
-    likely = [place for word in telling for place in places(whole, word)]
-    for place in [*chance.sample(likely, 15), *(chance.randrange(len(whole)) for _ in range(15))]:
+    whole, rng = path.read_bytes(), random.Random(1)
+    words = (b"planned", b"saved", b"unknown", b'{"', b'["', b"0.0", b"sha256")
+    likely = [offset for word in words for offset in find_offsets(whole, word)]
+    for offset in [*rng.sample(likely, 15), *(rng.randrange(len(whole)) for _ in range(15))]:
         damaged = bytearray(whole)
-        damaged[place : place + 3] = chance.randbytes(3)
+        damaged[offset : offset + 3] = rng.randbytes(3)
         path.write_bytes(damaged)
         for line in ("history", "history --json -q", "cost", "resume --timeout 0"):
             result = flux(line)
-            assert result.code in set(ExitCode) - {ExitCode.BUG}, (place, line, result.err)
+            assert result.code in set(ExitCode) - {ExitCode.BUG}, (offset, line, result.err)
             assert not set("\x1b\x9b\x07") & set(result.out + result.err)
 
 
-def places(content: bytes, word: bytes) -> list[int]:
-    """Where a word stands."""
-    return [place for place in range(len(content)) if content.startswith(word, place)]
+def find_offsets(content: bytes, word: bytes) -> list[int]:
+    """Return the offsets of a word."""
+    return [offset for offset in range(len(content)) if content.startswith(word, offset)]
 
 
-def of_version(path: Path, version: int) -> sqlite3.Connection:
-    """A journal as the program wrote it when it had so many migrations."""
+def create_version(path: Path, version: int) -> sqlite3.Connection:
+    """Create a journal as the program did when it had this number of migrations."""
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, isolation_level=None)
     for statement in MIGRATIONS[:version]:
@@ -139,16 +139,16 @@ OLD_ENTRY = {
 
 
 @pytest.mark.parametrize("version", range(len(MIGRATIONS) + 1))
-def test_a_journal_that_was_being_made_or_migrated_is_read_and_continued(
+def test_a_journal_of_any_version_is_migrated_and_used(
     flux: Flux, service: Service, home: Path, entries: Entries, version: int
 ) -> None:
     task = flux("gen 'an old boat' --seed 7 --size 64x64 --no-wait -q").out.strip()
     for path in home.glob("journal.db*"):
         path.unlink()
-    old = of_version(home / "journal.db", version)
+    old = create_version(home / "journal.db", version)
     if version >= TABLE:
-        place = Path("old.png").absolute()
-        output = f'{{"paths":["{place}"],"overwrite":false,"metadata":true}}'
+        target = Path("old.png").absolute()
+        output = f'{{"paths":["{target}"],"overwrite":false,"metadata":true}}'
         row = OLD_ENTRY | {"service": f"{service.origin}/api/v1", "task_id": task, "output": output}
         old.execute(f"INSERT INTO entries ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
     old.close()
@@ -160,25 +160,25 @@ def test_a_journal_that_was_being_made_or_migrated_is_read_and_continued(
     assert [(entry.label, entry.state) for entry in entries()] == [*expected, ("a boat", State.SAVED)]
     with (
         closing(sqlite3.connect(home / "journal.db")) as now,
-        closing(of_version(home / "new.db", len(MIGRATIONS))) as new,
+        closing(create_version(home / "new.db", len(MIGRATIONS))) as new,
     ):
         query = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
         assert now.execute(query).fetchall() == new.execute(query).fetchall()
         assert now.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
-def test_a_migration_that_was_cut_off_is_made_again(flux: Flux, home: Path) -> None:
+def test_an_interrupted_migration_is_repeated(flux: Flux, home: Path) -> None:
     version = len(MIGRATIONS) - 1
-    old = of_version(home / "journal.db", version)
+    old = create_version(home / "journal.db", version)
     old.execute("BEGIN IMMEDIATE")
     old.execute(MIGRATIONS[version])
-    old.close()  # as if the power went: what was begun is undone
+    old.close()  # as after a power failure: the transaction is rolled back
 
     assert flux("history").code == 0
 
 
-def test_a_newer_journal_is_left_as_it_is(flux: Flux, service: Service, home: Path) -> None:
-    new = of_version(home / "journal.db", len(MIGRATIONS))
+def test_a_newer_journal_is_unchanged(flux: Flux, service: Service, home: Path) -> None:
+    new = create_version(home / "journal.db", len(MIGRATIONS))
     new.execute("ALTER TABLE entries ADD COLUMN mood TEXT")
     new.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
     new.close()
@@ -188,52 +188,50 @@ def test_a_newer_journal_is_left_as_it_is(flux: Flux, service: Service, home: Pa
         assert "was written by a newer flux" in result.err
         assert "Update your clone of flux, and install it again" in result.err
 
-    assert service.posts() == 0
-    with closing(sqlite3.connect(home / "journal.db")) as left:
-        assert left.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
-        assert left.execute("SELECT count(mood) FROM entries").fetchone() == (0,)
+    assert service.count_posts() == 0
+    with closing(sqlite3.connect(home / "journal.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
+        assert db.execute("SELECT count(mood) FROM entries").fetchone() == (0,)
 
 
-def test_a_journal_in_use_is_not_replaced_by_another_new_one_where_there_are_no_hard_links(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    both, placed = threading.Barrier(2), list[str]()
+def test_without_hard_links_a_journal_in_use_is_not_replaced(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    barrier, targets = threading.Barrier(2), list[str]()
     lexists, rename = os.path.lexists, os.rename
 
-    def no_link(source: Path, target: Path, **_: bool) -> None:
+    def refuse_link(source: Path, target: Path, **_: bool) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    def looked_for(path: Path) -> bool:
+    def check_exists(path: Path) -> bool:
         found = lexists(path)
         with suppress(threading.BrokenBarrierError):
-            both.wait(timeout=0.5)  # neither gives a name before the other has looked, if it may
+            barrier.wait(timeout=0.5)  # neither renames before the other has checked, if possible
         return found
 
-    def renamed(source: Path, target: Path) -> None:
-        placed.append(str(target))
+    def record_rename(source: Path, target: Path) -> None:
+        targets.append(str(target))
         rename(source, target)
 
-    monkeypatch.setattr(os, "link", no_link)
-    monkeypatch.setattr(os.path, "lexists", looked_for)
-    monkeypatch.setattr(os, "rename", renamed)
+    monkeypatch.setattr(os, "link", refuse_link)
+    monkeypatch.setattr(os.path, "lexists", check_exists)
+    monkeypatch.setattr(os, "rename", record_rename)
     home.mkdir()
     journal = home / "journal.db"
     with ThreadPoolExecutor(2) as threads:
         for opened in [threads.submit(Database, journal) for _ in range(2)]:
             opened.result().close()
-    assert placed == [str(journal)]
+    assert targets == [str(journal)]
     assert sorted(path.name for path in home.iterdir()) == ["journal.db", "journal.db.lock"]
 
 
-# --- damage that nothing has noticed yet -----------------------------------------------------------------------------
+# --- damage that is not yet detected ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["entries", "entries_task", "entries_own_task", "entries_spent", "saved_files"])
-def test_a_damaged_page_is_found_before_anything_is_sent(
+def test_a_damaged_page_is_detected_before_anything_is_sent(
     flux: Flux, service: Service, home: Path, entries: Entries, name: str
 ) -> None:
-    filled(flux, service)
-    path, posts = home / "journal.db", service.posts()
+    fill_journal(flux, service)
+    path, posts = home / "journal.db", service.count_posts()
     with closing(sqlite3.connect(path)) as db:
         (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
         (size,) = db.execute("PRAGMA page_size").fetchone()
@@ -242,11 +240,11 @@ def test_a_damaged_page_is_found_before_anything_is_sent(
     path.write_bytes(damaged)
 
     result = flux("gen 'a new boat' --seed 9 --size 64x64")
-    assert (result.code, result.out, service.posts()) == (12, "", posts)
+    assert (result.code, result.out, service.count_posts()) == (12, "", posts)
     assert "Find out what is wrong with it: flux doctor" in result.err
 
 
-def test_the_check_of_a_large_journal_is_not_waited_for(
+def test_the_check_of_a_large_journal_is_cut_short(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "CHECK_SECONDS", 0.0)
@@ -254,11 +252,11 @@ def test_the_check_of_a_large_journal_is_not_waited_for(
     assert flux(GEN).code == flux(GEN + " --seed 2").code == 0
 
 
-def test_a_journal_that_is_open_is_not_rebuilt_and_one_that_is_rebuilt_is_not_opened(
+def test_an_open_journal_is_not_rebuilt_and_one_being_rebuilt_is_not_opened(
     flux: Flux, service: Service, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled(flux, service)
-    path, posts = home / "journal.db", service.posts()
+    fill_journal(flux, service)
+    path, posts = home / "journal.db", service.count_posts()
     whole = path.read_bytes()
     with closing(Journal(path, home / "locks", Account("any", "any"))):
         damaged = whole[:-4096]
@@ -271,15 +269,17 @@ def test_a_journal_that_is_open_is_not_rebuilt_and_one_that_is_rebuilt_is_not_op
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     with alone(path):
         result = flux("gen 'a new boat' --seed 9 --size 64x64")
-        assert (result.code, service.posts()) == (12, posts)
+        assert (result.code, service.count_posts()) == (12, posts)
         assert "another process has been making or repairing it" in result.err
     assert flux("history").code == 0
 
 
-def test_a_home_with_any_name_is_not_locked(flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_named_locked_is_not_reported_as_locked(
+    flux: Flux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "locked"
     home.mkdir()
-    (home / "journal.db").write_bytes(b"no database at all" * 100)
+    (home / "journal.db").write_bytes(b"not a database" * 100)
     monkeypatch.setenv("FLUX_HOME", str(home))
     assert "Find out what is wrong with it: flux doctor" in flux("history").err
 
@@ -287,34 +287,34 @@ def test_a_home_with_any_name_is_not_locked(flux: Flux, tmp_path: Path, monkeypa
 # --- a task belongs to one entry -------------------------------------------------------------------------------------
 
 
-def sent(journal: Journal, prompt: str) -> Entry:
+def plan_and_send(journal: Journal, prompt: str) -> Entry:
     request = TaskRequest(TextToImage(prompt=prompt), "Qubico/flux1-schnell", 7)
     return journal.send(journal.plan(request, OutputPlan((Path("x.png"),)), price=Decimal("0.002")), (), 0)
 
 
-def test_two_entries_that_are_linked_to_one_task_at_once(home: Path) -> None:
-    """Each waits for the other until both are about to write."""
+def test_only_one_of_two_concurrent_links_to_a_task_succeeds(home: Path) -> None:
+    """Each waits until both are about to write."""
     account = Account("https://api.example", "default")
 
     def link(task: str) -> bool:
         with closing(Journal(home / "journal.db", home / "locks", account)) as journal:
-            entry = sent(journal, task)
+            entry = plan_and_send(journal, task)
             entry = journal.move(entry, replace(entry, state=State.UNKNOWN))
-            both.wait()
+            barrier.wait()
             with suppress(UsageError):
                 return journal.link(entry, task, "pending", None).task_id == task
             return False
 
     with ThreadPoolExecutor(2) as threads:
         for number in range(20):
-            both = threading.Barrier(2)
+            barrier = threading.Barrier(2)
             assert sorted(threads.map(link, [f"task-{number}"] * 2)) == [False, True]
 
 
-def test_a_service_that_names_one_task_twice_is_believed(flux: Flux, service: Service, entries: Entries) -> None:
-    """A stand-in of the service may have one ID for all."""
+def test_two_submissions_may_return_the_same_task(flux: Flux, service: Service, entries: Entries) -> None:
+    """A mock of PiAPI may use the same ID for all tasks."""
     flux("gen 'a boat' --seed 1 --size 64x64")
-    service.answer(*POST, task_reply(service))
+    service.reply_with(*POST, make_task_reply(service))
     assert flux("gen 'a ship' --seed 2 --size 64x64").code == 0
     first, second = entries()
     assert (first.task_id, first.joined) == (second.task_id, None)
@@ -322,7 +322,7 @@ def test_a_service_that_names_one_task_twice_is_believed(flux: Flux, service: Se
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_journal_that_is_deleted_or_replaced_during_a_run_ends_its_submissions(
+def test_deleting_or_replacing_the_journal_stops_further_submissions(
     flux: Flux, service: Service, home: Path, replaced: bool
 ) -> None:
     flux("history")
@@ -334,7 +334,7 @@ def test_a_journal_that_is_deleted_or_replaced_during_a_run_ends_its_submissions
         if replaced:
             journal.write_bytes(backup)
 
-    service.before[POST] = lose
+    service.hooks[POST] = lose
     Path("prompts.txt").write_text("boat\nship\n")
     result = flux("gen --from prompts.txt -m schnell --size 64x64 -j 1 -o {slug}.png")
 
@@ -344,13 +344,13 @@ def test_a_journal_that_is_deleted_or_replaced_during_a_run_ends_its_submissions
     assert len(service.charges) == 1
 
 
-def test_a_log_that_is_deleted_after_a_kill_is_told_before_anything_is_paid_again(
+def test_a_log_deleted_after_a_kill_is_reported_before_anything_is_charged_again(
     flux: Flux, service: Service, home: Path, start: Start, entries: Entries
 ) -> None:
-    """The newest entries are only in the log, and SQLite does not miss it."""
+    """The newest entries are only in the log, and SQLite does not report a missing log."""
     flux("history")
     process = start(GEN)
-    service.before[POST] = process.kill
+    service.hooks[POST] = process.kill
     finish(process)
     for suffix in ("-wal", "-shm"):
         (home / f"journal.db{suffix}").unlink()
@@ -359,7 +359,7 @@ def test_a_log_that_is_deleted_after_a_kill_is_told_before_anything_is_paid_agai
         result = flux(line)
         assert result.code == 12, line
         assert "that flux had sent before it was killed" in result.out + result.err
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
     result = flux("doctor --fix")
     assert "fix: forget " in result.err
@@ -369,15 +369,15 @@ def test_a_log_that_is_deleted_after_a_kill_is_told_before_anything_is_paid_agai
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PLANNED])
-def test_only_what_was_not_sent_is_said_to_be_unsent(home: Path, state: State) -> None:
+def test_only_planned_entries_are_reported_as_not_sent(home: Path, state: State) -> None:
     entry = Entry("e1", state, "s", "p", OutputPlan((home / "x.png",)), 0.0, task_id="task-1")
     assert "never sent" not in error_of(entry).message
 
 
-# --- another program keeps it locked ---------------------------------------------------------------------------------
+# --- locked by another program ---------------------------------------------------------------------------------------
 
 
-def test_a_journal_that_is_locked_when_the_response_arrives(
+def test_a_response_is_recorded_when_a_locked_journal_is_released(
     flux: Flux, service: Service, home: Path, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
@@ -391,9 +391,9 @@ def test_a_journal_that_is_locked_when_the_response_arrives(
         threading.Timer(0.4, holder.execute, ("ROLLBACK",)).start()
 
     for code in (0, 7):
-        service.before[POST] = lock
+        service.hooks[POST] = lock
         if code:
-            service.answer(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
+            service.reply_with(*POST, (500, {}, b'{"task_id": "seen-task-1"'))
         result = flux(f"gen 'boat {code}' --seed 1 --size 64x64")
         assert result.code == code
         assert "waiting for another program that keeps the journal locked" in result.err
@@ -401,16 +401,16 @@ def test_a_journal_that_is_locked_when_the_response_arrives(
     saved, unknown = entries()
     assert saved.state is State.SAVED
     assert (unknown.state, unknown.seen_id) == (State.UNKNOWN, "seen-task-1")
-    assert (service.posts(), len(service.charges)) == (2, 1)
+    assert (service.count_posts(), len(service.charges)) == (2, 1)
 
 
-def test_a_journal_that_stays_locked_until_the_user_stops_it(
+def test_the_task_id_is_kept_if_the_journal_stays_locked(
     flux: Flux, service: Service, home: Path, start: Start, entries: Entries
 ) -> None:
     flux("history")
     process = start(GEN)
     with closing(sqlite3.connect(home / "journal.db", isolation_level=None, check_same_thread=False)) as holder:
-        service.before[POST] = lambda: holder.execute("BEGIN IMMEDIATE") and None
+        service.hooks[POST] = lambda: holder.execute("BEGIN IMMEDIATE") and None
         wait_until(lambda: len(service.charges) == 1)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
@@ -425,14 +425,14 @@ def test_a_journal_that_stays_locked_until_the_user_stops_it(
     assert [entry.task_id for entry in entries()] == [task]
 
 
-# --- many entries, odd times, other systems --------------------------------------------------------------------------
+# --- many entries, invalid times, other systems ----------------------------------------------------------------------
 
 
-def test_lookups_do_not_read_every_entry(home: Path) -> None:
+def test_lookups_use_an_index(home: Path) -> None:
     statements = list[str]()
     request = TaskRequest(TextToImage(prompt="x"), "Qubico/flux1-dev", 1)
     with closing(Journal(home / "journal.db", home / "locks", Account("s", "p"))) as journal:
-        entry = sent(journal, "x")
+        entry = plan_and_send(journal, "x")
         journal._db.connection.set_trace_callback(statements.append)
         journal.find("x")
         journal.find_planned("x")
@@ -459,10 +459,10 @@ def test_lookups_do_not_read_every_entry(home: Path) -> None:
             assert not by_all, query
 
 
-def test_times_that_no_calendar_has_hide_no_entry(flux: Flux, service: Service, home: Path) -> None:
+def test_invalid_times_hide_no_entry(flux: Flux, service: Service, home: Path) -> None:
     flux(GEN)
     with closing(Journal(home / "journal.db", home / "locks", Account("s", "default"), now=lambda: 1e15)) as journal:
-        entry = sent(journal, "a boat")
+        entry = plan_and_send(journal, "a boat")
         entry = journal.move(entry, replace(entry, state=State.UNKNOWN))
         linked = journal.link(entry, "task-1", "completed", -1e12)
         journal.move(linked, replace(linked, state=State.READY, ended=1e300))
@@ -470,6 +470,6 @@ def test_times_that_no_calendar_has_hide_no_entry(flux: Flux, service: Service, 
     assert flux("doctor --offline").code == 0
 
 
-def test_a_mac_writes_the_journal_through_the_cache_of_its_drive(home: Path) -> None:
+def test_the_journal_uses_full_fsync_on_macos(home: Path) -> None:
     with closing(Database(home / "journal.db")) as db:
         assert db.connection.execute("PRAGMA fullfsync").fetchone()[0] == 1

@@ -1,4 +1,4 @@
-"""`flux help json-schema` against what every command prints."""
+"""`flux help json-schema` matches the output of every command."""
 
 import ast
 import json
@@ -19,25 +19,25 @@ from flux_cli.json_value import JsonObject
 from .conftest import Flux
 from .servers import Breaker, BreakingProxy, Service
 
-START = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., subprocess.Popen[str]]
 SMALL = "-m schnell --size 64x64"
 
 
-def closed(content: Any) -> Any:
-    """The schema without room for fields that it does not have."""
+def close_schema(content: Any) -> Any:
+    """Return the schema without additional properties."""
     if isinstance(content, list):
-        return [closed(item) for item in content]
+        return [close_schema(item) for item in content]
     if not isinstance(content, dict):
         return content
-    inner = {name: closed(value) for name, value in content.items()}
+    inner = {name: close_schema(value) for name, value in content.items()}
     return {**inner, "additionalProperties": False} if "required" in inner else inner
 
 
-CHECK = Draft202012Validator(closed(schema()), format_checker=FormatChecker())
+VALIDATOR = Draft202012Validator(close_schema(schema()), format_checker=FormatChecker())
 
 
-class Seen(set[str]):
-    """The types of records that were printed, each checked."""
+class PrintedTypes(set[str]):
+    """The types of the printed records, all of them validated."""
 
     def check(self, out: str) -> list[JsonObject]:
         """Check the lines of an output, and return them."""
@@ -45,21 +45,21 @@ class Seen(set[str]):
         for record in records:
             kind = str(record["type"])
             assert kind in KINDS
-            only = {**closed(schema()), "oneOf": [{"$ref": f"#/$defs/{kind}"}]}  # names the field that is wrong
+            only = {**close_schema(schema()), "oneOf": [{"$ref": f"#/$defs/{kind}"}]}  # reports the invalid field
             Draft202012Validator(only, format_checker=FormatChecker()).validate(record)
-            assert CHECK.is_valid(record)
+            assert VALIDATOR.is_valid(record)
             self.add(kind)
         return records
 
 
-def test_it_is_a_schema(flux: Flux) -> None:
-    printed = json.loads(flux("help json-schema").out)
-    assert printed == schema()
-    Draft202012Validator.check_schema(printed)
-    assert printed["$id"] == f"urn:flux:json:{SCHEMA}"
-    assert not CHECK.is_valid({"schema": SCHEMA, "type": "price", "images": 1, "cost_usd": 0.5})
-    assert not CHECK.is_valid({"schema": SCHEMA + 1, "type": "price", "images": 1, "cost_usd": "0.5"})
-    assert not CHECK.is_valid({"schema": SCHEMA, "type": "unheard of"})
+def test_the_printed_schema_is_valid(flux: Flux) -> None:
+    content = json.loads(flux("help json-schema").out)
+    assert content == schema()
+    Draft202012Validator.check_schema(content)
+    assert content["$id"] == f"urn:flux:json:{SCHEMA}"
+    assert not VALIDATOR.is_valid({"schema": SCHEMA, "type": "price", "images": 1, "cost_usd": 0.5})
+    assert not VALIDATOR.is_valid({"schema": SCHEMA + 1, "type": "price", "images": 1, "cost_usd": "0.5"})
+    assert not VALIDATOR.is_valid({"schema": SCHEMA, "type": "unknown"})
 
 
 def test_every_record_in_the_code_has_a_schema() -> None:
@@ -70,7 +70,7 @@ def test_every_record_in_the_code_has_a_schema() -> None:
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
                 if name in ("Record", "record"):
                     written.add(node.args[0].value)
-    assert written - {"line"} == set(KINDS) - {"report"}  # lines are text only; a report is a file
+    assert written - {"line"} == set(KINDS) - {"report"}  # lines are only text; a report is a file
 
 
 LINES = (
@@ -121,36 +121,36 @@ LINES = (
     "gen --stepz 3 fox",
     "no-such-command",
 )
-"""Command lines; @ID is that of a task that is running, @UNKNOWN that of an entry of unknown outcome."""
+"""Command lines. @ID: the ID of a running task. @UNKNOWN: the ID of an entry of unknown outcome."""
 
 
-def test_what_every_command_prints(
-    flux: Flux, service: Service, proxy: BreakingProxy, start: START, monkeypatch: pytest.MonkeyPatch
+def test_the_output_of_every_command_matches_the_schema(
+    flux: Flux, service: Service, proxy: BreakingProxy, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_BUDGET_DAY", "5")
     Image.new("RGB", (256, 256), "navy").save("photo.png")
     foreign = Image.new("RGB", (8, 8))
     foreign.save("foreign.jpg")
-    _save_with_text(foreign)
+    save_foreign_png(foreign)
     Path("rows.jsonl").write_text('{"prompt": "a", "id": "one"}\n{"prompt": "b", "seed": 3}\n')
-    seen = Seen()
+    printed = PrintedTypes()
     task = unknown = ""
     for line in LINES:
-        ready = line.replace("@ID", task).replace("@UNKNOWN", unknown)
-        result = flux(f"{ready} --json")
-        records = seen.check(result.out)
+        command = line.replace("@ID", task).replace("@UNKNOWN", unknown)
+        result = flux(f"{command} --json")
+        records = printed.check(result.out)
         assert records or line == "resume", f"{line}: {result.err}"
         if "--no-wait" in line:
             task = str(records[0]["task_id"])
             proxy.breakers.append(Breaker(b"POST /api/v1/task"))
-            unknown = str(seen.check(flux(f"gen hen {SMALL} --json").out)[0]["entry"])
+            unknown = str(printed.check(flux(f"gen hen {SMALL} --json").out)[0]["entry"])
         if "--report" in line:
-            seen.check(json.dumps(json.loads(Path("report.json").read_text())))
-    seen |= _servers(seen, start)
-    assert set(KINDS) - seen == set()
+            printed.check(json.dumps(json.loads(Path("report.json").read_text())))
+    printed |= _check_servers(printed, start)
+    assert set(KINDS) - printed == set()
 
 
-def _save_with_text(image: Image.Image) -> None:
+def save_foreign_png(image: Image.Image) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
@@ -158,11 +158,11 @@ def _save_with_text(image: Image.Image) -> None:
     image.save("foreign.png", pnginfo=info)
 
 
-def _servers(seen: Seen, start: START) -> Seen:
+def _check_servers(printed: PrintedTypes, start: Start) -> PrintedTypes:
     for command in ("sandbox", "listen"):
         process = start(f"{command} --port 0 --json")
         assert process.stdout
-        seen.check(process.stdout.readline())
+        printed.check(process.stdout.readline())
         process.terminate()
         process.communicate(timeout=30)
-    return seen
+    return printed

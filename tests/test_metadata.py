@@ -1,4 +1,4 @@
-"""Images that contain the request that made them, and are made again."""
+"""Images that contain the request that made them, and images that are generated again from it."""
 
 import io
 import json
@@ -21,28 +21,28 @@ REQUEST: JsonObject = {"op": "gen", "model": "Qubico/flux1-schnell", "seed": 1, 
 GEN = "gen 'a fox ✨' -m schnell --negative blurry --guidance 4 --steps 5 --seed 7 --size 320x256"
 
 
-def plain_png() -> bytes:
+def make_png() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def crafted(request: Json, name: str = "crafted.png") -> str:
-    """The name of an image that contains this request."""
-    about = {"request": request, "task_id": "t", "version": "9"}
-    Path(name).write_bytes(with_texts(plain_png(), {"flux": json.dumps(about)}))
+def write_crafted_image(request: Json, name: str = "crafted.png") -> str:
+    """Write an image that contains this request, and return its name."""
+    metadata = {"request": request, "task_id": "t", "version": "9"}
+    Path(name).write_bytes(with_texts(make_png(), {"flux": json.dumps(metadata)}))
     return name
 
 
-def test_a_saved_picture_tells_how_it_was_made(flux: Flux, service: Service) -> None:
+def test_a_saved_image_contains_its_request(flux: Flux, service: Service) -> None:
     assert flux(GEN + " --webhook https://example.com/private-hook -o fox.png").code == 0
 
     content = Path("fox.png").read_bytes()
     assert inspect_image(content).width == 320
     with Image.open("fox.png") as image:
         assert isinstance(image, PngImagePlugin.PngImageFile)
-        about, parameters = json.loads(image.text["flux"]), image.text["parameters"]
-    assert about == {
+        metadata, parameters = json.loads(image.text["flux"]), image.text["parameters"]
+    assert metadata == {
         "request": {
             "op": "gen",
             "model": "Qubico/flux1-schnell",
@@ -68,12 +68,12 @@ def test_a_saved_picture_tells_how_it_was_made(flux: Flux, service: Service) -> 
     assert b"private-hook" not in content
 
 
-def test_no_pixel_is_encoded_anew(flux: Flux, service: Service) -> None:
+def test_metadata_does_not_change_the_pixels(flux: Flux, service: Service) -> None:
     flux(GEN + " -o with.png")
     flux(GEN + " -o without.png --no-metadata")
 
-    with Image.open("with.png") as told, Image.open("without.png") as plain:
-        assert told.tobytes() == plain.tobytes()
+    with Image.open("with.png") as tagged, Image.open("without.png") as plain:
+        assert tagged.tobytes() == plain.tobytes()
     plain_bytes = Path("without.png").read_bytes()
     assert plain_bytes[plain_bytes.index(b"IDAT") :] in Path("with.png").read_bytes()
     assert texts_in(plain_bytes) == sandbox_mark()
@@ -100,14 +100,14 @@ def test_show_reads_the_file_or_the_journal(flux: Flux, service: Service) -> Non
 @pytest.mark.parametrize(
     ("content", "code"), [(b"", 2), (b"\x89PNG\r\n\x1a\n", 2), (b"<html>", 2)], ids=["empty", "cut", "html"]
 )
-def test_a_file_that_tells_nothing(flux: Flux, content: bytes, code: int) -> None:
+def test_show_and_rerun_refuse_a_file_that_is_not_an_image(flux: Flux, content: bytes, code: int) -> None:
     Path("x.png").write_bytes(content)
     assert flux("show x.png").code == code
     assert flux("rerun x.png").code == code
 
 
-def test_an_image_from_the_sandbox_is_known_as_such(flux: Flux, service: Service, public: PublicNetwork) -> None:
-    """With and without the rest of its metadata; one that was paid for is not."""
+def test_a_sandbox_image_is_recognized(flux: Flux, service: Service, network: PublicNetwork) -> None:
+    """The mark does not depend on the other metadata, and a paid image does not have it."""
     assert flux("gen 'a fox' --size 256x256 --sandbox -o built-in.png").code == 0
     assert flux("gen 'a fox' --size 256x256 --sandbox --no-metadata -o bare.png").code == 0
     assert flux("gen 'a fox' --size 256x256 -o paid.png").code == 0
@@ -117,13 +117,13 @@ def test_an_image_from_the_sandbox_is_known_as_such(flux: Flux, service: Service
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"sandbox": 1}', '{"sandbox": "true"}', "[" * 100_000])
-def test_what_is_not_marked_is_not_from_the_sandbox(text: str) -> None:
-    assert not is_sandbox_image(with_texts(plain_png(), {"flux": text}))
+def test_an_unmarked_image_is_not_from_the_sandbox(text: str) -> None:
+    assert not is_sandbox_image(with_texts(make_png(), {"flux": text}))
     assert not is_sandbox_image(b"no PNG")
 
 
-def test_what_is_a_complete_image() -> None:
-    whole = plain_png()
+def test_complete_images_are_recognized() -> None:
+    whole = make_png()
     for name, content in {"a.png": whole, "b.jpg": whole, "c.png": b"", "d.png": whole[:-1], "e": b"<html>"}.items():
         Path(name).write_bytes(content)
     Path("folder.png").mkdir()
@@ -131,28 +131,7 @@ def test_what_is_a_complete_image() -> None:
     assert [name for name in names if is_complete_image(Path(name))] == ["a.png", "b.jpg"]
 
 
-def test_a_damaged_image_is_called_damaged(flux: Flux, service: Service) -> None:
-    flux("gen fox -m schnell --size 64x64 -o fox.png")
-    content = Path("fox.png").read_bytes()
-    Path("start.png").write_bytes(content[:60])
-    result = flux("show start.png")
-    assert (result.code, result.err) == (2, "flux: start.png is damaged: the PNG is truncated\n")
-    Path("half.png").write_bytes(content[:-40])
-    half = flux("show half.png")
-    assert (half.code, "fox" in half.out) == (0, True)
-    assert half.err == "flux: warning: half.png is damaged: the PNG is truncated\n"
-
-
-def test_the_cost_of_a_sandbox_image_is_simulated(flux: Flux) -> None:
-    flux("gen fox -m schnell -b 4 --size 64x64 -o '{n}.png' --sandbox")
-    entry = flux("history -q --sandbox").out.strip()
-    for line in ("show 1.png", f"show {entry} --sandbox"):
-        assert flux(line).out.splitlines()[-1].split() == ["cost", "$0.008", "simulated"], line
-    assert flux("balance --sandbox").out.startswith("Balance: $1000.00 simulated\n")
-    assert flux("balance --sandbox -q").out == "1000.00\n"
-
-
-def test_a_picture_of_another_tool_is_shown_and_hostile_texts_are_harmless(flux: Flux) -> None:
+def test_metadata_of_another_tool_is_shown_and_escaped(flux: Flux) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", "a cat\x1b[2J\nSteps: 4")
     Image.new("RGB", (8, 8)).save("other.png", pnginfo=info)
@@ -162,16 +141,16 @@ def test_a_picture_of_another_tool_is_shown_and_hostile_texts_are_harmless(flux:
     assert shown.err == "other.png was not made by flux\n"
 
 
-def test_rerun_makes_the_same_picture(flux: Flux, service: Service) -> None:
+def test_rerun_makes_the_same_image(flux: Flux, service: Service) -> None:
     flux(GEN + " -o fox.png")
     assert flux("rerun fox.png -o same.png --no-cache").code == 0
 
     assert service.charges[0].body == service.charges[1].body
-    with Image.open("fox.png") as one, Image.open("same.png") as two:
-        assert one.tobytes() == two.tobytes()
+    with Image.open("fox.png") as first, Image.open("same.png") as second:
+        assert first.tobytes() == second.tobytes()
 
 
-def test_rerun_with_changes(flux: Flux, service: Service) -> None:
+def test_rerun_accepts_changes(flux: Flux, service: Service) -> None:
     flux(GEN + " -o fox.png")
     assert flux("rerun fox.png --prompt 'a wolf' --seed 8 --guidance 5 --size 256x256 -m dev -o wolf.png").code == 0
 
@@ -188,7 +167,7 @@ def test_rerun_with_changes(flux: Flux, service: Service) -> None:
     }
 
 
-def test_rerun_of_a_crafted_image_cannot_change_price_model_or_webhook_and_shows_the_rest(flux: Flux) -> None:
+def test_rerun_of_a_crafted_image_ignores_protected_overrides_and_shows_the_rest(flux: Flux) -> None:
     hostile: JsonObject = {"model": "Qubico/flux1-pro", "task_type": "kontext"}
     hostile["config"] = {"webhook_config": {"endpoint": "https://evil.example"}}
     hostile["Input"] = {"batch_size": 4}
@@ -199,7 +178,7 @@ def test_rerun_of_a_crafted_image_cannot_change_price_model_or_webhook_and_shows
         "note": "kept\x1b[2J",
         "image": "https://evil.example/x",
     }
-    crafted({**REQUEST, "overrides": hostile, "surprise": 1})
+    write_crafted_image({**REQUEST, "overrides": hostile, "surprise": 1})
 
     result = flux("rerun crafted.png --dry-run")
     body = json.loads(result.out.partition("\n1 ")[0])
@@ -222,7 +201,7 @@ def test_rerun_of_a_crafted_image_cannot_change_price_model_or_webhook_and_shows
     assert flux("cost rerun crafted.png").out == "0.002\n"
 
 
-def test_names_in_overrides_are_compared_as_piapi_compares_them(flux: Flux) -> None:
+def test_override_names_are_compared_without_case(flux: Flux) -> None:
     line = "gen x --set Model=schnell --set Input.Batch_Size=2 --size 256x256"
     assert flux(f"cost {line}").out == "0.004\n"
     assert "secret does not go into --set" in flux("gen x --set 'Config.webhook_config={\"secret\":1}'").err
@@ -231,22 +210,18 @@ def test_names_in_overrides_are_compared_as_piapi_compares_them(flux: Flux) -> N
 LORA = {**REQUEST, "op": "lora"}
 EDIT = {**REQUEST, "op": "edit", "image": "https://example.com/x.png"}
 WRONG_TYPES: list[Json] = [
-    None, [], "x", 7, {}, {"op": []}, {**REQUEST, "op": "nosuch"},
-    {**REQUEST, "prompt": 5}, {**REQUEST, "prompt": None}, {**REQUEST, "prompt": ["a"]}, {**REQUEST, "model": 1},
-    {**REQUEST, "seed": "7"}, {**REQUEST, "seed": True}, {**REQUEST, "seed": 1.5}, {**REQUEST, "seed": 10**400},
-    {**REQUEST, "width": "64"}, {**REQUEST, "width": 1e400}, {**REQUEST, "guidance": "high"}, {**REQUEST, "guidance": float("nan")},
-    {**REQUEST, "guidance": 10**400}, {**REQUEST, "steps": {}}, {**REQUEST, "batch_size": "4"}, {**REQUEST, "negative_prompt": 3},
-    {**REQUEST, "service_mode": 1}, {**REQUEST, "webhook": {}}, {**REQUEST, "overrides": "x"}, {**REQUEST, "overrides": [1]},
-    {**LORA, "loras": 5}, {**LORA, "loras": [5]}, {**LORA, "loras": [{"name": 5}]}, {**LORA, "loras": [{"name": "a", "strength": "b"}]},
-    {**LORA, "loras": [{"name": "a", "x": 1}]}, {**LORA, "loras": "ab"},
-    {**REQUEST, "op": "controlnet", "controls": [{"kind": "depth", "image": 4}]}, {**EDIT, "image": 7}, {**EDIT, "image": None},
-    {**REQUEST, "op": "outpaint", "image": "https://e.com/x.png", "left": "5"},
+    None, [], {}, {"op": []}, {**REQUEST, "op": "nosuch"},
+    {**REQUEST, "prompt": None}, {**REQUEST, "negative_prompt": 3}, {**REQUEST, "service_mode": 1}, {**REQUEST, "steps": {}},
+    {**REQUEST, "seed": 10**400}, {**REQUEST, "width": 1e400}, {**REQUEST, "guidance": float("nan")}, {**REQUEST, "guidance": 10**400},
+    {**REQUEST, "overrides": [1]}, {**LORA, "loras": [{"name": 5}]}, {**LORA, "loras": [{"name": "a", "strength": "b"}]},
+    {**LORA, "loras": [{"name": "a", "x": 1}]}, {**REQUEST, "op": "controlnet", "controls": [{"kind": "depth", "image": 4}]},
+    {**EDIT, "image": 7}, {**EDIT, "image": None}, {**REQUEST, "op": "outpaint", "image": "https://e.com/x.png", "left": "5"},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("request_json", WRONG_TYPES)
-def test_a_request_of_wrong_types_is_none(flux: Flux, request_json: Json) -> None:
-    crafted(request_json)
+def test_a_request_of_wrong_types_is_refused(flux: Flux, request_json: Json) -> None:
+    write_crafted_image(request_json)
     for line in ("rerun crafted.png --dry-run", "show crafted.png --json"):
         result = flux(line)
         assert result.code == 2
@@ -271,21 +246,21 @@ WRONG_VALUES: list[tuple[JsonObject, str]] = [
 
 
 @pytest.mark.parametrize(("request_json", "message"), WRONG_VALUES)
-def test_a_request_of_a_stranger_is_checked_like_any_other(flux: Flux, request_json: JsonObject, message: str) -> None:
+def test_a_crafted_request_is_validated_like_any_other(flux: Flux, request_json: JsonObject, message: str) -> None:
     if request_json["op"] != "gen":
         request_json = {**request_json, "model": "Qubico/flux1-dev-advanced"}
-    result = flux(f"rerun {crafted(request_json)} --dry-run")
+    result = flux(f"rerun {write_crafted_image(request_json)} --dry-run")
     assert (result.code, result.out) == (2, "")
     assert message in result.err
 
 
-def test_rerun_of_a_batch_size(flux: Flux) -> None:
-    crafted({**REQUEST, "batch_size": 4}, "four.png")
+def test_rerun_keeps_or_changes_the_batch_size(flux: Flux) -> None:
+    write_crafted_image({**REQUEST, "batch_size": 4}, "four.png")
     assert flux("cost rerun four.png").out == "0.008\n"
     assert flux("cost rerun four.png -b 1").out == "0.002\n"
 
 
-def test_rerun_of_an_edit_uses_the_upload_while_it_lives(flux: Flux, service: Service) -> None:
+def test_rerun_of_an_edit_reuses_an_upload_that_is_still_available(flux: Flux, service: Service) -> None:
     Image.new("RGB", (300, 300), "red").save("photo.png")
     flux("edit photo.png 'a boat' --seed 1 -o out.png")
     flux("controlnet 'a boat' --control depth=photo.png:0.5 --lora anime:0.3 --seed 1 --size 256x256 -o control.png")

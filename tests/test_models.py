@@ -1,4 +1,4 @@
-"""Models: what `flux models` shows, and models that the user adds in the config file."""
+"""Models: the output of `flux models`, and models that the user adds in the config file."""
 
 import json
 from collections.abc import Callable
@@ -38,15 +38,15 @@ def configure(home: Path) -> Callable[[str], None]:
     return write
 
 
-def models(flux: Flux, options: str = "") -> dict[str, dict[str, Any]]:
-    """Return what `flux models --json` prints, by name."""
+def list_models(flux: Flux, options: str = "") -> dict[str, dict[str, Any]]:
+    """Return the output of `flux models --json`, by model name."""
     return {row["name"]: row for row in map(json.loads, flux(f"models --json {options}").out.splitlines())}
 
 
-def test_a_model_in_the_config_file_works_from_end_to_end(flux: Flux, configure: Callable[[str], None]) -> None:
+def test_a_model_in_the_config_file_works_end_to_end(flux: Flux, configure: Callable[[str], None]) -> None:
     configure(TURBO)
-    assert list(models(flux)) == ["schnell", "dev", "pro", "dev-advanced", "turbo"]
-    assert models(flux)["turbo"] == {
+    assert list(list_models(flux)) == ["schnell", "dev", "pro", "dev-advanced", "turbo"]
+    assert list_models(flux)["turbo"] == {
         "schema": 1, "type": "model", "name": "turbo", "id": "Qubico/flux2-turbo", "price_usd": "0.01",
         "commercial": True, "speed": "variable", "seconds": [1.0, 2.0], "measured_seconds": None, "measured_tasks": 0,
         "operations": ["gen", "kontext"], "max_batch_size": 2, "max_steps": 8,
@@ -54,7 +54,7 @@ def test_a_model_in_the_config_file_works_from_end_to_end(flux: Flux, configure:
     assert flux("gen x -m turbo -b 2 --steps 8 --sandbox --size 64x64 -o {model}-{n}.png").code == 0
     assert flux("history --sandbox").out.split()[4] == "$0.02*"
     assert "Qubico/flux2-turbo" in repr(texts_in(Path("turbo-1.png").read_bytes()))
-    measured = models(flux, "--sandbox")["turbo"]
+    measured = list_models(flux, "--sandbox")["turbo"]
     assert (measured["measured_tasks"], measured["measured_seconds"] > 0) == (1, True)
 
     assert "turbo           $0.01  commercial      1-2      gen kontext" in flux("models").out
@@ -62,11 +62,13 @@ def test_a_model_in_the_config_file_works_from_end_to_end(flux: Flux, configure:
     assert flux("config set model turbo").code == 0
     assert flux("cost gen x").out == "0.01\n"
     assert "batch size 4 needs schnell: turbo makes up to 2 images per task" in flux("gen x -b 4 --sandbox").err
-    told = flux("lora x --lora anime -m turbo --sandbox").err
-    assert "turbo does not support lora. Nothing was sent.\n      Use -m dev-advanced" in told
+    result = flux("lora x --lora anime -m turbo --sandbox").err
+    assert "turbo does not support lora. Nothing was sent.\n      Use -m dev-advanced" in result
 
 
-def test_a_task_outlives_its_model(flux: Flux, configure: Callable[[str], None], home: Path) -> None:
+def test_a_task_can_be_resumed_after_its_model_was_removed(
+    flux: Flux, configure: Callable[[str], None], home: Path
+) -> None:
     configure(TURBO)
     task = flux("gen x -m turbo --sandbox --size 64x64 --no-wait").out.strip()
     configure("")
@@ -78,7 +80,7 @@ def test_a_task_outlives_its_model(flux: Flux, configure: Callable[[str], None],
 
 def test_single_fields_of_a_built_in_model_can_be_changed(flux: Flux, configure: Callable[[str], None]) -> None:
     configure('[models.dev]\nseconds = [5, 6.5]\n[prices]\n"Qubico/flux1-dev" = "0.012"\nschnell = 0.0015\n')
-    found = models(flux)
+    found = list_models(flux)
     assert (found["dev"]["seconds"], found["dev"]["price_usd"], found["dev"]["max_steps"]) == ([5, 6.5], "0.012", 40)
     assert found["schnell"]["price_usd"] == "0.0015"
 
@@ -102,7 +104,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("config", BAD)
-def test_a_bad_model_is_an_error_with_its_line(
+def test_an_invalid_model_is_reported_with_its_line(
     flux: Flux, home: Path, configure: Callable[[str], None], config: str
 ) -> None:
     configure(config)
@@ -110,33 +112,33 @@ def test_a_bad_model_is_an_error_with_its_line(
     problem = BAD[config].replace("FILE", f"{home}/config.toml")
     assert (result.code, result.err.splitlines()[0]) == (4, f"flux: {problem}")
     assert flux("history --sandbox").code == 0
-    looked = flux("doctor --offline --sandbox")
-    assert (looked.code, problem in looked.out) == (4, True)
+    diagnosis = flux("doctor --offline --sandbox")
+    assert (diagnosis.code, problem in diagnosis.out) == (4, True)
 
 
-def test_every_purpose_has_its_model() -> None:
+def test_each_purpose_selects_its_model() -> None:
     catalog = Catalog({})
-    chosen = {
+    expected = {
         (): "dev", ("fast",): "schnell", ("quality",): "pro", ("commercial",): "schnell",
         ("commercial", "quality"): "pro", ("commercial", "fast"): "schnell",
     }  # fmt: skip
-    for words, name in chosen.items():
-        assert catalog.choose("gen", **dict.fromkeys(words, True)).name == name
+    for purposes, name in expected.items():
+        assert catalog.choose("gen", **dict.fromkeys(purposes, True)).name == name
     assert catalog.choose("lora", quality=True).name == "dev-advanced"
     with pytest.raises(UsageError, match="no model that is licensed for commercial use supports lora"):
         catalog.choose("lora", commercial=True)
 
 
-def test_the_catalog_has_the_facts_of_the_specification() -> None:
+def test_the_catalog_matches_the_specification() -> None:
     catalog = Catalog({})
     prices = {name: str(model.price) for name, model in catalog.models.items()}
     assert prices == {"schnell": "0.002", "dev": "0.015", "pro": "0.05", "dev-advanced": "0.02"}
     assert [name for name, model in catalog.models.items() if model.commercial] == ["schnell", "pro"]
     assert catalog.concurrency("creator", "private") == 8
-    assert catalog.concurrency("enterprise", None) == 2  # a plan of which nothing is known
+    assert catalog.concurrency("enterprise", None) == 2  # an unknown plan
 
 
-def test_the_sandbox_accepts_what_a_model_of_the_config_file_does(flux: Flux, configure: Callable[[str], None]) -> None:
+def test_the_sandbox_accepts_models_of_the_config_file(flux: Flux, configure: Callable[[str], None]) -> None:
     configure('[models.wide]\nid = "Qubico/wide"\nprice = 0.01\noperations = ["lora"]\nstrength = [0, 2]\n')
     assert flux("lora x --lora anime:1.5 -m wide --sandbox --size 64x64").code == 0
     assert flux("lora x --lora anime:2.5 -m wide --sandbox --size 64x64").code == 2

@@ -1,4 +1,4 @@
-"""Tables on terminals that are too narrow for them."""
+"""Tables and messages on narrow terminals."""
 
 import contextlib
 import os
@@ -18,100 +18,85 @@ Start = Callable[..., subprocess.Popen[str]]
 LAST = "dev-advanced    $0.02  non-commercial  40-60    gen edit kontext lora controlnet redux inpaint outpaint"
 
 
-def lines_at(start: Start, line: str, columns: int, stream: str = "stdout") -> list[str]:
-    """What a command writes to a terminal of so many columns, as it is written: to a stream, or to both."""
+def run_in_terminal(start: Start, line: str, columns: int, stream: str = "stdout") -> list[str]:
+    """Return the lines that a command writes to a terminal of this width."""
     import pty
     import termios
 
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    reader, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    streams = ("stdout", "stderr") if stream == "both" else (stream,)
-    with start(line, **{**quiet, **dict.fromkeys(streams, theirs)}) as process:
+    with start(line, **{**quiet, stream: terminal}) as process:
         process.wait(60)
-    os.close(theirs)
-    seen = b"".join(_read_all(ours))
-    os.close(ours)
-    return seen.decode().replace("\r\n", "\n").splitlines()
+    os.close(terminal)
+    output = b"".join(_read_all(reader))
+    os.close(reader)
+    return output.decode().replace("\r\n", "\n").splitlines()
 
 
 def _read_all(terminal: int) -> Iterator[bytes]:
-    """Yield what was written to a pseudo-terminal whose other end is closed; a read may return a part of it."""
-    with contextlib.suppress(OSError):  # Linux's way to say that it is over
+    """Yield everything that was written to a pseudo-terminal whose other end is closed. One read may return only a part."""
+    with contextlib.suppress(OSError):  # how Linux reports the end
         while piece := os.read(terminal, 65536):
             yield piece
 
 
-def test_what_does_not_fit_goes_on_below_its_column(flux: Flux, start: Start) -> None:
-    assert lines_at(start, "models", 80)[-2:] == [
+def test_a_long_cell_continues_below_its_column(flux: Flux, start: Start) -> None:
+    assert run_in_terminal(start, "models", 80)[-2:] == [
         LAST.removesuffix(" redux inpaint outpaint"),
         " " * 48 + "redux inpaint outpaint",
     ]
-    for columns in (200, 50):  # room for all of it; none for a column of words
-        assert lines_at(start, "models", columns)[-1] == LAST
+    for columns in (200, 50):  # enough space for everything, and not enough for a column of text
+        assert run_in_terminal(start, "models", columns)[-1] == LAST
     assert flux("models").out.splitlines()[-1] == LAST
 
 
-def test_no_word_is_broken(flux: Flux, start: Start, service: Service) -> None:
+def test_words_are_not_broken(flux: Flux, start: Start, service: Service) -> None:
     prompt = "a red fox in the snow " * 9 + "x" * 90
     task = flux(f"gen '{prompt}' -m schnell --size 64x64 -o fox.png --no-wait").out.strip()
-    shown = lines_at(start, "history", 80)
+    shown = run_in_terminal(start, "history", 80)
     assert len(shown) == 2
     assert all(len(line) <= 80 for line in shown)
     assert shown[-1].startswith(" " * 10 + "in the s…")
     assert shown[-1].endswith("  -")
     flux(f"wait {task} -o fox.png")
     assert Path("fox.png").exists()
-    assert " " * 17 + "x" * 90 in lines_at(start, "show fox.png", 80)
+    assert " " * 17 + "x" * 90 in run_in_terminal(start, "show fox.png", 80)
 
 
-def test_errors_and_hints_are_broken_between_words_and_commands_are_not(start: Start) -> None:
-    assert lines_at(start, f"show {'x' * 30}", 60, "stderr") == [
+def test_errors_and_hints_are_wrapped_between_words_and_commands_are_not_wrapped(start: Start) -> None:
+    assert run_in_terminal(start, f"show {'x' * 30}", 60, "stderr") == [
         f"flux: '{'x' * 30}' is not a file, and no",
         "      task has this ID",
         "      List your tasks: flux history",
     ]
-    assert lines_at(start, "gen x -b 4 --steps 99", 60, "stderr") == [
+    assert run_in_terminal(start, "gen x -b 4 --steps 99", 60, "stderr") == [
         "flux: 2 errors. Nothing was sent.",
         "      - steps 99 is out of range for dev (1 to 40)",
         "      - batch size 4 needs schnell: dev makes 1 image per",
         "        task (Add -m schnell, or make 4 tasks, for example",
         "        with --seed 1..4)",
     ]
-    assert lines_at(start, "gen x", 60, "stderr")[-3:] == [
+    assert run_in_terminal(start, "gen x", 60, "stderr")[-3:] == [
         "      - To try flux for free, add --sandbox",
         "      Get a key at https://piapi.ai/workspace/key, then",
         "      store it with: flux login",
     ]
 
 
-def test_a_dry_run_on_a_terminal_shows_one_request(flux: Flux, start: Start) -> None:
-    """A sweep is not buried under pages of JSON; a pipe gets all of it."""
-    line = "gen 'a {red|blue} car' --seed 1..8 --dry-run"
-    assert [text for text in lines_at(start, line, 80) if "seed" in text] == ['    "seed": 1']
-    assert flux(line).out.count('"seed"') == 16
-    assert "more request" not in flux(line).err
-    assert lines_at(start, "gen x --seed 1 --dry-run", 80)[-1] == "}"
-    # On a terminal, both streams are seen.
-    assert lines_at(start, line, 80, "both")[-2:] == [
-        "... and 15 more requests (all of them: --dry-run --json)",
-        "Would cost $0.24 for 16 images. Nothing was sent.",
-    ]
-
-
-def test_a_command_at_the_end_of_a_remark_stays_whole(flux: Flux, start: Start, service: Service) -> None:
-    """Somebody copies it: a line break in it would run a part of it."""
-    service.answer(*POST, (500, {}, b""))
+def test_a_command_at_the_end_of_a_note_is_not_wrapped(flux: Flux, start: Start, service: Service) -> None:
+    """A line break in a copied command would run only a part of it."""
+    service.reply_with(*POST, (500, {}, b""))
     flux("gen fox -m schnell --size 64x64")
     entry = flux("history --state unknown -q").out.strip()
-    assert lines_at(start, "history", 80, "stderr") == [
+    assert run_in_terminal(start, "history", 80, "stderr") == [
         "ID        SUBMITTED         STATE          COST  PROMPT  FILES",
         "~ possibly charged; see the PiAPI workspace",
         "* simulated by the sandbox, never charged",
         "1 task with an unknown outcome, up to $0.002 possibly charged; resolve with:",
         f"  flux resolve {entry}",
     ]
-    assert lines_at(start, f"resolve {entry}", 80)[:3] == [
+    assert run_in_terminal(start, f"resolve {entry}", 80)[:3] == [
         f"entry {entry}: no usable response to this request. It may have been charged",
         "  ($0.002 simulated); flux does not resend it.",
         '  prompt     "fox"',

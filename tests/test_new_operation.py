@@ -1,4 +1,4 @@
-"""A new operation is a module, a command, a row in the catalog and a rule of the sandbox: all else works with it."""
+"""A new operation needs a module, a command, a catalog row and a sandbox rule. Everything else works with it."""
 
 import asyncio
 import json
@@ -91,8 +91,8 @@ def upscale(session: Session, own: UpscaleParameters, given: Given, run: RunOpti
 
 
 @pytest.fixture(autouse=True)
-def _upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The operation in the registry, the command line, the catalog and the sandbox; and two images."""
+def _register_upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Add the operation to the registry, the command line, the catalog and the sandbox, and create two images."""
     monkeypatch.setitem(COMMANDS, "upscale", UpscaleParameters)
     monkeypatch.setitem(OPERATIONS, "upscale", *UpscaleParameters.operations)
     module = ModuleType("flux_cli.cli.commands.upscale")
@@ -109,19 +109,21 @@ def _upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     Image.new("RGB", (300, 256), "blue").save("eye.png")
 
 
-def sent(service: Service, number: int = -1) -> JsonObject:
-    """The input of a paid request."""
+def get_input(service: Service, number: int = -1) -> JsonObject:
+    """Return the input of a paid request."""
     assert text_at(service.charges[number].body, "task_type") == "upscale"
     return object_at(service.charges[number].body, "input")
 
 
-def test_rows_journal_metadata_and_a_rerun(flux: Flux, service: Service, entries: Callable[[], list[Entry]]) -> None:
+def test_a_new_operation_works_in_rows_journal_metadata_and_rerun(
+    flux: Flux, service: Service, entries: Callable[[], list[Entry]]
+) -> None:
     row = {"op": "upscale", "image": "photo.png", "factor": 4, "guide": ["eye.png"], "seed": 1, "output": "large.png"}
     Path("rows.jsonl").write_text(json.dumps(row))
     result = flux("batch rows.jsonl -q")
     assert (result.code, result.out) == (0, "large.png\n"), result.err
 
-    body = sent(service)
+    body = get_input(service)
     [guide] = body["guides"] if isinstance(body["guides"], list) else []
     assert body | {"image": "", "guides": []} == {
         "prompt": "the same, larger",
@@ -141,7 +143,7 @@ def test_rows_journal_metadata_and_a_rerun(flux: Flux, service: Service, entries
     assert (shown["op"], shown["factor"], shown["guides"][0]["weight"]) == ("upscale", 4, 0.5)
 
     assert flux("rerun large.png --seed 2 -o again.png").code == 0
-    assert sent(service) == body | {"seed": 2}
+    assert get_input(service) == body | {"seed": 2}
     assert flux("batch rows.jsonl -q").code == 0
     assert len(service.charges) == 2
 
@@ -149,32 +151,32 @@ def test_rows_journal_metadata_and_a_rerun(flux: Flux, service: Service, entries
 def test_a_rerun_checks_every_image_of_the_operation(flux: Flux, service: Service) -> None:
     guides = [{"image": "http://user@example.com/eye.png", "weight": 0.5}]
     request = {"op": "upscale", "model": "Qubico/flux1-dev-advanced", "seed": 1, "prompt": "x", "factor": 2}
-    about = {"request": request | {"image": "https://example.com/a.png", "guides": guides}}
-    Path("crafted.png").write_bytes(with_texts(Path("photo.png").read_bytes(), {"flux": json.dumps(about)}))
+    metadata = {"request": request | {"image": "https://example.com/a.png", "guides": guides}}
+    Path("crafted.png").write_bytes(with_texts(Path("photo.png").read_bytes(), {"flux": json.dumps(metadata)}))
     assert "must not contain a user name" in flux("rerun crafted.png").err
     assert service.charges == []
 
 
-def test_a_row_with_what_the_operation_does_not_have(flux: Flux) -> None:
+def test_unsupported_options_in_a_row_are_reported(flux: Flux) -> None:
     Path("rows.jsonl").write_text('{"op": "upscale", "factor": "large", "size": "64x64", "fcator": 2}')
-    told = flux("batch rows.jsonl").err
-    assert "an image is missing" in told
-    assert "factor takes a whole number, not 'large'" in told
-    assert "unknown field 'size' for op upscale" in told
-    assert "unknown field 'fcator' for op upscale (Did you mean factor?)" in told
+    errors = flux("batch rows.jsonl").err
+    assert "an image is missing" in errors
+    assert "invalid factor 'large': expected a whole number" in errors
+    assert "unknown field 'size' for op upscale" in errors
+    assert "unknown field 'fcator' for op upscale (Did you mean factor?)" in errors
 
 
-def test_the_command_line_and_its_help(flux: Flux, service: Service) -> None:
+def test_a_new_operation_has_a_command_and_help(flux: Flux, service: Service) -> None:
     assert flux("upscale photo.png --factor 3 --guide eye.png --seed 1..2 -q").code == 0
-    assert [sent(service, number)["factor"] for number in (0, 1)] == [3, 3]
+    assert [get_input(service, number)["factor"] for number in (0, 1)] == [3, 3]
     assert flux("upscale photo.png --factor 9").code == 2
     assert "schnell does not support upscale" in flux("upscale photo.png -m schnell").err
-    told = flux("upscale --help").out
-    assert "How many times larger." in told
-    assert "--mask" not in told
+    help_text = flux("upscale --help").out
+    assert "How many times larger." in help_text
+    assert "--mask" not in help_text
 
 
-def test_keywords_of_the_python_interface(service: Service) -> None:
+def test_a_new_operation_works_in_python(service: Service) -> None:
     class Upscaler(AsyncFlux):
         async def upscale(self, image: str, **options: object) -> Path:
             return (await self._make("upscale", options, image=image)).path
@@ -190,7 +192,7 @@ def test_keywords_of_the_python_interface(service: Service) -> None:
                 await client.upscale("photo.png", guide="-")
 
     asyncio.run(make())
-    assert sent(service)["factor"] == 5
-    guides = sent(service)["guides"]
+    assert get_input(service)["factor"] == 5
+    guides = get_input(service)["guides"]
     assert isinstance(guides, list)
     assert len(guides) == 2

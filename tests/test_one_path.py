@@ -1,4 +1,4 @@
-"""One path for one task and for many: checked before the first charge, paid once, reported whole, interrupted safely."""
+"""One path for one task and for many: checked before the first charge, paid once, fully reported, safely interrupted."""
 
 import asyncio
 import inspect
@@ -22,12 +22,11 @@ from flux_cli import Flux as Client
 from flux_cli.engine.outcome import exit_code
 from flux_cli.errors import CreditsError, DiskError, ExitCode, InterruptError, NetworkError, UnknownChargeError
 from flux_cli.journal.entries import Entry, State
-from flux_cli.json_value import object_at
 
 from .conftest import Flux
 from .raw_servers import PublicNetwork
 from .servers import Service
-from .test_promises import POST, Start, refusal, wait_until
+from .test_promises import POST, Start, make_refusal, wait_until
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
@@ -35,19 +34,14 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
 def write_rows(*rows: str) -> None:
-    """Write rows.csv, a row per line."""
+    """Write rows.csv, one row per line."""
     Path("rows.csv").write_text("".join(f"{row}\n" for row in ("prompt,output", *rows)))
-
-
-def charged(service: Service) -> list[Any]:
-    """Return the prompts that were paid for."""
-    return sorted(object_at(charge.body, "input")["prompt"] for charge in service.charges)
 
 
 # --- before the first charge -----------------------------------------------------------------------------------------
 
 
-def test_every_name_that_is_taken_is_found_before_the_first_charge(flux: Flux, service: Service) -> None:
+def test_all_name_conflicts_are_reported_before_the_first_charge(flux: Flux, service: Service) -> None:
     write_rows("a fox,a.png", "b fox,b.png", "c fox,c.png", "d fox,folder.png", "e fox,a.png")
     Path("c.png").touch()
     Path("folder.png").mkdir()
@@ -60,26 +54,20 @@ def test_every_name_that_is_taken_is_found_before_the_first_charge(flux: Flux, s
         "      - rows.csv, line 6: a.png is already the name of the image of line 2",
         "      Add {index} to the name",
     ]
-    assert service.seen == []
+    assert service.requests == []
 
 
-def test_a_name_that_is_taken_meanwhile_stops_no_other_row(flux: Flux, service: Service) -> None:
+def test_a_name_that_is_taken_during_a_run_does_not_stop_other_rows(flux: Flux, service: Service) -> None:
     write_rows("a fox,a.png", "b fox,b.png", "c fox,c.png")
-    service.before[POST] = lambda: Path("b.png").write_text("mine")
+    service.hooks[POST] = lambda: Path("b.png").write_text("mine")
     result = flux(f"batch rows.csv {SMALL} -j 1 --report r.json")
     assert (result.code, sorted(result.out.split())) == (0, ["a.png", "b-2.png", "c.png"])
     assert Path("b.png").read_text() == "mine"
     assert [row["state"] for row in json.loads(Path("r.json").read_text())["rows"]] == ["saved"] * 3
 
 
-def test_a_name_that_only_another_directory_has_is_free(flux: Flux, service: Service) -> None:
-    Path("shots").mkdir()
-    assert flux(f"gen x {SMALL} -d out -o shots").out == "out/shots.png\n"
-    assert flux(f"gen x {SMALL} -o shots").err.startswith("flux: -o 'shots' names a directory. Nothing was sent.\n")
-
-
 @pytest.mark.parametrize("command", ["gen x", "rerun first.png", "batch rows.csv", "gen --from prompts.txt"])
-def test_every_command_that_generates_has_the_same_guards(
+def test_every_generating_command_has_the_same_guards(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     flux(f"gen x {SMALL} --seed 1 -o first.png")
@@ -99,61 +87,61 @@ def test_every_command_that_generates_has_the_same_guards(
     assert len(service.charges) == 1
 
 
-def test_a_sweep_of_an_earlier_image(flux: Flux, service: Service) -> None:
+def test_rerun_sweeps_the_seed_of_an_earlier_image(flux: Flux, service: Service) -> None:
     flux(f"gen x {SMALL} --seed 1 -o first.png")
     assert sorted(flux("rerun first.png --seed 2..4 -o '{seed}.png'").out.split()) == ["2.png", "3.png", "4.png"]
     assert len(service.charges) == 4
 
 
-def test_saying_no_to_the_price_is_no_error_in_the_price(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
+def test_declining_the_price_cancels_the_command(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
     monkeypatch.setenv("FLUX_CONFIRM_ABOVE", "0.001")
-    answer = "import pty, os, sys; pid, fd = pty.fork(); pid or os.execvp(sys.argv[1], sys.argv[1:]); os.write(fd, b'n\\n'); "
-    answer += "out = b''\ntry:\n  while part := os.read(fd, 1000): out += part\nexcept OSError: pass\n"
-    answer += "print(out.decode()); sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
-    command = [sys.executable, "-c", answer, sys.executable, "-m", "flux_cli", "gen", "x"]
+    script = "import pty, os, sys; pid, fd = pty.fork(); pid or os.execvp(sys.argv[1], sys.argv[1:]); os.write(fd, b'n\\n'); "
+    script += "out = b''\ntry:\n  while part := os.read(fd, 1000): out += part\nexcept OSError: pass\n"
+    script += "print(out.decode()); sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    command = [sys.executable, "-c", script, sys.executable, "-m", "flux_cli", "gen", "x"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "This costs $0.015 (simulated) for 1 image. Continue? [y/N]" in done.stdout
     assert "flux: canceled. Nothing was sent." in done.stdout
-    assert service.seen == []
+    assert service.requests == []
 
 
 # --- paid once -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("then", ["", "--skip-existing", "--overwrite"])
-def test_a_running_task_with_a_chosen_name_is_taken_up(flux: Flux, service: Service, then: str) -> None:
+@pytest.mark.parametrize("flag", ["", "--skip-existing", "--overwrite"])
+def test_a_running_task_with_a_chosen_name_is_resumed(flux: Flux, service: Service, flag: str) -> None:
     flux(f"gen 'a fox' {SMALL} -o s.png --no-wait")
-    result = flux(f"gen ' a fox' {SMALL} -o ./s.png {then}")
+    result = flux(f"gen ' a fox' {SMALL} -o ./s.png {flag}")
     assert (result.code, result.out, len(service.charges)) == (0, "s.png\n", 1)
 
 
 def test_an_unknown_outcome_with_a_chosen_name_is_not_paid_again(flux: Flux, service: Service) -> None:
-    service.answer(*POST, (500, {}, b""))
+    service.reply_with(*POST, (500, {}, b""))
     assert flux(f"gen 'a fox' {SMALL} -o s.png").code == 7
     assert flux(f"gen 'a fox' {SMALL} -o s.png").code == 7
-    assert service.posts() == 1
+    assert service.count_posts() == 1
 
 
-def test_the_spelling_of_a_path_makes_no_other_task(flux: Flux, service: Service) -> None:
+def test_the_spelling_of_a_path_does_not_make_another_task(flux: Flux, service: Service) -> None:
     Path("real").mkdir()
     Path("link").symlink_to("real")
     Path("prompts.txt").write_text("a fox\nan owl\n")
-    for where in (
+    for options in (
         "-d real -o '{slug}.png'",
         "-d link -o '{slug}.png'",
         "-d real -o './{slug}.png'",
         "-d ./real/../real -o '{slug}.png'",
     ):
-        assert flux(f"gen --from prompts.txt {SMALL} {where}").code == 0
+        assert flux(f"gen --from prompts.txt {SMALL} {options}").code == 0
     assert len(service.charges) == 2
     assert len(list(Path("real").iterdir())) == 2
 
 
-def test_a_saved_image_costs_nothing_again_and_overwrite_makes_another(flux: Flux, service: Service) -> None:
+def test_a_saved_image_is_paid_again_only_with_overwrite(flux: Flux, service: Service) -> None:
     flux(f"gen 'a fox' {SMALL} -o s.png")
-    again = flux(f"gen 'a fox' {SMALL} -o s.png")
-    assert (again.code, again.out, again.err) == (0, "s.png\n", "already saved: s.png (no charge)\n")
+    repeated = flux(f"gen 'a fox' {SMALL} -o s.png")
+    assert (repeated.code, repeated.out, repeated.err) == (0, "s.png\n", "already saved: s.png (no charge)\n")
     before = Path("s.png").read_bytes()
     assert flux(f"gen 'a fox' {SMALL} -o s.png --overwrite").code == 0
     assert len(service.charges) == 2
@@ -161,25 +149,23 @@ def test_a_saved_image_costs_nothing_again_and_overwrite_makes_another(flux: Flu
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"mine"])
-def test_what_is_no_image_does_not_stand_for_one(flux: Flux, service: Service, content: bytes) -> None:
+def test_skip_existing_refuses_an_incomplete_image(flux: Flux, service: Service, content: bytes) -> None:
     Path("e.png").write_bytes(content)
     result = flux(f"gen 'a boat' {SMALL} -o e.png --skip-existing")
     assert (result.code, result.out) == (11, "")
     assert result.err == "flux: e.png exists, but is not a complete image. Nothing was sent.\n"
-    assert service.seen == []
+    assert service.requests == []
     assert Path("e.png").read_bytes() == content
 
 
-def test_a_dangling_link_takes_its_name(flux: Flux, service: Service) -> None:
+def test_a_dangling_link_counts_as_an_existing_file(flux: Flux, service: Service) -> None:
     Path("boat.png").symlink_to("nowhere.png")
     for flags in ("", "--skip-existing"):
         assert flux(f"gen 'a boat' {SMALL} -o boat.png {flags}").code == 11
-    assert service.seen == []
+    assert service.requests == []
 
 
-def test_an_image_of_the_sandbox_does_not_stand_for_a_paid_one(
-    flux: Flux, service: Service, public: PublicNetwork
-) -> None:
+def test_a_sandbox_image_does_not_replace_a_paid_one(flux: Flux, service: Service, network: PublicNetwork) -> None:
     assert flux(f"gen 'a fox' {SMALL} -o fox.png --sandbox --skip-existing").code == 0
     assert flux(f"gen 'a fox' {SMALL} -o fox.png --sandbox --skip-existing").code == 0
     result = flux(f"gen 'a fox' {SMALL} -o fox.png --skip-existing")
@@ -187,7 +173,7 @@ def test_an_image_of_the_sandbox_does_not_stand_for_a_paid_one(
     assert "fox.png was made in the sandbox" in result.err
 
 
-def test_images_changed_in_place_are_kept_however_often_it_is_run(flux: Flux, service: Service) -> None:
+def test_images_that_were_changed_in_place_are_kept_on_every_run(flux: Flux, service: Service) -> None:
     Path("prompts.txt").write_text("a fox\nan owl\n")
     line = f"gen --from prompts.txt {SMALL} -o '{{slug}}.png'"
     flux(line)
@@ -202,7 +188,7 @@ def test_images_changed_in_place_are_kept_however_often_it_is_run(flux: Flux, se
     assert len(list(Path().glob("*.png"))) == 2
 
 
-def test_failed_tasks_that_expired_are_looked_for_before_they_are_paid_again(
+def test_expired_tasks_are_polled_before_they_are_paid_again(
     flux: Flux, service: Service, home: Path, entries: Entries
 ) -> None:
     import sqlite3
@@ -218,18 +204,18 @@ def test_failed_tasks_that_expired_are_looked_for_before_they_are_paid_again(
     assert len(service.charges) == 1
 
 
-def test_identical_lines_with_the_cache_are_one_charge(flux: Flux, service: Service) -> None:
+def test_identical_lines_with_the_cache_are_charged_once(flux: Flux, service: Service) -> None:
     Path("prompts.txt").write_text("a fox\n" * 5)
     assert len(flux(f"gen --from prompts.txt {SMALL} --cache").out.split()) == 5
     assert len(service.charges) == 1
 
 
-# --- reported whole --------------------------------------------------------------------------------------------------
+# --- fully reported ---------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_that_runs_out_of_credits_says_so_and_reports_every_row(flux: Flux, service: Service) -> None:
+def test_a_batch_that_runs_out_of_credits_reports_every_row(flux: Flux, service: Service) -> None:
     Path("prompts.txt").write_text("".join(f"cat {number}\n" for number in range(10)))
-    service.answer(*POST, refusal(402, 1300, "Insufficient credits"))
+    service.reply_with(*POST, make_refusal(402, 1300, "Insufficient credits"))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1 --report r.json")
     assert result.code == 6
     rows = json.loads(Path("r.json").read_text())["rows"]
@@ -238,16 +224,16 @@ def test_a_batch_that_runs_out_of_credits_says_so_and_reports_every_row(flux: Fl
     assert result.err.splitlines()[-1].startswith("1 refused, 9 not started; $0.00 spent in ")
 
 
-def test_skipped_tasks_are_in_the_report_of_one_as_of_many(flux: Flux, service: Service) -> None:
+def test_a_skipped_task_is_in_the_report(flux: Flux, service: Service) -> None:
     flux(f"gen x {SMALL} -o a.png")
     flux(f"gen y {SMALL} -o a.png --skip-existing --report one.json")
     assert json.loads(Path("one.json").read_text())["rows"][0]["reason"] == "exists"
 
 
-def test_hints_are_the_same_command_in_every_format(
+def test_the_next_command_is_the_same_in_every_format(
     flux: Flux, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.answer(*POST, *[(500, {}, b"")] * 3)
+    service.reply_with(*POST, *[(500, {}, b"")] * 3)
     text = flux(f"gen one {SMALL} --profile work")
     data = json.loads(flux(f"gen two {SMALL} --profile work --json --report r.json").out.splitlines()[0])
     report = json.loads(Path("r.json").read_text())["rows"][0]
@@ -258,8 +244,8 @@ def test_hints_are_the_same_command_in_every_format(
     assert data["error"]["hint"] == f"Next: {data['error']['command']}"
 
 
-def test_history_shows_what_was_charged_and_what_was_not(flux: Flux, service: Service) -> None:
-    service.answer(*POST, refusal(400, 1800), (500, {}, b""))
+def test_history_distinguishes_charged_and_uncharged_tasks(flux: Flux, service: Service) -> None:
+    service.reply_with(*POST, make_refusal(400, 1800), (500, {}, b""))
     flux(f"gen refused {SMALL}")
     flux(f"gen unknown {SMALL}")
     flux(f"gen saved {SMALL}")
@@ -276,7 +262,7 @@ def test_history_shows_what_was_charged_and_what_was_not(flux: Flux, service: Se
     assert flux("history --state expired").err.startswith("no tasks in state expired\n")
 
 
-def test_a_price_question_does_not_read_options_as_a_command(flux: Flux, service: Service) -> None:
+def test_cost_does_not_take_an_option_value_for_a_command(flux: Flux, service: Service) -> None:
     assert flux("cost --profile gen --since 30d").out.split() == ["total", "$0.00", "0", "tasks"]
     assert flux("cost gen x --profile gen").out == "0.015\n"
     assert flux("cost --profile gen gen x").out == "0.015\n"
@@ -295,17 +281,17 @@ def test_a_price_question_does_not_read_options_as_a_command(flux: Flux, service
         ([UnknownChargeError("x"), InterruptError("x", signal_number=15)], None, ExitCode.SIGTERM),
     ],
 )
-def test_the_exit_code(errors: list[Any], stopped_by: Any, code: ExitCode) -> None:
+def test_the_exit_code_of_a_run(errors: list[Any], stopped_by: Any, code: ExitCode) -> None:
     assert exit_code(errors, stopped_by=stopped_by) is code
 
 
-# --- interrupted safely ----------------------------------------------------------------------------------------------
+# --- safely interrupted -----------------------------------------------------------------------------------------------
 
 
 @POSIX
 def test_ctrl_c_stops_a_shell_loop(service: Service) -> None:
-    service.answer("GET", "/api/v1/task/", *[(503, {}, b"")] * 200)
-    loop = f'for i in 1 2 3; do {sys.executable} -m flux_cli gen "lp $i" {SMALL}; done; echo went on'
+    service.reply_with("GET", "/api/v1/task/", *[(503, {}, b"")] * 200)
+    loop = f'for i in 1 2 3; do {sys.executable} -m flux_cli gen "lp $i" {SMALL}; done; echo continued'
     process = subprocess.Popen(
         ["bash", "-c", loop], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
@@ -319,11 +305,11 @@ def test_ctrl_c_stops_a_shell_loop(service: Service) -> None:
 
 
 @POSIX
-def test_a_closed_stdout_cuts_off_nothing(flux: Flux, service: Service, start: Start, entries: Entries) -> None:
+def test_a_closed_stdout_interrupts_no_task(flux: Flux, service: Service, start: Start, entries: Entries) -> None:
     Path("prompts.txt").write_text("one\ntwo\n")
     flux(f"gen --from prompts.txt {SMALL}")
     Path("prompts.txt").write_text("one\nthree\nfour\ntwo\nfive\n")
-    service.before[POST] = lambda: time.sleep(0.3)
+    service.hooks[POST] = lambda: time.sleep(0.3)
     process = start(f"gen --from prompts.txt {SMALL}")
     assert process.stdout is not None
     process.stdout.close()
@@ -335,10 +321,10 @@ def test_a_closed_stdout_cuts_off_nothing(flux: Flux, service: Service, start: S
 
 
 @POSIX
-def test_without_descriptors_fewer_run_at_a_time(service: Service, entries: Entries) -> None:
+def test_without_file_descriptors_fewer_tasks_run_in_parallel(service: Service, entries: Entries) -> None:
     Path("prompts.txt").write_text("".join(f"cat {number}\n" for number in range(15)))
     command = [sys.executable, "-m", "flux_cli", "gen", "--from", "prompts.txt", *SMALL.split(), "-j", "15"]
-    limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))  # noqa: E731 - as Popen takes it
+    limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))  # noqa: E731 - a callable for Popen
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, preexec_fn=limit)
     states = {entry.state for entry in entries()}
     assert State.UNKNOWN not in states, done.stderr
@@ -351,7 +337,7 @@ def test_waiting_for_an_identical_request_ends_with_the_timeout(
     flux: Flux, service: Service, start: Start, entries: Entries
 ) -> None:
     answered = threading.Event()
-    service.before[POST] = lambda: answered.wait(60)
+    service.hooks[POST] = lambda: answered.wait(60)
     sender = start(f"gen x {SMALL} --seed 1")
     wait_until(lambda: any(entry.state is State.SENDING for entry in entries()))
     sender.send_signal(signal.SIGSTOP)
@@ -369,27 +355,27 @@ def test_waiting_for_an_identical_request_ends_with_the_timeout(
 # --- Python ----------------------------------------------------------------------------------------------------------
 
 
-def test_closing_a_client_ends_its_own_calls_only(service: Service) -> None:
-    service.answer("GET", "/api/v1/task/", *[(503, {}, b"")] * 200)
+def test_closing_a_client_cancels_only_its_own_calls(service: Service) -> None:
+    service.reply_with("GET", "/api/v1/task/", *[(503, {}, b"")] * 200)
 
     async def program() -> str:
         async def serve() -> str:
             await asyncio.sleep(1)
             return "served"
 
-        others = asyncio.create_task(serve())
+        other_task = asyncio.create_task(serve())
         flux = AsyncFlux()
         await flux.__aenter__()
         call = asyncio.create_task(flux.generate("a fox", model="schnell", size="64x64"))
         await asyncio.to_thread(wait_until, lambda: len(service.charges) == 1)
         await flux._calls.cancel()
         assert call.cancelled()
-        return await others
+        return await other_task
 
     assert asyncio.run(program()) == "served"
 
 
-def test_one_content_is_uploaded_once_by_calls_at_the_same_time(service: Service) -> None:
+def test_parallel_calls_upload_the_same_content_once(service: Service) -> None:
     Image.effect_noise((300, 300), 50).save("noise.png")
 
     async def program() -> None:
@@ -397,18 +383,18 @@ def test_one_content_is_uploaded_once_by_calls_at_the_same_time(service: Service
             await asyncio.gather(*(flux.edit("noise.png", "at night", seed=seed) for seed in range(6)))
 
     asyncio.run(program())
-    assert sum(request.path == "/api/ephemeral_resource" for request in service.seen) == 1
+    assert sum(request.path == "/api/ephemeral_resource" for request in service.requests) == 1
     assert len(service.charges) == 6
 
 
-def test_a_call_with_a_chosen_name_takes_up_what_is_unfinished(service: Service) -> None:
+def test_a_call_with_a_chosen_name_resumes_an_unfinished_task(service: Service) -> None:
     with Client() as flux:
         first = flux.generate("a fox", model="schnell", size="64x64", output="s.png", wait=False)
         second = flux.generate("a fox", model="schnell", size="64x64", output="s.png")
     assert (first.task_id, second.path.name, len(service.charges)) == (second.task_id, "s.png", 1)
 
 
-def test_signatures_show_their_fields() -> None:
+def test_signatures_list_their_fields() -> None:
     from flux_cli.sdk.flux import Result
 
     assert list(inspect.signature(Result).parameters) == ["entry", "task_id", "model", "seed", "cost", "paths", "urls"]

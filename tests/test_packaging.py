@@ -1,4 +1,4 @@
-"""The wheel and the sdist: what is in them, and what somebody who installs the wheel finds."""
+"""The wheel and the sdist: their contents, and an installation of the wheel."""
 
 import email
 import os
@@ -21,22 +21,22 @@ ROOT = Path(__file__).parent.parent
 BUILD = "import sys; from hatchling.build import build_sdist, build_wheel; build_{}(sys.argv[1])"
 
 
-def built(what: str, source: Path, folder: Path) -> Path:
-    """Build a wheel or an sdist in a process of its own, since hatchling builds the current directory."""
-    folder.mkdir()
-    subprocess.run([sys.executable, "-c", BUILD.format(what), folder], cwd=source, check=True, capture_output=True)
-    [file] = folder.iterdir()
+def build(kind: str, source: Path, directory: Path) -> Path:
+    """Build a wheel or an sdist in its own process, because hatchling builds the current directory."""
+    directory.mkdir()
+    subprocess.run([sys.executable, "-c", BUILD.format(kind), directory], cwd=source, check=True, capture_output=True)
+    [file] = directory.iterdir()
     return file
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built("sdist", ROOT, tmp_path_factory.mktemp("packages") / "sdist")
+    return build("sdist", ROOT, tmp_path_factory.mktemp("packages") / "sdist")
 
 
 @pytest.fixture(scope="module")
 def source(sdist: Path) -> Path:
-    """The unpacked sdist."""
+    """Unpack the sdist."""
     with tarfile.open(sdist) as archive:
         if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
             archive.extractall(sdist.parent / "source", filter="data")
@@ -47,7 +47,7 @@ def source(sdist: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(source: Path) -> Path:
-    return built("wheel", source, source.parent.parent / "wheel")
+    return build("wheel", source, source.parent.parent / "wheel")
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +56,16 @@ def names(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def test_the_sdist_builds_the_wheel_that_the_repository_builds(wheel: Path, tmp_path: Path) -> None:
-    assert built("wheel", ROOT, tmp_path / "again").read_bytes() == wheel.read_bytes()
+def test_the_sdist_and_the_repository_build_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    assert build("wheel", ROOT, tmp_path / "again").read_bytes() == wheel.read_bytes()
 
 
-def test_the_sdist_has_what_a_distribution_needs_to_test_and_document_the_program(source: Path) -> None:
+def test_the_sdist_contains_tests_documents_and_completions(source: Path) -> None:
     for name in ("tests/conftest.py", "docs/man/flux.1", "completions/_flux", "LICENSE", "CHANGELOG.md", "uv.lock"):
         assert source.joinpath(name).exists(), name
 
 
-def test_the_wheel_has_the_package_with_its_data_and_man_pages_and_no_tests(source: Path, names: set[str]) -> None:
+def test_the_wheel_contains_the_package_its_data_and_man_pages_and_no_tests(source: Path, names: set[str]) -> None:
     package = {str(file.relative_to(source).as_posix()) for file in source.glob("flux_cli/**/*") if file.is_file()}
     assert {"flux_cli/py.typed", "flux_cli/config/catalog.toml"} <= package <= names
     assert {file.name for file in source.glob("docs/man/*")} == {Path(name).name for name in names if "/man1/" in name}
@@ -73,7 +73,7 @@ def test_the_wheel_has_the_package_with_its_data_and_man_pages_and_no_tests(sour
     assert not [name for name in names if re.search(r"(^|/)(tests?|benchmarks|tools|__pycache__)/", name)]
 
 
-def test_the_description_links_to_nothing_that_an_index_does_not_have(wheel: Path) -> None:
+def test_the_description_has_no_relative_links(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = email.message_from_bytes(archive.read(f"piapi_flux-{__version__}.dist-info/METADATA"))
     assert metadata["License-Expression"] == "MIT"
@@ -83,9 +83,9 @@ def test_the_description_links_to_nothing_that_an_index_does_not_have(wheel: Pat
 
 
 def install(wheel: Path, environment: Path) -> None:
-    """Install the wheel into a new environment; what flux needs comes from the one that runs the tests."""
+    """Install the wheel into a new environment. Its dependencies come from the environment of the tests."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    python = programs(environment) / "python"
+    python = get_program_directory(environment) / "python"
     pip: list[str | Path] = ["uv", "pip", "install", "--python", python]
     if find_spec("pip"):
         pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-compile"]
@@ -95,14 +95,14 @@ def install(wheel: Path, environment: Path) -> None:
     packages.joinpath("dependencies.pth").write_text(sysconfig.get_path("purelib"))
 
 
-def programs(environment: Path) -> Path:
+def get_program_directory(environment: Path) -> Path:
     return environment / ("Scripts" if os.name == "nt" else "bin")
 
 
-def test_what_somebody_finds_who_installs_the_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_an_installed_wheel_has_commands_fixture_man_pages_and_completion(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     install(wheel, environment)
-    path = f"{programs(environment)}{os.pathsep}{os.environ['PATH']}"
+    path = f"{get_program_directory(environment)}{os.pathsep}{os.environ['PATH']}"
     settings = {**os.environ, "PATH": path, "FLUX_HOME": str(tmp_path / "home"), "MANPATH": "", "PYTHONPATH": ""}
 
     def run(*command: str | Path) -> str:
@@ -119,11 +119,11 @@ def test_what_somebody_finds_who_installs_the_wheel(wheel: Path, tmp_path: Path)
     run("flux", "gen", "a fox", "--sandbox", "-o", "fox.png")
     assert tmp_path.joinpath("fox.png").stat().st_size
 
-    # The fixture, which pytest looks for in the metadata
+    # The fixture, which pytest finds in the metadata
     fixture = "from importlib.metadata import entry_points as all; [p] = all(group='pytest11', name='piapi_sandbox')"
     assert str(environment) in run("python", "-c", f"{fixture}; print(p.load().__file__)")
 
-    # The man pages and the completion scripts, where programs look that are installed under the same prefix
+    # The man pages and the completion scripts, in the directories that programs with the same prefix search
     share = environment / "share"
     if shutil.which("man"):
         assert run("man", "-w", "flux-gen").strip() == str(share / "man/man1/flux-gen.1")
@@ -152,16 +152,16 @@ def test_a_release_has_its_section_of_the_changelog() -> None:
         ("v1.0.0", "1.0.0", {}, 'Repository = "https://github.com/owner/flux"'),
     ],
 )
-def test_a_release_that_does_not_fit_its_tag_is_refused(
+def test_a_release_that_does_not_match_its_tag_is_refused(
     tag: str, version: str, urls: dict[str, str], problem: str
 ) -> None:
     environ = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "owner/flux"}
-    [sentence] = find_problems(tag, version, CHANGES, urls, repository(environ))
-    assert problem in sentence
+    [message] = find_problems(tag, version, CHANGES, urls, repository(environ))
+    assert problem in message
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the runners of GitHub have Git's bash, other machines may have WSL's")
-def test_the_action_reports_its_images_and_fails_with_the_exit_code_of_the_batch(tmp_path: Path) -> None:
+def test_the_action_reports_its_images_and_exits_with_the_code_of_the_batch(tmp_path: Path) -> None:
     tmp_path.joinpath("flux").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m flux_cli "$@"\n')
     tmp_path.joinpath("flux").chmod(0o755)
     tmp_path.joinpath("rows.jsonl").write_text('{"prompt": "a fox", "output": "fox.png"}\n')

@@ -1,4 +1,4 @@
-"""The live view on a terminal."""
+"""The live view of progress on a terminal."""
 
 import io
 import os
@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_view_comes_back_below_what_was_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_view_is_drawn_again_below_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
     view = LiveProgress(terminal, total=3)
@@ -32,11 +32,11 @@ def test_the_view_comes_back_below_what_was_printed(monkeypatch: pytest.MonkeyPa
     view.pause()
 
     before, _, after = terminal.getvalue().partition("boat-9.png\n")
-    assert UP in before, "the view was taken away"
-    assert UP not in after.partition("boat 0")[0], "the result was taken away"
+    assert UP in before, "the view was not erased"
+    assert UP not in after.partition("boat 0")[0], "the result was erased"
 
 
-def test_tasks_with_one_prompt_are_told_apart() -> None:
+def test_tasks_with_the_same_prompt_are_distinguished_by_seed() -> None:
     lines: list[str] = []
     view = PlainProgress(lines.append, verbose=False, seeds=True)
     for number, label in enumerate(("x" * 90, "a boat", "a boat"), 1):
@@ -47,7 +47,7 @@ def test_tasks_with_one_prompt_are_told_apart() -> None:
     assert lines[1:] == ["a boat, seed 2: hello", "a boat, seed 3: hello"]
 
 
-def test_a_job_in_the_background_draws_nothing_over_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_background_job_draws_nothing_over_the_shell_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     leader, terminal = pty.openpty()
     command = [sys.executable, "-m", "flux_cli", "gen", "fox", "--sandbox", "--size", "64x64"]

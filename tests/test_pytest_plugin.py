@@ -1,4 +1,4 @@
-"""The fixture for other people's test suites, used as they would."""
+"""The fixture for other test suites, used in one."""
 
 import subprocess
 import sys
@@ -15,11 +15,11 @@ def create(sandbox, prompt="a fox"):
     headers = {"X-API-Key": sandbox.key, "Content-Type": "application/json"}
     return json.load(urlopen(Request(f"{sandbox.base_url}/task", json.dumps(body).encode(), headers)))["data"]
 
-def test_a_client_of_ones_own(piapi_sandbox):
+def test_another_client(piapi_sandbox):
     task = create(piapi_sandbox)
     assert piapi_sandbox.task(task["task_id"])["input"]["prompt"] == "a fox"
-    [seen] = piapi_sandbox.tasks()
-    assert (seen["prompt"], piapi_sandbox.cost_usd) == ("a fox", "0.002")
+    [listed] = piapi_sandbox.tasks()
+    assert (listed["prompt"], piapi_sandbox.cost_usd) == ("a fox", "0.002")
 
 @pytest.mark.piapi_sandbox(plan="free", fault=["create:429 times=1", "create:401 times=1"])
 def test_with_faults(piapi_sandbox):
@@ -39,7 +39,7 @@ def test_flux_itself(piapi_sandbox, tmp_path):
     assert (tmp_path / "fox.png").exists()
 
 @pytest.mark.piapi_sandbox(plan="gold")
-def test_bad(piapi_sandbox):
+def test_an_invalid_plan(piapi_sandbox):
     pass
 
 def test_nothing_is_loaded_before_it_is_used():
@@ -47,11 +47,11 @@ def test_nothing_is_loaded_before_it_is_used():
 """
 
 
-def test_a_suite_that_uses_the_fixture() -> None:
+def test_a_suite_can_use_the_fixture() -> None:
     Path("test_suite.py").write_text(SUITE)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", "-q", "test_suite.py"]
-    if "flux_cli.sandbox.pytest_plugin" not in sys.modules:  # installed before the entry point was made
+    if "flux_cli.sandbox.pytest_plugin" not in sys.modules:  # flux was installed before it had the entry point
         command += ["-p", "flux_cli.sandbox.pytest_plugin"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert "4 passed, 1 error" in done.stdout, done.stdout
-    assert "the sandbox did not start: flux: --plan 'gold': " in done.stdout
+    assert "the sandbox did not start: flux: invalid --plan 'gold': " in done.stdout

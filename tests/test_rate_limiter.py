@@ -1,5 +1,4 @@
-"""How many tasks at once: the window by itself, in virtual time, and the program against a service that has less room
-than it was told."""
+"""The limit of parallel tasks: the rate limiter in virtual time, and the program with a server that has a lower limit."""
 
 import asyncio
 import random
@@ -23,17 +22,17 @@ from flux_cli.json_value import object_at
 from flux_cli.system.clock import Clock
 
 from .conftest import KEY, Flux
-from .servers import Service, miniature
-from .test_engine import finish, planned
-from .test_promises import LOOK, POST, Entries, Start, refusal
+from .servers import Service, run_sandbox
+from .test_engine import finish, plan_entries
+from .test_promises import POLL, POST, Entries, Start, make_refusal
 
 T = TypeVar("T")
 MOMENT = 1e-6
-"""In virtual time: everything that can happen without waiting has happened after it."""
+"""After this virtual time, everything that can happen without waiting has happened."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only while nothing else happens, and then at once."""
+    """An event loop whose time passes only while nothing else happens, and then immediately."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,72 +50,72 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now
 
 
-def now() -> float:
+def get_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def virtually(work: Coroutine[Any, Any, T]) -> T:
+def run_in_virtual_time(coroutine: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(work)
+        return runner.run(coroutine)
 
 
-def new_limiter(limit: int, *, patience: float = 1e9, scale: float = 1.0) -> RateLimiter:
-    return RateLimiter(limit, patience, Clock(now, asyncio.sleep, scale))
+def make_limiter(limit: int, *, patience: float = 1e9, scale: float = 1.0) -> RateLimiter:
+    return RateLimiter(limit, patience, Clock(get_time, asyncio.sleep, scale))
 
 
-def free() -> None:
-    """A slot that nobody needs."""
+def release_slot() -> None:
+    """Release a slot that nothing needs."""
 
 
-def sent(permit: Permit) -> Permit:
+def start_sending(permit: Permit) -> Permit:
     permit.sending()
     return permit
 
 
-class Line:
-    """A limiter, and what must be true of it: who is inside, who waits, and how they were let in."""
+class LimiterQueue:
+    """A limiter and its expected state: the permits that are inside, the tasks that wait, and their order."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.limiter = new_limiter(limit, scale=0)  # without backoff: the quiet time is what the server asks for
+        self.limiter = make_limiter(limit, scale=0)  # without backoff: the quiet time is the server's Retry-After
         self.inside: list[Permit] = []
         self.waiting: list[asyncio.Task[None]] = []
         self.let_in: list[asyncio.Task[None] | None] = []
         self.quiet = 0.0
 
     def join(self, work: Callable[[], Awaitable[Permit]]) -> None:
-        async def visit() -> None:
+        async def enter_and_check() -> None:
             permit = await work()
             self.inside.append(permit)
             self.let_in.append(asyncio.current_task())
             assert len(self.inside) <= self.limiter.window
-            assert now() >= self.quiet
+            assert get_time() >= self.quiet
 
-        self.waiting.append(asyncio.create_task(visit()))
+        self.waiting.append(asyncio.create_task(enter_and_check()))
 
-    def come(self) -> None:
-        self.join(lambda: self.limiter.enter(free))
+    def arrive(self) -> None:
+        self.join(lambda: self.limiter.enter(release_slot))
 
     def follow(self) -> None:
-        self.inside.append(self.limiter.follow(free))
+        self.inside.append(self.limiter.follow(release_slot))
 
-    def accept(self, many: int) -> None:
-        for permit in self.inside[:many]:
-            sent(permit).accepted()
+    def accept(self, count: int) -> None:
+        for permit in self.inside[:count]:
+            start_sending(permit).accepted()
 
-    def refuse(self, many: int, asked: float) -> None:
-        refused, self.inside = self.inside[:many], self.inside[many:]
+    def refuse(self, count: int, retry_after: float) -> None:
+        refused, self.inside = self.inside[:count], self.inside[count:]
         for permit in refused:
             permit.sending()
         for permit in refused:
-            permit.refused(asked)
-            self.quiet = max(self.quiet, now() + asked)
+            permit.refused(retry_after)
+            self.quiet = max(self.quiet, get_time() + retry_after)
 
-            async def again(permit: Permit = permit) -> Permit:
+            async def reenter(permit: Permit = permit) -> Permit:
                 await permit.enter_again()
                 return permit
 
-            self.join(again)
+            self.join(reenter)
 
     def finish(self, number: int) -> None:
         if self.inside:
@@ -134,17 +133,17 @@ class Line:
         for task in done:
             if not task.cancelled():
                 task.result()
-        assert [task for task in done if not task.cancelled()] == self.let_in, "not in the order they came"
+        assert [task for task in done if not task.cancelled()] == self.let_in, "not in the order of arrival"
         self.let_in.clear()
         self.waiting = [task for task in self.waiting if not task.done()]
         assert 1 <= self.limiter.window <= self.limit
-        if self.waiting and now() > self.quiet + MOMENT:
-            assert len(self.inside) >= self.limiter.window, "there is a permit, and nobody was woken"
+        if self.waiting and get_time() > self.quiet + MOMENT:
+            assert len(self.inside) >= self.limiter.window, "a permit is free, and no task was woken"
 
 
 STEPS = st.one_of(
-    st.tuples(st.just("come")),
-    st.tuples(st.just("come")),
+    st.tuples(st.just("arrive")),
+    st.tuples(st.just("arrive")),
     st.tuples(st.just("follow")),
     st.tuples(st.sampled_from(["finish", "cancel"]), st.integers(0, 99)),
     st.tuples(st.just("accept"), st.integers(1, 8)),
@@ -154,110 +153,113 @@ STEPS = st.one_of(
 
 
 @given(st.integers(1, 8), st.lists(STEPS, min_size=20, max_size=60))
-def test_whatever_happens_the_window_has_its_bounds_and_the_line_its_order(limit: int, steps: list[Any]) -> None:
-    """Steps that are not settled between happen in the same moment: a permit comes free as its heir goes away."""
+def test_the_window_stays_in_its_bounds_and_the_queue_in_its_order(limit: int, steps: list[Any]) -> None:
+    """Steps without `settle` between them happen at the same moment, for example a release and a cancellation."""
 
     async def main() -> None:
-        line = Line(limit)
+        queue = LimiterQueue(limit)
         for name, *values in steps:
-            step = getattr(line, name)(*values)
+            step = getattr(queue, name)(*values)
             if name == "settle":
                 await step
-        while line.inside or line.waiting:
-            await line.settle(301)
-            while line.inside:
-                line.finish(0)
-        # The window is whole again: all permits can be had, and not one more.
+        while queue.inside or queue.waiting:
+            await queue.settle(301)
+            while queue.inside:
+                queue.finish(0)
+        # The whole window is available again, and not one permit more.
         for _ in range(limit * limit):
-            accepted = line.limiter.follow(free)
+            accepted = queue.limiter.follow(release_slot)
             accepted.accepted()
             accepted.release()
         for _ in range(limit + 1):
-            line.come()
-        await line.settle()
-        assert (len(line.inside), len(line.waiting)) == (limit, 1)
-        line.cancel(0)
-        line.refuse(1, 300.0)
-        await line.settle()
-        line.cancel(0)
-        await line.settle()
-        assert asyncio.all_tasks() == {asyncio.current_task()}  # nobody sleeps for one who has gone
+            queue.arrive()
+        await queue.settle()
+        assert (len(queue.inside), len(queue.waiting)) == (limit, 1)
+        queue.cancel(0)
+        queue.refuse(1, 300.0)
+        await queue.settle()
+        queue.cancel(0)
+        await queue.settle()
+        assert asyncio.all_tasks() == {asyncio.current_task()}  # no task sleeps for a canceled one
 
-    virtually(main())
+    run_in_virtual_time(main())
 
 
-def test_refusals_of_submissions_that_left_together_count_once() -> None:
+def test_refusals_of_submissions_that_were_sent_together_count_once() -> None:
     async def main() -> None:
-        limiter = new_limiter(10)
-        permits = [sent(await limiter.enter(free)) for _ in range(10)]
+        limiter = make_limiter(10)
+        permits = [start_sending(await limiter.enter(release_slot)) for _ in range(10)]
         for permit in permits[:5]:
             permit.refused(None)
         assert limiter.window == 7
-        later = sent(permits[5])
+        later = start_sending(permits[5])
         for permit in permits[6:]:
             permit.refused(None)
         assert limiter.window == 7
-        later.refused(None)  # it left after the decrease, alone
+        later.refused(None)  # it was sent after the decrease, alone
         assert limiter.window == 1
 
-    virtually(main())
+    run_in_virtual_time(main())
 
 
-def test_a_server_that_asks_to_be_left_alone_is() -> None:
-    """By all, also by those who were not told; and a refusal that asks for less does not shorten it."""
+def test_retry_after_applies_to_all_submissions() -> None:
+    """It applies to submissions without a refusal too, and a shorter one does not shorten it."""
 
     async def main() -> None:
-        limiter = new_limiter(4)
-        told, also = sent(await limiter.enter(free)), sent(await limiter.enter(free))
-        assert told.refused(300.0) == 300
-        assert also.refused(2.0) == 300
-        newcomer = asyncio.create_task(limiter.enter(free))
+        limiter = make_limiter(4)
+        first, second = (
+            start_sending(await limiter.enter(release_slot)),
+            start_sending(await limiter.enter(release_slot)),
+        )
+        assert first.refused(300.0) == 300
+        assert second.refused(2.0) == 300
+        newcomer = asyncio.create_task(limiter.enter(release_slot))
         await asyncio.sleep(299)
         assert not newcomer.done()
         await newcomer
-        assert now() == pytest.approx(300)
+        assert get_time() == pytest.approx(300)
 
-    virtually(main())
+    run_in_virtual_time(main())
 
 
-def test_a_halt_sends_home_all_who_wait() -> None:
+def test_closing_the_limiter_ends_all_waiting_submissions() -> None:
     async def main() -> None:
-        limiter = new_limiter(4)
-        permits = [sent(await limiter.enter(free)) for _ in range(4)]
+        limiter = make_limiter(4)
+        permits = [start_sending(await limiter.enter(release_slot)) for _ in range(4)]
         for permit in permits:
             permit.refused(300.0)
-        line = [asyncio.create_task(permit.enter_again()) for permit in permits]
-        newcomer = asyncio.create_task(limiter.enter(free))
+        waiting = [asyncio.create_task(permit.enter_again()) for permit in permits]
+        newcomer = asyncio.create_task(limiter.enter(release_slot))
         await asyncio.sleep(MOMENT)
         limiter.close()
-        results = await asyncio.gather(*line, newcomer, return_exceptions=True)
+        results = await asyncio.gather(*waiting, newcomer, return_exceptions=True)
         assert [type(result) for result in results] == [ClosedError] * 5
-        assert now() < 1
+        assert get_time() < 1
 
-    virtually(main())
+    run_in_virtual_time(main())
 
 
-async def run(limiter: RateLimiter, submissions: int, room: int) -> Counter[str]:
-    """Submissions, twenty at once, to an account with room for some: what became of them."""
-    happened: Counter[str] = Counter()
-    slots, account = asyncio.Semaphore(20), asyncio.BoundedSemaphore(room)
+async def simulate(limiter: RateLimiter, submissions: int, capacity: int) -> Counter[str]:
+    """Run submissions, 20 in parallel, on an account of limited capacity. Return the number of each outcome."""
+    outcomes: Counter[str] = Counter()
+    slots, account = asyncio.Semaphore(20), asyncio.BoundedSemaphore(capacity)
 
-    async def one(permit: Permit) -> None:
+    async def submit(permit: Permit) -> None:
         try:
             while True:
                 permit.sending()
                 await asyncio.sleep(0.2)
                 if not account.locked():
                     break
-                happened["refused"] += 1
+                outcomes["refused"] += 1
                 permit.refused(None)
                 await permit.enter_again()
         except BusyError:
-            happened["gave up"] += 1
+            outcomes["gave up"] += 1
         else:
             await account.acquire()
             permit.accepted()
-            happened["accepted"] += 1
+            outcomes["accepted"] += 1
             await asyncio.sleep(random.uniform(25.0, 35.0))
             account.release()
             await asyncio.sleep(0.5)  # until it is noticed
@@ -266,101 +268,99 @@ async def run(limiter: RateLimiter, submissions: int, room: int) -> Counter[str]
     async with asyncio.TaskGroup() as group:
         for _ in range(submissions):
             await slots.acquire()
-            group.create_task(one(await limiter.enter(slots.release)))
-    return happened
+            group.create_task(submit(await limiter.enter(slots.release)))
+    return outcomes
 
 
-@pytest.mark.parametrize("room", [1, 2, 5, 15])
-def test_a_run_finds_the_room_there_is(room: int) -> None:
-    """Few are refused, the account is seldom idle, and as long as some are taken nobody loses patience."""
-    random.seed(room)
+@pytest.mark.parametrize("capacity", [1, 2, 5, 15])
+def test_a_run_finds_the_capacity_of_the_account(capacity: int) -> None:
+    """Few submissions are refused, the account is seldom idle, and none gives up while others are accepted."""
+    random.seed(capacity)
 
     async def main() -> None:
-        happened = await run(new_limiter(20, patience=100.0), 40 * room, room)
-        assert happened["accepted"] == 40 * room
-        assert happened["refused"] < 120  # 1,000 and more when each tries by itself
-        assert now() < 40 * 30 * 1.25
+        outcomes = await simulate(make_limiter(20, patience=100.0), 40 * capacity, capacity)
+        assert outcomes["accepted"] == 40 * capacity
+        assert outcomes["refused"] < 120  # 1,000 and more if each retries independently
+        assert get_time() < 40 * 30 * 1.25
 
-    virtually(main())
+    run_in_virtual_time(main())
 
 
-def test_a_service_that_takes_nothing_is_asked_by_one_at_a_time_until_patience_ends() -> None:
+def test_a_server_that_accepts_nothing_gets_one_request_at_a_time_until_patience_ends() -> None:
     random.seed(1)
 
     async def main() -> None:
-        happened = await run(new_limiter(20, patience=900.0), 20, 0)
-        assert happened["gave up"] == 20
-        assert 900 - 30 < now() <= 900 + 30
-        # 20 + 14 + 9 + ... until one is left, and that one every 15 s; 1,280 when each tries by itself
-        assert happened["refused"] < 170
+        outcomes = await simulate(make_limiter(20, patience=900.0), 20, 0)
+        assert outcomes["gave up"] == 20
+        assert 900 - 30 < get_time() <= 900 + 30
+        # 20 + 14 + 9 + ... until one is left, and that one every 15 s; 1,280 if each retries independently
+        assert outcomes["refused"] < 170
 
-    virtually(main())
+    run_in_virtual_time(main())
 
 
 # --- the program -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A service with room for two."""
-    with miniature(tmp_path / "free.db", plan="free", speed=50) as service:
+def small_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a server that accepts two tasks in parallel."""
+    with run_sandbox(tmp_path / "free.db", plan="free", speed=50) as service:
         monkeypatch.setenv("FLUX_BASE_URL", f"{service.origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         yield service
 
 
-def prompts(count: int) -> None:
-    """A prompt file, prompts.txt."""
+def write_prompts(count: int) -> None:
+    """Write a prompt file, prompts.txt."""
     Path("prompts.txt").write_text("".join(f"boat {number}\n" for number in range(count)))
 
 
 BATCH = "gen --from prompts.txt -m schnell --size 64x64"
 
 
-def test_ten_at_once_where_two_fit(flux: Flux, small: Service) -> None:
-    prompts(20)
+def test_ten_parallel_tasks_adapt_to_a_limit_of_two(flux: Flux, small_server: Service) -> None:
+    write_prompts(20)
     result = flux(f"{BATCH} -j 10")
 
     assert (result.code, len(result.out.split())) == (0, 20)
-    bought = Counter(object_at(charge.body, "input")["prompt"] for charge in small.charges)
-    assert set(bought.values()) == {1}
-    assert len(bought) == 20
-    refused = small.posts() - 20
-    assert 0 < refused < 50, "by itself each entry would be refused five times, 100 together"
-    told = [line for line in result.err.splitlines() if "busy" in line or "code 1400" in line]
-    assert len(told) <= 5
-    assert told[-1].startswith("PiAPI is busy: ")
+    charged = Counter(object_at(charge.body, "input")["prompt"] for charge in small_server.charges)
+    assert set(charged.values()) == {1}
+    assert len(charged) == 20
+    refused = small_server.count_posts() - 20
+    assert 0 < refused < 50, "independent entries would be refused five times each, 100 in total"
+    reported = [line for line in result.err.splitlines() if "busy" in line or "code 1400" in line]
+    assert len(reported) <= 5
+    assert reported[-1].startswith("PiAPI is busy: ")
     assert re.search(
-        r"all running \(code 1400\)\. Continuing with (1 task|2 tasks) in parallel (now|in .* s)$", told[-1]
+        r"all running \(code 1400\)\. Continuing with (1 task|2 tasks) in parallel (now|in .* s)$", reported[-1]
     )
 
 
-def test_tasks_of_an_earlier_run_are_known_to_take_room(flux: Flux, small: Service) -> None:
-    prompts(2)
+def test_tasks_of_an_earlier_run_count_toward_the_limit(flux: Flux, small_server: Service) -> None:
+    write_prompts(2)
     flux(f"{BATCH} --no-wait -q")
-    prompts(6)
+    write_prompts(6)
     result = flux(f"{BATCH} -j 2")
 
     assert (result.code, len(result.out.split())) == (0, 6)
-    assert small.posts() == len(small.charges) == 6
+    assert small_server.count_posts() == len(small_server.charges) == 6
 
 
-def test_a_retry_after_longer_than_the_time_out_is_not_waited_for(
-    flux: Flux, service: Service, entries: Entries
-) -> None:
-    service.answer(*POST, refusal(429, 1400, **{"retry-after": "60"}))
+def test_a_retry_after_beyond_the_timeout_is_not_waited_for(flux: Flux, service: Service, entries: Entries) -> None:
+    service.reply_with(*POST, make_refusal(429, 1400, **{"retry-after": "60"}))
     result = flux("gen boat --timeout 50")
 
     assert result.code == 13
     assert "flux: the task could not be submitted: no (code 1400). Not charged." in result.err
     assert "trying again" not in result.err
-    assert service.posts() == 1
+    assert service.count_posts() == 1
     assert [entry.state for entry in entries()] == [State.PLANNED]
 
 
-def test_ctrl_c_while_all_wait(service: Service, start: Start, entries: Entries) -> None:
-    service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "300"})] * 99)
-    prompts(9)
+def test_ctrl_c_while_all_submissions_wait(service: Service, start: Start, entries: Entries) -> None:
+    service.reply_with(*POST, *[make_refusal(429, 1400, **{"retry-after": "300"})] * 99)
+    write_prompts(9)
     process = start(f"{BATCH} -j 3")
     assert process.stderr is not None
     assert any(line.startswith("PiAPI is busy: ") for line in iter(process.stderr.readline, ""))
@@ -371,21 +371,21 @@ def test_ctrl_c_while_all_wait(service: Service, start: Start, entries: Entries)
     assert {line for line in err.splitlines() if line.startswith("flux:")} == {"flux: interrupted. Not charged."}
     assert "9 not started; $0.00 spent in " in err
     assert "Traceback" not in err
-    assert service.posts() <= 3
+    assert service.count_posts() <= 3
     assert service.charges == []
     assert {entry.state for entry in entries()} == {State.PLANNED}
 
 
-def test_what_waits_is_not_sent_after_the_run_halted(flux: Flux, service: Service) -> None:
-    """The key is refused while two wait for the service: they would have been sent ten seconds later."""
+def test_a_waiting_submission_is_not_sent_after_the_run_stopped(flux: Flux, service: Service) -> None:
+    """The key is refused while two submissions wait, which would be sent ten seconds later."""
     flux("gen first --no-wait")
     with Session.create(CommonOptions(quiet=True), {"concurrency": "3"}) as session:
         (first,) = session.journal.entries()
         claimed = session.journal.claim(first)
         assert claimed is not None
-        service.answer(*LOOK, (503, {"retry-after": "1"}, b""), (401, {}, b""))
-        service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "10"})] * 2)
-        code = finish(session, [claimed, *planned(session, 4)])
+        service.reply_with(*POLL, (503, {"retry-after": "1"}, b""), (401, {}, b""))
+        service.reply_with(*POST, *[make_refusal(429, 1400, **{"retry-after": "10"})] * 2)
+        code = finish(session, [claimed, *plan_entries(session, 4)])
         states = [entry.state for entry in session.journal.entries()]
 
     assert code is ExitCode.CONFIG

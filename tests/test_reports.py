@@ -1,4 +1,4 @@
-"""What became of each row of a batch, in a file that others read."""
+"""Reports: the result of each row of a batch, in a file for other programs."""
 
 import csv
 import io
@@ -49,8 +49,8 @@ from .servers import Service
 from .test_text import ANY_TEXT, HOSTILE
 
 
-def silent(*secrets: str) -> Output:
-    """An output that nobody reads and that keeps these secrets out."""
+def make_output(*secrets: str) -> Output:
+    """Return an output that nothing reads and that redacts these secrets."""
     output = Output(io.StringIO(), io.StringIO())
     output.secrets.update(secrets)
     return output
@@ -61,14 +61,14 @@ SECRET = "sk-0123456789abcdef"
 EXTENSIONS = ("json", "csv", "xml")
 
 
-def ended(
+def make_outcome(
     state: State = State.SAVED,
     error: FluxError | None = None,
     *,
     prompt: str = "a fox",
     files: Iterable[str] = (),
 ) -> Outcome:
-    """The end of an entry, 1.5 s after its beginning."""
+    """Return the outcome of an entry, 1.5 s after its start."""
     entry = Entry(
         "k7m2p9qx",
         state,
@@ -84,67 +84,73 @@ def ended(
     return Outcome(entry, error, 1.5)
 
 
-def written(rows: Iterable[ReportRow], extension: str = "json") -> Path:
-    """The report of rows that came in this order."""
+def write_report(rows: Iterable[ReportRow], extension: str = "json") -> Path:
+    """Write a report of rows that arrive in this order, and return its path."""
     path = Path(f"report.{extension}")
-    report = open_report(path, "flux gen --from prompts.txt", silent(SECRET))
+    report = open_report(path, "flux gen --from prompts.txt", make_output(SECRET))
     for row in rows:
         report.add(row)
     report.close(SUMMARY)
     return path
 
 
-def cells(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV."""
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, strict=True))
 
 
-def case(row: ReportRow) -> ET.Element:
-    """The test case of a row."""
-    found = ET.parse(written([row], "xml")).getroot().find("testsuite/testcase")
+def find_case(row: ReportRow) -> ET.Element:
+    """Return the test case of a row."""
+    found = ET.parse(write_report([row], "xml")).getroot().find("testsuite/testcase")
     assert found is not None
     return found
 
 
-def test_rows_stand_in_the_order_of_the_batch_whatever_the_order_they_came_in() -> None:
-    rows = [ReportRow(index, None, f"prompts.txt, line {index}", ended()) for index in range(1, 301)]
+def test_rows_are_in_the_order_of_the_batch() -> None:
+    rows = [ReportRow(index, None, f"prompts.txt, line {index}", make_outcome()) for index in range(1, 301)]
     random.Random(1).shuffle(rows)
-    late = ReportRow(9, None, None, ended(State.FAILED, TaskFailedError("the task failed")))
+    late = ReportRow(9, None, None, make_outcome(State.FAILED, TaskFailedError("the task failed")))
 
-    report = json.loads(written([*rows, late]).read_text())
+    report = json.loads(write_report([*rows, late]).read_text())
     assert [row["index"] for row in report["rows"]] == list(range(1, 301))
-    assert report["rows"][8]["state"] == "failed"  # the last word on it
-    assert [row["index"] for row in cells(written(rows, "csv"))] == [str(index) for index in range(1, 301)]
-    names = [found.attrib["name"] for found in ET.parse(written(rows, "xml")).iter("testcase")]
+    assert report["rows"][8]["state"] == "failed"  # its last state
+    assert [row["index"] for row in read_csv(write_report(rows, "csv"))] == [str(index) for index in range(1, 301)]
+    names = [found.attrib["name"] for found in ET.parse(write_report(rows, "xml")).iter("testcase")]
     assert names == [f"{index} a fox" for index in range(1, 301)]
 
 
-def test_json_has_the_fields_of_the_json_lines_and_a_summary() -> None:
-    saved = ended(files=["/images/fox.png"])
+def test_json_has_the_fields_of_json_lines_and_a_summary() -> None:
+    saved = make_outcome(files=["/images/fox.png"])
     rows = [ReportRow(2, None, None, None, "not started"), ReportRow(1, "fox", "rows.csv, line 2", saved)]
-    assert json.loads(written(rows).read_text()) == {
+    assert json.loads(write_report(rows).read_text()) == {
         "schema": 1,
         "type": "report",
         "title": "flux gen --from prompts.txt",
         "summary": {"saved": 2, "not_started": 1, "cost_usd": "0.030", "possibly_charged_usd": "0", "seconds": 61.25},
         "rows": [
-            {"index": 1, "id": "fox", "source": "rows.csv, line 2", "reason": None, **outcome_json(silent(), saved)},
+            {
+                "index": 1,
+                "id": "fox",
+                "source": "rows.csv, line 2",
+                "reason": None,
+                **outcome_json(make_output(), saved),
+            },
             {"index": 2, "id": None, "source": None, "reason": "not started"},
         ],
     }
 
 
-def test_csv_has_every_field_of_the_json_flat() -> None:
-    short = ended(
+def test_csv_has_every_field_of_json() -> None:
+    short = make_outcome(
         State.SAVED, PartialError("2 of 4", hint="look", command=("show", "@last")), files=["/p/1.png", "/p/2.png"]
     )
-    header, line = written([ReportRow(1, None, None, short)], "csv").read_text().splitlines()
+    header, line = write_report([ReportRow(1, None, None, short)], "csv").read_text().splitlines()
     assert tuple(header.split(",")) == COLUMNS
     assert line == (
         "1,,,,saved,k7m2p9qx,task-1,,gen,Qubico/flux1-dev,a fox,7,/p/1.png;/p/2.png,,0.015,,1.5,partial,2 of 4,,Look: flux show @last,3,flux show @last"
     )
-    fields = outcome_json(silent(), short)
+    fields = outcome_json(make_output(), short)
     error = {f"error_{name}" for name in object_at(fields, "error")}
     assert set(COLUMNS) == {"index", "id", "source", "reason", *fields, *error} - {"error"}
 
@@ -152,44 +158,54 @@ def test_csv_has_every_field_of_the_json_flat() -> None:
 @pytest.mark.parametrize(
     ("row", "verdict", "kind"),
     [
-        (ReportRow(1, None, None, ended()), None, None),
-        (ReportRow(1, None, None, ended(State.ACCEPTED)), None, None),  # --no-wait
+        (ReportRow(1, None, None, make_outcome()), None, None),
+        (ReportRow(1, None, None, make_outcome(State.ACCEPTED)), None, None),  # --no-wait
         (ReportRow(1, None, None, None, "not started"), "skipped", None),
         (ReportRow(1, None, None, None, "exists"), "skipped", None),
-        (ReportRow(1, None, None, ended(State.PLANNED, InterruptError("stop", signal_number=2))), "skipped", None),
-        (ReportRow(1, None, None, ended(State.PLANNED, NetworkError("no route"))), "failure", "network"),
-        (ReportRow(1, None, None, ended(State.REJECTED, RefusedError("no"))), "failure", "refused"),
-        (ReportRow(1, None, None, ended(State.FAILED, TaskFailedError("no"))), "failure", "task_failed"),
-        (ReportRow(1, None, None, ended(State.SAVED, PartialError("1 of 2"))), "failure", "partial"),
-        (ReportRow(1, None, None, ended(State.UNKNOWN, UnknownChargeError("lost"))), "error", "unknown"),
-        (ReportRow(1, None, None, ended(State.READY, NotSavedError("404"))), "error", "not_saved"),
-        (ReportRow(1, None, None, ended(State.READY, DiskError("full"))), "error", "disk"),
-        (ReportRow(1, None, None, ended(State.EXPIRED, NotSavedError("410", code="expired"))), "error", "expired"),
-        (ReportRow(1, None, None, ended(State.ACCEPTED, StillRunningError("slow"))), "error", "still_running"),
         (
-            ReportRow(1, None, None, ended(State.ACCEPTED, InterruptError("stop", signal_number=2))),
+            ReportRow(1, None, None, make_outcome(State.PLANNED, InterruptError("stop", signal_number=2))),
+            "skipped",
+            None,
+        ),
+        (ReportRow(1, None, None, make_outcome(State.PLANNED, NetworkError("no route"))), "failure", "network"),
+        (ReportRow(1, None, None, make_outcome(State.REJECTED, RefusedError("no"))), "failure", "refused"),
+        (ReportRow(1, None, None, make_outcome(State.FAILED, TaskFailedError("no"))), "failure", "task_failed"),
+        (ReportRow(1, None, None, make_outcome(State.SAVED, PartialError("1 of 2"))), "failure", "partial"),
+        (ReportRow(1, None, None, make_outcome(State.UNKNOWN, UnknownChargeError("lost"))), "error", "unknown"),
+        (ReportRow(1, None, None, make_outcome(State.READY, NotSavedError("404"))), "error", "not_saved"),
+        (ReportRow(1, None, None, make_outcome(State.READY, DiskError("full"))), "error", "disk"),
+        (
+            ReportRow(1, None, None, make_outcome(State.EXPIRED, NotSavedError("410", code="expired"))),
+            "error",
+            "expired",
+        ),
+        (ReportRow(1, None, None, make_outcome(State.ACCEPTED, StillRunningError("slow"))), "error", "still_running"),
+        (
+            ReportRow(1, None, None, make_outcome(State.ACCEPTED, InterruptError("stop", signal_number=2))),
             "error",
             "interrupted",
         ),
     ],
 )
-def test_junit_calls_an_error_what_may_have_cost_money_for_nothing(
+def test_junit_reports_a_possible_loss_of_money_as_an_error(
     row: ReportRow, verdict: str | None, kind: str | None
 ) -> None:
-    reasons = [child for child in case(row) if child.tag in ("failure", "error", "skipped")]
+    reasons = [element for element in find_case(row) if element.tag in ("failure", "error", "skipped")]
     assert [reason.tag for reason in reasons] == ([verdict] if verdict else [])
     assert [reason.get("type") for reason in reasons] == ([kind] if verdict else [])
 
 
-def test_junit_as_ci_reads_it() -> None:
+def test_junit_is_written_as_ci_reads_it() -> None:
     refused = RefusedError("two things are wrong", details=["steps: 99", "guidance: 9"], hint="See: flux models")
     rows = [
-        ReportRow(1, "fox", "rows.csv, line 2", ended(files=[str(Path("out/fox.png").resolve()), "/elsewhere/2.png"])),
-        ReportRow(2, None, None, ended(State.REJECTED, refused)),
+        ReportRow(
+            1, "fox", "rows.csv, line 2", make_outcome(files=[str(Path("out/fox.png").resolve()), "/elsewhere/2.png"])
+        ),
+        ReportRow(2, None, None, make_outcome(State.REJECTED, refused)),
         ReportRow(3, "owl", "rows.csv, line 4", None, "not started"),
-        ReportRow(4, None, None, ended(State.UNKNOWN, UnknownChargeError("the answer was lost"))),
+        ReportRow(4, None, None, make_outcome(State.UNKNOWN, UnknownChargeError("no response"))),
     ]
-    root = ET.parse(written(rows, "xml")).getroot()
+    root = ET.parse(write_report(rows, "xml")).getroot()
     suite = root.find("testsuite")
     assert suite is not None
     counts = {"tests": "4", "failures": "1", "errors": "1", "skipped": "1", "time": "61.250"}
@@ -218,28 +234,28 @@ def test_junit_as_ci_reads_it() -> None:
 
 @given(st.lists(st.tuples(ANY_TEXT | HOSTILE, ANY_TEXT | HOSTILE), min_size=1, max_size=4))
 @example([("]]><x a=\"'&\ufffe\uffff\U0001fffe", 'a,b;"c\r\n\x1b]0;title\x07')])
-def test_whatever_a_row_says_the_report_reads_back_row_by_row(texts: list[tuple[str, str]]) -> None:
+def test_hostile_texts_are_read_back_row_by_row(texts: list[tuple[str, str]]) -> None:
     rows = [
-        ReportRow(index, text, other, ended(State.READY, NotSavedError(other, details=[text]), prompt=text, files=[other]))
+        ReportRow(index, text, other, make_outcome(State.READY, NotSavedError(other, details=[text]), prompt=text, files=[other]))
         for index, (text, other) in enumerate(texts, 1)
     ]  # fmt: skip
     numbers = list(range(1, len(rows) + 1))
 
-    told = json.loads(written(rows).read_text("ascii"))["rows"]
-    assert [(row["index"], row["prompt"], row["source"]) for row in told] == [
+    rows_read = json.loads(write_report(rows).read_text("ascii"))["rows"]
+    assert [(row["index"], row["prompt"], row["source"]) for row in rows_read] == [
         (index, text, other) for index, (text, other) in zip(numbers, texts, strict=True)
     ]
 
-    path = written(rows, "csv")
-    assert [int(row["index"]) for row in cells(path)] == numbers
-    assert all(None not in row and None not in row.values() for row in cells(path))
-    assert len(path.read_bytes().split(b"\n")) == len(rows) + 2  # a row is a line
+    path = write_report(rows, "csv")
+    assert [int(row["index"]) for row in read_csv(path)] == numbers
+    assert all(None not in row and None not in row.values() for row in read_csv(path))
+    assert len(path.read_bytes().split(b"\n")) == len(rows) + 2  # one line per row
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", path.read_text("utf-8"))
 
-    path = written(rows, "xml")
+    path = write_report(rows, "xml")
     cases = ET.parse(path).getroot().findall("testsuite/testcase")
     assert [int(found.attrib["name"].split()[0]) for found in cases] == numbers
-    assert [[child.tag for child in found if child.tag != "system-out"] for found in cases] == [
+    assert [[element.tag for element in found if element.tag != "system-out"] for found in cases] == [
         ["properties", "error"] for _ in rows
     ]
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", path.read_text("utf-8"))
@@ -255,13 +271,13 @@ def test_whatever_a_row_says_the_report_reads_back_row_by_row(texts: list[tuple[
         ("\t=1", "'=1"),
         ("\r\n=1", "'=1"),
         ("\uff1d1", "'\uff1d1"),
-        ("a fox;=1", "a fox;'=1"),  # where `;` parts the columns
+        ("a fox;=1", "a fox;'=1"),  # if `;` separates the columns
         ("a fox; \"=1", "a fox; \"'=1"),
         ("a fox = a cat - 1", "a fox = a cat - 1"),
     ],
 )  # fmt: skip
-def test_no_prompt_is_a_formula(prompt: str, cell: str) -> None:
-    (row,) = cells(written([ReportRow(1, prompt, None, ended(prompt=prompt))], "csv"))
+def test_no_prompt_becomes_a_formula(prompt: str, cell: str) -> None:
+    (row,) = read_csv(write_report([ReportRow(1, prompt, None, make_outcome(prompt=prompt))], "csv"))
     assert (row["prompt"], row["id"], row["seed"]) == (cell, cell, "7")
 
 
@@ -271,22 +287,24 @@ ATTACK = "[[ATTACHMENT|/etc/passwd]]"
 @pytest.mark.parametrize(
     "file", [f"/p/{ATTACK}.png", "/p/a]].png", "/p/a|b.png", "/p/a\nb.png", "/p/a  b.png", "/p/\udcff.png"]
 )
-def test_ci_is_asked_to_attach_our_pictures_and_nothing_else(file: str) -> None:
+def test_ci_attaches_only_images_of_flux(file: str) -> None:
     error = NotSavedError(ATTACK, details=[ATTACK])
-    found = case(ReportRow(1, ATTACK, ATTACK, ended(State.READY, error, prompt=ATTACK, files=["/p/1.png", file])))
+    found = find_case(
+        ReportRow(1, ATTACK, ATTACK, make_outcome(State.READY, error, prompt=ATTACK, files=["/p/1.png", file]))
+    )
     assert found.findtext("system-out") == "[[ATTACHMENT|/p/1.png]]"
     assert len(found.findall("properties/property[@name='file']")) == 2
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_secrets_are_in_no_report(extension: str) -> None:
-    output, late = silent(SECRET), "wh-fedcba9876543210"
+    output, late = make_output(SECRET), "wh-fedcba9876543210"
     path = Path(f"report.{extension}")
     with open_report(path, f"flux {SECRET}", output) as report:
         output.secrets.add(late)
         text = f"x{SECRET}{late}"
         error = NotSavedError(text, hint=text, details=[text])
-        report.add(ReportRow(1, text, text, ended(State.READY, error, prompt=text, files=[f"/p/{text}.png"])))
+        report.add(ReportRow(1, text, text, make_outcome(State.READY, error, prompt=text, files=[f"/p/{text}.png"])))
         report.add(ReportRow(2, None, None, None, text))
     content = path.read_text()
     assert SECRET not in content
@@ -295,9 +313,9 @@ def test_secrets_are_in_no_report(extension: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["report.txt", "report", "report.json.gz", "\x1b[2J.yaml"])
-def test_another_kind_of_file_is_refused(name: str) -> None:
+def test_another_file_type_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"\.json, \.csv or \.xml") as caught:
-        open_report(Path(name), "flux gen", silent())
+        open_report(Path(name), "flux gen", make_output())
     assert "\x1b" not in caught.value.message
     assert not list(Path().iterdir())
 
@@ -306,22 +324,22 @@ def test_another_kind_of_file_is_refused(name: str) -> None:
     ("name", "hint"),
     [("new folder/report.json", "Make its directory first: mkdir -p 'new folder'"), ("folder.csv", None), ("a/x.xml", None)],
 )  # fmt: skip
-def test_a_place_that_cannot_be_written_is_told_beforehand(name: str, hint: str | None) -> None:
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(name: str, hint: str | None) -> None:
     Path("folder.csv").mkdir()
     Path("a").write_text("a file")
     with pytest.raises(DiskError, match="cannot write the report") as caught:
-        open_report(Path(name), "flux gen", silent())
+        open_report(Path(name), "flux gen", make_output())
     assert caught.value.hint == hint
 
 
-def test_a_report_is_the_users_file_and_nothing_else_is_left() -> None:
+def test_a_report_has_the_users_permissions_and_leaves_no_other_file() -> None:
     Path("real").mkdir()
     Path("latest.JSON").symlink_to("real/report.txt")
     before = os.umask(0o027)
     try:
-        with open_report(Path("latest.JSON"), "flux gen", silent()) as report:
+        with open_report(Path("latest.JSON"), "flux gen", make_output()) as report:
             assert [path.name for path in Path().rglob("*")] == ["latest.JSON", "real"]
-            report.add(ReportRow(1, None, None, ended()))
+            report.add(ReportRow(1, None, None, make_outcome()))
     finally:
         os.umask(before)
     assert Path("latest.JSON").is_symlink()
@@ -329,43 +347,43 @@ def test_a_report_is_the_users_file_and_nothing_else_is_left() -> None:
     assert Path("real/report.txt").stat().st_mode & 0o777 == 0o640
 
 
-class BrokenOffError(Exception):
-    """Anything that ends a batch before its end."""
+class AbortError(Exception):
+    """Anything that ends a batch early."""
 
 
-def break_off(path: Path) -> None:
-    """A batch of which one row is known when it breaks off, and whose folder may be gone by then."""
-    with open_report(path, "flux gen", silent()) as report:
-        report.add(ReportRow(1, None, None, ended(prompt="known by then")))
+def abort_batch(path: Path) -> None:
+    """Abort a batch of which one row is known, and whose directory may be deleted by then."""
+    with open_report(path, "flux gen", make_output()) as report:
+        report.add(ReportRow(1, None, None, make_outcome(prompt="known row")))
         if path.parent.name == "gone":
             path.parent.rmdir()
-        raise BrokenOffError
+        raise AbortError
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_a_batch_that_breaks_off_leaves_the_report_of_what_is_known(extension: str) -> None:
+def test_an_aborted_batch_leaves_a_report_of_its_known_rows(extension: str) -> None:
     path = Path(f"report.{extension}")
-    with pytest.raises(BrokenOffError):
-        break_off(path)
-    assert "known by then" in path.read_text()
+    with pytest.raises(AbortError):
+        abort_batch(path)
+    assert "known row" in path.read_text()
 
 
 def test_a_report_that_cannot_be_written_hides_no_other_error() -> None:
     Path("gone").mkdir()
-    with pytest.raises(BrokenOffError):
-        break_off(Path("gone/report.csv"))
+    with pytest.raises(AbortError):
+        abort_batch(Path("gone/report.csv"))
 
 
-def test_an_old_report_stands_when_nothing_is_known() -> None:
-    path = written([])
+def test_an_old_report_is_kept_if_no_row_is_known() -> None:
+    path = write_report([])
     old = path.read_text()
-    with pytest.raises(UsageError), open_report(path, "flux gen", silent()):
+    with pytest.raises(UsageError), open_report(path, "flux gen", make_output()):
         raise UsageError("no")
     assert path.read_text() == old
 
 
-def test_what_was_closed_with_a_summary_is_not_written_again() -> None:
-    with open_report(Path("report.json"), "flux gen", silent()) as report:
+def test_a_closed_report_is_not_written_again() -> None:
+    with open_report(Path("report.json"), "flux gen", make_output()) as report:
         report.close(SUMMARY)
     assert json.loads(Path("report.json").read_text())["summary"]["saved"] == 2
 
@@ -391,39 +409,39 @@ CHILD = """
 """
 
 
-def child(name: str, rows: int, action: signal.Handlers) -> subprocess.CompletedProcess[str]:
-    """A process that may not write files of more than 100 kB: as if the disk were full, or its end came there."""
+def run_child(name: str, rows: int, action: signal.Handlers) -> subprocess.CompletedProcess[str]:
+    """Run a process that cannot write files of more than 100 kB: its disk seems full, or the process is killed."""
     command = [sys.executable, "-c", textwrap.dedent(CHILD), name, str(rows), str(int(action))]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no RLIMIT_FSIZE")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_an_old_report_stands_until_the_new_one_is_whole(extension: str) -> None:
-    path = written([], extension)
+def test_an_old_report_is_kept_until_the_new_one_is_complete(extension: str) -> None:
+    path = write_report([], extension)
     old = path.read_text()
 
-    full = child(path.name, 500, signal.SIG_IGN)
+    full = run_child(path.name, 500, signal.SIG_IGN)
     assert (full.returncode, full.stderr) == (1, f"cannot write the report {path}: File too large\n")
-    lost = child(path.name, 10_000, signal.SIG_IGN)  # more than what waits in memory: `add` meets the full disk
+    lost = run_child(path.name, 10_000, signal.SIG_IGN)  # more than the buffer in memory: `add` finds the disk full
     assert lost.returncode == 1
     assert lost.stderr.startswith(
         f"cannot write the report {path}: d"
     )  # "disk I/O error", or "database or disk is full"
     assert [found.name for found in Path().iterdir()] == [path.name]
 
-    killed = child(path.name, 500, signal.SIG_DFL)
+    killed = run_child(path.name, 500, signal.SIG_DFL)
     assert killed.returncode == -signal.SIGXFSZ
     assert path.read_text() == old
 
-    assert child(path.name, 50, signal.SIG_DFL).returncode == 0
+    assert run_child(path.name, 50, signal.SIG_DFL).returncode == 0
     assert path.read_text() != old
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_rows_are_never_in_memory_together(extension: str) -> None:
+def test_rows_are_not_kept_in_memory(extension: str) -> None:
     tracemalloc.start()
-    written((ReportRow(index, None, "x" * 5000, None, "not started") for index in range(600)), extension)
+    write_report((ReportRow(index, None, "x" * 5000, None, "not started") for index in range(600)), extension)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000  # the rows are three times as long
@@ -433,19 +451,19 @@ def test_rows_are_never_in_memory_together(extension: str) -> None:
     "content", [b"prompt,output\na boat,a.png\n", b'[{"prompt": "a boat"}]', b"\x89PNG\r\n\x1a\n", b" "]
 )
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_a_file_that_is_no_report_is_never_replaced(extension: str, content: bytes) -> None:
+def test_a_file_that_is_not_a_report_is_never_replaced(extension: str, content: bytes) -> None:
     Path("rows").write_bytes(content)
     Path(f"rows.{extension}").symlink_to("rows")
     with pytest.raises(UsageError, match="exists and is no report"):
-        open_report(Path(f"rows.{extension}"), "flux batch", silent())
+        open_report(Path(f"rows.{extension}"), "flux batch", make_output())
     assert Path("rows").read_bytes() == content
     Path("rows").write_bytes(b"")
-    open_report(Path(f"rows.{extension}"), "flux batch", silent()).close(SUMMARY)
+    open_report(Path(f"rows.{extension}"), "flux batch", make_output()).close(SUMMARY)
     assert Path("rows").stat().st_size
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in directories")
-def test_a_batch_file_or_a_pipe_is_refused_as_its_report_before_anything_is_paid(flux: Flux, service: Service) -> None:
+def test_a_batch_file_or_a_pipe_is_refused_as_a_report_before_any_charge(flux: Flux, service: Service) -> None:
     Path("rows.csv").write_text("prompt\na boat\n")
     os.mkfifo("pipe.json")
     for name in ("rows.csv", "pipe.json"):
@@ -459,7 +477,7 @@ def test_a_batch_file_or_a_pipe_is_refused_as_its_report_before_anything_is_paid
         assert flux("batch rows.csv --report report.csv").code == 0
 
 
-def test_what_another_process_is_submitting_is_waited_for() -> None:
-    entry = ended(State.SENDING).entry
+def test_the_next_command_of_a_running_submission_is_wait() -> None:
+    entry = make_outcome(State.SENDING).entry
     assert next_command(error_of(entry), entry) == ("wait", "k7m2p9qx")
     assert next_command(unknown_outcome(entry), entry) == ("resolve", "k7m2p9qx")

@@ -1,4 +1,4 @@
-"""Submissions whose answers were lost: what is told of them, and what the user can say became of them."""
+"""Submissions with an unknown outcome: what flux reports about them, and how the user resolves them."""
 
 import json
 import sqlite3
@@ -15,36 +15,36 @@ from flux_cli.journal.entries import State
 
 from .conftest import Flux, Result
 from .servers import Breaker, BreakingProxy, Reply, Service
-from .test_promises import GEN, LOOK, POST, Entries, Start, finish, refusal, wait_until
+from .test_promises import GEN, POLL, POST, Entries, Start, finish, make_refusal, wait_until
 
-LOST: Reply = (500, {}, b"")
+SERVER_ERROR: Reply = (500, {}, b"")
 
 
-def lose(flux: Flux, proxy: BreakingProxy, line: str = GEN) -> Result:
-    """Run a command whose submission reaches the service, and whose answer does not come back."""
+def submit_without_response(flux: Flux, proxy: BreakingProxy, line: str = GEN) -> Result:
+    """Run a command whose submission reaches the server, and whose response does not come back."""
     proxy.breakers.append(Breaker(b"POST"))
     result = flux(line)
     assert result.code == 7
     return result
 
 
-def look_reply(service: Service, *, created: datetime | None = None, **told: object) -> Reply:
-    """The reply to a look at the first task, which has ended, with these facts and no others."""
+def make_poll_reply(service: Service, *, created: datetime | None = None, **facts: object) -> Reply:
+    """Return the reply to a poll of the first task, which has ended, with only these facts."""
     wait_until(lambda: time.time() > service.charges[0].ended)
     task = service.charges[0].id
     output = {"image_url": f"{service.origin}/images/{task}/1.png"}
     meta = {"created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}"} if created else {}
-    data = {"task_id": task, "status": "completed", "output": output, "meta": meta, **told}
+    data = {"task_id": task, "status": "completed", "output": output, "meta": meta, **facts}
     return 200, {}, json.dumps({"code": 200, "data": data}).encode()
 
 
-# --- what is told ----------------------------------------------------------------------------------------------------
+# --- the report -------------------------------------------------------------------------------------------------------
 
 
-def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
+def test_the_report_shows_the_cause_the_possible_charge_and_the_options(
     flux: Flux, proxy: BreakingProxy, entries: Entries
 ) -> None:
-    result = lose(flux, proxy)
+    result = submit_without_response(flux, proxy)
     (entry,) = entries()
     assert result.out == ""
     assert result.err.splitlines() == [
@@ -53,9 +53,9 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
         f"      Next: flux resolve {entry.id}",
     ]
 
-    told = flux(f"resolve {entry.id}")
-    assert (told.code, told.err) == (7, "")
-    assert told.out.splitlines() == [
+    report = flux(f"resolve {entry.id}")
+    assert (report.code, report.err) == (7, "")
+    assert report.out.splitlines() == [
         f"entry {entry.id}: no usable response to this request. "
         "It may have been charged ($0.015 simulated); flux does not resend it.",
         '  prompt     "a boat"',
@@ -70,13 +70,13 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
     ]
     record = json.loads(flux(f"resolve {entry.id} --json").out)
     assert (record["state"], record["possibly_charged_usd"]) == ("unknown", "0.015")
-    assert record["error"]["hint"] == told.out.splitlines()[6]
+    assert record["error"]["hint"] == report.out.splitlines()[6]
     assert record["error"]["details"][0].startswith(f"flux resolve {entry.id} --task ID")
     assert record["error"]["command"] is None
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("resolve nosuch1", "flux: no task with ID 'nosuch1' in the history"),
         (
@@ -93,25 +93,27 @@ def test_it_is_said_what_happened_what_it_may_cost_and_what_to_do(
         ("resolve {1} --task x", "flux: entry {1} is saved: there is nothing to resolve"),
     ],
 )
-def test_what_cannot_be_changes_nothing(
-    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, line: str, said: str
+def test_an_invalid_resolution_changes_nothing(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, line: str, message: str
 ) -> None:
-    lose(flux, proxy)
+    submit_without_response(flux, proxy)
     flux(GEN)
     ids = [entry.id for entry in entries()]
     result = flux(line.format(*ids))
 
     assert (result.code, result.out) == (2, "")
-    assert result.err.splitlines()[0] == said.format(*ids)
+    assert result.err.splitlines()[0] == message.format(*ids)
     assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
-    assert service.posts() == 2
+    assert service.count_posts() == 2
 
 
-# --- adopting a task -------------------------------------------------------------------------------------------------
+# --- linking a task ---------------------------------------------------------------------------------------------------
 
 
-def test_the_task_is_there(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
-    lose(flux, proxy, f"{GEN} -o fox.png")
+def test_an_existing_task_is_linked_to_its_entry(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    submit_without_response(flux, proxy, f"{GEN} -o fox.png")
     (entry,), (task,) = entries(), service.charges
     result = flux(f"resolve {entry.id} --task {task.id}")
 
@@ -124,29 +126,29 @@ def test_the_task_is_there(flux: Flux, service: Service, proxy: BreakingProxy, e
     assert len(service.charges) == 1
 
 
-def test_another_task_is_refused_unless_forced(
+def test_another_task_is_refused_without_force(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
     far = "very " * 30
-    lose(flux, proxy, f"gen '{far}big boat' --seed 1 --size 64x64 -o boat.png")
+    submit_without_response(flux, proxy, f"gen '{far}big boat' --seed 1 --size 64x64 -o boat.png")
     flux(f"gen '{far}big goat' --seed 2 --size 64x64 -m schnell --no-wait --profile other")
-    lost, task = entries()[0], service.charges[1]
-    result = flux(f"resolve {lost.id} --task {task.id}")
+    unresolved, task = entries()[0], service.charges[1]
+    result = flux(f"resolve {unresolved.id} --task {task.id}")
 
     assert (result.code, result.out) == (2, "")
     assert result.err.splitlines() == [
-        f"flux: task {task.id} does not match entry {lost.id}. Nothing was changed",
+        f"flux: task {task.id} does not match entry {unresolved.id}. Nothing was changed",
         '      - its prompt is "…very very very very very big goat", not "…very very very very very big boat"',
         "      - its seed is 2, not 1",
         "      - its model is Qubico/flux1-schnell, not Qubico/flux1-dev",
         "      To link it anyway, add --force",
     ]
-    assert entries()[0] == lost
-    assert flux(f"resolve {lost.id} --task {task.id} --force -q").out == "boat.png\n"
+    assert entries()[0] == unresolved
+    assert flux(f"resolve {unresolved.id} --task {task.id} --force -q").out == "boat.png\n"
 
 
 @pytest.mark.parametrize(
-    ("told", "code", "said"),
+    ("facts", "code", "message"),
     [
         ({}, 0, "PiAPI returned nothing to compare"),
         ({"input": {"prompt": " a boat\n", "seed": 0}}, 0, "same prompt"),
@@ -156,85 +158,91 @@ def test_another_task_is_refused_unless_forced(
         ({"created": datetime.now(UTC) - timedelta(hours=1)}, 2, "it was created "),
     ],
 )
-def test_only_what_the_service_tells_is_compared(
-    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, told: dict[str, object], code: int, said: str
+def test_only_fields_that_piapi_returned_are_compared(
+    flux: Flux,
+    service: Service,
+    proxy: BreakingProxy,
+    entries: Entries,
+    facts: dict[str, object],
+    code: int,
+    message: str,
 ) -> None:
-    lose(flux, proxy)
-    service.answer(*LOOK, look_reply(service, **told))  # type: ignore[arg-type]  # `created` among them
+    submit_without_response(flux, proxy)
+    service.reply_with(*POLL, make_poll_reply(service, **facts))  # type: ignore[arg-type]  # `created` among them
     result = flux(f"resolve {entries()[0].id} --task {service.charges[0].id}")
 
-    assert (result.code, said in result.err) == (code, True)
+    assert (result.code, message in result.err) == (code, True)
     assert [entry.state for entry in entries()] == [State.UNKNOWN if code else State.SAVED]
 
 
-@pytest.mark.parametrize(("reply", "code"), [(refusal(404, 404, "task not found"), 5), ((502, {}, b""), 13)])
-def test_a_task_that_cannot_be_looked_at_is_not_adopted(
+@pytest.mark.parametrize(("reply", "code"), [(make_refusal(404, 404, "task not found"), 5), ((502, {}, b""), 13)])
+def test_a_task_that_cannot_be_polled_is_not_linked(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, reply: Reply, code: int
 ) -> None:
-    lose(flux, proxy)
-    service.answer(*LOOK, reply)
+    submit_without_response(flux, proxy)
+    service.reply_with(*POLL, reply)
     result = flux(f"resolve {entries()[0].id} --task {service.charges[0].id} --force")
     assert result.code == code
-    told = " (task not found). Nothing was changed\n      Copy the ID from https://piapi.ai/workspace."
-    assert (told in result.err) is (code == 5)
+    message = " (task not found). Nothing was changed\n      Copy the ID from https://piapi.ai/workspace."
+    assert (message in result.err) is (code == 5)
     assert [entry.state for entry in entries()] == [State.UNKNOWN]
 
 
-def test_a_task_that_failed_is_adopted_with_its_failure(
+def test_a_failed_task_is_linked_with_its_failure(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
-    lose(flux, proxy)
-    service.answer(*LOOK, *[look_reply(service, status="failed", error={"code": 1800, "message": "no"})] * 2)
+    submit_without_response(flux, proxy)
+    service.reply_with(*POLL, *[make_poll_reply(service, status="failed", error={"code": 1800, "message": "no"})] * 2)
     assert flux(f"resolve {entries()[0].id} --task {service.charges[0].id}").code == 8
     assert flux("resume").code == 0
 
 
-def test_a_picture_that_was_fetched_already_is_not_fetched_again(
+def test_an_image_that_was_downloaded_already_is_not_downloaded_again(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
-    """`flux wait` got a reply that does not tell what was asked for, and could not know whose task it is."""
-    lose(flux, proxy)
-    (lost,), (task,) = entries(), service.charges
-    service.answer(*LOOK, *[look_reply(service)] * 2)
+    """`flux wait` received a reply without the request, and could not find the entry of the task."""
+    submit_without_response(flux, proxy)
+    (unresolved,), (task,) = entries(), service.charges
+    service.reply_with(*POLL, *[make_poll_reply(service)] * 2)
     assert flux(f"wait {task.id}").code == 0
     assert flux("resume").code == 7
-    result = flux(f"resolve {lost.id} --task {task.id}")
+    result = flux(f"resolve {unresolved.id} --task {task.id}")
 
     assert (result.code, result.out) == (0, f"{task.id}.png\n")
     assert [path.name for path in Path().iterdir()] == [f"{task.id}.png"]
-    assert sum(request.path.startswith("/images/") for request in service.seen) == 1
+    assert sum(request.path.startswith("/images/") for request in service.requests) == 1
     assert flux("cost").out.split() == ["total", "$0.015", "1", "task"]
     assert flux("resume").code == 0
 
 
-def test_one_task_is_never_that_of_two_submissions(
+def test_a_task_is_never_linked_to_two_entries(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
-    """The same command twice: the first answer was lost, and the second task looks exactly the same."""
-    lose(flux, proxy)
+    """The same command ran twice. The first response was lost, and the second task looks exactly the same."""
+    submit_without_response(flux, proxy)
     flux(GEN)
-    lost, bought = entries()
-    result = flux(f"resolve {lost.id} --task {bought.task_id} --force")
+    unresolved, paid = entries()
+    result = flux(f"resolve {unresolved.id} --task {paid.task_id} --force")
 
     assert result.code == 2
-    assert f"task {bought.task_id} belongs to entry {bought.id}, which submitted it" in result.err
-    assert f"flux resolve {lost.id} --dismiss" in result.err
+    assert f"task {paid.task_id} belongs to entry {paid.id}, which submitted it" in result.err
+    assert f"flux resolve {unresolved.id} --dismiss" in result.err
     assert flux("cost").out.split()[1] == "$0.015"
 
 
-def test_waiting_for_the_task_settles_its_entry(
+def test_waiting_for_the_task_resolves_its_entry(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
-    lose(flux, proxy)
-    (lost,), (task,) = entries(), service.charges
+    submit_without_response(flux, proxy)
+    (unresolved,), (task,) = entries(), service.charges
     result = flux(f"wait {task.id}")
 
     assert (result.code, result.out) == (0, "a-boat-1.png\n")
-    assert [(entry.id, entry.state) for entry in entries()] == [(lost.id, State.SAVED)]
+    assert [(entry.id, entry.state) for entry in entries()] == [(unresolved.id, State.SAVED)]
 
 
 @pytest.mark.parametrize(
-    "told",
+    "facts",
     [
         {"input": {"seed": 1}},
         {"input": {"prompt": "a boat"}},
@@ -242,25 +250,25 @@ def test_waiting_for_the_task_settles_its_entry(
         {"input": {"prompt": "a boat", "seed": 1}, "created": datetime.now(UTC) - timedelta(hours=1)},
     ],
 )
-def test_waiting_for_what_may_be_another_task_settles_nothing(
-    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, told: dict[str, object]
+def test_waiting_for_a_task_that_may_be_another_resolves_nothing(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, facts: dict[str, object]
 ) -> None:
-    lose(flux, proxy)
+    submit_without_response(flux, proxy)
     task = service.charges[0].id
-    service.answer(*LOOK, *[look_reply(service, **told)] * 2)  # type: ignore[arg-type]  # `created` among them
+    service.reply_with(*POLL, *[make_poll_reply(service, **facts)] * 2)  # type: ignore[arg-type]  # `created` among them
 
     assert flux(f"wait {task}").out == f"{task}.png\n"
     assert [entry.state for entry in entries()] == [State.UNKNOWN, State.SAVED]
 
 
-# --- forgetting ------------------------------------------------------------------------------------------------------
+# --- dismissing an entry ----------------------------------------------------------------------------------------------
 
 
-def test_dismissed_entries_need_nothing_and_may_have_been_charged(
+def test_dismissed_entries_count_as_possibly_charged(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
-    lose(flux, proxy)
-    lose(flux, proxy)
+    submit_without_response(flux, proxy)
+    submit_without_response(flux, proxy)
     ids = flux("history --state unknown -q").out
     result = flux("resolve - --dismiss", stdin=ids)
 
@@ -273,13 +281,15 @@ def test_dismissed_entries_need_nothing_and_may_have_been_charged(
     assert [(record["state"], record["possibly_charged_usd"]) for record in records] == [("dismissed", "0.015")] * 2
     assert flux("resume").code == 0
     assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.03 possibly charged\n"]
-    assert service.posts() == 2
-    told = flux(f"wait {ids.split()[0]}")
-    assert (told.code, "dismissed; the outcome of the request is unknown" in told.err) == (3, True)
+    assert service.count_posts() == 2
+    waited = flux(f"wait {ids.split()[0]}")
+    assert (waited.code, "dismissed; the outcome of the request is unknown" in waited.err) == (3, True)
 
 
-def test_a_task_that_turns_up_after_all(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
-    lose(flux, proxy)
+def test_a_dismissed_entry_can_be_linked_to_a_task_later(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    submit_without_response(flux, proxy)
     entry = entries()[0].id
     flux(f"resolve {entry} --dismiss")
 
@@ -287,49 +297,54 @@ def test_a_task_that_turns_up_after_all(flux: Flux, service: Service, proxy: Bre
     assert flux("cost").out.split()[1] == "$0.015"
 
 
-def test_a_forgotten_row_of_a_batch_counts_as_failed(flux: Flux, service: Service, entries: Entries) -> None:
+def test_a_dismissed_row_of_a_batch_counts_as_failed(flux: Flux, service: Service, entries: Entries) -> None:
     Path("prompts.txt").write_text("one\ntwo\n")
     line = "gen --from prompts.txt -m schnell --size 64x64 -j 1"
-    service.answer(*POST, LOST)
+    service.reply_with(*POST, SERVER_ERROR)
     assert flux(line).code == 7
     flux(f"resolve {entries()[0].id} --dismiss")
 
-    again = flux(line)
-    assert (again.code, service.posts()) == (3, 2)
-    assert again.err.splitlines()[-1].startswith("1 already saved, 1 dismissed; $0.00 spent")
+    repeated = flux(line)
+    assert (repeated.code, service.count_posts()) == (3, 2)
+    assert repeated.err.splitlines()[-1].startswith("1 already saved, 1 dismissed; $0.00 spent")
     assert flux(f"{line} --retry-failed").code == 0
-    assert service.posts() == 3
+    assert service.count_posts() == 3
 
 
-# --- sending it once more --------------------------------------------------------------------------------------------
+# --- resubmitting a request -------------------------------------------------------------------------------------------
 
 
-def test_sent_once_more_and_never_twice(flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries) -> None:
-    lose(flux, proxy, f"{GEN} -o fox.png")
-    lost = entries()[0].id
-    result = flux(f"resolve {lost} --resubmit")
+def test_a_request_is_resubmitted_only_once(
+    flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
+) -> None:
+    submit_without_response(flux, proxy, f"{GEN} -o fox.png")
+    unresolved = entries()[0].id
+    result = flux(f"resolve {unresolved} --resubmit")
 
     assert (result.code, result.out) == (0, "fox.png\n")
     assert result.err.startswith("Resending 1 request for $0.015. The first attempt may also have been charged.\n")
     assert [charge.body for charge in service.charges] == [service.charges[0].body] * 2
-    assert [(entry.state, entry.replaces) for entry in entries()] == [(State.DISMISSED, None), (State.SAVED, lost)]
-    assert flux(f"resolve {lost} --resubmit").out == "fox.png\n"
+    assert [(entry.state, entry.replaces) for entry in entries()] == [
+        (State.DISMISSED, None),
+        (State.SAVED, unresolved),
+    ]
+    assert flux(f"resolve {unresolved} --resubmit").out == "fox.png\n"
     assert flux("resume").code == 0
     assert len(service.charges) == 2
     assert flux("cost").out.split()[:2] == ["total", "$0.015"]
 
 
-def test_what_was_sent_once_more_may_get_lost_as_well(
+def test_a_resubmission_may_have_an_unknown_outcome_too(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries
 ) -> None:
-    lose(flux, proxy)
+    submit_without_response(flux, proxy)
     first = entries()[0].id
-    lose(flux, proxy, f"resolve {first} --resubmit")
+    submit_without_response(flux, proxy, f"resolve {first} --resubmit")
     second = entries()[1].id
-    again = flux(f"resolve {first} --resubmit")
+    repeated = flux(f"resolve {first} --resubmit")
 
-    assert (again.code, len(service.charges)) == (7, 2)
-    assert f"Next: flux resolve {second}" in again.err
+    assert (repeated.code, len(service.charges)) == (7, 2)
+    assert f"Next: flux resolve {second}" in repeated.err
     assert flux(f"resolve {first} {second} --resubmit -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 3
 
@@ -339,12 +354,12 @@ def test_what_was_sent_once_more_may_get_lost_as_well(
     [
         ("", "FLUX_CONFIRM_ABOVE=0.02", 2),
         ("--max-cost 0.02", "", 2),
-        ("", "FLUX_BUDGET_DAY=0.05", 2),  # twice 0.015 are at risk, and 0.03 are asked for
+        ("", "FLUX_BUDGET_DAY=0.05", 2),  # 0.03 was possibly charged, and 0.03 is requested
         ("-y", "FLUX_CONFIRM_ABOVE=0.02", 0),
         ("--max-cost 0.03", "", 0),
     ],
 )
-def test_it_obeys_the_limits_of_every_purchase(
+def test_a_resubmission_is_subject_to_all_cost_limits(
     flux: Flux,
     service: Service,
     proxy: BreakingProxy,
@@ -354,86 +369,90 @@ def test_it_obeys_the_limits_of_every_purchase(
     setting: str,
     code: int,
 ) -> None:
-    lose(flux, proxy)
-    lose(flux, proxy, "gen 'a boat' --seed 2 --size 256x256")
+    submit_without_response(flux, proxy)
+    submit_without_response(flux, proxy, "gen 'a boat' --seed 2 --size 256x256")
     if setting:
         monkeypatch.setenv(*setting.split("="))
     ids = " ".join(entry.id for entry in entries())
 
     assert flux(f"resolve {ids} --resubmit {options}").code == code
-    assert service.posts() == (2 if code else 4)
+    assert service.count_posts() == (2 if code else 4)
 
 
-def killed_while_resubmitting(service: Service, entries: Entries, start: Start, state: State) -> str:
-    """The lost entry, whose resubmission was killed when the new entry was in this state."""
-    lost = entries()[0].id
-    process = start(f"resolve {lost} --resubmit")
-    charges = 1 if state is State.PLANNED else 2  # a request that has come may still lack its body: nothing is charged
+def kill_resubmission(service: Service, entries: Entries, start: Start, state: State) -> str:
+    """Kill a resubmission when its new entry is in this state, and return the ID of the old entry."""
+    unresolved = entries()[0].id
+    process = start(f"resolve {unresolved} --resubmit")
+    charges = 1 if state is State.PLANNED else 2  # a request that arrived without its body is not charged
 
-    def there() -> bool:
+    def is_reached() -> bool:
         (*_, last) = entries()
-        return service.posts() == 2 and len(service.charges) == charges and (last.replaces, last.state) == (lost, state)
+        return (
+            service.count_posts() == 2
+            and len(service.charges) == charges
+            and (last.replaces, last.state) == (unresolved, state)
+        )
 
-    wait_until(there)
+    wait_until(is_reached)
     process.kill()
     finish(process)
-    return lost
+    return unresolved
 
 
-def test_killed_before_it_was_sent(
+def test_a_resubmission_that_was_killed_before_it_was_sent_is_sent_once(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
 ) -> None:
-    lose(flux, proxy)
-    service.answer(*POST, *[refusal(429, 1400, **{"retry-after": "60"})])
-    lost = killed_while_resubmitting(service, entries, start, State.PLANNED)
+    submit_without_response(flux, proxy)
+    service.reply_with(*POST, *[make_refusal(429, 1400, **{"retry-after": "60"})])
+    unresolved = kill_resubmission(service, entries, start, State.PLANNED)
     assert len(service.charges) == 1
 
-    assert flux(f"resolve {lost} --resubmit -q").out == "a-boat-1.png\n"
+    assert flux(f"resolve {unresolved} --resubmit -q").out == "a-boat-1.png\n"
     assert [entry.state for entry in entries()] == [State.DISMISSED, State.SAVED]
     assert len(service.charges) == 2
 
 
-def test_killed_while_it_was_sent(
+def test_a_resubmission_that_was_killed_while_it_was_sent_is_unknown(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
 ) -> None:
-    lose(flux, proxy)
+    submit_without_response(flux, proxy)
     proxy.breakers.append(Breaker(b"POST", hold=True))
-    lost = killed_while_resubmitting(service, entries, start, State.SENDING)
+    unresolved = kill_resubmission(service, entries, start, State.SENDING)
 
-    assert flux(f"resolve {lost} --resubmit").code == 7
+    assert flux(f"resolve {unresolved} --resubmit").code == 7
     assert [entry.state for entry in entries()] == [State.DISMISSED, State.UNKNOWN]
     assert len(service.charges) == 2
 
 
-def test_killed_while_it_was_waited_for(
+def test_a_resubmission_that_was_killed_while_waiting_is_not_sent_again(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, start: Start
 ) -> None:
-    lose(flux, proxy)
-    service.answer(*LOOK, *[(503, {}, b"")] * 1000)
-    lost = killed_while_resubmitting(service, entries, start, State.ACCEPTED)
+    submit_without_response(flux, proxy)
+    service.reply_with(*POLL, *[(503, {}, b"")] * 1000)
+    unresolved = kill_resubmission(service, entries, start, State.ACCEPTED)
     service.scripted.clear()
 
-    assert flux(f"resolve {lost} --resubmit -q").out == "a-boat-1.png\n"
+    assert flux(f"resolve {unresolved} --resubmit -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 2
 
 
-def test_nothing_is_forgotten_when_the_new_entry_cannot_be_written(
+def test_an_entry_is_not_dismissed_if_the_new_one_cannot_be_written(
     flux: Flux, service: Service, proxy: BreakingProxy, entries: Entries, home: Path
 ) -> None:
-    lose(flux, proxy)
-    (lost,) = entries()
+    submit_without_response(flux, proxy)
+    (unresolved,) = entries()
     with closing(sqlite3.connect(home / "journal.db")) as db, db:
         db.execute("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     db.close()
 
-    assert flux(f"resolve {lost.id} --resubmit").code == 12
-    assert entries() == [lost]
-    assert service.posts() == 1
+    assert flux(f"resolve {unresolved.id} --resubmit").code == 12
+    assert entries() == [unresolved]
+    assert service.count_posts() == 1
 
 
-def test_a_picture_that_went_in_must_still_be_there(flux: Flux, service: Service, entries: Entries, home: Path) -> None:
+def test_a_resubmission_needs_its_input_image(flux: Flux, service: Service, entries: Entries, home: Path) -> None:
     Image.new("RGB", (300, 300), "red").save("photo.png")
-    service.answer(*POST, LOST, LOST)
+    service.reply_with(*POST, SERVER_ERROR, SERVER_ERROR)
     for _number in range(2):
         assert flux("edit photo.png night --seed 1").code == 7
     first, second = (entry.id for entry in entries())
@@ -448,7 +467,7 @@ def test_a_picture_that_went_in_must_still_be_there(flux: Flux, service: Service
     assert len(service.charges) == 1
 
 
-def test_the_difference_is_shown_when_one_prompt_begins_like_the_other() -> None:
+def test_the_difference_between_long_prompts_is_shown() -> None:
     long = "very " * 30 + "big boat"
     shown = _prompts_differ(f"{long} at night", long)
     assert shown.startswith('its prompt is "…')

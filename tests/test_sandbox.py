@@ -17,7 +17,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from flux_cli.json_value import Json, JsonObject
-from flux_cli.sandbox.app import Service as Rules
+from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
 from flux_cli.sandbox.drawing import draw
 from flux_cli.sandbox.store import Store
@@ -30,19 +30,19 @@ TASK = {"model": "Qubico/flux1-dev", "task_type": "txt2img", "input": {"prompt":
 
 @pytest.fixture
 def http(service: Service) -> Iterator[httpx.Client]:
-    """A client that knows nothing of this project."""
-    with httpx.Client(base_url=service.origin, headers={"X-API-Key": KEY}, trust_env=False) as client:
-        yield client
+    """Return a client that is independent of flux."""
+    with httpx.Client(base_url=service.origin, headers={"X-API-Key": KEY}, trust_env=False) as http_client:
+        yield http_client
 
 
-class Direct(httpx.BaseTransport):
-    """Calls an application in this process."""
+class DirectTransport(httpx.BaseTransport):
+    """A transport that calls an application in this process."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._transport = httpx.ASGITransport(app)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the application's response."""
+        """Return the response of the application."""
 
         async def call() -> httpx.Response:
             response = await self._transport.handle_async_request(request)
@@ -51,13 +51,13 @@ class Direct(httpx.BaseTransport):
         return asyncio.run(call())
 
 
-def client(store: Store, **rules: Any) -> httpx.Client:
-    """A client of a sandbox with these rules."""
-    app = create_app(Rules(store, **rules))
-    return httpx.Client(transport=Direct(app), base_url="http://cdn", headers={"X-API-Key": "k"})
+def make_client(store: Store, **rules: Any) -> httpx.Client:
+    """Return a client of a sandbox with these rules."""
+    app = create_app(Sandbox(store, **rules))
+    return httpx.Client(transport=DirectTransport(app), base_url="http://cdn", headers={"X-API-Key": "k"})
 
 
-def test_the_sandbox_needs_no_key_and_remembers_between_commands(flux: Flux, home: Path) -> None:
+def test_the_sandbox_needs_no_key_and_keeps_its_tasks(flux: Flux, home: Path) -> None:
     submitted = flux('gen "a boat" --seed 1 --size 256x256 --no-wait --sandbox')
     assert (submitted.code, flux(f"wait {submitted.out} --sandbox").out) == (0, "a-boat-1.png\n")
 
@@ -66,40 +66,40 @@ def test_the_sandbox_needs_no_key_and_remembers_between_commands(flux: Flux, hom
     assert sorted(path.name for path in home.iterdir()) == ["journal.db", "journal.db.lock", "sandbox"]
 
 
-def test_the_sandbox_can_be_chosen_in_the_environment(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sandbox_can_be_selected_in_the_environment(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUX_SANDBOX", "1")
     assert flux('gen "a boat" --seed 1 --size 256x256 -q').out == "a-boat-1.png\n"
 
 
-def test_a_created_task_is_as_the_specification_shows_it(http: httpx.Client) -> None:
+def test_a_created_task_matches_the_specification(http: httpx.Client) -> None:
     reply = http.post("/api/v1/task", json=TASK)
 
-    told = reply.json()
+    body = reply.json()
     assert reply.status_code == 200
-    assert re.fullmatch(r"flux_[0-9a-f-]{36}", told["data"].pop("task_id"))
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["data"]["meta"].pop("created_at"))
-    assert told == {
+    assert re.fullmatch(r"flux_[0-9a-f-]{36}", body["data"].pop("task_id"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", body["data"]["meta"].pop("created_at"))
+    assert body == {
         "code": 200,
         "data": {**TASK, "status": "pending", "meta": {"usage": {"type": "quota", "consume": 15000}}},
         "message": "success",
     }
 
 
-def test_a_completed_task_is_as_the_specification_shows_it(tmp_path: Path) -> None:
+def test_a_completed_task_matches_the_specification(tmp_path: Path) -> None:
     clock = [1_000_000.0]
     with closing(Store(tmp_path / "timed.db")) as store:
-        http = client(store, clock=lambda: clock[0])
+        http = make_client(store, clock=lambda: clock[0])
         created = http.post("/api/v1/task", json=TASK).json()["data"]
-        words = []
+        statuses = []
         for seconds in (0, 10, 14, 12):
             clock[0] += seconds
             task = http.get(f"/api/v1/task/{created['task_id']}").json()["data"]
-            words.append(task["status"])
-        alive = http.get(task["output"]["image_url"])
+            statuses.append(task["status"])
+        available = http.get(task["output"]["image_url"])
         clock[0] += 8 * 86400
-        dead = http.get(task["output"]["image_url"])
+        expired = http.get(task["output"]["image_url"])
 
-    assert words == ["pending", "processing", "processing", "completed"]
+    assert statuses == ["pending", "processing", "processing", "completed"]
     assert sorted(task) == ["input", "meta", "model", "output", "status", "task_id", "task_type"]
     assert sorted(task["meta"]) == ["created_at", "ended_at", "processing_time", "started_at", "usage"]
     assert task["output"] == {
@@ -109,14 +109,14 @@ def test_a_completed_task_is_as_the_specification_shows_it(tmp_path: Path) -> No
         "seed": None,
         "model_version": "flux1-dev",
     }
-    assert (alive.status_code, alive.content[:4], dead.status_code) == (200, b"\x89PNG", 403)
+    assert (available.status_code, available.content[:4], expired.status_code) == (200, b"\x89PNG", 403)
 
 
-def test_a_live_task_is_as_the_live_api_shows_it(tmp_path: Path) -> None:
+def test_a_live_task_matches_the_live_api(tmp_path: Path) -> None:
     clock = [1_000_000.5]
     body = {**TASK, "config": {"webhook_config": {"endpoint": "https://example.com/hook", "secret": "hush-hush-hush"}}}
     with closing(Store(tmp_path / "timed.db")) as store:
-        http = client(store, clock=lambda: clock[0], replies="live")
+        http = make_client(store, clock=lambda: clock[0], replies="live")
         created = http.post("/api/v1/task", json=body).json()["data"]
         views = []
         for seconds in (10, 40):
@@ -154,7 +154,7 @@ def test_a_live_task_is_as_the_live_api_shows_it(tmp_path: Path) -> None:
 def test_a_pending_task_can_be_canceled_and_costs_nothing(tmp_path: Path) -> None:
     clock = [1_000_000.0]
     with closing(Store(tmp_path / "timed.db")) as store:
-        http = client(store, clock=lambda: clock[0], plan="free")
+        http = make_client(store, clock=lambda: clock[0], plan="free")
         first, second = [http.post("/api/v1/task", json=TASK).json()["data"]["task_id"] for _ in range(2)]
         assert http.post("/api/v1/task", json=TASK).status_code == 429
         reply = http.delete(f"/api/v1/task/{first}")
@@ -174,7 +174,7 @@ def test_a_pending_task_can_be_canceled_and_costs_nothing(tmp_path: Path) -> Non
 def test_the_history_lists_tasks_newest_first(tmp_path: Path) -> None:
     clock = [1_000_000.0]
     with closing(Store(tmp_path / "timed.db")) as store:
-        http = client(store, clock=lambda: clock[0])
+        http = make_client(store, clock=lambda: clock[0])
         for prompt in "abc":
             clock[0] += 100
             http.post("/api/v1/task", json={**TASK, "input": {"prompt": prompt}})
@@ -185,12 +185,12 @@ def test_the_history_lists_tasks_newest_first(tmp_path: Path) -> None:
     assert pages == [["c", "b", "a", "3"], ["a", "3"], ["b", "1"], ["3"]]
 
 
-def test_dates_in_the_history_are_utc_and_may_be_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operating system's calendar, which on Windows ends in the year 3000, has no part in them."""
+def test_dates_in_the_history_are_utc_in_any_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They do not use the calendar of the operating system, which on Windows ends in the year 3000."""
     with closing(Store(tmp_path / "timed.db")) as store, monkeypatch.context() as patch:
         patch.setenv("TZ", "Pacific/Honolulu")
         time.tzset()
-        http = client(store, clock=lambda: 1_000_000.0)
+        http = make_client(store, clock=lambda: 1_000_000.0)
         http.post("/api/v1/task", json=TASK)
 
         def total(query: str) -> int:
@@ -210,13 +210,13 @@ URL = "https://example.com/photo.jpg"
 ADVANCED = {"model": "Qubico/flux1-dev-advanced"}
 
 
-def settings(**fields: Json) -> JsonObject:
-    """The settings of an outpaint, and what else it needs."""
+def make_settings(**fields: Json) -> JsonObject:
+    """Return the input of an outpaint with these settings."""
     return {"image": URL, "custom_settings": [{"setting_type": "outpaint", "outpaint_left": 64, **fields}]}
 
 
 REFUSED: list[tuple[dict[str, Any], dict[str, Any], int, str]] = [
-    # what differs from TASK beside its input; what differs in its input; PiAPI's code; the message
+    # changes to TASK; changes to its input; PiAPI's code; the message
     ({}, {"prompt": ""}, 1100, "Invalid prompt length: Prompt must be 1-1500 characters, got 0"),
     ({}, {"prompt": "x" * 1501}, 1100, "Invalid prompt length: Prompt must be 1-1500 characters, got 1501"),
     ({}, {"width": 2048, "height": 2048}, 1700, "Invalid image dimensions: Width * height cannot exceed 1048576 pixels"),
@@ -248,26 +248,26 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], int, str]] = [
     (ADVANCED | {"task_type": "controlnet-lora"}, {"control_net_settings": [{"control_image": URL, "control_strength": -0.1}]}, 400, "Invalid control_strength: control_strength must be 0-1, got -0.1"),
     (ADVANCED | {"task_type": "redux-variation"}, {"image": URL, "variation_strength": 2}, 400, "Invalid variation_strength: variation_strength must be 0-1, got 2"),
     (ADVANCED | {"task_type": "fill-outpaint"}, {"image": URL}, 400, "invalid request: custom_settings has no outpaint margins"),
-    (ADVANCED | {"task_type": "fill-outpaint"}, settings(outpaint_left=-5), 400, "Invalid outpaint_left: outpaint_left must be 0-2048, got -5"),
-    (ADVANCED | {"task_type": "fill-outpaint"}, settings(outpaint_top=2049), 400, "Invalid outpaint_top: outpaint_top must be 0-2048, got 2049"),
-    (ADVANCED | {"task_type": "fill-outpaint"}, settings(outpaint_right="5"), 400, "cannot unmarshal string into input.custom_settings.outpaint_right of type int"),
-    *(({"model": model}, {}, 400, f"unknown model: {model}") for model in ("dev", "DEV", "pro", "Qubico/FLUX1-dev", "midjourney")),
+    (ADVANCED | {"task_type": "fill-outpaint"}, make_settings(outpaint_left=-5), 400, "Invalid outpaint_left: outpaint_left must be 0-2048, got -5"),
+    (ADVANCED | {"task_type": "fill-outpaint"}, make_settings(outpaint_top=2049), 400, "Invalid outpaint_top: outpaint_top must be 0-2048, got 2049"),
+    (ADVANCED | {"task_type": "fill-outpaint"}, make_settings(outpaint_right="5"), 400, "cannot unmarshal string into input.custom_settings.outpaint_right of type int"),
+    *(({"model": model}, {}, 400, f"unknown model: {model}") for model in ("dev", "DEV", "Qubico/FLUX1-dev", "midjourney")),
     ({"model": ""}, {}, 400, "unknown model: none given"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("about", "fields", "code", "message"), REFUSED)
-def test_what_piapi_refuses_is_refused_in_both_forms(
-    tmp_path: Path, about: dict[str, Any], fields: dict[str, Any], code: int, message: str
+@pytest.mark.parametrize(("changes", "fields", "code", "message"), REFUSED)
+def test_requests_that_piapi_refuses_are_refused_in_both_formats(
+    tmp_path: Path, changes: dict[str, Any], fields: dict[str, Any], code: int, message: str
 ) -> None:
-    body = {**TASK, **about, "input": TASK["input"] | fields}  # type: ignore[operator]
+    body = {**TASK, **changes, "input": TASK["input"] | fields}  # type: ignore[operator]
     with closing(Store(tmp_path / "strict.db")) as store:
-        answers = [client(store, replies=form).post("/api/v1/task", json=body) for form in ("spec", "live")]
+        responses = [make_client(store, replies=form).post("/api/v1/task", json=body) for form in ("spec", "live")]
         assert store.tasks() == []
-    error = answers[0].json()["data"]["error"]
-    assert [answer.status_code for answer in answers] == [400, 400]
+    error = responses[0].json()["data"]["error"]
+    assert [response.status_code for response in responses] == [400, 400]
     assert (error["code"], ": ".join(filter(None, (error["message"], error["detail"])))) == (code, message)
-    assert answers[1].json() == {
+    assert responses[1].json() == {
         "code": 400,
         "message": message.replace("be 0-1, got 1.5", "be above 0, up to 1, got 1.5")
         if "denoise" in fields
@@ -275,18 +275,18 @@ def test_what_piapi_refuses_is_refused_in_both_forms(
     }
 
 
-def test_what_only_the_live_api_refuses(tmp_path: Path) -> None:
-    """The specification has the model pro and a denoise of 0; the live API has neither."""
+def test_requests_that_only_the_live_api_refuses(tmp_path: Path) -> None:
+    """The specification allows the model pro and a denoise of 0. The live API allows neither."""
     with closing(Store(tmp_path / "strict.db")) as store:
         for change in ({"model": "Qubico/flux1-pro"}, {"input": {"prompt": "x", "denoise": 0}}):
             spec, live = (
-                client(store, replies=form).post("/api/v1/task", json=TASK | change) for form in ("spec", "live")
+                make_client(store, replies=form).post("/api/v1/task", json=TASK | change) for form in ("spec", "live")
             )
             assert (spec.status_code, live.status_code) == (200, 400)
     assert live.json()["message"] == "Invalid denoise: denoise must be above 0, up to 1, got 0"
 
 
-def test_an_upload_may_be_a_data_uri_or_base64_in_lines(tmp_path: Path) -> None:
+def test_an_upload_can_be_a_data_uri_or_base64_in_lines(tmp_path: Path) -> None:
     image = draw("a photo", seed=1, width=320, height=256)
     content = io.BytesIO()
     image.save(content, "PNG")
@@ -294,7 +294,7 @@ def test_an_upload_may_be_a_data_uri_or_base64_in_lines(tmp_path: Path) -> None:
     accepted = [plain, f"data:image/png;base64,{plain}", "\r\n".join(textwrap.wrap(plain, 76)) + "\n"]
     refused = ["", "%%%", plain[:-8], f"data:image/png,{plain}", base64.b64encode(b"<html>").decode()]
     with closing(Store(tmp_path / "uploads.db")) as store:
-        http = client(store)
+        http = make_client(store)
 
         def upload(data: str, name: str = "photo.png") -> httpx.Response:
             return http.post("/api/ephemeral_resource", json={"file_name": name, "file_data": data})
@@ -309,21 +309,21 @@ def test_an_upload_may_be_a_data_uri_or_base64_in_lines(tmp_path: Path) -> None:
 def test_active_tasks_are_counted_by_status(tmp_path: Path) -> None:
     clock = [1_000_000.0]
     with closing(Store(tmp_path / "active.db")) as store:
-        http = client(store, clock=lambda: clock[0])
+        http = make_client(store, clock=lambda: clock[0])
         first = http.post("/api/v1/task", json=TASK).json()["data"]["task_id"]
         clock[0] += 10
         http.post("/api/v1/task", json=TASK)
-        told = http.get("/account/active_tasks").json()["data"]["flux"]
+        active = http.get("/account/active_tasks").json()["data"]["flux"]
         clock[0] += 100
         ended = http.get("/account/active_tasks").json()["data"]["flux"]
-    assert {name: told[name] for name in told if name.endswith("count")} == {"staged_count": 0, "pending_count": 1, "processing_count": 1}  # fmt: skip
-    assert (told["active_tasks"][0]["task_id"], ended["active_tasks"]) == (first, [])
+    assert {name: active[name] for name in active if name.endswith("count")} == {"staged_count": 0, "pending_count": 1, "processing_count": 1}  # fmt: skip
+    assert (active["active_tasks"][0]["task_id"], ended["active_tasks"]) == (first, [])
 
 
 def test_a_part_of_an_image_can_be_requested(tmp_path: Path) -> None:
     clock = [1_000_000.0]
     with closing(Store(tmp_path / "ranges.db")) as store:
-        http = client(store, clock=lambda: clock[0])
+        http = make_client(store, clock=lambda: clock[0])
         task = http.post("/api/v1/task", json=TASK).json()["data"]["task_id"]
         clock[0] += 100
         url = f"/images/{task}/1.png"
@@ -371,11 +371,11 @@ RANGES: dict[str, slice | None] = {
     ("http://127.0.0.1.example.com", False),
     ("null", False),
 ])  # fmt: skip
-def test_pages_of_this_machine_may_call_the_api(tmp_path: Path, origin: str, allowed: bool) -> None:
-    wanted = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-api-key"}  # fmt: skip
+def test_only_pages_of_this_machine_can_call_the_api(tmp_path: Path, origin: str, allowed: bool) -> None:
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-api-key"}  # fmt: skip
     with closing(Store(tmp_path / "cors.db")) as store:
-        http = client(store)
-        preflight = http.options("/api/v1/task", headers=wanted)
+        http = make_client(store)
+        preflight = http.options("/api/v1/task", headers=headers)
         refused = http.post("/api/v1/task", json={}, headers={"Origin": origin})
     granted = origin if allowed else None
     assert preflight.headers.get("access-control-allow-origin") == granted
@@ -384,7 +384,7 @@ def test_pages_of_this_machine_may_call_the_api(tmp_path: Path, origin: str, all
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b'{"model": "x"}', b'{"input": {}}', json.dumps({**TASK, "model": "x"}).encode(), json.dumps({**TASK, "task_type": "x"}).encode()])  # fmt: skip
-def test_nonsense_is_refused(http: httpx.Client, service: Service, body: bytes) -> None:
+def test_an_invalid_body_is_refused(http: httpx.Client, service: Service, body: bytes) -> None:
     assert http.post("/api/v1/task", content=body).status_code == 400
     assert service.charges == []
 
@@ -396,7 +396,7 @@ def test_the_key_is_checked(http: httpx.Client, path: str, key: str) -> None:
     assert (reply.status_code, reply.json()["data"]["error"]["code"]) == (401, 1200)
 
 
-def test_a_webhooks_secret_is_not_kept(http: httpx.Client, service: Service) -> None:
+def test_the_secret_of_a_webhook_is_not_kept(http: httpx.Client, service: Service) -> None:
     config = {"webhook_config": {"endpoint": "https://example.com", "secret": "hush-hush-hush"}}
     http.post("/api/v1/task", json={**TASK, "config": config})
     assert "hush-hush-hush" not in json.dumps(service.charges[0].body)

@@ -1,4 +1,4 @@
-"""What proves that an image is gone, and what does not: a paid image is fetched as long as PiAPI has it."""
+"""A paid image is downloaded as long as PiAPI has it: what proves that it is gone, and errors that prove nothing."""
 
 import asyncio
 import json
@@ -20,47 +20,50 @@ from flux_cli.journal.entries import Entry, State
 from flux_cli.system.clock import Clock
 
 from .conftest import Flux
-from .raw_servers import Answer, RawServer, plain, redirect, unframed
+from .raw_servers import RawServer, Response, plain_response, redirect, unframed_response
 from .servers import Reply, Service
-from .test_downloads import GOOD, PNG, completed
-from .test_promises import GEN, LOOK, PICTURE, Entries, refusal, task_reply
+from .test_downloads import GOOD, PNG, completed_reply
+from .test_promises import GEN, IMAGE, POLL, Entries, make_refusal, make_task_reply
 
-MISSING = refusal(404, 404, "task not found")
-PAGE = plain(b"<!DOCTYPE html><title>Sign in</title>")
-STALE: dict[str, list[Answer]] = {
-    **{f"HTTP {status}": [plain(b"", status=f"{status} No")] for status in (400, 401, 403, 404, 410, 429, 451, 500)},
+MISSING = make_refusal(404, 404, "task not found")
+PAGE = plain_response(b"<!DOCTYPE html><title>Sign in</title>")
+STALE: dict[str, list[Response]] = {
+    **{
+        f"HTTP {status}": [plain_response(b"", status=f"{status} No")]
+        for status in (400, 401, 403, 404, 410, 429, 451, 500)
+    },
     "a web page": [PAGE],
     "a login": [redirect("/login")],
     "a loop": [redirect("/stale")],
-    "cut": [unframed(PNG[:-4])],
+    "cut": [unframed_response(PNG[:-4])],
 }
 
 
 @pytest.mark.parametrize("stale", STALE)
-def test_a_link_that_does_not_work_is_replaced_by_a_fresh_one(
-    flux: Flux, service: Service, raw: RawServer, stale: str
-) -> None:
+def test_a_broken_link_is_replaced_by_a_fresh_one(flux: Flux, service: Service, raw: RawServer, stale: str) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    raw.answers = {"/stale": STALE[stale], "/login": [PAGE], "/fresh": [GOOD]}
-    service.answer(*LOOK, completed(task, raw.url("/stale")), completed(task, raw.url("/fresh")))
+    raw.responses = {"/stale": STALE[stale], "/login": [PAGE], "/fresh": [GOOD]}
+    service.reply_with(*POLL, completed_reply(task, raw.url("/stale")), completed_reply(task, raw.url("/fresh")))
 
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 1
 
 
-def test_an_image_host_that_is_gone_is_replaced_too(flux: Flux, service: Service, raw: RawServer) -> None:
+def test_a_link_to_an_unreachable_host_is_replaced_too(flux: Flux, service: Service, raw: RawServer) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    raw.answers = {"/fresh": [GOOD]}
-    service.answer(*LOOK, completed(task, "http://127.0.0.1:1/gone.png"), completed(task, raw.url("/fresh")))
+    raw.responses = {"/fresh": [GOOD]}
+    service.reply_with(
+        *POLL, completed_reply(task, "http://127.0.0.1:1/gone.png"), completed_reply(task, raw.url("/fresh"))
+    )
 
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
 @pytest.mark.parametrize("reply", [(404, {}, b""), (410, {}, b""), (403, {}, b"<html>"), (200, {}, b"<html>")])
-def test_a_link_that_stays_dead_leaves_the_entry_ready(
+def test_a_link_that_stays_broken_leaves_the_entry_ready(
     flux: Flux, service: Service, entries: Entries, reply: Reply
 ) -> None:
-    service.answer(*PICTURE, *[reply] * 999)
+    service.reply_with(*IMAGE, *[reply] * 999)
     result = flux(GEN)
     (entry,) = entries()
 
@@ -73,57 +76,57 @@ def test_a_link_that_stays_dead_leaves_the_entry_ready(
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
-def test_links_that_lag_behind_their_task_are_waited_for(flux: Flux, service: Service) -> None:
-    service.answer(*PICTURE, *[(404, {}, b"")] * 2)
+def test_links_that_do_not_work_yet_are_waited_for(flux: Flux, service: Service) -> None:
+    service.reply_with(*IMAGE, *[(404, {}, b"")] * 2)
     assert flux(GEN).code == 0
 
 
-def ready(flux: Flux, service: Service) -> str:
+def prepare_ready_task(flux: Flux, service: Service) -> str:
     """Return the ID of a task that is ready, and whose image could not be saved."""
-    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    service.reply_with(*IMAGE, *[(404, {}, b"")] * 999)
     assert flux(GEN + " --no-metadata").code == 10
     service.scripted.clear()
     return service.charges[0].id
 
 
 @pytest.mark.parametrize("command", ["resume", "wait {}"])
-def test_a_ready_entry_asks_for_fresh_links_first(flux: Flux, service: Service, raw: RawServer, command: str) -> None:
-    task = ready(flux, service)
-    raw.answers = {"/fresh": [GOOD]}
-    service.answer(*LOOK, completed(task, raw.url("/fresh")))
-    service.seen.clear()
+def test_a_ready_entry_requests_fresh_links_first(flux: Flux, service: Service, raw: RawServer, command: str) -> None:
+    task = prepare_ready_task(flux, service)
+    raw.responses = {"/fresh": [GOOD]}
+    service.reply_with(*POLL, completed_reply(task, raw.url("/fresh")))
+    service.requests.clear()
 
     assert flux(f"{command.format(task)} -q").out == "a-boat-1.png\n"
-    assert [request.path for request in service.seen] == [f"{LOOK[1]}{task}"]
+    assert [request.path for request in service.requests] == [f"{POLL[1]}{task}"]
     assert len(raw.heads) == 1
 
 
 @pytest.mark.parametrize(
-    "reply", [(503, {}, b""), MISSING, refusal(401, 1200, "Authentication failed"), (200, {}, b"<html>")]
+    "reply", [(503, {}, b""), MISSING, make_refusal(401, 1200, "Authentication failed"), (200, {}, b"<html>")]
 )
-def test_the_links_that_are_known_do_when_the_task_cannot_be_polled(flux: Flux, service: Service, reply: Reply) -> None:
-    ready(flux, service)
-    service.answer(*LOOK, *[reply] * 9)
+def test_known_links_are_used_if_the_task_cannot_be_polled(flux: Flux, service: Service, reply: Reply) -> None:
+    prepare_ready_task(flux, service)
+    service.reply_with(*POLL, *[reply] * 9)
 
     assert flux("resume -q").out == "a-boat-1.png\n"
 
 
-def test_a_key_that_is_refused_is_the_error_when_they_do_not(flux: Flux, service: Service, entries: Entries) -> None:
-    ready(flux, service)
-    service.answer(*LOOK, *[refusal(401, 1200, "Authentication failed")] * 999)
-    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+def test_a_refused_key_is_reported_if_the_known_links_fail(flux: Flux, service: Service, entries: Entries) -> None:
+    prepare_ready_task(flux, service)
+    service.reply_with(*POLL, *[make_refusal(401, 1200, "Authentication failed")] * 999)
+    service.reply_with(*IMAGE, *[(404, {}, b"")] * 999)
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (4, [State.READY])
     assert "PiAPI refused the key: Authentication failed (code 1200). Charged ($0.015 simulated)." in result.err
 
 
-def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
+def test_an_image_has_expired_if_piapi_has_neither_the_task_nor_the_image(
     flux: Flux, service: Service, entries: Entries
 ) -> None:
-    task = ready(flux, service)
-    service.answer(*LOOK, *[MISSING] * 999)
-    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    task = prepare_ready_task(flux, service)
+    service.reply_with(*POLL, *[MISSING] * 999)
+    service.reply_with(*IMAGE, *[(404, {}, b"")] * 999)
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (10, [State.EXPIRED])
@@ -134,7 +137,7 @@ def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
 
 
 @pytest.mark.parametrize(
-    ("poll", "state", "said"),
+    ("poll", "state", "message"),
     [
         (
             [],
@@ -148,26 +151,26 @@ def test_it_has_expired_when_piapi_has_neither_the_task_nor_the_image(
         ),
     ],
 )
-def test_it_has_expired_when_the_seven_days_are_over(
-    flux: Flux, service: Service, entries: Entries, home: Path, poll: list[Reply], state: State, said: str
+def test_an_image_has_expired_after_seven_days(
+    flux: Flux, service: Service, entries: Entries, home: Path, poll: list[Reply], state: State, message: str
 ) -> None:
-    """A machine without a connection learns nothing about the image."""
-    task = ready(flux, service)
+    """Without a connection, nothing is known about the image."""
+    task = prepare_ready_task(flux, service)
     with closing(sqlite3.connect(home / "journal.db")) as journal, journal:
         journal.execute("UPDATE entries SET ended = ended - 8 * 86400, accepted = accepted - 8 * 86400")
-    service.answer(*LOOK, *poll)
-    service.answer(*PICTURE, *[(404, {}, b"")] * 999)
+    service.reply_with(*POLL, *poll)
+    service.reply_with(*IMAGE, *[(404, {}, b"")] * 999)
     result = flux("resume")
 
     assert (result.code, [entry.state for entry in entries()]) == (10, [state])
-    assert said.format(task) in result.err
+    assert message.format(task) in result.err
 
 
-def test_far_more_images_than_ordered_are_not_all_saved(flux: Flux, service: Service, raw: RawServer) -> None:
+def test_an_excessive_number_of_images_is_not_saved(flux: Flux, service: Service, raw: RawServer) -> None:
     task = flux(GEN + " --no-wait").out.strip()
-    raw.answers = {f"/{number}": [GOOD] for number in range(200)}
-    reply = completed(task, *(raw.url(f"/{number}") for number in range(200)))
-    service.answer(*LOOK, reply, reply)
+    raw.responses = {f"/{number}": [GOOD] for number in range(200)}
+    reply = completed_reply(task, *(raw.url(f"/{number}") for number in range(200)))
+    service.reply_with(*POLL, reply, reply)
     result = flux("resume")
 
     assert result.code == 0
@@ -179,8 +182,8 @@ def test_far_more_images_than_ordered_are_not_all_saved(flux: Flux, service: Ser
 # --- polls, in virtual time ------------------------------------------------------------------------------------------
 
 
-class Waiting:
-    """A poller with the program's own parts against the service, and time that passes only while it sleeps."""
+class VirtualPoller:
+    """A poller with the real parts of flux and a server, and time that passes only while it sleeps."""
 
     def __init__(self, session: Session) -> None:
         self.session, self.now, self.events = session, 0.0, list[Event]()
@@ -192,7 +195,7 @@ class Waiting:
         return self.now
 
     def poll(self, entry: Entry, *, patience: float = 900, deadline: float | None = None) -> Entry | FluxError:
-        """Return the entry, ready, or the error that ended the waiting."""
+        """Return the entry that is ready, or the error that ended the wait."""
         return asyncio.run(self._poll(entry, patience, deadline))
 
     async def _poll(self, entry: Entry, patience: float, deadline: float | None) -> Entry | FluxError:
@@ -212,67 +215,73 @@ class Waiting:
 
 
 @pytest.fixture
-def waiting(service: Service) -> Iterator[Waiting]:
-    """A poller in virtual time."""
+def virtual_poller(service: Service) -> Iterator[VirtualPoller]:
+    """Return a poller in virtual time."""
     with Session.create(CommonOptions(quiet=True), {}) as session:
-        yield Waiting(session)
+        yield VirtualPoller(session)
 
 
-def test_not_found_for_less_than_a_minute_is_no_proof(flux: Flux, service: Service, waiting: Waiting) -> None:
+def test_not_found_for_less_than_a_minute_proves_nothing(
+    flux: Flux, service: Service, virtual_poller: VirtualPoller
+) -> None:
     flux(GEN + " --no-wait")
-    (entry,) = waiting.session.journal.entries()
-    service.answer(*LOOK, *[MISSING] * 4)
-    found = waiting.poll(entry)
+    (entry,) = virtual_poller.session.journal.entries()
+    service.reply_with(*POLL, *[MISSING] * 4)
+    result = virtual_poller.poll(entry)
 
-    assert isinstance(found, Entry)
-    assert found.state is State.READY
+    assert isinstance(result, Entry)
+    assert result.state is State.READY
 
 
-def test_not_found_for_a_minute_is(flux: Flux, service: Service, waiting: Waiting) -> None:
+def test_not_found_for_a_minute_proves_that_a_task_is_gone(
+    flux: Flux, service: Service, virtual_poller: VirtualPoller
+) -> None:
     flux(GEN + " --no-wait")
-    (entry,) = waiting.session.journal.entries()
-    service.answer(*LOOK, task_reply(service, status="processing"), *[MISSING] * 999)
-    found = waiting.poll(entry)
+    (entry,) = virtual_poller.session.journal.entries()
+    service.reply_with(*POLL, make_task_reply(service, status="processing"), *[MISSING] * 999)
+    result = virtual_poller.poll(entry)
 
-    assert isinstance(found, NotSavedError)
-    assert found.message == f"task {entry.task_id} has expired: PiAPI no longer has it: task not found"
-    assert MISSING_SECONDS < waiting.now < 100
-    assert [entry.state for entry in waiting.session.journal.entries()] == [State.EXPIRED]
+    assert isinstance(result, NotSavedError)
+    assert result.message == f"task {entry.task_id} has expired: PiAPI no longer has it: task not found"
+    assert MISSING_SECONDS < virtual_poller.now < 100
+    assert [entry.state for entry in virtual_poller.session.journal.entries()] == [State.EXPIRED]
 
 
-def test_trouble_in_between_begins_the_minute_again(flux: Flux, service: Service, waiting: Waiting) -> None:
+def test_an_error_in_between_restarts_the_minute(flux: Flux, service: Service, virtual_poller: VirtualPoller) -> None:
     flux(GEN + " --no-wait")
-    (entry,) = waiting.session.journal.entries()
-    service.answer(*LOOK, *[*[MISSING] * 4, (502, {}, b"<html>")] * 40)
-    found = waiting.poll(entry, patience=300)
+    (entry,) = virtual_poller.session.journal.entries()
+    service.reply_with(*POLL, *[*[MISSING] * 4, (502, {}, b"<html>")] * 40)
+    result = virtual_poller.poll(entry, patience=300)
 
-    assert isinstance(found, StillRunningError)
-    assert [entry.state for entry in waiting.session.journal.entries()] == [State.ACCEPTED]
+    assert isinstance(result, StillRunningError)
+    assert [entry.state for entry in virtual_poller.session.journal.entries()] == [State.ACCEPTED]
 
 
-def test_an_id_that_was_never_seen_is_given_up_soon(service: Service, waiting: Waiting, tmp_path: Path) -> None:
-    session, plan = waiting.session, OutputPlan((tmp_path / "x.png",))
+def test_an_id_that_was_never_seen_is_given_up_soon(
+    service: Service, virtual_poller: VirtualPoller, tmp_path: Path
+) -> None:
+    session, plan = virtual_poller.session, OutputPlan((tmp_path / "x.png",))
     entry = session.journal.track("nowhere", plan)
-    found = waiting.poll(entry)
+    result = virtual_poller.poll(entry)
 
-    assert isinstance(found, RefusedError)
-    assert found.code == "no_such_task"
-    assert waiting.now < 10
+    assert isinstance(result, RefusedError)
+    assert result.code == "no_such_task"
+    assert virtual_poller.now < 10
 
 
-def test_one_deadline_ends_the_waiting_for_every_task(flux: Flux, service: Service, waiting: Waiting) -> None:
+def test_one_deadline_ends_the_wait_for_every_task(flux: Flux, service: Service, virtual_poller: VirtualPoller) -> None:
     flux(GEN + " --no-wait")
     flux('gen "two" --seed 1 --size 256x256 --no-wait')
     for charge in service.charges:
-        running = task_reply(service, task_id=charge.id, status="processing")
-        service.answer("GET", f"{LOOK[1]}{charge.id}", *[running] * 999)
-    one, two = waiting.session.journal.entries()
-    service.seen.clear()
-    first, between = waiting.poll(one, deadline=60), len(service.seen)
-    second = waiting.poll(two, deadline=60)
+        running = make_task_reply(service, task_id=charge.id, status="processing")
+        service.reply_with("GET", f"{POLL[1]}{charge.id}", *[running] * 999)
+    first_entry, second_entry = virtual_poller.session.journal.entries()
+    service.requests.clear()
+    first, first_polls = virtual_poller.poll(first_entry, deadline=60), len(service.requests)
+    second = virtual_poller.poll(second_entry, deadline=60)
 
     assert isinstance(first, StillRunningError)
     assert isinstance(second, StillRunningError)
-    assert waiting.now == pytest.approx(60, abs=1 / POLLS_PER_SECOND)
-    assert between > 10
-    assert len(service.seen) == between + 1, "what comes after the deadline is polled once"
+    assert virtual_poller.now == pytest.approx(60, abs=1 / POLLS_PER_SECOND)
+    assert first_polls > 10
+    assert len(service.requests) == first_polls + 1, "after the deadline, a task is polled once"

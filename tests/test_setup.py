@@ -1,4 +1,4 @@
-"""Keys and settings, from the command line."""
+"""API keys and settings on the command line."""
 
 import json
 import shlex
@@ -13,19 +13,21 @@ from pathlib import Path
 import pytest
 
 from .conftest import KEY, Flux
-from .servers import Service, miniature
+from .servers import Service, run_sandbox
 
 Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def no_key(service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
-    """The service, and no key in the environment."""
+def keyless_service(service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """Return the server, with no key in the environment."""
     monkeypatch.delenv("PIAPI_API_KEY")
     return service
 
 
-def test_login_checks_the_key_and_stores_it_for_its_owner_alone(flux: Flux, no_key: Service, home: Path) -> None:
+def test_login_checks_the_key_and_stores_it_only_for_its_owner(
+    flux: Flux, keyless_service: Service, home: Path
+) -> None:
     result = flux("login", stdin=f"{KEY}\n")
 
     file = home / "config.toml"
@@ -38,10 +40,10 @@ def test_login_checks_the_key_and_stores_it_for_its_owner_alone(flux: Flux, no_k
     assert tomllib.loads(file.read_text())["profiles"] == {
         "default": {
             "api_key": KEY,
-            "account": {"base_url": f"{no_key.origin}/api/v1", "plan": "pro", "concurrency": 15},
+            "account": {"base_url": f"{keyless_service.origin}/api/v1", "plan": "pro", "concurrency": 15},
         }
     }
-    assert [request.path for request in no_key.seen] == ["/account/info"]
+    assert [request.path for request in keyless_service.requests] == ["/account/info"]
     assert flux("gen x --size 256x256 -q").code == 0
 
     assert flux("logout").code == 0
@@ -50,7 +52,7 @@ def test_login_checks_the_key_and_stores_it_for_its_owner_alone(flux: Flux, no_k
     assert flux("logout").err == "no key is stored for profile default\n"
 
 
-def test_a_key_that_the_service_refuses_is_not_stored(flux: Flux, no_key: Service, home: Path) -> None:
+def test_a_key_that_piapi_refuses_is_not_stored(flux: Flux, keyless_service: Service, home: Path) -> None:
     result = flux("login", stdin="wrong-key\n")
 
     assert result.code == 4
@@ -69,15 +71,15 @@ def test_a_key_that_the_service_refuses_is_not_stored(flux: Flux, no_key: Servic
         ("ключ\n", "the key contains an invalid character"),
     ],
 )
-def test_what_cannot_be_a_key_is_not_sent(flux: Flux, no_key: Service, stdin: str, problem: str) -> None:
+def test_an_invalid_key_is_not_sent(flux: Flux, keyless_service: Service, stdin: str, problem: str) -> None:
     result = flux("login", stdin=stdin)
 
     assert result.code == 4
     assert result.err.startswith(f"flux: {problem}")
-    assert no_key.seen == []
+    assert keyless_service.requests == []
 
 
-def test_a_service_that_cannot_be_asked_stores_nothing_unless_told(
+def test_a_key_that_cannot_be_checked_is_stored_only_with_no_check(
     flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX_BASE_URL", "http://127.0.0.1:1/api/v1")
@@ -89,7 +91,7 @@ def test_a_service_that_cannot_be_asked_stores_nothing_unless_told(
     assert (home / "config.toml").exists()
 
 
-def test_profiles_keep_their_keys_apart(flux: Flux, no_key: Service, home: Path) -> None:
+def test_each_profile_has_its_own_key(flux: Flux, keyless_service: Service, home: Path) -> None:
     assert flux("login --profile work", stdin=f"{KEY}\n").code == 0
 
     assert flux("gen x").err.splitlines()[:2] == [
@@ -102,9 +104,13 @@ def test_profiles_keep_their_keys_apart(flux: Flux, no_key: Service, home: Path)
     assert len(flux("history --profile work").out.splitlines()) == 1
 
 
-def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = flux("config set plan creator")
-    assert (done.code, done.out, done.err) == (0, "", f"plan = creator in {home}/config.toml [profiles.default]\n")
+def test_settings_are_stored_checked_and_listed(flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = flux("config set plan creator")
+    assert (result.code, result.out, result.err) == (
+        0,
+        "",
+        f"plan = creator in {home}/config.toml [profiles.default]\n",
+    )
     assert flux("config get plan").out == "creator\n"
     assert flux("config get model").out == "dev\n"
     monkeypatch.setenv("FLUX_MODEL", "schnell")
@@ -137,7 +143,7 @@ def test_settings_are_stored_checked_and_explained(flux: Flux, home: Path, monke
         ("login --sandbox", "the sandbox needs no key"),
     ],
 )  # fmt: skip
-def test_a_bad_setting_is_refused(flux: Flux, home: Path, line: str, problem: str) -> None:
+def test_an_invalid_setting_is_refused(flux: Flux, home: Path, line: str, problem: str) -> None:
     result = flux(line)
 
     assert (result.code, result.err.splitlines()[0].removesuffix("; nothing was sent")) == (2, f"flux: {problem}")
@@ -166,7 +172,9 @@ def test_config_set_repairs_a_config_file_that_stops_every_other_command(
     assert ("# mine" in (home / "config.toml").read_text()) == ("# mine" in config)
 
 
-def test_a_bad_value_names_its_variable_or_its_line(flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_value_is_reported_with_its_variable_or_line(
+    flux: Flux, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home.mkdir()
     (home / "config.toml").write_text('# mine\n[profiles.default]\ntimeout = "abc"\n')
     (home / "config.toml").chmod(0o600)
@@ -180,7 +188,7 @@ def test_a_bad_value_names_its_variable_or_its_line(flux: Flux, home: Path, monk
     ]
 
 
-def test_a_broken_config_names_the_line_and_never_quotes_it(flux: Flux, home: Path) -> None:
+def test_an_invalid_config_file_is_reported_with_a_line_number_and_not_quoted(flux: Flux, home: Path) -> None:
     home.mkdir()
     (home / "config.toml").write_text(f'[profiles.default]\nmodel = "dev"\napi_key = {KEY}\n')
     (home / "config.toml").chmod(0o600)
@@ -190,9 +198,8 @@ def test_a_broken_config_names_the_line_and_never_quotes_it(flux: Flux, home: Pa
     assert result.err.splitlines()[0] == f"flux: {home}/config.toml, line 3: not valid TOML"
 
 
-def test_a_config_that_others_can_read_draws_a_warning(flux: Flux, home: Path) -> None:
+def test_a_config_file_that_others_can_read_causes_a_warning(flux: Flux, home: Path) -> None:
     home.mkdir()
-    (home / "config.toml").write_text("")
     (home / "config.toml").write_text('[profiles.default]\nmodel = "dev"\n')
     (home / "config.toml").chmod(0o644)
 
@@ -211,24 +218,24 @@ def test_prices_can_be_overridden(flux: Flux, home: Path) -> None:
     assert flux("gen x --dry-run -m pro").err == "Would cost $0.05 for 1 image. Nothing was sent.\n"
 
 
-def test_login_on_a_terminal_does_not_show_the_key_and_keeps_what_changed_meanwhile(
-    flux: Flux, no_key: Service, start: Start, home: Path
+def test_login_on_a_terminal_hides_the_key_and_keeps_concurrent_changes(
+    flux: Flux, keyless_service: Service, start: Start, home: Path
 ) -> None:
     import os
     import pty
 
     home.mkdir()
     (home / "config.toml").write_text("# my own\n[profiles.default]  # the usual one\nplan = 'pro' # paid by work\n")
-    terminal, side = pty.openpty()
-    process = start("login", stdin=side, stdout=side, stderr=side, start_new_session=True)
-    os.close(side)
+    terminal, replica = pty.openpty()
+    process = start("login", stdin=replica, stdout=replica, stderr=replica, start_new_session=True)
+    os.close(replica)
     shown = b""
     sent = False
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
             shown += os.read(terminal, 4096)
-        except OSError:  # the other end is closed: Linux's way to say that it is over
+        except OSError:  # the other end is closed: how Linux reports the end
             break
         if b"not shown" in shown and not sent:
             assert flux("config set budget.day 0.02").code == 0
@@ -249,43 +256,43 @@ def test_login_on_a_terminal_does_not_show_the_key_and_keeps_what_changed_meanwh
 # --- the account ------------------------------------------------------------------------------------------------------
 
 
-def limits(flux: Flux) -> list[tuple[str, str]]:
+def get_limits(flux: Flux) -> list[tuple[str, str]]:
     """Return the plan and the number of parallel tasks in use, each with its source."""
     rows = [json.loads(line) for line in flux("config list --json").out.splitlines()]
     return [(row["value"], row["source"]) for row in rows if row["name"] in ("plan", "concurrency")]
 
 
 @pytest.mark.parametrize("line", ["login", "balance", "doctor"])
-def test_as_many_tasks_run_as_the_account_allows(
+def test_the_account_limits_the_number_of_parallel_tasks(
     flux: Flux, service: Service, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert limits(flux) == [("free", "default"), ("2", "plan")]
+    assert get_limits(flux) == [("free", "default"), ("2", "plan")]
     assert flux(line, stdin=f"{KEY}\n").code == 0
-    assert limits(flux) == [("pro", "account"), ("15", "account")]
+    assert get_limits(flux) == [("pro", "account"), ("15", "account")]
 
     monkeypatch.setenv("FLUX_UPLOAD_URL", "https://upload.example")
     monkeypatch.setenv("FLUX_BASE_URL", "https://other.example/api/v1")
-    assert limits(flux) == [("free", "default"), ("2", "plan")]
+    assert get_limits(flux) == [("free", "default"), ("2", "plan")]
 
 
-def test_more_tasks_than_the_free_plan_allows_run_in_parallel_after_login(
+def test_login_allows_more_parallel_tasks_than_the_free_plan(
     flux: Flux, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with miniature(tmp_path / "slow.db", speed=1e-6) as slow:  # no task ends: each is given up after its timeout
+    with run_sandbox(tmp_path / "slow.db", speed=1e-6) as slow:  # no task ends: each run ends with its timeout
         monkeypatch.setenv("FLUX_BASE_URL", f"{slow.origin}/api/v1")
         Path("prompts.txt").write_text("".join(f"fox {number}\n" for number in range(4)))
         assert flux("gen --from prompts.txt --size 64x64 --timeout 0.5").code == 9
         created = sorted(task.created for task in slow.charges)
-        assert [moment - created[0] < 0.4 for moment in created] == [True, True, False, False]
+        assert [created_at - created[0] < 0.4 for created_at in created] == [True, True, False, False]
 
         flux("login --profile mine", stdin=f"{KEY}\n")
         assert flux("gen --from prompts.txt --size 64x64 --timeout 0.5 --profile mine").code == 9
         created = sorted(task.created for task in slow.charges)[4:]
-        assert sum(moment - created[0] < 0.4 for moment in created) > 2
+        assert sum(created_at - created[0] < 0.4 for created_at in created) > 2
 
 
 @pytest.mark.parametrize("line", ["login", "balance", "doctor"])
-def test_a_plan_that_the_user_set_wins_and_the_difference_is_reported(
+def test_a_plan_that_the_user_set_takes_precedence_and_the_difference_is_reported(
     flux: Flux, service: Service, home: Path, line: str
 ) -> None:
     flux("config set plan creator")
@@ -297,20 +304,20 @@ def test_a_plan_that_the_user_set_wins_and_the_difference_is_reported(
     assert (result.code, result.out.count(difference) + result.err.count(difference)) == (0, 1)
     assert flux("config get plan").out == "creator\n"
     flux("config set plan ''")
-    assert limits(flux) == [("pro", "account"), ("15", "account")]
+    assert get_limits(flux) == [("pro", "account"), ("15", "account")]
 
 
-def test_the_account_of_an_unchecked_key_is_not_known(flux: Flux, service: Service, home: Path) -> None:
+def test_the_account_of_an_unchecked_key_is_unknown(flux: Flux, service: Service, home: Path) -> None:
     flux("login", stdin=f"{KEY}\n")
     flux("login --no-check", stdin="another-key-0123456789\n")
-    assert limits(flux) == [("free", "default"), ("2", "plan")]
+    assert get_limits(flux) == [("free", "default"), ("2", "plan")]
     flux("balance")
     flux("logout")
     assert "account" not in (home / "config.toml").read_text()
 
 
-def test_a_config_file_that_is_read_only_stops_no_balance(flux: Flux, service: Service, home: Path) -> None:
-    (home / "config.lock").mkdir(parents=True)  # as good as read-only, even for root
+def test_a_read_only_config_file_does_not_stop_balance(flux: Flux, service: Service, home: Path) -> None:
+    (home / "config.lock").mkdir(parents=True)  # like a read-only file, even for root
     result = flux("balance")
     assert (result.code, result.out) == (0, "Balance: $1000.00 simulated\nPlan: pro (15 tasks in parallel)\n")
     assert "the account's limits were not stored: cannot write" in result.err
@@ -320,8 +327,8 @@ def test_a_config_file_that_is_read_only_stops_no_balance(flux: Flux, service: S
 
 
 @pytest.fixture
-def printer(tmp_path: Path) -> Callable[[str], list[str]]:
-    """Return a command that runs a line of Python and counts its runs in `runs`."""
+def make_key_command(tmp_path: Path) -> Callable[[str], list[str]]:
+    """Return a function that makes a command, which runs a line of Python and counts its runs in `runs`."""
 
     def command(code: str) -> list[str]:
         script = tmp_path / "print key.py"
@@ -335,16 +342,16 @@ PRINT_KEY = "print(' test-key' + '-0123456789abcdef ')"
 
 
 @pytest.mark.parametrize("form", ["list", "text", "variable", "set"])
-def test_the_key_comes_from_a_command_that_runs_once(
+def test_the_key_is_read_from_a_command_that_runs_once(
     flux: Flux,
-    no_key: Service,
+    keyless_service: Service,
     home: Path,
     tmp_path: Path,
-    printer: Callable[[str], list[str]],
+    make_key_command: Callable[[str], list[str]],
     monkeypatch: pytest.MonkeyPatch,
     form: str,
 ) -> None:
-    command = printer(PRINT_KEY)
+    command = make_key_command(PRINT_KEY)
     home.mkdir()
     if form == "variable":
         monkeypatch.setenv("FLUX_API_KEY_COMMAND", shlex.join(command))
@@ -357,7 +364,7 @@ def test_the_key_comes_from_a_command_that_runs_once(
 
     result = flux("gen x --size 64x64 --debug")
     assert result.code == 0, result.err
-    assert no_key.seen[0].headers["x-api-key"] == KEY
+    assert keyless_service.requests[0].headers["x-api-key"] == KEY
     assert flux("balance").code == 0
     assert (tmp_path / "runs").read_text() == "."
     assert all(KEY.encode() not in path.read_bytes() for path in home.rglob("*") if path.is_file())
@@ -376,23 +383,23 @@ def test_the_key_comes_from_a_command_that_runs_once(
         ("import sys; sys.stdout.buffer.write(b'\\xff')", "printed something that is not text"),
     ],
 )
-def test_a_command_that_prints_no_key_is_an_error_that_shows_nothing_of_it(
-    flux: Flux, no_key: Service, printer: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch,
+def test_a_command_that_prints_no_key_is_reported_without_its_output(
+    flux: Flux, keyless_service: Service, make_key_command: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch,
     code: str, problem: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setenv("FLUX_API_KEY_COMMAND", shlex.join(printer(code)))
+    monkeypatch.setenv("FLUX_API_KEY_COMMAND", shlex.join(make_key_command(code)))
     result = flux("gen x")
     assert (result.code, problem in result.err) == (4, True), result.err
     assert "print key.py" not in result.err
-    assert no_key.seen == []
+    assert keyless_service.requests == []
 
 
 @pytest.mark.parametrize(
     ("command", "problem"),
     [("no-such-program", "cannot be started: No such file or directory"), ("pass 'x", "an unclosed quotation mark")],
 )
-def test_a_command_that_cannot_be_started_is_an_error(
-    flux: Flux, no_key: Service, monkeypatch: pytest.MonkeyPatch, command: str, problem: str
+def test_a_command_that_cannot_be_started_is_reported(
+    flux: Flux, keyless_service: Service, monkeypatch: pytest.MonkeyPatch, command: str, problem: str
 ) -> None:
     monkeypatch.setenv("FLUX_API_KEY_COMMAND", command)
     result = flux("gen x")
@@ -418,7 +425,7 @@ WRONG = "wrong-key-0123456789"
     ],
 )  # fmt: skip
 def test_what_to_do_about_a_refused_key_depends_on_its_source(
-    flux: Flux, no_key: Service, home: Path, monkeypatch: pytest.MonkeyPatch,
+    flux: Flux, keyless_service: Service, home: Path, monkeypatch: pytest.MonkeyPatch,
     command: str, variable: str, stored: str, hint: str,
 ) -> None:  # fmt: skip
     """A variable takes precedence over the stored key: `flux login` alone would change nothing."""
@@ -462,7 +469,7 @@ def test_the_sandbox_is_offered_only_where_it_helps(flux: Flux, command: str) ->
 # --- the next command -------------------------------------------------------------------------------------------------
 
 
-def test_the_next_command_finds_the_same_profile_and_service(flux: Flux) -> None:
+def test_the_next_command_contains_the_profile_and_the_sandbox(flux: Flux) -> None:
     """A copied command must not act on the tasks of another account."""
     assert flux("show gone --sandbox").err.splitlines()[-1] == "      List your tasks: flux history --sandbox"
     hint = "then store it with: flux login --profile work"

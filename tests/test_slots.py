@@ -1,4 +1,4 @@
-"""The limit on parallel tasks, shared by processes that know nothing of each other but a folder."""
+"""The limit on parallel tasks, shared by processes that have only a directory in common."""
 
 import asyncio
 import errno
@@ -53,7 +53,7 @@ RUN = "\nasyncio.run(main())\n"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "slots"
 
 
@@ -65,101 +65,101 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(folder: Path, log: Path) -> Iterator[Start]:
-    """Starts a process with a limit and, for a worker, a number of visits. None outlives the test."""
-    begun: list[Process] = []
+def start(directory: Path, log: Path) -> Iterator[Start]:
+    """Return a function that starts a process with a limit and, for a worker, a number of visits. None outlives the test."""
+    processes: list[Process] = []
 
-    def begin(script: str, limit: int, visits: int = 0) -> Process:
-        command = [sys.executable, "-c", PREAMBLE + script + RUN, str(folder), str(limit), str(log), str(visits)]
-        begun.append(subprocess.Popen(command, text=True))
-        return begun[-1]
+    def run(script: str, limit: int, visits: int = 0) -> Process:
+        command = [sys.executable, "-c", PREAMBLE + script + RUN, str(directory), str(limit), str(log), str(visits)]
+        processes.append(subprocess.Popen(command, text=True))
+        return processes[-1]
 
-    yield begin
-    for process in begun:
+    yield run
+    for process in processes:
         process.kill()
         process.wait()
 
 
-def until(met: Callable[[], bool]) -> None:
-    """Wait until something is so. The limit is for a busy machine."""
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true. The limit is for a busy machine."""
     end = time.monotonic() + 20.0
-    while not met():
-        assert time.monotonic() < end, "it never came"
+    while not condition():
+        assert time.monotonic() < end, "the condition never became true"
         time.sleep(0.002)
 
 
-def words(log: Path) -> list[tuple[str, int]]:
-    """What the processes noted, in order."""
+def read_notes(log: Path) -> list[tuple[str, int]]:
+    """Return what the processes noted, in order."""
     pairs = (line.split() for line in log.read_text().splitlines())
     return [(word, int(pid)) for word, pid in pairs]
 
 
-def most_at_once(notes: list[tuple[str, int]]) -> int:
-    inside = most = 0
+def find_peak(notes: list[tuple[str, int]]) -> int:
+    inside = peak = 0
     for word, _ in notes:
         inside += 1 if word == "enter" else -1
-        most = max(most, inside)
-    return most
+        peak = max(peak, inside)
+    return peak
 
 
-def taken(slots: Slots) -> Slot:
-    """A slot that must be free."""
+def take(slots: Slots) -> Slot:
+    """Take a slot that must be free."""
     slot = slots.try_acquire()
     assert slot
     return slot
 
 
 @contextmanager
-def nothing_leaked(folder: Path, limit: int) -> Iterator[None]:
-    """Afterwards every slot is free and no file is open that was not open before."""
+def check_for_leaks(directory: Path, limit: int) -> Iterator[None]:
+    """Check afterwards that every slot is free, and that no more files are open than before."""
     descriptors = Path("/dev/fd")
     before = len(os.listdir(descriptors)) if descriptors.exists() else 0
     yield
     if descriptors.exists():
         assert len(os.listdir(descriptors)) == before
-    slots = Slots(folder, limit)
-    for slot in [taken(slots) for _ in range(limit)]:
+    slots = Slots(directory, limit)
+    for slot in [take(slots) for _ in range(limit)]:
         slot.release()
 
 
-def test_eight_processes_never_hold_more_than_the_limit(start: Start, folder: Path, log: Path) -> None:
+def test_eight_processes_never_exceed_the_limit(start: Start, directory: Path, log: Path) -> None:
     workers = [start(WORKER, 3, 10) for _ in range(8)]
     assert [worker.wait() for worker in workers] == [0] * 8
 
-    notes = words(log)
+    notes = read_notes(log)
     assert len(notes) == 8 * 10 * 2
-    assert most_at_once(notes) <= 3
-    assert sorted(path.name for path in folder.iterdir()) == ["slot-1", "slot-2", "slot-3"]
+    assert find_peak(notes) <= 3
+    assert sorted(path.name for path in directory.iterdir()) == ["slot-1", "slot-2", "slot-3"]
 
 
-def test_the_largest_limit_bounds_all_together(start: Start, log: Path) -> None:
+def test_the_largest_limit_applies_to_all_processes(start: Start, log: Path) -> None:
     workers = [start(WORKER, limit, 10) for limit in (1, 2, 4, 4)]
     assert [worker.wait() for worker in workers] == [0] * 4
 
-    assert len(words(log)) == 4 * 10 * 2
-    assert most_at_once(words(log)) <= 4
+    assert len(read_notes(log)) == 4 * 10 * 2
+    assert find_peak(read_notes(log)) <= 4
 
 
-def test_a_killed_holder_frees_its_slot(start: Start, folder: Path, log: Path) -> None:
+def test_a_killed_process_frees_its_slot(start: Start, directory: Path, log: Path) -> None:
     holder = start(HOLDER, 1)
-    until(lambda: words(log) != [])
+    wait_until(lambda: read_notes(log) != [])
 
-    async def inherit() -> None:
-        slots = Slots(folder, 1)
+    async def take_over() -> None:
+        slots = Slots(directory, 1)
         assert slots.try_acquire() is None
-        heir = asyncio.create_task(slots.acquire())
+        waiting = asyncio.create_task(slots.acquire())
         await asyncio.sleep(0)
         holder.kill()
-        (await asyncio.wait_for(heir, 20)).release()
+        (await asyncio.wait_for(waiting, 20)).release()
 
-    asyncio.run(inherit())
+    asyncio.run(take_over())
 
 
-def test_a_batch_leaves_room_for_a_single_task(folder: Path) -> None:
-    """It has more tasks than slots, and takes a slot whenever one is free."""
+def test_a_batch_leaves_a_slot_for_a_single_task(directory: Path) -> None:
+    """The batch has more tasks than slots, and takes a slot whenever one is free."""
 
     async def main() -> int:
-        batch, done = Slots(folder, 2), 0
+        batch, done = Slots(directory, 2), 0
 
         async def task() -> None:
             nonlocal done
@@ -170,30 +170,30 @@ def test_a_batch_leaves_room_for_a_single_task(folder: Path) -> None:
 
         tasks = [asyncio.create_task(task()) for _ in range(200)]
         await asyncio.sleep(0.05)
-        (await Slots(folder, 2).acquire()).release()
-        for other in tasks:
-            other.cancel()
+        (await Slots(directory, 2).acquire()).release()
+        for pending in tasks:
+            pending.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         return done
 
     assert asyncio.run(main()) < 100, "it had to wait for the batch"
 
 
-def test_a_smaller_limit_uses_the_lower_slots(folder: Path) -> None:
-    small, large = Slots(folder, 1), Slots(folder, 3)
-    held = [taken(large) for _ in range(3)]
+def test_a_smaller_limit_uses_the_lower_slots(directory: Path) -> None:
+    small, large = Slots(directory, 1), Slots(directory, 3)
+    held = [take(large) for _ in range(3)]
     assert [slot.number for slot in held] == [1, 2, 3]
     held[2].release()
     assert small.try_acquire() is None
     held[0].release()
-    assert taken(small).number == 1
+    assert take(small).number == 1
 
 
-def test_coroutines_of_one_process_never_share_a_slot(folder: Path) -> None:
-    async def moment(seconds: float) -> None:
+def test_coroutines_of_one_process_never_share_a_slot(directory: Path) -> None:
+    async def yield_once(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    slots, inside, order = Slots(folder, 2, sleep=moment), set[int](), list[int]()
+    slots, inside, order = Slots(directory, 2, sleep=yield_once), set[int](), list[int]()
 
     async def visit(name: int) -> None:
         slot = await slots.acquire()
@@ -207,21 +207,21 @@ def test_coroutines_of_one_process_never_share_a_slot(folder: Path) -> None:
     async def main() -> None:
         await asyncio.gather(*(visit(name) for name in range(60)))
 
-    with nothing_leaked(folder, 2):
+    with check_for_leaks(directory, 2):
         asyncio.run(main())
     assert order == list(range(60))
 
 
-def test_cancellation_at_any_moment_leaks_nothing(folder: Path) -> None:
-    chance = random.Random(4)
+def test_cancellation_at_any_time_leaks_nothing(directory: Path) -> None:
+    rng = random.Random(4)
 
-    async def moment(seconds: float) -> None:
+    async def yield_once(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    slots = Slots(folder, 2, sleep=moment)
+    slots = Slots(directory, 2, sleep=yield_once)
 
     async def visit(rival: bool) -> None:
-        slot = await (Slots(folder, 2, sleep=moment) if rival else slots).acquire()
+        slot = await (Slots(directory, 2, sleep=yield_once) if rival else slots).acquire()
         try:
             await asyncio.sleep(0)
         finally:
@@ -229,31 +229,31 @@ def test_cancellation_at_any_moment_leaks_nothing(folder: Path) -> None:
 
     async def main() -> None:
         for _ in range(30):
-            visits = [asyncio.create_task(visit(chance.random() < 0.5)) for _ in range(8)]
-            for task in chance.sample(visits, 5):
-                for _ in range(chance.randrange(6)):
+            tasks = [asyncio.create_task(visit(rng.random() < 0.5)) for _ in range(8)]
+            for task in rng.sample(tasks, 5):
+                for _ in range(rng.randrange(6)):
                     await asyncio.sleep(0)
                 task.cancel()
-            await asyncio.gather(*visits, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    asyncio.run(asyncio.sleep(0))  # what the first event loop opens stays open
-    with nothing_leaked(folder, 2):
+    asyncio.run(asyncio.sleep(0))  # files that the first event loop opens stay open
+    with check_for_leaks(directory, 2):
         asyncio.run(main())
 
 
-def test_a_second_release_does_not_free_the_slot_of_the_next(folder: Path) -> None:
-    slots = Slots(folder, 1)
-    slot = taken(slots)
+def test_a_second_release_does_not_free_the_slot_of_the_next_task(directory: Path) -> None:
+    slots = Slots(directory, 1)
+    slot = take(slots)
     slot.release()
-    after = taken(slots)
+    next_slot = take(slots)
     slot.release()
-    assert Slots(folder, 1).try_acquire() is None
-    after.release()
+    assert Slots(directory, 1).try_acquire() is None
+    next_slot.release()
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
-def test_without_locks_the_limit_holds_for_the_process(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+def test_without_file_locks_the_limit_applies_within_the_process(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(descriptor: int, *, shared: bool) -> None:
         raise OSError(number, os.strerror(number))
@@ -270,47 +270,45 @@ def test_without_locks_the_limit_holds_for_the_process(
 
     monkeypatch.setattr(locks, "_lock", refuse)
     warnings: list[str] = []
-    slots = Slots(folder, 2, warn=warnings.append)
+    slots = Slots(directory, 2, warn=warnings.append)
     asyncio.run(main())
     assert len(warnings) == 1
     assert "no file locks" in warnings[0]
 
 
-def test_a_folder_that_is_missing_or_cannot_be_made_is_an_error_and_hurts_no_held_slot(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_missing_directory_is_an_error_and_keeps_held_slots(directory: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DiskError, match=f"with other processes: .*: {tmp_path}/file/slots"):
         Slots(tmp_path / "file" / "slots", 1).try_acquire()
 
-    slots = Slots(folder, 3)
-    held = taken(slots)
-    shutil.rmtree(folder)
+    slots = Slots(directory, 3)
+    held = take(slots)
+    shutil.rmtree(directory)
     with pytest.raises(DiskError, match=r"No such file or directory: .*slot-2"):
         asyncio.run(slots.acquire())
     held.release()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of this kind")
-def test_without_file_descriptors_fewer_tasks_run_at_a_time(folder: Path) -> None:
+def test_without_file_descriptors_fewer_tasks_run_in_parallel(directory: Path) -> None:
     import resource
 
     async def main() -> None:
-        slots, order = Slots(folder, 9), list[str]()
-        held = taken(slots)
+        slots, order = Slots(directory, 9), list[str]()
+        held = take(slots)
 
-        async def next_one() -> None:
+        async def take_next() -> None:
             slot = await slots.acquire()
             order.append("acquired")
             slot.release()
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # those that are open stay open
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # open files stay open
         try:
             with pytest.raises(DiskError, match="Too many open files"):
-                Slots(folder, 9).try_acquire()
+                Slots(directory, 9).try_acquire()
             assert slots.try_acquire() is None
-            waiting = asyncio.create_task(next_one())
+            waiting = asyncio.create_task(take_next())
             await asyncio.sleep(0)
             order.append("released")
         finally:
@@ -322,16 +320,16 @@ def test_without_file_descriptors_fewer_tasks_run_at_a_time(folder: Path) -> Non
     asyncio.run(main())
 
 
-def test_a_limit_of_nothing_is_a_bug(folder: Path) -> None:
+def test_a_limit_of_zero_is_a_bug(directory: Path) -> None:
     with pytest.raises(ValueError, match="nothing could start"):
-        Slots(folder, 0)
+        Slots(directory, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
-def test_the_folder_is_for_the_user_alone(folder: Path) -> None:
-    assert not folder.exists()
-    slots = Slots(folder, 1)
-    assert not folder.exists()  # nothing is made before it is used
-    taken(slots).release()
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert (folder / "slot-1").stat().st_mode & 0o777 == 0o600
+def test_the_directory_is_only_for_the_user(directory: Path) -> None:
+    assert not directory.exists()
+    slots = Slots(directory, 1)
+    assert not directory.exists()  # nothing is created before it is used
+    take(slots).release()
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert (directory / "slot-1").stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,4 @@
-"""Sources of many prompts: every line is one row, no line is two, and what is wrong has its line number."""
+"""Sources of many prompts: every line is one row, and every error has its line number."""
 
 import csv
 import io
@@ -21,16 +21,16 @@ BOM = b"\xef\xbb\xbf"
 FULL = b"x" * LINE_LIMIT
 
 
-def prompts(data: bytes) -> list[tuple[int, Any]]:
+def load_prompts(data: bytes) -> list[tuple[int, Any]]:
     return [(row.line, row.fields["prompt"]) for row in read_prompts(io.BytesIO(data), "p.txt")]
 
 
-def rows(kind: Kind, text: str | bytes) -> list[tuple[int, dict[str, Any]]]:
+def load_rows(kind: Kind, text: str | bytes) -> list[tuple[int, dict[str, Any]]]:
     data = text.encode() if isinstance(text, str) else text
     return [(row.line, dict(row.fields)) for row in read_rows(io.BytesIO(data), "rows", kind)]
 
 
-def problems(read: Callable[[], object]) -> list[str]:
+def get_problems(read: Callable[[], object]) -> list[str]:
     with pytest.raises(UsageError) as caught:
         read()
     return list(caught.value.details) or [caught.value.message]
@@ -57,8 +57,8 @@ def problems(read: Callable[[], object]) -> list[str]:
         (FULL, [(1, FULL.decode())]),
     ],
 )  # fmt: skip
-def test_a_prompt_is_a_line(data: bytes, expected: list[tuple[int, str]]) -> None:
-    assert prompts(data) == expected
+def test_each_line_is_a_prompt(data: bytes, expected: list[tuple[int, str]]) -> None:
+    assert load_prompts(data) == expected
 
 
 @given(
@@ -69,7 +69,7 @@ def test_a_prompt_is_a_line(data: bytes, expected: list[tuple[int, str]]) -> Non
     st.booleans(),
     st.booleans(),
 )
-def test_what_was_joined_comes_apart_as_it_was(lines: list[str], end: str, bom: bool, last: bool) -> None:
+def test_joined_lines_are_split_again(lines: list[str], end: str, bom: bool, last: bool) -> None:
     lines = ["first", *(line.rstrip("\r") for line in lines), "last"]
     data = (BOM if bom else b"") + (end.join(lines) + end * last).encode()
     source = read_prompts(io.BytesIO(data), "p")
@@ -91,46 +91,46 @@ def test_what_was_joined_comes_apart_as_it_was(lines: list[str], end: str, bom: 
         (b"\0\n" + FULL + b"x", ["p.txt, line 1: a NUL character", "p.txt, line 2: longer than 64 KiB; the rest was not read"]),
     ],
 )  # fmt: skip
-def test_a_bad_prompt_file_is_refused_with_the_line(data: bytes, expected: list[str]) -> None:
-    assert problems(lambda: prompts(data)) == expected
+def test_a_bad_prompt_file_is_refused_with_line_numbers(data: bytes, expected: list[str]) -> None:
+    assert get_problems(lambda: load_prompts(data)) == expected
 
 
-def test_a_bad_line_is_no_row_and_the_error_stays() -> None:
+def test_a_bad_line_is_not_a_row_and_its_error_remains() -> None:
     source = read_prompts(io.BytesIO(b"a\n\xff\nc\n"), "p.txt")
     assert [next(source).line, next(source).line] == [1, 3]
-    for _ in range(2):  # taking once more does not end as if all were well
+    for _ in range(2):  # reading again does not end without an error
         with pytest.raises(UsageError):
             next(source)
 
 
-def test_the_name_of_a_source_cannot_drive_the_terminal() -> None:
-    assert "\x1b" not in problems(lambda: list(read_prompts(io.BytesIO(b""), "a\x1b[2J")))[0]
+def test_the_name_of_a_source_cannot_control_the_terminal() -> None:
+    assert "\x1b" not in get_problems(lambda: list(read_prompts(io.BytesIO(b""), "a\x1b[2J")))[0]
 
 
-class Endless(io.RawIOBase):
-    """A line without end, which counts what was taken of it."""
+class EndlessLine(io.RawIOBase):
+    """A line without an end, which counts how much of it was read."""
 
-    taken = 0
+    bytes_read = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         buffer[:] = b"x" * len(buffer)
-        self.taken += len(buffer)
+        self.bytes_read += len(buffer)
         return len(buffer)
 
 
 @pytest.mark.parametrize("kind", ["prompts", "jsonl", "csv"])
-def test_a_line_without_end_is_not_read_on(kind: Any) -> None:
-    stream = Endless()
+def test_a_line_without_an_end_is_not_read_further(kind: Any) -> None:
+    stream = EndlessLine()
     source = read_prompts(stream, "p") if kind == "prompts" else read_rows(stream, "p", kind)  # type: ignore[arg-type]
-    assert "line 1: longer than 64 KiB" in problems(lambda: next(source))[0]
-    assert stream.taken == LINE_LIMIT + 1
+    assert "line 1: longer than 64 KiB" in get_problems(lambda: next(source))[0]
+    assert stream.bytes_read == LINE_LIMIT + 1
 
 
-class Many(io.RawIOBase):
-    """So many lines, none of which is there before it is read."""
+class ManyLines(io.RawIOBase):
+    """The same line many times, created only when it is read."""
 
     def __init__(self, count: int, line: bytes) -> None:
         self.left, self.block = count // 100, line * 100
@@ -150,10 +150,10 @@ def drain(source: Iterator[Row]) -> int:
     return sum(1 for _ in source)
 
 
-def peak(lines: int, line: bytes, read: Callable[[Any], Rows]) -> int:
+def measure_peak(lines: int, line: bytes, read: Callable[[Any], Rows]) -> int:
     tracemalloc.start()
     try:
-        assert drain(read(io.BufferedReader(Many(lines, line)))) == lines
+        assert drain(read(io.BufferedReader(ManyLines(lines, line)))) == lines
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -167,31 +167,31 @@ def peak(lines: int, line: bytes, read: Callable[[Any], Rows]) -> int:
     ],
 )
 def test_memory_does_not_grow_with_the_source(lines: int, line: bytes, read: Callable[[Any], Rows]) -> None:
-    peak(1000, line, read)  # what is made once is made
-    assert peak(lines, line, read) < peak(1000, line, read) + 32_000
+    measure_peak(1000, line, read)  # create what is created only once
+    assert measure_peak(lines, line, read) < measure_peak(1000, line, read) + 32_000
 
 
 def test_memory_does_not_grow_with_the_problems() -> None:
-    def refused(lines: int) -> int:
+    def measure_refusal(lines: int) -> int:
         tracemalloc.start()
         try:
-            problems(lambda: drain(read_prompts(io.BufferedReader(Many(lines, b"\xff\n")), "p")))
+            get_problems(lambda: drain(read_prompts(io.BufferedReader(ManyLines(lines, b"\xff\n")), "p")))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
-    refused(1000)
-    assert refused(10_000) < refused(1000) + 32_000
+    measure_refusal(1000)
+    assert measure_refusal(10_000) < measure_refusal(1000) + 32_000
 
 
-def test_time_is_linear() -> None:
-    def took(lines: int) -> float:
-        begun = time.process_time()
-        drain(read_prompts(io.BufferedReader(Many(lines, b"a red fox\n")), "p"))
-        return time.process_time() - begun
+def test_reading_takes_linear_time() -> None:
+    def measure_time(lines: int) -> float:
+        started = time.process_time()
+        drain(read_prompts(io.BufferedReader(ManyLines(lines, b"a red fox\n")), "p"))
+        return time.process_time() - started
 
-    small = min(took(5_000) for _ in range(3))
-    assert took(50_000) < 40 * small
+    small = min(measure_time(5_000) for _ in range(3))
+    assert measure_time(50_000) < 40 * small
 
 
 @pytest.mark.parametrize(
@@ -207,14 +207,14 @@ def test_time_is_linear() -> None:
         (r'{"p": "a\nb 😀"}', [(1, {"p": "a\nb 😀"})]),
     ],
 )  # fmt: skip
-def test_json_lines(text: str, expected: list[Any]) -> None:
-    found = rows("jsonl", text)
+def test_json_lines_are_read(text: str, expected: list[Any]) -> None:
+    found = load_rows("jsonl", text)
     assert found == expected
     assert repr(found) == repr(expected), "1, 1.0 and true are equal but not the same"
 
 
 @pytest.mark.parametrize(
-    ("line", "what"),
+    ("line", "message"),
     [
         ('{"prompt": "a", "prompt": "b"}', "'prompt' is given twice"),
         ('{"a": {"b": 1, "b": 2}}', "'b' is given twice"),
@@ -236,11 +236,11 @@ def test_json_lines(text: str, expected: list[Any]) -> None:
         ("[" * 60_000, "nested too deeply"),
     ],
 )
-def test_json_lines_that_are_no_rows(line: str, what: str) -> None:
-    found = problems(lambda: rows("jsonl", f'{{"prompt": "x"}}\n{line}\n{{"prompt": "y"}}\n'))
+def test_invalid_json_lines_are_refused(line: str, message: str) -> None:
+    found = get_problems(lambda: load_rows("jsonl", f'{{"prompt": "x"}}\n{line}\n{{"prompt": "y"}}\n'))
     assert len(found) == 1
     assert found[0].startswith("rows, line 2: ")
-    assert what in found[0]
+    assert message in found[0]
 
 
 @pytest.mark.parametrize(
@@ -259,8 +259,8 @@ def test_json_lines_that_are_no_rows(line: str, what: str) -> None:
         ("[" * 9000, "rows, line 1: nested too deeply"),
     ],
 )
-def test_a_json_array_that_is_refused(text: str, expected: str) -> None:
-    assert problems(lambda: rows("jsonl", text)) == [expected]
+def test_an_invalid_json_array_is_refused(text: str, expected: str) -> None:
+    assert get_problems(lambda: load_rows("jsonl", text)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -283,8 +283,8 @@ def test_a_json_array_that_is_refused(text: str, expected: str) -> None:
         ("prompt\na\u2028b\x0bc\x85d\n\\#x\n", [(2, {"prompt": "a\u2028b\x0bc\x85d"}), (3, {"prompt": "#x"})]),
     ],
 )  # fmt: skip
-def test_csv(text: str, expected: list[Any]) -> None:
-    assert rows("csv", text) == expected
+def test_csv_is_read(text: str, expected: list[Any]) -> None:
+    assert load_rows("csv", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -308,19 +308,19 @@ def test_csv(text: str, expected: list[Any]) -> None:
         ('a\n"' + "x\n" * 100_000, ["rows, line 2: invalid CSV (field larger than field limit (131072))"]),
     ],
 )  # fmt: skip
-def test_csv_that_is_refused(text: str | bytes, expected: list[str]) -> None:
-    assert problems(lambda: rows("csv", text)) == expected
+def test_invalid_csv_is_refused(text: str | bytes, expected: list[str]) -> None:
+    assert get_problems(lambda: load_rows("csv", text)) == expected
 
 
-def test_csv_lines_that_are_no_rows_are_counted() -> None:
+def test_csv_lines_without_a_row_are_counted() -> None:
     source = read_rows(io.BytesIO(b"\na,b\n,\n\n1,2\n" + BOM + b"a, b\n3,4\n"), "rows", "csv")
     assert [row.line for row in source] == [5, 7]
     assert source.skipped == {"blank line": 3, "repeated header": 1}
 
 
-def test_a_byte_order_mark_begins_a_record_or_is_text() -> None:
+def test_a_byte_order_mark_starts_a_record_or_is_text() -> None:
     text = 'a,b\n1,2\n\ufeff"x\n\ufeffy",2\n\ufeff3,"z\n\ufeffz"\n'
-    assert rows("csv", text) == [
+    assert load_rows("csv", text) == [
         (2, {"a": "1", "b": "2"}),
         (3, {"a": "x\n\ufeffy", "b": "2"}),
         (5, {"a": "3", "b": "z\n\ufeffz"}),
@@ -333,7 +333,7 @@ CELLS = st.text(st.sampled_from('a,;\t"\n\r\u2028\ufeffé '), max_size=8).map(la
 @given(
     st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6), st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n"])
 )
-def test_csv_that_was_written_is_read_back(cells: list[tuple[str, str]], delimiter: str, end: str) -> None:
+def test_written_csv_is_read_back(cells: list[tuple[str, str]], delimiter: str, end: str) -> None:
     written = io.StringIO()
     # Python 3.11 leaves a lone "\r" without quotes when lines end with "\n".
     csv.writer(
@@ -343,11 +343,11 @@ def test_csv_that_was_written_is_read_back(cells: list[tuple[str, str]], delimit
         quoting=csv.QUOTE_MINIMAL if end == "\r\n" else csv.QUOTE_ALL,
     ).writerows([("a", "b"), *cells])
     text = written.getvalue()
-    found = rows("csv", text)
+    found = load_rows("csv", text)
     assert [tuple(fields.values()) for _, fields in found] == [(trimmed(a), trimmed(b)) for a, b in cells]
     line = 2
-    for (at, _), row in zip(found, cells, strict=True):
-        assert at == line
+    for (number, _), row in zip(found, cells, strict=True):
+        assert number == line
         line += 1 + sum(cell.count("\n") for cell in row)
 
 
@@ -368,16 +368,16 @@ tags = ["a", "b"]
 @pytest.mark.parametrize("name", ["row", "rows"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
-def test_toml(name: str, end: str, bom: str) -> None:
+def test_toml_is_read(name: str, end: str, bom: str) -> None:
     text = bom + TOML.replace("row ]]", f"{name} ]]").replace("\n[[row]]\nprompt", f"\n[[{name}]]\nprompt")
-    assert rows("toml", text.replace("\n", end)) == [
+    assert load_rows("toml", text.replace("\n", end)) == [
         (3, {"steps": 8, "prompt": "[[row]]\na fox"}),
         (9, {"prompt": "x", "tags": ["a", "b"]}),
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "what"),
+    ("text", "message"),
     [
         ("[[row]]\na = 1\na = 2\n", "line 3: invalid TOML"),
         ("[[row]]\na = 1\n[[row]]\na = \n", "line 4: invalid TOML"),
@@ -398,31 +398,31 @@ def test_toml(name: str, end: str, bom: str) -> None:
         (b"#" * (WHOLE_LIMIT + 1), "line 1: longer than 16 MiB"),
     ],
 )
-def test_toml_that_is_refused(text: str | bytes, what: str) -> None:
-    found = problems(lambda: rows("toml", text))
+def test_invalid_toml_is_refused(text: str | bytes, message: str) -> None:
+    found = get_problems(lambda: load_rows("toml", text))
     assert len(found) == 1
-    assert what in found[0]
+    assert message in found[0]
 
 
 def test_many_toml_rows_take_linear_time() -> None:
-    """The search for their lines must not read what is before each row again."""
+    """Finding their line numbers must not read the text before each row again."""
     text = "[[row]]\nprompt = 'a'\n" * 3000
-    assert [line for line, _ in rows("toml", text)] == list(range(1, 6000, 2))
+    assert [line for line, _ in load_rows("toml", text)] == list(range(1, 6000, 2))
 
 
-def test_all_problems_come_together_with_those_of_the_caller() -> None:
+def test_problems_of_the_caller_are_included_in_order() -> None:
     source = read_rows(io.BytesIO(b'{"prompt": 1}\n[]\n{"prompt": 2}\n'), "rows", "jsonl")
 
     def check() -> None:
         for row in source:
             source.refuse(
-                row.line, UsageError.of(["too dear", "too large"]) if row.line == 3 else UsageError("too red")
+                row.line, UsageError.of(["too expensive", "too large"]) if row.line == 3 else UsageError("too red")
             )
 
-    assert problems(check) == [
+    assert get_problems(check) == [
         "rows, line 1: too red",
         'rows, line 2: not an object: a row is written as {"prompt": "..."}',
-        "rows, line 3: too dear",
+        "rows, line 3: too expensive",
         "rows, line 3: too large",
     ]
 
@@ -430,7 +430,7 @@ def test_all_problems_come_together_with_those_of_the_caller() -> None:
 @pytest.mark.parametrize(("bad", "shown"), [(SHOWN, SHOWN), (SHOWN + 1, SHOWN + 1), (400, SHOWN + 1)])
 def test_only_the_first_problems_are_shown(bad: int, shown: int) -> None:
     with pytest.raises(UsageError, match=f"^{bad} errors$") as caught:
-        rows("jsonl", "1\n" * bad)
+        load_rows("jsonl", "1\n" * bad)
     details = caught.value.details
     assert len(details) == shown
     assert details[SHOWN - 1].startswith(f"rows, line {SHOWN}: ")
@@ -449,7 +449,7 @@ def test_only_the_first_problems_are_shown(bad: int, shown: int) -> None:
         ("-", b"a,b\n1,2\n[[row]]\n", "csv"),
     ],
 )  # fmt: skip
-def test_the_kind_of_a_source(name: str, first: bytes, kind: Kind) -> None:
+def test_the_format_of_a_source_is_detected(name: str, first: bytes, kind: Kind) -> None:
     assert kind_of(name, first) == kind
 
 
@@ -457,6 +457,6 @@ VALUES = st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False, allo
 
 
 @given(st.lists(st.dictionaries(st.text("abc", min_size=1), VALUES | st.lists(VALUES)), min_size=1), st.booleans())
-def test_json_that_was_written_is_read_back(written: list[dict[str, Any]], ascii_only: bool) -> None:
+def test_written_json_is_read_back(written: list[dict[str, Any]], ascii_only: bool) -> None:
     text = "\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in written)
-    assert repr(rows("jsonl", text)) == repr(list(enumerate(written, 1)))
+    assert repr(load_rows("jsonl", text)) == repr(list(enumerate(written, 1)))

@@ -1,4 +1,4 @@
-"""What each command loads: start-up is bought with modules that are not imported, whatever the machine."""
+"""Modules that each command loads: the start is fast because few are imported, whatever the machine."""
 
 import subprocess
 import sys
@@ -10,21 +10,21 @@ from .servers import Service
 
 HTTP = {"httpx", "asyncio", "ssl", "starlette", "anyio"}
 SLOW = {"zipfile", "importlib.resources", "tempfile", "hashlib", "random", "email", "logging", "statistics"}
-"""Of the standard library: each takes a tenth to a third of what Python takes to start."""
-CHANCE = {"hashlib", "random"}
-"""What a new journal is named with."""
-BUYING = {
+"""Modules of the standard library. Each takes a tenth to a third of the time that Python takes to start."""
+RANDOM = {"hashlib", "random"}
+"""Modules for the name of a new journal."""
+SUBMITTING = {
     "flux_cli.operations.base",
     "flux_cli.operations.request",
     "flux_cli.cli.options",
     "flux_cli.journal.entries",
 }
-SHOWN = {"rich", "pygments", "click", "PIL", "xml.etree.ElementTree", "uvicorn"}
-"""A live view, images, reports, a server: whoever needs one loads it."""
+OPTIONAL = {"rich", "pygments", "click", "PIL", "xml.etree.ElementTree", "uvicorn"}
+"""A live view, images, reports, a server: only a command that needs one loads it."""
 
 
-def loaded(line: str) -> set[str]:
-    """The modules that a command line has loaded when it ends."""
+def get_loaded_modules(line: str) -> set[str]:
+    """Return the modules that a command line has loaded when it ends."""
     script = (
         "import os, sys; from flux_cli.__main__ import run; sys.argv[1:] = sys.argv[1:];"
         "os._exit = lambda code: (print(*sys.modules, file=open('modules', 'w')), sys.exit(code)); run()"
@@ -36,21 +36,21 @@ def loaded(line: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("line", "without"),
+    ("line", "unwanted"),
     [
         ("--version", {"typer", "json", "re", "flux_cli.cli.main"}),
         ("gen --help", {"typer", "json", "re", "flux_cli.cli.main"}),
-        ("history", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib"}),
-        ("models", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json"}),
-        ("config list", HTTP | SHOWN | SLOW | BUYING | {"sqlite3", "json"}),
-        ("cost", HTTP | SHOWN | (SLOW - CHANCE) | {"tomllib", "flux_cli.cli.options"}),
-        ("cost gen fox", HTTP | SHOWN),
+        ("history", HTTP | OPTIONAL | (SLOW - RANDOM) | {"tomllib"}),
+        ("models", HTTP | OPTIONAL | SLOW | SUBMITTING | {"sqlite3", "json"}),
+        ("config list", HTTP | OPTIONAL | SLOW | SUBMITTING | {"sqlite3", "json"}),
+        ("cost", HTTP | OPTIONAL | (SLOW - RANDOM) | {"tomllib", "flux_cli.cli.options"}),
+        ("cost gen fox", HTTP | OPTIONAL),
     ],
 )
-def test_a_command_loads_only_what_it_uses(line: str, without: set[str]) -> None:
-    assert loaded(line) & without == set()
+def test_a_command_loads_only_modules_that_it_uses(line: str, unwanted: set[str]) -> None:
+    assert get_loaded_modules(line) & unwanted == set()
 
 
-def test_an_image_needs_neither_a_live_view_nor_pillow(service: Service) -> None:
-    without = SHOWN | {"zipfile", "statistics"}
-    assert loaded("gen fox --size 64x64 -m schnell") & without == set()
+def test_generating_an_image_loads_neither_a_live_view_nor_pillow(service: Service) -> None:
+    unwanted = OPTIONAL | {"zipfile", "statistics"}
+    assert get_loaded_modules("gen fox --size 64x64 -m schnell") & unwanted == set()

@@ -1,4 +1,4 @@
-"""Sweeps: the product is exact, in order and lazy; a slip in a template is refused and never multiplies."""
+"""Sweeps: the product is exact, ordered and lazy. A mistake in a template is refused, and never adds tasks."""
 
 import time
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from flux_cli.errors import UsageError
 from flux_cli.images.output_names import PLACEHOLDERS
 
 
-def braces(prompt: str) -> Iterator[str]:
-    """The prompts that a prompt with groups stands for; `{name}` stays as it is."""
+def expand_braces(prompt: str) -> Iterator[str]:
+    """Yield the prompts that a prompt with groups expands to. `{name}` is kept."""
     variables = {"name": ["{name}"]} if "{name}" in prompt else {}
     return (variant.prompt for variant in expand(prompt, variables, {}))
 
@@ -44,12 +44,12 @@ def braces(prompt: str) -> Iterator[str]:
         ("{a\n|雪\u2028}", ["a\n", "雪\u2028"]),
     ],
 )
-def test_braces(prompt: str, expected: list[str]) -> None:
-    assert list(braces(prompt)) == expected
+def test_braces_are_expanded(prompt: str, expected: list[str]) -> None:
+    assert list(expand_braces(prompt)) == expected
 
 
 @pytest.mark.parametrize(
-    ("prompt", "what"),
+    ("prompt", "message"),
     [
         ("{a|{b|c}}", "braces cannot be nested"),
         ("{a|{{b}}}", "braces cannot be nested"),
@@ -66,24 +66,24 @@ def test_braces(prompt: str, expected: list[str]) -> None:
         ("{a.__class__}", "neither a choice nor a variable"),
     ],
 )
-def test_braces_that_are_refused(prompt: str, what: str) -> None:
-    with pytest.raises(UsageError, match=what.replace("{", r"\{")):
-        braces(prompt)
+def test_invalid_braces_are_refused(prompt: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("{", r"\{")):
+        expand_braces(prompt)
 
 
 @given(st.text(st.sampled_from("{}|a_ \n"), max_size=30))
 @example("{{{a|b}}}")
-def test_doubled_braces_are_always_the_text_itself(text: str) -> None:
-    assert list(braces(text.replace("{", "{{").replace("}", "}}"))) == [text]
+def test_doubled_braces_are_literal(text: str) -> None:
+    assert list(expand_braces(text.replace("{", "{{").replace("}", "}}"))) == [text]
 
 
-def test_a_long_prompt_is_taken_apart_in_linear_time() -> None:
-    begun = time.process_time()
-    assert next(braces("{a|b}" * 12_000)) == "a" * 12_000
-    for slip in ("{" * 65_535, "{a" * 30_000, "{{" * 30_000 + "{"):
+def test_a_long_prompt_is_parsed_in_linear_time() -> None:
+    started = time.process_time()
+    assert next(expand_braces("{a|b}" * 12_000)) == "a" * 12_000
+    for mistake in ("{" * 65_535, "{a" * 30_000, "{{" * 30_000 + "{"):
         with pytest.raises(UsageError):
-            braces(slip)
-    assert time.process_time() - begun < 1
+            expand_braces(mistake)
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_long_prompt_is_taken_apart_in_linear_time() -> None:
         ("Seed=a", ("Seed", ["a"])),
     ],
 )
-def test_a_variable(text: str, expected: Any) -> None:
+def test_a_variable_is_parsed(text: str, expected: Any) -> None:
     assert parse_vary(text) == expected
 
 
@@ -111,7 +111,7 @@ def test_a_variable(text: str, expected: Any) -> None:
     ["", "x", "=a", "x=", "x=a,,b", "x=a,", "x= ,a", 'x=""', "1x=a", "x-y=a", "é=a", "x =a", "x\n=a", 'x="a', 'x="a"b',
      "x=a\nb", "x=@", "x=@absent", "x=@.", "x=@a\0b", *(f"{name}=a" for name in PLACEHOLDERS)],
 )  # fmt: skip
-def test_variables_that_are_refused(text: str) -> None:
+def test_invalid_variables_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_vary(text)
 
@@ -122,7 +122,7 @@ def test_the_values_of_a_file_are_its_lines() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"a\n\xff\n", b"a\0", b"x" * 65_537])
-def test_a_bad_file_of_values_is_refused(data: bytes) -> None:
+def test_an_invalid_file_of_values_is_refused(data: bytes) -> None:
     Path("values").write_bytes(data)
     with pytest.raises(UsageError, match="values"):
         parse_vary("x=@values")
@@ -154,7 +154,7 @@ def test_a_bad_file_of_values_is_refused(data: bytes) -> None:
         ("0..99990..10", int, list(range(0, 99_991, 10))),
     ],
 )
-def test_numbers(text: str, kind: Any, expected: list[Any]) -> None:
+def test_numbers_are_parsed(text: str, kind: Any, expected: list[Any]) -> None:
     found = parse_numbers(text, kind)
     assert found == expected
     assert {type(number) for number in found} == {kind}
@@ -171,7 +171,7 @@ def test_numbers(text: str, kind: Any, expected: list[Any]) -> None:
         ]),
     ],
 )  # fmt: skip
-def test_numbers_that_are_refused(text: str, kind: Any) -> None:
+def test_invalid_numbers_are_refused(text: str, kind: Any) -> None:
     if kind is float and text == "9" * 5000:
         text += "e9"
     with pytest.raises(UsageError):
@@ -187,7 +187,7 @@ def test_a_range_keeps_its_ends_and_its_step(first: int, last: int, step: int) -
     assert abs(last - found[-1]) < step
 
 
-def test_the_last_axis_is_the_fastest() -> None:
+def test_the_last_axis_varies_fastest() -> None:
     found = list(expand("{a|b} {x}{y}{x}", {"y": ["1", "2"], "x": ["u"]}, {"seed": [7, 8], "guidance": [3.5]}))
     assert found[0] == Variant("a u1u", {"y": "1", "x": "u"}, {"seed": 7, "guidance": 3.5})
     assert [(variant.prompt, variant.options["seed"]) for variant in found] == [
@@ -195,7 +195,7 @@ def test_the_last_axis_is_the_fastest() -> None:
     ]  # fmt: skip
 
 
-def test_nothing_to_vary_is_the_prompt_itself() -> None:
+def test_without_variables_the_prompt_is_used_as_it_is() -> None:
     assert list(expand("a {{x}} car", {}, {})) == [Variant("a {x} car", {}, {})]
     assert count("a car", {}, {}) == 1
 
@@ -207,7 +207,7 @@ def test_a_value_is_never_read_as_a_template(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "variables", "axes", "what"),
+    ("prompt", "variables", "axes", "message"),
     [
         ("{colour} car", {"color": ["red"], "size": ["big"]}, {}, "{colour} in the prompt has no values"),
         ("{x}", {}, {}, "{x} in the prompt has no values"),
@@ -220,23 +220,23 @@ def test_a_value_is_never_read_as_a_template(value: str) -> None:
         ("{a|{b}}", {"b": ["a"]}, {}, "braces cannot be nested"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_at_once(prompt: str, variables: Any, axes: Any, what: str) -> None:
+def test_an_invalid_sweep_is_refused_immediately(prompt: str, variables: Any, axes: Any, message: str) -> None:
     for function in (expand, count):
         with pytest.raises(UsageError) as caught:
             function(prompt, variables, axes)  # expand is not even iterated
-        told = "\n".join([caught.value.message, *caught.value.details])
-        assert what.replace("\\", "") in told
+        errors = "\n".join([caught.value.message, *caught.value.details])
+        assert message.replace("\\", "") in errors
 
 
-def test_a_huge_product_is_counted_and_begun_without_being_made() -> None:
-    begun = time.process_time()
+def test_a_huge_product_is_counted_and_started_without_being_created() -> None:
+    started = time.process_time()
     thousand = {"x": [str(number) for number in range(1000)], "y": [str(number) for number in range(1000)]}
     assert count("{x}{y}", thousand, {"seed": range(1000)}) == 10**9
     first = list(islice(expand("{x}{y}", thousand, {"seed": range(1000)}), 1001))
     assert (first[-1].prompt, first[-1].options) == ("01", {"seed": 0})
     assert count("{a|b}" * 200, {}, {}) == 2**200
     assert next(expand("{a|b}" * 200, {}, {})).prompt == "a" * 200
-    assert time.process_time() - begun < 1
+    assert time.process_time() - started < 1
 
 
 WORDS = st.text("ab{}| ", max_size=4)
@@ -248,7 +248,7 @@ LISTS = st.lists(WORDS, min_size=1, max_size=3)
     st.dictionaries(st.text("xyz_", min_size=1, max_size=3), LISTS, max_size=2),
     st.dictionaries(st.sampled_from(["seed", "guidance"]), st.lists(st.integers(), min_size=1, max_size=3)),
 )
-def test_expand_is_the_product_in_order(groups: list[list[str]], variables: Any, axes: Any) -> None:
+def test_expand_returns_the_product_in_order(groups: list[list[str]], variables: Any, axes: Any) -> None:
     prompt = "".join("{" + "|".join(group) + "}" for group in groups) + "".join(f"<{{{name}}}>" for name in variables)
     expected = [
         ("".join(parts) + "".join(f"<{value}>" for value in values), values, numbers)
@@ -257,5 +257,7 @@ def test_expand_is_the_product_in_order(groups: list[list[str]], variables: Any,
         for numbers in product(*axes.values())
     ]
     found = list(expand(prompt, variables, axes))
-    assert [(one.prompt, tuple(one.variables.values()), tuple(one.options.values())) for one in found] == expected
+    assert [
+        (variant.prompt, tuple(variant.variables.values()), tuple(variant.options.values())) for variant in found
+    ] == expected
     assert count(prompt, variables, axes) == len(expected)

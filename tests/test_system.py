@@ -1,4 +1,4 @@
-"""Locks, syncs, signals and pipes as other systems have them, emulated where this one does it differently."""
+"""Locks, syncs, signals and pipes of other systems, emulated where this system differs."""
 
 import asyncio
 import errno
@@ -22,7 +22,7 @@ fcntl = pytest.importorskip("fcntl", reason="emulates Windows and macOS on other
 
 
 class Msvcrt(ModuleType):
-    """Windows' locks on ranges of bytes: each belongs to an open file, and closing the file frees it."""
+    """Locks of Windows on ranges of bytes. Each belongs to an open file, and is released when that file is closed."""
 
     LK_NBLCK = 2
 
@@ -36,25 +36,25 @@ class Msvcrt(ModuleType):
             raise OSError(errno.EACCES, "Permission denied") from error
 
 
-def imported_on_windows(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module as it is there."""
+def import_on_windows(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return a module as Windows imports it."""
     spec = importlib.util.spec_from_file_location(f"{module.__name__}_on_windows", module.__file__ or "")
     assert spec
     assert spec.loader
-    again = importlib.util.module_from_spec(spec)
+    copy = importlib.util.module_from_spec(spec)
     with monkeypatch.context() as patched:
         patched.setattr(sys, "platform", "win32")
-        spec.loader.exec_module(again)
-    return again
+        spec.loader.exec_module(copy)
+    return copy
 
 
 @pytest.fixture
-def on_windows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """`file_locks` as it is there."""
+def windows_locks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return `file_locks` as Windows imports it."""
     if not hasattr(fcntl, "F_OFD_SETLK"):
         pytest.skip("only Linux has locks on ranges that belong to an open file")
     monkeypatch.setitem(sys.modules, "msvcrt", Msvcrt("msvcrt"))
-    module = imported_on_windows(file_locks, monkeypatch)
+    module = import_on_windows(file_locks, monkeypatch)
     assert not hasattr(module, "fcntl")
     return module
 
@@ -63,11 +63,11 @@ def on_windows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def locks(request: pytest.FixtureRequest) -> ModuleType:
     if request.param == "here":
         return file_locks
-    module: ModuleType = request.getfixturevalue("on_windows")
+    module: ModuleType = request.getfixturevalue("windows_locks")
     return module
 
 
-def test_many_share_a_lock_and_exclude_the_one_who_wants_it_alone(locks: ModuleType, tmp_path: Path) -> None:
+def test_a_shared_lock_excludes_an_exclusive_one(locks: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "lock"
     shared = [locks.hold(path, shared=True) for _ in range(30)]
     assert None not in shared
@@ -77,15 +77,15 @@ def test_many_share_a_lock_and_exclude_the_one_who_wants_it_alone(locks: ModuleT
     assert locks.hold(path) is None
     os.close(shared[0])
 
-    alone = locks.hold(path)
-    assert alone is not None
+    exclusive = locks.hold(path)
+    assert exclusive is not None
     assert locks.hold(path) is None
     assert locks.hold(path, shared=True) is None
-    os.close(alone)
+    os.close(exclusive)
     os.close(locks.hold(path, shared=True))
 
 
-def test_those_who_check_a_lock_do_not_take_each_other_for_its_holder(locks: ModuleType, tmp_path: Path) -> None:
+def test_checking_a_lock_does_not_hold_it(locks: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "dead.lock"
     assert not locks.is_held(path)
     path.touch()
@@ -112,21 +112,21 @@ def test_a_lock_that_cannot_be_checked_counts_as_held(tmp_path: Path, monkeypatc
 
 @pytest.fixture
 def syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How files are synced, on a Mac."""
-    called = list[str]()
+    """Emulate a Mac, and return the calls that sync files."""
+    calls = list[str]()
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
-    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command: called.append(f"fcntl {command}"))
-    monkeypatch.setattr(os, "fsync", lambda descriptor: called.append("fsync"))
-    return called
+    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command: calls.append(f"fcntl {command}"))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append("fsync"))
+    return calls
 
 
-def test_a_mac_is_told_to_write_through_the_cache_of_its_drive(syncs: list[str], tmp_path: Path) -> None:
+def test_a_mac_syncs_through_the_cache_of_its_drive(syncs: list[str], tmp_path: Path) -> None:
     atomic_files.write_atomic(tmp_path / "file", b"content")
-    assert syncs == ["fcntl 51", "fsync"]  # the file, its folder
+    assert syncs == ["fcntl 51", "fsync"]  # the file, its directory
 
 
-def test_a_file_system_without_it_is_synced_as_elsewhere(
+def test_a_file_system_without_full_sync_is_synced_normally(
     syncs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(descriptor: int, command: int) -> None:
@@ -138,9 +138,9 @@ def test_a_file_system_without_it_is_synced_as_elsewhere(
 
 
 def test_ctrl_break_requests_an_orderly_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is how programs on Windows stop another one; without a handler it ends the process at once."""
+    """Programs on Windows stop others with it. Without a handler, it ends the process immediately."""
     monkeypatch.setattr(signal, "SIGBREAK", signal.SIGURG, raising=False)
-    stop = imported_on_windows(signals, monkeypatch).Stop()
+    stop = import_on_windows(signals, monkeypatch).Stop()
 
     async def work() -> str:
         signal.raise_signal(signal.SIGURG)
@@ -159,8 +159,10 @@ def test_ctrl_break_requests_an_orderly_stop(monkeypatch: pytest.MonkeyPatch) ->
     ("nt", "狐-ü.png".encode()),
     ("posix", b"\\u72d0-\xfc.png"),
 ])  # fmt: skip
-def test_a_pipe_on_windows_gets_names_as_they_are(monkeypatch: pytest.MonkeyPatch, system: str, written: bytes) -> None:
-    """Its regional encoding has most characters not at all; elsewhere the user has chosen the encoding."""
+def test_a_pipe_on_windows_receives_names_in_utf_8(
+    monkeypatch: pytest.MonkeyPatch, system: str, written: bytes
+) -> None:
+    """Its regional encoding lacks most characters. On other systems, the user has chosen the encoding."""
     pipe = io.BytesIO()
     with monkeypatch.context() as patched:
         patched.setattr(os, "name", system)
@@ -169,12 +171,12 @@ def test_a_pipe_on_windows_gets_names_as_they_are(monkeypatch: pytest.MonkeyPatc
     assert pipe.getvalue().strip() == written
 
 
-@pytest.mark.parametrize(("system", "words"), [
+@pytest.mark.parametrize(("system", "arguments"), [
     ("nt", [r"C:\bin\pass.exe", "show", "my key"]),
     ("posix", ["C:binpass.exe", "show", "my key"]),
 ])  # fmt: skip
-def test_paths_in_the_command_for_the_key_keep_their_backslashes(
-    monkeypatch: pytest.MonkeyPatch, system: str, words: list[str]
+def test_paths_in_the_key_command_keep_their_backslashes(
+    monkeypatch: pytest.MonkeyPatch, system: str, arguments: list[str]
 ) -> None:
     started = list[list[str]]()
 
@@ -185,5 +187,5 @@ def test_paths_in_the_command_for_the_key_keep_their_backslashes(
     with monkeypatch.context() as patched:
         patched.setattr(os, "name", system)
         patched.setattr(subprocess, "run", run)
-        api_key.key_from_command(r'C:\bin\pass.exe show "my key"', system)  # once per source
-    assert started == [words]
+        api_key.key_from_command(r'C:\bin\pass.exe show "my key"', system)  # cached per source
+    assert started == [arguments]

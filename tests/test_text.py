@@ -1,4 +1,4 @@
-"""Foreign text made harmless, secrets kept out, numbers in plain words."""
+"""Foreign text is made harmless, secrets are redacted, and numbers are readable."""
 
 import unicodedata
 from decimal import Decimal
@@ -14,7 +14,7 @@ HOSTILE = st.text(
     st.sampled_from("ab \t\r\n\0\x1b\x7f\x9b\u200d\u202e\u2066\u2028\ufeff\U000e0041\ud800\xad"), max_size=80
 )
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-# Format characters that are drawn as signs, such as the Arabic number sign.
+# Format characters that are drawn as signs, for example the Arabic number sign.
 DRAWN = {"\u06dd", "\u070f", "\u0890", "\u0891", "\u08e2", "\U000110bd", "\U000110cd"}
 DRAWN |= {chr(code) for code in (*range(0x600, 0x606), *range(0x13430, 0x13440))}
 
@@ -25,14 +25,14 @@ def is_harmless(character: str) -> bool:
     return category not in ("Cc", "Cs", "Zl", "Zp") and not hidden and unicodedata.bidirectional(character) not in BIDI
 
 
-def test_clean_leaves_no_control_hidden_or_reordering_character_of_all_of_unicode() -> None:
-    everything = "".join(map(chr, range(0x110000)))
-    left = set(clean(everything, 10 * len(everything)))
-    assert not [f"U+{ord(character):04X}" for character in left if not is_harmless(character)]
-    assert not left & set(
+def test_clean_removes_every_control_hidden_or_reordering_character_of_unicode() -> None:
+    all_characters = "".join(map(chr, range(0x110000)))
+    kept = set(clean(all_characters, 10 * len(all_characters)))
+    assert not [f"U+{ord(character):04X}" for character in kept if not is_harmless(character)]
+    assert not kept & set(
         "\x00\x1b\x7f\x85\x9b\xad\u061c\u200b\u200d\u202e\u2028\u2060\u2066\u3164\ufeff\U000e0001\ud800\udfff"
     )
-    assert left > set("aé雪🦊\u0301\ufe0f")
+    assert kept > set("aé雪🦊\u0301\ufe0f")
 
 
 @given(ANY_TEXT | HOSTILE, st.integers(1, 60))
@@ -56,17 +56,17 @@ def test_clean_is_one_harmless_line_within_its_limit(text: str, limit: int) -> N
         ("Naïve 雪 🦊 ❤️", 20, "Naïve 雪 🦊 ❤️"),
     ],
 )
-def test_clean_shows_what_was_there(text: str, limit: int, cleaned: str) -> None:
+def test_clean_shows_the_codes_of_unsafe_characters(text: str, limit: int, cleaned: str) -> None:
     assert clean(text, limit) == cleaned
 
 
 @given(st.lists(st.text("ab", min_size=4, max_size=9), min_size=1, max_size=4))
 @example(["abab", "ababbb"])
-def test_redact_leaves_no_piece_of_a_secret_that_begins_like_another(keys: list[str]) -> None:
+def test_redact_leaves_no_part_of_secrets_with_a_common_beginning(keys: list[str]) -> None:
     assert redact("|".join(keys), keys) == "|".join(["[key]"] * len(keys))
 
 
-def test_redact_spares_what_is_too_short_to_be_a_secret() -> None:
+def test_redact_ignores_words_that_are_too_short_for_a_secret() -> None:
     assert redact("key=sk-12345678 a cat", ["sk-12345678", "", "cat"]) == "key=[key] a cat"
 
 
@@ -95,7 +95,7 @@ def test_usd_is_exact_and_has_cents(amount: Decimal) -> None:
     ("amount", "shown"),
     [("0.015", "$0.015"), ("0.020", "$0.02"), ("12", "$12.00"), ("1E+1", "$10.00"), ("0", "$0.00"), ("0.5", "$0.50")],
 )
-def test_usd_as_people_write_it(amount: str, shown: str) -> None:
+def test_usd_is_written_like_a_price(amount: str, shown: str) -> None:
     assert usd(Decimal(amount)) == shown
 
 
@@ -108,7 +108,7 @@ def test_seconds_never_round_to_sixty(duration: float, shown: str) -> None:
     assert seconds(duration) == shown
 
 
-def test_counted() -> None:
+def test_counted_uses_singular_and_plural() -> None:
     assert (counted(1, "image"), counted(0, "image"), counted(3, "image")) == (
         "1 image",
         "0 images",
@@ -163,7 +163,7 @@ def test_cut_keeps_the_longest_whole_beginning(text: str, limit: int) -> None:
         (2_750_000, "2.8 MB"), (10_000_000, "10 MB"), (10_000_001, "10.1 MB"), (28_821_891, "28.9 MB"),
     ],
 )  # fmt: skip
-def test_the_size_of_a_file(count: int, text: str) -> None:
+def test_a_file_size_is_rounded_up(count: int, text: str) -> None:
     assert byte_count(count) == text
 
 

@@ -1,4 +1,4 @@
-"""`flux wait` and `flux status` at the end of a pipe: ids are taken as they come, and results come as they land."""
+"""`flux wait` and `flux status` in a pipeline: IDs are read as they arrive, and images are reported as they are saved."""
 
 import asyncio
 import io
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,73 +22,63 @@ from flux_cli.journal.entries import State
 from flux_cli.system.signals import DetachedExecutor
 
 from .conftest import KEY, Flux, Result
-from .servers import Breaker, BreakingProxy, Service, breaking, serving
-from .test_promises import LOOK, POST, Entries, Start, finish, refusal, task_reply, wait_until
-from .test_sources import Many
+from .servers import Breaker, BreakingProxy, Service, serve_app
+from .test_promises import POLL, POST, Entries, Start, finish, make_refusal, make_task_reply, wait_until
+from .test_sources import ManyLines
 
 
 class Pipe:
-    """A process that reads ids from a pipe whose other end the test holds."""
+    """A process that reads IDs from a pipe that the test writes."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
 
     def send(self, *ids: str) -> None:
-        """Write ids, one a line."""
+        """Write IDs, one per line."""
         assert self.process.stdin is not None
         self.process.stdin.write("".join(f"{line}\n" for line in ids))
         self.process.stdin.flush()
 
-    def line(self) -> str:
-        """The next line of the results."""
+    def read_line(self) -> str:
+        """Return the next line of the results."""
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
 
-def piped(start: Start, line: str, **options: object) -> Pipe:
+def start_with_pipe(start: Start, line: str, **options: object) -> Pipe:
     return Pipe(start(line, stdin=subprocess.PIPE, **options))
 
 
-def ended_while_silent(process: "subprocess.Popen[str]") -> Result:
-    """How a process ended whose stdin stays open."""
-    stdin, process.stdin = process.stdin, None  # or `communicate` would close it
+def finish_with_open_stdin(process: "subprocess.Popen[str]") -> Result:
+    """Return the result of a process whose stdin stays open."""
+    stdin, process.stdin = process.stdin, None  # otherwise, `communicate` would close it
     assert stdin is not None
     with stdin:
         return finish(process)
 
 
-def submitted(flux: Flux, *seeds: int) -> list[str]:
-    """The ids of tasks that were submitted and are not waited for."""
+def submit(flux: Flux, *seeds: int) -> list[str]:
+    """Submit tasks without waiting for them, and return their IDs."""
     return [flux(f"gen boat --seed {seed} --size 64x64 --no-wait -q").out.strip() for seed in seeds]
 
 
-@pytest.fixture
-def proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakingProxy]:
-    """A breaking proxy that the program talks to instead of the service."""
-    with breaking(service) as running:
-        monkeypatch.setenv("FLUX_BASE_URL", f"{running.origin}/api/v1")
-        yield running
-
-
-def test_a_picture_comes_while_the_pipe_is_open(flux: Flux, service: Service, start: Start) -> None:
-    one, two, three = submitted(flux, 1, 2, 3)
-    wait = piped(start, f"wait - {three}")
-    assert wait.line() == "boat-3.png\n"
-    wait.send(one)
-    assert wait.line() == "boat-1.png\n"
-    wait.send("", f"  {two}\r", one, three)
-    assert wait.line() == "boat-2.png\n"
+def test_an_image_is_saved_while_the_pipe_is_open(flux: Flux, service: Service, start: Start) -> None:
+    first, second, third = submit(flux, 1, 2, 3)
+    wait = start_with_pipe(start, f"wait - {third}")
+    assert wait.read_line() == "boat-3.png\n"
+    wait.send(first)
+    assert wait.read_line() == "boat-1.png\n"
+    wait.send("", f"  {second}\r", first, third)
+    assert wait.read_line() == "boat-2.png\n"
     result = finish(wait.process)
 
     assert (result.code, result.out) == (0, "")
     assert result.err.splitlines()[-1].startswith("3 saved; $0.00 spent in ")
 
 
-def test_tasks_are_waited_for_while_their_submitter_goes_on(
-    service: Service, proxy: BreakingProxy, start: Start
-) -> None:
-    """The entry that `gen --no-wait` tells of is nobody's any more, though `gen` is alive."""
-    proxy.breakers += [Breaker(b"POST", late=0.001), Breaker(b"POST", hold=True)]
+def test_tasks_are_waited_for_while_their_submitter_runs(service: Service, proxy: BreakingProxy, start: Start) -> None:
+    """`gen --no-wait` releases an entry when it prints its ID, although `gen` is still running."""
+    proxy.breakers += [Breaker(b"POST", delay=0.001), Breaker(b"POST", hold=True)]
     Path("prompts.txt").write_text("boat\nhouse\n")
     gen = start("gen --from prompts.txt --seed 1 --size 64x64 --no-wait -q -j 1")
     wait = start("wait - -q", stdin=gen.stdout)
@@ -102,8 +91,8 @@ def test_tasks_are_waited_for_while_their_submitter_goes_on(
     assert finish(wait).code == 0
 
 
-def test_lines_of_json_are_ids_too(flux: Flux, service: Service) -> None:
-    service.answer(*POST, refusal(400, 1700, "no such thing"))
+def test_json_lines_are_accepted_as_ids(flux: Flux, service: Service) -> None:
+    service.reply_with(*POST, make_refusal(400, 1700, "no such thing"))
     gen = flux("gen boat --seed 1..3 -o '{seed}.png' --size 64x64 -j 1 --no-wait --json")
     refused, *accepted = map(json.loads, gen.out.splitlines())
     assert (gen.code, refused["task_id"], accepted.pop()["type"]) == (3, None, "summary")
@@ -117,8 +106,8 @@ def test_lines_of_json_are_ids_too(flux: Flux, service: Service) -> None:
     assert (summary["type"], summary["saved"], summary["refused"]) == ("summary", 2, 1)
 
 
-def test_a_pipeline_run_again_fetches_nothing_anew(flux: Flux, service: Service) -> None:
-    """What was saved before is named by its task too, or `wait` would be given file names."""
+def test_a_repeated_pipeline_downloads_nothing_again(flux: Flux, service: Service) -> None:
+    """Saved tasks are printed by their ID, too. Otherwise, `wait` would receive file names."""
     Path("prompts.txt").write_text("boat\nhouse\n")
     for _ in range(2):
         gen = flux("gen --from prompts.txt --seed 1 --size 64x64 --no-wait")
@@ -135,29 +124,29 @@ def test_a_pipeline_run_again_fetches_nothing_anew(flux: Flux, service: Service)
      "{" * 60_000, "\x1b[31m\udc80"],
 )  # fmt: skip
 def test_noise_in_the_pipe_loses_no_task(flux: Flux, service: Service, line: str) -> None:
-    one, two = submitted(flux, 1, 2)
-    result = flux("wait -", f"{one}\n{line}\n{two}".encode("utf-8", "surrogateescape"))
+    first, second = submit(flux, 1, 2)
+    result = flux("wait -", f"{first}\n{line}\n{second}".encode("utf-8", "surrogateescape"))
 
     assert result.code == 3
     assert set(result.out.split()) == {"boat-1.png", "boat-2.png"}
-    (told,) = [told for told in result.err.splitlines() if told.startswith("flux:")]
-    assert told.startswith("flux: stdin, line 2: '")
-    assert told.endswith("' is not a task ID")
-    assert len(told) < 150
+    (error,) = [error for error in result.err.splitlines() if error.startswith("flux:")]
+    assert error.startswith("flux: stdin, line 2: '")
+    assert error.endswith("' is not a task ID")
+    assert len(error) < 150
 
 
 @pytest.mark.parametrize("content", ["", "\n \r\n", '{"schema": 1, "type": "summary"}\n'])
 @pytest.mark.parametrize("command", ["wait", "status"])
-def test_a_pipe_without_ids(flux: Flux, service: Service, command: str, content: str) -> None:
+def test_a_pipe_without_ids_is_refused(flux: Flux, service: Service, command: str, content: str) -> None:
     result = flux(f"{command} -", content)
     assert (result.code, result.out, result.err) == (2, "", "flux: no IDs were read\n")
 
 
 @pytest.mark.parametrize("piece", [b"flux_ba5a939d\n", b"x" * 500])
 def test_memory_does_not_grow_with_the_pipe(piece: bytes) -> None:
-    def peak(pieces: int) -> int:
+    def measure_peak(pieces: int) -> int:
         async def drain() -> None:
-            async for _ in read_ids(["-"], io.TextIOWrapper(io.BufferedReader(Many(pieces, piece)))):
+            async for _ in read_ids(["-"], io.TextIOWrapper(io.BufferedReader(ManyLines(pieces, piece)))):
                 pass
 
         tracemalloc.start()
@@ -167,41 +156,41 @@ def test_memory_does_not_grow_with_the_pipe(piece: bytes) -> None:
         finally:
             tracemalloc.stop()
 
-    peak(1000)  # what is made once is made
-    assert peak(30_000) < peak(3000) + 100_000
+    measure_peak(1000)  # create what is created only once
+    assert measure_peak(30_000) < measure_peak(3000) + 100_000
 
 
-def test_a_wrong_word_is_told_before_anything_begins(flux: Flux, service: Service) -> None:
-    (one,) = submitted(flux, 1)
-    seen = len(service.seen)
-    assert flux(f"wait {one} 'not an id'").code == 2
-    assert len(service.seen) == seen
+def test_an_invalid_id_is_reported_before_anything_is_sent(flux: Flux, service: Service) -> None:
+    (first,) = submit(flux, 1)
+    request_count = len(service.requests)
+    assert flux(f"wait {first} 'not an id'").code == 2
+    assert len(service.requests) == request_count
 
 
-def test_one_name_has_place_for_one_task(flux: Flux, service: Service) -> None:
-    one, two = submitted(flux, 1, 2)
-    assert flux(f"wait {one} {two} -o it.png").code == 2
-    result = flux("wait - -o it.png -q", f"{one}\n{one}\n{two}\n")
+def test_one_file_name_is_used_for_one_task(flux: Flux, service: Service) -> None:
+    first, second = submit(flux, 1, 2)
+    assert flux(f"wait {first} {second} -o it.png").code == 2
+    result = flux("wait - -o it.png -q", f"{first}\n{first}\n{second}\n")
 
     assert (result.code, result.out) == (3, "it.png\n")
-    assert f"-o names one file, and task {two} needs another" in result.err
+    assert f"-o names one file, and task {second} needs another" in result.err
     assert flux("resume -q").out == "boat-2.png\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_though_the_pipe_is_silent(flux: Flux, service: Service, start: Start, number: int) -> None:
-    one, two = submitted(flux, 1, 2)
-    service.answer("GET", f"{LOOK[1]}{two}", *[(503, {}, b"")] * 1000)
-    wait = piped(start, "wait -")
-    wait.send(one, two)
-    assert wait.line() == "boat-1.png\n"
-    wait_until(lambda: any(two in request.path for request in service.seen))
+def test_a_signal_ends_the_wait_on_a_silent_pipe(flux: Flux, service: Service, start: Start, number: int) -> None:
+    first, second = submit(flux, 1, 2)
+    service.reply_with("GET", f"{POLL[1]}{second}", *[(503, {}, b"")] * 1000)
+    wait = start_with_pipe(start, "wait -")
+    wait.send(first, second)
+    assert wait.read_line() == "boat-1.png\n"
+    wait_until(lambda: any(second in request.path for request in service.requests))
     wait.process.send_signal(number)
-    result = ended_while_silent(wait.process)
+    result = finish_with_open_stdin(wait.process)
 
     assert (result.code, result.out) == (-number, "")
     assert (
-        f"flux: interrupted; task {two} is still running. Charged ($0.015 simulated).\n      Next: flux wait {two}\n"
+        f"flux: interrupted; task {second} is still running. Charged ($0.015 simulated).\n      Next: flux wait {second}\n"
         in result.err
     )
     assert "Traceback" not in result.err
@@ -209,57 +198,57 @@ def test_a_signal_ends_it_though_the_pipe_is_silent(flux: Flux, service: Service
     assert flux("resume -q").out == "boat-2.png\n"
 
 
-@pytest.mark.parametrize(("command", "answer"), [("wait", "boat-1.png\n"), ("status", "{} completed\n")])
-def test_a_signal_when_nothing_is_left_to_wait_for(
-    flux: Flux, service: Service, start: Start, command: str, answer: str
+@pytest.mark.parametrize(("command", "output"), [("wait", "boat-1.png\n"), ("status", "{} completed\n")])
+def test_a_signal_after_all_tasks_have_ended(
+    flux: Flux, service: Service, start: Start, command: str, output: str
 ) -> None:
-    (one,) = submitted(flux, 1)
-    flux(f"wait {one}")
-    pipe = piped(start, f"{command} -")
-    pipe.send(one)
-    assert pipe.line() == answer.format(one)
+    (first,) = submit(flux, 1)
+    flux(f"wait {first}")
+    pipe = start_with_pipe(start, f"{command} -")
+    pipe.send(first)
+    assert pipe.read_line() == output.format(first)
     pipe.process.send_signal(signal.SIGINT)
-    result = ended_while_silent(pipe.process)
+    result = finish_with_open_stdin(pipe.process)
 
     assert (result.code, result.out) == (-signal.SIGINT, "")
     assert result.err.splitlines()[-1].startswith("flux: interrupted")
 
 
-def test_a_closed_stdout_ends_it_though_the_pipe_is_silent(flux: Flux, service: Service, start: Start) -> None:
-    (one,) = submitted(flux, 1)
+def test_a_closed_stdout_ends_the_wait_on_a_silent_pipe(flux: Flux, service: Service, start: Start) -> None:
+    (first,) = submit(flux, 1)
     reader, writer = os.pipe()
     os.close(reader)
-    wait = piped(start, "wait -", stdout=writer)
+    wait = start_with_pipe(start, "wait -", stdout=writer)
     os.close(writer)
-    wait.send(one)
+    wait.send(first)
 
     assert wait.process.wait(20) == 141
     wait.process.communicate()
     assert Path("boat-1.png").exists()
 
 
-def test_a_read_that_was_given_up_ends_quietly() -> None:
+def test_an_abandoned_read_ends_quietly() -> None:
     """pytest fails a test whose threads raise."""
-    written, threads = threading.Event(), set(threading.enumerate())
+    finished, threads = threading.Event(), set(threading.enumerate())
 
     async def give_up() -> None:
-        reading = asyncio.get_running_loop().run_in_executor(DetachedExecutor(), written.wait, 20)
+        reading = asyncio.get_running_loop().run_in_executor(DetachedExecutor(), finished.wait, 20)
         await asyncio.sleep(0)
         reading.cancel()
 
     asyncio.run(give_up())
-    written.set()
+    finished.set()
     for thread in set(threading.enumerate()) - threads:
         thread.join(20)
 
 
-def test_status_answers_each_id_at_once(flux: Flux, service: Service, start: Start) -> None:
-    (one,) = submitted(flux, 1)
-    status = piped(start, "status -")
-    status.send(one)
-    assert status.line().startswith(f"{one} ")
-    status.send("what is this", json.dumps({"task_id": one}))
-    assert status.line().startswith(f"{one} ")
+def test_status_reports_each_id_immediately(flux: Flux, service: Service, start: Start) -> None:
+    (first,) = submit(flux, 1)
+    status = start_with_pipe(start, "status -")
+    status.send(first)
+    assert status.read_line().startswith(f"{first} ")
+    status.send("what is this", json.dumps({"task_id": first}))
+    assert status.read_line().startswith(f"{first} ")
     result = finish(status.process)
 
     assert (result.code, result.out) == (3, "")
@@ -267,73 +256,73 @@ def test_status_answers_each_id_at_once(flux: Flux, service: Service, start: Sta
 
 
 def test_status_polls_many_tasks_together_and_shows_them_in_order(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first is answered when eight have been asked for; the others at once."""
-    asked, eight = list[str](), asyncio.Event()
+    """The first response waits for eight requests; the others are sent immediately."""
+    requested, all_requested = list[str](), asyncio.Event()
 
     async def poll(request: Request) -> JSONResponse:
         task = request.path_params["task"]
-        asked.append(task)
-        if len(asked) == POLLS_AT_ONCE:
-            eight.set()
+        requested.append(task)
+        if len(requested) == POLLS_AT_ONCE:
+            all_requested.set()
         if task == "task-0":
-            await asyncio.wait_for(eight.wait(), 20)
+            await asyncio.wait_for(all_requested.wait(), 20)
         return JSONResponse({"code": 200, "data": {"task_id": task, "status": "pending"}})
 
     tasks = [f"task-{number}" for number in range(30)]
-    with serving(Starlette(routes=[Route("/api/v1/task/{task}", poll)])) as origin:
+    with serve_app(Starlette(routes=[Route("/api/v1/task/{task}", poll)])) as origin:
         monkeypatch.setenv("FLUX_BASE_URL", f"{origin}/api/v1")
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         result = flux(f"status {' '.join(tasks)}")
 
     assert (result.code, result.out.splitlines()) == (0, [f"{task} pending" for task in tasks])
-    assert set(asked[:POLLS_AT_ONCE]) == set(tasks[:POLLS_AT_ONCE])
+    assert set(requested[:POLLS_AT_ONCE]) == set(tasks[:POLLS_AT_ONCE])
 
 
-# --- the first of several ----------------------------------------------------------------------------------------
+# --- the first of several ---------------------------------------------------------------------------------------------
 
 
-def test_the_first_picture_is_enough(
+def test_wait_any_ends_after_the_first_image(
     flux: Flux, service: Service, proxy: BreakingProxy, start: Start, entries: Entries
 ) -> None:
-    """One has failed, one is saved; of the third the download is under way, the fourth is not done."""
-    failed, saved, fetched, running = submitted(flux, 1, 2, 3, 4)
-    service.answer("GET", f"{LOOK[1]}{failed}", task_reply(service, status="failed"))
-    service.answer("GET", f"{LOOK[1]}{running}", *[(503, {}, b"")] * 1000)
-    held = Breaker(f"GET /images/{fetched}".encode(), answer_bytes=400, hold=True)
-    proxy.breakers.append(held)
-    wait = piped(start, f"wait --any {failed} {fetched} {running} -")
+    """One task has failed, one is saved, the third is being downloaded, and the fourth is running."""
+    failed, saved, downloading, running = submit(flux, 1, 2, 3, 4)
+    service.reply_with("GET", f"{POLL[1]}{failed}", make_task_reply(service, status="failed"))
+    service.reply_with("GET", f"{POLL[1]}{running}", *[(503, {}, b"")] * 1000)
+    breaker = Breaker(f"GET /images/{downloading}".encode(), response_bytes=400, hold=True)
+    proxy.breakers.append(breaker)
+    wait = start_with_pipe(start, f"wait --any {failed} {downloading} {running} -")
     wait_until(lambda: len(list(Path().glob(".flux-*.part"))) == 1)
     wait.send(saved)
-    result = ended_while_silent(wait.process)
+    result = finish_with_open_stdin(wait.process)
 
     assert (result.code, result.out) == (0, "boat-2.png\n")
     assert f"flux: task {failed} failed" in result.err
-    told = result.err.splitlines()[-2]
-    assert told == "2 tasks still running or not saved; download the images, at no cost, with: flux resume"
+    message = result.err.splitlines()[-2]
+    assert message == "2 tasks still running or not saved; download the images, at no cost, with: flux resume"
     assert [path.name for path in Path().iterdir()] == ["boat-2.png"]
     states = {entry.task_id: entry.state for entry in entries()}
-    assert (states[fetched], states[running]) == (State.READY, State.ACCEPTED)
+    assert (states[downloading], states[running]) == (State.READY, State.ACCEPTED)
 
     service.scripted.clear()
-    assert set(flux(told.partition(": flux ")[2] + " -q").out.split()) == {"boat-3.png", "boat-4.png"}
+    assert set(flux(message.partition(": flux ")[2] + " -q").out.split()) == {"boat-3.png", "boat-4.png"}
 
 
-def test_when_none_is_saved_the_failure_counts(flux: Flux, service: Service) -> None:
-    tasks = submitted(flux, 1, 2)
+def test_wait_any_without_an_image_ends_with_the_failure(flux: Flux, service: Service) -> None:
+    tasks = submit(flux, 1, 2)
     for task in tasks:
-        service.answer("GET", f"{LOOK[1]}{task}", task_reply(service, task_id=task, status="failed"))
+        service.reply_with("GET", f"{POLL[1]}{task}", make_task_reply(service, task_id=task, status="failed"))
     result = flux(f"wait --any --json {' '.join(tasks)}")
 
     assert result.code == 8
     assert [json.loads(line)["type"] for line in result.out.splitlines()] == ["outcome", "outcome", "summary"]
 
 
-def test_a_race_may_have_one_name(flux: Flux, service: Service) -> None:
-    tasks = submitted(flux, 1, 2)
-    service.answer("GET", f"{LOOK[1]}{tasks[0]}", *[(503, {}, b"")] * 1000)
+def test_wait_any_accepts_one_file_name(flux: Flux, service: Service) -> None:
+    tasks = submit(flux, 1, 2)
+    service.reply_with("GET", f"{POLL[1]}{tasks[0]}", *[(503, {}, b"")] * 1000)
     result = flux(f"wait --any -q -o best.png {' '.join(tasks)}")
     assert (result.code, result.out) == (0, "best.png\n")
-    # The loser must not take the winner's place when it is fetched.
+    # A later download must not replace the first image.
     assert flux(f"wait --any --overwrite -o best.png {' '.join(tasks)}").code == 2
     winner = Path("best.png").read_bytes()
     service.scripted.clear()
@@ -342,13 +331,15 @@ def test_a_race_may_have_one_name(flux: Flux, service: Service) -> None:
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_an_interrupted_resume_names_what_is_left(flux: Flux, service: Service, start: Start, quiet: bool) -> None:
-    """For a person in one line, whose command continues all of it; with -q as one error for each task."""
-    tasks = submitted(flux, 1, 2)
+def test_an_interrupted_resume_reports_unfinished_tasks(
+    flux: Flux, service: Service, start: Start, quiet: bool
+) -> None:
+    """It prints one line with one command for all of them, or with -q one error per task."""
+    tasks = submit(flux, 1, 2)
     for task in tasks:
-        service.answer("GET", f"{LOOK[1]}{task}", *[(503, {}, b"")] * 1000)
+        service.reply_with("GET", f"{POLL[1]}{task}", *[(503, {}, b"")] * 1000)
     process = start("resume -q" if quiet else "resume")
-    wait_until(lambda: all(any(task in request.path for request in service.seen) for task in tasks))
+    wait_until(lambda: all(any(task in request.path for request in service.requests) for task in tasks))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT

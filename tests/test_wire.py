@@ -1,4 +1,4 @@
-"""Requests in the service's words, and its replies, honest and hostile, as values of ours."""
+"""Requests in the format of PiAPI, and its replies, valid and hostile."""
 
 import json
 import math
@@ -80,7 +80,7 @@ REQUESTS: dict[str, tuple[TaskRequest, str | None, bool, Json]] = {
             "config": {"webhook_config": {"endpoint": "https://webhook.site/xxxx"}},
         },
     ),
-    "a secret without a webhook goes nowhere": (
+    "a secret without a webhook is not sent": (
         TaskRequest(TextToImage(prompt="a bear"), DEV, 7, "private"),
         "s3cret",
         False,
@@ -95,22 +95,22 @@ REQUESTS: dict[str, tuple[TaskRequest, str | None, bool, Json]] = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_request_bodies(name: str) -> None:
+def test_request_bodies_match_the_specification(name: str) -> None:
     request, secret, debug, body = REQUESTS[name]
-    made = add_secret(create_body(request, debug=debug), request.webhook, lambda: secret)
-    assert made == body
-    # The service is type-strict: 1024 is not 1024.0, and nothing is null.
-    assert json.dumps(made, sort_keys=True) == json.dumps(body, sort_keys=True)
-    assert "null" not in json.dumps(made)
+    result = add_secret(create_body(request, debug=debug), request.webhook, lambda: secret)
+    assert result == body
+    # PiAPI checks types strictly: 1024 is not 1024.0, and nothing is null.
+    assert json.dumps(result, sort_keys=True) == json.dumps(body, sort_keys=True)
+    assert "null" not in json.dumps(result)
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_request_comes_back_from_the_journal_and_asks_for_the_same(name: str) -> None:
+def test_a_request_is_restored_from_the_journal(name: str) -> None:
     request, secret, _, _ = REQUESTS[name]
     stored = request.to_json()
-    again = TaskRequest.from_json(json.loads(json.dumps(stored)))
-    assert again == request
-    assert again.digest == request.digest
+    restored = TaskRequest.from_json(json.loads(json.dumps(stored)))
+    assert restored == request
+    assert restored.digest == request.digest
     assert not secret or secret not in json.dumps(stored)
 
 
@@ -138,8 +138,8 @@ STORED: JsonObject = {
         {"controls": {}}, {"controls": [{"kind": "canny", "image": 7}]}, {"controls": [{"kind": "canny"}]},
     ],
 )  # fmt: skip
-def test_a_stored_request_of_other_types_is_refused(fields: JsonObject) -> None:
-    """The metadata of an image may come from anywhere."""
+def test_a_stored_request_of_wrong_types_is_refused(fields: JsonObject) -> None:
+    """The metadata of an image can come from anywhere."""
     assert TaskRequest.from_json(STORED).to_json() == STORED
     with pytest.raises(UsageError, match="not a request that this version of flux knows"):
         TaskRequest.from_json({**STORED, **fields})
@@ -147,13 +147,13 @@ def test_a_stored_request_of_other_types_is_refused(fields: JsonObject) -> None:
 
 # --- replies -------------------------------------------------------------------------------------------------------
 
-SOP_CREATED = """{"code": 200, "data": {"task_id": "flux_12345-abcd-efgh-ijkl", "model": "Qubico/flux1-dev",
+SPEC_CREATED = """{"code": 200, "data": {"task_id": "flux_12345-abcd-efgh-ijkl", "model": "Qubico/flux1-dev",
   "task_type": "txt2img", "status": "pending",
   "input": {"prompt": "A majestic dragon soaring over a medieval castle", "width": 1024, "height": 1024},
   "meta": {"created_at": "2024-12-09T10:30:00Z", "usage": {"type": "quota", "consume": 15000}}},
   "message": "success"}"""
 
-SOP_COMPLETED = """{"code": 200, "data": {"task_id": "flux_12345-abcd-efgh-ijkl", "status": "completed",
+SPEC_COMPLETED = """{"code": 200, "data": {"task_id": "flux_12345-abcd-efgh-ijkl", "status": "completed",
   "output": {"image_url": "https://cdn.piapi.ai/images/flux_final_12345.png", "width": 1024, "height": 1024,
     "seed": 12345, "model_version": "flux1-dev"},
   "meta": {"created_at": "2024-12-09T10:30:00Z", "started_at": "2024-12-09T10:30:05Z",
@@ -177,8 +177,8 @@ WEBHOOK = """{"timestamp": 1724511853, "data": {"task_id": "58cb41b7-556d-46c0-b
   "input": {}, "output": {}}}"""
 
 
-def test_the_specifications_replies() -> None:
-    created, completed = parse_response(SOP_CREATED.encode()), parse_response(SOP_COMPLETED.encode())
+def test_replies_of_the_specification_are_parsed() -> None:
+    created, completed = parse_response(SPEC_CREATED.encode()), parse_response(SPEC_COMPLETED.encode())
     assert created.task
     assert completed.task
     assert (created.well_formed, created.code, created.message) == (True, 200, "success")
@@ -189,7 +189,7 @@ def test_the_specifications_replies() -> None:
     assert completed.task.ended == datetime(2024, 12, 9, 10, 30, 32, tzinfo=UTC)
 
 
-def test_the_live_reply_has_an_error_object_that_is_none_and_times_that_are_not_yet() -> None:
+def test_an_empty_error_and_unset_times_of_a_live_reply_are_none() -> None:
     task = parse_response(LIVE_PENDING.encode()).task
     assert task
     assert (task.status.phase, task.error, task.urls, task.inline) == (Phase.RUNNING, None, (), ())
@@ -197,7 +197,7 @@ def test_the_live_reply_has_an_error_object_that_is_none_and_times_that_are_not_
     assert (task.started, task.ended) == (None, None)
 
 
-def test_a_webhooks_data_reads_as_a_task() -> None:
+def test_the_data_of_a_webhook_is_parsed_as_a_task() -> None:
     task = parse_response(WEBHOOK.encode()).task
     assert task
     assert (task.id, task.status.phase, task.urls) == ("58cb41b7-556d-46c0-b82e-1e116aa1a31a", Phase.COMPLETED, ())
@@ -230,13 +230,15 @@ REFUSALS: list[tuple[str, bool, int | None, str]] = [
 
 
 @pytest.mark.parametrize(("body", "well_formed", "code", "message"), REFUSALS)
-def test_refusals_in_every_shape_that_was_seen(body: str, well_formed: bool, code: int | None, message: str) -> None:
+def test_refusals_are_parsed_in_every_known_format(
+    body: str, well_formed: bool, code: int | None, message: str
+) -> None:
     reply = parse_response(body.encode())
     assert (reply.well_formed, reply.code, reply.message, reply.task) == (well_formed, code, message, None)
 
 
 @pytest.mark.parametrize("task_id", ["", " ", "a b", "../../x", "a/b", "x" * 129, "é", "x\n", 7, None, ["x"], True])
-def test_an_id_that_cannot_stand_in_a_url_makes_no_task(task_id: Any) -> None:
+def test_an_id_that_is_not_valid_in_a_url_makes_no_task(task_id: Any) -> None:
     assert parse_task({"task_id": task_id, "status": "completed"}) is None
 
 
@@ -262,7 +264,7 @@ A, B = "https://img.theapi.app/temp/a.png", "http://storage.theapi.app/b.png?x=1
         (7, (), ()),
     ],
 )  # fmt: skip
-def test_pictures_are_the_ordered_http_addresses_under_output_or_else_inline(
+def test_image_urls_are_found_in_order_or_else_inline_images(
     output: Any, urls: tuple[str, ...], inline: tuple[str, ...]
 ) -> None:
     task = parse_task({"task_id": "x", "status": "Completed", "output": output, "input": {"image": B}})
@@ -271,21 +273,21 @@ def test_pictures_are_the_ordered_http_addresses_under_output_or_else_inline(
 
 
 @pytest.mark.parametrize(
-    ("word", "phase"),
+    ("status", "phase"),
     [("Completed", Phase.COMPLETED), (" success ", Phase.COMPLETED), ("SUCCEEDED", Phase.COMPLETED),
      ("Failed", Phase.FAILED), ("failure", Phase.FAILED), ("error", Phase.FAILED), ("Cancelled", Phase.FAILED),
      ("canceled", Phase.FAILED), ("Pending", Phase.RUNNING), ("Processing", Phase.RUNNING), ("Staged", Phase.RUNNING),
      ("completed?", Phase.RUNNING), ("", Phase.RUNNING), (None, Phase.RUNNING), (200, Phase.RUNNING),
      (["failed"], Phase.RUNNING)],
 )  # fmt: skip
-def test_a_status_word_that_nobody_knows_means_keep_waiting(word: Any, phase: Phase) -> None:
-    task = parse_task({"task_id": "x", "status": word, "error": {"code": 0, "message": ""}})
+def test_an_unknown_status_means_that_the_task_is_running(status: Any, phase: Phase) -> None:
+    task = parse_task({"task_id": "x", "status": status, "error": {"code": 0, "message": ""}})
     assert task
     assert task.status.phase is phase
     assert (task.error is None) == (phase is not Phase.FAILED)
 
 
-def test_a_status_word_can_be_stored_and_shown_whatever_it_is() -> None:
+def test_any_status_can_be_stored_and_shown() -> None:
     task = parse_task({"task_id": "x", "status": "\ud800\x1b[2J" + "x" * 500})
     assert task
     assert task.status.word.startswith("\\ud800\\x1b[2jx")
@@ -302,14 +304,14 @@ def test_a_status_word_can_be_stored_and_shown_whatever_it_is() -> None:
         ({"error": None, "logs": None}, TaskError(0, "no reason given")),
     ],
 )
-def test_why_a_task_failed(data: dict[str, Json], error: TaskError) -> None:
+def test_the_error_of_a_failed_task_is_parsed(data: dict[str, Json], error: TaskError) -> None:
     task = parse_task({"task_id": "x", "status": "failed", **data})
     assert task
     assert task.error == error
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "expected"),
     [
         ("2024-09-25T07:40:08.333962391Z", datetime(2024, 9, 25, 7, 40, 8, 333962, UTC)),
         ("2024-09-25T07:40:08.3Z", datetime(2024, 9, 25, 7, 40, 8, 300000, UTC)),
@@ -324,13 +326,13 @@ def test_why_a_task_failed(data: dict[str, Json], error: TaskError) -> None:
         ("", None),
     ],
 )
-def test_timestamps(text: str, moment: datetime | None) -> None:
+def test_timestamps_are_parsed(text: str, expected: datetime | None) -> None:
     task = parse_task({"task_id": "x", "meta": {"created_at": text, "started_at": 1727250008, "ended_at": None}})
     assert task
-    assert (task.created, task.started, task.ended) == (moment, None, None)
+    assert (task.created, task.started, task.ended) == (expected, None, None)
 
 
-def test_webhook_secrets_are_redacted_wherever_the_reply_echoes_them() -> None:
+def test_webhook_secrets_are_redacted_in_the_whole_reply() -> None:
     reply = json.loads(WEBHOOK)
     kept = hide_webhook_secrets([reply, {"secret": ["x"]}])
     assert "123456" not in json.dumps(kept)
@@ -367,7 +369,7 @@ TASKS = st.fixed_dictionaries(
 
 
 @given(VALUES | TASKS)
-def test_no_reply_raises_and_what_is_read_can_be_stored_and_shown(value: Json) -> None:
+def test_no_reply_raises_and_its_texts_can_be_stored_and_shown(value: Json) -> None:
     reply = parse_response(json.dumps(value).encode())
     shown = [reply.message]
     if task := reply.task:
@@ -380,7 +382,7 @@ def test_no_reply_raises_and_what_is_read_can_be_stored_and_shown(value: Json) -
 
 
 @given(st.binary(max_size=60), st.sampled_from([b"", b"{", b"\xef\xbb\xbf", b"\xff\xfe", b'{"code": 1']))
-def test_no_bytes_raise(content: bytes, start: bytes) -> None:
+def test_no_bytes_raise_an_error(content: bytes, start: bytes) -> None:
     reply = parse_response(start + content)
     assert clean(reply.message, 1000) == reply.message
     assert reply.task is None
@@ -388,7 +390,7 @@ def test_no_bytes_raise(content: bytes, start: bytes) -> None:
 
 @pytest.mark.parametrize("depth", [50, 400, 900, 100_000])
 @pytest.mark.parametrize("pair", ["[]", ('{"output":', "}")])
-def test_deep_nesting_raises_nothing(depth: int, pair: tuple[str, str]) -> None:
+def test_deep_nesting_raises_no_error(depth: int, pair: tuple[str, str]) -> None:
     deep = pair[0] * depth + "1" + pair[1] * depth
     reply = parse_response(
         f'{{"data": {{"task_id": "x", "output": {deep}, "error": {deep}, "logs": {deep}}}}}'.encode()

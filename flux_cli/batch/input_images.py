@@ -18,7 +18,7 @@ from ..frozen import frozen
 from ..images.fit import InputImage, prepare_image
 from ..images.load import MAX_SOURCE_BYTES, encode, load_image, read_image_file
 from ..images.output_names import check_format, check_regular, expand_path
-from ..journal.entries import RESULT_SECONDS, Entry, State
+from ..journal.entries import RESULT_MARGIN, RESULT_SECONDS, Entry, State
 from ..operations.base import LOCAL, MaskedImage, SourceImage, is_request_url
 from ..operations.options import MaskOptions
 from ..system.atomic_files import create, place, temporary_beside
@@ -28,8 +28,6 @@ from .prompts import StandardInput
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MARGIN_SECONDS = 6 * 3600
-"""A result that PiAPI deletes sooner than this is not used: the new task may be queued that long."""
 COLOR_TOLERANCE = 24
 """Steps of a color channel that still count as the color: enough for a JPEG's noise."""
 DOWNLOAD = "Download it first"
@@ -150,7 +148,7 @@ class ImageFinder:
             )
         if entry.files and entry.files[0].is_whole():
             return self._prepare(read_image_file(entry.files[0].path), text, fit=fit)
-        if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + MARGIN_SECONDS:
+        if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + RESULT_MARGIN:
             return Input(entry.urls[0], text)
         raise UsageError(f"the image {quoted(text, 60)} is no longer on disk or at PiAPI")
 

@@ -1,4 +1,4 @@
-"""Where the images of planned tasks go: free, valid and writable names, settled before anything is paid for."""
+"""Choose the names of a plan's images: free, valid and writable ones, before anything is paid for."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ SHOWN_ERRORS = 50
 class Saving:
     """How images are saved.
 
-    folder: absolute. overwrite: replace existing files. skip_existing: a file that exists stands for its image.
+    folder: absolute. overwrite: replace existing files. skip_existing: an existing file counts as the image.
     metadata: whether a PNG carries its request. placed: whether the user chose a name or a directory.
     """
 
@@ -184,7 +184,7 @@ def file_exists(path: Path) -> DiskError:
 
 
 def find_existing(path: Path) -> Path | None:
-    """Return the file that stands at a planned place, whatever extension its bytes gave it."""
+    """Return the file at a planned path, whatever extension its bytes gave it; None if there is none."""
     candidates = (path, *(path.with_suffix(f".{extension}") for extension in EXTENSIONS))
     return next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
 

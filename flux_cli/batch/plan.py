@@ -1,7 +1,7 @@
-"""The plan of a command: every task of its source, checked and priced in one pass before anything is sent."""
+"""The plan of a command: every task of its source, checked and priced in one pass, and the limits on its price."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from decimal import Decimal
 from typing import Protocol
@@ -9,8 +9,9 @@ from typing import Protocol
 from ..errors import UsageError
 from ..frozen import frozen
 from ..images.output_names import is_template
+from ..journal.budgets import Allowance
 from ..operations.request import TaskRequest
-from ..text import clean, quoted
+from ..text import clean, counted, quoted, usd
 from .prompts import Row
 
 TASK_LIMIT = 1_000_000
@@ -50,7 +51,7 @@ class PlannedTask:
 
     @property
     def request(self) -> TaskRequest:
-        """Return what is sent for it."""
+        """The request that is sent for it."""
         return self.draft.request
 
 
@@ -66,7 +67,7 @@ class Shard:
         """Return the shard that `K/N` stands for. Raise UsageError."""
         match = re.fullmatch(r"\s*([0-9]{1,6})\s*/\s*([0-9]{1,6})\s*", text, re.ASCII)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise UsageError(f"--shard {quoted(text, 40)} is not K/N with K from 1 to N, for example 1/4")
+            raise UsageError(f"invalid --shard {quoted(text, 40)}: expected K/N with K from 1 to N, for example 1/4")
         return cls(int(match[1]), int(match[2]))
 
     def has(self, index: int) -> bool:
@@ -97,17 +98,17 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """Return how many tasks the whole source has."""
+        """The number of tasks of the whole source."""
         return len(self.every)
 
     @property
     def price(self) -> Decimal:
-        """Return the price of all of it, USD."""
+        """The price of the tasks that are run, USD."""
         return sum((task.price for task in self.tasks), Decimal(0))
 
     @property
     def images(self) -> int:
-        """Return how many images it orders."""
+        """The number of images that they order."""
         return sum(task.request.operation.batch_size for task in self.tasks)
 
     def where(self, task: PlannedTask) -> str:
@@ -154,3 +155,55 @@ def check_single_name(plan: Plan, output: str | None) -> None:
             f"-o {clean(output, 80)} names one file, but this command makes {plan.images} images",
             hint="Use a template, for example: -o '{index}-{slug}.png'",
         )
+
+
+# --- the guards before money is spent ---------------------------------------------------------------------------------
+
+
+class CanceledError(UsageError):
+    """The user answered no to the question about the price."""
+
+    code = "canceled"
+
+
+@frozen
+class Limits:
+    """What a command may cost, USD.
+
+    max_cost: `--max-cost`; None when it was not given. confirm_above: above it the user is asked.
+    yes: the user has agreed. ask: asks a question; None without a terminal. simulated: the prices are a sandbox's.
+    """
+
+    max_cost: Decimal | None
+    confirm_above: Decimal
+    yes: bool
+    ask: Callable[[str], bool] | None
+    simulated: bool = False
+
+    def check(self, price: Decimal, images: int) -> None:
+        """Raise UsageError when a command of this price, for so many images, is not allowed, or the user says no."""
+        about = f"{usd(price)}{' (simulated)' if self.simulated else ''} for {counted(images, 'image')}"
+        if self.max_cost is not None:
+            if price > self.max_cost:
+                raise UsageError(
+                    f"this would cost {about}, more than --max-cost {usd(self.max_cost)}",
+                    hint="See prices with --dry-run. Ask for fewer images, use a cheaper model, or raise --max-cost",
+                    code="too_expensive",
+                )
+            return
+        if self.yes or price <= self.confirm_above:
+            return
+        if self.ask is None:
+            raise UsageError(
+                f"this would cost {about}, and costs above {usd(self.confirm_above)} need confirmation",
+                hint="Add --yes, or --max-cost USD. The limit is the setting confirm_above",
+                code="too_expensive",
+            )
+        if not self.ask(f"This costs {about}. Continue?"):
+            raise CanceledError("canceled")
+
+
+def check_budgets(allowances: Iterable[Allowance], price: Decimal) -> None:
+    """Raise BudgetError when a price does not fit into what is left of a budget."""
+    for allowance in allowances:
+        allowance.check(price)

@@ -1,6 +1,6 @@
 """Sources of many prompts: stdin, rows of any format, and files with one prompt per line.
 
-Every image costs money, so what cannot be read for certain is a problem with a line number, never a guess.
+Every image costs money: a line that cannot be read with certainty is a problem with its number, never a guess.
 """
 
 import re
@@ -19,7 +19,7 @@ LINE_LIMIT = 64 * 1024
 """Bytes of a line without its "\\n"."""
 BOM = b"\xef\xbb\xbf"
 TABLE = r"\[\[[ \t]*rows?[ \t]*\]\]"
-"""How TOML that contains rows begins."""
+"""The beginning of TOML that contains rows."""
 _COMMENT, _ESCAPED = ("#", "//"), ("\\#", "\\//")
 _OPTION = r"--[a-z]"
 _COLUMN = r"[A-Za-z_][A-Za-z0-9_ -]*"
@@ -31,7 +31,7 @@ _NO_TEXT = (
     (rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|GIF8", "an image"),
     (rb"\x1f\x8b", "compressed; unpack it first"),
 )
-"""How files begin that contain no text."""
+"""The beginnings of files that contain no text."""
 
 
 class StandardInput:
@@ -43,7 +43,7 @@ class StandardInput:
 
     @property
     def can_answer(self) -> bool:
-        """Return whether a person can be asked: stdin is a terminal that nothing else reads."""
+        """Whether a person can be asked: stdin is a terminal that nothing else reads."""
         return not self._taken and self._stream.isatty()
 
     def read_answer(self) -> str:
@@ -63,7 +63,7 @@ class StandardInput:
 
     @property
     def text(self) -> TextIO:
-        """Return the stream itself, for task IDs that are read as they come."""
+        """The stream itself, for task IDs that are read as they come."""
         return self._stream
 
 
@@ -142,7 +142,6 @@ class OnePrompt(Iterator[Row]):
 
     def __init__(self, prompt: str) -> None:
         self.skipped: Counter[str] = Counter()
-        self.has_header = False
         self._rows = iter([Row(0, {"prompt": prompt})])
 
     def __next__(self) -> Row:
@@ -154,7 +153,7 @@ class OnePrompt(Iterator[Row]):
 
 
 class UnreadableError(Exception):
-    """A line that cannot be read. Where it is not caught, what comes after it cannot be read either.
+    """A line that cannot be read. Reading ends there unless the caller catches it.
 
     hint, command: as of UsageError.
     """

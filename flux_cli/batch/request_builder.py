@@ -13,7 +13,8 @@ from ..config.catalog import Catalog, Model, Preset
 from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
-from ..operations.base import Operation, Size, Sized
+from ..operations.base import Operation, Sized
+from ..operations.limits import Size
 from ..operations.options import SizeOptions, TaskOptions
 from ..operations.parameters import Option, parameters
 from ..operations.request import SEED_LIMIT, TaskRequest, merge
@@ -48,7 +49,7 @@ def axes_of(task: TaskOptions) -> dict[str, list[int | float]]:
             try:
                 found[name] = list(parse_numbers(text, parameter.about.sweep))
             except UsageError as error:
-                raise UsageError(f"invalid --{name}: {error.message}", hint=error.hint) from error
+                raise UsageError(f"invalid --{name} {error.message}", hint=error.hint) from error
     return found
 
 
@@ -88,7 +89,7 @@ class Overrides:
             if equals and all(names) and len(names) <= DEEPEST:
                 values = merge(values, _nested(names, _json_or_text(value)))
             else:
-                problems.append(f"--set {quoted(text, 60)} is not PATH=VALUE, for example input.steps=30")
+                problems.append(f"invalid --set {quoted(text, 60)}: expected PATH=VALUE, for example input.steps=30")
         return cls.split(values, problems)
 
     @classmethod
@@ -240,7 +241,7 @@ def parse_size(text: str, problems: Problems) -> Size | None:
     """Return the size of `768x1024`."""
     if match := re.fullmatch(r"(\d{1,6})\s*[xX*]\s*(\d{1,6})", text.strip(), re.ASCII):
         return int(match[1]), int(match[2])
-    problems.append(f"--size {quoted(text, 40)} is not WIDTHxHEIGHT, for example 768x1024")
+    problems.append(f"invalid --size {quoted(text, 40)}: expected WIDTHxHEIGHT, for example 768x1024")
     return None
 
 
@@ -249,7 +250,7 @@ def aspect_size(text: str, pixels: int, problems: Problems) -> Size | None:
     match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)\s*[:x/]\s*(\d{1,4}(?:\.\d{1,4})?)", text.strip(), re.ASCII)
     across, down = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
     if not across or not down or not 1 / 16 <= across / down <= 16:
-        problems.append(f"--aspect {quoted(text, 40)} is not a ratio between 1:16 and 16:1, for example 16:9")
+        problems.append(f"invalid --aspect {quoted(text, 40)}: expected a ratio from 1:16 to 16:1, for example 16:9")
         return None
     scale = math.sqrt(pixels / (across * down))
     return (int(across * scale) // SIDE_STEP * SIDE_STEP), (int(down * scale) // SIDE_STEP * SIDE_STEP)

@@ -114,12 +114,12 @@ class Results:
 
     @property
     def saved(self) -> int:
-        """Return how many tasks have their images on disk."""
+        """The number of tasks whose images are on disk."""
         return self._states[State.SAVED]
 
     @property
     def count(self) -> int:
-        """Return how many tasks have a result."""
+        """The number of tasks that have a result."""
         return self._states.total() + self._existing
 
     def summary(self) -> Summary:

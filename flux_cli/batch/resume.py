@@ -1,4 +1,4 @@
-"""What an earlier run left of a plan's tasks, and which files stand for them already."""
+"""Compare a plan with the journal and the disk, and decide what to do about each of its tasks."""
 
 import functools
 import hashlib
@@ -29,7 +29,7 @@ from .workspace import Workspace
 class Policy:
     """What may be paid for again, and what counts as the same.
 
-    fresh: generate everything again. any_seed: an earlier image of the same request stands for it, whatever its seed.
+    fresh: generate everything again. any_seed: an earlier image of the same request is used, whatever its seed.
     retry_failed: submit failed tasks again. wait: whether the command waits for the images.
     """
 
@@ -51,7 +51,7 @@ class Action(Enum):
     REPORT = auto()
     """It has ended, well or not."""
     SKIP = auto()
-    """Files that exist stand for its images."""
+    """Its images exist on disk."""
 
 
 @frozen
@@ -60,8 +60,8 @@ class Step:
 
     identity: what the task is recognized by when the command is run again; None for one that is new each time.
     any_seed: an image of the same request with another seed will do.
-    known: the entry that stands for it, if there is one. output: where the images of a task to generate go.
-    files: those that stand for a skipped task. joins: an identical request has a task already, which is not paid again.
+    known: the journal's entry for the task, if there is one. output: where the images of a task to generate go.
+    files: the existing images of a skipped task. joins: an identical request has a task, which is not paid again.
     """
 
     task: PlannedTask
@@ -75,7 +75,7 @@ class Step:
 
     @property
     def price(self) -> Decimal:
-        """Return what the step may cost, USD."""
+        """The price that the step may cost, USD."""
         pays = self.action in (Action.GENERATE, Action.SUBMIT) and not self.joins
         return self.task.price if pays else Decimal(0)
 
@@ -171,7 +171,7 @@ def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Polic
     elif not is_local(workspace.journal.account.service) and (
         sandboxed := [file for file in files if is_sandbox_image(file.read_bytes())]
     ):
-        workspace.note(f"{clean(sandboxed[0].name, 200)} was made in the sandbox, and does not stand for the image")
+        workspace.note(f"{clean(sandboxed[0].name, 200)} was made in the sandbox, and does not count as the image")
         return replace(step, output=replace(output, overwrite=True))
     elif len(files) == len(output.paths):
         return replace(step, action=Action.SKIP, files=tuple(files))

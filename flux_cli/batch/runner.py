@@ -26,9 +26,8 @@ from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.image_download import Downloader
 from ..system.signals import DetachedExecutor, Stop
-from .costs import Limits, check_budgets
 from .outputs import Saving
-from .plan import Plan, PlannedTask
+from .plan import Limits, Plan, PlannedTask, check_budgets
 from .results import Reporter, Results
 from .resume import Action, Policy, Step, begin, find_expired, review
 from .workspace import Workspace
@@ -78,7 +77,7 @@ class Connections:
     ) -> Scheduler:
         """Return a scheduler.
 
-        join_identical: whether an identical request, submitted within the cache time, stands for one.
+        join_identical: whether an identical request, submitted within the cache time, is used again.
         share_errors: whether an error that the next submission would meet too stops all of them.
         deadline: on the monotonic clock, when waiting ends for all tasks; None: each has the timeout.
         """
@@ -152,7 +151,7 @@ class Run:
     first: the first image that is saved ends the run, and the other tasks keep running.
     one_deadline: the timeout limits the whole run, not the time for each task.
     halted: the error that stopped it before its end.
-    beside: a server that feeds the run; a signal ends it well when nothing is in flight.
+    beside: a server that feeds the run; a signal is then a normal end if no task is running.
     """
 
     workspace: Workspace

@@ -1,7 +1,7 @@
 """The product of variations: `{red|blue} car`, variables, and numeric options given as lists.
 
-A prompt is parsed once. What is put into it, an alternative or a value, is text and is never parsed as a template, so
-that no value can add tasks.
+A prompt is parsed once. Alternatives and values are inserted as text and never parsed as templates, so that a value
+cannot add tasks.
 """
 
 import csv
@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..images.output_names import PLACEHOLDERS
-from ..text import clean, quoted
+from ..text import clean, describe_number, quoted
 from .prompts import read_prompts
 
 VALUES_LIMIT = 10_000
@@ -68,7 +68,7 @@ def parse_vary(text: str) -> tuple[str, list[str]]:
     """Return the name and the values of `name=a,"b, c"` or `name=@file` (one value per line). Raise UsageError."""
     name, equals, written = text.partition("=")
     if not equals or not _NAME.fullmatch(name):
-        raise UsageError(f"--vary {quoted(text, 80)} is not NAME=A,B,C or NAME=@FILE")
+        raise UsageError(f"invalid --vary {quoted(text, 80)}: expected NAME=A,B or NAME=@FILE")
     if name in PLACEHOLDERS:
         raise UsageError(f"a variable cannot be called {name}: in output names, {{{name}}} is {PLACEHOLDERS[name]}")
     if written.startswith("@"):
@@ -84,7 +84,9 @@ def parse_vary(text: str) -> tuple[str, list[str]]:
 
 
 def parse_numbers(text: str, kind: type[Number]) -> list[Number]:
-    """Return the numbers of `3,3.5,4`, `1..4`, `4..1` or `0..10..5` in their order, each once. Raise UsageError."""
+    """Return the numbers of `3,3.5,4`, `1..4`, `4..1` or `0..10..5` in their order, each once.
+
+    Raise UsageError, whose message begins with the value."""
     numbers: dict[Number, None] = {}
     for item in text.split(","):
         numbers.update(dict.fromkeys(_numbers_of(item.strip(), kind)))
@@ -97,7 +99,7 @@ def _numbers_of(item: str, kind: type[Number]) -> list[Number]:
     if match := _RANGE.fullmatch(item):
         first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
         if step == 0:
-            raise UsageError(f"invalid step 0 in {item}")
+            raise UsageError(f"{quoted(item, 40)}: the step is 0")
         if abs(last - first) // step >= VALUES_LIMIT:
             raise _too_many(item)
         steps = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
@@ -109,11 +111,11 @@ def _numbers_of(item: str, kind: type[Number]) -> list[Number]:
     hint = "Write a list, 1,2,5, or a range, 1..4 or 0..10..5"
     if kind is int and _DECIMAL.fullmatch(item):
         hint = "A spreadsheet may have rounded it; format the column as text" if "e" in item.lower() else hint
-    raise UsageError(f"{quoted(item, 40)} is not {'a whole number' if kind is int else 'a number'}", hint=hint)
+    raise UsageError(f"{quoted(item, 40)}: expected {describe_number(kind)}", hint=hint)
 
 
 def _too_many(text: str) -> UsageError:
-    return UsageError(f"more than {VALUES_LIMIT} values: {clean(text, 40)}")
+    return UsageError(f"{quoted(text, 40)}: more than {VALUES_LIMIT:,} values")
 
 
 def _values_of_file(name: str, path: str) -> list[str]:

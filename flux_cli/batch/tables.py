@@ -28,8 +28,8 @@ _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile(r"sep=([,;\t])", re.IGNORECASE)
 """A line from which a spreadsheet reads how the cells of the file are separated."""
 _ERROR_CELL = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)")
-"""What a spreadsheet writes in place of a value that it could not compute or show."""
-_ROW_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*rows?[ \t]*\]\]", re.MULTILINE)
+"""A spreadsheet's text in place of a value that it could not compute or show."""
+_ROW_TABLE = re.compile(rf"^[ \t]*{TABLE}", re.MULTILINE)
 
 
 def read_rows(
@@ -139,7 +139,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _row(rows: Rows, line: int, values: object) -> Iterator[Row]:
-    """The row, or nothing and what is wrong with it."""
+    """Yield the row, or record the problems with it."""
     if not isinstance(values, dict):
         rows.problem(line, 'not an object: a row is written as {"prompt": "..."}')
         return

@@ -94,7 +94,7 @@ async def _lines(stream: BinaryIO) -> AsyncIterator[bytes]:
 def _read(stream: BinaryIO) -> bytes:
     """What is there, as soon as there is something; nothing at the end.
 
-    Read past the buffer: a thread that sits in it holds its lock, and Python would abort when it ends meanwhile.
+    Read past the buffer: a thread blocked in it holds its lock, and Python would abort when it ends meanwhile.
     """
     raw = getattr(stream, "raw", stream)
     while (chunk := raw.read(CHUNK)) is None:  # a parent has left its end non-blocking

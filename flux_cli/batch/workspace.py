@@ -1,4 +1,4 @@
-"""What running tasks needs: one account, its journal, its limits, and ways to reach PiAPI."""
+"""The context in which tasks run: one account, its journal, its limits, and ways to reach PiAPI."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal

@@ -14,7 +14,7 @@ class CommonOptions(Group):
     sets = ("profile", "sandbox")
 
     profile: Annotated[
-        str | None, Option("--profile", metavar="PROFILE", help="Profile in the config file. [default: default]")
+        str | None, Option("--profile", metavar="PROFILE", help="Profile in the config file.", default="default")
     ] = None
     sandbox: Annotated[
         bool,
@@ -33,9 +33,9 @@ class CommonOptions(Group):
         ),
     ] = False
     quiet: Annotated[bool, Option("-q, --quiet", help="Print only results (paths or IDs) and errors.")] = False
-    verbose: Annotated[bool, Option("-v, --verbose", help="Print every poll of the status.")] = False
+    verbose: Annotated[bool, Option("-v, --verbose", help="Print more details, for example every status poll.")] = False
     debug: Annotated[
-        bool, Option("--debug", help="Log HTTP requests to stderr, without secrets, and ask PiAPI to log the task.")
+        bool, Option("--debug", help="Log HTTP requests to stderr, without secrets. Sets debug in the request.")
     ] = False
 
     def arguments(self) -> list[str]:

@@ -22,14 +22,14 @@ from .fast_path import PACKAGE
 DATA = os.path.join(PACKAGE, "help", "completion.json")
 FILES = {"FILE": "file", "REPORT": "file", "DIR": "folder", "IMG": "image", "FILE|ID": "image"}
 """The files that complete a value, by its name in help."""
-IDS = ("ID", "ENTRY", "FILE|ID")
+IDS = ("ID", "FILE|ID")
 """Names of values that are IDs."""
 TABLES = {"MODEL": "models", "PROFILE": "profiles"}
 """The table of the config file with more words for a value, by its name in help."""
 NEWEST = 100
 """Entries that are offered, at most."""
 STATES = {"show": ("saved",), "rerun": ("saved",), "resolve": ("unknown",), "wait": ("accepted", "ready", "expired")}
-"""What a command is for; the others take every entry."""
+"""The states of the entries that a command accepts; the others accept all."""
 Words = dict[str, str]
 """The words that are offered, each with what it is."""
 Answer = tuple[str, str, Words]

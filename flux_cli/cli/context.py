@@ -1,4 +1,4 @@
-"""What one invocation needs; each part is created on first use.
+"""The session of one command; each part of it is created on first use.
 
 The methods that need slow imports (httpx, asyncio, sqlite3, Pillow) import them.
 """
@@ -21,16 +21,16 @@ from ..config.settings import BY_NAME
 from ..config.urls import is_local
 from ..errors import ConfigError, JournalError
 from ..json_value import JsonObject, object_at, text_at
-from ..text import suggestion
+from ..text import parse_usd, suggestion
 from .common_options import CommonOptions
 from .output.output import Mode, Output
 
 if TYPE_CHECKING:
     import httpx
 
-    from ..batch.costs import Limits
     from ..batch.input_images import ImageFinder, ImageStore
     from ..batch.outputs import Saving
+    from ..batch.plan import Limits
     from ..batch.workspace import Workspace
     from ..config.catalog import Catalog
     from ..journal.budgets import Budget
@@ -129,7 +129,7 @@ class Session:
 
     @property
     def sandbox(self) -> bool:
-        """Whether the built-in test service is used."""
+        """Whether the sandbox is used."""
         return self.settings.sandbox
 
     @cached_property
@@ -239,10 +239,10 @@ class Session:
 
     def limits(self, max_cost: str | None, *, yes: bool) -> "Limits":
         """Return the cost limits of a command. The sandbox costs nothing and never asks."""
-        from ..batch.costs import Limits, parse_amount
+        from ..batch.plan import Limits
 
-        above = parse_amount(self.settings.text("confirm_above"), "confirm_above")
-        most = None if max_cost is None else parse_amount(max_cost, "--max-cost")
+        above = parse_usd(self.settings.text("confirm_above"), "confirm_above")
+        most = None if max_cost is None else parse_usd(max_cost, "--max-cost")
 
         def ask(question: str) -> bool:
             self.output.ask(f"{question} [y/N] ")

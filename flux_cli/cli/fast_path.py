@@ -22,9 +22,9 @@ flux generates and edits images with PiAPI's Flux API.
   flux history                                 past tasks and their cost
   flux doctor                                  diagnose problems
 
-All commands: flux --help       Help for one command: flux gen --help
+All commands: flux --help       Help for one command: flux COMMAND -h
 """
-"""What `flux` alone prints."""
+"""The output of `flux` alone."""
 WIDTH = 80
 """Columns of the pages; for a narrower terminal they are made when they are needed."""
 

@@ -15,10 +15,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from ..batch.costs import Limits
 from ..batch.input_images import RequestImages
 from ..batch.outputs import Saving
-from ..batch.plan import Draft, Plan, Shard, check_single_name, make_plan
+from ..batch.plan import Draft, Limits, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, OnePrompt, Row, Rows, StandardInput, read_prompts
 from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_body
 from ..batch.sweeps import count, expand, parse_vary
@@ -300,6 +299,8 @@ def _run(
 ) -> ExitCode:
     if save.overwrite and save.skip_existing:
         raise UsageError("--overwrite and --skip-existing cannot be used together")
+    if session.given.get("webhook_secret_file") and session.settings.get("webhook") is None:
+        raise UsageError("--webhook-secret-file has no effect without --webhook")
     saving = session.saving(save)
     shard = Shard.parse(many.shard or "1/1")
     limits = session.limits(many.max_cost, yes=many.yes)

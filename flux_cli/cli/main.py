@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
@@ -15,23 +16,24 @@ from ..text import clean, quoted
 from .common_options import CommonOptions, OpenOptions, ViewOptions
 from .context import Session
 from .fast_path import TOUR
-from .option_groups import flatten, walk_groups
+from .option_groups import Flat, flat_options, flatten, walk_groups
 from .output.output import Mode, Output
 from .registry import (
     COMMANDS,
     CONFIG_COMMANDS,
     CONFIG_SUMMARY,
+    FROM_IMAGE,
+    FROM_TEXT,
     OPTIONS_OF_OTHER_TOOLS,
     SUBMITTING,
     Function,
+    Page,
     find_synonym,
     load,
 )
 
 OPEN_FILES = 16
 """Files, pipes and connections that one task needs, and some to spare."""
-IMAGE_FIRST = ("edit", "redux", "inpaint", "outpaint")
-"""Commands whose first argument is an image, before the prompt."""
 IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp")
 NEAR = 0.7
 """The similarity of an option that is suggested for an unknown one, from 0 to 1."""
@@ -92,8 +94,7 @@ def command(function: Function) -> Callable[..., int]:
 
 def _pays(name: str, values: Mapping[str, Any]) -> bool:
     """Return whether a command can cost money with the values of its options."""
-    free = values.get("price_only") or values.get("dry_run")
-    return name in SUBMITTING and not free and (name != "resolve" or bool(values.get("resubmit")))
+    return name in SUBMITTING and not values.get("price_only") and (name != "resolve" or bool(values.get("resubmit")))
 
 
 def _named(arguments: list[str]) -> str | None:
@@ -147,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _print_help(words, arguments, output)
         _check_open_files()
         app = build(_named(arguments))
-        return int(app(args=arguments, prog_name="flux", standalone_mode=False) or 0)
+        return int(app(args=_with_negative_value(arguments), prog_name="flux", standalone_mode=False) or 0)
     except FluxError as error:
         failure = error
     except typer.TyperException as error:
@@ -165,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             command=("history",),
             code="bug",
         )
-    given = {name: True for name in ("price_only", "dry_run") if f"--{name.replace('_', '-')}" in arguments}
+    given = {"price_only": "--price-only" in arguments, "resubmit": "--resubmit" in arguments}
     unsent = isinstance(failure, UsageError) and _pays(arguments[0], given)
     output.failure(failure, "Nothing was sent." if unsent else "")
     return failure.exit_code
@@ -189,39 +190,80 @@ def _deleted_directory() -> DiskError | None:
     return None
 
 
-def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageError:
-    """Return Typer's message as an error of flux: no capital at the start, no full stop, its guess in the hint."""
-    command = _named(arguments)
-    text, _, guess = error.format_message().partition(" Did you mean ")
-    if possible := getattr(error, "possibilities", None):  # of an option; the best first
-        from difflib import SequenceMatcher  # for mistakes only
+# --- usage errors -----------------------------------------------------------------------------------------------------
 
-        text = error.message
-        likeness = SequenceMatcher(None, text.rpartition(" ")[2], possible[0]).ratio()
-        guess = f"{possible[0]}?" if likeness >= NEAR else ""  # a distant guess is worse than none
+
+def _with_negative_value(arguments: list[str]) -> list[str]:
+    """Return a command line of `config set` with -- before a negative number, which Typer takes for an option."""
+    if arguments[:2] != ["config", "set"] or "--" in arguments:
+        return arguments
+    numbers = [word for word in arguments if re.fullmatch(r"-[0-9.].*", word)]
+    return [*(word for word in arguments if word not in numbers), "--", *numbers]
+
+
+def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageError:
+    """Return Typer's error as one of flux, with what to write instead."""
+    text, _, guess = error.format_message().partition(" Did you mean ")
     hint = f"Did you mean {guess}".replace("'", "") if guess else None
+    command = _named(arguments)
     if command is None:
         return _no_command(arguments, hint)
-    message = (text[:1].lower() + text[1:]).rstrip(".")
-    if text.startswith("No such option") and (other := OPTIONS_OF_OTHER_TOOLS.get(text.rpartition(" ")[2])):
-        return UsageError(message, hint=other)
-    if command in SUBMITTING:
-        if "unexpected extra argument" in text:
-            return _extra_words(command, text.partition(" (")[2].rstrip(")."), arguments)
-        if text.startswith("No such option") and any(" " in word for word in arguments if word.startswith("-")):
-            hint = "A prompt that begins with - goes after --"
-            return UsageError(message, hint=hint, command=(command, "--", "-a castle"))
-    return UsageError(message, hint=hint, command=(command,) if command == "config" else (command, "--help"))
+    words = arguments[:2] if command == "config" and arguments[1:2] and arguments[1] in CONFIG_COMMANDS else [command]
+    if words == ["config"]:
+        return _no_config_command(arguments, hint)
+    name: str | None = getattr(error, "option_name", None)
+    options = [flat for flat in flat_options(load(" ".join(words))) if flat.names]
+    if name is not None and hasattr(error, "possibilities"):
+        return _unknown_option(name, error.possibilities or [], options, words, arguments)
+    if name is not None:
+        return _wrong_use(name, next(flat for flat in options if name in flat.names), words)
+    if "unexpected extra argument" in text:
+        return _extra_words(text.partition(" (")[2].removesuffix(")"), words, arguments)
+    # Every other one is a missing argument.
+    message = text.partition(".")[0].replace("'", "").replace("Missing argument", "missing argument:")
+    return UsageError(message, command=(*words, "--help"))
 
 
-def _extra_words(command: str, words: str, arguments: list[str]) -> UsageError:
-    """Return the error for words that a command does not take."""
-    if command == "rerun":
-        return UsageError(f"unexpected words after the image: {words}", hint="For a new prompt, write --prompt TEXT")
+def _unknown_option(
+    name: str, possible: Sequence[str], options: Sequence[Flat], words: list[str], arguments: list[str]
+) -> UsageError:
+    """Return the error for an option that a command does not have. possible: similar ones, the best first."""
+    from difflib import SequenceMatcher  # for mistakes only
+
+    message, help_command = f"no such option: {clean(name, 40)}", (*words, "--help")
+    hides = getattr(load(" ".join(words)), "page", Page()).hides
+    listed = {known for flat in options if flat.name not in hides for known in flat.names}
+    for hint, commands in OPTIONS_OF_OTHER_TOOLS.get(name, {}).items():
+        if words[0] in commands or (not commands and set(re.findall(r"(?<!\S)--?[a-z-]+", hint)) <= listed):
+            return UsageError(message, hint=hint)
+    if words[0] in SUBMITTING and any(" " in word for word in arguments if word.startswith("-")):
+        hint = "A prompt that begins with - goes after --"
+        return UsageError(message, hint=hint, command=(words[0], "--", "-a castle"))
+    # A distant guess is worse than none.
+    near = possible and SequenceMatcher(None, name, possible[0]).ratio() >= NEAR
+    return UsageError(message, hint=f"Did you mean {possible[0]}?" if near else None, command=help_command)
+
+
+def _wrong_use(name: str, flat: Flat, words: list[str]) -> UsageError:
+    """Return the error for a switch with a value, or for another option without one."""
+    if not flat.takes_value:
+        return UsageError(f"{name} does not accept a value", command=(*words, "--help"))
+    if example := re.search(r"for example (\S*[^\s.,;:])", flat.about.help or ""):
+        return UsageError(f"{name} requires a value, for example {name} {example[1]}", command=(*words, "--help"))
+    return UsageError(f"{name} requires a value", hint=f"Write {name} {flat.about.metavar}")
+
+
+def _extra_words(extra: str, words: list[str], arguments: list[str]) -> UsageError:
+    """Return the error for words that a command does not accept."""
+    if words[0] == "rerun":
+        return UsageError(f"unexpected words after the image: {extra}", hint="For a new prompt, write --prompt TEXT")
+    if words[0] not in (*FROM_TEXT, *FROM_IMAGE):
+        what = "arguments" if " " in extra else "argument"
+        return UsageError(f"unexpected {what}: {extra}", command=(*words, "--help"))
     if "--" in arguments:
-        return UsageError(f"unexpected words after the prompt: {words}", hint="Put options before --")
-    message = f"unexpected words after the prompt: {words}"
-    if command == "gen" and os.path.isfile(arguments[1]) and arguments[1].lower().endswith(IMAGE_NAMES):
+        return UsageError(f"unexpected words after the prompt: {extra}", hint="Put options before --")
+    message = f"unexpected words after the prompt: {extra}"
+    if words[0] == "gen" and os.path.isfile(arguments[1]) and arguments[1].lower().endswith(IMAGE_NAMES):
         return UsageError(message, hint="To edit an image", command=("edit", arguments[1], "as a watercolor"))
     return UsageError(message, hint="Put the prompt in quotes", command=_quoted_prompt(arguments))
 
@@ -229,21 +271,38 @@ def _extra_words(command: str, words: str, arguments: list[str]) -> UsageError:
 def _quoted_prompt(arguments: list[str]) -> list[str]:
     """Return the command and its words up to the first option, with the prompt as one word."""
     words = list(takewhile(lambda word: not word.startswith("-"), arguments))
-    first = 2 if words[0] in IMAGE_FIRST else 1
+    first = 2 if words[0] in FROM_IMAGE else 1
     return [*words[:first], " ".join(words[first:])] if len(words) > first + 1 else [words[0], "a castle"]
+
+
+def _no_config_command(arguments: list[str], hint: str | None) -> UsageError:
+    """Return the error for a command line of `config` whose second word is not one of its commands."""
+    word = arguments[1]
+    if word.startswith("-"):
+        return _early_option(arguments[1:], CONFIG_COMMANDS, "config")
+    return UsageError(f"no such command {quoted(f'config {word}', 40)}", hint=hint, command=("config",))
 
 
 def _no_command(arguments: list[str], hint: str | None) -> UsageError:
     """Return the error for a command line whose first word is no command."""
     word = arguments[0]
     if word.startswith("-"):
-        place = next((place for place, name in enumerate(arguments) if name in COMMANDS), None)
-        if place is not None:
-            line = (*arguments[place:], *arguments[:place])
-            return UsageError(f"{quoted(word, 40)} goes after the command", hint="Write", command=line)
-        return UsageError(f"no such option: {clean(word, 40)}", hint="See", command=("--help",))
+        return _early_option(arguments, COMMANDS)
     if " " in word.strip():
         return UsageError(f"no command before the prompt {quoted(word, 40)}", hint="Write", command=("gen", *arguments))
     if synonym := find_synonym(word):
         return UsageError(f"no such command {word!r}", hint="Did you mean", command=(synonym, *arguments[1:]))
     return UsageError(f"no such command {quoted(word, 40)}", hint=hint, command=("--help",))
+
+
+def _early_option(arguments: list[str], commands: Sequence[str], *above: str) -> UsageError:
+    """Return the error for a command line that begins with an option: the command comes after it, or not at all."""
+    word = arguments[0]
+    place = next((place for place, name in enumerate(arguments) if name in commands), None)
+    if place is not None:
+        line = (*above, *arguments[place:], *arguments[:place])
+        return UsageError(f"{quoted(word, 40)} goes after the command", hint="Write", command=line)
+    if any(word in flat.names for flat in flat_options(load("help"))):  # those of every command
+        instead = ", or --help" if word == "--json" else ""
+        return UsageError(f"{word} needs a command{instead}", command=(*above, "--help"))
+    return UsageError(f"no such option: {clean(word, 40)}", hint="See", command=(*above, "--help"))

@@ -3,10 +3,12 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Annotated, Any, TypeGuard, get_args, get_origin
 
+from ..errors import UsageError
 from ..frozen import frozen
-from ..operations.parameters import Argument, Group, Option
+from ..operations.parameters import Argument, Group, Option, read_number
 from .common_options import CommonOptions
 
 GIVEN = "given"
@@ -29,6 +31,16 @@ class Flat:
         return self.default is MISSING
 
     @property
+    def takes_value(self) -> bool:
+        """Whether it is an option with a value, and no switch."""
+        return isinstance(self.about, Option) and self.kind is not bool
+
+    @property
+    def names(self) -> list[str]:
+        """The names of an option, the first one as messages write it."""
+        return self.about.names.split(", ") if isinstance(self.about, Option) else []
+
+    @property
     def hidden(self) -> bool:
         """Whether help does not list it."""
         return isinstance(self.about, Option) and self.about.hidden
@@ -49,19 +61,24 @@ def flatten(function: Callable[..., Any]) -> tuple[inspect.Signature, Callable[[
     """Return the flat signature of a command for Typer, and a function that gathers flat values into groups.
 
     The fields of a group are options, or groups again. `CommonOptions` are gathered under their own name.
+    The function raises UsageError for a value that an option does not accept.
     """
+    options = flat_options(function)
     groups = {name: group for name, group, _ in _parameters(function) if _is_group(group)}
     own = inspect.signature(function, eval_str=True).parameters
 
     def gather(values: dict[str, Any]) -> dict[str, Any]:
         gathered = dict(values)
+        for flat in options:
+            if flat.takes_value:
+                gathered[flat.name] = _read(flat, values[flat.name] or [], function.__name__)
         gathered |= {name: _gather(group, gathered) for name, group in groups.items()}
         if GIVEN in own:
             accepted = [gathered.pop(group.__name__) for group in _accepted(own.values())]
             gathered[GIVEN] = own[GIVEN].annotation().with_groups(*accepted)
         return gathered
 
-    return inspect.Signature([_for_typer(flat) for flat in flat_options(function)]), gather
+    return inspect.Signature([_for_typer(flat) for flat in options]), gather
 
 
 def walk_groups(values: Iterable[object]) -> Iterator[Group]:
@@ -122,12 +139,46 @@ def _for_typer(flat: Flat) -> inspect.Parameter:
     if isinstance(about, Argument):
         info: object = typer.Argument(metavar=about.metavar, help=about.help, show_default=False)
     else:
-        info = typer.Option(
-            *about.names.split(", "), metavar=about.metavar, hidden=about.hidden, min=about.min, max=about.max
-        )
+        info = typer.Option(*flat.names, metavar=about.metavar, hidden=about.hidden)
     default = inspect.Parameter.empty if flat.required else flat.default
-    annotation = Annotated[flat.kind, info]  # type: ignore[name-defined]  # a type that is only known at run time
+    kind = flat.kind
+    if flat.takes_value:  # a list of all that was given, which `_read` reads: Typer would use the last one
+        kind, default = list[str] | None, None
+    annotation = Annotated[kind, info]  # type: ignore[valid-type]  # a type that is only known at run time
     return inspect.Parameter(flat.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _read(flat: Flat, given: list[str], command: str) -> object:
+    """Return the value of an option that was given like this. Raise UsageError."""
+    assert isinstance(flat.about, Option)
+    name, kinds = flat.names[0], [get_origin(one) or one for one in (flat.kind, *get_args(flat.kind))]
+    if not given:
+        return flat.default
+    if not all(given):
+        raise UsageError(f"{name} is empty")
+    if list in kinds:
+        return given
+    if len(given) > 1:
+        hint = f"Write a list or a range: {name} {','.join(given)}" if flat.about.sweep else None
+        raise UsageError(f"{name} is given more than once", hint=hint)
+    (text,) = given
+    for kind in (int, float):
+        if kind in kinds:
+            return _read_number(name, text, kind, flat, command)
+    return Path(text) if Path in kinds else text
+
+
+def _read_number(name: str, text: str, kind: type[int] | type[float], flat: Flat, command: str) -> int | float:
+    assert isinstance(flat.about, Option)
+    low, high = flat.about.min, flat.about.max
+    try:
+        return read_number(name, text, kind, low, high)
+    except UsageError:
+        from .model_limits import find_span  # loads the catalog, for mistakes only
+
+        if low is None and (span := find_span(command, flat.name)):
+            return read_number(name, text, kind, *span)  # the same error, with the range
+        raise
 
 
 def _gather(group: type[Group], values: dict[str, Any]) -> Group:

@@ -13,8 +13,8 @@ MaxCost = Annotated[
         "--max-cost",
         metavar="USD",
         title="Cost",
-        short="Fail if the total price is higher than USD.",
-        help="Fail before sending anything if the total price is higher than USD.",
+        short="Fail if the total price exceeds this amount.",
+        help="Fail, before anything is sent, if the total price exceeds this amount.",
     ),
 ]
 Yes = Annotated[bool, Option("-y, --yes", title="Cost", help="Do not ask for confirmation of the cost.")]
@@ -93,7 +93,7 @@ class SaveOptions(Group):
     ] = None
     output_dir: Annotated[
         Path | None,
-        Option("-d, --output-dir", metavar="DIR", help="Directory for images. [default: .]"),
+        Option("-d, --output-dir", metavar="DIR", help="Directory for images."),
     ] = None
     overwrite: Overwrite = False
     no_metadata: Annotated[bool, Option("--no-metadata", help="Do not embed the prompt and settings in the image.")] = (
@@ -120,20 +120,20 @@ class WaitOptions(Group):
     sets = ("timeout", "concurrency")
 
     timeout: Annotated[
-        float | None,
+        str | None,
         Option(
             "--timeout",
             metavar="SECONDS",
-            help="Stop waiting after SECONDS. The task keeps running and stays charged; flux resume saves its images. "
-            "[default: 900]",
+            help="Stop waiting after SECONDS. The task keeps running and stays charged; flux resume saves its images.",
         ),
     ] = None
     concurrency: Annotated[
-        int | None,
+        str | None,
         Option(
             "-j, --concurrency",
             metavar="N",
-            help="Maximum number of tasks in parallel. [default: the limit of your plan]",
+            help="Maximum number of tasks in parallel.",
+            default="the limit of your plan",
             title="Batches",
         ),
     ] = None

@@ -25,8 +25,16 @@ GROUPS: dict[str, tuple[str, ...]] = {
 COMMANDS = [name for group in GROUPS.values() for name in group]
 CONFIG_COMMANDS = ("get", "set", "list", "path")
 CONFIG_SUMMARY = "Show and change settings."
+CONFIG_EXAMPLES = (
+    ("Set a budget of $5 per day", "flux config set budget.day 5"),
+    ("List all settings and their sources", "flux config list"),
+)
 SUBMITTING = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun", "resolve")
 """Commands that may submit tasks: their errors include a sentence about charges."""
+FROM_TEXT = ("gen", "lora", "controlnet")
+"""Commands whose argument is a prompt."""
+FROM_IMAGE = ("edit", "redux", "inpaint", "outpaint")
+"""Commands whose first argument is an image, before the prompt."""
 SYNONYMS = {
     "gen": ("generate", "create", "txt2img", "text2img", "image", "make"),
     "edit": ("img2img", "kontext", "restyle"),
@@ -48,29 +56,55 @@ SYNONYMS = {
 }
 """Words that people type, and the commands that they mean."""
 
-_MEANT = {
-    "Write --seed 1..4 for 4 images, or -b 4 with schnell": "-n --n --num --count --num-images --num_images --images",
-    "Write --max-cost USD": "--budget --limit --cost-limit --max-price --max_cost",
-    "Write -d DIR": "--dir --directory --folder --output_dir --out-dir",
-    "Write --from FILE": "--prompt-file --prompts --prompts-file --input-file",
-    "The prompt has no option name: put it in quotes after the command": "--prompt -p --text",
-    "No option takes a key: run flux login, or set PIAPI_API_KEY": "--key --api-key --api_key --token",
-    "Write -o FILE": "--out --outfile --file --save",
-    "Write --denoise X; lower keeps more of the image": "--strength --image-strength",
-    "Write --guidance X": "--cfg --cfg-scale --guidance-scale --scale",
-    "Write --aspect W:H": "--aspect-ratio --ar --ratio",
-    "Write --steps N": "--num-inference-steps --num-steps",
-    "Write --seed N": "-s",
-    "For an image as input: flux edit photo.jpg 'as a watercolor'": "--image -i --input-image --init-image",
-    "For LoRAs: flux lora 'a fox' --lora anime": "--lora",
-    "For a mask: flux inpaint photo.jpg 'a fox' --mask mask.png": "--mask",
-    "Write -m MODEL; see flux models": "--quality --engine",
-    "Write --no-wait": "--async --background --detach",
-    "Write --size WxH": "--resolution --dimensions",
-    "Images are PNG; for JSON output, write --json": "--format --output-format",
+_MEANT: dict[str, dict[str, tuple[str, ...]]] = {
+    "-n --n --num --count --num-images --num_images --images": {
+        "Write --seed 1..4 for 4 images, or -b 4 with schnell": (),
+        "Write --seed 1..4 for 4 images": (*FROM_TEXT, *FROM_IMAGE),
+        "Write --limit N": (),
+    },
+    "--budget --limit --cost-limit --max-price --max_cost": {"Write --max-cost USD": ()},
+    "--dir --directory --folder --output_dir --out-dir": {"Write -d DIR": ()},
+    "--prompt-file --prompts --prompts-file --input-file": {"Write --from FILE": ()},
+    "--prompt -p --text": {
+        "Write --prompt TEXT": (),
+        "The prompt has no option name: put it in quotes after the command": FROM_TEXT,
+        "The prompt has no option name: put it in quotes after the image": FROM_IMAGE,
+    },
+    "--key --api-key --api_key --token": {
+        "Write --key KEY": (),
+        "Omit it: flux login asks for the key, or reads it from a pipe": ("login",),
+        "No option accepts your key: run flux login, or set PIAPI_API_KEY": tuple(COMMANDS),
+    },
+    "--out --outfile --file --save": {"Write -o FILE": ()},
+    "--strength --image-strength": {
+        "Write --strength X": (),
+        "Write --denoise X; lower keeps more of the image": (),
+        "To change an image, use: flux edit IMG PROMPT --denoise X": ("gen",),
+    },
+    "--cfg --cfg-scale --guidance-scale --scale": {"Write --guidance X": ()},
+    "--aspect-ratio --ar --ratio": {"Write --aspect W:H": ()},
+    "--num-inference-steps --num-steps": {"Write --steps N": ()},
+    "-s": {"Write --seed N": ()},
+    "--image -i --input-image --init-image": {
+        "Write --image IMG": (),
+        "For an image as input: flux edit photo.jpg 'as a watercolor'": FROM_TEXT,
+        "The image has no option name: put it after the command": (*FROM_IMAGE, "rerun"),
+    },
+    "--lora": {"For LoRAs: flux lora 'a fox' --lora anime": (*FROM_TEXT, *FROM_IMAGE)},
+    "--mask": {"For a mask: flux inpaint photo.jpg 'a fox' --mask mask.png": (*FROM_TEXT, *FROM_IMAGE)},
+    "--quality --engine": {"Write -m MODEL; see flux models": ()},
+    "--async --background --detach": {"Write --no-wait": ()},
+    "--resolution --dimensions": {"Write --size WxH": ()},
+    "--format --output-format": {
+        "Images are PNG; for JSON output, write --json": (*FROM_TEXT, *FROM_IMAGE, "batch", "rerun"),
+        "Write --json": (),
+    },
 }
-OPTIONS_OF_OTHER_TOOLS = {name: hint for hint, names in _MEANT.items() for name in names.split()}
-"""Options that people know from other tools, and what to write here."""
+OPTIONS_OF_OTHER_TOOLS = {name: hints for names, hints in _MEANT.items() for name in names.split()}
+"""Options that people know from other tools, and the hints what to write here, of which the first true one is shown.
+
+A hint is for the commands beside it; without any, for those whose help lists every option in the hint.
+"""
 
 
 @frozen
@@ -80,12 +114,16 @@ class Page:
     examples: why to use one, and a command line, with `\\` at the end of each line but the last.
     hides: the fields of options that cannot work for this command, and are accepted but not listed.
     texts: the texts of options that mean something else for this command, by field.
-    default: of the options about the image; None for their own.
+    notes: when the options below a heading have an effect, by heading.
+    defaults: what help calls the defaults of options that have others for this command, by field.
+    default: that of all options about the image.
     """
 
     examples: tuple[tuple[str, str], ...] = ()
     hides: tuple[str, ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    defaults: tuple[tuple[str, str], ...] = ()
     default: str | None = None
 
 
@@ -93,12 +131,14 @@ def help_page(
     *examples: tuple[str, str],
     hides: tuple[str, ...] = (),
     texts: tuple[tuple[str, str], ...] = (),
+    notes: tuple[tuple[str, str], ...] = (),
+    defaults: tuple[tuple[str, str], ...] = (),
     default: str | None = None,
 ) -> Callable[[F], F]:
     """Return a decorator that adds a `Page` to a command."""
 
     def add(function: F) -> F:
-        function.page = Page(examples, hides, texts, default)  # type: ignore[attr-defined]
+        function.page = Page(examples, hides, texts, notes, defaults, default)  # type: ignore[attr-defined]
         return function
 
     return add

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..json_value import Json, JsonObject, object_at
 
 LOCK_SECONDS = 10.0
-"""How long another process may take to write the file."""
+"""Seconds that another process may take to write the file."""
 Names = tuple[str, ...]
 """The tables and the key that lead to a value: `("profiles", "default", "budget", "day")`."""
 

@@ -76,7 +76,7 @@ class Paths:
 
     @property
     def sandbox_service(self) -> Path:
-        """The tasks of the built-in test service, SQLite (of the sandbox's Paths)."""
+        """The tasks of the sandbox's service, SQLite (of the sandbox's Paths)."""
         return self.state / "service.db"
 
 

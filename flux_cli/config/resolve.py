@@ -71,7 +71,7 @@ class Settings:
 
     @property
     def sandbox(self) -> bool:
-        """Whether the built-in test service is used."""
+        """Whether the sandbox is used."""
         return self.text("sandbox") == "true"
 
 

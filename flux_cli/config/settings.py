@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ..frozen import frozen
 from ..json_value import Json
-from ..text import hides, listed, yes_or_no
+from ..text import describe_number, hides, listed, yes_or_no
 from .urls import base_url, web_address
 
 
@@ -28,8 +28,7 @@ def number(low: float, high: float, kind: type[int] | type[float] = float) -> Ca
         except ValueError:
             value = high + 1
         if not low <= value <= high:
-            whole = "a whole number" if kind is int else "a number"
-            raise ValueError(f"{whole} from {low:.10g} to {high:.10g}")
+            raise ValueError(describe_number(kind, low, high))
         return text.strip()
 
     return check
@@ -99,9 +98,10 @@ SETTINGS: tuple[Setting, ...] = (
             one_of("both", "spec", "live"), "both"),
     Setting("base_url", "URL of the API", base_url, "https://api.piapi.ai/api/v1", private=True),
     Setting("upload_url", "URL of the upload service", base_url, "https://upload.theapi.app", private=True),
-    Setting("sandbox", "true: use the built-in test service (free, offline)", yes_or_no, "false",
+    Setting("sandbox", "true: use the built-in sandbox (free, offline)", yes_or_no, "false",
             in_toml=_flag_in_toml),
-    Setting("time_scale", "factor for expected durations and backoffs", number(0.001, 1000), "1", in_file=False),
+    Setting("time_scale", "multiplies waiting times; flux sandbox prints the right value", number(0.001, 1000), "1",
+            in_file=False),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 GROUPS = {name.partition(".")[0] for name in BY_NAME if "." in name}

@@ -1,4 +1,4 @@
-"""How entries ended in this run, and the exit code of the run."""
+"""The outcome of an entry in this run, and the exit code of the run."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ class Outcome:
 def exit_code(errors: Iterable[FluxError | None], *, stopped_by: FluxError | None = None) -> ExitCode:
     """Return the exit code of a command from the error of each of its parts (None for one that went well).
 
-    A signal wins, then a possible charge, then the error that stopped the command early. If the parts that ran to
+    Precedence: a signal, a possible charge, the error that stopped the command early. If the parts that ran to
     their end all have the same code, that is the result; a mixture is 3 (docs/reference/exit-codes.md).
     """
     codes = {error.exit_code if error else ExitCode.OK for error in errors}

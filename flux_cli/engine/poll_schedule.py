@@ -1,8 +1,8 @@
-"""When to poll a task, and how long tasks take: as documented, and as seen on this machine.
+"""The times of the polls of a task, from the documented durations and those seen on this machine.
 
 A poll is free, and ten lost seconds are noticed. So the next poll always comes soon, as a share of the time that the
 task has run, and sooner near the time when the task should end. Measured by `python -m benchmarks waiting`.
-After a failed poll, `Poller._wait` decides.
+After a failed poll, `Poller._wait` decides. `piapi.client.POLLS` polls run at a time.
 """
 
 import random

@@ -1,14 +1,15 @@
-"""How many tasks this process keeps unfinished at PiAPI at a time, learned from its responses.
+"""Limit the unfinished tasks of this process, as PiAPI's responses allow.
 
-The slots know the limit of the plan; the account may allow less: a smaller plan, a second machine, a person in the
-workspace. As in TCP's congestion control (AIMD), the number is a window. A refusal "for now" shrinks it by a factor,
-and each acceptance raises it by a part of a task, so that processes without knowledge of each other come to share the
-limit. All submissions of the process wait in one line: one of them at a time asks a busy service, not all.
+The slots enforce the limit of the plan; the account may allow less: a smaller plan, a second machine, a person in the
+PiAPI workspace. As in TCP's congestion control (AIMD), the number is a window. A refusal "for now" shrinks it by a
+factor, and each acceptance raises it by a part of a task, so that processes without knowledge of each other come to
+share the limit. All submissions of the process wait in one line: one of them at a time asks a busy service, not all.
 """
 
 import asyncio
 from collections.abc import Callable
 
+from ..frozen import frozen
 from ..system.clock import Clock
 
 DECREASE = 0.7
@@ -51,7 +52,7 @@ class RateLimiter:
 
     async def enter(self, free: Callable[[], None]) -> "Permit":
         """Wait in line, and return a permit. `free` is called when it is released for good. Raise ClosedError."""
-        await self._enter(None)
+        await self.wait_in_line(None)
         return Permit(self, free)
 
     def follow(self, free: Callable[[], None]) -> "Permit":
@@ -64,12 +65,46 @@ class RateLimiter:
         self._closed = True
         self._wake()
 
-    async def _enter(self, begun: float | None) -> None:
+    def start(self, first: "Attempt | None") -> "Attempt":
+        """Return the attempt that is about to be sent. first: the first one of the same submission."""
+        return Attempt(self._round, self._clock.now() if first is None else first.begun)
+
+    def accept(self) -> None:
+        """Widen the window: PiAPI has accepted a task."""
+        self._window = min(self._window + 1 / self._window, float(self._limit))
+        self._streak, self._accepted = 0, self._clock.now()
+        self._wake()
+
+    def refuse(self, attempt: "Attempt", retry_after: float | None) -> float:
+        """Shrink the window, and return the seconds until the next submission. Raise BusyError if that is too late.
+
+        Once per round: attempts of the same round were refused for the same reason.
+        retry_after: the wait that the server requests, in seconds.
+        """
+        wait = 0.0
+        if attempt.round == self._round:
+            # By the tasks that are unfinished: a window that was not used up says nothing about the service.
+            self._window = max(1.0, min(self._window, self._held) * DECREASE)
+            self._round, self._streak = self._round + 1, self._streak + 1
+            wait = self._clock.backoff(self._streak)
+        wait = max(wait if retry_after is None else retry_after, SHORTEST_WAIT * self._clock.scale)
+        self._quiet = max(self._quiet, self._clock.now() + wait)
+        self.leave()
+        self._check_patience(attempt)
+        return self._quiet - self._clock.now()
+
+    async def wait_in_line(self, refused: "Attempt | None") -> None:
+        """Wait until a task more may be unfinished, and count it. Raise ClosedError, or BusyError after a refusal."""
         async with self._line:
             while not self._admits():
-                self._check_patience(begun)
+                self._check_patience(refused)
                 await self._pause()
             self._held += 1  # nothing is awaited from here on, so a cancellation cannot lose the permit
+
+    def leave(self) -> None:
+        """Count a task less."""
+        self._held -= 1
+        self._wake()
 
     def _admits(self) -> bool:
         if self._closed:
@@ -79,43 +114,29 @@ class RateLimiter:
     async def _pause(self) -> None:
         """Wait until the quiet time is over, or `_wake` is called."""
         left = self._quiet - self._clock.now()
-        waiting = (
-            asyncio.ensure_future(self._clock.sleep(left)) if left > 0 else asyncio.get_running_loop().create_future()
-        )
-        self._pausing = waiting
+        wait = self._clock.sleep(left) if left > 0 else asyncio.get_running_loop().create_future()
+        self._pausing = asyncio.ensure_future(wait)
         try:
-            await asyncio.wait({waiting})
+            await asyncio.wait({self._pausing})
         finally:
-            waiting.cancel()
+            self._pausing.cancel()
 
     def _wake(self) -> None:
         if self._pausing:
             self._pausing.cancel()
 
-    def _check_patience(self, begun: float | None) -> None:
-        """Raise BusyError if nothing was accepted for too long since `begun`, the time of a first submission."""
-        if begun is not None and self._quiet > max(begun, self._accepted) + self._patience:
+    def _check_patience(self, refused: "Attempt | None") -> None:
+        """Raise BusyError if nothing was accepted for too long since a refused submission began."""
+        if refused and self._quiet > max(refused.begun, self._accepted) + self._patience:
             raise BusyError
 
-    def _leave(self) -> None:
-        self._held -= 1
-        self._wake()
 
-    def _increase(self) -> None:
-        self._window = min(self._window + 1 / self._window, float(self._limit))
-        self._streak, self._accepted = 0, self._clock.now()
-        self._wake()
+@frozen
+class Attempt:
+    """A submission that was sent: in which round of the window, and when the first attempt of the same one began."""
 
-    def _decrease(self, sent_in: int, retry_after: float | None) -> None:
-        """Shrink the window, once per round: submissions of the same round were refused for the same reason."""
-        wait = 0.0
-        if sent_in == self._round:
-            # By the tasks that are unfinished: a window that was not used up says nothing about the service.
-            self._window = max(1.0, min(self._window, self._held) * DECREASE)
-            self._round, self._streak = self._round + 1, self._streak + 1
-            wait = self._clock.backoff(self._streak)
-        wait = max(wait if retry_after is None else retry_after, SHORTEST_WAIT * self._clock.scale)
-        self._quiet = max(self._quiet, self._clock.now() + wait)
+    round: int
+    begun: float
 
 
 class Permit:
@@ -125,8 +146,7 @@ class Permit:
         self._limiter = limiter
         self._free: Callable[[], None] | None = free
         self._inside = True
-        self._round = 0
-        self._begun: float | None = None
+        self._attempt: Attempt | None = None
 
     @property
     def window(self) -> int:
@@ -135,38 +155,31 @@ class Permit:
 
     def sending(self) -> None:
         """Note that a submission is about to be sent."""
-        self._round = self._limiter._round
-        if self._begun is None:
-            self._begun = self._limiter._clock.now()
+        self._attempt = self._limiter.start(self._attempt)
 
     def accepted(self) -> None:
         """Note that PiAPI has accepted the task."""
-        self._limiter._increase()
+        self._limiter.accept()
 
     def refused(self, retry_after: float | None) -> float:
         """Give the permit back, because PiAPI accepts no more for now, and return the seconds until the next try.
 
-        retry_after: the wait that the server requests, in seconds. Call `enter_again` next.
-        Raise BusyError if the next try would be too late.
+        Call `enter_again` next. Raise BusyError if the next try would be too late.
         """
-        self._limiter._decrease(self._round, retry_after)
-        self._leave()
-        self._limiter._check_patience(self._begun)
-        return self._limiter._quiet - self._limiter._clock.now()
+        assert self._attempt is not None
+        self._inside = False
+        return self._limiter.refuse(self._attempt, retry_after)
 
     async def enter_again(self) -> None:
         """Wait in line for the permit. Raise ClosedError or BusyError."""
-        await self._limiter._enter(self._begun)
+        await self._limiter.wait_in_line(self._attempt)
         self._inside = True
 
     def release(self) -> None:
         """Give the permit back. A second call does nothing."""
-        self._leave()
+        if self._inside:
+            self._inside = False
+            self._limiter.leave()
         if free := self._free:
             self._free = None
             free()
-
-    def _leave(self) -> None:
-        if self._inside:
-            self._inside = False
-            self._limiter._leave()

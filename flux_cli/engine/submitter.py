@@ -1,6 +1,6 @@
 """Submitting an entry: the one step that costs money.
 
-The order is the promise: `sending` on disk, then the POST; `accepted` on disk, then anything else.
+The order guarantees that no charge is lost: `sending` on disk, then the POST; `accepted` on disk, then anything else.
 """
 
 import asyncio

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..errors import NetworkError, RefusedError
-from ..journal.entries import RESULT_SECONDS, Entry
+from ..journal.entries import RESULT_MARGIN, RESULT_SECONDS, Entry
 from ..journal.journal import Journal
 from ..operations.base import LOCAL
 from ..piapi.client import PiAPIClient
@@ -19,8 +19,6 @@ UPLOAD_SECONDS = 24 * 3600
 """Uploads are kept for 24 hours (docs/internals/service.md, section 4)."""
 UPLOAD_MARGIN = 2 * 3600
 """Seconds. An upload that expires sooner is repeated: the task may have to wait before PiAPI reads the image."""
-RESULT_MARGIN = 6 * 3600
-"""The same for an image that PiAPI made and still hosts."""
 TRIES = 5
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..frozen import frozen
+from ..operations.limits import MAX_FEATHER
 from ..text import quoted
 from .load import Size, encode, to_srgb
 
@@ -27,8 +28,6 @@ TINTED = 32
 """The least distance of two color channels of a pixel that is not gray."""
 COLORED_SHARE = 1 / 100
 """The largest share of colored pixels in a mask."""
-MAX_FEATHER = 200
-"""Pixels."""
 TINT = (255, 0, 96)
 
 HOW_TO_DRAW = "Draw a mask with the region white and the rest black, or erase the region from a copy of the image"
@@ -193,8 +192,9 @@ class _Colors:
 def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
     """Return the mask as it is used: inverted if wanted, then with a soft edge.
 
-    feather: the radius (standard deviation) of a Gaussian blur in pixels, 0 to 200. It softens what is outside: what
-        was white stays white. Raise UsageError for others, and if the mask selects nothing or the whole image.
+    feather: the radius (standard deviation) of a Gaussian blur in pixels, up to MAX_FEATHER. It softens what is
+        outside: what was white stays white. Raise UsageError for others, and if the mask selects nothing or the whole
+        image.
     """
     from PIL import ImageChops, ImageFilter
 

@@ -1,6 +1,6 @@
 """Budgets: how much a profile may spend in a calendar day and month, by the clock of this machine.
 
-What was spent is the sum of the journal's entries. No second record could disagree with them.
+The amount spent is the sum of the journal's entries; there is no second record that could disagree.
 """
 
 from datetime import datetime, timedelta

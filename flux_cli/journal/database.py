@@ -27,7 +27,7 @@ from .migrations import MIGRATIONS, migrate, version_of
 
 UPDATE_HINT = "Update your clone of flux, and install it again"
 BUSY_SECONDS = 10.0
-"""How long to wait for another process."""
+"""Seconds to wait for another process."""
 CHECK_SECONDS = 0.05
 """Bounds the second part of the check: the first one, of the pages themselves, takes 0.5 ms per MB (56 MB: 26 ms)."""
 CHECK_STEPS = 10_000
@@ -82,7 +82,7 @@ class Database:
         return connect_read_only(self._path)
 
     def _use_wal(self) -> None:
-        """Several processes that make the file at once: SQLite refuses some of them here without waiting."""
+        """Switch to WAL mode; try again if other processes make the file too, for which SQLite does not wait here."""
         ends = time.monotonic() + BUSY_SECONDS
         while True:
             try:

@@ -77,6 +77,8 @@ REPORTED = "reported by a webhook; PiAPI has not been asked about it"
 """The evidence of an accepted entry that a webhook made."""
 RESULT_SECONDS = 7 * 86400
 """PiAPI keeps results for seven days (specification: Output Images)."""
+RESULT_MARGIN = 6 * 3600
+"""Seconds. A result that PiAPI deletes sooner is not used as an input: the new task may be queued that long."""
 LABEL = 40
 """Characters of a prompt by which a person recognizes it."""
 LATEST = 32_503_680_000.0
@@ -132,7 +134,7 @@ class Entry:
     task_id, joined: the task, and the entry that submitted it if that is another one.
     seen_id: a task ID in a response that could not be parsed; perhaps the ID of this task.
     replaces: the entry of unknown outcome whose request this one sends again.
-    seconds: how long the task took (see `durations`). Other times are seconds since the epoch.
+    seconds: how long the task took (see `engine.poll_schedule.Durations`). Other times are seconds since the epoch.
     price: USD. request: None for a task that was submitted elsewhere.
     """
 

@@ -204,7 +204,9 @@ class Journal:
                 if same := next(self._same(entry.request, life, WITH_TASK, any_seed=entry.any_seed), None):
                     return self._join(entry, same, now)
                 sending = self._same(entry.request, life, (State.SENDING,), any_seed=entry.any_seed)
-                if any(self._is_alive(same.owner) for same in sending):  # one that died hides none that lives
+                if any(
+                    self._is_alive(same.owner) for same in sending
+                ):  # a dead process's may be newer than a living one's
                     return entry
             for allowance in self._allowances(budgets, now):
                 allowance.check(entry.price or Decimal(0), "the next task")

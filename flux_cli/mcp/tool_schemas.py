@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from ..cli.docs.json_schema import KINDS, content_schema
+from ..cli.model_limits import describe_limits, fill_limits
 from ..cli.output.output import SCHEMA
 from ..errors import UsageError
 from ..frozen import frozen
@@ -53,7 +54,7 @@ AFTER: dict[str, JsonObject] = {
     "budget_left_usd": {**MONEY, "description": "What is left of the budget, USD."},
     "next": {"type": ["string", "null"], "description": "What to do next; null if nothing is left to do."},
 }
-"""What the result of a call has in addition to the record of the command line."""
+"""The fields of a call's result beside those of the command line's record."""
 
 
 @frozen
@@ -189,8 +190,9 @@ def _request_properties() -> JsonObject:
     properties: JsonObject = {
         "op": {"type": "string", "enum": list(COMMANDS), "default": "gen", "description": "The operation."}
     }
+    limits = describe_limits("batch")  # of every operation
     for name, (parameter, operations) in _options().items():
-        text = DESCRIPTIONS.get(name) or (parameter.about.help or "").partition(" [")[0]
+        text = DESCRIPTIONS.get(name) or fill_limits(parameter.about.help or "", limits)
         only = "" if len(operations) == len(COMMANDS) else f" Only for {', '.join(operations)}."
         properties[name] = {**_type_of(parameter), "description": f"{text}{only}"}
     return properties

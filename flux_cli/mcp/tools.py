@@ -1,4 +1,4 @@
-"""What the tools do. A call returns a result, whatever happens: an error says what happened and what to do next."""
+"""The tools. A call returns a result, whatever happens: an error says what happened and what to do next."""
 
 import asyncio
 import os
@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..batch.costs import parse_amount
 from ..cli.commands.history import history
 from ..cli.commands.models import models
 from ..cli.common_options import CommonOptions
@@ -23,7 +22,7 @@ from ..json_value import JsonObject, object_at, text_at
 from ..piapi.task import is_task_id
 from ..sdk import keywords as kw
 from ..sdk.calls import CallOptions, CallResult, Calls, open_session
-from ..text import clean
+from ..text import clean, parse_usd
 from .tool_schemas import (
     DEFAULT_LIMIT,
     DEFAULT_WAIT,
@@ -54,7 +53,7 @@ NEXT = {
     ExitCode.JOURNAL: "Wait a few seconds, then call status with this entry, or repeat the call: neither pays twice.",
     ExitCode.NETWORK: "Wait, then repeat the call, at most three times.",
 }
-"""What an agent does next, by the exit code of the error."""
+"""The next step of an agent, by the exit code of the error."""
 NEXT_BY_CODE = {
     "too_expensive": "Do not split or repeat it to get around the limit. Choose a cheaper model, or ask the user, who "
     "sets --max-cost and --budget of flux mcp.",
@@ -119,7 +118,7 @@ class Tools:
         wait = _number(given, "wait_seconds", DEFAULT_WAIT, LONGEST_WAIT)
         most = self._limits.max_cost
         if "max_cost" in given:
-            most = min(most, parse_amount(str(given["max_cost"]), "max_cost"))
+            most = min(most, parse_usd(str(given["max_cost"]), "max_cost"))
         deadline = time.monotonic() + wait
         options = CallOptions(listener, deadline, repeats=True, retry_failed=bool(given.get("retry_failed", False)))
         calls = await self._open()

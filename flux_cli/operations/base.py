@@ -1,4 +1,4 @@
-"""What operations have in common. Each has a module of its own, which holds
+"""The classes that all operations share. Each operation has a module of its own, which contains
 
 - its `Parameters`: what a user passes to its command, and how they become the operation;
 - the operation: a frozen value with its checks, and how it is written for PiAPI.
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from .limits import ModelLimits, prompt_problems, size_problems, text_problems
+from .limits import DEFAULT_SIZE, ModelLimits, Size, prompt_problems, size_problems, text_problems
 from .options import Given, MaskOptions, SizeOptions
 from .parameters import Group, parameters
 
@@ -24,9 +24,6 @@ LOCAL = "sha256:"
 
 In an operation, an image is such a reference (`sha256:HEX`) or a URL.
 """
-Size = tuple[int, int]
-"""Width and height in pixels."""
-DEFAULT_SIZE: Size = (1024, 1024)
 
 
 def is_request_url(text: str) -> bool:

@@ -15,7 +15,7 @@ from .parameters import Option
 
 EXAMPLE = "for example: --control depth=photo.jpg:0.8"
 SPECIFIED_NAMES = {"openpose": "pose", "soft_edge": "soft-edge"}
-"""What the specification calls a control type that has another name in the live service."""
+"""The specification's names of control types that have another name in the live service."""
 
 
 @frozen
@@ -108,8 +108,9 @@ class ControlNetParameters(Parameters):
         Option(
             "--control",
             short="Follow an image: depth=photo.jpg; repeatable.",
-            metavar="TYPE=IMG[:STRENGTH]",
-            help="Follow the pose, depth or edges of an image; repeatable.",
+            metavar="TYPE=IMG[:X]",
+            help="Follow the pose, depth or edges of an image, for example depth=photo.jpg:0.5; X is the strength, "
+            "{strength}. Repeatable.",
         ),
     ] = None
     loras: LoRAOption = None

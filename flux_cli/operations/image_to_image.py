@@ -4,7 +4,8 @@ from typing import Annotated
 
 from ..frozen import frozen
 from ..json_value import JsonObject
-from .base import DEFAULT_SIZE, BuildContext, Operation, Parameters, Sized, Writer, refuse_size
+from .base import BuildContext, Operation, Parameters, Sized, Writer, refuse_size
+from .limits import DEFAULT_SIZE
 from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
 from .parameters import Argument, Option
 
@@ -41,13 +42,15 @@ class ImageToImageParameters(Parameters):
     groups = (TaskOptions, SizeOptions, InputOptions)
 
     image: ImageArgument
-    prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the result, 1 to 1500 characters.")] = None
+    prompt: Annotated[
+        str | None, Argument("PROMPT", help="Text prompt for the result, {prompt_characters} characters.")
+    ] = None
     kontext: Annotated[
         bool,
         Option(
             "--kontext",
             short="Follow an instruction: 'make the car red'.",
-            help="Follow an instruction: 'make the car red'; dev-advanced only.",
+            help="Follow an instruction: 'make the car red'; {kontext} only.",
         ),
     ] = False
 

@@ -48,7 +48,9 @@ class InpaintParameters(Parameters):
     groups = (MaskOptions, TaskOptions, InputOptions)
 
     image: ImageArgument
-    prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the region, 1 to 1500 characters.")] = None
+    prompt: Annotated[
+        str | None, Argument("PROMPT", help="Text prompt for the region, {prompt_characters} characters.")
+    ] = None
 
     def build(self, given: Given, context: BuildContext) -> Inpaint:
         found = context.find_masked(self.image, given.mask)

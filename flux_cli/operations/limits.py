@@ -1,4 +1,4 @@
-"""What a model accepts, and what is wrong with the values of a request."""
+"""The limits of a model, and checks of a request against them."""
 
 import math
 import re
@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from ..frozen import frozen
 from ..text import quoted
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
+DEFAULT_SIZE: Size = (1024, 1024)
+MAX_FEATHER = 200
+"""Pixels by which the edge of a mask can be softened."""
 _MISSING = ("nan", "NaN", "null", "None", "undefined", "<NA>")
-"""What other programs write for a value that they do not have: pandas, jq, Python, JavaScript."""
+"""The words of other programs for a missing value: pandas, jq, Python, JavaScript."""
 _FILE = r"[^\s,;]*\.(png|jpe?g|webp|gif|bmp|tiff?|heic|txt|csv|tsv|jsonl?|toml)"
 _FILES = rf"(?i){_FILE}([\s,;]+{_FILE})*"
 

@@ -15,14 +15,14 @@ from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option
 
 EXAMPLE = "for example: --lora anime:0.8"
-AnyName = Annotated[bool, Option("--any-name", help="Send names of LoRAs and control types that flux does not know.")]
+AnyName = Annotated[bool, Option("--any-name", help="Do not check the names of LoRAs and control types.")]
 LoRAOption = Annotated[
     list[str] | None,
     Option(
         "--lora",
-        short="LoRA, with a strength: anime:0.8; repeatable.",
-        metavar="NAME[:STRENGTH]",
-        help="LoRA, by name or URL; repeatable.",
+        short="LoRA, for example anime:0.8; repeatable.",
+        metavar="NAME[:X]",
+        help="LoRA by name or URL, for example anime:0.8; X is the strength, {strength}. Repeatable.",
     ),
 ]
 

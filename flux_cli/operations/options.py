@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from ..frozen import frozen
+from .limits import DEFAULT_SIZE, MAX_FEATHER
 from .parameters import Argument, G, Group, Option
 
+BY_PIAPI = "chosen by PiAPI"
+"""The default of an option that is not sent if it is not given."""
 ImageArgument = Annotated[str, Argument("IMG", help="Input image: a path, a URL, - (stdin), @ID or @last.")]
-NewPrompt = Annotated[str | None, Argument("PROMPT", help="Text prompt, 1 to 1500 characters.")]
+NewPrompt = Annotated[str | None, Argument("PROMPT", help="Text prompt, {prompt_characters} characters.")]
 
 
 @frozen
@@ -23,22 +26,23 @@ class TaskOptions(Group):
         Option(
             "-m, --model",
             metavar="MODEL",
-            short="Model; see flux models. [default: dev]",
-            help="Model: schnell, dev, pro, dev-advanced, a full ID, or auto; see flux models.",
+            short="Model; see flux models.",
+            help="Model: {models}, a full ID, or auto; see flux models.",
         ),
     ] = None
     commercial: Annotated[
         bool, Option("--commercial", help="Use only a model that is licensed for commercial use.")
     ] = False
     negative_prompt: Annotated[
-        str | None, Option("--negative, --negative-prompt", metavar="TEXT", help="What to keep out of the image.")
+        str | None, Option("--negative, --negative-prompt", metavar="TEXT", help="Content to keep out of the image.")
     ] = None
     guidance: Annotated[
         str | None,
         Option(
             "--guidance",
             metavar="X",
-            help="Guidance scale, 1.5 to 5: higher follows the prompt more closely. [default: chosen by PiAPI]",
+            help="Guidance scale, {guidance}: higher follows the prompt more closely.",
+            default=BY_PIAPI,
             sweep=float,
         ),
     ] = None
@@ -47,8 +51,9 @@ class TaskOptions(Group):
         Option(
             "--denoise",
             metavar="X",
-            help="Denoising strength, above 0 up to 1: lower keeps more of the input image. [default: 0.7]",
-            short="Strength, 0 to 1: lower keeps more. [default: 0.7]",
+            help="Denoising strength, {denoise}: lower keeps more of the input image.",
+            short="Denoising strength, {denoise}: lower keeps more.",
+            default="0.7",
             sweep=float,
         ),
     ] = None
@@ -57,7 +62,8 @@ class TaskOptions(Group):
         Option(
             "--steps",
             metavar="N",
-            help="Sampling steps: 1 to 10 for schnell, 1 to 40 for other models. [default: chosen by PiAPI]",
+            help="Sampling steps, {steps}.",
+            default=BY_PIAPI,
             sweep=int,
         ),
     ] = None
@@ -66,9 +72,10 @@ class TaskOptions(Group):
         Option(
             "--seed",
             metavar="N",
-            short="Seed, for reproducible images. [default: random]",
+            short="Seed, for reproducible images.",
             help="Seed: the same seed and options reproduce the image. A range (1..4) or a list (1,5) makes one image "
-            "per seed. [default: random]",
+            "per seed.",
+            default="random",
             sweep=int,
         ),
     ] = None
@@ -77,7 +84,8 @@ class TaskOptions(Group):
         Option(
             "-b, --batch-size",
             metavar="N",
-            help="Images per task, 1 to 4; schnell only. Each image is charged. [default: 1]",
+            help="Images per task: {batch_size}. Each image is charged.",
+            default="1",
         ),
     ] = None
     service_mode: Annotated[
@@ -85,7 +93,8 @@ class TaskOptions(Group):
         Option(
             "--service-mode",
             metavar="public|private",
-            help="Billing: public (pay-as-you-go) or private (host-your-account). [default: that of your workspace]",
+            help="Billing: public (pay-as-you-go) or private (host-your-account).",
+            default="the setting of your workspace",
             title="API",
         ),
     ] = None
@@ -98,15 +107,16 @@ class TaskOptions(Group):
             "--webhook-secret-file",
             metavar="FILE",
             title="Waiting",
-            help="File with the webhook secret; or set FLUX_WEBHOOK_SECRET.",
+            help="File that contains the webhook secret; or set FLUX_WEBHOOK_SECRET.",
         ),
     ] = None
     overrides: Annotated[
         list[str] | None,
         Option(
             "--set",
-            metavar="PATH=JSON",
-            help="Set one request field, for example input.steps=30; repeatable, not validated.",
+            metavar="PATH=VALUE",
+            help="Set a field of the request, for example input.steps=30. VALUE is JSON, or text. Repeatable; not "
+            "validated.",
             title="API",
         ),
     ] = None
@@ -127,21 +137,20 @@ class SizeOptions(Group):
         Option(
             "--size",
             metavar="WxH",
-            short="Size in pixels. [default: 1024x1024]",
-            help="Size in pixels, at most 1048576 pixels in total. [default: 1024x1024]",
+            short="Size in pixels.",
+            help="Size in pixels, {pixels} in total.",
+            default=f"{DEFAULT_SIZE[0]}x{DEFAULT_SIZE[1]}",
         ),
     ] = None
     aspect: Annotated[
         str | None,
         Option("--aspect", metavar="W:H", help="Aspect ratio, for example 16:9, at the largest size allowed."),
     ] = None
-    width: Annotated[int | None, Option("--width", metavar="PX", help="Width in pixels.")] = None
-    height: Annotated[int | None, Option("--height", metavar="PX", help="Height in pixels.")] = None
+    width: Annotated[int | None, Option("--width", metavar="PX", min=1, help="Width in pixels.")] = None
+    height: Annotated[int | None, Option("--height", metavar="PX", min=1, help="Height in pixels.")] = None
     preset: Annotated[
         str | None,
-        Option(
-            "--preset", metavar="PRESET", help="Preset for size, guidance and denoise: portrait, landscape or square."
-        ),
+        Option("--preset", metavar="PRESET", help="Preset for size, guidance and denoise: {presets}."),
     ] = None
 
 
@@ -151,9 +160,9 @@ class InputOptions(Group):
 
     title = "Input image"
 
-    no_fit: Annotated[
-        bool, Option("--no-fit", help="Refuse an image that is too large, instead of scaling it down.")
-    ] = False
+    no_fit: Annotated[bool, Option("--no-fit", help="Fail if an image is too large, instead of scaling it down.")] = (
+        False
+    )
 
 
 @frozen
@@ -182,7 +191,16 @@ class MaskOptions(Group):
     ] = None
     color: Annotated[str | None, Option("--mask-color", metavar="COLOR", help="Regenerate areas of this color.")] = None
     alpha: Annotated[bool, Option("--mask-alpha", help="Regenerate transparent areas.")] = False
-    feather: Annotated[int, Option("--feather", metavar="PX", help="Soften the edge of the region by PX pixels.")] = 0
+    feather: Annotated[
+        int,
+        Option(
+            "--feather",
+            metavar="PX",
+            min=0,
+            max=MAX_FEATHER,
+            help=f"Soften the edge of the region by PX pixels, 0 to {MAX_FEATHER}.",
+        ),
+    ] = 0
     invert: Annotated[bool, Option("--invert", help="Regenerate everything outside the region.")] = False
     show_mask: Annotated[
         Path | None,

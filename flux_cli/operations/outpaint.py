@@ -61,7 +61,7 @@ def parse_margin(side: str, text: str, source: SourceImage) -> int:
     match = re.fullmatch(r"([0-9]{1,5})(\.[0-9]{1,3})?(%?)", text.strip(), re.ASCII)
     if not match or (match[2] and not match[3]):
         raise UsageError(
-            f"--{side} {quoted(text, 40)} is not a number of pixels or a percentage, for example 256 or 25%"
+            f"invalid --{side} {quoted(text, 40)}: expected pixels or a percentage, for example 256 or 25%"
         )
     number, axis = float(match[1] + (match[2] or "")), side in ("top", "bottom")
     if match[3] and source.size is None:
@@ -76,7 +76,7 @@ def _margin_option(side: str, length: str, where: str) -> Option:
     return Option(
         f"--{side}",
         metavar="N|N%",
-        short="Pixels or percent to add. [default: 0]",
+        short="Pixels or percent to add.",
         help=f"Pixels, or percent of the {length}, to add {where}.",
     )
 
@@ -90,9 +90,9 @@ class OutpaintParameters(Parameters):
     default_prompt = DEFAULT_PROMPT
 
     image: ImageArgument
-    prompt: Annotated[
-        str | None, Argument("[PROMPT]", help=f"Text prompt for the new area. [default: {DEFAULT_PROMPT}]")
-    ] = None
+    prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the new area.", default=DEFAULT_PROMPT)] = (
+        None
+    )
     left: Annotated[str, _margin_option("left", "width", "on the left")] = "0"
     right: Annotated[str, _margin_option("right", "width", "on the right")] = "0"
     top: Annotated[str, _margin_option("top", "height", "at the top")] = "0"

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar, get_args, get_origin
 
 from ..errors import Problems, UsageError
 from ..frozen import frozen
-from ..text import clean, quoted, yes_or_no
+from ..text import clean, describe_number, quoted, yes_or_no
 
 Scalar: TypeAlias = str | int | float | bool
 Value: TypeAlias = Scalar | list[Scalar]
@@ -27,9 +27,11 @@ class Option:
 
     names: as help shows them, the long one last: `-m, --model`.
     metavar: what help calls the value; a switch has none.
+    help: its text. `{steps}` in it, or another field of `ModelLimits`, stands for what the models accept.
     short: the text for `-h`, which lists the common options; None for `--help` only.
+    default: what help calls the default, if the value does not say it: `random`.
     title: its heading in help, if it is not that of its group.
-    min, max: the range of a whole number.
+    min, max: the range of a number; without a maximum, it has none.
     sweep: the type of the numbers, if a list or a range of them makes one task per number.
     """
 
@@ -38,6 +40,7 @@ class Option:
     metavar: str | None = None
     help: str | None = None
     short: str | None = None
+    default: str | None = None
     title: str | None = None
     hidden: bool = False
     min: int | None = None
@@ -47,11 +50,12 @@ class Option:
 
 @frozen
 class Argument:
-    """An argument without a name; `metavar` is what help calls it."""
+    """An argument without a name; `metavar` is what help calls it, and `help` and `default` are those of an option."""
 
     metavar: str
     _: KW_ONLY
     help: str
+    default: str | None = None
 
 
 @frozen
@@ -69,7 +73,7 @@ class Group:
 def _setting(value: object) -> str | None:
     if value is None or value is False:
         return None
-    return "true" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
+    return "true" if value is True else str(value)
 
 
 G = TypeVar("G", bound=Group)
@@ -153,7 +157,8 @@ def _convert(name: str, value: Value, parameter: Parameter) -> object:
         return _flag(name, value)
     for number in (int, float):
         if number in kinds:
-            return _number(name, value, number)
+            assert isinstance(parameter.about, Option)
+            return read_number(name, value, number, parameter.about.min, parameter.about.max)
     return Path(_text(name, value)) if Path in kinds else _text(name, value)
 
 
@@ -172,11 +177,17 @@ def _flag(name: str, value: Scalar) -> bool:
         raise UsageError(f"{name} is true or false, not {quoted(str(value), 40)}") from None
 
 
-def _number(name: str, value: Scalar, kind: type[int] | type[float]) -> int | float:
+def read_number(
+    name: str, value: Scalar, kind: type[int] | type[float], low: float | None = None, high: float | None = None
+) -> int | float:
+    """Return the number that a value is, from `low` to `high`. Raise UsageError, which calls the value `name`."""
     try:
         if isinstance(value, bool) or (kind is int and isinstance(value, float) and not value.is_integer()):
             raise ValueError
-        return kind(re.sub(r"\.0+$", "", value.strip()) if isinstance(value, str) else value)
+        number = kind(re.sub(r"\.0+$", "", value.strip()) if isinstance(value, str) else value)
+        if (low is not None and number < low) or (high is not None and number > high):
+            raise ValueError
     except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise UsageError(f"{name} takes {what}, not {quoted(str(value), 40)}") from None
+        expected = describe_number(kind, low, high)
+        raise UsageError(f"invalid {name} {quoted(str(value), 40)}: expected {expected}") from None
+    return number

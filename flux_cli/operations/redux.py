@@ -6,9 +6,9 @@ from typing import Annotated
 from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
-from .base import DEFAULT_SIZE, BuildContext, Parameters, Sized, Writer
-from .limits import ModelLimits
-from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
+from .base import BuildContext, Parameters, Sized, Writer
+from .limits import DEFAULT_SIZE, ModelLimits
+from .options import BY_PIAPI, Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
 from .parameters import Argument, Option
 
 DEFAULT_PROMPT = "a variation of this image"
@@ -49,16 +49,17 @@ class ReduxParameters(Parameters):
     default_prompt = DEFAULT_PROMPT
 
     image: ImageArgument
-    prompt: Annotated[
-        str | None, Argument("[PROMPT]", help=f"Text prompt for the variation. [default: {DEFAULT_PROMPT}]")
-    ] = None
+    prompt: Annotated[str | None, Argument("PROMPT", help="Text prompt for the variation.", default=DEFAULT_PROMPT)] = (
+        None
+    )
     strength: Annotated[
         float | None,
         Option(
             "--strength",
             metavar="X",
-            short="Strength of the variation, 0 to 1.",
-            help="Strength of the variation, 0 to 1. [default: chosen by PiAPI]",
+            short="Strength of the variation, {strength}.",
+            help="Strength of the variation, {strength}.",
+            default=BY_PIAPI,
         ),
     ] = None
 

@@ -25,4 +25,4 @@ COMMANDS: dict[str, type[Parameters]] = {
 OPERATIONS: dict[str, type[Operation]] = {
     operation.name: operation for parameters in COMMANDS.values() for operation in parameters.operations
 }
-"""What can be requested, by the name in stored requests and in the catalog; `edit` is two of them."""
+"""The operations, by their names in stored requests and in the catalog; `edit` is two of them."""

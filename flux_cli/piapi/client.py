@@ -41,7 +41,7 @@ TRUNCATED = "truncated"
 POST_SECONDS = 120.0
 GET_SECONDS = 60.0
 POLLS, UPLOADS = 8, 4
-"""How many are sent at once. httpcore's work for each request grows with the number of its connections."""
+"""Requests in parallel. httpcore's work for each request grows with the number of its connections."""
 SLOWEST_UPLINK = 25_000.0
 """Bytes per second that an upload is allowed to be as slow as."""
 JSON = {"Content-Type": "application/json"}
@@ -134,7 +134,7 @@ class PiAPIClient:
         return self._clients[local, keep]
 
     async def create(self, body: bytes) -> SubmissionResult:
-        """`POST /task`, once (specification: Create Image Task). Never raise for what the server or network does."""
+        """Send `POST /task` once (specification: Create Image Task). Never raise for the server or the network."""
         sending, arrived = _Sending(traced=self._transport is None), bytearray()
         options = {"content": body, "headers": JSON, "extensions": {"trace": sending.trace}}
         try:
@@ -145,7 +145,7 @@ class PiAPIClient:
         return result_of_response(response, written=sending.written)
 
     async def poll(self, task_id: str) -> Task:
-        """`GET /task/{id}`: return the task as it is now.
+        """Return the task as it is now (`GET /task/{id}`).
 
         Raise TemporaryError, TaskNotFoundError, KeyRefusedError.
         """
@@ -160,7 +160,7 @@ class PiAPIClient:
         raise _temporary(response, parsed)
 
     async def account(self) -> Account:
-        """`GET /account/info` at the origin (docs/internals/service.md, section 4).
+        """Return the account (`GET /account/info` at the origin; docs/internals/service.md, section 4).
 
         Raise KeyRefusedError, and NetworkError if there is no usable response.
         """

@@ -14,7 +14,7 @@ So many successive characters of a secret, from any of its parts, are redacted w
 SHORTEST_CUT = SHORTEST_SECRET // 2
 """The number of a secret's first characters that are redacted where the text ends within the secret."""
 LEVELS = 3
-"""How many times text may be escaped, for example percent-encoded within JSON within JSON."""
+"""The levels of escapes that are undone, for example percent-encoded within JSON within JSON."""
 REDACTED = "[secret]"
 
 _ESCAPE = re.compile(
@@ -27,7 +27,7 @@ _ESCAPE = re.compile(
     re.VERBOSE,
 )
 _SEPARATOR = re.compile(r"(?: \\{1,8}[nrtx] | 0x | [\s:,-] )+", re.VERBOSE)
-"""What may be between the characters of a secret, also within JSON: hexadecimal digits in pairs, base64 in lines."""
+"""Text between the characters of a secret, also within JSON: hexadecimal digits in pairs, base64 in lines."""
 _CUT_ESCAPE = re.compile(
     r"""
     [\0-\x1f]?                                                         # the digits of an HTML escape that are left
@@ -36,7 +36,7 @@ _CUT_ESCAPE = re.compile(
     """,
     re.VERBOSE,
 )
-"""What may follow a secret that is cut by the end of the text: at most the beginning of an escape."""
+"""The end of a secret that is cut off by the end of the text: at most the beginning of an escape."""
 
 
 @frozen

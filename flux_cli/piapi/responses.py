@@ -16,7 +16,7 @@ from ..text import clean
 from .task import Task, TaskError, TaskStatus, is_task_id
 
 CODE_LIMIT = 10**9
-"""What is not below it is no error code; PiAPI's have four digits."""
+"""The upper limit of an error code; PiAPI's have four digits."""
 
 
 @frozen

@@ -37,7 +37,7 @@ RETRIES: dict[SubmissionOutcome, int | None] = {
     SubmissionOutcome.UNAVAILABLE: 2,
     SubmissionOutcome.NOT_APPLIED: 2,
 }
-"""How many times a POST is repeated; None: until the deadline; an outcome that is absent: never."""
+"""The number of repetitions of a POST by outcome; None: until the deadline; without an entry: never."""
 
 
 @frozen
@@ -76,7 +76,7 @@ REFUSED_REDIRECTS = frozenset({301, 307, 308})
 
 
 def classify_submission(evidence: Evidence) -> SubmissionOutcome:
-    """Return the outcome of a submission. Total: every evidence has one, and doubt is UNKNOWN."""
+    """Return the outcome of a submission. Total: every evidence has one, and unclear evidence is UNKNOWN."""
     if evidence.task_id is not None and is_task_id(evidence.task_id):
         return SubmissionOutcome.ACCEPTED
     if evidence.seen_id is not None:  # whatever else the response says: there may be a task

@@ -44,7 +44,7 @@ class TaskStatus:
 
     @property
     def phase(self) -> Phase:
-        """Return running, completed or failed."""
+        """Running, completed or failed."""
         if self.word in SUCCESS_WORDS:
             return Phase.COMPLETED
         return Phase.FAILED if self.word in FAILURE_WORDS else Phase.RUNNING

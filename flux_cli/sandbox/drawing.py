@@ -42,7 +42,7 @@ SNOW = {"snow", "snowy", "winter", "christmas"}
 LARGEST_SMOOTHED = 2**22
 """Pixels; a larger image is drawn at its own size, which takes less memory."""
 LONGEST = 32
-"""How many times as long as wide a scene is drawn; a longer one is stretched. The work grows with that ratio."""
+"""The largest ratio of the sides of a scene; a longer one is stretched. The work grows with the ratio."""
 SMALLEST_CAPTIONED = 64
 """Pixels of the shorter side; text in a smaller image could not be read."""
 DASHES = dict(zip(map(ord, "–—‘’“”"), "--''\"\"", strict=True))  # noqa: RUF001 - the font has none of them
@@ -170,7 +170,7 @@ SCENES: Mapping[str, tuple[Ridge, float]] = {
     "city": (_roofs, 0.4),
     "tiles": (_hills, 0.0),
 }
-"""What can be drawn: the outline of its layers, and how high they rise as a share of the image."""
+"""The scenes: the outline of the layers of each, and their height as a share of the image."""
 SCENE_WORDS = {
     "city town street skyline cyberpunk neon tokyo paris london urban car robot tower": "city",
     "sea ocean beach coast island wave ship boat fish whale water river lake lighthouse sailor": "sea",

@@ -30,7 +30,7 @@ TARGETS = HTTP | {
     "task": "the work on a task; decided when the task is created",
     "webhook": "the delivery of a task's webhook",
 }
-"""Where a fault can strike."""
+"""The targets of faults."""
 
 
 @frozen
@@ -138,7 +138,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "message": Parameter("TEXT", "the error message", str),
     "keep": Parameter("SHARE", "share of the response that is sent, 0 to 1", _share),
 }
-"""What may follow the kind; each is a field of Fault."""
+"""The parameters after the kind; each is a field of Fault."""
 EXAMPLES = (
     "create:429 times=2 retry-after=1",
     "create:drop rate=0.05",

@@ -18,7 +18,7 @@ from .store import Store, StoredTask
 Load = Callable[[str], Image.Image]
 """Returns the image at a URL."""
 IMAGES_PATH = "/images"
-"""Where the images of tasks are served."""
+"""The path below which the images of tasks are served."""
 KEPT = 32
 """Rendered images that stay in memory, for ranges, repeated downloads and edits of edits."""
 THUMBNAIL = (480, 416)

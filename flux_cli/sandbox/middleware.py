@@ -17,9 +17,9 @@ from .responses import refusal
 from .rules import CODES, RefusalError
 
 TASK = "flux.task"
-"""Where the scope of a request holds the ID of the task that it created."""
+"""The key in a request's scope for the ID of the task that it created."""
 FAULT = "flux.fault"
-"""Where the scope of a request holds the fault that struck it."""
+"""The key in a request's scope for the fault that applies to it."""
 GATEWAY = frozenset({502, 504, *range(520, 531)})
 """Statuses that a gateway sends, in HTML, when it cannot reach the service behind it."""
 STATUS_CODES = {401: 1200, 402: 1300, 429: 1400, 503: 1500}

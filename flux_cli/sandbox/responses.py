@@ -23,7 +23,7 @@ LIVE_UNITS = 10_000_000
 """The live API's for a $0.002 image is 20000."""
 NOT_YET = "0001-01-01T00:00:00Z"
 LIVE_MESSAGES = {1300: "failed to freeze point", 1400: "too many requests"}
-"""What the live API says where the specification has a code."""
+"""The live API's texts for the codes of the specification."""
 LIVE_INPUT: JsonObject = {"prompt": "", "negative_prompt": "", "width": 0, "height": 0, "steps": 0}
 """Fields that the live API shows even if they were not sent."""
 

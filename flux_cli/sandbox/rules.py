@@ -1,4 +1,4 @@
-"""What the sandbox refuses, as PiAPI does: wrong types, values out of range, and what an operation cannot do without.
+"""The checks of requests, as PiAPI makes them: wrong types, values out of range, and missing fields of an operation.
 
 Sources: the specification (Parameter Reference, Error Handling) and docs/internals/service.md, sections 1 and 3.
 """

@@ -31,9 +31,9 @@ from . import keywords as kw
 from .keywords import Order
 
 TURN_SECONDS = 5.0
-"""How long a request may wait to be sent, however short the call's own wait is."""
+"""Seconds that a request may wait to be sent, however short the call's own wait is."""
 CHECK_SECONDS = 1.0
-"""How often a call whose time is over checks whether its request still waits to be sent."""
+"""Seconds between the checks of a call, whose time is over, for whether its request still waits to be sent."""
 
 
 class Nowhere(io.TextIOWrapper):

@@ -18,7 +18,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 
-from ..batch.costs import parse_amount
 from ..cli.common_options import CommonOptions
 from ..config.settings import BY_NAME
 from ..engine.events import Event
@@ -27,7 +26,7 @@ from ..errors import NotSavedError, UsageError
 from ..journal.entries import State
 from ..piapi.task import is_task_id
 from ..system.signals import DetachedExecutor
-from ..text import quoted
+from ..text import parse_usd, quoted
 from . import keywords as kw
 from .calls import CallOptions, Calls, open_session
 from .keywords import Image, Many
@@ -90,7 +89,7 @@ class AsyncFlux:
         environ = dict(os.environ) if key is None else {**os.environ, "PIAPI_API_KEY": key}
         common = CommonOptions(profile=profile, sandbox=sandbox, quiet=True)
         session = open_session(common, environ, _settings(settings))
-        self._calls = Calls(session, None if budget is None else parse_amount(str(budget), "budget"))
+        self._calls = Calls(session, None if budget is None else parse_usd(str(budget), "budget"))
         self._options = CallOptions(on_event)
 
     async def __aenter__(self) -> Self:

@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 CUT = "flux.cut"
 """The extension of the scope that closes the connection without a response, for which ASGI itself has no way."""
 LINGER_SECONDS = 2.0
-"""How long the rest of a request that is too large is read and dropped: closed immediately, the socket would be reset,
+"""Seconds for which the rest of a too large request is read and dropped: closed immediately, the socket would be reset,
 and the response lost."""
 
 

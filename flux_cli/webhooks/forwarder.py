@@ -1,4 +1,4 @@
-"""What follows on a delivery: it is forwarded to another URL, and a command runs for each saved image."""
+"""Forward deliveries to another URL, and run a command for each saved image."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ TRIES = 3
 PATIENCE = 10.0
 """Seconds that the other server has to respond."""
 STDERR = 2
-"""What a command prints is not a result of ours."""
+"""The output of a command is not a result of flux."""
 
 
 def forward_url(text: str) -> str:

@@ -24,7 +24,7 @@ from .exchange import Exchange
 DELIVERY_BYTES = 2**20
 """A task takes a few kilobytes."""
 DELIVERY_SECONDS = 20.0
-"""How long a delivery may take to arrive."""
+"""Seconds that a delivery may take to arrive."""
 MOST = 200
 """Deliveries that may be in progress. PiAPI repeats those that are refused."""
 REASONS = {

@@ -23,9 +23,9 @@ BACKLOG = 128
 REPEAT_SECONDS = 10.0
 """The server repeats a message no sooner than after so many seconds."""
 HEAD_SECONDS = 20.0
-"""How long the head of a request may take to arrive."""
+"""Seconds that the head of a request may take to arrive."""
 GOODBYE_SECONDS = 1
-"""How long requests in progress may take when the server stops."""
+"""Seconds that requests in progress may take when the server stops."""
 
 
 class Protocol(H11Protocol):

@@ -1,1 +1,1 @@
-"""The commands, one module per group. A command receives its options and makes one call."""
+"""The commands, one module each: its options, its examples, and a function that yields what is to be printed."""

@@ -12,7 +12,7 @@ from ..profile import account_difference, remember_account
 from ..registry import help_page
 
 
-@help_page(("In a script", "flux balance --json | jq -r .balance_usd"))
+@help_page(("Use the balance in a script", "flux balance --json | jq -r .balance_usd"))
 def balance(session: Session) -> Items:
     """Show the balance and the plan of your PiAPI account."""
     account = asyncio.run(session.account())

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from ...errors import ExitCode
+from ...operations.limits import DEFAULT_SIZE
 from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
 from ...operations.parameters import Argument
 from ..common_options import ViewOptions
@@ -14,12 +15,14 @@ Rows = Annotated[str, Argument("FILE", help="Rows as JSON lines, CSV or TOML; - 
 
 
 @help_page(
-    ("The requests and their price", "flux batch rows.csv --dry-run"),
-    ("Run, at most $10", "flux batch rows.csv -m schnell -d images --max-cost 10"),
+    ("Show the requests and their price", "flux batch rows.csv --dry-run"),
+    ("Spend at most $10", "flux batch rows.csv -m schnell -d images --max-cost 10"),
     (
-        "A row from another program",
+        "Pipe a row from another program",
         'echo \'{"op": "edit", "image": "cup.jpg", "prompt": "on marble"}\' \\\n  | flux batch -',
     ),
+    defaults=(("size", f"{DEFAULT_SIZE[0]}x{DEFAULT_SIZE[1]}, or that of the input image"),),
+    texts=(("output", "File name or template; see flux help templates."),),
 )
 def batch(
     session: Session,

@@ -14,10 +14,10 @@ Shell = Annotated[str, Argument("bash|zsh|fish|powershell", help="Your shell.")]
 
 
 @help_page(
-    ("In ~/.bashrc", 'eval "$(flux completion bash)"'),
-    ("In ~/.zshrc, after compinit", 'eval "$(flux completion zsh)"'),
-    ("In ~/.config/fish/config.fish", "flux completion fish | source"),
-    ("In $PROFILE", "flux completion powershell | Out-String | Invoke-Expression"),
+    ("Add to ~/.bashrc", 'eval "$(flux completion bash)"'),
+    ("Add to ~/.zshrc, after compinit", 'eval "$(flux completion zsh)"'),
+    ("Add to ~/.config/fish/config.fish", "flux completion fish | source"),
+    ("Add to $PROFILE", "flux completion powershell | Out-String | Invoke-Expression"),
     hides=("sandbox", "profile", "json", "quiet", "verbose", "debug"),
 )
 def completion(session: Session, shell: Shell) -> Items:

@@ -18,7 +18,7 @@ Name = Annotated[str, Argument("SETTING", help="Name of the setting; see flux co
 NewValue = Annotated[str, Argument("VALUE", help="New value; an empty one removes the setting.")]
 
 
-@help_page(("Values, and where each comes from", "flux config list"))
+@help_page(("List all settings and their sources", "flux config list"))
 def config_list(session: Session) -> Items:
     """Show every setting, its value and the source of the value."""
     settings = session.settings
@@ -34,7 +34,7 @@ def config_list(session: Session) -> Items:
     return ExitCode.OK
 
 
-@help_page(("One value, for a script", "flux config get plan"))
+@help_page(("Print one value, for a script", "flux config get plan"))
 def config_get(session: Session, name: Name) -> Items:
     """Print the value of a setting, or nothing if it is unset."""
     value = _mask_key(session.settings) if name == "api_key" else _find_value(session, _find_setting(name).name)
@@ -43,8 +43,8 @@ def config_get(session: Session, name: Name) -> Items:
 
 
 @help_page(
-    ("The limit on parallel tasks", "flux config set plan creator"),
-    ("At most $5 per day", "flux config set budget.day 5"),
+    ("Set your plan, which limits parallel tasks", "flux config set plan creator"),
+    ("Set a budget of $5 per day", "flux config set budget.day 5"),
 )
 def config_set(session: Session, name: Name, value: NewValue) -> Items:
     """Set a setting in the config file."""

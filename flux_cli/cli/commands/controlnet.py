@@ -9,9 +9,12 @@ from ..registry import help_page
 
 
 @help_page(
-    ("The pose of a photo", 'flux controlnet "a knight" --control openpose=photo.jpg'),
-    ("Edges, half as strong, with a style", 'flux controlnet "a house" --control canny=plan.png:0.5 --lora anime'),
-    ("The types of all controls", "flux models --controls"),
+    ("Follow the pose of a photo", 'flux controlnet "a knight" --control openpose=photo.jpg'),
+    (
+        "Follow edges, half as strong, in a LoRA style",
+        'flux controlnet "a house" --control canny=plan.png:0.5 --lora anime',
+    ),
+    ("List all control types", "flux models --controls"),
     hides=("batch_size", "commercial", "model", "denoise"),
 )
 def controlnet(session: Session, own: ControlNetParameters, given: Given, run: RunOptions) -> ExitCode:

@@ -11,8 +11,9 @@ from ..registry import help_page
 @help_page(
     ("Keep more of the image", 'flux edit photo.jpg "as a watercolor" --denoise 0.6'),
     ("Follow an instruction", 'flux edit @last "make the door red" --kontext'),
-    ("From one command to the next", 'flux gen "a house" -o - | flux edit - "at night" -o night.png'),
-    texts=(("size", "Size in pixels; only with --kontext."),),
+    ("Pipe an image into the next command", 'flux gen "a house" -o - | flux edit - "at night" -o night.png'),
+    notes=(("Image size", "only with --kontext"),),
+    defaults=(("size", "the size of the input image"),),
 )
 def edit(session: Session, own: ImageToImageParameters, given: Given, run: RunOptions) -> ExitCode:
     """Edit an image with a text prompt.

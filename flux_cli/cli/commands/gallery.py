@@ -24,29 +24,45 @@ from ..output.output import Images, Items, Note, Record, Warn
 from ..registry import help_page
 from .cost import moment_of
 
-Folder = Annotated[Path | None, Argument("DIR", help="Directory with images. [default: the output directory]")]
+Folder = Annotated[Path | None, Argument("DIR", help="Directory with images.", default="the output directory")]
 PageFile = Annotated[
-    Path | None, Option("-o, --output", metavar="FILE", help="File for the page. [default: gallery.html in DIR]")
+    Path | None, Option("-o, --output", metavar="FILE", help="File for the page.", default="gallery.html in DIR")
 ]
 SheetFile = Annotated[
-    Path | None, Option("--sheet", metavar="FILE", help="Write a contact sheet instead of a page: .png, .jpg or .webp.")
+    Path | None,
+    Option(
+        "--sheet",
+        metavar="FILE",
+        short="Write a contact sheet instead of a page.",
+        help="Write a contact sheet instead of a page: .png, .jpg or .webp.",
+    ),
 ]
 BatchOption = Annotated[
     Path | None,
-    Option("--batch", metavar="REPORT", help="Show the images of a batch; REPORT is its --report FILE.json."),
+    Option(
+        "--batch",
+        metavar="REPORT",
+        short="Show the images of a batch, from its report.",
+        help="Show the images of a batch; REPORT is its --report FILE.json.",
+    ),
 ]
 SinceOption = Annotated[
     str | None,
-    Option("--since", metavar="DAY", help="Only images saved since a day (2026-11-01), or in the last N days (7d)."),
+    Option(
+        "--since",
+        metavar="DAY",
+        short="Only images saved since a day, or in the last N days (7d).",
+        help="Only images saved since a day (2026-11-01), or in the last N days (7d).",
+    ),
 ]
 PAGE = "gallery.html"
 PAGES = (".html", ".htm")
 
 
 @help_page(
-    ("A page of a directory", "flux gallery shots --open"),
-    ("A contact sheet of the last week", "flux gallery --sheet sheet.png --since 7d"),
-    ("The images of a batch", "flux gallery --batch shots.json -o shots.html"),
+    ("Open a page of a directory", "flux gallery shots --open"),
+    ("Make a contact sheet of the last week", "flux gallery --sheet sheet.png --since 7d"),
+    ("Show the images of a batch", "flux gallery --batch shots.json -o shots.html"),
 )
 def gallery(
     session: Session,

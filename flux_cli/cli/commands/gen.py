@@ -9,11 +9,11 @@ from ..registry import help_page
 
 
 @help_page(
-    ("Free, offline, no key", 'flux gen "a red fox in the snow" --sandbox'),
-    ("Four images in one task, 16:9", "flux gen \"a red fox\" -m schnell -b 4 --aspect 16:9 -o 'fox-{n}.png'"),
-    ("One image per line, at most $5", "flux gen --from prompts.txt --max-cost 5"),
+    ("Try it: free, offline, no key", 'flux gen "a red fox in the snow" --sandbox'),
+    ("Generate four images in one task, 16:9", "flux gen \"a red fox\" -m schnell -b 4 --aspect 16:9 -o 'fox-{n}.png'"),
+    ("Generate one image per line, for at most $5", "flux gen --from prompts.txt --max-cost 5"),
     (
-        "2 colors x 2 styles x 4 seeds = 16 images",
+        "Generate 2 colors x 2 styles x 4 seeds = 16 images",
         'flux gen "a {red|blue} car, {style}" \\\n  --vary style=woodcut,watercolor --seed 1..4',
     ),
     hides=("denoise",),

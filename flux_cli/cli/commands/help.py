@@ -13,8 +13,8 @@ Words = Annotated[list[str] | None, Argument("[COMMAND|TOPIC]", help="A command,
 
 
 @help_page(
-    ("Everything about one command", "flux help gen"),
-    ("Placeholders of file names, and sweeps", "flux help templates"),
+    ("Show everything about a command", "flux help gen"),
+    ("Show the placeholders of file names", "flux help templates"),
     hides=("sandbox", "profile", "quiet", "verbose", "debug"),
 )
 def help(session: Session, words: Words = None) -> Items:

@@ -33,9 +33,9 @@ LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum
 
 
 @help_page(
-    ("The newest tasks", "flux history"),
-    ("Tasks that may have been charged", "flux history --state unknown"),
-    ("The files of the last 100 tasks", "flux history --limit 100 --json | jq -r '.files[]'"),
+    ("List the newest tasks", "flux history"),
+    ("List tasks that may have been charged", "flux history --state unknown"),
+    ("Print the files of the last 100 tasks", "flux history --limit 100 --json | jq -r '.files[]'"),
 )
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> Items:
     """List past tasks with their state and cost, newest first."""

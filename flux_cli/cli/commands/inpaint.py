@@ -11,9 +11,9 @@ from ..registry import help_page
 
 
 @help_page(
-    ("A region in percent", 'flux inpaint room.jpg "a window" --mask-box 10%,20%,30%,40%'),
-    ("See the region, for free", 'flux inpaint room.jpg "a plant" --mask m.png --show-mask region.png'),
-    ("White areas of a mask, soft edge", 'flux inpaint room.jpg "a plant" --mask m.png --feather 8'),
+    ("Select a region in percent", 'flux inpaint room.jpg "a window" --mask-box 10%,20%,30%,40%'),
+    ("Show the region, for free", 'flux inpaint room.jpg "a plant" --mask m.png --show-mask region.png'),
+    ("Use a mask, with a soft edge", 'flux inpaint room.jpg "a plant" --mask m.png --feather 8'),
     hides=("batch_size", "commercial", "model"),
 )
 def inpaint(session: Session, own: InpaintParameters, given: Given, run: RunOptions) -> ExitCode | Items:

@@ -42,7 +42,7 @@ class ListenOptions(Group):
         int,
         Option(
             "--port",
-            short="Port to listen on. [default: 8518]",
+            short="Port to listen on.",
             metavar="N",
             min=0,
             max=65535,
@@ -54,9 +54,9 @@ class ListenOptions(Group):
         Path | None,
         Option(
             "--webhook-secret-file",
-            short="File with the secret of every webhook.",
+            short="File that contains the webhook secret.",
             metavar="FILE",
-            help="File with the secret that every webhook must carry; or set FLUX_WEBHOOK_SECRET.",
+            help="File that contains the secret that every webhook must carry; or set FLUX_WEBHOOK_SECRET.",
         ),
     ] = None
     forward: Annotated[
@@ -94,7 +94,8 @@ class ListenOptions(Group):
 
 @help_page(
     ("Save images as webhooks arrive", "flux listen -d images --webhook-secret-file secret"),
-    ("Process each image", 'flux listen --exec "convert -resize 50%"'),
+    ("Resize each image in place", 'flux listen --exec "mogrify -resize 50%"'),
+    texts=(("output", "Template for file names; see flux help templates."),),
     hides=("skip_existing", "sandbox"),
 )
 def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitCode:

@@ -24,8 +24,8 @@ NoCheck = Annotated[bool, Option("--no-check", help="Store the key without check
 
 
 @help_page(
-    ("Type the key", "flux login"),
-    ("A key from a password manager", "pass show piapi | flux login --profile work"),
+    ("Enter the key at a prompt", "flux login"),
+    ("Read the key from a password manager", "pass show piapi | flux login --profile work"),
     hides=("sandbox",),
 )
 def login(session: Session, no_check: NoCheck = False) -> Items:

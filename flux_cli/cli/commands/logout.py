@@ -9,7 +9,7 @@ from ..profile import edit_profile, profile_name
 from ..registry import help_page
 
 
-@help_page(("Another profile", "flux logout --profile work"), hides=("sandbox",))
+@help_page(("Log out of another profile", "flux logout --profile work"), hides=("sandbox",))
 def logout(session: Session) -> Items:
     """Remove the stored API key of a profile."""
     profile, file = profile_name(session), session.home.config_file

@@ -11,7 +11,9 @@ from ..registry import help_page
 @help_page(
     ("Generate in a style", 'flux lora "a lighthouse" --lora anime:0.8'),
     ("Restyle an image", 'flux lora "a lighthouse" --lora anime --image photo.jpg'),
-    ("The names of all LoRAs", "flux models --loras"),
+    ("List all LoRA names", "flux models --loras"),
+    texts=(("denoise", "With --image: denoising, {denoise}; lower keeps more."),),
+    notes=(("Image size", "not with --image"),),
     hides=("batch_size", "commercial", "model"),
 )
 def lora(session: Session, own: LoRAParameters, given: Given, run: RunOptions) -> ExitCode:

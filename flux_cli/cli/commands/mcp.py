@@ -3,10 +3,10 @@
 from importlib.util import find_spec
 from typing import Annotated
 
-from ...batch.costs import parse_amount
 from ...errors import ExitCode, UsageError
 from ...frozen import frozen
 from ...operations.parameters import Group, Option
+from ...text import parse_usd
 from ..context import Session
 from ..registry import help_page
 
@@ -18,28 +18,25 @@ class McpOptions(Group):
     title = "Server"
     sets = ("output_dir",)
 
-    max_cost: Annotated[str, Option("--max-cost", metavar="USD", help="Most that one call of a tool may cost.")] = (
-        "0.10"
-    )
+    max_cost: Annotated[str, Option("--max-cost", metavar="USD", help="Maximum price of one tool call.")] = "0.10"
     budget: Annotated[
-        str, Option("--budget", metavar="USD", help="Most that all calls together may cost until the server ends.")
+        str, Option("--budget", metavar="USD", help="Maximum total price of all tool calls until the server exits.")
     ] = "1.00"
-    output_dir: Annotated[
-        str | None, Option("-d, --output-dir", metavar="DIR", help="Directory for images. [default: .]")
-    ] = None
+    output_dir: Annotated[str | None, Option("-d, --output-dir", metavar="DIR", help="Directory for images.")] = None
 
 
 @help_page(
     ("Try it for free", "flux mcp --sandbox"),
-    ("At most $0.05 per call, $0.50 in total", "flux mcp --max-cost 0.05 --budget 0.50 -d images"),
+    ("Spend at most $0.05 per call, $0.50 in total", "flux mcp --max-cost 0.05 --budget 0.50 -d images"),
     hides=("json", "quiet", "verbose", "debug"),
 )
 def mcp(session: Session, options: McpOptions) -> ExitCode:
-    """Serve tools for agents over the Model Context Protocol (MCP), on stdin and stdout.
+    """Serve tools for agents over the Model Context Protocol (MCP).
 
-    A program that runs agents starts it. Tools: generate, price, status, history, models. None of them accepts a key.
+    Your agent program starts this server, and uses it over stdin and stdout. Tools: generate, price, status, history,
+    models. None of them accepts a key.
     """
-    max_cost, budget = parse_amount(options.max_cost, "--max-cost"), parse_amount(options.budget, "--budget")
+    max_cost, budget = parse_usd(options.max_cost, "--max-cost"), parse_usd(options.budget, "--budget")
     if find_spec("mcp") is None:
         raise UsageError(
             "flux mcp needs the package mcp, which is not installed",

@@ -29,9 +29,9 @@ NEWEST = 1000
 
 
 @help_page(
-    ("All models", "flux models"),
-    ("For commercial use, fastest", "flux models --for commercial,fast"),
-    ("LoRAs, controls and presets", "flux models --loras --controls --presets"),
+    ("List all models", "flux models"),
+    ("Find the fastest for commercial use", "flux models --for commercial,fast"),
+    ("List LoRAs, controls and presets", "flux models --loras --controls --presets"),
 )
 def models(
     session: Session,

@@ -9,8 +9,8 @@ from ..registry import help_page
 
 
 @help_page(
-    ("Wider on both sides", "flux outpaint photo.jpg --left 25% --right 25%"),
-    ("Sky above", 'flux outpaint photo.jpg "a clear sky" --top 300'),
+    ("Extend both sides", "flux outpaint photo.jpg --left 25% --right 25%"),
+    ("Add sky at the top", 'flux outpaint photo.jpg "a clear sky" --top 300'),
     hides=("batch_size", "commercial", "model", "denoise"),
 )
 def outpaint(session: Session, own: OutpaintParameters, given: Given, run: RunOptions) -> ExitCode:

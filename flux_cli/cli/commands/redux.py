@@ -9,8 +9,9 @@ from ..registry import help_page
 
 
 @help_page(
-    ("A variation with a prompt", 'flux redux portrait.png "in evening light" --strength 0.7'),
-    ("Four variations", "flux redux portrait.png --seed 1..4"),
+    ("Add a prompt", 'flux redux portrait.png "in evening light" --strength 0.7'),
+    ("Generate four variations", "flux redux portrait.png --seed 1..4"),
+    defaults=(("size", "the size of the input image"),),
     hides=("batch_size", "commercial", "model", "denoise"),
 )
 def redux(session: Session, own: ReduxParameters, given: Given, run: RunOptions) -> ExitCode:

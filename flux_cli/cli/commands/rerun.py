@@ -21,15 +21,13 @@ from ..registry import help_page
 from .show import Image, find_made
 
 T = TypeVar("T")
-NewPrompt = Annotated[
-    str | None, Option("--prompt", metavar="TEXT", help="New prompt. [default: the prompt of the image]")
-]
+NewPrompt = Annotated[str | None, Option("--prompt", metavar="TEXT", help="New prompt.", default="as in the image")]
 
 
 @help_page(
     ("Change a setting", "flux rerun fox.png --guidance 4.5 -o fox-2.png"),
-    ("Four more seeds", "flux rerun @last --seed 1..4"),
-    default="that of the image",
+    ("Generate four more seeds", "flux rerun @last --seed 1..4"),
+    default="as in the image",
 )
 def rerun(
     session: Session,

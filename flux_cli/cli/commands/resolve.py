@@ -25,7 +25,7 @@ from ..registry import help_page
 
 Entries = Annotated[
     list[str],
-    Argument("ENTRY...", help="Entry IDs; - reads them from stdin."),
+    Argument("ID...", help="IDs of flux history; - reads them from stdin."),
 ]
 TaskOption = Annotated[
     str | None,
@@ -66,13 +66,16 @@ ResubmitOption = Annotated[
 ]
 
 OPEN = (State.UNKNOWN, State.DISMISSED)
-"""What can be resolved; a dismissed submission too, for its task may appear later."""
+"""The states that can be resolved; a dismissed one too, for its task may appear later."""
 
 
 @help_page(
-    ("What is known, and your options", "flux resolve k3v9q2xy"),
-    ("The task exists", "flux resolve k3v9q2xy \\\n  --task 1631d053-2352-4add-95cc-360fc52d5f89"),
-    ("No image is needed", "flux history --state unknown -q | flux resolve - --dismiss"),
+    ("Show the details and your options", "flux resolve k3v9q2xy"),
+    (
+        "Download the image of an existing task",
+        "flux resolve k3v9q2xy \\\n  --task 1631d053-2352-4add-95cc-360fc52d5f89",
+    ),
+    ("Dismiss all of them", "flux history --state unknown -q | flux resolve - --dismiss"),
 )
 def resolve(
     session: Session,
@@ -85,9 +88,9 @@ def resolve(
     max_cost: MaxCost = None,
     yes: Yes = False,
 ) -> ExitCode | Items:
-    """Resolve submissions that may have been charged.
+    """Resolve tasks whose outcome is unknown.
 
-    Without --task, --dismiss or --resubmit, it prints the known facts about each submission, and your options.
+    Without --task, --dismiss or --resubmit, it prints the details of each task, and your options.
     """
     if sum((task is not None, dismiss, resubmit)) > 1:
         raise UsageError("--task, --dismiss and --resubmit cannot be used together")
@@ -247,7 +250,7 @@ def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
 
 def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, *, yes: bool) -> ExitCode:
     """Submit requests again. After an interruption, the same command continues what it sent the first time."""
-    from ...batch.costs import check_budgets
+    from ...batch.plan import check_budgets
     from ...batch.runner import finish_entries
 
     session.require_key()

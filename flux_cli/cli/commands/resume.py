@@ -17,13 +17,13 @@ from ..options import WaitOptions
 from ..registry import help_page
 
 ExpiringOption = Annotated[
-    bool, Option("--expiring", help="Only images that expire within a day; PiAPI keeps images for seven days.")
+    bool, Option("--expiring", help="Only images that PiAPI deletes within a day; it keeps images for seven days.")
 ]
 
 
 @help_page(
-    ("All that is left", "flux resume"),
-    ("Only images that PiAPI soon deletes", "flux resume --expiring --timeout 60"),
+    ("Download all unsaved images", "flux resume"),
+    ("Download only images that PiAPI deletes within a day", "flux resume --expiring --timeout 60"),
 )
 def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = False) -> ExitCode:
     """Save all paid images that are not saved yet, for free."""

@@ -7,13 +7,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from ...batch.costs import parse_amount
 from ...config.settings import number, one_of
 from ...config.urls import is_loopback
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...operations.parameters import Group, Option
-from ...text import clean, counted, quoted, usd
+from ...text import clean, counted, parse_usd, quoted, usd
 from ..context import SANDBOX_SPEED, Session
 from ..output.output import Mode
 from ..registry import help_page
@@ -41,7 +40,7 @@ class SandboxOptions(Group):
         int,
         Option(
             "--port",
-            short="Port to listen on. [default: 8517]",
+            short="Port to listen on.",
             metavar="N",
             min=0,
             max=65535,
@@ -82,7 +81,7 @@ class SandboxOptions(Group):
         str,
         Option(
             "--plan",
-            short="Plan to simulate. [default: pro]",
+            short="Plan to simulate.",
             title="Simulated account",
             metavar="free|creator|pro",
             help="Plan to simulate; sets the concurrency limit and the allowed operations.",
@@ -94,17 +93,19 @@ class SandboxOptions(Group):
             "--credits",
             title="Simulated account",
             metavar="USD",
-            help="Balance of the simulated account. [default: unlimited]",
+            help="Balance of the simulated account.",
+            default="unlimited",
         ),
     ] = None
     speed: Annotated[
         str | None,
         Option(
             "--speed",
-            short="Run tasks X times faster. [default: 15]",
+            short="Run tasks X times faster.",
             title="Simulated account",
             metavar="X",
-            help="Run tasks X times faster than documented. [default: 15]",
+            help="Run tasks X times faster than documented.",
+            default=f"{SANDBOX_SPEED:g}",
         ),
     ] = None
     expire: Annotated[
@@ -122,7 +123,8 @@ class SandboxOptions(Group):
             "--key",
             short="Accept only this API key; repeatable.",
             metavar="KEY",
-            help="Accept only this API key; repeatable. [default: any key]",
+            help="Accept only this API key; repeatable.",
+            default="any key",
         ),
     ] = None
     webhook_hosts: Annotated[
@@ -131,7 +133,8 @@ class SandboxOptions(Group):
             "--webhook-host",
             title="Webhooks",
             metavar="HOST",
-            help="Also deliver webhooks to HOST; repeatable. [default: localhost only]",
+            help="Also deliver webhooks to HOST; repeatable.",
+            default="localhost only",
         ),
     ] = None
     state: Annotated[
@@ -140,7 +143,8 @@ class SandboxOptions(Group):
             "--state",
             short="Keep tasks and uploads in FILE.",
             metavar="FILE",
-            help="Keep tasks and uploads in FILE. [default: lost on exit]",
+            help="Keep tasks and uploads in FILE.",
+            default="lost on exit",
         ),
     ] = None
 
@@ -148,10 +152,10 @@ class SandboxOptions(Group):
 @help_page(
     ("Start it, and set the variables that it prints", "flux sandbox"),
     (
-        "Two refusals, then one image in five is cut off",
+        "Refuse two submissions, then truncate one image in five",
         'flux sandbox --fault "create:429 times=2 retry-after=1" \\\n  --fault "image:truncate rate=0.2"',
     ),
-    ("All failures that it can simulate", "flux sandbox --list-faults"),
+    ("List all failures that it can simulate", "flux sandbox --list-faults"),
     hides=("sandbox", "profile", "verbose"),
 )
 def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
@@ -192,7 +196,7 @@ def _service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Ser
         _store(options.state, kept),
         speed=speed,
         plan=_parse("--plan", one_of("free", "creator", "pro"), options.plan),
-        credit=None if options.credits is None else parse_amount(options.credits, "--credits"),
+        credit=None if options.credits is None else parse_usd(options.credits, "--credits"),
         keys=frozenset(_parse("--key", _key, key) for key in options.keys or []) or None,
         catalog=session.catalog,
         replies=_parse("--replies", one_of(*REPLIES), options.replies),

@@ -28,8 +28,8 @@ Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task I
 
 
 @help_page(
-    ("How a file was made", "flux show fox.png"),
-    ("The latest image, shown here", "flux show @last --preview"),
+    ("Show the settings of an image", "flux show fox.png"),
+    ("Show the latest image in the terminal", "flux show @last --preview"),
 )
 def show(session: Session, image: Image, view: ViewOptions) -> Items:
     """Show how an image was generated."""

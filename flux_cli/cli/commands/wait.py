@@ -31,9 +31,10 @@ AnyOption = Annotated[
 
 
 @help_page(
-    ("Choose the file", "flux wait 1631d053-2352-4add-95cc-360fc52d5f89 -o fox.png"),
-    ("IDs from a pipe", "flux gen --from prompts.txt --no-wait | flux wait -"),
-    ("Until the first is saved", 'flux wait --any $(flux gen "a fox" --seed 1..3 --no-wait)'),
+    ("Choose the file name", "flux wait 1631d053-2352-4add-95cc-360fc52d5f89 -o fox.png"),
+    ("Read IDs from a pipe", "flux gen --from prompts.txt --no-wait | flux wait -"),
+    ("Stop after the first image", 'flux wait --any $(flux gen "a fox" --seed 1..3 --no-wait)'),
+    texts=(("output", "File name or template; see flux help templates."),),
     hides=("skip_existing",),
 )
 def wait(

@@ -46,7 +46,7 @@ def _words(program: Command) -> dict[str, dict[str, str]]:
         "COMMAND": {command.name: command.summary for command in program.commands if command.priced},
         "COMMAND|TOPIC": {**topics, "json-schema": "the JSON Schema of these objects"},
         "MODEL": dict.fromkeys((*catalog.models, "auto"), ""),
-        "NAME[:STRENGTH]": dict.fromkeys(catalog.loras, ""),
+        "NAME[:X]": dict.fromkeys(catalog.loras, ""),
         "PRESET": dict.fromkeys(catalog.presets, ""),
         "PURPOSE": dict.fromkeys(("commercial", "fast", "quality", *sorted(OPERATIONS)), ""),
         "SETTING": {setting.name: setting.about for setting in SETTINGS},

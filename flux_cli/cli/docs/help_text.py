@@ -1,6 +1,6 @@
 """Help as text: `-h` has the common options and fits one screen, `--help` has everything; and the topics of help."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from textwrap import indent, wrap
 
 from ...config.settings import VARIABLES
@@ -8,27 +8,31 @@ from ...errors import ExitCode
 from ...frozen import frozen
 from ...images.output_names import PLACEHOLDERS
 from ...journal.entries import State
-from ..common_options import CommonOptions
 from ..registry import COMMANDS, GROUPS
 from .tree import Command, Option
 
-FEW = 6
-"""A command with no more options of its own shows all of them in `-h`."""
 EXAMPLES = 3
 """Examples in `-h`, at most."""
-COLUMN = 29
-"""Where the second column begins, at most."""
+COMMENTED = 74
+"""Characters of an example and its comment on one line, at most."""
+NO_BREAK = "\xa0"
+COLUMN = 30
+"""The column at which the texts begin, at most."""
 
 
 def full_help(command: Command, width: int = 80) -> str:
     if not command.name:
         return _program_help(command, width)
-    parts = [_heading(command, width), *("\n".join(wrap(text, width)) for text in command.about)]
+    parts = [
+        _heading(command, width),
+        *("\n".join(wrap(text, width, break_on_hyphens=False)) for text in command.about),
+    ]
     if command.commands:
         parts.append("Commands:\n" + _rows([(one.word, one.summary) for one in command.commands], width))
     if command.arguments:
-        parts.append("Arguments:\n" + _rows([(one.usage.strip("[]"), one.about) for one in command.arguments], width))
-    column = min(COLUMN, max(len(_usage(option)) for option in command.options) + 4)
+        arguments = [(one.usage.strip("[]"), one.description) for one in command.arguments]
+        parts.append("Arguments:\n" + _rows(arguments, width))
+    column = _column(command.options)
     for title, options in command.by_title().items():
         parts.append(f"{title}:\n{_rows([(_usage(option), option.description) for option in options], width, column)}")
     if command.examples:
@@ -39,17 +43,14 @@ def full_help(command: Command, width: int = 80) -> str:
 
 def short_help(command: Command, width: int = 80) -> str:
     """Return the help of a command with its common options."""
-    own = [option for option in command.options if option.title != CommonOptions.title]
-    common = own if len(own) <= FEW else [option for option in own if option.short]
-    common += [option for option in command.options if option.title == CommonOptions.title and option.short]
-    if not command.name or command.commands or len(common) + 1 >= len(command.options):
+    if not command.common:
         return full_help(command, width)
     parts = [_heading(command, width)]
     if command.examples:
-        examples = [_short_example(comment, line) for comment, line in command.examples if "\n" not in line]
-        parts.append("Examples:\n" + "\n".join(examples[:EXAMPLES]))
-    table = [(_usage(option), option.short or option.description) for option in common]
-    parts.append(("Common options:\n" if own else "Options:\n") + _rows(table, width))
+        parts.append("Examples:\n" + "\n".join(_short_examples(command)))
+    column = _column(command.common)
+    table = [(_usage(option), option.short_description(width - column)) for option in command.common]
+    parts.append("Common options:\n" + _rows(table, width, column))
     parts.append(f"All {len(command.options)} options: {command.line} --help")
     return "\n\n".join(parts) + "\n"
 
@@ -73,14 +74,23 @@ def _heading(command: Command, width: int) -> str:
     return "\n".join([*wrap(command.summary, width), "", *usage])
 
 
+def _column(options: Iterable[Option]) -> int:
+    """Return where the texts of options begin."""
+    return min(COLUMN, max(len(_usage(option)) for option in options) + 4)
+
+
 def _usage(option: Option) -> str:
     """Return the names and the value of an option; long names stand below each other."""
     return option.usage if len(option.names[0]) == 2 else f"    {option.usage}"
 
 
-def _short_example(comment: str, line: str) -> str:
-    """Return an example on one line, with its comment if there is room."""
-    return f"  {line:<48}  # {comment}" if len(line) <= 48 and len(comment) <= 26 else f"  {line}"
+def _short_examples(command: Command) -> Iterator[str]:
+    """Yield the first examples of one line, with their comments in a column where there is room."""
+    examples = [(comment, line) for comment, line in command.examples if "\n" not in line][:EXAMPLES]
+    column = max((len(line) for comment, line in examples if len(line) + len(comment) <= COMMENTED), default=0)
+    for comment, line in examples:
+        fits = max(column, len(line)) + len(comment) <= COMMENTED
+        yield f"  {line:<{column}}  # {comment}" if fits else f"  {line}"
 
 
 def _rows(content: list[tuple[str, str]], width: int, column: int | None = None) -> str:
@@ -90,7 +100,12 @@ def _rows(content: list[tuple[str, str]], width: int, column: int | None = None)
 
 
 def _row(name: str, text: str, width: int, column: int) -> Iterator[str]:
-    lines = wrap(text, max(20, width - column), break_on_hyphens=False, break_long_words=False) or [""]
+    room = max(20, width - column)
+    about, bracket, default = text.partition(" [default: ")
+    if len(default) + len("[default: ") <= room:  # then it stays on one line
+        text = f"{about} {(bracket + default).strip().replace(' ', NO_BREAK)}"
+    lines = wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
+    lines = [line.replace(NO_BREAK, " ") for line in lines]
     if len(name) + 4 > column:
         yield f"  {name}"
     else:

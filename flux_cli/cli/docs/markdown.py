@@ -35,7 +35,7 @@ def _section(command: Command) -> str:
         lines = [f"# {comment}\n{line}" for comment, line in command.examples]
         parts.append("\n".join(["```sh", "\n\n".join(lines), "```\n"]))
     if command.arguments:
-        rows = [(_code(argument.usage), _text(argument.about)) for argument in command.arguments]
+        rows = [(_code(argument.usage), _text(argument.description)) for argument in command.arguments]
         parts.append(_table(("argument", "meaning"), rows))
     for title, options in command.by_title().items():
         rows = [(_code(option.usage), _text(option.description)) for option in options]

@@ -29,7 +29,7 @@ def _manual(command: Command, program: Command) -> str:
     ]
     for paragraph in command.about:
         lines += [".PP", _text(paragraph)]
-    lines += _list("ARGUMENTS", [(argument.usage, argument.about) for argument in command.arguments])
+    lines += _list("ARGUMENTS", [(argument.usage, argument.description) for argument in command.arguments])
     lines += _list("COMMANDS", [(inner.line, f"{inner.summary} See {_page(inner)}(1).") for inner in command.commands])
     lines.append(".SH OPTIONS")
     for title, options in command.by_title().items():

@@ -1,9 +1,9 @@
 """The commands as data, read from their functions; help and all other documents are generated from it."""
 
 import inspect
-import re
-from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import get_args, get_origin
 
 from flux_cli import __version__
 
@@ -15,9 +15,10 @@ from ...json_value import Json, JsonObject
 from ...operations import parameters
 from ...operations.options import TaskOptions
 from ..common_options import CommonOptions
+from ..model_limits import describe_limits, fill_limits
 from ..option_groups import Flat, flat_options
 from ..options import SaveOptions, WaitOptions
-from ..registry import COMMANDS, CONFIG_COMMANDS, CONFIG_SUMMARY, Page, load
+from ..registry import COMMANDS, CONFIG_COMMANDS, CONFIG_EXAMPLES, CONFIG_SUMMARY, Page, load
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group.sets}
 """Settings with an option of the same name."""
@@ -49,8 +50,12 @@ class Option:
     @property
     def description(self) -> str:
         """What the option does, and its default."""
-        known = self.default is None or "[default: " in self.about
-        return self.about if known else f"{self.about} [default: {self.default}]"
+        return _with_default(self.about, self.default)
+
+    def short_description(self, width: int) -> str:
+        """Return the same for `-h`, where a short text has the default only if both fit on one line."""
+        full = _with_default(self.short or self.about, self.default)
+        return self.short if self.short and len(full) > width else full
 
 
 @frozen
@@ -59,8 +64,14 @@ class Argument:
 
     value: str
     about: str
+    default: str | None
     required: bool
     repeatable: bool
+
+    @property
+    def description(self) -> str:
+        """What the argument is, and its default."""
+        return _with_default(self.about, self.default)
 
     @property
     def usage(self) -> str:
@@ -115,12 +126,24 @@ class Command:
         order = {title: number for number, title in enumerate(TITLES)}
         return dict(sorted(found.items(), key=lambda row: order.get(row[0], -1)))
 
+    @property
+    def common(self) -> tuple[Option, ...]:
+        """The options that `-h` lists; none if `-h` is the same as `--help`."""
+        own = [option for option in self.options if option.title != CommonOptions.title]
+        shared = [option for option in self.options if option.title == CommonOptions.title and option.short]
+        few = len(own) <= FEW
+        listed = [option for option in own if few or option.short] + (shared if few else shared[:1])
+        return () if not self.name or self.commands or len(listed) + 1 >= len(self.options) else tuple(listed)
 
-HELP = Option(("-h", "--help"), None, "Print this help (-h: a summary).", title=CommonOptions.title)
+
+FEW = 6
+"""A command with no more options of its own shows all of them in `-h`."""
+HELP = Option(("-h", "--help"), None, "Print this help.", title=CommonOptions.title)
+SUMMARIZED = "Print this help (-h: a summary)."
+"""The text of `--help` for a command whose `-h` lists the common options only."""
 VERSION = Option(("-V", "--version"), None, "Print the version.")
 JSON = Option(("--json",), None, "With --help: print the help as JSON.")
 OF_THE_IMAGE = ("Generation", "Image size")
-DEFAULT = r" \[default: [^]]*\]"
 TITLES = (
     *("Options", "Input image", "Mask", "Margins", "LoRA and control", "Generation", "Image size"),
     *("Server", "Simulated account", "Faults", "Webhooks", "Actions", "Resolution"),
@@ -139,50 +162,65 @@ def read_command(name: str) -> Command:
     """Return a command: `gen`, `config` or `config get`."""
     if name == "config":
         inner = tuple(read_command(f"config {word}") for word in CONFIG_COMMANDS)
-        return Command(name, CONFIG_SUMMARY, (), (), (), (HELP,), inner)
+        return Command(name, CONFIG_SUMMARY, (), CONFIG_EXAMPLES, (), (HELP,), inner)
     function = load(name)
     summary, *about = (" ".join(text.split()) for text in (inspect.getdoc(function) or "").split("\n\n"))
-    page, flat = getattr(function, "page", Page()), flat_options(function)
+    page, flat, limits = getattr(function, "page", Page()), flat_options(function), describe_limits(name)
     listed = [one for one in flat if not one.hidden and one.name not in page.hides]
-    return Command(
+    command = Command(
         name=name,
         summary=summary,
         about=tuple(about),
         examples=page.examples,
-        arguments=tuple(_argument(one) for one in listed if isinstance(one.about, parameters.Argument)),
-        options=(*(_option(one, page) for one in listed if isinstance(one.about, parameters.Option)), HELP),
+        arguments=tuple(_argument(one, limits) for one in listed if isinstance(one.about, parameters.Argument)),
+        options=(*(_option(one, page, limits) for one in listed if isinstance(one.about, parameters.Option)), HELP),
         priced=any(one.name == "price_only" for one in flat),
     )
+    if command.common:
+        command = replace(command, options=(*command.options[:-1], replace(HELP, about=SUMMARIZED)))
+    return command
 
 
-def _argument(flat: Flat) -> Argument:
-    value = (flat.about.metavar or "").strip("[]. ")
-    return Argument(value, flat.about.help or "", flat.required, _is_list(flat.kind))
+def _argument(flat: Flat, limits: Mapping[str, str]) -> Argument:
+    about = flat.about
+    value = (about.metavar or "").strip("[]. ")
+    return Argument(value, fill_limits(about.help or "", limits), about.default, flat.required, _is_list(flat.kind))
 
 
-def _option(flat: Flat, page: Page) -> Option:
+def _option(flat: Flat, page: Page, limits: Mapping[str, str]) -> Option:
     about = flat.about
     assert isinstance(about, parameters.Option)
-    text, short = about.help or "", about.short
+    text, short = about.help, about.short
     if own := dict(page.texts).get(flat.name):
         text, short = own, short and own
-    default: Any = BY_NAME[flat.name].default if flat.name in SETTERS & set(BY_NAME) else flat.default
-    if flat.name == "model" and default is None:
-        default = Catalog({}).default_model
-    if page.default and flat.title in OF_THE_IMAGE and (default is not None or "[default: " in text):
-        text = f"{re.sub(DEFAULT, '', text)} [default: {page.default}]"
-        short = short and f"{re.sub(DEFAULT, '', short)} [default: {page.default}]"
+    if note := dict(page.notes).get(flat.title):
+        text, short = (one and f"{one.removesuffix('.')}; {note}." for one in (text, short))
     switch = flat.kind is bool
     return Option(
         names=tuple(sorted(about.names.split(", "), key=len)),
         value=None if switch else about.metavar,
-        about=text,
-        default=None if default is None or switch else str(default),
+        about=fill_limits(text or "", limits),
+        default=None if switch else _default(flat, about, page),
         variable=f"FLUX_{flat.name.upper()}" if flat.name in SETTERS else None,
         repeatable=_is_list(flat.kind),
-        short=short,
+        short=short and fill_limits(short, limits),
         title=flat.title,
     )
+
+
+def _default(flat: Flat, about: parameters.Option, page: Page) -> str | None:
+    """Return what help calls the default of an option that takes a value."""
+    value = BY_NAME[flat.name].default if flat.name in SETTERS & set(BY_NAME) else flat.default
+    if flat.name == "model":
+        value = Catalog({}).default_model
+    default = about.default or (None if value is None else str(value))
+    if default and page.default and flat.title in OF_THE_IMAGE:
+        return page.default
+    return dict(page.defaults).get(flat.name, default)
+
+
+def _with_default(text: str, default: str | None) -> str:
+    return text if default is None else f"{text} [default: {default}]"
 
 
 def _is_list(kind: object) -> bool:
@@ -205,7 +243,13 @@ def _command_json(command: Command) -> JsonObject:
         "about": list(command.about),
         "examples": [{"comment": comment, "command": line} for comment, line in command.examples],
         "arguments": [
-            {"metavar": one.value, "help": one.about, "required": one.required, "repeatable": one.repeatable}
+            {
+                "metavar": one.value,
+                "help": one.about,
+                "default": one.default,
+                "required": one.required,
+                "repeatable": one.repeatable,
+            }
             for one in command.arguments
         ],
         "options": [

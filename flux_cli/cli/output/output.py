@@ -1,4 +1,4 @@
-"""What a command yields to be printed, and the one writer to stdout and stderr.
+"""The items that a command yields to be printed, and the one writer to stdout and stderr.
 
 stdout carries results only; everything else goes to stderr.
 """
@@ -89,7 +89,7 @@ class Images:
 
 Item = Union[Record, Note, Warn, Failure, Images, "Outcome"]
 Items = Generator[Item, None, ExitCode]
-"""What a command prints, in order; it returns the exit code."""
+"""The items that a command prints, in order; it returns the exit code."""
 
 
 class Mode(Enum):

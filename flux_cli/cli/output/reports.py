@@ -49,7 +49,7 @@ _BEGINNINGS = {
     ".csv": ",".join(COLUMNS[:5]).encode(),
     ".xml": rb"<\?xml [^>]*\?>\s*<testsuites",
 }
-"""How a report begins, by its extension: what a later one may replace. It never replaces a file of another kind."""
+"""The beginning of a report, by its extension: a later report replaces such a file only."""
 
 
 @frozen
@@ -155,7 +155,7 @@ def open_report(path: Path, title: str, output: Output) -> Report:
     write = WRITERS.get(kind)
     if write is None:
         name = clean(path.name, 80)
-        raise UsageError(f"--report {name!r} does not end in .json, .csv or .xml (JUnit)")
+        raise UsageError(f"invalid --report {name!r}: expected a name that ends in .json, .csv or .xml (JUnit)")
     target = Path(os.path.realpath(path))  # replace the target of a link, not the link
     try:
         if target.is_dir():

@@ -34,8 +34,8 @@ OF_JOURNAL: tuple[Check, ...] = (checks.unknown_outcomes, checks.images, checks.
 
 @help_page(
     ("Repair what can be repaired", "flux doctor --fix"),
-    ("Without contacting PiAPI", "flux doctor --offline"),
-    ("Files for a bug report", "flux doctor --bundle report.zip"),
+    ("Check without contacting PiAPI", "flux doctor --offline"),
+    ("Collect files for a bug report", "flux doctor --bundle report.zip"),
 )
 def doctor(
     session: Session,

@@ -1,4 +1,4 @@
-"""Engines with a fault each, to prove that the crash tests would find it. A fault is patched into a forked process."""
+"""Faults to patch into the engine of a forked process, to prove that the crash tests would find them."""
 
 import asyncio
 import os
@@ -29,24 +29,24 @@ from flux_cli.piapi.submission import SubmissionResult
 from flux_cli.piapi.task import Task
 
 
-def written_down_after_the_response() -> None:
-    """`sending` comes to the journal after the response to the POST."""
+def record_sending_after_response() -> None:
+    """Record `sending` only after the response to the POST."""
     send = Journal.send
 
     def pretend(self: Journal, entry: Entry, budgets: Sequence[Budget], life: float) -> Entry:
         return replace(entry, state=State.SENDING, submitted=time.time())
 
     async def post(self: Submitter, entry: Entry, body: bytes) -> SubmissionResult:
-        answer = await self.client.create(body)
+        response = await self.client.create(body)
         send(self.journal, replace(entry, state=State.PLANNED, submitted=None), (), 0.0)
-        return answer
+        return response
 
     Journal.send = pretend  # type: ignore[method-assign]
     Submitter._post = post  # type: ignore[method-assign]
 
 
-def sent_again_after_a_crash() -> None:
-    """What a dead process was sending is planned again."""
+def resend_after_crash() -> None:
+    """Plan the entries again that a dead process was sending."""
 
     def plan_again(self: Journal, *, forget_lost: bool = False) -> None:
         for entry in self.newest(State.SENDING):
@@ -56,22 +56,22 @@ def sent_again_after_a_crash() -> None:
     Journal.mark_dead_unknown = plan_again  # type: ignore[method-assign]
 
 
-def written_in_place() -> None:
-    """An image is downloaded under its final name."""
+def write_in_place() -> None:
+    """Download images under their final names."""
 
     def new_file(path: Path) -> BinaryIO:
         return path.open("wb")
 
-    def place(entry: Entry, planned: Path, download: Download) -> SavedFile:
+    def place_image(entry: Entry, planned: Path, download: Download) -> SavedFile:
         return SavedFile(download.path, download.sha256)
 
     downloads.temporary_beside = lambda target: target  # type: ignore[attr-defined]
     downloads._new_file = new_file
-    saving._place = place
+    saving._place = place_image
 
 
-def polled_before_it_is_accepted() -> None:
-    """`accepted` comes to the journal after the first poll of the task."""
+def poll_before_recording_acceptance() -> None:
+    """Record `accepted` only after the first poll of the task."""
     poll = Poller.poll
 
     async def accepted(self: Submitter, entry: Entry, task: Task) -> Entry:
@@ -88,34 +88,34 @@ def polled_before_it_is_accepted() -> None:
     Poller.poll = polled  # type: ignore[method-assign]
 
 
-def saved_before_it_is_there() -> None:
-    """`saved` comes to the journal before the images have their names."""
-    save, late = Saver.save, list[tuple[Path, Path]]()
+def record_saved_before_rename() -> None:
+    """Record `saved` before the images have their final names."""
+    save, pending = Saver.save, list[tuple[Path, Path]]()
 
-    def place(entry: Entry, planned: Path, download: Download) -> SavedFile:
-        late.append((download.path, planned))
+    def place_image(entry: Entry, planned: Path, download: Download) -> SavedFile:
+        pending.append((download.path, planned))
         return SavedFile(planned, download.sha256)
 
     async def saved(self: Saver, entry: Entry, task: Task | None) -> Entry:
         entry = await save(self, entry, task)
-        while late:
-            temporary, planned = late.pop()
+        while pending:
+            temporary, planned = pending.pop()
             temporary.replace(planned)
         return entry
 
-    saving._place = place
+    saving._place = place_image
     Saver.save = saved  # type: ignore[method-assign]
 
 
 STATEMENTS = ("listener", "report", "permit", "end")
-"""What may raise in the scheduler: its listener, its report of an outcome that is known, the search for a permit, and the
-report of a task that has just ended."""
+"""Statements of the scheduler that may raise: its listener, its report of a known outcome, the search for a permit, and
+the report of a task that has just ended."""
 
 
-def raises(statement: str, *, cuts_off: bool) -> None:
-    """A statement of the scheduler raises, once, while the response to a POST is on its way; stderr says when.
+def raise_at(statement: str, *, cancels: bool) -> None:
+    """Let a statement of the scheduler raise once while the response to a POST is on its way; stderr shows when.
 
-    cuts_off: the fault: what is in flight is cut off then.
+    cancels: whether the engine has the fault that it cancels the tasks in flight.
     """
     run, next_item, permit, fail, post = (
         Scheduler.run,
@@ -124,7 +124,7 @@ def raises(statement: str, *, cuts_off: bool) -> None:
         Scheduler._fail,
         Submitter._post,
     )
-    in_flight, begun, left = set[str](), asyncio.Event(), {statement}
+    in_flight, started, left = set[str](), asyncio.Event(), {statement}
 
     def reach(name: str) -> None:
         if in_flight and name in left:
@@ -132,27 +132,27 @@ def raises(statement: str, *, cuts_off: bool) -> None:
             os.write(2, b"raised\n")
             raise RuntimeError(f"a bug at {name}")
 
-    async def run_with_them(
+    async def run_with_raising(
         self: Scheduler, entries: AsyncIterator[Entry | Outcome], report: Report, *, wait: bool = True
     ) -> None:
         listener = self.listener
 
-        def hear(event: Event) -> None:
+        def listen(event: Event) -> None:
             if isinstance(event, Ended) and asyncio.current_task() not in self._live:
                 reach("listener")
             listener(event)
 
-        def tell(outcome: Outcome) -> None:
+        def report_outcome(outcome: Outcome) -> None:
             reach("end" if asyncio.current_task() in self._live else "report")
             report(outcome)
 
-        self.listener = hear
-        await run(self, entries, tell, wait=wait)
+        self.listener = listen
+        await run(self, entries, report_outcome, wait=wait)
 
     async def next_in_flight(self: Scheduler, entries: AsyncIterator[Entry | Outcome]) -> Entry | Outcome | None:
         item = await next_item(self, entries)
         if left and self._live:
-            await begun.wait()
+            await started.wait()
         return item
 
     async def find_permit(self: Scheduler, entry: Entry) -> Permit | None:
@@ -161,35 +161,35 @@ def raises(statement: str, *, cuts_off: bool) -> None:
 
     async def count(self: Submitter, entry: Entry, body: bytes) -> SubmissionResult:
         in_flight.add(entry.id)
-        begun.set()
+        started.set()
         try:
             return await post(self, entry, body)
         finally:
             in_flight.discard(entry.id)
 
-    def cut_off(self: Scheduler, error: BaseException) -> None:
+    def cancel_in_flight(self: Scheduler, error: BaseException) -> None:
         for task in self._live:
             task.cancel()
         fail(self, error)
 
-    Scheduler.run, Scheduler._next, Scheduler._permit = run_with_them, next_in_flight, find_permit  # type: ignore[method-assign]
+    Scheduler.run, Scheduler._next, Scheduler._permit = run_with_raising, next_in_flight, find_permit  # type: ignore[method-assign]
     Submitter._post = count  # type: ignore[method-assign]
-    if cuts_off:
-        Scheduler._fail = cut_off  # type: ignore[method-assign]
+    if cancels:
+        Scheduler._fail = cancel_in_flight  # type: ignore[method-assign]
 
 
-def impatient() -> None:
-    """No fault: a POST gets a second, so that a test need not wait for minutes."""
+def shorten_post_timeout() -> None:
+    """Time out a POST after one second, so that a test does not wait for minutes. Not a fault."""
     client.POST_SECONDS = 1.0
 
 
-def interrupted_at_the_end() -> None:
-    """No fault: Ctrl-C comes when all has been told but the summary."""
+def interrupt_before_summary() -> None:
+    """Press Ctrl-C when everything but the summary has been printed. Not a fault."""
     reporter.show_summary = lambda output, summary: signal.raise_signal(signal.SIGINT)  # type: ignore[attr-defined]  # as imported there
 
 
-def interrupted_at_once() -> None:
-    """No fault: Ctrl-C comes while the event loop is being made."""
+def interrupt_at_startup() -> None:
+    """Press Ctrl-C while the event loop is being created. Not a fault."""
     make = asyncio.new_event_loop
 
     def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -202,16 +202,16 @@ def interrupted_at_once() -> None:
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
     for fault in (
-        written_down_after_the_response,
-        sent_again_after_a_crash,
-        written_in_place,
-        polled_before_it_is_accepted,
-        saved_before_it_is_there,
-        impatient,
-        interrupted_at_the_end,
-        interrupted_at_once,
+        record_sending_after_response,
+        resend_after_crash,
+        write_in_place,
+        poll_before_recording_acceptance,
+        record_saved_before_rename,
+        shorten_post_timeout,
+        interrupt_before_summary,
+        interrupt_at_startup,
     )
 }
-FAULTS |= {f"raises_at_{name}": partial(raises, name, cuts_off=False) for name in STATEMENTS}
-FAULTS |= {f"cuts_off_at_{name}": partial(raises, name, cuts_off=True) for name in STATEMENTS}
-"""By name; those that `raise_at` have no fault, and a bug strikes them."""
+FAULTS |= {f"raise_at_{name}": partial(raise_at, name, cancels=False) for name in STATEMENTS}
+FAULTS |= {f"cancel_at_{name}": partial(raise_at, name, cancels=True) for name in STATEMENTS}
+"""By name. `raise_at_...` simulates a bug that the engine must survive; it is not a fault."""

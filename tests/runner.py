@@ -1,7 +1,8 @@
-"""Real processes that start in a hundredth of a second: one that has imported everything forks off each run.
+"""Fork runs of the program, and kill them at a chosen step.
 
-The forked process is the program as `python -m flux_cli` starts it; before that it can be given a death to die
-(`Order.dies`) or a fault to have (`Order.broken`, see `broken.py`). Run as a script this file is the one that forks.
+The forked process is the program as `python -m flux_cli` starts it, with a step at which it dies
+(`RunSpec.die_at_step`) or a fault (`RunSpec.fault`, see `engine_faults.py`). Run as a script, this file is the process
+that forks.
 """
 
 import itertools
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 OUT, ERR, STEPS = "out", "err", "steps"
-"""Files beside the home: what a run wrote, and the durable steps that it took."""
+"""Files beside the home: the output of a run, and its durable steps."""
 
 IMPORTED = (
     *(f"flux_cli.{name}" for name in ("batch.runner", "engine.slots", "cli.fast_path", "cli.main")),
@@ -30,62 +31,61 @@ IMPORTED = (
     *("certifi", "typer._click.decorators", "flux_cli.webhooks.secret"),
     *("httpcore", "h11", "sniffio", "anyio._backends._asyncio", "anyio.streams.tls"),
 )
-"""What a run imports, some of it in the midst of a request."""
+"""Modules that a run imports, some of them during a request."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """A run.
+class RunSpec:
+    """A run of the program.
 
-    words: the command line; folder: where out, err and steps are written.
-    dies: the durable step, from 1, at which the process kills itself; after: the seconds after which it dies anyway;
-    0: never. broken: the name of a fault that it is to have.
+    folder: the directory for out, err and steps. die_at_step: the durable step, from 1, at which the process kills
+    itself, or 0. die_after: the seconds after which it is killed, or 0. fault: the name of an engine fault.
     """
 
-    words: list[str]
+    arguments: list[str]
     folder: str
-    dies: int = 0
-    after: float = 0.0
-    broken: str | None = None
+    die_at_step: int = 0
+    die_after: float = 0.0
+    fault: str | None = None
     environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-    work: str = field(default_factory=os.getcwd)
+    cwd: str = field(default_factory=os.getcwd)
 
 
-class Warm:
-    """Runs of the program, one at a time."""
+class Runner:
+    """A process that forks runs of the program, one at a time."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         self._child: int | None = None
 
-    def start(self, order: Order) -> int:
-        """Start a run; gives the id of its process."""
-        if self._child is not None:  # a test that failed has left it
+    def start(self, spec: RunSpec) -> int:
+        """Start a run, and return its process ID."""
+        if self._child is not None:  # left by a failed test
             with suppress(ProcessLookupError):
                 os.kill(self._child, signal.SIGKILL)
             self.wait()
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asdict(order)) + "\n")
+        self._process.stdin.write(json.dumps(asdict(spec)) + "\n")
         self._process.stdin.flush()
-        self._child = self._answer()
+        self._child = self._read_number()
         return self._child
 
     def wait(self) -> int:
-        """The end of the run: its exit code, or minus the signal that killed it."""
-        code, self._child = self._answer(), None
+        """Wait for the run; return its exit code, or the negative signal that killed it."""
+        code, self._child = self._read_number(), None
         return code
 
-    def _answer(self) -> int:
+    def _read_number(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
 
 
 @contextmanager
-def warm() -> Iterator[Warm]:
-    """A process that has imported everything."""
-    command, root = [sys.executable, "-m", "tests.warm"], Path(__file__).parents[1]
+def start_runner() -> Iterator[Runner]:
+    """Start a process that has imported everything."""
+    command, root = [sys.executable, "-m", "tests.runner"], Path(__file__).parents[1]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Warm(process)
+        yield Runner(process)
         assert process.stdin is not None
         process.stdin.close()
 
@@ -93,39 +93,39 @@ def warm() -> Iterator[Warm]:
 # --- the process that forks ------------------------------------------------------------------------------------------
 
 
-def fork_on_order() -> None:
-    """Fork once for each order on stdin, and tell the child's id and its end."""
+def serve_runs() -> None:
+    """Fork once for each spec on stdin, and write the child's process ID and its exit code."""
     for module in IMPORTED:
         import_module(module)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and would be in every run
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup, and so in every run
     for line in sys.stdin:
-        order = Order(**json.loads(line))
+        spec = RunSpec(**json.loads(line))
         child = os.fork()
         if child == 0:
-            _be(order)
+            _run_flux(spec)
         os.write(1, f"{child}\n".encode())
         os.write(1, f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n".encode())
 
 
-def _be(order: Order) -> None:
-    """Be the program, to the end."""
+def _run_flux(spec: RunSpec) -> None:
+    """Run the program, and exit."""
     try:
-        os.chdir(order.work)
+        os.chdir(spec.cwd)
         os.environ.clear()
-        os.environ.update(order.environ)
+        os.environ.update(spec.environ)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for descriptor, name in ((1, OUT), (2, ERR)):
-            os.dup2(os.open(f"{order.folder}/{name}", flags), descriptor)
-        _count_steps(order)
-        signal.setitimer(signal.ITIMER_REAL, order.after)  # SIGALRM, which kills as SIGKILL does: nothing handles it
-        if order.broken:
-            from .broken import FAULTS
+            os.dup2(os.open(f"{spec.folder}/{name}", flags), descriptor)
+        _count_steps(spec)
+        signal.setitimer(signal.ITIMER_REAL, spec.die_after)  # SIGALRM kills as SIGKILL does: nothing handles it
+        if spec.fault:
+            from .engine_faults import FAULTS
 
-            FAULTS[order.broken]()
+            FAULTS[spec.fault]()
         from flux_cli.__main__ import run
 
-        sys.argv = ["flux", *order.words]
+        sys.argv = ["flux", *spec.arguments]
         run()
     except BaseException:
         traceback.print_exc()
@@ -133,24 +133,24 @@ def _be(order: Order) -> None:
         os._exit(70)
 
 
-def _count_steps(order: Order) -> None:
-    """Note every step that outlives the process, before and after it is taken, and die at one of them."""
-    steps = os.open(f"{order.folder}/{STEPS}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+def _count_steps(spec: RunSpec) -> None:
+    """Record every durable step, before and after it, and die at one of them."""
+    steps = os.open(f"{spec.folder}/{STEPS}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     number = itertools.count(1)
 
-    def step(moment: str, what: str) -> None:
-        os.write(steps, f"{moment} {what}\n".encode())
-        if next(number) == order.dies:
+    def step(point: str, action: str) -> None:
+        os.write(steps, f"{point} {action}\n".encode())
+        if next(number) == spec.die_at_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     class Steps(sqlite3.Connection):
         def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-            what = " ".join(sql.split()[:3])
-            if what.startswith(("SELECT", "PRAGMA", "BEGIN")):
+            action = " ".join(sql.split()[:3])
+            if action.startswith(("SELECT", "PRAGMA", "BEGIN")):
                 return super().execute(sql, *values)
-            step("before", what)
+            step("before", action)
             cursor = super().execute(sql, *values)
-            step("after", what)
+            step("after", action)
             return cursor
 
         def __exit__(self, *error: Any) -> Any:
@@ -162,11 +162,11 @@ def _count_steps(order: Order) -> None:
     connect = sqlite3.connect
 
     def journal(path: str | Path, **options: Any) -> sqlite3.Connection:
-        return connect(path, factory=Steps if path else sqlite3.Connection, **options)  # "": no file that outlives it
+        return connect(path, factory=Steps if path else sqlite3.Connection, **options)  # "": a temporary database
 
     sqlite3.connect = journal  # type: ignore[assignment]
 
-    def noted(name: str) -> Callable[..., Any]:
+    def record_calls(name: str) -> Callable[..., Any]:
         function = getattr(os, name)
 
         def call(*values: Any, **options: Any) -> Any:
@@ -178,8 +178,8 @@ def _count_steps(order: Order) -> None:
         return call
 
     for name in ("link", "rename", "replace", "unlink", "fsync"):
-        setattr(os, name, noted(name))
+        setattr(os, name, record_calls(name))
 
 
 if __name__ == "__main__":
-    fork_on_order()
+    serve_runs()
