@@ -22,7 +22,7 @@ from .servers import Service
         ("gen x --steps few", "invalid --steps 'few': expected a whole number"),
     ],
 )
-def test_a_bad_number_is_reported_with_what_is_expected(flux: Flux, line: str, message: str) -> None:
+def test_a_bad_number_is_reported_with_the_expected_range(flux: Flux, line: str, message: str) -> None:
     result = flux(line)
     assert (result.code, result.err.startswith(f"flux: {message}")) == (2, True), result.err
 
