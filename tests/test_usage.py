@@ -1,5 +1,7 @@
 """Mistakes of the command line: one form for every command and option, with the range from its declaration."""
 
+import json
+
 import pytest
 from PIL import Image
 
@@ -53,9 +55,12 @@ def test_an_option_that_is_given_twice_is_an_error(flux: Flux, service: Service)
         2,
         "flux: --seed is given more than once. Nothing was sent.\n      Write a list or a range: --seed 1,2\n",
     )
-    assert flux("gen x -m dev --model pro").err == "flux: -m is given more than once. Nothing was sent.\n"
-    assert flux("history --limit 1 --limit 1").code == 2
     assert service.requests == []
+
+
+def test_the_last_one_of_an_option_with_one_value_wins(flux: Flux) -> None:
+    result = flux("gen x -m dev --model schnell --dry-run")
+    assert json.loads(result.out)["model"] == "Qubico/flux1-schnell"
 
 
 def test_switches_and_repeatable_options_can_be_given_again(flux: Flux) -> None:
