@@ -1,5 +1,7 @@
 """Mistakes of the command line: one form for every command and option, with the range from its declaration."""
 
+import json
+
 import pytest
 from PIL import Image
 
@@ -22,7 +24,7 @@ from .servers import Service
         ("gen x --steps few", "invalid --steps 'few': expected a whole number"),
     ],
 )
-def test_a_bad_number_is_reported_with_what_is_expected(flux: Flux, line: str, message: str) -> None:
+def test_a_bad_number_is_reported_with_the_expected_range(flux: Flux, line: str, message: str) -> None:
     result = flux(line)
     assert (result.code, result.err.startswith(f"flux: {message}")) == (2, True), result.err
 
@@ -53,9 +55,12 @@ def test_an_option_that_is_given_twice_is_an_error(flux: Flux, service: Service)
         2,
         "flux: --seed is given more than once. Nothing was sent.\n      Write a list or a range: --seed 1,2\n",
     )
-    assert flux("gen x -m dev --model pro").err == "flux: -m is given more than once. Nothing was sent.\n"
-    assert flux("history --limit 1 --limit 1").code == 2
     assert service.requests == []
+
+
+def test_the_last_one_of_an_option_with_one_value_wins(flux: Flux) -> None:
+    result = flux("gen x -m dev --model schnell --dry-run")
+    assert json.loads(result.out)["model"] == "Qubico/flux1-schnell"
 
 
 def test_switches_and_repeatable_options_can_be_given_again(flux: Flux) -> None:

@@ -158,10 +158,10 @@ def _read(flat: Flat, given: list[str], command: str) -> object:
         raise UsageError(f"{name} is empty")
     if list in kinds:
         return given
-    if len(given) > 1:
-        hint = f"Write a list or a range: {name} {','.join(given)}" if flat.about.sweep else None
+    if len(given) > 1 and flat.about.sweep:  # for the others the last one wins, as scripts expect
+        hint = f"Write a list or a range: {name} {','.join(given)}"
         raise UsageError(f"{name} is given more than once", hint=hint)
-    (text,) = given
+    text = given[-1]
     for kind in (int, float):
         if kind in kinds:
             return _read_number(name, text, kind, flat, command)

@@ -41,6 +41,7 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
         run = Run(session.workspace, reporter, results, lambda _: feed, len(items), one_deadline=True)
         if items:
             run.finish()
+            session.journal.discard_unseen()
         else:
             session.output.note("No images expire within a day." if expiring else "No images left to download.")
         report_entries(results, session.journal.entries(State.UNKNOWN))
