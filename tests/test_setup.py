@@ -424,7 +424,7 @@ WRONG = "wrong-key-0123456789"
         ("", "api_key", "Store another key with"),
     ],
 )  # fmt: skip
-def test_what_to_do_about_a_refused_key_depends_on_its_source(
+def test_the_hint_about_a_refused_key_depends_on_its_source(
     flux: Flux, keyless_service: Service, home: Path, monkeypatch: pytest.MonkeyPatch,
     command: str, variable: str, stored: str, hint: str,
 ) -> None:  # fmt: skip
