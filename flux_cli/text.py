@@ -62,7 +62,7 @@ def readable_json(value: Json) -> str:
     return "\n".join(re.sub(_UNSAFE, lambda match: json.dumps(match.group())[1:-1], line) for line in lines)
 
 
-def hides(text: str) -> bool:
+def has_hidden(text: str) -> bool:
     """Return whether `text` has a character that could hide or reorder what a person reads.
 
     Lone surrogates do not count: in a file name they represent bytes that are not UTF-8.
@@ -196,7 +196,7 @@ def slug(text: str, limit: int = 48) -> str:
     `limit` is in bytes of UTF-8, which is what file systems count.
     """
     folded = unicodedata.normalize("NFC", text[:1500].casefold())
-    kept = "".join(character if in_word(character) else " " for character in folded)
+    kept = "".join(character if is_word_character(character) else " " for character in folded)
     words = [word for word in kept.split() if word[0].isalnum()]
     name = ""
     for word in words:
@@ -207,7 +207,7 @@ def slug(text: str, limit: int = 48) -> str:
     return name or cut(words[0], limit) if words else ""
 
 
-def in_word(character: str) -> bool:
+def is_word_character(character: str) -> bool:
     """Return whether a character is a visible letter or digit, or a mark that belongs to one, such as a vowel sign."""
     if character.isascii():
         return character.isalnum()

@@ -17,7 +17,7 @@ from flux_cli.engine.outcome import Outcome
 from flux_cli.engine.poller import Poller
 from flux_cli.engine.rate_limiter import Permit
 from flux_cli.engine.saver import Saver
-from flux_cli.engine.scheduler import Report, Scheduler
+from flux_cli.engine.scheduler import OnOutcome, Scheduler
 from flux_cli.engine.submitter import Submitter
 from flux_cli.journal.budgets import Budget
 from flux_cli.journal.entries import Entry, SavedFile, State
@@ -33,7 +33,7 @@ def record_sending_after_response() -> None:
     """Record `sending` only after the response to the POST."""
     send = Journal.send
 
-    def pretend(self: Journal, entry: Entry, budgets: Sequence[Budget], life: float) -> Entry:
+    def pretend(self: Journal, entry: Entry, budgets: Sequence[Budget], cache_seconds: float) -> Entry:
         return replace(entry, state=State.SENDING, submitted=time.time())
 
     async def post(self: Submitter, entry: Entry, body: bytes) -> SubmissionResult:
@@ -133,7 +133,7 @@ def raise_at(statement: str, *, cancels: bool) -> None:
             raise RuntimeError(f"a bug at {name}")
 
     async def run_with_raising(
-        self: Scheduler, entries: AsyncIterator[Entry | Outcome], report: Report, *, wait: bool = True
+        self: Scheduler, entries: AsyncIterator[Entry | Outcome], report: OnOutcome, *, wait: bool = True
     ) -> None:
         listener = self.listener
 

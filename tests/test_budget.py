@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flux_cli.cli.common_options import CommonOptions
-from flux_cli.cli.context import Session
+from flux_cli.cli.session import Session
 from flux_cli.config.resolve import resolve
 from flux_cli.engine.slots import Slots
 from flux_cli.errors import BudgetError, ConfigError
@@ -45,7 +45,7 @@ def let_days_pass(home: Path, days: int) -> None:
 def occupy_slots(limit: int) -> Iterator[None]:
     """Hold all slots, so that no process with this limit can send anything."""
     with Session.create(CommonOptions(), {}) as session:
-        slots = Slots(session.workspace.slots_folder, limit)
+        slots = Slots(session.run_context.slots_folder, limit)
         held = [slots.try_acquire() for _ in range(limit)]
         yield
         for slot in held:

@@ -130,7 +130,7 @@ def test_an_entry_without_a_task_does_not_hide_a_saved_image(
     (saved,) = entries()
     assert saved.request
     with closing(Journal(home / "journal.db", home / "locks", saved.account)) as journal:
-        journal.send(journal.plan(saved.request, saved.output, price=Decimal(0)), (), life=0)
+        journal.send(journal.plan(saved.request, saved.output, price=Decimal(0)), (), cache_seconds=0)
     assert [entry.state for entry in entries()] == [State.SAVED, State.SENDING]
     assert flux(FOX).out == first.out
     assert service.count_posts() == 1
@@ -189,9 +189,9 @@ def test_the_seed_of_a_planned_request_is_reused_while_its_process_lives(journal
     request = plan_entry(one, seed=1).request
     assert request
     other_request = replace(request, seed=2)
-    assert other.seed_of(other_request, 60) == 1
+    assert other.find_seed(other_request, 60) == 1
     one.close()
-    assert other.seed_of(other_request, 60) is None
+    assert other.find_seed(other_request, 60) is None
 
 
 def test_concurrent_processes_with_the_cache_are_charged_once(

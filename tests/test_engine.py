@@ -9,7 +9,7 @@ import pytest
 
 from flux_cli.batch.runner import finish_entries
 from flux_cli.cli.common_options import CommonOptions
-from flux_cli.cli.context import Session
+from flux_cli.cli.session import Session
 from flux_cli.errors import ExitCode
 from flux_cli.images.output_names import OutputPlan
 from flux_cli.journal.entries import Entry, State
@@ -37,7 +37,7 @@ def plan_entries(session: Session, count: int) -> list[Entry]:
 def finish(session: Session, entries: list[Entry]) -> ExitCode:
     """Finish entries, as every command does."""
     with session.reporter() as reporter:
-        return finish_entries(session.workspace, reporter, entries)
+        return finish_entries(session.run_context, reporter, entries)
 
 
 def test_many_entries_respect_the_concurrency_limit(service: Service) -> None:

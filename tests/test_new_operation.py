@@ -13,9 +13,9 @@ from PIL import Image
 
 from flux_cli import AsyncFlux, UsageError
 from flux_cli.cli import main, registry
-from flux_cli.cli.context import Session
 from flux_cli.cli.generate import generate
 from flux_cli.cli.options import RunOptions
+from flux_cli.cli.session import Session
 from flux_cli.config import catalog
 from flux_cli.errors import ExitCode
 from flux_cli.frozen import frozen

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_cli.cli.common_options import CommonOptions
-from flux_cli.cli.context import Session
+from flux_cli.cli.session import Session
 from flux_cli.engine.rate_limiter import BusyError, ClosedError, Permit, RateLimiter
 from flux_cli.errors import ExitCode
 from flux_cli.journal.entries import State
@@ -68,7 +68,7 @@ def release_slot() -> None:
 
 
 def start_sending(permit: Permit) -> Permit:
-    permit.sending()
+    permit.note_sending()
     return permit
 
 
@@ -106,7 +106,7 @@ class LimiterQueue:
     def refuse(self, count: int, retry_after: float) -> None:
         refused, self.inside = self.inside[:count], self.inside[count:]
         for permit in refused:
-            permit.sending()
+            permit.note_sending()
         for permit in refused:
             permit.refused(retry_after)
             self.quiet = max(self.quiet, get_time() + retry_after)
@@ -247,7 +247,7 @@ async def simulate(limiter: RateLimiter, submissions: int, capacity: int) -> Cou
     async def submit(permit: Permit) -> None:
         try:
             while True:
-                permit.sending()
+                permit.note_sending()
                 await asyncio.sleep(0.2)
                 if not account.locked():
                     break

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flux_cli.cli.common_options import CommonOptions
-from flux_cli.cli.context import Session
+from flux_cli.cli.session import Session
 from flux_cli.engine.events import Event
 from flux_cli.engine.poll_schedule import POLLS_PER_SECOND, Durations, PollLimiter
 from flux_cli.engine.poller import MISSING_SECONDS, Poller

@@ -266,5 +266,5 @@ def test_a_secret_at_the_cut_of_a_long_error_is_not_shown() -> None:
     output = Output(out, err)
     output.secrets = {"abcdefghijklmnopqrstuvwxyz"}
     output.debug("." * 1985 + "abcdefghijklmnopqrstuvwxyz")
-    output.error(UsageError("." * 985 + "abcdefghijklmnopqrstuvwxyz"))
+    output.print_entry_error(UsageError("." * 985 + "abcdefghijklmnopqrstuvwxyz"))
     assert "abcd" not in err.getvalue()

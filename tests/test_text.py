@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flux_cli.text import byte_count, clean, counted, cut, in_word, masked, quoted, redact, seconds, slug, usd
+from flux_cli.text import byte_count, clean, counted, cut, is_word_character, masked, quoted, redact, seconds, slug, usd
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)  # lone surrogates too
 HOSTILE = st.text(
@@ -142,7 +142,7 @@ def test_slug_of_any_script_is_readable(prompt: str, name: str) -> None:
 def test_slug_has_visible_word_characters_only_and_counts_bytes(prompt: str, limit: int) -> None:
     name = slug(prompt, limit)
     assert len(name.encode()) <= limit
-    assert all(character == "-" or (in_word(character) and is_harmless(character)) for character in name)
+    assert all(character == "-" or (is_word_character(character) and is_harmless(character)) for character in name)
     assert name == name.strip("-")
     assert "--" not in name
 

@@ -92,7 +92,7 @@ class ImageStore:
 
 
 @frozen
-class Input:
+class FoundImage:
     """An image that goes into a request.
 
     reference: what stands for it in the request: a URL, or a reference to a local image.
@@ -117,10 +117,10 @@ class ImageFinder:
     note: Callable[[str], None]
     find_entry: Callable[[str], Entry | None]
 
-    def find(self, text: str, *, fit: bool) -> Input:
+    def find(self, text: str, *, fit: bool) -> FoundImage:
         """Return the image that an argument means. Raise UsageError."""
         if is_url(text):
-            return Input(check_url(text), text)
+            return FoundImage(check_url(text), text)
         if text.startswith("@"):
             return self._find_made(text, fit=fit)
         return self._prepare(self.read(text), "stdin" if text == "-" else quoted(Path(text).name, 80), fit=fit)
@@ -134,13 +134,13 @@ class ImageFinder:
             raise UsageError("stdin is empty", hint="Did the command before the pipe fail?")
         return content
 
-    def _prepare(self, content: bytes, name: str, *, fit: bool) -> Input:
+    def _prepare(self, content: bytes, name: str, *, fit: bool) -> FoundImage:
         image = prepare_image(content, name, fit=fit)
         for note in image.notes:
             self.note(note)
-        return Input(self.store.add(image), name, image)
+        return FoundImage(self.store.add(image), name, image)
 
-    def _find_made(self, text: str, *, fit: bool) -> Input:
+    def _find_made(self, text: str, *, fit: bool) -> FoundImage:
         entry = self.find_entry(text.removeprefix("@"))
         if entry is None or entry.state not in (State.SAVED, State.READY):
             raise UsageError(
@@ -149,7 +149,7 @@ class ImageFinder:
         if entry.files and entry.files[0].is_whole():
             return self._prepare(read_image_file(entry.files[0].path), text, fit=fit)
         if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + RESULT_MARGIN:
-            return Input(entry.urls[0], text)
+            return FoundImage(entry.urls[0], text)
         raise UsageError(f"the image {quoted(text, 60)} is no longer on disk or at PiAPI")
 
 
@@ -178,7 +178,7 @@ def check_url(text: str) -> str:
 # --- regions ----------------------------------------------------------------------------------------------------------
 
 
-def _find_masked(finder: ImageFinder, source: Input, options: MaskOptions, dialect: str) -> MaskedImage:
+def _find_masked(finder: ImageFinder, source: FoundImage, options: MaskOptions, dialect: str) -> MaskedImage:
     """Return an image with the mask that the options describe."""
     from ..images import masks
 
@@ -198,7 +198,7 @@ def _find_masked(finder: ImageFinder, source: Input, options: MaskOptions, diale
     return MaskedImage(source.reference, _add_png(finder, encode(mask, "PNG"), mask.size), hole)
 
 
-def preview_region(finder: ImageFinder, source: Input, options: MaskOptions) -> bytes:
+def preview_region(finder: ImageFinder, source: FoundImage, options: MaskOptions) -> bytes:
     """Return a PNG that shows the region on the image. Raise UsageError."""
     from ..images import masks
 
@@ -264,7 +264,7 @@ def _mask_for_url(finder: ImageFinder, options: MaskOptions) -> "Image":
     return masks.finish(mask, feather=options.feather, invert=options.invert)
 
 
-def _draw(finder: ImageFinder, source: Input, image: InputImage, options: MaskOptions) -> tuple["Image", "Image"]:
+def _draw(finder: ImageFinder, source: FoundImage, image: InputImage, options: MaskOptions) -> tuple["Image", "Image"]:
     """Return the image as it is sent, and the mask."""
     from ..images import masks
 

@@ -167,7 +167,7 @@ class CanceledError(UsageError):
 
 
 @frozen
-class Limits:
+class CostLimits:
     """What a command may cost, USD.
 
     max_cost: `--max-cost`; None when it was not given. confirm_above: above it the user is asked.

@@ -53,7 +53,7 @@ def axes_of(task: TaskOptions) -> dict[str, list[int | float]]:
     return found
 
 
-def single_choice(task: TaskOptions) -> Choices:
+def read_single_choice(task: TaskOptions) -> Choices:
     """Return the numeric options of a single task. Raise UsageError for a list."""
     axes = axes_of(task)
     if several := [name for name, values in axes.items() if len(values) > 1]:
@@ -223,7 +223,7 @@ class RequestBuilder:
         elif size.size is not None:
             return parse_size(size.size, problems) or natural
         elif size.aspect is not None:
-            return aspect_size(size.aspect, model.limits.pixels, problems) or natural
+            return parse_aspect(size.aspect, model.limits.pixels, problems) or natural
         elif preset is not None:
             return preset.width, preset.height
         return (
@@ -245,7 +245,7 @@ def parse_size(text: str, problems: Problems) -> Size | None:
     return None
 
 
-def aspect_size(text: str, pixels: int, problems: Problems) -> Size | None:
+def parse_aspect(text: str, pixels: int, problems: Problems) -> Size | None:
     """Return the largest size with the ratio `text` (`16:9`), in multiples of 16, within `pixels` in all."""
     match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)\s*[:x/]\s*(\d{1,4}(?:\.\d{1,4})?)", text.strip(), re.ASCII)
     across, down = (float(match[1]), float(match[2])) if match else (0.0, 0.0)

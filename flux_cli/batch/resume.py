@@ -22,18 +22,18 @@ from ..journal.entries import UNFINISHED, Entry, State, busy_error, changed_erro
 from ..text import clean
 from .outputs import Names, Saving, find_existing
 from .plan import Draft, Plan, PlannedTask
-from .workspace import Workspace
+from .run_context import RunContext
 
 
 @frozen
 class Policy:
     """What may be paid for again, and what counts as the same.
 
-    fresh: generate everything again. any_seed: an earlier image of the same request is used, whatever its seed.
+    no_cache: generate everything again. any_seed: an earlier image of the same request is used, whatever its seed.
     retry_failed: submit failed tasks again. wait: whether the command waits for the images.
     """
 
-    fresh: bool = False
+    no_cache: bool = False
     any_seed: bool = False
     retry_failed: bool = False
     wait: bool = True
@@ -85,7 +85,7 @@ def choose_action(known: Entry | None, policy: Policy, *, single: bool = False) 
 
     single: the command names this one task, so a failed one is submitted again.
     """
-    if known is None or policy.fresh:
+    if known is None or policy.no_cache:
         return Action.GENERATE
     if known.state is State.PLANNED:
         return Action.SUBMIT
@@ -109,34 +109,34 @@ def _is_single(plan: Plan) -> bool:
     return plan.total == 1 and plan.source is None
 
 
-def review(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> list[Step]:
+def review(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> list[Step]:
     """Return a step for each task of a plan, in its order.
 
     Raise UsageError or DiskError with everything that is wrong with the names, file and line.
     """
-    names = Names(plan, saving, workspace.catalog)
-    steps = _find_known(plan, workspace, saving, policy)
+    names = Names(plan, saving, run_context.catalog)
+    steps = _find_known(plan, run_context, saving, policy)
     for step in steps:
         if step.known and step.action in (Action.SUBMIT, Action.FETCH):
             names.reserve(step.task, step.known.output)
     steps = [
-        _plan_images(step, workspace, saving, policy, names) if step.action is Action.GENERATE else step
+        _plan_images(step, run_context, saving, policy, names) if step.action is Action.GENERATE else step
         for step in steps
     ]
     names.check()
     return steps
 
 
-def _find_known(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> list[Step]:
+def _find_known(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> list[Step]:
     identities = identify(plan, saving.folder) if is_recognized(plan) else {}
     replaced, seeds = saving.overwrite and plan.total == 1, dict[str, int]()
     steps = []
     for task in plan.tasks:
         any_seed = policy.any_seed and task.draft.random_seed
         if any_seed:
-            task = _with_earlier_seed(task, workspace, seeds)
+            task = _with_earlier_seed(task, run_context, seeds)
         identity = identities.get(task.index)
-        known = workspace.journal.find_planned(identity) if identity else None
+        known = run_context.journal.find_by_identity(identity) if identity else None
         action = choose_action(known, policy, single=_is_single(plan))
         if known and known.state is State.SAVED and replaced:
             action = Action.GENERATE  # `--overwrite` for one image: the user wants another one
@@ -144,19 +144,19 @@ def _find_known(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy
     return steps
 
 
-def _with_earlier_seed(task: PlannedTask, workspace: Workspace, seeds: dict[str, int]) -> PlannedTask:
+def _with_earlier_seed(task: PlannedTask, run_context: RunContext, seeds: dict[str, int]) -> PlannedTask:
     """Return the task with the seed of an identical one, in the journal or before it in the plan, which it joins."""
     content = replace(task.request, seed=0).digest
     if content not in seeds:
-        earlier = workspace.journal.seed_of(task.request, workspace.cache_seconds)
+        earlier = run_context.journal.find_seed(task.request, run_context.cache_seconds)
         seeds[content] = task.request.seed if earlier is None else earlier
     request = replace(task.request, seed=seeds[content])
     return replace(task, draft=replace(task.draft, request=request))
 
 
-def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Policy, names: Names) -> Step:
+def _plan_images(step: Step, run_context: RunContext, saving: Saving, policy: Policy, names: Names) -> Step:
     """Return the step with the names of its images, or without a need for them."""
-    same = None if policy.fresh else workspace.journal.duplicate(step.task.request, workspace.cache_seconds)
+    same = None if policy.no_cache else run_context.journal.find_duplicate(step.task.request, run_context.cache_seconds)
     placed = saving.placed or step.task.draft.output is not None
     reusable = same is not None and same.state is State.SAVED and policy.wait and not placed
     if same and reusable and all(file.is_whole() for file in same.files):
@@ -168,19 +168,19 @@ def _plan_images(step: Step, workspace: Workspace, saving: Saving, policy: Polic
     files = [file for path in output.paths if LATE not in str(path) and (file := find_existing(path))]
     if broken := [file for file in files if not is_complete_image(file)]:
         names.refuse(step.task, DiskError(f"{clean(broken[0].name, 200)} exists, but is not a complete image"))
-    elif not is_local(workspace.journal.account.service) and (
+    elif not is_local(run_context.journal.account.service) and (
         sandboxed := [file for file in files if is_sandbox_image(file.read_bytes())]
     ):
-        workspace.note(f"{clean(sandboxed[0].name, 200)} was made in the sandbox, and does not count as the image")
+        run_context.note(f"{clean(sandboxed[0].name, 200)} was made in the sandbox, and does not count as the image")
         return replace(step, output=replace(output, overwrite=True))
     elif len(files) == len(output.paths):
         return replace(step, action=Action.SKIP, files=tuple(files))
     return replace(step, output=output)
 
 
-def begin(step: Step, workspace: Workspace, saving: Saving) -> Entry | Outcome:
+def begin(step: Step, run_context: RunContext, saving: Saving) -> Entry | Outcome:
     """Return the entry that the scheduler is to bring to its end for a step, or the outcome of one that has ended."""
-    journal, task, known = workspace.journal, step.task, step.known
+    journal, task, known = run_context.journal, step.task, step.known
     if step.action is Action.GENERATE:
         assert step.output is not None
         if step.identity is None:
@@ -189,30 +189,30 @@ def begin(step: Step, workspace: Workspace, saving: Saving) -> Entry | Outcome:
             step.identity, known, task.request, step.output, price=task.price, any_seed=step.any_seed
         ):
             return planned
-        known = workspace.journal.find_planned(step.identity)  # another process has planned it meanwhile
+        known = run_context.journal.find_by_identity(step.identity)  # another process has planned it meanwhile
     assert known is not None
-    return _take_up(workspace, journal.get(known.id) or known, step, saving)
+    return _take_up(run_context, journal.get(known.id) or known, step, saving)
 
 
-def _take_up(workspace: Workspace, known: Entry, step: Step, saving: Saving) -> Entry | Outcome:
+def _take_up(run_context: RunContext, known: Entry, step: Step, saving: Saving) -> Entry | Outcome:
     """Return an entry of an earlier run, claimed, or its outcome.
 
     The seed of a planned entry stays: the names of its images may show it.
     """
-    journal = workspace.journal
+    journal = run_context.journal
     if known.state is State.PLANNED:
         if step.action not in (Action.GENERATE, Action.SUBMIT):  # its price was not part of what was checked
             return Outcome(known, changed_error(known), 0.0)
         claimed = journal.claim(known)
         if claimed is not None and claimed.request is not None:
             request = replace(step.task.request, seed=claimed.request.seed)
-            claimed = journal.move(claimed, replace(claimed, request=request, price=workspace.price(request)))
+            claimed = journal.move(claimed, replace(claimed, request=request, price=run_context.price(request)))
         return claimed or Outcome(known, busy_error(known), 0.0)
     if known.state in UNFINISHED:
         return journal.claim(known) or Outcome(known, busy_error(known), 0.0)
     if known.state is not State.SAVED:
         return Outcome(known, _earlier_error(known), 0.0)
-    return _check_saved(workspace, known, saving)
+    return _check_saved(run_context, known, saving)
 
 
 def _earlier_error(known: Entry) -> FluxError:
@@ -224,30 +224,30 @@ def _earlier_error(known: Entry) -> FluxError:
     return error
 
 
-def _check_saved(workspace: Workspace, known: Entry, saving: Saving) -> Entry | Outcome:
+def _check_saved(run_context: RunContext, known: Entry, saving: Saving) -> Entry | Outcome:
     """Return the outcome of a saved entry; when its images are gone, an entry that downloads them again, for free.
 
     A complete image that was changed in place (by an optimizer, say) is still the image.
     """
-    if all(file.stands() for file in known.files):
+    if all(file.is_usable() for file in known.files):
         for file in known.files:
             if not file.is_whole():
-                workspace.note(f"{file.path.name} was changed since flux saved it; kept")
+                run_context.note(f"{file.path.name} was changed since flux saved it; kept")
         return Outcome(known, None, 0.0)
     output = replace(known.output, overwrite=saving.overwrite)
-    return workspace.journal.track(
+    return run_context.journal.track(
         known.task_id or "", output, request=known.request, identity=known.identity, files=known.files
     )
 
 
-def find_expired(plan: Plan, workspace: Workspace, saving: Saving, policy: Policy) -> Sequence[Entry]:
+def find_expired(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> Sequence[Entry]:
     """Return the expired entries of a plan that would be paid for again: PiAPI may have their tasks after all."""
-    if not (policy.retry_failed or _is_single(plan)) or policy.fresh or not is_recognized(plan):
+    if not (policy.retry_failed or _is_single(plan)) or policy.no_cache or not is_recognized(plan):
         return ()
-    if not workspace.journal.entries(State.EXPIRED):
+    if not run_context.journal.entries(State.EXPIRED):
         return ()
     identities = identify(plan, saving.folder)
-    known = [workspace.journal.find_planned(identities[task.index]) for task in plan.tasks]
+    known = [run_context.journal.find_by_identity(identities[task.index]) for task in plan.tasks]
     return [entry for entry in known if entry and entry.state is State.EXPIRED]
 
 

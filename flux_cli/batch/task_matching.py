@@ -17,7 +17,7 @@ from ..operations.request import create_body
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.task import Task
 from ..text import clean
-from .workspace import Workspace
+from .run_context import RunContext
 
 WINDOW_SECONDS = 600.0
 """The most between submission and creation: clocks differ, and a POST may take two minutes."""
@@ -46,7 +46,7 @@ class Likeness:
         return not self.unlike and {"prompt", "seed"} <= self.alike
 
 
-def likeness(entry: Entry, task: Task) -> Likeness:
+def compare_task(entry: Entry, task: Task) -> Likeness:
     """Compare a task with an entry's request as it was sent: prompt, seed, model and time."""
     alike, unlike = set[str](), list[str]()
     for name, same, difference in _compared(entry, task):
@@ -92,17 +92,17 @@ def moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
-def link(workspace: Workspace, entry: Entry, task: Task, found: Likeness) -> Entry:
+def link(run_context: RunContext, entry: Entry, task: Task, found: Likeness) -> Entry:
     """Return the entry, accepted with its task; saved if `flux wait` has saved the images of that task before.
 
     found: what the task and the request have in common, which is shown.
     Raise UsageError when another entry submitted the task, JournalError when another process was faster.
     """
-    journal = workspace.journal
+    journal = run_context.journal
     entry = journal.link(entry, task.id, task.status.word, task.created.timestamp() if task.created else None)
     same = ", ".join(sorted(found.alike))
     compared = f"same {same}" if same else "PiAPI returned nothing to compare"
-    workspace.note(f"matched entry {entry.id} to task {task.id}: {compared}")
+    run_context.note(f"matched entry {entry.id} to task {task.id}: {compared}")
     for other in journal.entries(State.SAVED, task_id=task.id):
         if all(file.is_whole() for file in other.files):
             ready = replace(entry, state=State.READY, status=other.status, urls=other.urls, ended=other.ended)
@@ -111,47 +111,47 @@ def link(workspace: Workspace, entry: Entry, task: Task, found: Likeness) -> Ent
     return entry
 
 
-def link_seen(workspace: Workspace) -> None:
+def link_seen(run_context: RunContext) -> None:
     """Link the tasks whose IDs came in responses that could not be parsed, where they match."""
-    entries = [entry for entry in workspace.journal.entries(State.UNKNOWN) if entry.seen_id]
+    entries = [entry for entry in run_context.journal.entries(State.UNKNOWN) if entry.seen_id]
     if entries:
-        asyncio.run(_link_seen(workspace, entries))
+        asyncio.run(_link_seen(run_context, entries))
 
 
-async def _link_seen(workspace: Workspace, entries: Iterable[Entry]) -> None:
-    async with workspace.client() as client:
+async def _link_seen(run_context: RunContext, entries: Iterable[Entry]) -> None:
+    async with run_context.client() as client:
         for entry in entries:
             assert entry.seen_id is not None
             try:
                 task = await client.poll(entry.seen_id)
-                found = likeness(entry, task)
+                found = compare_task(entry, task)
                 if found.proves:
-                    linked = link(workspace, entry, task, found)
+                    linked = link(run_context, entry, task, found)
                     if linked.owner and linked.state is State.ACCEPTED:  # the command that needs its image claims it
-                        workspace.journal.move(linked, replace(linked, owner=None))
+                        run_context.journal.move(linked, replace(linked, owner=None))
                     continue
                 why = "; ".join(found.unlike) or "PiAPI returned nothing to compare"
             except TemporaryError as error:
                 why = error.message
             except (TaskNotFoundError, UsageError, JournalError) as error:
                 why = str(error)
-            workspace.note(f"entry {entry.id} is not linked to task {entry.seen_id}: {why}")
+            run_context.note(f"entry {entry.id} is not linked to task {entry.seen_id}: {why}")
 
 
-async def link_matching(workspace: Workspace, task_id: str) -> Entry | None:
+async def link_matching(run_context: RunContext, task_id: str) -> Entry | None:
     """Link a task to the entry of unknown outcome that it certainly belongs to; None if there is no such entry.
 
     Raise KeyRefusedError, UsageError, JournalError.
     """
-    entries = workspace.journal.entries(State.UNKNOWN)
+    entries = run_context.journal.entries(State.UNKNOWN)
     if not entries:
         return None
-    async with workspace.client() as client:
+    async with run_context.client() as client:
         try:
             task = await client.poll(task_id)
         except (TaskNotFoundError, TemporaryError):
             return None  # the next poll of the task reports it
     for entry in entries:
-        if (found := likeness(entry, task)).proves_alone:
-            return link(workspace, entry, task, found)
+        if (found := compare_task(entry, task)).proves_alone:
+            return link(run_context, entry, task, found)
     return None

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated
 
 from ..batch.outputs import name_values, plan_found_task
-from ..batch.task_matching import likeness, link
+from ..batch.task_matching import compare_task, link
 from ..config.catalog import Catalog
 from ..engine.outcome import Outcome
 from ..errors import FluxError, NetworkError, RefusedError
@@ -22,8 +22,8 @@ from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.task import Task
 from ..text import quoted
-from .context import Session
 from .options import SaveOptions
+from .session import Session
 
 Ids = Annotated[list[str], Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin.")]
 UNKNOWN_VALUES = {"task": "", "n": "1"}
@@ -107,7 +107,7 @@ async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) 
     Without one it is the entry that `record` made, or None. Raise RefusedError if PiAPI has no such task (the entry is
     deleted), NetworkError if it cannot be asked (the entry stays, for `flux resume`), ConfigError or JournalError.
     """
-    received, journal, clock = time.time(), session.journal, session.workspace.clock
+    received, journal, clock = time.time(), session.journal, session.run_context.clock
     task: Task | None = None
     deadline = clock.now() + JOIN_LONGEST
     while True:
@@ -125,15 +125,17 @@ async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) 
             task = await _ask(session, client, task_id, reported)
             continue  # meanwhile, another delivery may have changed the entries
         # A submission that began after the delivery belongs to another task.
-        able = [entry for entry in entries if (entry.submitted or 0.0) <= received and not likeness(entry, task).unlike]
+        able = [
+            entry for entry in entries if (entry.submitted or 0.0) <= received and not compare_task(entry, task).unlike
+        ]
         in_flight = any(entry.state is State.SENDING for entry in able)
         if not in_flight or clock.now() > deadline:
             break
         await clock.sleep(JOIN_SECONDS * clock.scale)
     for entry in [entry for entry in able if entry.state is State.UNKNOWN]:
-        found = likeness(entry, task)
+        found = compare_task(entry, task)
         if found.proves_alone or (entry.seen_id == task_id and found.proves):
-            linked = link(session.workspace, entry, task, found)
+            linked = link(session.run_context, entry, task, found)
             if reported:
                 journal.discard(reported)
             return linked
@@ -142,7 +144,7 @@ async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) 
 
 async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: Entry | None) -> Task:
     """Return the task as PiAPI shows it, after POLLS tries at most."""
-    clock = session.workspace.clock
+    clock = session.run_context.clock
     for attempt in range(1, POLLS):
         try:
             return await poll_task(client, task_id)
@@ -177,7 +179,7 @@ async def _resolve_all(session: Session, ids: list[str]) -> None:
             except NetworkError:
                 pass  # it will be polled like the others
             except FluxError as error:
-                session.output.failure(error)
+                session.output.print_error(error)
 
     async with session.client() as client:
         await asyncio.gather(*map(resolve_one, ids))

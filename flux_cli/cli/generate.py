@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from ..batch.input_images import RequestImages
 from ..batch.outputs import Saving
-from ..batch.plan import Draft, Limits, Plan, Shard, check_single_name, make_plan
+from ..batch.plan import CostLimits, Draft, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, OnePrompt, Row, Rows, StandardInput, read_prompts
 from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_body
 from ..batch.sweeps import count, expand, parse_vary
@@ -34,9 +34,9 @@ from ..operations.request import TaskRequest
 from ..piapi.responses import hide_webhook_secrets
 from ..text import argument_text, byte_count, clean, counted, guess, quoted, suggestion, usd
 from .common_options import CommonOptions
-from .context import Session
 from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions, WaitOptions
 from .output.output import Items, Mode, Note, Record
+from .session import Session
 
 OF_A_ROW = ("output", "no-metadata")
 """Options about saving that a row may have; the directory is an option of the whole command."""
@@ -75,7 +75,7 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
         raise UsageError("a prompt and --from cannot be used together", hint="For text around each prompt: --vary")
     if run.save.output == "-" and (prompts is not None or run.source.vary):
         raise UsageError("-o - is for a command that makes one image")
-    builder = request_builder(session, own, given, read_body(given.task.body))
+    builder = make_request_builder(session, own, given, read_body(given.task.body))
     variables: dict[str, list[str]] = {}
     for text in run.source.vary or []:
         name, values = parse_vary(argument_text(text))
@@ -220,7 +220,7 @@ def _read_row(session: Session, given: Given, body: JsonObject, save: SaveOption
     if problems or own is None:
         raise UsageError.of(problems)
     prompt = own.required_prompt
-    builder = request_builder(session, own, groups, body)
+    builder = make_request_builder(session, own, groups, body)
     return _drafts(prompt, builder, own_save, {}, None if name is None else _word("id", name))
 
 
@@ -268,7 +268,7 @@ def _word(name: str, value: Value) -> str:
     raise UsageError(f"{name} is not a word")
 
 
-def request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
+def make_request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
     """Return the builder of a command's or row's requests. `body` is the content of `--input`. Raise UsageError."""
     catalog = session.catalog
     if given.task.model is None:
@@ -303,7 +303,7 @@ def _run(
         raise UsageError("--webhook-secret-file has no effect without --webhook")
     saving = session.saving(save)
     shard = Shard.parse(many.shard or "1/1")
-    limits = session.limits(many.max_cost, yes=many.yes)
+    limits = session.cost_limits(many.max_cost, yes=many.yes)
     plan = make_plan(rows, drafts, source=source, price=session.catalog.price, shard=shard)
     check_single_name(plan, save.output)
     if save.skip_existing and save.output is None and any(task.draft.random_seed for task in plan.tasks):
@@ -323,7 +323,7 @@ def _pay(
     plan: Plan,
     source: str | None,
     saving: Saving,
-    limits: Limits,
+    limits: CostLimits,
     many: ManyOptions,
     save: SaveOptions,
     submit: SubmitOptions,
@@ -338,8 +338,10 @@ def _pay(
     if save.to_stdout:
         saving = _check_stdout(session, plan, saving)
     session.journal.mark_dead_unknown()
-    link_seen(session.workspace)
-    policy = Policy(fresh=many.no_cache, any_seed=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
+    link_seen(session.run_context)
+    policy = Policy(
+        no_cache=many.no_cache, any_seed=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait
+    )
     report = None
     if many.report is not None:
         from .output.reports import open_report
@@ -353,7 +355,7 @@ def _pay(
         images=save.to_stdout,
         seeds=len({task.request.operation.prompt for task in plan.tasks}) < len(plan.tasks),
     ) as reporter:
-        batch = Batch(plan, session.workspace, saving, policy, limits, reporter, fail_fast=many.fail_fast)
+        batch = Batch(plan, session.run_context, saving, policy, limits, reporter, fail_fast=many.fail_fast)
         code = batch.run()
     return code or (ExitCode.DISK if reporter.report_failed else ExitCode.OK)
 
@@ -367,10 +369,10 @@ def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
         raise UsageError("-o - writes an image to stdout, and stdout is a terminal", hint="Redirect it: > image.png")
     if count > 1:
         raise UsageError(f"-o - writes one image, but this command makes {count}")
-    return Saving(session.workspace.private_folder, metadata=saving.metadata, placed=True)
+    return Saving(session.run_context.private_folder, metadata=saving.metadata, placed=True)
 
 
-def _preview(session: Session, plan: Plan, limits: Limits, *, price_only: bool) -> Items:
+def _preview(session: Session, plan: Plan, limits: CostLimits, *, price_only: bool) -> Items:
     """Yield each request and its price, or only the price of all."""
     if limits.max_cost is not None:
         limits.check(plan.price, plan.images)

@@ -14,7 +14,6 @@ from .. import __version__
 from ..errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
 from ..text import clean, quoted
 from .common_options import CommonOptions, OpenOptions, ViewOptions
-from .context import Session
 from .fast_path import TOUR
 from .option_groups import Flat, flat_options, flatten, walk_groups
 from .output.output import Mode, Output
@@ -31,6 +30,7 @@ from .registry import (
     find_synonym,
     load,
 )
+from .session import Session
 
 OPEN_FILES = 16
 """Files, pipes and connections that one task needs, and some to spare."""
@@ -83,7 +83,7 @@ def command(function: Function) -> Callable[..., int]:
                 with contextlib.suppress(OSError):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return ExitCode.PIPE
-            session.output.failure(failure, session.describe_charges() if _pays(function.__name__, values) else "")
+            session.output.print_error(failure, session.describe_charges() if _pays(function.__name__, values) else "")
             return failure.exit_code
 
     run_command.__signature__ = signature  # type: ignore[attr-defined]  # inspect's documented hook
@@ -168,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     given = {"price_only": "--price-only" in arguments, "resubmit": "--resubmit" in arguments}
     unsent = isinstance(failure, UsageError) and _pays(arguments[0], given)
-    output.failure(failure, "Nothing was sent." if unsent else "")
+    output.print_error(failure, "Nothing was sent." if unsent else "")
     return failure.exit_code
 
 

@@ -8,7 +8,7 @@ from ..config.settings import BY_NAME
 from ..errors import ConfigError
 from ..json_value import Json, JsonObject, object_at
 from ..text import counted
-from .context import Session
+from .session import Session
 
 if TYPE_CHECKING:
     from ..piapi.client import Account

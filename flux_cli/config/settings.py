@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ..frozen import frozen
 from ..json_value import Json
-from ..text import describe_number, hides, listed, yes_or_no
+from ..text import describe_number, has_hidden, listed, yes_or_no
 from .urls import base_url, web_address
 
 
@@ -36,7 +36,7 @@ def number(low: float, high: float, kind: type[int] | type[float] = float) -> Ca
 
 def any_text(text: str) -> str:
     """Accept one line of text without characters that control a terminal or are invisible."""
-    if not text or hides(text):
+    if not text or has_hidden(text):
         raise ValueError("one line of text without control characters")
     return text
 

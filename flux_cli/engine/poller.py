@@ -38,7 +38,7 @@ class Misses:
         self.count += 1
         return self.count
 
-    def prove(self, now: float, span: float) -> bool:
+    def are_proof(self, now: float, span: float) -> bool:
         """Return whether there are enough, over `span` seconds, to conclude that there is no such task."""
         return self.count >= MISSES and now - self.since >= span
 
@@ -62,7 +62,7 @@ class _Streak:
 class Poller:
     """Polls accepted entries until their tasks end.
 
-    limiter: shared by all polls of the process.
+    poll_limiter: shared by all polls of the process.
     timeout: seconds to wait for each task. deadline: the time on the clock when waiting ends for all; None: `timeout`.
     """
 
@@ -70,7 +70,7 @@ class Poller:
     journal: Journal
     listener: Listener
     durations: Durations
-    limiter: PollLimiter
+    poll_limiter: PollLimiter
     clock: Clock
     timeout: float
     deadline: float | None = None
@@ -87,7 +87,7 @@ class Poller:
         wait = 0.0 if task is None else schedule.first_step()
         while True:
             await self.clock.sleep(max(0.0, min(wait, deadline - self.clock.now())))
-            await self.limiter.wait()
+            await self.poll_limiter.wait()
             # The last poll begins after the deadline: a machine that was suspended has only an old result until then.
             late = self.clock.now() >= deadline
             task, wait = await self._poll_once(entry, streak)
@@ -129,10 +129,10 @@ class Poller:
         existed = bool(entry.submitted or entry.status or entry.request)
         now = self.clock.now()
         count = streak.misses.add(now)
-        if not streak.misses.prove(now, MISSING_SECONDS * self.clock.scale if existed else 0.0):
+        if not streak.misses.are_proof(now, MISSING_SECONDS * self.clock.scale if existed else 0.0):
             return self._wait(entry, streak, f"PiAPI has not found the task yet ({words})", count)
         if existed:
-            raise expired(self.journal, entry, f"PiAPI no longer has it: {words}")
+            raise record_expiry(self.journal, entry, f"PiAPI no longer has it: {words}")
         error = RefusedError(f"PiAPI has no task {entry.task_id} ({words})", code="no_such_task")
         self.journal.move(entry, replace(entry, state=State.EXPIRED, problem=problem_of(error)))
         raise error
@@ -142,7 +142,7 @@ class Poller:
         word = task.status.word
         self.listener(Polled(entry.id, word, elapsed))
         if task.status.phase is Phase.FAILED:
-            error = task_failed(task)
+            error = failure_error(task)
             self.journal.move(
                 entry, replace(entry, state=State.FAILED, status=word, ended=time.time(), problem=problem_of(error))
             )
@@ -187,14 +187,14 @@ def _still_running(entry: Entry, waited: float, reason: str) -> StillRunningErro
     return StillRunningError(f"task {entry.task_id} is still {entry.status or 'running'} after {seconds(waited)}")
 
 
-def task_failed(task: Task) -> TaskFailedError:
+def failure_error(task: Task) -> TaskFailedError:
     """Return the error for a task that PiAPI reported as failed."""
     reason = task.error.message if task.error else "no reason given"
     code = f" (code {task.error.code})" if task.error and task.error.code else ""
     return TaskFailedError(f"task {task.id} {task.status.word}: {reason}{code}")
 
 
-def expired(journal: Journal, entry: Entry, reason: str) -> NotSavedError:
+def record_expiry(journal: Journal, entry: Entry, reason: str) -> NotSavedError:
     """Move an entry to `expired`, and return the error for it."""
     error = NotSavedError(f"task {entry.task_id} has expired: {reason}", code="expired")
     journal.move(entry, replace(entry, state=State.EXPIRED, problem=problem_of(error)))

@@ -153,7 +153,7 @@ class Permit:
         """The window of the rate limiter."""
         return self._limiter.window
 
-    def sending(self) -> None:
+    def note_sending(self) -> None:
         """Note that a submission is about to be sent."""
         self._attempt = self._limiter.start(self._attempt)
 

@@ -29,7 +29,7 @@ from ..system.clock import Clock
 from ..text import counted
 from .events import Fetching, Listener, Noted, Trouble
 from .poll_schedule import PollLimiter
-from .poller import MISSING_SECONDS, Misses, expired
+from .poller import MISSING_SECONDS, Misses, record_expiry
 
 RETRY_SECONDS = 60.0
 """Seconds after the first failure during which the images of a task are tried again."""
@@ -58,7 +58,7 @@ class _Retry:
 class Saver:
     """Turns ready entries into files.
 
-    limiter: shared by all polls of the process.
+    poll_limiter: shared by all polls of the process.
     deadline: the time on the clock when retries end for all entries; None: each has RETRY_SECONDS.
     """
 
@@ -66,7 +66,7 @@ class Saver:
     downloader: Downloader
     journal: Journal
     listener: Listener
-    limiter: PollLimiter
+    poll_limiter: PollLimiter
     clock: Clock
     deadline: float | None = None
 
@@ -95,7 +95,7 @@ class Saver:
     async def _refresh(self, entry: Entry, retry: _Retry) -> tuple[Entry, Task | None]:
         """Return the entry with the links that its task has now, and the task; None if it cannot be polled."""
         assert entry.task_id is not None
-        await self.limiter.wait()
+        await self.poll_limiter.wait()
         try:
             task = await self.client.poll(entry.task_id)
         except KeyRefusedError as refused:
@@ -124,7 +124,7 @@ class Saver:
         count = min(listed, ordered + MORE_IMAGES)
         self.listener(Fetching(entry.id, count))
         for index in range(len(files), count):
-            if index < len(entry.files) and entry.files[index].stands():  # of an earlier entry for the same task
+            if index < len(entry.files) and entry.files[index].is_usable():  # of an earlier entry for the same task
                 files.append(entry.files[index])
                 continue
             target = self._target(entry, index)
@@ -156,10 +156,10 @@ class Saver:
     def _give_up(self, entry: Entry, why: str, retry: _Retry, now: float) -> NotSavedError | KeyRefusedError:
         if retry.refused:
             return retry.refused
-        if retry.misses.prove(now, MISSING_SECONDS * self.clock.scale):
-            return expired(self.journal, entry, f"PiAPI no longer has it, and {why}")
+        if retry.misses.are_proof(now, MISSING_SECONDS * self.clock.scale):
+            return record_expiry(self.journal, entry, f"PiAPI no longer has it, and {why}")
         if retry.answered and entry.expires is not None and time.time() >= entry.expires:
-            return expired(self.journal, entry, f"PiAPI keeps images for 7 days, and {why}")
+            return record_expiry(self.journal, entry, f"PiAPI keeps images for 7 days, and {why}")
         hint = "PiAPI keeps images for 7 days; try again with"
         return NotSavedError(f"the image of task {entry.task_id} could not be saved: {why}", hint=hint)
 

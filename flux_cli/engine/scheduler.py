@@ -39,7 +39,7 @@ from .submitter import Submitter
 
 HALTING = (BudgetError, ConfigError, CreditsError, DiskError, JournalError)
 """Errors that the next submission would meet too: nothing new is sent, and what is accepted is still saved."""
-Report = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], None]
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Scheduler:
     _live: set[asyncio.Task[None]] = field(default_factory=set)
     _failure: "asyncio.Future[BaseException]" = field(init=False)
 
-    async def run(self, entries: AsyncIterator[Entry | Outcome], report: Report, *, wait: bool = True) -> None:
+    async def run(self, entries: AsyncIterator[Entry | Outcome], report: OnOutcome, *, wait: bool = True) -> None:
         """Bring every entry as far as it will go and `report` each outcome as it comes.
 
         Entries are taken one at a time, as soon as one can start; outcomes among them are passed on. With `wait`
@@ -91,7 +91,7 @@ class Scheduler:
         if self._failure.done():
             raise self._failure.result()
 
-    async def _start_all(self, entries: AsyncIterator[Entry | Outcome], report: Report, wait: bool) -> None:
+    async def _start_all(self, entries: AsyncIterator[Entry | Outcome], report: OnOutcome, wait: bool) -> None:
         while not self._ending:
             try:
                 item = await self._next(entries)
@@ -105,7 +105,7 @@ class Scheduler:
             except Exception as error:  # a bug as well: the tasks in flight are paid for
                 self._fail(error)
 
-    def _start(self, entry: Entry, report: Report, permit: Permit, wait: bool) -> None:
+    def _start(self, entry: Entry, report: OnOutcome, permit: Permit, wait: bool) -> None:
         if self._ending:
             permit.release()
             return
@@ -170,7 +170,7 @@ class Scheduler:
             slot.release()
             raise
 
-    async def _run_one(self, entry: Entry, report: Report, permit: Permit, wait: bool) -> None:
+    async def _run_one(self, entry: Entry, report: OnOutcome, permit: Permit, wait: bool) -> None:
         started = self.clock.now()
         error: FluxError | None = None
         try:
@@ -182,7 +182,7 @@ class Scheduler:
             if self.stop.signal_number is None:
                 return
             entry = self._reread(entry)
-            error = interruption(entry, self.stop.signal_number)
+            error = interruption_error(entry, self.stop.signal_number)
         except FluxError as failure:
             entry, error = self._reread(entry), failure
             if self.fail_fast or isinstance(failure, self.halting):
@@ -236,7 +236,7 @@ class Scheduler:
             return entry
 
 
-def interruption(entry: Entry, signal_number: int, how: str = "interrupted") -> InterruptError:
+def interruption_error(entry: Entry, signal_number: int, how: str = "interrupted") -> InterruptError:
     """Return the error for an entry that a signal ended the command for."""
     if entry.state in (State.SENDING, State.UNKNOWN):
         how += f' before a response to the request for "{clean(entry.label, LABEL)}" arrived'

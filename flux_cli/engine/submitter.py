@@ -42,7 +42,7 @@ class Submitter:
     body: makes what is sent for an entry; may upload images first, which costs nothing.
     timeout: seconds for which a service that cannot be reached is tried again.
     budgets: limits on what all processes together may spend.
-    life: seconds for which a request reuses the image of an identical earlier one; 0: it is always submitted.
+    cache_seconds: for which a request reuses the image of an identical earlier one; 0: it is always submitted.
     """
 
     client: PiAPIClient
@@ -53,7 +53,7 @@ class Submitter:
     clock: Clock
     timeout: float
     budgets: Sequence[Budget]
-    life: float
+    cache_seconds: float
 
     async def submit(self, entry: Entry, permit: Permit) -> tuple[Entry, Task | None]:
         """Submit an entry; return it, accepted, and the task of the response (None if it joins an earlier task).
@@ -71,13 +71,13 @@ class Submitter:
         while True:
             if self.stop.requested:
                 raise StoppedError
-            entry = self.journal.send(entry, self.budgets, self.life)
+            entry = self.journal.send(entry, self.budgets, self.cache_seconds)
             if entry.state is State.ACCEPTED:
                 return entry, None
             if entry.state is State.PLANNED:  # an identical one is in flight: its response decides
                 await self._wait_for_identical(entry, deadline)
                 continue
-            permit.sending()
+            permit.note_sending()
             result = await self._post(entry, body)
             if result.outcome is SubmissionOutcome.ACCEPTED and result.task is not None:
                 entry = await self._accepted(entry, result.task)

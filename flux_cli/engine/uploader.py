@@ -94,4 +94,4 @@ def known_url(journal: Journal, reference: str, until: float) -> str | None:
     until: when the upload must still be there, seconds since the epoch.
     """
     sha256, since = reference.removeprefix(LOCAL), time.time() - RESULT_SECONDS + RESULT_MARGIN
-    return journal.url_of(sha256, since) or journal.upload_of(sha256, alive_until=until)
+    return journal.find_result_url(sha256, since) or journal.find_upload_url(sha256, alive_until=until)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from ..errors import UsageError
 from ..frozen import frozen
 from ..images.load import Thumbnail, encode, thumbnail
-from ..text import counted, hides, usd
+from ..text import counted, has_hidden, usd
 from .grid import Grid, Section
 from .images import GalleryImage, total_cost
 
@@ -155,7 +155,7 @@ def _button(image: GalleryImage, beside: str) -> str:
 
     The command contains the file name only: a prompt could contain characters that end a paste into a terminal.
     """
-    if not image.facts or hides(beside) or _ODD.search(beside):
+    if not image.facts or has_hidden(beside) or _ODD.search(beside):
         return ""
     name = f"./{beside}" if beside.startswith(("-", "@", "~")) else beside
     command = _inert(f"flux rerun {shlex.quote(name)}")

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 
 from ..errors import DiskError, UsageError
 from ..frozen import frozen
-from ..text import cut, hides, in_word, quoted
+from ..text import cut, has_hidden, is_word_character, quoted
 
 DEFAULT_TEMPLATE = "{slug}-{seed}"
 PLACEHOLDERS: dict[str, str] = {
@@ -68,7 +68,7 @@ def is_template(text: str) -> bool:
 
 def safe_value(value: str) -> str:
     """Return a value as part of a file name: no separators, at most 80 bytes, no hidden or parent name."""
-    kept = "".join(character if in_word(character) or character in "_.,+=@-" else " " for character in value)
+    kept = "".join(character if is_word_character(character) or character in "_.,+=@-" else " " for character in value)
     return cut("-".join(kept.split()), VALUE_BYTES).strip("-.") or "x"
 
 
@@ -111,7 +111,7 @@ def check_name(name: str) -> None:
     """Raise UsageError for a file name that some system cannot have, or that contains hidden characters."""
     bare, shown = name.replace(LATE, "x"), quoted(name.replace(LATE, "{task}"), 80)
     impossible = re.fullmatch(_DEVICES, bare) or re.search(_IMPOSSIBLE, bare)
-    if not bare or bare != bare.rstrip(". ") or impossible or hides(bare):
+    if not bare or bare != bare.rstrip(". ") or impossible or has_hidden(bare):
         raise UsageError(f"the output name {shown} would not work on every system")
     if len(name.replace(LATE, "x" * TASK_ID_BYTES).encode("utf-8", "surrogateescape")) > NAME_BYTES:
         raise UsageError(f"the output name is longer than {NAME_BYTES} bytes: {shown}")
@@ -166,7 +166,7 @@ def image_paths(template: str, values: Mapping[str, str], count: int, directory:
     for part in Path(stem).parts[:-1]:
         if is_template(part):
             check_name(render(part, {**values, "n": "1"}))
-        elif hides(part):
+        elif has_hidden(part):
             raise UsageError(f"the output directory {quoted(part, 80)} contains hidden characters")
     return paths
 

@@ -109,7 +109,7 @@ class SavedFile:
         except OSError:
             return False
 
-    def stands(self) -> bool:
+    def is_usable(self) -> bool:
         """Return whether the file is still an image: as it was saved, or changed in place (by an optimizer, say)."""
         from ..images.formats import is_complete_image
 
@@ -305,7 +305,7 @@ _WRITTEN: dict[str, Callable[[Entry], Json]] = {
     ),
     "request": lambda entry: None if entry.request is None else _dump(entry.request.to_json()),
     "digest": lambda entry: None if entry.request is None else entry.request.digest,
-    "content": lambda entry: None if entry.request is None else entry.request.content,
+    "content": lambda entry: None if entry.request is None else entry.request.digest_without_seed,
     "price": lambda entry: None if entry.price is None else str(entry.price),
     "urls": lambda entry: _dump(list(entry.urls)),
     "files": lambda entry: _dump([{"path": str(file.path), "sha256": file.sha256} for file in entry.files]),

@@ -108,7 +108,7 @@ class Journal:
         """
         entry = replace(self._planned(request, output, price, any_seed=any_seed), identity=identity)
         with self._db.transaction():
-            newest = self.find_planned(identity)
+            newest = self.find_by_identity(identity)
             return self._insert(entry) if (newest and newest.id) == (known and known.id) else None
 
     def replan(self, entry: Entry, *, price: Decimal) -> Entry:
@@ -187,10 +187,10 @@ class Journal:
         values = [*row.values(), entry.id, entry.state, entry.owner]
         return self._db.write(f"UPDATE entries SET {sets} WHERE {where}", values) == 1
 
-    def send(self, entry: Entry, budgets: Sequence[Budget], life: float) -> Entry:
+    def send(self, entry: Entry, budgets: Sequence[Budget], cache_seconds: float) -> Entry:
         """Move a planned entry to `sending`, durably: from here on its price counts as spent.
 
-        If the same request was submitted less than `life` seconds ago, the entry becomes `accepted` instead, with the
+        If the same request was submitted less than `cache_seconds` seconds ago, the entry becomes `accepted` instead, with the
         task of that one and at no charge; or it stays `planned` while a living process is sending that one.
         One transaction reads what was spent and sent, and adds to it: all processes together keep to the budgets and
         send nothing twice. Raise BudgetError when the price does not fit (the entry stays planned), JournalError.
@@ -200,10 +200,10 @@ class Journal:
         self._db.survive_power_cuts(True)
         with self._db.transaction():
             now = self._now()  # not before: other processes may have sent while this one waited
-            if life:
-                if same := next(self._same(entry.request, life, WITH_TASK, any_seed=entry.any_seed), None):
+            if cache_seconds:
+                if same := next(self._same(entry.request, cache_seconds, WITH_TASK, any_seed=entry.any_seed), None):
                     return self._join(entry, same, now)
-                sending = self._same(entry.request, life, (State.SENDING,), any_seed=entry.any_seed)
+                sending = self._same(entry.request, cache_seconds, (State.SENDING,), any_seed=entry.any_seed)
                 if any(
                     self._is_alive(same.owner) for same in sending
                 ):  # a dead process's may be newer than a living one's
@@ -385,7 +385,7 @@ class Journal:
         """Return the newest entry with this ID or this task ID."""
         return self._one("(id = ? OR task_id = ?)", word, word)
 
-    def find_planned(self, identity: str) -> Entry | None:
+    def find_by_identity(self, identity: str) -> Entry | None:
         """Return the newest entry of a planned task."""
         return self._one("identity = ?", identity)
 
@@ -407,38 +407,40 @@ class Journal:
 
     # --- identical requests ----------------------------------------------------------------------------------
 
-    def duplicate(self, request: TaskRequest, life: float) -> Entry | None:
-        """Return the newest entry with the same request and a task, submitted less than `life` seconds ago."""
+    def find_duplicate(self, request: TaskRequest, cache_seconds: float) -> Entry | None:
+        """Return the newest entry with the same request and a task, submitted less than `cache_seconds` seconds ago."""
         with self._db.errors():
-            return next(self._same(request, life, WITH_TASK), None)
+            return next(self._same(request, cache_seconds, WITH_TASK), None)
 
-    def seed_of(self, request: TaskRequest, life: float) -> int | None:
-        """Return the seed of the newest request that is the same but for its seed, if it is less than `life` old.
+    def find_seed(self, request: TaskRequest, cache_seconds: float) -> int | None:
+        """Return the seed of the newest request that is the same but for its seed, if it is less than `cache_seconds` old.
 
         One that is not submitted yet counts while its process is alive.
         """
         pending = (State.PLANNED, State.SENDING)
         with self._db.errors():
-            for entry in self._same(request, life, (*WITH_TASK, *pending), any_seed=True):
+            for entry in self._same(request, cache_seconds, (*WITH_TASK, *pending), any_seed=True):
                 if entry.request and (entry.state not in pending or self._is_alive(entry.owner)):
                     return entry.request.seed
         return None
 
     def _same(
-        self, request: TaskRequest, life: float, states: Sequence[State], *, any_seed: bool = False
+        self, request: TaskRequest, cache_seconds: float, states: Sequence[State], *, any_seed: bool = False
     ) -> Iterator[Entry]:
-        """Yield the entries with this request in one of `states`, not older than `life` seconds, newest first.
+        """Yield the entries with this request in one of `states`, not older than `cache_seconds` seconds, newest first.
 
         any_seed: with this request but for its seed. Raise sqlite3.Error.
         """
-        name, value = ("content", request.content) if any_seed else ("digest", request.digest)
+        name, value = ("content", request.digest_without_seed) if any_seed else ("digest", request.digest)
         # `+`: without statistics SQLite would search by account or state, which most entries have in common.
         sql = f"""
             SELECT * FROM entries
             WHERE {name} = ? AND {OWN} AND coalesce(submitted, created) >= ?
             AND +state IN ({", ".join("?" * len(states))}) ORDER BY number DESC
         """
-        return map(from_row, self._db.connection.execute(sql, (value, *self._place, self._now() - life, *states)))
+        return map(
+            from_row, self._db.connection.execute(sql, (value, *self._place, self._now() - cache_seconds, *states))
+        )
 
     # --- money -----------------------------------------------------------------------------------------------
 
@@ -486,7 +488,7 @@ class Journal:
 
     # --- URLs of images --------------------------------------------------------------------------------------
 
-    def url_of(self, sha256: str, since: float) -> str | None:
+    def find_result_url(self, sha256: str, since: float) -> str | None:
         """Return where PiAPI hosts an image that was saved here with this content, of a task that ended `since`."""
         sql = f"""
             SELECT json_extract(urls, '$[' || place || ']') FROM saved_files JOIN entries ON number = entry
@@ -495,7 +497,7 @@ class Journal:
         urls = self._db.read(lambda row: row[0], sql, (sha256, *self._place, since))
         return next((str(url) for url in urls if url), None)
 
-    def upload_of(self, sha256: str, *, alive_until: float) -> str | None:
+    def find_upload_url(self, sha256: str, *, alive_until: float) -> str | None:
         """Return the URL of uploaded content that is kept until then at least."""
         sql = f"SELECT url FROM uploads WHERE sha256 = ? AND {OWN} AND expires >= ?"
         urls = self._db.read(lambda row: str(row["url"]), sql, (sha256, *self._place, alive_until))

@@ -9,10 +9,10 @@ from pathlib import Path
 from ..cli.commands.history import history
 from ..cli.commands.models import models
 from ..cli.common_options import CommonOptions
-from ..cli.context import Session
 from ..cli.options import SaveOptions
 from ..cli.output.output import SCHEMA, Record
 from ..cli.output.render import next_command, outcome_json
+from ..cli.session import Session
 from ..engine.events import Listener
 from ..errors import ExitCode, FluxError, UsageError
 from ..frozen import frozen

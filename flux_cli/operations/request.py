@@ -69,7 +69,7 @@ class TaskRequest:
         return _sha256(replace(self, webhook=None).to_json())
 
     @property
-    def content(self) -> str:
+    def digest_without_seed(self) -> str:
         """SHA-256 of the request without its webhook and its seed, hex."""
         return _sha256({**replace(self, webhook=None).to_json(), "seed": None})
 

@@ -16,9 +16,9 @@ from ..batch.resume import Policy, Step, begin
 from ..batch.runner import Batch, Connections, feed_entries, reopen
 from ..batch.task_matching import link_matching
 from ..cli.common_options import CommonOptions
-from ..cli.context import Session
 from ..cli.found_tasks import poll_task, prepare_wait
 from ..cli.options import SaveOptions
+from ..cli.session import Session
 from ..engine.events import Event, Listener
 from ..engine.outcome import Outcome
 from ..engine.scheduler import Scheduler
@@ -134,7 +134,7 @@ class Calls:
         self._opened = True
         with ExitStack() as opening:
             opening.enter_context(self.session)
-            self._connections = await Connections(self.session.workspace).__aenter__()
+            self._connections = await Connections(self.session.run_context).__aenter__()
             opening.pop_all()
 
     async def close(self) -> None:
@@ -168,7 +168,7 @@ class Calls:
             order = await asyncio.to_thread(kw.read_order, session, op, keywords)
             step = await self._plan(order, options)
             self.ledger.check(step.price, step.known)
-            item = begin(step, session.workspace, session.saving(order.save))
+            item = begin(step, session.run_context, session.saving(order.save))
             return await self._finish(item, options, wait=order.wait, cache=not order.no_cache)
 
     async def wait(self, task_id: str, save: SaveOptions, options: CallOptions) -> CallResult:
@@ -177,7 +177,7 @@ class Calls:
             session = self.session
             session.require_key()
             session.journal.mark_dead_unknown()
-            known = session.journal.find(task_id) or await link_matching(session.workspace, task_id)
+            known = session.journal.find(task_id) or await link_matching(session.run_context, task_id)
             if known is None and options.deadline is not None:  # too short a wait would not show that the ID is wrong
                 assert self._connections is not None
                 await poll_task(self._connections.client, task_id)
@@ -194,14 +194,14 @@ class Calls:
         plan = make_plan(prompt, lambda _: iter([draft]), source=source, price=session.catalog.price, shard=Shard())
         session.require_key()
         session.journal.mark_dead_unknown()
-        policy = Policy(fresh=order.no_cache, retry_failed=options.retry_failed, wait=order.wait)
-        limits = session.limits(order.max_cost, yes=order.yes)
-        batch = Batch(plan, session.workspace, session.saving(save), policy, limits, session.reporter())
+        policy = Policy(no_cache=order.no_cache, retry_failed=options.retry_failed, wait=order.wait)
+        limits = session.cost_limits(order.max_cost, yes=order.yes)
+        batch = Batch(plan, session.run_context, session.saving(save), policy, limits, session.reporter())
         if expired := batch.find_expired():
-            await reopen(session.workspace, expired)
+            await reopen(session.run_context, expired)
         (step,) = batch.prepare()
         if options.repeats and save.output is None and self._is_old(step.known):
-            (step,) = replace(batch, policy=replace(policy, fresh=True)).prepare()
+            (step,) = replace(batch, policy=replace(policy, no_cache=True)).prepare()
         return step
 
     def _is_old(self, known: Entry | None) -> bool:
@@ -247,7 +247,7 @@ class Calls:
         stop, outcomes = Stop(), list[Outcome]()
         # Calls share the limits but not the errors: a full disk here must not end other calls.
         scheduler = self._connections.scheduler(
-            _listener(options.listener), stop, join_identical=cache, share_errors=False, deadline=options.deadline
+            _listener(options.listener), stop, use_cache=cache, share_errors=False, deadline=options.deadline
         )
         running = asyncio.create_task(self._run(scheduler, item, outcomes.append, wait))
         self._running[running] = item.id

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import TypedDict
 
-from ..batch.request_builder import read_body, single_choice
-from ..cli.context import Session
-from ..cli.generate import request_builder
+from ..batch.request_builder import read_body, read_single_choice
+from ..cli.generate import make_request_builder
 from ..cli.options import SaveOptions
+from ..cli.session import Session
 from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..operations.options import Given
@@ -152,8 +152,8 @@ def read_order(session: Session, op: str, keywords: Mapping[str, object]) -> Ord
     if problems or own is None:
         raise UsageError.of(problems)
     prompt = own.required_prompt
-    builder = request_builder(session, own, given, read_body(given.task.body))
-    request = builder.build(prompt, single_choice(given.task))
+    builder = make_request_builder(session, own, given, read_body(given.task.body))
+    request = builder.build(prompt, read_single_choice(given.task))
     return Order(request, builder.random_seed, save, wait, no_cache, yes, None if max_cost is None else str(max_cost))
 
 

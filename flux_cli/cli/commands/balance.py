@@ -6,10 +6,10 @@ from ...config.urls import is_local
 from ...errors import ExitCode
 from ...json_value import JsonObject
 from ...text import counted, usd
-from ..context import Session
 from ..output.output import Items, Note, Record
 from ..profile import account_difference, remember_account
 from ..registry import help_page
+from ..session import Session
 
 
 @help_page(("Use the balance in a script", "flux balance --json | jq -r .balance_usd"))

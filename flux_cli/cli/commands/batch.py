@@ -7,9 +7,9 @@ from ...operations.limits import DEFAULT_SIZE
 from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
 from ...operations.parameters import Argument
 from ..common_options import ViewOptions
-from ..context import Session
 from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..registry import help_page
+from ..session import Session
 
 Rows = Annotated[str, Argument("FILE", help="Rows as JSON lines, CSV or TOML; - for stdin.")]
 

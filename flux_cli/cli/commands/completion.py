@@ -5,10 +5,10 @@ from typing import Annotated
 from ...errors import ExitCode, UsageError
 from ...operations.parameters import Argument
 from ...text import quoted, suggestion
-from ..context import Session
 from ..fast_path import SCRIPTS, script
 from ..output.output import Items, Record
 from ..registry import help_page
+from ..session import Session
 
 Shell = Annotated[str, Argument("bash|zsh|fish|powershell", help="Your shell.")]
 

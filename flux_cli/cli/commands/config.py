@@ -9,10 +9,10 @@ from ...errors import ExitCode, UsageError
 from ...json_value import object_at
 from ...operations.parameters import Argument
 from ...text import clean, guess, masked
-from ..context import Session
-from ..output.output import Items, Note, Record, Warn
+from ..output.output import Items, Note, Record, WarningLine
 from ..profile import edit_profile, profile_name
 from ..registry import help_page
+from ..session import Session
 
 Name = Annotated[str, Argument("SETTING", help="Name of the setting; see flux config list.")]
 NewValue = Annotated[str, Argument("VALUE", help="New value; an empty one removes the setting.")]
@@ -65,7 +65,7 @@ def config_set(session: Session, name: Name, value: NewValue) -> Items:
     done = f"{name} removed from" if checked is None else f"{name} = {checked} in"
     yield Note(f"{done} {file} [profiles.{profile}]")
     if session.environ.get(setting.variable):
-        yield Warn(f"{setting.variable} is set and takes precedence over the config file")
+        yield WarningLine(f"{setting.variable} is set and takes precedence over the config file")
     return ExitCode.OK
 
 

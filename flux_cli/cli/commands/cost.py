@@ -12,9 +12,9 @@ from ...journal.budgets import SPLITS, Allowance, Spending, is_split
 from ...json_value import JsonObject
 from ...operations.parameters import Argument, Option
 from ...text import counted, quoted, suggestion, usd
-from ..context import Session
 from ..output.output import Items, Note, Record
 from ..registry import SUBMITTING, help_page
+from ..session import Session
 
 CommandLine = Annotated[
     list[str] | None, Argument("COMMAND ...", help="A command that generates images, with its options.")
@@ -59,7 +59,7 @@ def show_spent(session: Session, since: str | None, by: str | None) -> Items:
         raise UsageError(f"unknown --by {quoted(by, 40)}", hint=suggestion(by, SPLITS))
     parts = session.journal.spending(by, moment_of(since) if since else 0.0, session.common.profile)
     most = max((part.charged for part in parts), default=Decimal(0))
-    bars = by is not None and most and session.output.to_terminal and session.output.speaks("█")
+    bars = by is not None and most and session.output.to_terminal and session.output.can_encode("█")
     for part in parts or [Spending("total", 0, Decimal(0), Decimal(0))]:
         yield _spent(part, "█" * math.ceil(BAR * part.charged / most) if bars else "")
     if is_local(session.service):

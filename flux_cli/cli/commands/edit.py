@@ -3,9 +3,9 @@
 from ...errors import ExitCode
 from ...operations.image_to_image import ImageToImageParameters
 from ...operations.options import Given
-from ..context import Session
 from ..options import RunOptions
 from ..registry import help_page
+from ..session import Session
 
 
 @help_page(

@@ -18,10 +18,10 @@ from ...operations.parameters import Argument, Option
 from ...system.atomic_files import replacing
 from ...text import clean, counted
 from ..common_options import OpenOptions
-from ..context import Session
 from ..options import Overwrite
-from ..output.output import Images, Items, Note, Record, Warn
+from ..output.output import Images, Items, Note, Record, WarningLine
 from ..registry import help_page
+from ..session import Session
 from .cost import moment_of
 
 Folder = Annotated[Path | None, Argument("DIR", help="Directory with images.", default="the output directory")]
@@ -95,7 +95,7 @@ def gallery(
     sections = make_sections(images)
     grid = sections[0].grid if len(sections) == 1 else None
     for problem in _write(target, place.name or str(place), images, sections):
-        yield Warn(clean(problem))
+        yield WarningLine(clean(problem))
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
     about: JsonObject = {"file": str(target), "images": len(images), "axes": list(axes), "sections": len(sections)}
     yield Record("gallery", {**about, "cost_usd": str(total_cost(images))}, paths=(target,))

@@ -5,9 +5,9 @@ from typing import Annotated
 from ...errors import ExitCode, UsageError
 from ...operations.parameters import Argument
 from ...text import guess, quoted
-from ..context import Session
 from ..output.output import Items, Record
 from ..registry import COMMANDS, find_synonym, help_page
+from ..session import Session
 
 Words = Annotated[list[str] | None, Argument("[COMMAND|TOPIC]", help="A command, or one of the topics above.")]
 

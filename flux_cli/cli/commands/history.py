@@ -12,10 +12,10 @@ from ...journal.expiry import expiring
 from ...json_value import JsonObject
 from ...operations.parameters import Option
 from ...text import clean, counted, quoted, suggestion, usd
-from ..context import Session
 from ..output.output import Items, Mode, Note, Record
 from ..output.render import NOT_CHARGED, entry_json
 from ..registry import help_page
+from ..session import Session
 
 LONGEST_LABEL = 41
 """Characters of a prompt in the table; a task ID, which stands for an unknown prompt, has no more."""

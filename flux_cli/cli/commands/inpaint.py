@@ -4,10 +4,10 @@ from ...batch.input_images import ImageFinder, preview_path, preview_region, wri
 from ...errors import ExitCode
 from ...operations.inpaint import InpaintParameters
 from ...operations.options import Given
-from ..context import Session
 from ..options import RunOptions
 from ..output.output import Items, Note, Record
 from ..registry import help_page
+from ..session import Session
 
 
 @help_page(

@@ -22,13 +22,13 @@ from ...text import clean, counted
 from ...webhooks.forwarder import Forwarder, find_command, forward_url
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
-from ..context import Session
 from ..found_tasks import AT_ONCE, TEMPLATE_HINT, prepare_wait, record_delivery, resolve_delivery
 from ..options import SaveOptions
 from ..output.output import Mode
 from ..output.render import show_outcome
 from ..output.reporter import CommandReporter
 from ..registry import help_page
+from ..session import Session
 
 
 @frozen
@@ -115,7 +115,7 @@ def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitC
         find_command(options.command) if options.command is not None else (),
         session.environ,
         session.output.warn,
-        session.workspace.clock,
+        session.run_context.clock,
     )
     session.require_key()  # a missing key is an error before anything is received
     receiver = Receiver(
@@ -124,7 +124,7 @@ def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitC
     session.journal.mark_dead_unknown()
     with closing(listening_socket(options.host, options.port, command="flux listen")) as at:
         listening = _Listening(session, options, save, receiver, forwarder, at)
-        run = Run(session.workspace, listening, Results(listening), listening.feed, 0, beside=listening.serve)
+        run = Run(session.run_context, listening, Results(listening), listening.feed, 0, server=listening.serve)
         code = run.finish()
     if left := len(receiver.in_progress - {delivery.task_id for delivery in listening.followed.values()}):
         session.output.note(
@@ -224,7 +224,7 @@ class _Listening(CommandReporter):
                 if entry := await self._entry(client, delivery):
                     self.found.put_nowait((entry, delivery))
             except FluxError as error:
-                self.session.output.failure(error)
+                self.session.output.print_error(error)
                 if isinstance(error, NetworkError):
                     self.session.output.note(
                         f"task {delivery.task_id} is recorded; download its images later with", ("resume",)

@@ -10,10 +10,10 @@ from ...config.resolve import ACCOUNT
 from ...errors import ConfigError, ExitCode, KeyRefusedError, NetworkError, UsageError
 from ...operations.parameters import Option
 from ...text import HIDDEN_KEY, counted, masked, usd
-from ..context import Session
-from ..output.output import Items, Note, Warn
+from ..output.output import Items, Note, WarningLine
 from ..profile import account_difference, account_json, edit_profile
 from ..registry import help_page
+from ..session import Session
 
 if TYPE_CHECKING:
     from ...piapi.client import Account
@@ -55,7 +55,7 @@ def login(session: Session, no_check: NoCheck = False) -> Items:
     if account and (line := account_difference(session, account)):
         yield Note(line)
     if settings.key_source in (VARIABLE, COMMAND_VARIABLE):
-        yield Warn(f"{settings.key_source} is set and takes precedence over the stored key")
+        yield WarningLine(f"{settings.key_source} is set and takes precedence over the stored key")
     return ExitCode.OK
 
 

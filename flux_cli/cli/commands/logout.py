@@ -3,10 +3,10 @@
 from ...config.resolve import ACCOUNT
 from ...errors import ExitCode
 from ...json_value import object_at
-from ..context import Session
 from ..output.output import Items, Note
 from ..profile import edit_profile, profile_name
 from ..registry import help_page
+from ..session import Session
 
 
 @help_page(("Log out of another profile", "flux logout --profile work"), hides=("sandbox",))

@@ -7,8 +7,8 @@ from ...errors import ExitCode, UsageError
 from ...frozen import frozen
 from ...operations.parameters import Group, Option
 from ...text import parse_usd
-from ..context import Session
 from ..registry import help_page
+from ..session import Session
 
 
 @frozen

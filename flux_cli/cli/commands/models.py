@@ -9,9 +9,9 @@ from ...errors import ExitCode, JournalError, UsageError
 from ...json_value import JsonObject
 from ...operations.parameters import Option
 from ...text import quoted, suggestion, usd
-from ..context import Session
 from ..output.output import Items, Mode, Note, Record
 from ..registry import help_page
+from ..session import Session
 
 Purpose = Annotated[
     str | None,

@@ -15,9 +15,9 @@ from ...operations.parameters import Option
 from ...operations.request import TaskRequest, merge
 from ...text import clean
 from ..common_options import ViewOptions
-from ..context import Session
 from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..registry import help_page
+from ..session import Session
 from .show import Image, find_made
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def _change(
     settings = {**session.settings.texts, "model": options.model}
     _check_urls(operation)
     request = RequestBuilder(session.catalog, settings, options, size, overrides, operation).build(prompt, choices)
-    if lacks_inputs(session.workspace, request):
+    if lacks_inputs(session.run_context, request):
         hint = "Run the original command again with the local file"
         raise UsageError("PiAPI no longer has the input image", hint=hint)
     # An image can come from anywhere: fields set by hand in its request must not change price, model or webhook.

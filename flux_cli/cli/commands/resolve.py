@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from ...batch.prompts import StandardInput
-from ...batch.task_matching import likeness, link, moment
+from ...batch.task_matching import compare_task, link, moment
 from ...engine.outcome import Outcome, exit_code
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
 from ...journal.entries import Entry, State, busy_error, dismissal, unknown_outcome
@@ -16,12 +16,12 @@ from ...operations.parameters import Argument, Option
 from ...operations.request import encode_body
 from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, quoted, usd
-from ..context import Session
 from ..found_tasks import no_such_task
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
 from ..output.output import Item, Items, Mode, Note, Record
 from ..output.render import describe_charge
 from ..registry import help_page
+from ..session import Session
 
 Entries = Annotated[
     list[str],
@@ -212,14 +212,14 @@ def _link(session: Session, entry: Entry, task_id: str, *, force: bool) -> ExitC
         if entry.state not in OPEN:
             raise _nothing_to_resolve(entry)
         task = asyncio.run(_poll(session, task_id))
-        found = likeness(entry, task)
+        found = compare_task(entry, task)
         if found.unlike and not force:
             message = f"task {task_id} does not match entry {entry.id}. Nothing was changed"
             raise UsageError(message, details=found.unlike, hint="To link it anyway, add --force")
-        link(session.workspace, entry, task, found)
+        link(session.run_context, entry, task, found)
     with session.reporter() as reporter:
         item = prepare_wait(session, entry.id, session.journal.find(entry.id), SaveOptions())
-        return finish_entries(session.workspace, reporter, [item])
+        return finish_entries(session.run_context, reporter, [item])
 
 
 async def _poll(session: Session, task_id: str) -> Task:
@@ -267,11 +267,11 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
     if prices:
         requests = counted(len(prices), "request")
         session.output.note(f"Resending {requests} for {usd(total)}. The first attempt may also have been charged.")
-    session.limits(max_cost, yes=yes).check(total, images)
+    session.cost_limits(max_cost, yes=yes).check(total, images)
     check_budgets(session.journal.allowances(session.budgets), total)
     with session.reporter() as reporter:
         items = [_send_again(session, last, prices.get(last.id)) for last in latest.values()]
-        return finish_entries(session.workspace, reporter, items)
+        return finish_entries(session.run_context, reporter, items)
 
 
 def _latest(journal: Journal, entry: Entry) -> Entry:
@@ -291,7 +291,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
         raise UsageError(f"entry {entry.id} was written by a newer flux: this one cannot read its request")
     encode_body(session.body(request, {}))
     check_writable(path.parent for path in entry.output.paths)
-    if lacks_inputs(session.workspace, request):
+    if lacks_inputs(session.run_context, request):
         raise UsageError(
             f"PiAPI no longer has the input image of entry {entry.id}",
             hint="Run its command again with the local file, and then",

@@ -11,10 +11,10 @@ from ...errors import ExitCode
 from ...journal.entries import UNFINISHED, State, busy_error
 from ...journal.expiry import ends_soon
 from ...operations.parameters import Option
-from ..context import Session
 from ..found_tasks import resolve_reported
 from ..options import WaitOptions
 from ..registry import help_page
+from ..session import Session
 
 ExpiringOption = Annotated[
     bool, Option("--expiring", help="Only images that PiAPI deletes within a day; it keeps images for seven days.")
@@ -28,7 +28,7 @@ ExpiringOption = Annotated[
 def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = False) -> ExitCode:
     """Save all paid images that are not saved yet, for free."""
     session.journal.mark_dead_unknown()
-    link_seen(session.workspace)
+    link_seen(session.run_context)
     resolve_reported(session)
     now = time.time()
     left = session.journal.entries(*UNFINISHED)
@@ -38,7 +38,7 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
     with session.reporter() as reporter:
         results = Results(reporter)
         feed = feed_entries(items)
-        run = Run(session.workspace, reporter, results, lambda _: feed, len(items), one_deadline=True)
+        run = Run(session.run_context, reporter, results, lambda _: feed, len(items), one_deadline=True)
         if items:
             run.finish()
             session.journal.discard_unseen()

@@ -13,9 +13,9 @@ from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...operations.parameters import Group, Option
 from ...text import clean, counted, parse_usd, quoted, usd
-from ..context import SANDBOX_SPEED, Session
 from ..output.output import Mode
 from ..registry import help_page
+from ..session import SANDBOX_SPEED, Session
 
 if TYPE_CHECKING:
     from socket import socket

@@ -14,10 +14,10 @@ from ...json_value import JsonObject
 from ...operations.parameters import Argument
 from ...text import clean, quoted, usd
 from ..common_options import ViewOptions
-from ..context import Session
 from ..found_tasks import LIST_TASKS, no_such_task
-from ..output.output import Images, Items, Note, Record, Warn
+from ..output.output import Images, Items, Note, Record, WarningLine
 from ..registry import help_page
+from ..session import Session
 
 if TYPE_CHECKING:
     from ...images.metadata import Provenance
@@ -44,7 +44,7 @@ def show(session: Session, image: Image, view: ViewOptions) -> Items:
         content = read_image_file(path)
         texts = texts_in(content)
         if texts and (damage := damage_of(content)):
-            yield Warn(f"{path.name} is damaged: {damage}")
+            yield WarningLine(f"{path.name} is damaged: {damage}")
         if "flux" not in texts and texts:  # the unchanged texts of another tool's image
             yield Record("foreign", {"file": str(path), "texts": {**texts}}, _table(texts, 2000), indent=INDENT)
             yield Note(f"{path.name} was not made by flux")

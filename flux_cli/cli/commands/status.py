@@ -17,10 +17,10 @@ from ...piapi.client import PiAPIClient
 from ...piapi.task import Phase, Task
 from ...system.signals import DetachedExecutor
 from ...text import clean
-from ..context import Session
 from ..found_tasks import Ids, poll_task
 from ..output.output import Failure, Item, Note, Record
 from ..registry import help_page
+from ..session import Session
 
 POLLS_AT_ONCE = 8
 """Of `flux status`."""
@@ -69,7 +69,7 @@ async def _poll_all(
     session: Session, client: PiAPIClient, ids: AsyncIterator[str | UsageError]
 ) -> AsyncGenerator[Found]:
     """Yield what polls find, in the order of the IDs. At most POLLS_AT_ONCE run at a time."""
-    polls, limiter = deque[asyncio.Future[Found]](), PollLimiter(session.workspace.clock)
+    polls, limiter = deque[asyncio.Future[Found]](), PollLimiter(session.run_context.clock)
     coming: asyncio.Future[str | UsageError | None] | None = asyncio.ensure_future(anext(ids, None))
     try:
         while coming or polls:

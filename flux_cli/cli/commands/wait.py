@@ -15,10 +15,10 @@ from ...images.output_names import is_template
 from ...journal.entries import Entry
 from ...operations.parameters import Option
 from ..common_options import ViewOptions
-from ..context import Session
 from ..found_tasks import TEMPLATE_HINT, Ids, prepare_wait
 from ..options import SaveOptions, WaitOptions
 from ..registry import help_page
+from ..session import Session
 
 AnyOption = Annotated[
     bool,
@@ -64,7 +64,15 @@ def wait(
         # IDs from a pipe arrive at any time, so the timeout of each begins when it arrives.
         piped = "-" in ids
         total = 0 if piped else named
-        run = Run(session.workspace, reporter, results, lambda _: items, total, first=first, one_deadline=not piped)
+        run = Run(
+            session.run_context,
+            reporter,
+            results,
+            lambda _: items,
+            total,
+            stop_after_first=first,
+            one_deadline=not piped,
+        )
         try:
             code = run.finish()
         finally:
@@ -99,7 +107,7 @@ async def _find_entries(
         try:
             if isinstance(word, UsageError):
                 raise word
-            known = session.journal.find(word) or await link_matching(session.workspace, word)
+            known = session.journal.find(word) or await link_matching(session.run_context, word)
             task = (known.task_id or known.id) if known else word
             if task in seen:
                 continue
@@ -108,7 +116,7 @@ async def _find_entries(
                 raise UsageError(f"-o names one file, and task {task} needs another", hint=TEMPLATE_HINT)
             item = prepare_wait(session, word, known, save)
         except FluxError as error:
-            session.output.failure(error)
+            session.output.print_error(error)
             wrong[error.exit_code] = error
         else:
             yield item

@@ -311,7 +311,7 @@ def _no_canvas(output: Output) -> str | None:
         return "NO_COLOR is set; view the image with --open"
     if os.environ.get("TERM", "dumb") == "dumb" and os.name != "nt":
         return "the terminal has no colors; view the image with --open"
-    if not output.speaks("▀"):
+    if not output.can_encode("▀"):
         return "the terminal's encoding has no half blocks; set a UTF-8 locale, or use --open"
     return None
 

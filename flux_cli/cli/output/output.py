@@ -67,7 +67,7 @@ class Note:
 
 
 @frozen
-class Warn:
+class WarningLine:
     """A line on stderr that needs attention."""
 
     text: str
@@ -87,7 +87,7 @@ class Images:
     paths: Sequence[Path]
 
 
-Item = Union[Record, Note, Warn, Failure, Images, "Outcome"]
+Item = Union[Record, Note, WarningLine, Failure, Images, "Outcome"]
 Items = Generator[Item, None, ExitCode]
 """The items that a command prints, in order; it returns the exit code."""
 
@@ -165,10 +165,10 @@ class Output:
                 self._print_record(item)
             case Note(text, command):
                 self.note(text, command)
-            case Warn(text):
+            case WarningLine(text):
                 self.warn(text)
             case Failure(error):
-                self.failure(error)
+                self.print_error(error)
             case Images(paths):
                 self.show_images(paths)
             case outcome:
@@ -304,7 +304,7 @@ class Output:
         size = os.get_terminal_size(self.terminal)
         return size if size.columns and size.lines else os.terminal_size((80, 24))
 
-    def speaks(self, text: str) -> bool:
+    def can_encode(self, text: str) -> bool:
         """Return whether stderr's encoding has these characters."""
         try:
             text.encode(self._stderr.encoding or "ascii")
@@ -312,7 +312,9 @@ class Output:
             return False
         return True
 
-    def error(self, error: FluxError, money: str = "", command: Sequence[str] = (), about: str = "") -> None:
+    def print_entry_error(
+        self, error: FluxError, money: str = "", command: Sequence[str] = (), about: str = ""
+    ) -> None:
         """Print an error: what happened, whether it was charged, and the next step.
 
         money: a sentence. command: the next command, if the error itself has none. about: the task that failed.
@@ -357,12 +359,12 @@ class Output:
         title = f"flux: {clean(redact(about, self.secrets), 60)}" if about else "flux"
         self._write_error(harmless(annotation(title, text)) + "\n")
 
-    def failure(self, error: FluxError, money: str = "") -> None:
+    def print_error(self, error: FluxError, money: str = "") -> None:
         """Print an error that belongs to no entry."""
         if self.mode is Mode.JSON:
             with suppress(DiskError):  # stdout may be what failed
                 self.record("error", {"error": self.error_json(error, money)})
-        self.error(error, money)
+        self.print_entry_error(error, money)
 
     def log(self, text: str) -> None:
         """Print a note with the time, as a server does."""

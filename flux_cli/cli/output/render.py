@@ -35,7 +35,7 @@ def show_failure(output: Output, outcome: Outcome) -> None:
     """Show on stderr why an entry has no image, and open the images of one that has."""
     entry, error = outcome.entry, outcome.error
     if error:
-        output.error(error, describe_charge(entry), next_command(error, entry), entry.label)
+        output.print_entry_error(error, describe_charge(entry), next_command(error, entry), entry.label)
     summarize(output, outcome)
     if entry.state is State.SAVED:
         output.show_images([file.path for file in entry.files])

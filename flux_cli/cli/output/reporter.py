@@ -61,7 +61,7 @@ class CommandReporter:
                 else:
                     self._report.close(self._summary)
             except DiskError as failure:  # the images are on disk: the result of the run matters more
-                self._output.failure(failure)
+                self._output.print_error(failure)
                 self.report_failed = True
 
     def note(self, text: str) -> None:

@@ -11,9 +11,9 @@ from ....errors import DiskError, ExitCode, FluxError, UsageError
 from ....journal.recovery import examine, rebuild
 from ....operations.parameters import Option
 from ....text import clean, counted
-from ...context import Session
-from ...output.output import Failure, Item, Items, Note, Record, Warn
+from ...output.output import Failure, Item, Items, Note, Record, WarningLine
 from ...registry import help_page
+from ...session import Session
 from . import checks
 from .checks import Finding, Level
 
@@ -139,10 +139,10 @@ def _rebuild_journal(session: Session) -> Iterator[Item]:
     yield Note(f"     {done.read} of {done.known} entries were read; the damaged file is {done.kept}")
     where = "look for them at https://piapi.ai/workspace, and download their images with: flux wait TASK_ID"
     if not done.read:
-        yield Warn(f"no entry could be read, and the new journal is empty: tasks may have been charged; {where}")
+        yield WarningLine(f"no entry could be read, and the new journal is empty: tasks may have been charged; {where}")
     elif lost := done.known - done.read:
         entries = counted(lost, "entry", "entries")
-        yield Warn(f"{entries} could not be read: their tasks may have been charged; {where}")
+        yield WarningLine(f"{entries} could not be read: their tasks may have been charged; {where}")
 
 
 def _end_sending(session: Session) -> Iterator[Item]:

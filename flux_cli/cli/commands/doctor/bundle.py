@@ -18,7 +18,7 @@ from ....journal.recovery import examine
 from ....json_value import Json, JsonObject, change_strings, object_at, text_at
 from ....system.atomic_files import write_atomic
 from ....text import SHORTEST_SECRET, redact
-from ...context import Session
+from ...session import Session
 from .checks import Finding, version_numbers
 
 NEWEST = 20

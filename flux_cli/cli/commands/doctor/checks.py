@@ -26,8 +26,8 @@ from ....json_value import JsonObject
 from ....system.atomic_files import probe
 from ....system.file_locks import is_held
 from ....text import clean, counted, masked, usd
-from ...context import Session
 from ...profile import account_difference, remember_account
+from ...session import Session
 
 if TYPE_CHECKING:
     from ....piapi.client import Account

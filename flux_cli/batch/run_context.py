@@ -23,7 +23,7 @@ Body = Callable[[TaskRequest, Mapping[str, str]], JsonObject]
 
 
 @frozen
-class Workspace:
+class RunContext:
     """One account on this machine.
 
     upload_service: the origin of the upload service that belongs to the account's service.

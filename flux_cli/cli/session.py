@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from ..batch.input_images import ImageFinder, ImageStore
     from ..batch.outputs import Saving
-    from ..batch.plan import Limits
-    from ..batch.workspace import Workspace
+    from ..batch.plan import CostLimits
+    from ..batch.run_context import RunContext
     from ..config.catalog import Catalog
     from ..journal.budgets import Budget
     from ..journal.entries import Entry
@@ -237,9 +237,9 @@ class Session:
         """How long an identical request reuses the image."""
         return float(self.settings.text("cache_hours")) * 3600
 
-    def limits(self, max_cost: str | None, *, yes: bool) -> "Limits":
+    def cost_limits(self, max_cost: str | None, *, yes: bool) -> "CostLimits":
         """Return the cost limits of a command. The sandbox costs nothing and never asks."""
-        from ..batch.plan import Limits
+        from ..batch.plan import CostLimits
 
         above = parse_usd(self.settings.text("confirm_above"), "confirm_above")
         most = None if max_cost is None else parse_usd(max_cost, "--max-cost")
@@ -249,7 +249,7 @@ class Session:
             return self.stdin.read_answer().strip().casefold() in ("y", "yes")
 
         answers = ask if self.stdin.can_answer else None
-        return Limits(most, above, yes or self.sandbox, answers, simulated=is_local(self.service))
+        return CostLimits(most, above, yes or self.sandbox, answers, simulated=is_local(self.service))
 
     @cached_property
     def inputs(self) -> "ImageFinder":
@@ -269,15 +269,15 @@ class Session:
         return self._open.enter_context(closing(ImageStore()))
 
     @cached_property
-    def workspace(self) -> "Workspace":
+    def run_context(self) -> "RunContext":
         """The dependencies of running tasks, with the journal open."""
         import hashlib
 
-        from ..batch.workspace import Workspace
+        from ..batch.run_context import RunContext
         from ..system.clock import Clock
 
         account = hashlib.sha256(f"{self.service} {self.settings.profile}".encode()).hexdigest()[:16]
-        return Workspace(
+        return RunContext(
             upload_service=self.upload_service,
             journal=self.journal,
             catalog=self.catalog,
