@@ -448,12 +448,12 @@ def test_an_unknown_model_names_the_setting_it_comes_from(
     (home / "config.toml").write_text('[profiles.default]\nmodel = "foo"\n')
     (home / "config.toml").chmod(0o600)
     assert flux("gen x --dry-run").err.splitlines() == [
-        f"flux: invalid model 'foo' ({home}/config.toml, line 2): unknown model",
+        f"flux: invalid model 'foo' ({home}/config.toml, line 2): unknown model. Nothing was sent.",
         "      Correct it with: flux config set model NAME",
     ]
     monkeypatch.setenv("FLUX_MODEL", "foo")
     assert flux("gen x --dry-run").err.splitlines() == [
-        "flux: invalid FLUX_MODEL 'foo': unknown model",
+        "flux: invalid FLUX_MODEL 'foo': unknown model. Nothing was sent.",
         "      Use one of: schnell, dev, pro, dev-advanced",
     ]
     assert flux("doctor --offline").out.splitlines()[-3].startswith("problem  configuration  invalid FLUX_MODEL 'foo'")
