@@ -343,12 +343,12 @@ def test_existing_files_are_kept(service: Service) -> None:
 
 
 @pytest.mark.parametrize("interruption", ["kill", "int", "gone", "cancel"])
-def test_an_interrupted_call_is_resumed(interruption_error: str, service: Service, entries: Entries) -> None:
+def test_an_interrupted_call_is_resumed(interruption: str, service: Service, entries: Entries) -> None:
     service.hold_tasks = True
     with connect_raw() as raw:
         number = raw.call("generate", prompt="a fox", **SMALL)
         raw.wait_until_accepted()
-        match interruption_error:
+        match interruption:
             case "kill":
                 raw.process.kill()
             case "int":
@@ -357,17 +357,17 @@ def test_an_interrupted_call_is_resumed(interruption_error: str, service: Servic
                 raw.end()
             case _:
                 raw.send("notifications/cancelled", {"requestId": number}, notify=True)
-        if interruption_error == "cancel":
+        if interruption == "cancel":
             call = raw.call("generate", prompt="a fox", **SMALL)
             service.hold_tasks = False
             assert raw.read_result(call)["isError"] is False
         else:
             code = raw.process.wait(30)
-            assert code == (-9 if interruption_error == "kill" else 0)
+            assert code == (-9 if interruption == "kill" else 0)
             assert raw.process.stderr
             assert raw.process.stderr.read() == ""
             [entry] = entries()
-            assert (entry.state, interruption_error == "kill" or entry.owner is None) == (State.ACCEPTED, True)
+            assert (entry.state, interruption == "kill" or entry.owner is None) == (State.ACCEPTED, True)
     service.hold_tasks = False
     get_saved_files(run_agent(lambda client: client.call_tool("generate", {"prompt": "a fox", **SMALL})))
     assert len(service.charges) == 1

@@ -190,7 +190,7 @@ class Journal:
     def send(self, entry: Entry, budgets: Sequence[Budget], cache_seconds: float) -> Entry:
         """Move a planned entry to `sending`, durably: from here on its price counts as spent.
 
-        If the same request was submitted less than `cache_seconds` seconds ago, the entry becomes `accepted` instead, with the
+        If the same request was submitted less than `cache_seconds` ago, the entry becomes `accepted` instead, with the
         task of that one and at no charge; or it stays `planned` while a living process is sending that one.
         One transaction reads what was spent and sent, and adds to it: all processes together keep to the budgets and
         send nothing twice. Raise BudgetError when the price does not fit (the entry stays planned), JournalError.
@@ -408,12 +408,12 @@ class Journal:
     # --- identical requests ----------------------------------------------------------------------------------
 
     def find_duplicate(self, request: TaskRequest, cache_seconds: float) -> Entry | None:
-        """Return the newest entry with the same request and a task, submitted less than `cache_seconds` seconds ago."""
+        """Return the newest entry with the same request and a task, submitted less than `cache_seconds` ago."""
         with self._db.errors():
             return next(self._same(request, cache_seconds, WITH_TASK), None)
 
     def find_seed(self, request: TaskRequest, cache_seconds: float) -> int | None:
-        """Return the seed of the newest request that is the same but for its seed, if it is less than `cache_seconds` old.
+        """Return the seed of the newest request, at most `cache_seconds` old, that differs in nothing but its seed.
 
         One that is not submitted yet counts while its process is alive.
         """
