@@ -20,7 +20,7 @@ from flux_cli import AsyncFlux, BudgetError, DiskError, Event, Flux, NotSavedErr
 from flux_cli.engine.events import Accepted, Fetching
 from flux_cli.journal.entries import Entry, State
 from flux_cli.operations.parameters import parameters
-from flux_cli.operations.registry import COMMANDS
+from flux_cli.operations.registry import PARAMETERS
 
 from .conftest import KEY
 from .servers import Service, run_sandbox
@@ -65,7 +65,7 @@ def test_every_operation(service: Service, photo: Path) -> None:
 
 def test_keywords_match_the_command_line_options() -> None:
     common_keywords = {"output", "overwrite", "no_metadata", "wait", "no_cache", "max_cost", "yes"}
-    for op, command in COMMANDS.items():
+    for op, command in PARAMETERS.items():
         for client in (AsyncFlux, Flux):
             method = getattr(client, "generate" if op == "gen" else op)
             [keywords] = get_args(method.__annotations__["options"])

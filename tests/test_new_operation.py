@@ -25,7 +25,7 @@ from flux_cli.json_value import Json, JsonObject, object_at, text_at
 from flux_cli.operations.base import BuildContext, Operation, Parameters, Writer
 from flux_cli.operations.options import Given, ImageArgument, InputOptions, TaskOptions
 from flux_cli.operations.parameters import Argument, Option
-from flux_cli.operations.registry import COMMANDS, OPERATIONS
+from flux_cli.operations.registry import OPERATIONS, PARAMETERS
 from flux_cli.operations.request import TaskRequest
 from flux_cli.sandbox.rules import TASK_TYPES, TaskType
 
@@ -93,7 +93,7 @@ def upscale(session: Session, own: UpscaleParameters, given: Given, run: RunOpti
 @pytest.fixture(autouse=True)
 def _register_upscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Add the operation to the registry, the command line, the catalog and the sandbox, and create two images."""
-    monkeypatch.setitem(COMMANDS, "upscale", UpscaleParameters)
+    monkeypatch.setitem(PARAMETERS, "upscale", UpscaleParameters)
     monkeypatch.setitem(OPERATIONS, "upscale", *UpscaleParameters.operations)
     module = ModuleType("flux_cli.cli.commands.upscale")
     module.upscale = upscale  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flux_cli.json_value import object_at
 from flux_cli.operations.parameters import parameters
-from flux_cli.operations.registry import COMMANDS
+from flux_cli.operations.registry import PARAMETERS
 
 from .conftest import Flux
 from .servers import Service
@@ -147,7 +147,7 @@ def test_an_invalid_row_is_reported_with_its_line(
 
 
 def test_every_option_of_a_row_has_a_unique_long_name() -> None:
-    for command in COMMANDS.values():
+    for command in PARAMETERS.values():
         names = [name for group in (command, *command.groups) for name in parameters(group)]
         assert len(names) == len(set(names))
         assert all(name == name.lower() and not name.startswith("-") for name in names)

@@ -29,7 +29,7 @@ from ..json_value import JsonObject
 from ..operations.base import BuildContext, Parameters
 from ..operations.options import Given, SizeOptions
 from ..operations.parameters import Value, change_group, parameters, read_group
-from ..operations.registry import COMMANDS
+from ..operations.registry import PARAMETERS
 from ..operations.request import TaskRequest
 from ..piapi.responses import hide_webhook_secrets
 from ..text import argument_text, byte_count, clean, counted, guess, quoted, suggestion, usd
@@ -203,9 +203,9 @@ def _read_row(session: Session, given: Given, body: JsonObject, save: SaveOption
         values[long] = value
     op = _word("op", values.pop("op", "gen"))
     name = values.pop("id", None)
-    command = COMMANDS.get(op)
+    command = PARAMETERS.get(op)
     if command is None:
-        raise UsageError(f"unknown op {quoted(op, 40)}", hint=suggestion(op, COMMANDS))
+        raise UsageError(f"unknown op {quoted(op, 40)}", hint=suggestion(op, PARAMETERS))
     problems = _unknown(command, values)
     own = read_group(command, values, problems)
     # A size on the command line applies to rows whose images can have one.
@@ -255,7 +255,7 @@ def _check_column(name: str) -> UsageError | None:
     known = {"op", "id", *OF_A_ROW, *NOT_OF_A_ROW}
     known |= {field for group in OF_THE_COMMAND for field in parameters(group)}
     known |= {
-        field for command in COMMANDS.values() for group in (command, *command.groups) for field in parameters(group)
+        field for command in PARAMETERS.values() for group in (command, *command.groups) for field in parameters(group)
     }
     if name.replace("_", "-").casefold() in known:
         return None

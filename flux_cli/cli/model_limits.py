@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from ..config.catalog import Catalog, Model
 from ..operations.limits import ModelLimits
-from ..operations.registry import COMMANDS, OPERATIONS
+from ..operations.registry import OPERATIONS, PARAMETERS
 
 ABOVE = ("denoise",)
 """Limits whose lower end is excluded."""
@@ -46,7 +46,7 @@ def find_span(command: str, limit: str) -> Span | None:
 
 def _models(catalog: Catalog, command: str) -> list[Model]:
     """Return the models that a command can use; all for a command with every operation, such as `batch`."""
-    parameters = COMMANDS.get(command)
+    parameters = PARAMETERS.get(command)
     return _able(catalog, [one.name for one in parameters.operations] if parameters else OPERATIONS)
 
 

@@ -29,12 +29,12 @@ CONFIG_EXAMPLES = (
     ("Set a budget of $5 per day", "flux config set budget.day 5"),
     ("List all settings and their sources", "flux config list"),
 )
-SUBMITTING = ("gen", "lora", "controlnet", "redux", "edit", "inpaint", "outpaint", "batch", "rerun", "resolve")
-"""Commands that may submit tasks: their errors include a sentence about charges."""
 FROM_TEXT = ("gen", "lora", "controlnet")
 """Commands whose argument is a prompt."""
 FROM_IMAGE = ("edit", "redux", "inpaint", "outpaint")
 """Commands whose first argument is an image, before the prompt."""
+SUBMITTING = (*FROM_TEXT, *FROM_IMAGE, "batch", "rerun", "resolve")
+"""Commands that may submit tasks: their errors include a sentence about charges."""
 SYNONYMS = {
     "gen": ("generate", "create", "txt2img", "text2img", "image", "make"),
     "edit": ("img2img", "kontext", "restyle"),

@@ -6,14 +6,14 @@ from .journal import Journal
 SOON = 86400.0
 
 
-def ends_soon(entry: Entry, now: float) -> bool:
+def expires_soon(entry: Entry, now: float) -> bool:
     """Return whether PiAPI may delete a result within a day."""
     return entry.expires is not None and entry.expires - now < SOON
 
 
-def expiring(journal: Journal, now: float) -> str | None:
+def describe_expiring(journal: Journal, now: float) -> str | None:
     """Return a sentence about results that are not saved and may be deleted within a day, or None."""
-    soon = sorted(entry.expires or now for entry in journal.entries(*UNFINISHED) if ends_soon(entry, now))
+    soon = sorted(entry.expires or now for entry in journal.entries(*UNFINISHED) if expires_soon(entry, now))
     if not soon:
         return None
     hours = (soon[0] - now) / 3600
@@ -22,7 +22,7 @@ def expiring(journal: Journal, now: float) -> str | None:
     return f"{len(soon)} paid {results} not saved and may be deleted within a day, the first {when}"
 
 
-def missing(journal: Journal, now: float) -> list[Entry]:
+def find_missing_images(journal: Journal, now: float) -> list[Entry]:
     """Return entries whose saved images no longer exist, while PiAPI still has them."""
     recent = journal.entries(State.SAVED, ended_since=now - RESULT_SECONDS)
     there = {entry.task_id for entry in recent if _is_there(entry)}  # it may have been downloaded again
@@ -31,8 +31,3 @@ def missing(journal: Journal, now: float) -> list[Entry]:
 
 def _is_there(entry: Entry) -> bool:
     return all(file.path.exists() for file in entry.files)
-
-
-def named(entries: list[Entry], most: int = 3) -> str:
-    """Return the IDs of the first `most` entries: `7v9s8cxz, k3v9q2xy, ...`."""
-    return ", ".join([entry.id for entry in entries[:most]] + ["..."] * (len(entries) > most))

@@ -11,7 +11,7 @@ from ..frozen import frozen
 from ..journal.entries import State
 from ..json_value import Json, JsonObject, object_at
 from ..operations.parameters import Option, Parameter, parameters
-from ..operations.registry import COMMANDS
+from ..operations.registry import PARAMETERS
 from ..text import clean, guess, suggestion, usd
 
 DEFAULT_WAIT = 45.0
@@ -163,8 +163,8 @@ def _suggest(name: str, tool: ToolSchema) -> str | None:
 
 def check_operation(op: str, arguments: Mapping[str, object]) -> None:
     """Raise UsageError for an unknown operation, or for arguments that belong to others."""
-    if op not in COMMANDS:
-        raise UsageError(f"unknown op {clean(op, 40)!r}", hint=suggestion(op, COMMANDS))
+    if op not in PARAMETERS:
+        raise UsageError(f"unknown op {clean(op, 40)!r}", hint=suggestion(op, PARAMETERS))
     options = _options()
     if problems := [
         f"{name} is not for op {op}, but for {', '.join(options[name][1])}"
@@ -177,7 +177,7 @@ def check_operation(op: str, arguments: Mapping[str, object]) -> None:
 def _options() -> dict[str, tuple[Parameter, list[str]]]:
     """Return each option that an agent may use, by its name in Python, and the operations that have it."""
     found: dict[str, tuple[Parameter, list[str]]] = {}
-    for op, command in COMMANDS.items():
+    for op, command in PARAMETERS.items():
         for group in (command, *command.groups):
             for long, parameter in parameters(group).items():
                 if long not in NOT_FOR_AGENTS:
@@ -188,12 +188,12 @@ def _options() -> dict[str, tuple[Parameter, list[str]]]:
 def _request_properties() -> JsonObject:
     """Return a property for the operation, and for each option that one of them has."""
     properties: JsonObject = {
-        "op": {"type": "string", "enum": list(COMMANDS), "default": "gen", "description": "The operation."}
+        "op": {"type": "string", "enum": list(PARAMETERS), "default": "gen", "description": "The operation."}
     }
     limits = describe_limits("batch")  # of every operation
     for name, (parameter, operations) in _options().items():
         text = DESCRIPTIONS.get(name) or fill_limits(parameter.about.help or "", limits)
-        only = "" if len(operations) == len(COMMANDS) else f" Only for {', '.join(operations)}."
+        only = "" if len(operations) == len(PARAMETERS) else f" Only for {', '.join(operations)}."
         properties[name] = {**_type_of(parameter), "description": f"{text}{only}"}
     return properties
 

@@ -9,7 +9,7 @@ from .outpaint import OutpaintParameters
 from .redux import ReduxParameters
 from .text_to_image import TextToImageParameters
 
-COMMANDS: dict[str, type[Parameters]] = {
+PARAMETERS: dict[str, type[Parameters]] = {
     parameters.name: parameters
     for parameters in (
         TextToImageParameters,
@@ -23,6 +23,6 @@ COMMANDS: dict[str, type[Parameters]] = {
 }
 """The parameters of each command that makes images, by the command's name: the `op` of a row in a batch file."""
 OPERATIONS: dict[str, type[Operation]] = {
-    operation.name: operation for parameters in COMMANDS.values() for operation in parameters.operations
+    operation.name: operation for parameters in PARAMETERS.values() for operation in parameters.operations
 }
 """The operations, by their names in stored requests and in the catalog; `edit` is two of them."""

@@ -15,7 +15,7 @@ from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..operations.options import Given
 from ..operations.parameters import Value, change_group, parameters, read_group
-from ..operations.registry import COMMANDS
+from ..operations.registry import PARAMETERS
 from ..operations.request import TaskRequest
 from ..text import guess, quoted
 
@@ -135,7 +135,7 @@ def read_order(session: Session, op: str, keywords: Mapping[str, object]) -> Ord
     keywords = {name: value for name, value in keywords.items() if value is not None}
     wait, no_cache = bool(keywords.pop("wait", True)), bool(keywords.pop("no_cache", False))
     yes, max_cost = bool(keywords.pop("yes", False)), keywords.pop("max_cost", None)
-    command, values = COMMANDS[op], _read_values(keywords)
+    command, values = PARAMETERS[op], _read_values(keywords)
     known = {name: it for group in (command, *command.groups) for name, it in parameters(group).items()}
     known.pop("show-mask", None)
     problems: Problems = [_unknown(name, [*known]) for name in values if name not in (*known, *OF_SAVING)]

@@ -8,7 +8,7 @@ from ...config.paths import shown
 from ...config.urls import is_local
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
-from ...journal.expiry import expiring
+from ...journal.expiry import describe_expiring
 from ...json_value import JsonObject
 from ...operations.parameters import Option
 from ...text import clean, counted, quoted, suggestion, usd
@@ -65,7 +65,7 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
         number = counted(len(unknown), "task")
         charged = f"up to {usd(risk)} possibly charged" if risk else "possibly charged"
         yield Note(f"{number} with an unknown outcome, {charged}; resolve with", ("resolve", unknown[-1].id))
-    if going := expiring(session.journal, time.time()):
+    if going := describe_expiring(session.journal, time.time()):
         yield Note(f"{going}; download the images, at no cost, with", ("resume", "--expiring"))
     return ExitCode.OK
 

@@ -9,7 +9,7 @@ from ...batch.task_matching import link_seen
 from ...engine.outcome import Outcome, exit_code
 from ...errors import ExitCode
 from ...journal.entries import UNFINISHED, State, busy_error
-from ...journal.expiry import ends_soon
+from ...journal.expiry import expires_soon
 from ...operations.parameters import Option
 from ..found_tasks import resolve_reported
 from ..options import WaitOptions
@@ -33,7 +33,7 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
     now = time.time()
     left = session.journal.entries(*UNFINISHED)
     if expiring:
-        left = [entry for entry in left if ends_soon(entry, now)]
+        left = [entry for entry in left if expires_soon(entry, now)]
     items = [session.journal.claim(entry) or Outcome(entry, busy_error(entry), 0.0) for entry in left]
     with session.reporter() as reporter:
         results = Results(reporter)

@@ -8,6 +8,8 @@ from ...errors import ExitCode
 from ...frozen import frozen
 from ...images.output_names import PLACEHOLDERS
 from ...journal.entries import State
+from ...operations.registry import PARAMETERS
+from ...text import listed
 from ..registry import COMMANDS, GROUPS
 from .tree import Command, Option
 
@@ -155,7 +157,8 @@ object is always text.
 
 
 def _batch_files(width: int) -> str:
-    return """\
+    operations = listed([name for name in PARAMETERS if name != "gen"])
+    return f"""\
 Files with prompts (--from FILE): one prompt per line. Empty lines, and lines
 that begin with # or //, are skipped. To begin a prompt with these characters,
 write \\# or \\//.
@@ -163,21 +166,21 @@ write \\# or \\//.
 Files with rows (flux batch FILE): each row is a task.
 
   prompt      required by most operations
-  op          gen (default), edit, lora, controlnet, redux, inpaint or outpaint
+  op          gen (default), {operations}
   output      file name or template (flux help templates)
-  id          your name for the row, which is {id} in file names
+  id          your name for the row, which is {{id}} in file names
   all others  options of that command by their long names: seed, steps, mask-box
 
 JSON, one object per line or one array:
 
-  {"prompt": "a cup on marble", "op": "edit", "image": "cup.jpg", "seed": 7}
+  {{"prompt": "a cup on marble", "op": "edit", "image": "cup.jpg", "seed": 7}}
 
 CSV with a header; the separator is a comma, a semicolon or a tab. Several
 values of a repeatable option are separated by ; in their cell:
 
   id,op,image,prompt,output
-  cup,edit,cup.jpg,on marble,{id}-marble.png
-  hero,,,"a lighthouse, at dawn",{id}.png
+  cup,edit,cup.jpg,on marble,{{id}}-marble.png
+  hero,,,"a lighthouse, at dawn",{{id}}.png
 
 TOML:
 

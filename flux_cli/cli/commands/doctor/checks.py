@@ -20,8 +20,8 @@ from ....config.paths import HOME_HINT, shown
 from ....config.urls import is_local
 from ....errors import ConfigError, DiskError, ExitCode, FluxError, JournalError, KeyRefusedError, NetworkError
 from ....frozen import frozen
-from ....journal.entries import State
-from ....journal.expiry import expiring, missing, named
+from ....journal.entries import Entry, State
+from ....journal.expiry import describe_expiring, find_missing_images
 from ....json_value import JsonObject
 from ....system.atomic_files import probe
 from ....system.file_locks import is_held
@@ -312,7 +312,9 @@ def unknown_outcomes(session: Session) -> Iterator[Finding]:
     """Report submissions that may have been charged, and those of processes that died meanwhile."""
     session.journal.require_sent()
     if dead := session.journal.dead():
-        message = f"{counted(len(dead), 'request')} of a process that died before a response arrived ({named(dead)})"
+        message = (
+            f"{counted(len(dead), 'request')} of a process that died before a response arrived ({_list_ids(dead)})"
+        )
         yield warning("sending", message, "mark as unknown with", "doctor", "--fix")
     if unknown := session.journal.entries(State.UNKNOWN):
         risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
@@ -323,10 +325,10 @@ def unknown_outcomes(session: Session) -> Iterator[Finding]:
 def images(session: Session) -> Iterator[Finding]:
     """Report images that are paid for, not on disk, and still available at PiAPI."""
     now = time.time()
-    if soon := expiring(session.journal, now):
+    if soon := describe_expiring(session.journal, now):
         yield warning("expiring", soon, "download them for free with", "resume", "--expiring")
-    if lost := missing(session.journal, now):
-        message = f"the images of {counted(len(lost), 'task')} are missing from disk ({named(lost)})"
+    if lost := find_missing_images(session.journal, now):
+        message = f"the images of {counted(len(lost), 'task')} are missing from disk ({_list_ids(lost)})"
         left = _span(min((entry.expires or now) - now for entry in lost))
         hint = f"PiAPI keeps them for another {left}. Download them again with"
         yield warning("images", message, hint, "wait", lost[0].id)
@@ -348,3 +350,8 @@ def budgets(session: Session) -> Iterator[Finding]:
         else:
             hint = f"wait until {allowance.next_day}, or raise it with"
             yield warning("budget", message, hint, "config", "set", f"budget.{period}", "USD")
+
+
+def _list_ids(entries: list[Entry], most: int = 3) -> str:
+    """Return the IDs of the first `most` entries: `7v9s8cxz, k3v9q2xy, ...`."""
+    return ", ".join([entry.id for entry in entries[:most]] + ["..."] * (len(entries) > most))
