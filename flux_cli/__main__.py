@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 
-SIGNALS = {130: 2, 143: 15}
+SIGNALS_BY_EXIT_CODE = {130: 2, 143: 15}
 """Exit codes of commands that SIGINT and SIGTERM ended, and the numbers of these signals."""
 
 
@@ -70,8 +70,8 @@ def _leave(code: int) -> None:
     except OSError:
         code = code or 11
     _print_error("")
-    if code in SIGNALS and os.name == "posix":
-        _end_by_signal(SIGNALS[code])
+    if code in SIGNALS_BY_EXIT_CODE and os.name == "posix":
+        _end_by_signal(SIGNALS_BY_EXIT_CODE[code])
     os._exit(code)
 
 

@@ -446,7 +446,7 @@ def test_lookups_use_an_index(home: Path) -> None:
         journal.find_upload_url("0" * 64, alive_until=0)
         journal.entries(State.UNKNOWN)
         journal.entries(task_id="x")
-        journal.dead()
+        journal.find_dead()
         journal.accept(entry, "task-1", "pending")
         journal._db.connection.set_trace_callback(None)
         queries = [statement for statement in statements if statement.lstrip().startswith(("SELECT", "UPDATE"))]

@@ -160,7 +160,7 @@ def test_a_kept_task_id_is_recorded_by_the_running_process(home: Path, other_jou
     submitted = other_journal.send(
         other_journal.plan(request, OutputPlan((home / "fox.png",)), price=Decimal(1)), (), 0.0
     )
-    assert other_journal.keep(submitted, Response("task_id", "task-1"))
+    assert other_journal.keep_response(submitted, Response("task_id", "task-1"))
     other_journal.mark_dead_unknown()
 
     (entry,) = other_journal.newest()

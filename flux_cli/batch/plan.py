@@ -75,7 +75,7 @@ class Shard:
         return (index - 1) % self.of == self.part - 1
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """A source of rows that collects everything wrong with them, and raises it as one UsageError at its end."""
 
     def __iter__(self) -> Iterator[Row]: ...
@@ -117,7 +117,7 @@ class Plan:
 
 
 def make_plan(
-    rows: Rows,
+    rows: RowSource,
     drafts: Callable[[Row], Iterator[Draft]],
     *,
     source: str | None,

@@ -181,8 +181,8 @@ class RequestBuilder:
         sizes = (self.overrides.batch_size, self.task.batch_size, 1)
         return replace(
             operation,
-            prompt=_normal(prompt if self.overrides.prompt is None else self.overrides.prompt),
-            negative_prompt=None if self.task.negative_prompt is None else _normal(self.task.negative_prompt),
+            prompt=_normalize(prompt if self.overrides.prompt is None else self.overrides.prompt),
+            negative_prompt=None if self.task.negative_prompt is None else _normalize(self.task.negative_prompt),
             guidance=choices.guidance if choices.guidance is not None or preset is None else preset.guidance,
             denoise=choices.denoise if choices.denoise is not None or preset is None else preset.denoise,
             steps=choices.steps,
@@ -232,7 +232,7 @@ class RequestBuilder:
         )
 
 
-def _normal(text: str) -> str:
+def _normalize(text: str) -> str:
     """Return a text as it is sent: without white space around it, its lines ended as on every system."""
     return trimmed(text).replace("\r\n", "\n")
 

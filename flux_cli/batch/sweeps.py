@@ -5,6 +5,7 @@ cannot add tasks.
 """
 
 import csv
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,9 @@ Number = TypeVar("Number", int, float)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # The first alternative wins, as in str.format: "{{{a|b}}}" is a brace, a group, and a brace.
 _BRACES = re.compile(r"\{\{|\}\}|\{(?P<group>[^{}]*)\}|[{}]")
+_GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
+_OPEN_CHOICE = re.compile(r"(?<!\{)\{[^{}]*\|[^{}]*(?=\{|$)")
+_BRACE = re.compile(r"\{\{|\}\}|[{}]")
 _RANGE = re.compile(r"([+-]?[0-9]{1,20})\.\.([+-]?[0-9]{1,20})(?:\.\.([0-9]{1,20}))?")
 _WHOLE = re.compile(r"([+-]?[0-9]{1,20})(?:\.0+)?")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -62,6 +66,30 @@ def count(prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str
     """Return how many variants `expand` yields, without making them. Raise UsageError as it does."""
     groups = [piece for piece in _checked(prompt, variables, axes) if isinstance(piece, tuple)]
     return math.prod(map(len, [*groups, *variables.values(), *axes.values()]))
+
+
+def escape_braces(prompt: str) -> str:
+    """Return a prompt without variables as a template: unless it has a choice, its single braces are text.
+
+    Raise UsageError for a choice that is not closed.
+    """
+    if _is_json_object(prompt):
+        return prompt.replace("{", "{{").replace("}", "}}")
+    if _GROUP.search(prompt):
+        return prompt
+    if open_choice := _OPEN_CHOICE.search(prompt):
+        raise UsageError(
+            f"unclosed choice {quoted(open_choice.group(), 40)}", hint="Write {a|b}, or {{ for a literal brace"
+        )
+    return _BRACE.sub(lambda brace: brace.group() if len(brace.group()) == 2 else brace.group() * 2, prompt)
+
+
+def _is_json_object(prompt: str) -> bool:
+    """Return whether a prompt is a JSON object, as Black Forest Labs recommends for Flux."""
+    try:
+        return prompt.lstrip().startswith("{") and isinstance(json.loads(prompt), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def parse_vary(text: str) -> tuple[str, list[str]]:

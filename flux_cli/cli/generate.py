@@ -4,9 +4,7 @@ A line of a prompt file has only a prompt; a row of a batch file is a command li
 options of the command that reads it.
 """
 
-import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -20,7 +18,7 @@ from ..batch.outputs import Saving
 from ..batch.plan import CostLimits, Draft, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, OnePrompt, Row, Rows, StandardInput, read_prompts
 from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_body
-from ..batch.sweeps import count, expand, parse_vary
+from ..batch.sweeps import count, escape_braces, expand, parse_vary
 from ..batch.tables import has_rows, kind_of, read_rows
 from ..errors import ExitCode, Problems, UsageError
 from ..images.formats import EXTENSIONS
@@ -38,17 +36,14 @@ from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions, WaitOp
 from .output.output import Items, Mode, Note, Record
 from .session import Session
 
-OF_A_ROW = ("output", "no-metadata")
+ROW_OPTIONS = ("output", "no-metadata")
 """Options about saving that a row may have; the directory is an option of the whole command."""
-OF_THE_COMMAND = (CommonOptions, SaveOptions, WaitOptions, SubmitOptions, ManyOptions)
-NOT_OF_A_ROW = ("webhook-secret-file", "input")
+COMMAND_GROUPS = (CommonOptions, SaveOptions, WaitOptions, SubmitOptions, ManyOptions)
+COMMAND_OPTIONS = ("webhook-secret-file", "input")
 """Options of a request that name a file for all rows: the secret is read when a request is sent and stored nowhere, and
 an untrusted row must not add a file of this machine to its request."""
 SWEEP_LIMIT = 100_000
 """Tasks of one prompt: groups multiply quickly."""
-_GROUP = re.compile(r"\{[^{}]*\|[^{}]*\}")
-_OPEN_CHOICE = re.compile(r"(?<!\{)\{[^{}]*\|[^{}]*(?=\{|$)")
-_BRACE = re.compile(r"\{\{|\}\}|[{}]")
 Drafts = Callable[[Row], Iterator[Draft]]
 """Yields the tasks of a row. Raises UsageError with all errors of the row."""
 Variables = Mapping[str, Sequence[str]]
@@ -82,7 +77,7 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
         variables.setdefault(name, []).extend(values)
 
     def drafts(row: Row) -> Iterator[Draft]:
-        return _drafts(str(row.fields["prompt"]), builder, run.save, variables)
+        return _make_drafts(str(row.fields["prompt"]), builder, run.save, variables)
 
     if prompts is None:
         assert prompt is not None
@@ -149,7 +144,7 @@ def _open(stdin: StandardInput, name: str, what: str) -> AbstractContextManager[
 # --- the tasks that a prompt or a row asks for ------------------------------------------------------------------------
 
 
-def _drafts(
+def _make_drafts(
     prompt: str, builder: RequestBuilder, save: SaveOptions, variables: Variables, name: str | None = None
 ) -> Iterator[Draft]:
     """Yield the tasks of a prompt: several if it, or a number of its options, is a sweep.
@@ -158,7 +153,7 @@ def _drafts(
     a prompt that is a JSON object. name: the ID of the row.
     """
     axes = axes_of(builder.task)
-    text = prompt if variables else _escape(prompt)
+    text = prompt if variables else escape_braces(prompt)
     number = count(text, variables, axes)
     if number > SWEEP_LIMIT:
         raise UsageError(f"one prompt with its sweeps makes {number:,} tasks; the limit is {SWEEP_LIMIT:,}")
@@ -167,27 +162,6 @@ def _drafts(
         chosen = Choices(**variant.options)  # type: ignore[arg-type]  # `axes_of` gave each its type
         request = builder.build(variant.prompt, chosen)
         yield Draft(request, output, variant.variables, name, builder.random_seed, not save.no_metadata)
-
-
-def _escape(prompt: str) -> str:
-    """Return a prompt of a row without variables as a template. Raise UsageError for a choice without an end."""
-    if _is_json_object(prompt):
-        return prompt.replace("{", "{{").replace("}", "}}")
-    if _GROUP.search(prompt):
-        return prompt
-    if open_choice := _OPEN_CHOICE.search(prompt):
-        raise UsageError(
-            f"unclosed choice {quoted(open_choice.group(), 40)}", hint="Write {a|b}, or {{ for a literal brace"
-        )
-    return _BRACE.sub(lambda brace: brace.group() if len(brace.group()) == 2 else brace.group() * 2, prompt)
-
-
-def _is_json_object(prompt: str) -> bool:
-    """Return whether a prompt is a JSON object, as Black Forest Labs recommends for Flux."""
-    try:
-        return prompt.lstrip().startswith("{") and isinstance(json.loads(prompt), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _read_row(session: Session, given: Given, body: JsonObject, save: SaveOptions, row: Row) -> Iterator[Draft]:
@@ -211,7 +185,7 @@ def _read_row(session: Session, given: Given, body: JsonObject, save: SaveOption
     # A size on the command line applies to rows whose images can have one.
     fitting = given if own is None or own.takes_size else given.with_groups(SizeOptions())
     groups = _groups(command, fitting, values, problems)
-    own_save = change_group(save, {name: value for name, value in values.items() if name in OF_A_ROW}, problems)
+    own_save = change_group(save, {name: value for name, value in values.items() if name in ROW_OPTIONS}, problems)
     if "output" in values and own_save.output is not None:
         try:
             check_inside(own_save.output)
@@ -221,7 +195,7 @@ def _read_row(session: Session, given: Given, body: JsonObject, save: SaveOption
         raise UsageError.of(problems)
     prompt = own.required_prompt
     builder = make_request_builder(session, own, groups, body)
-    return _drafts(prompt, builder, own_save, {}, None if name is None else _word("id", name))
+    return _make_drafts(prompt, builder, own_save, {}, None if name is None else _word("id", name))
 
 
 def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value], problems: Problems) -> Given:
@@ -235,9 +209,9 @@ def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value]
 
 def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Problems:
     """Return the errors in the names of a row's values."""
-    known = [*parameters(command), *OF_A_ROW]
-    known += [name for group in command.groups for name in parameters(group) if name not in NOT_OF_A_ROW]
-    of_the_command = {name for group in OF_THE_COMMAND for name in parameters(group)} | set(NOT_OF_A_ROW)
+    known = [*parameters(command), *ROW_OPTIONS]
+    known += [name for group in command.groups for name in parameters(group) if name not in COMMAND_OPTIONS]
+    of_the_command = {name for group in COMMAND_GROUPS for name in parameters(group)} | set(COMMAND_OPTIONS)
     problems: Problems = []
     for name in values:
         if name in known:
@@ -252,8 +226,8 @@ def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Problems
 
 def _check_column(name: str) -> UsageError | None:
     """Return the error for a column of CSV that no operation has."""
-    known = {"op", "id", *OF_A_ROW, *NOT_OF_A_ROW}
-    known |= {field for group in OF_THE_COMMAND for field in parameters(group)}
+    known = {"op", "id", *ROW_OPTIONS, *COMMAND_OPTIONS}
+    known |= {field for group in COMMAND_GROUPS for field in parameters(group)}
     known |= {
         field for command in PARAMETERS.values() for group in (command, *command.groups) for field in parameters(group)
     }
@@ -311,7 +285,7 @@ def _run(
     if rows.skipped:
         session.output.note(f"{', '.join(counted(number, what) for what, number in rows.skipped.items())} skipped")
     if submit.dry_run or submit.price_only:
-        return session.output.print_all(_preview(session, plan, limits, price_only=submit.price_only))
+        return session.output.print_all(_show_prices(session, plan, limits, price_only=submit.price_only))
     if not plan.tasks:
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
@@ -372,7 +346,7 @@ def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
     return Saving(session.run_context.private_folder, metadata=saving.metadata, placed=True)
 
 
-def _preview(session: Session, plan: Plan, limits: CostLimits, *, price_only: bool) -> Items:
+def _show_prices(session: Session, plan: Plan, limits: CostLimits, *, price_only: bool) -> Items:
     """Yield each request and its price, or only the price of all."""
     if limits.max_cost is not None:
         limits.check(plan.price, plan.images)
@@ -385,14 +359,14 @@ def _preview(session: Session, plan: Plan, limits: CostLimits, *, price_only: bo
         return ExitCode.OK
     some = plan.tasks[:1] if session.output.mode is Mode.TEXT and session.output.to_terminal else plan.tasks
     for task in some:
-        yield _request(session, task.request)
+        yield _describe_request(session, task.request)
     if more := len(plan.tasks) - len(some):
         yield Note(f"... and {counted(more, 'more request')} (all of them: --dry-run --json)")
     yield Note(f"Would cost {about}. Nothing was sent.")
     return ExitCode.OK
 
 
-def _request(session: Session, request: TaskRequest) -> Record:
+def _describe_request(session: Session, request: TaskRequest) -> Record:
     """Return the request as it would be sent; local images replace the URLs they would get."""
     images = session.images
     uploads = {

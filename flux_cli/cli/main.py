@@ -97,7 +97,7 @@ def _pays(name: str, values: Mapping[str, Any]) -> bool:
     return name in SUBMITTING and not values.get("price_only") and (name != "resolve" or bool(values.get("resubmit")))
 
 
-def _named(arguments: list[str]) -> str | None:
+def _find_command(arguments: list[str]) -> str | None:
     """Return the command if it is the first word of the command line, else None."""
     return arguments[0] if arguments[0] in COMMANDS else None
 
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (words := _help_words(arguments)) is not None:
             return _print_help(words, arguments, output)
         _check_open_files()
-        app = build(_named(arguments))
+        app = build(_find_command(arguments))
         return int(app(args=_with_negative_value(arguments), prog_name="flux", standalone_mode=False) or 0)
     except FluxError as error:
         failure = error
@@ -205,7 +205,7 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
     """Return Typer's error as one of flux, with what to write instead."""
     text, _, guess = error.format_message().partition(" Did you mean ")
     hint = f"Did you mean {guess}".replace("'", "") if guess else None
-    command = _named(arguments)
+    command = _find_command(arguments)
     if command is None:
         return _no_command(arguments, hint)
     words = arguments[:2] if command == "config" and arguments[1:2] and arguments[1] in CONFIG_COMMANDS else [command]

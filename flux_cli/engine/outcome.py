@@ -6,7 +6,7 @@ from ..errors import ExitCode, FluxError
 from ..frozen import frozen
 from ..journal.entries import Entry
 
-SIGNALS = (ExitCode.SIGINT, ExitCode.SIGTERM)
+SIGNAL_EXIT_CODES = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
 
 @frozen
@@ -25,7 +25,7 @@ def exit_code(errors: Iterable[FluxError | None], *, stopped_by: FluxError | Non
     their end all have the same code, that is the result; a mixture is 3 (docs/reference/exit-codes.md).
     """
     codes = {error.exit_code if error else ExitCode.OK for error in errors}
-    for winner in (*SIGNALS, ExitCode.UNKNOWN_CHARGE):
+    for winner in (*SIGNAL_EXIT_CODES, ExitCode.UNKNOWN_CHARGE):
         if winner in codes or (stopped_by and stopped_by.exit_code is winner):
             return winner
     if stopped_by:

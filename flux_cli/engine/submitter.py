@@ -122,7 +122,7 @@ class Submitter:
         except JournalError as error:
             if error.code == "busy":
                 raise
-            kept = self.journal.keep(entry, Response("task_id", task.id))
+            kept = self.journal.keep_response(entry, Response("task_id", task.id))
             raise UnknownChargeError(
                 f"task {task.id} was accepted, but could not be recorded: {error.message}",
                 hint="Its ID is kept; when the journal can be written, download its image with"
@@ -162,7 +162,7 @@ class Submitter:
                 await self._record(entry, "no usable response came", lambda: self.journal.move(entry, unknown))
             except JournalError:  # then it becomes unknown when this process has ended
                 if result.seen_id:
-                    self.journal.keep(entry, Response("seen_id", result.seen_id))
+                    self.journal.keep_response(entry, Response("seen_id", result.seen_id))
             raise unknown_outcome(unknown, result.message)
         if result.outcome in RETRIES or result.outcome is SubmissionOutcome.UNTRUSTED:
             return self.journal.move(entry, replace(entry, state=State.PLANNED))

@@ -260,12 +260,12 @@ class Journal:
             accepted=self._now(),
         )
 
-    def keep(self, entry: Entry, response: Response) -> bool:
+    def keep_response(self, entry: Entry, response: Response) -> bool:
         """Keep a response that could not be recorded where no room is needed, until a journal is opened next.
 
         Return whether that was possible.
         """
-        return self._locked.keep(entry.id, response)
+        return self._locked.keep_response(entry.id, response)
 
     def link(self, entry: Entry, task_id: str, status: str, created: float | None) -> Entry:
         """Give an entry of unknown outcome its task, durably. created: when PiAPI made it, seconds since the epoch.
@@ -313,7 +313,7 @@ class Journal:
         if self._db.read_only:
             return
         kept = self._owner.kept if self._owner else {}
-        for entry in [*self.dead(), *filter(None, map(self.get, kept))]:
+        for entry in [*self.find_dead(), *filter(None, map(self.get, kept))]:
             self._db.survive_power_cuts(True)
             with self._db.transaction():
                 if entry.state is State.SENDING and self.get(entry.id) == entry:  # otherwise another was faster
@@ -341,7 +341,7 @@ class Journal:
                 if not any(entry.state is State.SENDING if entry else not forget_lost for entry in found):
                     path.unlink(missing_ok=True)
 
-    def lost(self) -> list[str]:
+    def find_lost(self) -> list[str]:
         """Return the IDs of entries that dead processes had sent, and that the journal lacks."""
         with self._db.errors():
             sent = [name for path in files_of_dead(self._locks) for name in read_records(path)]
@@ -349,10 +349,10 @@ class Journal:
 
     def require_sent(self) -> None:
         """Raise JournalError if the journal lacks an entry that a dead process had sent."""
-        if lost := self.lost():
+        if lost := self.find_lost():
             raise lost_error(lost)
 
-    def dead(self) -> list[Entry]:
+    def find_dead(self) -> list[Entry]:
         """Return what processes were sending when they died, of all accounts."""
         sending = self._db.read(from_row, "SELECT * FROM entries WHERE state = ?", (State.SENDING,))
         return [entry for entry in sending if not self._is_alive(entry.owner)]

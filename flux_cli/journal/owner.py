@@ -45,7 +45,7 @@ class Owner:
             self._lock.write(place, _record(entry_id))
             self._places[entry_id] = place
 
-    def keep(self, entry_id: str, response: Response) -> bool:
+    def keep_response(self, entry_id: str, response: Response) -> bool:
         """Write a response into the record of its entry, durably. Return whether that was possible."""
         record = _record(entry_id, response.kind, response.id)
         if len(record) > RECORD:

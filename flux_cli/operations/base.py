@@ -147,7 +147,7 @@ class Writer:
 
     def pair(self, spec: JsonObject, live: JsonObject) -> JsonObject:
         """Return the same facts with the field names of the dialect."""
-        return present({"spec": spec, "live": live}.get(self.dialect, spec | live))
+        return drop_none({"spec": spec, "live": live}.get(self.dialect, spec | live))
 
 
 @frozen(kw_only=True)
@@ -218,6 +218,6 @@ class Sized(Operation):
         yield from size_problems(self.width, self.height, limits.pixels)
 
 
-def present(fields: JsonObject) -> JsonObject:
+def drop_none(fields: JsonObject) -> JsonObject:
     """Return the fields that have a value: PiAPI wants others left out (docs/internals/service.md, section 1)."""
     return {name: value for name, value in fields.items() if value is not None}

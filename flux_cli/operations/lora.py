@@ -9,7 +9,7 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
 from ..text import clean, guess, quoted
-from .base import BuildContext, Parameters, Sized, Writer, is_request_url, present, refuse_size
+from .base import BuildContext, Parameters, Sized, Writer, drop_none, is_request_url, refuse_size
 from .limits import ModelLimits, range_problems
 from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
 from .parameters import Option
@@ -56,7 +56,7 @@ class LoRA:
         """Return an item of `lora_settings`."""
         spec: JsonObject = {"path": self.name, "scale": self.strength}
         live: JsonObject = {"lora_type": self.name, "lora_strength": self.strength}
-        return present(spec) if self.is_url else writer.pair(spec, live)
+        return drop_none(spec) if self.is_url else writer.pair(spec, live)
 
 
 def parse_loras(texts: Sequence[str] | None, known: Collection[str], *, any_name: bool) -> tuple[LoRA, ...]:

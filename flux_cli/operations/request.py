@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
 from ..text import clean, quoted
-from .base import LOCAL, Operation, Writer, present
+from .base import LOCAL, Operation, Writer, drop_none
 from .registry import OPERATIONS
 
 T = TypeVar("T")
@@ -96,9 +96,9 @@ def create_body(request: TaskRequest, *, writer: Writer = BOTH, debug: bool = Fa
         "seed": request.seed,
         "debug": True if debug else None,
     }
-    body: JsonObject = {"model": request.model, "task_type": operation.task_type, "input": present(fields)}
+    body: JsonObject = {"model": request.model, "task_type": operation.task_type, "input": drop_none(fields)}
     webhook: JsonObject | None = {"endpoint": request.webhook} if request.webhook else None
-    if config := present({"service_mode": request.service_mode, "webhook_config": webhook}):
+    if config := drop_none({"service_mode": request.service_mode, "webhook_config": webhook}):
         body["config"] = config
     return merge(body, request.overrides)
 

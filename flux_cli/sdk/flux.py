@@ -29,7 +29,7 @@ from ..system.signals import DetachedExecutor
 from ..text import parse_usd, quoted
 from . import keywords as kw
 from .calls import CallOptions, Calls, open_session
-from .keywords import Image, Many
+from .keywords import Image, Strings
 
 T = TypeVar("T")
 Setting = str | int | float | Decimal | os.PathLike[str] | None
@@ -107,11 +107,11 @@ class AsyncFlux:
         """Edit an image with a text prompt, or with an instruction if `kontext=True`, as `flux edit` does."""
         return await self._make("edit", options, image=image, prompt=prompt)
 
-    async def lora(self, prompt: str, lora: Many, **options: Unpack[kw.LoraKeywords]) -> Result:
+    async def lora(self, prompt: str, lora: Strings, **options: Unpack[kw.LoraKeywords]) -> Result:
         """Generate or edit an image with LoRAs, each `"NAME"` or `"NAME:STRENGTH"`, as `flux lora` does."""
         return await self._make("lora", options, prompt=prompt, lora=lora)
 
-    async def controlnet(self, prompt: str, control: Many, **options: Unpack[kw.ControlnetKeywords]) -> Result:
+    async def controlnet(self, prompt: str, control: Strings, **options: Unpack[kw.ControlnetKeywords]) -> Result:
         """Generate an image with the pose, depth or edges of others, as `flux controlnet` does.
 
         control: each `"TYPE=IMG"` or `"TYPE=IMG:STRENGTH"`.
@@ -185,11 +185,11 @@ class Flux:
         """Edit an image with a text prompt, or with an instruction if `kontext=True`."""
         return self._call(self._flux.edit(image, prompt, **options))
 
-    def lora(self, prompt: str, lora: Many, **options: Unpack[kw.LoraKeywords]) -> Result:
+    def lora(self, prompt: str, lora: Strings, **options: Unpack[kw.LoraKeywords]) -> Result:
         """Generate or edit an image with LoRA styles."""
         return self._call(self._flux.lora(prompt, lora, **options))
 
-    def controlnet(self, prompt: str, control: Many, **options: Unpack[kw.ControlnetKeywords]) -> Result:
+    def controlnet(self, prompt: str, control: Strings, **options: Unpack[kw.ControlnetKeywords]) -> Result:
         """Generate an image with the pose, depth or edges of others."""
         return self._call(self._flux.controlnet(prompt, control, **options))
 

@@ -21,8 +21,8 @@ from ..text import guess, quoted
 
 Image = str | PathLike[str]
 """A path, a URL, `@ID` or `@last`."""
-Many = str | Sequence[str]
-OF_SAVING = ("output", "overwrite", "no-metadata")
+Strings = str | Sequence[str]
+SAVE_KEYWORDS = ("output", "overwrite", "no-metadata")
 
 
 class TaskKeywords(TypedDict, total=False):
@@ -43,7 +43,7 @@ class TaskKeywords(TypedDict, total=False):
     service_mode: str | None
     webhook: str | None
     webhook_secret_file: Image | None
-    set: Many | None
+    set: Strings | None
     input: Image | None
     output: Image | None
     overwrite: bool
@@ -75,7 +75,7 @@ class LoraKeywords(SizedKeywords, total=False):
 class ControlnetKeywords(SizedKeywords, total=False):
     """Keyword arguments of `controlnet`."""
 
-    lora: Many | None
+    lora: Strings | None
     keep_control: bool
     any_name: bool
     no_fit: bool
@@ -138,7 +138,7 @@ def read_order(session: Session, op: str, keywords: Mapping[str, object]) -> Ord
     command, values = PARAMETERS[op], _read_values(keywords)
     known = {name: it for group in (command, *command.groups) for name, it in parameters(group).items()}
     known.pop("show-mask", None)
-    problems: Problems = [_unknown(name, [*known]) for name in values if name not in (*known, *OF_SAVING)]
+    problems: Problems = [_unknown(name, [*known]) for name in values if name not in (*known, *SAVE_KEYWORDS)]
     for name, parameter in known.items():
         value = values.get(name)
         if value == "-" and parameter.about.metavar == "IMG":
@@ -148,7 +148,7 @@ def read_order(session: Session, op: str, keywords: Mapping[str, object]) -> Ord
             values[name] = [value]
     own = read_group(command, values, problems)
     given = Given().with_groups(*(change_group(Given().get(group), values, problems) for group in command.groups))
-    save = _read_saving({name: value for name, value in values.items() if name in OF_SAVING})
+    save = _read_saving({name: value for name, value in values.items() if name in SAVE_KEYWORDS})
     if problems or own is None:
         raise UsageError.of(problems)
     prompt = own.required_prompt

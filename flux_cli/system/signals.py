@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM]
 """Those that request a stop; all but the first are the same as SIGTERM."""
 if sys.platform == "win32":
-    SIGNALS.append(signal.SIGBREAK)  # Ctrl-Break, which also reaches a process group of its own; the console was closed
+    STOP_SIGNALS.append(
+        signal.SIGBREAK
+    )  # Ctrl-Break, which also reaches a process group of its own; the console was closed
 else:
-    SIGNALS.append(signal.SIGHUP)  # the terminal was closed
+    STOP_SIGNALS.append(signal.SIGHUP)  # the terminal was closed
 
 
 class StoppedError(Exception):
@@ -103,15 +105,15 @@ class Stop:
             else:
                 self.request(received)
 
-        previous = {number: signal.getsignal(number) for number in SIGNALS}
+        previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         try:
-            for number in SIGNALS:
+            for number in STOP_SIGNALS:
                 # A signal that the caller ignores (nohup, `sh -c '... &'`) stays ignored.
                 if previous[number] != signal.SIG_IGN:
                     signal.signal(number, handler)
             yield
         finally:
-            for number in SIGNALS:
+            for number in STOP_SIGNALS:
                 signal.signal(number, previous[number])
 
 

@@ -11,7 +11,7 @@ from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
 from ..registry import help_page
 from ..session import Session
 
-Rows = Annotated[str, Argument("FILE", help="Rows as JSON lines, CSV or TOML; - for stdin.")]
+RowsFile = Annotated[str, Argument("FILE", help="Rows as JSON lines, CSV or TOML; - for stdin.")]
 
 
 @help_page(
@@ -26,7 +26,7 @@ Rows = Annotated[str, Argument("FILE", help="Rows as JSON lines, CSV or TOML; - 
 )
 def batch(
     session: Session,
-    file: Rows,
+    file: RowsFile,
     task: TaskOptions,
     size: SizeOptions,
     inputs: InputOptions,

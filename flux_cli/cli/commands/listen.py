@@ -138,7 +138,7 @@ class _Listening(CommandReporter):
     """One `flux listen`: shows the results of tasks, and starts what follows on their deliveries.
 
     seen: tasks whose deliveries were genuine in this run. found: entries to work on, or a bug that ends the run.
-    followed: the deliveries of entries that the engine has.
+    followed: the deliveries of entries that the scheduler has.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class _Listening(CommandReporter):
         self.seen: set[str] = set()
         self.after: set[asyncio.Task[None]] = set()
         self.saved = 0
-        self.engine: Scheduler | None = None
+        self.scheduler: Scheduler | None = None
 
     @property
     def enough(self) -> bool:
@@ -166,17 +166,17 @@ class _Listening(CommandReporter):
         return self.options.count is not None and self.saved >= self.options.count
 
     @asynccontextmanager
-    async def serve(self, engine: Scheduler) -> AsyncIterator[None]:
+    async def serve(self, scheduler: Scheduler) -> AsyncIterator[None]:
         """Receive deliveries while inside. At the end, let forwarding and commands end too."""
-        self.engine = engine
-        self.receiver.closed = lambda: engine.stop.requested
-        server = asyncio.create_task(serve(self.receiver, self.at, engine.stop, self.session.output.log))
-        server.add_done_callback(lambda _: engine.stop.request())  # without a server nothing can come
-        workers = [asyncio.create_task(self._work(engine.poller.client)) for _ in range(AT_ONCE)]
+        self.scheduler = scheduler
+        self.receiver.closed = lambda: scheduler.stop.requested
+        server = asyncio.create_task(serve(self.receiver, self.at, scheduler.stop, self.session.output.log))
+        server.add_done_callback(lambda _: scheduler.stop.request())  # without a server nothing can come
+        workers = [asyncio.create_task(self._work(scheduler.poller.client)) for _ in range(AT_ONCE)]
         try:
             self._announce()
             yield
-            engine.stop.request()
+            scheduler.stop.request()
             for worker in workers:
                 worker.cancel()
             await server
@@ -206,7 +206,7 @@ class _Listening(CommandReporter):
                 "unencrypted. Better listen on localhost, behind a proxy or tunnel that speaks HTTPS."
             )
 
-    async def feed(self, engine: Scheduler) -> AsyncIterator[Entry | Outcome]:
+    async def feed(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
         """Yield entries to work on, as deliveries arrive."""
         while True:
             item = await self.found.get()
@@ -270,8 +270,8 @@ class _Listening(CommandReporter):
         saved = outcome.entry.state is State.SAVED
         self._follow_up(delivery, outcome.entry if saved else None)
         self.saved += saved
-        if self.enough and self.engine:
-            self.engine.stop.request()
+        if self.enough and self.scheduler:
+            self.scheduler.stop.request()
 
     def _follow_up(self, delivery: Delivery, saved: Entry | None) -> None:
         self._start(self._forward(delivery))

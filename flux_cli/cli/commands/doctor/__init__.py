@@ -148,9 +148,9 @@ def _rebuild_journal(session: Session) -> Iterator[Item]:
 def _end_sending(session: Session) -> Iterator[Item]:
     if not session.paths.journal.exists():
         return
-    if dead := session.journal.dead():
+    if dead := session.journal.find_dead():
         for entry in dead:
             yield Note(f"fix: entry {entry.id} from sending to unknown: its process died")
-    if lost := session.journal.lost():
+    if lost := session.journal.find_lost():
         yield Note(f"fix: forget {counted(len(lost), 'entry', 'entries')} that the journal has lost: {', '.join(lost)}")
     session.journal.mark_dead_unknown(forget_lost=True)

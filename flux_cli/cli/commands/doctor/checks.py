@@ -311,7 +311,7 @@ def journal(session: Session) -> Iterator[Finding]:
 def unknown_outcomes(session: Session) -> Iterator[Finding]:
     """Report submissions that may have been charged, and those of processes that died meanwhile."""
     session.journal.require_sent()
-    if dead := session.journal.dead():
+    if dead := session.journal.find_dead():
         message = (
             f"{counted(len(dead), 'request')} of a process that died before a response arrived ({_list_ids(dead)})"
         )
