@@ -167,3 +167,17 @@ class RunOptions(Group):
     source: SourceOptions
     many: ManyOptions
     view: ViewOptions
+
+
+Port = Annotated[
+    int,
+    Option(
+        "--port",
+        short="Port to listen on.",
+        metavar="N",
+        min=0,
+        max=65535,
+        help="Port to listen on, 0 to 65535; 0 picks a free port.",
+    ),
+]
+Host = Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")]

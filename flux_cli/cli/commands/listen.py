@@ -23,7 +23,7 @@ from ...webhooks.forwarder import Forwarder, find_command, forward_url
 from ...webhooks.receiver import Delivery, Receiver
 from ...webhooks.server import listening_socket, origin_of, serve
 from ..found_tasks import AT_ONCE, TEMPLATE_HINT, prepare_wait, record_delivery, resolve_delivery
-from ..options import SaveOptions
+from ..options import Host, Port, SaveOptions
 from ..output.output import Mode
 from ..output.render import show_outcome
 from ..output.reporter import CommandReporter
@@ -38,18 +38,8 @@ class ListenOptions(Group):
     title = "Server"
     sets = ("webhook_secret_file",)
 
-    port: Annotated[
-        int,
-        Option(
-            "--port",
-            short="Port to listen on.",
-            metavar="N",
-            min=0,
-            max=65535,
-            help="Port to listen on, 0 to 65535; 0 picks a free port.",
-        ),
-    ] = 8518
-    host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
+    port: Port = 8518
+    host: Host = "127.0.0.1"
     webhook_secret_file: Annotated[
         Path | None,
         Option(

@@ -13,6 +13,7 @@ from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
 from ...operations.parameters import Group, Option
 from ...text import clean, counted, parse_usd, quoted, usd
+from ..options import Host, Port
 from ..output.output import Mode
 from ..registry import help_page
 from ..session import SANDBOX_SPEED, Session
@@ -36,18 +37,8 @@ class SandboxOptions(Group):
 
     title = "Server"
 
-    port: Annotated[
-        int,
-        Option(
-            "--port",
-            short="Port to listen on.",
-            metavar="N",
-            min=0,
-            max=65535,
-            help="Port to listen on, 0 to 65535; 0 picks a free port.",
-        ),
-    ] = 8517
-    host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
+    port: Port = 8517
+    host: Host = "127.0.0.1"
     faults: Annotated[
         list[str] | None,
         Option(
