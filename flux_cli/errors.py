@@ -66,7 +66,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.UNKNOWN_CHARGE: "at least one request may have been charged",
     ExitCode.TASK_FAILED: "the task failed",
     ExitCode.STILL_RUNNING: "still running when --timeout ended; charged and resumable",
-    ExitCode.NOT_SAVED: "paid and finished, but not saved; resumable",
+    ExitCode.NOT_SAVED: "charged and finished, but not saved; resumable unless expired",
     ExitCode.DISK: "local disk: full, not writable, or the output exists",
     ExitCode.JOURNAL: "the journal is locked or unusable",
     ExitCode.NETWORK: "network or PiAPI unavailable; not charged",

@@ -94,7 +94,7 @@ def write_files() -> None:
         ("batch rounded.csv", "rounded.csv, line 2: invalid --seed '4.29E+09': expected a whole number", "format the column as text"),
         ("batch empty.csv", "empty.csv, line 2: the prompt is 'nan', which usually means a missing value", ""),
         ("batch hidden.csv", "hidden.csv, line 2: image not found: 'a\\u200b.png'", ""),
-        ("batch prompts.txt", "prompts.txt, line 1: 'a fox' is not a column name", "flux gen --from prompts.txt"),
+        ("batch prompts.txt", "prompts.txt, line 1: expected the names of the columns, not 'a fox'", "flux gen --from prompts.txt"),
         ("edit file:///tmp/c.png x", "not an http(s) URL: 'file:///tmp/c.png'", "Pass its path: /tmp/c.png"),
         ("edit s3://bucket/c.png x", "not an http(s) URL: 's3://bucket/c.png'", "Pass a path, or an http(s) URL"),
         ("edit 'data:image/png;base64,AA' x", "a data URL is not accepted", "Save the image to a file"),

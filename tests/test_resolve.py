@@ -322,7 +322,9 @@ def test_a_request_is_resubmitted_only_once(
     result = flux(f"resolve {unresolved} --resubmit")
 
     assert (result.code, result.out) == (0, "fox.png\n")
-    assert result.err.startswith("Resending 1 request for $0.015. The first attempt may also have been charged.\n")
+    assert result.err.startswith(
+        "Submitting 1 request again for $0.015. The first request may also have been charged.\n"
+    )
     assert [charge.body for charge in service.charges] == [service.charges[0].body] * 2
     assert [(entry.state, entry.replaces) for entry in entries()] == [
         (State.DISMISSED, None),
@@ -472,3 +474,14 @@ def test_the_difference_between_long_prompts_is_shown() -> None:
     shown = _prompts_differ(f"{long} at night", long)
     assert shown.startswith('its prompt is "…')
     assert 'big boat at night", not ' in shown
+
+
+def test_a_request_whose_outcome_is_unknown_is_not_repeated_without_a_warning(
+    flux: Flux, service: Service, entries: Entries
+) -> None:
+    service.reply_with(*POST, (500, {}, b""))
+    assert flux("gen 'a boat' --seed 1 --size 64x64").code == 7
+    (unknown,) = entries()
+    warning = f"the outcome of the same request, entry {unknown.id}, is unknown: this may be a second charge"
+    assert warning in flux("gen 'a boat' --seed 1 --size 64x64").err
+    assert warning not in flux("gen 'a boat' --seed 2 --size 64x64").err

@@ -242,7 +242,7 @@ def test_not_found_for_a_minute_proves_that_a_task_is_gone(
     result = virtual_poller.poll(entry)
 
     assert isinstance(result, NotSavedError)
-    assert result.message == f"task {entry.task_id} has expired: PiAPI no longer has it: task not found"
+    assert result.message == f"task {entry.task_id} has expired: PiAPI no longer has it (task not found)"
     assert MISSING_SECONDS < virtual_poller.now < 100
     assert [entry.state for entry in virtual_poller.session.journal.entries()] == [State.EXPIRED]
 

@@ -34,7 +34,7 @@ def test_login_checks_the_key_and_stores_it_only_for_its_owner(
     assert (result.code, result.out) == (0, "")
     assert result.err.splitlines() == [
         "PiAPI accepted the key (plan pro, 15 tasks in parallel, balance $1000.00)",
-        f"key …cdef stored in {file} [profiles.default]",
+        f"Stored the key …cdef in {file} [profiles.default]",
     ]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert tomllib.loads(file.read_text())["profiles"] == {
@@ -49,7 +49,7 @@ def test_login_checks_the_key_and_stores_it_only_for_its_owner(
     assert flux("logout").code == 0
     assert KEY not in file.read_text()
     assert flux("gen x").code == 4
-    assert flux("logout").err == "no key is stored for profile default\n"
+    assert flux("logout").err == "No key is stored for profile default\n"
 
 
 def test_a_key_that_piapi_refuses_is_not_stored(flux: Flux, keyless_service: Service, home: Path) -> None:
@@ -475,3 +475,15 @@ def test_the_next_command_contains_the_profile_and_the_sandbox(flux: Flux) -> No
     hint = "then store it with: flux login --profile work"
     assert flux("gen fox --profile work").err.endswith(f"{hint}\n")
     assert flux("gen fox --profile '\\1'").code == 2
+
+
+def test_a_mistyped_profile_pays_nothing(flux: Flux, service: Service, home: Path) -> None:
+    """It would have no budget, and the key of the environment would pay."""
+    flux("config set --profile work budget.day 0.01")
+    result = flux("gen x --seed 1 --profile wrok")
+    assert (result.code, result.err.splitlines()[0]) == (
+        4, f"flux: no profile 'wrok' in {home}/config.toml. Nothing was sent.",
+    )  # fmt: skip
+    assert "Did you mean work?" in result.err
+    assert service.requests == []
+    assert flux("gen x --seed 1 --size 64x64").code == 0

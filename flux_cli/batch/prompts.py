@@ -187,7 +187,7 @@ def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
             raise UnreadableError(number, what, hint="Run them with", command=("batch", rows.file))
         first = False
         if re.match(_OPTION, begin):
-            hint = "Write options into the rows of a file, for"
+            hint = "For options per prompt, use a file with rows"
             rows.problem(number, "an option, not a prompt", hint=hint, command=("batch", "FILE"))
         else:
             yield Row(number, {"prompt": begin[1:] if begin.startswith(_ESCAPED) else prompt})

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from enum import Enum, auto
@@ -124,7 +124,18 @@ def review(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) 
         for step in steps
     ]
     names.check()
+    if not policy.no_cache:
+        _warn_of_second_charges(steps, run_context)
     return steps
+
+
+def _warn_of_second_charges(steps: Iterable[Step], run_context: RunContext) -> None:
+    """Warn of requests that may have been paid for already: a response to the same request was lost."""
+    unknown = {entry.request.digest: entry.id for entry in run_context.journal.entries(State.UNKNOWN) if entry.request}
+    for step in steps if unknown else ():
+        if step.action is Action.GENERATE and (entry_id := unknown.get(step.task.request.digest)):
+            message = f"the outcome of the same request, entry {entry_id}, is unknown: this may be a second charge"
+            run_context.warn(message)
 
 
 def _find_known(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> list[Step]:

@@ -57,7 +57,8 @@ class ManyOptions(Group):
         False
     )
     no_cache: Annotated[
-        bool, Option("--no-cache", title="Cost", help="Generate and pay again, even if an identical image exists.")
+        bool,
+        Option("--no-cache", title="Cost", help="Generate and pay again, even if the same request was made before."),
     ] = False
     cache: Annotated[
         bool, Option("--cache", title="Cost", help="Reuse an earlier image of the same request, whatever its seed.")

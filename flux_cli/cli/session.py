@@ -16,7 +16,7 @@ from ..batch.prompts import StandardInput
 from ..config.api_key import KEYS_URL, checked_key, key_from_command, refused_hint
 from ..config.config_file import permissions_warning, read_file
 from ..config.paths import HOME_HINT, Paths, expand_user
-from ..config.resolve import Settings, resolve, unknown_model
+from ..config.resolve import DEFAULT_PROFILE, Settings, resolve, unknown_model
 from ..config.settings import BY_NAME
 from ..config.urls import is_local
 from ..errors import ConfigError, JournalError
@@ -176,13 +176,21 @@ class Session:
         )
 
     def require_key(self, *, offer_sandbox: bool = False) -> None:
-        """Raise ConfigError if there is no key. offer_sandbox: the command can be tried without one."""
+        """Raise ConfigError if there is no key, or no such profile. offer_sandbox: the command works without a key."""
+        self._require_profile()
         try:
             _ = self.key
         except ConfigError as error:
             if offer_sandbox and error.code == "no_key":
                 error.details = (*error.details, "To try flux for free, add --sandbox")
             raise
+
+    def _require_profile(self) -> None:
+        """Raise ConfigError for a mistyped profile: it has no budget, and a key in the environment fits all."""
+        profile, profiles = self.settings.profile, object_at(self.config_file, "profiles")
+        if profiles and profile not in (*profiles, DEFAULT_PROFILE) and not self.sandbox:
+            hint = suggestion(profile, profiles)
+            raise ConfigError(f"no profile '{profile}' in {self.home.config_file}", hint=hint)
 
     def check_model(self) -> None:
         """Raise ConfigError if the model of the settings does not exist; one from an option is checked later."""

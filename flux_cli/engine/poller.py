@@ -132,7 +132,7 @@ class Poller:
         if not streak.misses.are_proof(now, MISSING_SECONDS * self.clock.scale if existed else 0.0):
             return self._wait(entry, streak, f"PiAPI has not found the task yet ({words})", count)
         if existed:
-            raise record_expiry(self.journal, entry, f"PiAPI no longer has it: {words}")
+            raise record_expiry(self.journal, entry, f"PiAPI no longer has it ({words})")
         error = RefusedError(f"PiAPI has no task {entry.task_id} ({words})", code="no_such_task")
         self.journal.move(entry, replace(entry, state=State.EXPIRED, problem=problem_of(error)))
         raise error

@@ -193,7 +193,7 @@ def _not_submitted(result: SubmissionResult) -> NetworkError:
 
 def _advice(outcome: SubmissionOutcome) -> str:
     if outcome is SubmissionOutcome.RATE_LIMITED:
-        return "the account has as many tasks as its plan allows; wait for them, or raise --timeout"
+        return "PiAPI accepts no more tasks for now; run the command again later, or raise --timeout"
     if outcome is SubmissionOutcome.UNTRUSTED:
         return "check the URL and the clock; behind a company proxy set SSL_CERT_FILE"
     if outcome is SubmissionOutcome.NOT_SENT:

@@ -85,9 +85,10 @@ class Allowance:
         period, limit = self.budget.period, self.budget.limit
         variable = self.budget.variable
         wait = f"Wait until {self.next_day}, or raise" if price <= limit else "Raise"
+        what_to_raise = variable or "the budget with"
         raise BudgetError(
             f"{what} costs {usd(price)}, but {usd(self.left)} of {self.whose} {usd(limit)} budget is left",
-            hint=f"{wait} {variable or 'it'} and run the command again",
+            hint=f"{wait} {what_to_raise}",
             command=() if variable else ("config", "set", f"budget.{period}", "USD"),
         )
 

@@ -24,12 +24,12 @@ StateOption = Annotated[
     Option(
         "--state",
         metavar="STATE",
-        short="Only entries in this state, for example unknown.",
-        help="Only entries in this state: planned, sending, accepted, ready, saved, rejected, unknown, dismissed, "
+        short="Only tasks in this state, for example unknown.",
+        help="Only tasks in this state: planned, sending, accepted, ready, saved, rejected, unknown, dismissed, "
         "failed or expired.",
     ),
 ]
-LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum number of entries.")]
+LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum number of tasks.")]
 
 
 @help_page(

@@ -51,7 +51,7 @@ def login(session: Session, no_check: NoCheck = False) -> Items:
     )
     file, profile = session.home.config_file, settings.profile
     shown = masked(key)
-    yield Note(f"key {'' if shown == HIDDEN_KEY else f'{shown} '}stored in {file} [profiles.{profile}]")
+    yield Note(f"Stored the key{'' if shown == HIDDEN_KEY else f' {shown}'} in {file} [profiles.{profile}]")
     if account and (line := account_difference(session, account)):
         yield Note(line)
     if settings.key_source in (VARIABLE, COMMAND_VARIABLE):

@@ -15,7 +15,7 @@ def logout(session: Session) -> Items:
     profile, file = profile_name(session), session.home.config_file
     if "api_key" in object_at(session.config_file, "profiles", profile):
         edit_profile(session, {"api_key": None, ACCOUNT: None})
-        yield Note(f"key of profile {profile} removed from {file}")
+        yield Note(f"Removed the key of profile {profile} from {file}")
     else:
-        yield Note(f"no key is stored for profile {profile}")
+        yield Note(f"No key is stored for profile {profile}")
     return ExitCode.OK

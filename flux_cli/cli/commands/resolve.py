@@ -32,7 +32,7 @@ TaskOption = Annotated[
     Option(
         "--task",
         short="The task exists: download its image.",
-        title="Resolution",
+        title="Outcome",
         metavar="ID",
         help="The task exists: download its image (no extra charge).",
     ),
@@ -42,7 +42,7 @@ ForceOption = Annotated[
     Option(
         "--force",
         short="With --task: link it even if it differs.",
-        title="Resolution",
+        title="Outcome",
         help="With --task: link the task even if its prompt, model or seed differs.",
     ),
 ]
@@ -51,7 +51,7 @@ DismissOption = Annotated[
     Option(
         "--dismiss",
         short="The task does not exist, or is not needed.",
-        title="Resolution",
+        title="Outcome",
         help="The task does not exist, or you do not need its image.",
     ),
 ]
@@ -60,7 +60,7 @@ ResubmitOption = Annotated[
     Option(
         "--resubmit",
         short="Submit the request again, and pay for it.",
-        title="Resolution",
+        title="Outcome",
         help="Submit the request again, and pay for it.",
     ),
 ]
@@ -264,11 +264,11 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
             raise _nothing_to_resolve(last)
     total = sum(prices.values(), Decimal(0))
     images = sum(last.request.operation.batch_size for last in latest.values() if last.request and last.id in prices)
-    if prices:
-        requests = counted(len(prices), "request")
-        session.output.note(f"Resending {requests} for {usd(total)}. The first attempt may also have been charged.")
     session.cost_limits(max_cost, yes=yes).check(total, images)
     check_budgets(session.journal.allowances(session.budgets), total)
+    if prices:
+        again = f"Submitting {counted(len(prices), 'request')} again for {usd(total)}"
+        session.output.note(f"{again}. The first request may also have been charged.")
     with session.reporter() as reporter:
         items = [_send_again(session, last, prices.get(last.id)) for last in latest.values()]
         return finish_entries(session.run_context, reporter, items)

@@ -159,7 +159,7 @@ object is always text.
 def _batch_files(width: int) -> str:
     operations = listed([name for name in PARAMETERS if name != "gen"])
     return f"""\
-Files with prompts (--from FILE): one prompt per line. Empty lines, and lines
+Files with prompts (--from FILE): one prompt per line. Blank lines, and lines
 that begin with # or //, are skipped. To begin a prompt with these characters,
 write \\# or \\//.
 
@@ -240,7 +240,7 @@ With --json, stdout has one JSON object per line. Each has schema (1) and type:
 {kinds}
 
 error has code, message, details, hint, command and exit_code. Amounts are
-decimal strings in USD, paths are absolute. Fields may be added, but are never
+decimal strings in USD; paths are absolute. Fields may be added, but are never
 removed or renamed. As JSON Schema: flux help json-schema
 
   flux gen --from prompts.txt --json | jq -r 'select(.files) | .files[]'
@@ -250,13 +250,13 @@ removed or renamed. As JSON Schema: flux help json-schema
 
 STATES = {
     State.PLANNED: "checked and priced; nothing was sent; not charged",
-    State.SENDING: "the request is being sent",
+    State.SENDING: "the request is being sent; possibly charged",
     State.ACCEPTED: "PiAPI accepted the task and charges it; it is running",
     State.READY: "finished and charged, but the images are not downloaded yet",
     State.SAVED: "finished and charged; the images are on disk",
     State.REJECTED: "PiAPI refused the request; not charged",
     State.UNKNOWN: "no usable response came from PiAPI; possibly charged",
-    State.DISMISSED: "it was unknown, and you closed it with flux resolve",
+    State.DISMISSED: "was unknown, and you closed it with flux resolve; possibly charged",
     State.FAILED: "PiAPI reported a failure; possibly charged",
     State.EXPIRED: "PiAPI no longer has the task or its images; charged",
 }

@@ -146,7 +146,7 @@ JSON = Option(("--json",), None, "With --help: print the help as JSON.")
 OF_THE_IMAGE = ("Generation", "Image size")
 TITLES = (
     *("Options", "Input image", "Mask", "Margins", "LoRA and control", "Generation", "Image size"),
-    *("Server", "Simulated account", "Faults", "Webhooks", "Actions", "Resolution"),
+    *("Server", "Simulated account", "Faults", "Webhooks", "Actions", "Outcome"),
     *("Output", "Cost", "Batches", "Waiting", "API", CommonOptions.title),
 )
 """The headings of options, in the order of help."""
