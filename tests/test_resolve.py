@@ -485,3 +485,6 @@ def test_a_request_whose_outcome_is_unknown_is_not_repeated_without_a_warning(
     warning = f"the outcome of the same request, entry {unknown.id}, is unknown: this may be a second charge"
     assert warning in flux("gen 'a boat' --seed 1 --size 64x64").err
     assert warning not in flux("gen 'a boat' --seed 2 --size 64x64").err
+    shown = flux(f"show {unknown.id}")
+    assert "cost" not in shown.out
+    assert "state unknown. It may have been charged ($0.015 simulated)" in shown.err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from ... import __version__
 from ...config.urls import is_local
 from ...errors import ExitCode, UsageError
-from ...journal.entries import Entry
+from ...journal.entries import CHARGED, Entry, State
 from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...operations.parameters import Argument
@@ -16,6 +16,7 @@ from ...text import clean, quoted, usd
 from ..common_options import ViewOptions
 from ..found_tasks import LIST_TASKS, no_such_task
 from ..output.output import Images, Items, Note, Record, WarningLine
+from ..output.render import describe_charge
 from ..registry import help_page
 from ..session import Session
 
@@ -50,6 +51,9 @@ def show(session: Session, image: Image, view: ViewOptions) -> Items:
             yield Note(f"{path.name} was not made by flux")
             return ExitCode.OK
     yield _describe(find_made(session, image))
+    entry = None if path.exists() else _find_entry(session.journal, image)
+    if entry and entry.state is not State.SAVED:
+        yield Note(f"state {entry.state}. {describe_charge(entry)}".rstrip())
     return ExitCode.OK
 
 
@@ -80,7 +84,8 @@ def find_made(session: Session, word: str) -> "Provenance":
         raise UsageError(message, hint=LIST_TASKS, command=("history",))
     if entry.request is None:
         raise UsageError(f"task {clean(word, 80)} was submitted elsewhere: its request is unknown")
-    return Provenance(entry.request, entry.task_id or "", entry.price, __version__, is_local(entry.service))
+    price = entry.price if entry.state in CHARGED else None
+    return Provenance(entry.request, entry.task_id or "", price, __version__, is_local(entry.service))
 
 
 def _files(journal: Journal, word: str) -> list[Path]:
@@ -101,7 +106,7 @@ def _describe(made: "Provenance") -> Record:
     request = made.request.to_json()
     cost = None if made.cost is None else str(made.cost)
     price = None if made.cost is None else usd(made.cost) + (" simulated" if made.simulated and made.cost else "")
-    rows = {**request, "task": made.task_id, "cost": price}
+    rows = {**request, "task": made.task_id or None, "cost": price}
     texts = {
         name.replace("_", " "): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in rows.items()
