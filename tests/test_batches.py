@@ -257,6 +257,7 @@ def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entr
     rerun = flux(f"gen --from prompts.txt {SMALL}")
     assert (rerun.code, len(service.charges), service.count_posts()) == (3, 2, 3)
     assert "LoRA/ControlNet load failed" in rerun.err
+    assert "This was in an earlier run. To submit failed tasks again, and pay, add --retry-failed" in rerun.err
     assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 0
     assert read_paid_prompts(service) == ["one", "three", "two"]
 
@@ -332,3 +333,14 @@ def test_a_batch_of_20000_prompts_needs_less_than_64_mib() -> None:
     """The benchmarks measure 100,000."""
     Path("many.txt").write_text("".join(f"a boat, number {number}\n" for number in range(20_000)))
     assert measure_peak_memory(["cost", "gen", "--from", "many.txt", "-y", "-q"], "300.000\n") < 64 * 1024
+
+
+def test_the_summary_contains_what_was_possibly_charged(flux: Flux, service: Service) -> None:
+    write_prompts("one", "two")
+    service.reply_with(*POST, (500, {}, b""))
+    result = flux(f"gen --from prompts.txt {SMALL} -j 1")
+    assert result.code == 7
+    line = (
+        "1 saved, 1 with an unknown outcome; $0.002 (simulated) spent, up to $0.002 (simulated) possibly charged, in "
+    )
+    assert result.err.splitlines()[-1].startswith(line)

@@ -528,3 +528,9 @@ def test_a_bundle_is_written_for_a_broken_installation(flux: Flux, home: Path, m
     (home / "config.toml").write_text("broken")
     assert flux("doctor --offline --bundle two.zip").code == 4
     assert "not valid TOML" in unpack("two.zip")["config.json"]
+
+
+def test_a_spent_budget_names_the_variable_that_sets_it(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
+    flux("history")
+    monkeypatch.setenv("FLUX_BUDGET_DAY", "0")
+    assert "or raise FLUX_BUDGET_DAY\n" in flux("doctor --offline").out

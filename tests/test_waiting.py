@@ -350,3 +350,11 @@ def test_an_interrupted_resume_reports_unfinished_tasks(
         assert "2 tasks still running or not saved; download the images, at no cost, with: flux resume" in err
     service.scripted.clear()
     assert sorted(flux("resume -q").out.split()) == ["boat-1.png", "boat-2.png"]
+
+
+def test_a_task_that_was_never_polled_is_not_called_running(flux: Flux, service: Service) -> None:
+    (task,) = submit(flux, 1)
+    service.reply_with("GET", f"{POLL[1]}{task}", *[(503, {}, b"")] * 1000)
+    result = flux(f"wait {task} --timeout 0.2")
+    assert result.code == 9
+    assert f"the status of task {task} is unknown after 0.2 s: PiAPI returned HTTP 503" in result.err

@@ -91,8 +91,10 @@ class Results:
         self._states[entry.state] += 1
         if before or not entry.submitted or entry.submitted < self._started:
             return
-        self._spent += entry.price or 0 if entry.state in CHARGED else 0
-        self._possibly += entry.price or 0 if entry.state in POSSIBLY_CHARGED else 0
+        if entry.state in CHARGED:
+            self._spent += entry.price or 0
+        elif entry.state in POSSIBLY_CHARGED:
+            self._possibly += entry.price or 0
         self._simulated = is_local(entry.service)
 
     def skip(self, task: PlannedTask, files: tuple[Path, ...]) -> None:

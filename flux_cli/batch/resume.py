@@ -230,8 +230,9 @@ def _earlier_error(known: Entry) -> FluxError:
     """Return the error of an entry that ended without an image in an earlier run, and how to submit it again."""
     error = error_of(known)
     if known.state not in (State.UNKNOWN, State.SENDING):
-        error.message = f"in an earlier run, {error.message}"
-        error.hint = error.hint or "To submit failed tasks again, and pay for them, add --retry-failed"
+        error.hint = (
+            error.hint or "This was in an earlier run. To submit failed tasks again, and pay, add --retry-failed"
+        )
     return error
 
 

@@ -42,6 +42,15 @@ class Budget:
     limit: Decimal
     variable: str | None = None
 
+    @property
+    def advice(self) -> tuple[str, tuple[str, ...]]:
+        """The end of a hint after `raise`, and the words of its command: a variable would win over the setting."""
+        return (
+            (self.variable, ())
+            if self.variable
+            else ("the budget with", ("config", "set", f"budget.{self.period}", "USD"))
+        )
+
     def span(self, moment: float) -> tuple[float, float]:
         """Return the start of the period that contains `moment`, and of the next one; seconds since the epoch."""
         today = datetime.fromtimestamp(moment).date()
@@ -82,14 +91,12 @@ class Allowance:
         """Raise BudgetError when `price`, of `what`, is more than what is left."""
         if price <= self.left:
             return
-        period, limit = self.budget.period, self.budget.limit
-        variable = self.budget.variable
+        limit, (advice, command) = self.budget.limit, self.budget.advice
         wait = f"Wait until {self.next_day}, or raise" if price <= limit else "Raise"
-        what_to_raise = variable or "the budget with"
         raise BudgetError(
             f"{what} costs {usd(price)}, but {usd(self.left)} of {self.whose} {usd(limit)} budget is left",
-            hint=f"{wait} {what_to_raise}",
-            command=() if variable else ("config", "set", f"budget.{period}", "USD"),
+            hint=f"{wait} {advice}",
+            command=command,
         )
 
 

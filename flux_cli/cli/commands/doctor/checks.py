@@ -343,13 +343,12 @@ def _span(duration: float) -> str:
 def budgets(session: Session) -> Iterator[Finding]:
     """Report the rest of each budget."""
     for allowance in session.journal.allowances(session.budgets):
-        period, limit = allowance.budget.period, usd(allowance.budget.limit)
-        message = f"{usd(allowance.left)} of {allowance.whose} {limit} left"
+        message = f"{usd(allowance.left)} of {allowance.whose} {usd(allowance.budget.limit)} left"
         if allowance.left:
             yield ok("budget", message)
         else:
-            hint = f"wait until {allowance.next_day}, or raise it with"
-            yield warning("budget", message, hint, "config", "set", f"budget.{period}", "USD")
+            advice, command = allowance.budget.advice
+            yield warning("budget", message, f"wait until {allowance.next_day}, or raise {advice}", *command)
 
 
 def _list_ids(entries: list[Entry], most: int = 3) -> str:
