@@ -335,7 +335,7 @@ def test_a_batch_of_20000_prompts_needs_less_than_64_mib() -> None:
     assert measure_peak_memory(["cost", "gen", "--from", "many.txt", "-y", "-q"], "300.000\n") < 64 * 1024
 
 
-def test_the_summary_contains_what_was_possibly_charged(flux: Flux, service: Service) -> None:
+def test_the_summary_contains_possible_charges(flux: Flux, service: Service) -> None:
     write_prompts("one", "two")
     service.reply_with(*POST, (500, {}, b""))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1")
