@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
+from pathlib import PurePath
 
 from .errors import UsageError
 from .json_value import Json
@@ -52,6 +53,13 @@ def quoted(text: str, limit: int = 120) -> str:
     short = text if len(text) <= limit else text[: limit - 1] + "…"
     visible = re.sub(r"[^\S ]", lambda space: space[0].encode("unicode_escape").decode("ascii"), harmless(short))
     return f"'{visible}'"
+
+
+def file_name(name: str | PurePath, limit: int = 120) -> str:
+    """Return a file name for a message: as it is, or in quotes if a character of it could be misread."""
+    text = str(name)
+    plain = len(text) <= limit and re.fullmatch(r"[\w./\\~+@%:=,-]*\w", text)
+    return text if plain else quoted(text, limit)
 
 
 def readable_json(value: Json) -> str:

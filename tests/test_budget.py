@@ -77,7 +77,10 @@ def test_a_command_that_exceeds_the_budget_sends_nothing(
 
     assert (result.code, result.out) == (2, "")
     first, hint = result.err.splitlines()
-    assert first == f"flux: this costs ${price}, but $0.005 of today's $0.007 budget is left. Nothing was sent."
+    assert (
+        first
+        == f"flux: this costs ${price} (simulated), but $0.005 of today's $0.007 budget is left. Nothing was sent."
+    )
     assert hint.endswith("aise the budget with: flux config set budget.day USD")
     assert ("Wait until" in hint) == (price == "0.006")  # a cost above the budget of a whole day never fits
     assert json.loads(flux(f"{line} --json").out)["error"]["code"] == "too_expensive"
@@ -106,7 +109,7 @@ def test_paid_images_do_not_count_against_the_budget_again(
     write_prompts("a", "b", "c", "d", "e")
     result = flux(line)
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("flux: this costs $0.004, but $0.00 of today's $0.006 budget is left")
+    assert result.err.startswith("flux: this costs $0.004 (simulated), but $0.00 of today's $0.006 budget is left")
     assert flux(f"{line} --no-cache").err.startswith("flux: this costs $0.01,")
     assert read_paid_prompts(service) == ["a", "b", "c"]
 
@@ -142,7 +145,7 @@ def test_possible_charges_count_and_refused_requests_do_not(
     assert flux(f"gen x {SMALL}").code == 0
     service.reply_with(*POST, (500, {}, b""))
     assert flux(f"gen x {SMALL}").code == 7
-    assert flux(f"gen x {SMALL}").err.startswith("flux: this costs $0.002, but $0.00 of today's $0.004")
+    assert flux(f"gen x {SMALL}").err.startswith("flux: this costs $0.002 (simulated), but $0.00 of today's $0.004")
 
 
 @pytest.mark.parametrize("resolve", ["--resubmit -y", "--dismiss"])
@@ -238,7 +241,9 @@ def test_parallel_processes_together_stay_within_the_budget(
     assert sorted(result.code for result in results) == [0, 0, 0, 2, 2, 2]
     assert len(service.charges) == service.count_posts() == 3
     refused = next(result for result in results if result.code)
-    assert "flux: the next task costs $0.002, but $0.00 of this month's $0.006 budget is left" in refused.err
+    assert (
+        "flux: the next task costs $0.002 (simulated), but $0.00 of this month's $0.006 budget is left" in refused.err
+    )
 
 
 def test_a_batch_stops_when_another_process_spends_the_budget_and_continues_when_it_is_raised(

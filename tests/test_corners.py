@@ -306,7 +306,7 @@ def test_a_newer_or_broken_journal_sends_nothing(flux: Flux, service: Service, h
         newer.execute("PRAGMA user_version=99")
     newer.close()
     result = flux(GEN)
-    assert (result.code, "was written by a newer flux" in result.err) == (12, True)
+    assert (result.code, "was written by a newer version of flux" in result.err) == (12, True)
 
     journal.write_bytes(b"not a database" * 100)
     for leftover in home.glob("journal.db-*"):

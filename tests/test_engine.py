@@ -116,7 +116,7 @@ def test_a_killed_process_releases_its_slot(
         pass
     waiting = start("gen boat --seed 1 --size 64x64 -j 1")
     assert waiting.stderr is not None
-    assert "queued: the limit on parallel tasks (plan or -j) is reached" in waiting.stderr.readline()
+    assert "queued; at most 1 task in parallel" in waiting.stderr.readline()
     holder.kill()
     holder.communicate()
     service.scripted.clear()

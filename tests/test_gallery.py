@@ -144,7 +144,7 @@ def test_each_sweep_in_a_directory_is_a_section(flux: Flux) -> None:
         os.utime(name, (number, number))
     result = flux("gallery --json")
     assert json.loads(result.out)["sections"] == 3
-    assert result.err == "8 images, in 3 sections\n"
+    assert result.err == "8 images in 3 sections\n"
     page = read_page()
     words = page.words
     assert words.index("a … car at night") < words.index("a boat") < words.index("others"), "the newest first"

@@ -185,7 +185,7 @@ def test_a_newer_journal_is_unchanged(flux: Flux, service: Service, home: Path) 
     for line in (GEN, "history", "resume", "cost", "status some-task", "wait some-task", "rerun @last", "show @last"):
         result = flux(line)
         assert (result.code, result.out) == (12, ""), line
-        assert "was written by a newer flux" in result.err
+        assert "was written by a newer version of flux" in result.err
         assert "Update your clone of flux, and install it again" in result.err
 
     assert service.count_posts() == 0

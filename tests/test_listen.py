@@ -540,7 +540,7 @@ def test_a_missing_secret_and_a_public_address_cause_warnings(
     ("--exec \"sh 'x\"", "--exec: no closing quotation"),
     ("--exec ' '", "--exec: no command"),
     ("--forward http://example.com/", "invalid --forward: expected an https URL"),
-    ("-o fox.png", "-o fox.png names one file, for any number of images"),
+    ("-o fox.png", "-o fox.png names one file, but listen saves many images"),
     ("--host 203.0.113.7", "cannot listen on 203.0.113.7:8518: "),
     ("--webhook-secret-file nowhere", "cannot read the webhook secret from nowhere: "),
     ("--webhook-secret-file binary", "cannot read the webhook secret: binary is not a text file"),

@@ -84,21 +84,21 @@ def test_a_box_is_parsed_in_pixels_or_percent(text: str, box: tuple[int, int, in
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the box '' is not X,Y,W,H"),
-        ("1,2,3", "the box '1,2,3' is not X,Y,W,H"),
-        ("1,2,3,4,5", "the box '1,2,3,4,5' is not X,Y,W,H"),
-        ("1,2,3,", "the box '1,2,3,' is not X,Y,W,H"),
-        ("a,b,c,d", "the box 'a,b,c,d' is not X,Y,W,H"),
-        ("1.5,2,3,4", "the box '1.5,2,3,4' is not X,Y,W,H"),
-        ("1,2,3 %,4", "the box '1,2,3 %,4' is not X,Y,W,H"),
-        ("1,2,3%%,4", "the box '1,2,3%%,4' is not X,Y,W,H"),
-        ("1,2,1e3,4", "the box '1,2,1e3,4' is not X,Y,W,H"),
-        ("1,2,0x9,4", "the box '1,2,0x9,4' is not X,Y,W,H"),
-        ("1,2,nan,4", "the box '1,2,nan,4' is not X,Y,W,H"),
-        ("1,2,٣,4", "the box '1,2,٣,4' is not X,Y,W,H"),
-        ("1,2,3/0%,4", "the box '1,2,3/0%,4' is not X,Y,W,H"),
-        ("1,2,9999999999,4", "the box '1,2,9999999999,4' is not X,Y,W,H"),
-        ("1,2,3\x1b,4", "the box '1,2,3\\x1b,4' is not X,Y,W,H"),
+        ("", "invalid --mask-box '': expected X,Y,W,H in pixels or percent"),
+        ("1,2,3", "invalid --mask-box '1,2,3': expected X,Y,W,H in pixels or percent"),
+        ("1,2,3,4,5", "invalid --mask-box '1,2,3,4,5': expected X,Y,W,H in pixels or percent"),
+        ("1,2,3,", "invalid --mask-box '1,2,3,': expected X,Y,W,H in pixels or percent"),
+        ("a,b,c,d", "invalid --mask-box 'a,b,c,d': expected X,Y,W,H in pixels or percent"),
+        ("1.5,2,3,4", "invalid --mask-box '1.5,2,3,4': expected X,Y,W,H in pixels or percent"),
+        ("1,2,3 %,4", "invalid --mask-box '1,2,3 %,4': expected X,Y,W,H in pixels or percent"),
+        ("1,2,3%%,4", "invalid --mask-box '1,2,3%%,4': expected X,Y,W,H in pixels or percent"),
+        ("1,2,1e3,4", "invalid --mask-box '1,2,1e3,4': expected X,Y,W,H in pixels or percent"),
+        ("1,2,0x9,4", "invalid --mask-box '1,2,0x9,4': expected X,Y,W,H in pixels or percent"),
+        ("1,2,nan,4", "invalid --mask-box '1,2,nan,4': expected X,Y,W,H in pixels or percent"),
+        ("1,2,٣,4", "invalid --mask-box '1,2,٣,4': expected X,Y,W,H in pixels or percent"),
+        ("1,2,3/0%,4", "invalid --mask-box '1,2,3/0%,4': expected X,Y,W,H in pixels or percent"),
+        ("1,2,9999999999,4", "invalid --mask-box '1,2,9999999999,4': expected X,Y,W,H in pixels or percent"),
+        ("1,2,3\x1b,4", "invalid --mask-box '1,2,3\\x1b,4': expected X,Y,W,H in pixels or percent"),
         ("1,2,0,4", "the box '1,2,0,4' is empty"),
         ("1,2,3,-4", "the box '1,2,3,-4' is empty"),
         ("0,0,0.2%,4", "the box '0,0,0.2%,4' is empty"),
@@ -185,15 +185,15 @@ def test_a_color_is_found_in_every_image_mode(mode: str) -> None:
 @pytest.mark.parametrize(
     ("color", "tolerance", "message"),
     [
-        ("", 0, "'' is not a color"),
-        ("#ff", 0, "'#ff' is not a color"),
-        ("#ff00000", 0, "'#ff00000' is not a color"),
-        ("#ff0000ff", 0, "'#ff0000ff' is not a color"),
-        ("ff0000", 0, "'ff0000' is not a color"),
-        ("#gg0000", 0, "'#gg0000' is not a color"),
-        ("rgb(255,0,0)", 0, "'rgb(255,0,0)' is not a color"),
-        ("reddish\x1b[m", 0, "'reddish\\x1b[m' is not a color"),
-        ("lime", 254, "no pixel of the image is lime (within 254 of 255 steps per channel)"),
+        ("", 0, "invalid --mask-color '': expected #rrggbb, #rgb or a CSS name"),
+        ("#ff", 0, "invalid --mask-color '#ff': expected #rrggbb, #rgb or a CSS name"),
+        ("#ff00000", 0, "invalid --mask-color '#ff00000': expected #rrggbb, #rgb or a CSS name"),
+        ("#ff0000ff", 0, "invalid --mask-color '#ff0000ff': expected #rrggbb, #rgb or a CSS name"),
+        ("ff0000", 0, "invalid --mask-color 'ff0000': expected #rrggbb, #rgb or a CSS name"),
+        ("#gg0000", 0, "invalid --mask-color '#gg0000': expected #rrggbb, #rgb or a CSS name"),
+        ("rgb(255,0,0)", 0, "invalid --mask-color 'rgb(255,0,0)': expected #rrggbb, #rgb or a CSS name"),
+        ("reddish\x1b[m", 0, "invalid --mask-color 'reddish\\x1b[m': expected #rrggbb, #rgb or a CSS name"),
+        ("lime", 254, "no pixel of the image is close to lime"),
     ],
 )
 def test_an_invalid_or_missing_color_is_refused(color: str, tolerance: int, message: str) -> None:
@@ -396,7 +396,7 @@ def test_a_fully_transparent_mask_is_refused(invert: bool, message: str) -> None
 def test_a_mask_of_another_size_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         from_image(DISC, (200, 99), "m.png", invert=False)
-    assert get_message(caught) == "the mask m.png is 200x100, the image 200x99"
+    assert get_message(caught) == "the mask m.png is 200x100, but the image is 200x99"
 
 
 def test_a_region_of_two_pixels_is_accepted() -> None:
@@ -538,7 +538,7 @@ def test_inpaint_accepts_an_erased_photo_as_its_mask(flux: Flux) -> None:
     result = flux(line)
 
     assert (result.code, result.out) == (0, "preview.png\n")
-    assert "mask 'erased.png': its transparent part is the region" in result.err
+    assert "mask erased.png: its transparent part is the region" in result.err
     with Image.open("preview.png") as preview:
         changed = ImageChops.difference(preview.convert("RGB"), image)
         assert preview.format == "PNG"
@@ -547,7 +547,7 @@ def test_inpaint_accepts_an_erased_photo_as_its_mask(flux: Flux) -> None:
 
     refused = flux("inpaint photo.png 'a hat' --mask photo.png --show-mask again.png")
     assert (refused.code, refused.out) == (2, "")
-    assert "'photo.png' is not a mask: it has colors" in refused.err
+    assert "photo.png is not a mask: it has colors" in refused.err
     assert not Path("again.png").exists()
 
 

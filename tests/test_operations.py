@@ -306,8 +306,8 @@ def test_rotation_and_scaling_of_an_image_are_reported(flux: Flux, service: Serv
     result = flux("edit turned.jpg 'x' -o out.png")
 
     assert result.code == 0
-    assert "'turned.jpg': turned upright as its EXIF data says" in result.err
-    assert "'turned.jpg': scaled from 1000x2000 to 724x1448" in result.err
+    assert "turned.jpg: turned upright as its EXIF data says" in result.err
+    assert "turned.jpg: scaled from 1000x2000 to 724x1448" in result.err
     assert open_image("out.png").size == (724, 1448)
     refused = flux("edit turned.jpg 'x' --no-fit")
     assert refused.code == 2
@@ -430,10 +430,10 @@ def test_a_default_prompt_is_not_the_name_of_a_task(flux: Flux, service: Service
 
 
 BAD = {
-    "edit nosuch.png x": "image not found: 'nosuch.png'",
+    "edit nosuch.png x": "image not found: nosuch.png",
     "edit . x": "not a file: '.'",
-    "edit page.png x": "'page.png': received a web page instead of an image",
-    "edit tiny.png x": "'tiny.png' is 255x300; PiAPI requires at least 256x256",
+    "edit page.png x": "page.png: received a web page instead of an image",
+    "edit tiny.png x": "tiny.png is 255x300; PiAPI requires at least 256x256",
     "edit https://u:p@e.com/x.png y": "the URL of an image must not contain a user name or password",
     "edit @last y": "no image '@last' in the history",
     "edit @nosuch y": "no image '@nosuch' in the history",
@@ -443,11 +443,11 @@ BAD = {
     "lora x": "no LoRA",
     "lora x --lora anime:high": "invalid strength 'high' in --lora anime:high: expected a number from 0 to 1",
     "lora x --lora anime:2": "the strength 2 of --lora anime is out of range (0 to 1)",
-    "lora x --lora 'a b'": "--lora 'a b' is not NAME, NAME:STRENGTH or a URL",
+    "lora x --lora 'a b'": "invalid --lora 'a b': expected NAME, NAME:STRENGTH or a URL",
     "controlnet x": "no control image",
-    "controlnet x --control pose": "--control 'pose' is not TYPE=IMG or TYPE=IMG:STRENGTH",
+    "controlnet x --control pose": "invalid --control 'pose': expected TYPE=IMG or TYPE=IMG:STRENGTH",
     "controlnet x --control pose=photo.png:abc": (
-        "image not found: 'photo.png:abc' (and 'abc' is not a strength from 0 to 1)"
+        "image not found: photo.png:abc (and 'abc' is not a strength from 0 to 1)"
     ),
     "edit photo.png x --aspect 1:1": "--aspect is not available: the result of flux edit has the size of the input image",
     "lora x --lora anime --image photo.png --preset square": (
@@ -458,13 +458,13 @@ BAD = {
     "redux photo.png --strength 1.5": "strength 1.5 is out of range for dev-advanced (0 to 1)",
     "inpaint photo.png x": "no mask",
     "inpaint photo.png x --mask-box 0,0,9,9 --mask-alpha": "--mask-box and --mask-alpha cannot be used together",
-    "inpaint photo.png x --mask-box 0,0,9": "the box '0,0,9' is not X,Y,W,H",
-    "inpaint photo.png x --mask tiny.png": "the mask 'tiny.png' is 255x300, the image 320x256",
+    "inpaint photo.png x --mask-box 0,0,9": "invalid --mask-box '0,0,9': expected X,Y,W,H",
+    "inpaint photo.png x --mask tiny.png": "the mask tiny.png is 255x300, but the image is 320x256",
     "inpaint photo.png x --mask-alpha": "the image has no transparent part",
     "inpaint https://e.com/x.png x --mask-box 0,0,9,9": "a box, a color or transparency needs a local image",
     "inpaint https://e.com/x.png x --mask mask.png --show-mask preview.png": "--show-mask needs a local image and a local mask",
     "inpaint photo.png x --mask https://e.com/x.png --invert": "--invert and --feather need a local mask",
-    "inpaint https://e.com/x.png x --mask black.png": "the mask 'black.png' is entirely black, so it selects nothing",
+    "inpaint https://e.com/x.png x --mask black.png": "the mask black.png is entirely black, so it selects nothing",
     "controlnet x --control pose=photo.png --control depth=photo.png --set input.q=1e999": "the request cannot be written as JSON",
     "gen x --set 'input.q=\"\\ud800\"'": "the request cannot be written as JSON",
     "gen x --set input.batch_size=-4": "batch size -4 is out of range for dev (1 to 1)",
@@ -473,8 +473,8 @@ BAD = {
     "gen x --set model=Qubico/flux2": "unknown model 'Qubico/flux2'",
     'gen x --set \'config.webhook_config={"secret":"hush"}\'': "a webhook's secret does not go into --set or --input",
     "gen x --input deep.json": "--set or --input is nested more than 32 levels deep",
-    "edit '~nobody.png' x": "image not found: '~nobody.png'",
-    "lora x --lora https://u:p@h/x": "--lora https://u:p@h/x is not a valid URL for a request",
+    "edit '~nobody.png' x": "image not found: ~nobody.png",
+    "lora x --lora https://u:p@h/x": "invalid --lora: https://u:p@h/x is not a valid URL",
     "lora x --lora anime --commercial": "dev-advanced is not licensed for commercial use; no model that supports lora is",
     "outpaint photo.png --left 9999": "a margin of 9,999 pixels is too wide; PiAPI accepts up to 2,048",
     "outpaint photo.png": "no margin",

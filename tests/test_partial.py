@@ -134,8 +134,8 @@ def test_a_task_id_makes_the_outcome_unknown_for_every_status(
     (entry,) = entries()
     assert (entry.state, entry.seen_id, service.count_posts()) == (State.UNKNOWN, ID, 1)
     assert message == (
-        'flux: no usable response to the request for "a boat" '
-        f'(PiAPI returned HTTP {status}: {{"code": 200, "data": {{"task_id": "{ID}", "mod). '
+        'flux: no usable response to the request for "a boat" (seed 1): '
+        f"PiAPI returned HTTP {status}: invalid JSON. "
         "It may have been charged ($0.015 simulated); flux does not resend it.\n"
         "      Next: flux resume\n"
     )

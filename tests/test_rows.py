@@ -114,7 +114,7 @@ def test_an_unknown_column_is_reported_once(flux: Flux) -> None:
         ({"prompt": "x", "input": "rows.jsonl"}, "input is an option of the command, not of a row"),
         ({"prompt": "x", "image": "cup.png"}, "unknown field 'image' for op gen"),
         ({"op": "edit", "prompt": "x"}, "an image is missing"),
-        ({"op": "edit", "prompt": "x", "image": "nosuch.png"}, "image not found: 'nosuch.png'"),
+        ({"op": "edit", "prompt": "x", "image": "nosuch.png"}, "image not found: nosuch.png"),
         ({"op": "paint", "prompt": "x"}, "unknown op 'paint'. Nothing was sent.\n      Did you mean inpaint?"),
         ({"op": 7.5, "prompt": "x"}, "op is not a word"),
         ({"model": "dev"}, "a prompt is missing"),

@@ -250,7 +250,7 @@ def test_a_damaged_image_is_reported(start: Start, service: Service) -> None:
     run_on_terminal(start, "gen fox --size 64x64 -m schnell -o fox.png")
     Path("fox.png").write_bytes(Path("fox.png").read_bytes()[:-5])
     _, output = run_on_terminal(start, "show fox.png --preview")
-    assert "cannot be previewed: 'fox.png': the PNG is truncated" in " ".join(output.split())
+    assert "cannot be previewed: fox.png: the PNG is truncated" in " ".join(output.split())
 
 
 def test_the_viewer_receives_absolute_paths(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ from ..images.output_names import check_format, check_regular, expand_path
 from ..journal.entries import RESULT_MARGIN, RESULT_SECONDS, Entry, State
 from ..operations.base import LOCAL, MaskedImage, SourceImage, is_request_url
 from ..operations.options import MaskOptions
-from ..system.atomic_files import create, place, temporary_beside
-from ..text import quoted
+from ..system.atomic_files import create, make_folder, place, temporary_beside
+from ..text import file_name, quoted
 from .prompts import StandardInput
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class ImageFinder:
             return FoundImage(check_url(text), text)
         if text.startswith("@"):
             return self._find_made(text, fit=fit)
-        return self._prepare(self.read(text), "stdin" if text == "-" else quoted(Path(text).name, 80), fit=fit)
+        return self._prepare(self.read(text), "stdin" if text == "-" else file_name(Path(text).name, 80), fit=fit)
 
     def read(self, text: str) -> bytes:
         """Return the content of the file that an argument means, or of stdin for `-`. Raise UsageError."""
@@ -214,9 +214,9 @@ def preview_path(options: MaskOptions, *, overwrite: bool) -> Path:
     check_format(path.name)
     check_regular(path, "--show-mask")
     if os.path.isdir(path):
-        raise DiskError(f"{quoted(str(path))} is a directory")
+        raise DiskError(f"{file_name(path)} is a directory")
     if os.path.lexists(path) and not overwrite:
-        raise DiskError(f"{quoted(str(path))} exists", hint="Replace it with --overwrite")
+        raise DiskError(f"{file_name(path)} exists", hint="Replace it with --overwrite")
     return path
 
 
@@ -224,7 +224,7 @@ def write_preview(path: Path, png: bytes, *, overwrite: bool) -> None:
     """Write an image, complete or not at all. Raise DiskError."""
     temporary = temporary_beside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             with open(create(temporary), "wb") as file:
                 file.write(png)
@@ -232,7 +232,7 @@ def write_preview(path: Path, png: bytes, *, overwrite: bool) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise DiskError(f"cannot write {quoted(str(path))}: {error.strerror}") from error
+        raise DiskError(f"cannot write {file_name(path)}: {error.strerror}") from error
 
 
 def _check_one_way(options: MaskOptions) -> None:
@@ -304,7 +304,7 @@ def _read_mask(finder: ImageFinder, image: "Image", size: tuple[int, int], name:
 
 
 def _name(text: str) -> str:
-    return "from stdin" if text == "-" else quoted(Path(text).name, 80)
+    return "from stdin" if text == "-" else file_name(Path(text).name, 80)
 
 
 def _add_png(finder: ImageFinder, content: bytes, size: tuple[int, int]) -> str:

@@ -19,7 +19,7 @@ from ..images.output_names import (
     unique,
 )
 from ..operations.request import TaskRequest
-from ..system.atomic_files import probe
+from ..system.atomic_files import make_folder, probe
 from ..text import clean, slug
 from .plan import Plan, PlannedTask
 
@@ -193,7 +193,7 @@ def check_writable(folders: Iterable[Path]) -> None:
     """Make each folder and write into it, once, before anything is paid for. Raise DiskError."""
     for folder in dict.fromkeys(map(_existing_part, folders)):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             probe(folder)
         except OSError as error:
             if not folder.is_absolute():

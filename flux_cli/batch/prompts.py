@@ -255,7 +255,7 @@ def good_lines(rows: Rows, stream: BinaryIO) -> Iterator[tuple[int, str]]:
 def without_bom(raw: bytes) -> bytes:
     """Return the start of a source without a byte order mark. Raise UnreadableError if it is no text in UTF-8."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # what `>` of older PowerShells writes
-        raise UnreadableError(1, "UTF-16; save it as UTF-8")
+        raise UnreadableError(1, "not UTF-8, but UTF-16; save it as UTF-8")
     for start, what in _NO_TEXT:
         if re.match(start, raw):
             raise UnreadableError(1, f"not text, but {what}")

@@ -15,7 +15,7 @@ from typing import TypeAlias, TypeVar
 from ..errors import Problems, UsageError
 from ..frozen import frozen
 from ..images.output_names import PLACEHOLDERS
-from ..text import clean, describe_number, quoted
+from ..text import clean, describe_number, file_name, quoted
 from .prompts import read_prompts
 
 VALUES_LIMIT = 10_000
@@ -153,10 +153,10 @@ def _values_of_file(name: str, path: str) -> list[str]:
     except UsageError as error:  # its hint is for a command that reads the file itself
         raise UsageError(error.message, details=error.details) from None
     except UnicodeDecodeError:
-        raise UsageError(f"cannot read the values of {name}: {quoted(path, 80)} is not a text file") from None
+        raise UsageError(f"cannot read the values of {name}: {file_name(path, 80)} is not a text file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"cannot read the values of {name} from {quoted(path, 80)}: {clean(reason)}") from None
+        raise UsageError(f"cannot read the values of {name} from {file_name(path, 80)}: {clean(reason)}") from None
 
 
 def _pieces(prompt: str) -> list[_Piece]:

@@ -51,7 +51,7 @@ async def _piped(stdin: TextIO) -> AsyncIterator[str | UsageError]:
                 if found := id_in(line.decode("utf-8-sig", "replace")):
                     yield found
             except UsageError as error:
-                yield UsageError(f"stdin, line {number}: {error.message}")
+                yield UsageError(f"stdin, line {number}: {error.message}", hint=error.hint, command=error.command)
     except OSError as error:
         yield UsageError(f"cannot read stdin: {error.strerror}")
 
@@ -65,7 +65,7 @@ def id_in(text: str) -> str:
     if found.startswith("{"):
         found = _id_in_json(found)
     if found and not is_task_id(found):
-        raise UsageError(f"{quoted(found, 60)} is not a task ID")
+        raise UsageError(f"{quoted(found, 60)} is not a task ID", hint="List your tasks", command=("history",))
     return found
 
 

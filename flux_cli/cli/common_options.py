@@ -51,7 +51,7 @@ class OpenOptions(Group):
 
     title = "Output"
 
-    open: Annotated[bool, Option("--open", help="Open the result in the default viewer.")] = False
+    open: Annotated[bool, Option("--open", help="Open the images or the page in the default viewer.")] = False
 
 
 @frozen

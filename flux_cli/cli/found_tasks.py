@@ -6,6 +6,7 @@ and it can arrive before the response to its submission. So flux polls the task 
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -14,9 +15,10 @@ from ..batch.outputs import name_values, plan_found_task
 from ..batch.task_matching import compare_task, link
 from ..config.catalog import Catalog
 from ..engine.outcome import Outcome
-from ..errors import FluxError, NetworkError, RefusedError
+from ..errors import FluxError, NetworkError, RefusedError, UsageError
 from ..images.output_names import DEFAULT_TEMPLATE
 from ..journal.entries import REPORTED, UNFINISHED, Entry, State, busy_error, error_of
+from ..journal.journal import Journal
 from ..operations.parameters import Argument
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
@@ -25,7 +27,7 @@ from ..text import quoted
 from .options import SaveOptions
 from .session import Session
 
-Ids = Annotated[list[str], Argument("ID...", help="Task IDs or entry IDs; - reads them from stdin.")]
+Ids = Annotated[list[str], Argument("ID...", help="Task IDs, entry IDs or @last; - reads them from stdin.")]
 UNKNOWN_VALUES = {"task": "", "n": "1"}
 """The placeholders of a task whose request is unknown."""
 LIST_TASKS = "List your tasks"
@@ -43,6 +45,14 @@ JOIN_LONGEST = 120.0
 def no_such_task(word: str) -> str:
     """Return the message for an ID that the journal does not have."""
     return f"no task with ID {quoted(word, 60)} in the history"
+
+
+def expand_ids(journal: Journal, words: Sequence[str]) -> list[str]:
+    """Return the IDs that words stand for: `@ID` is the same as `ID`, `@last` the newest task. Raise UsageError."""
+    last = journal.last_submitted() if "@last" in words else None
+    if "@last" in words and last is None:
+        raise UsageError("no tasks in the history")
+    return [last.id if last and word == "@last" else word.removeprefix("@") for word in words]
 
 
 async def poll_task(client: PiAPIClient, task_id: str) -> Task:

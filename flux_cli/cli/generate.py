@@ -30,7 +30,7 @@ from ..operations.parameters import Value, change_group, parameters, read_group
 from ..operations.registry import PARAMETERS
 from ..operations.request import TaskRequest
 from ..piapi.responses import hide_webhook_secrets
-from ..text import argument_text, byte_count, clean, counted, guess, quoted, suggestion, usd
+from ..text import argument_text, byte_count, clean, counted, file_name, guess, quoted, suggestion, usd
 from .common_options import CommonOptions
 from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions, WaitOptions
 from .output.output import Items, Mode, Note, Record
@@ -95,7 +95,7 @@ def _check_prompt(prompt: str, command: str) -> None:
         raise UsageError('the prompt is "help"', hint="For help", command=(command, "--help"))
     kind = Path(prompt).suffix[1:].lower()
     if kind and os.path.isfile(prompt):
-        error = f"{quoted(prompt, 80)} is a file, not a prompt"
+        error = f"{file_name(prompt, 80)} is a file, not a prompt"
         if kind not in (*EXTENSIONS, "jpeg"):
             raise UsageError(error, hint="Read prompts from it", command=(command, "--from", prompt))
         hint, words = {

@@ -70,7 +70,7 @@ def _describe(models: Iterable[Model], limit: str) -> str:
 
 def _words(limit: str, low: float, high: float) -> str:
     if limit == "pixels":
-        return f"at most {high:.10g}"
+        return f"at most {high:,.10g}"
     if low == high:
         return f"{low:g}"
     return f"{'above ' if limit in ABOVE else ''}{low:g} to {high:.10g}"

@@ -182,7 +182,7 @@ class Session:
             _ = self.key
         except ConfigError as error:
             if offer_sandbox and error.code == "no_key":
-                error.details = (*error.details, "To try flux for free, add --sandbox")
+                error.hint = f"To try flux for free, add --sandbox\n{error.hint}"
             raise
 
     def _require_profile(self) -> None:

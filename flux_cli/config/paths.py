@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..frozen import frozen
+from ..text import file_name, quoted
 
 HOME_HINT = "Set FLUX_HOME to a directory that you can write to"
 
@@ -31,8 +32,10 @@ class Paths:
             try:
                 root = Path(os.path.abspath(expand_user(home)))
             except FileNotFoundError as error:
-                message = f"invalid FLUX_HOME {home!r}: the working directory was deleted"
-                raise ConfigError(message, hint="set FLUX_HOME to an absolute path") from error
+                message = f"invalid FLUX_HOME {quoted(home)}: the working directory was deleted"
+                raise ConfigError(message, hint="Set FLUX_HOME to an absolute path") from error
+            if root.is_file():
+                raise ConfigError(f"FLUX_HOME is a file, not a directory: {file_name(root)}", hint=HOME_HINT)
             return cls(config=root, state=root)
         import platformdirs  # costs as much as starting Python: only when FLUX_HOME is not set
 

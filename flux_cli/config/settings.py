@@ -87,7 +87,7 @@ SETTINGS: tuple[Setting, ...] = (
             in_toml=_number_in_toml),
     Setting("budget.month", "monthly budget in USD; requests that would exceed it are not sent", number(0, 100_000),
             in_toml=_number_in_toml),
-    Setting("cache_hours", "hours during which an identical request reuses the image; 0: never",
+    Setting("cache_hours", "hours for which an identical request reuses the earlier image; 0: never reuse",
             number(0, 8760), "24", in_toml=_number_in_toml),
     Setting("service_mode", "billing: public (pay-as-you-go) or private (host-your-account); else as in your workspace",
             one_of("public", "private")),

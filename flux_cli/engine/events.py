@@ -11,11 +11,12 @@ from ..frozen import frozen
 
 @frozen
 class Queued:
-    """The entry waits for a slot: as many tasks are running as the plan or the user allows."""
+    """The entry waits for a slot, because `limit` tasks are running."""
 
     entry: str
     label: str
     seed: int | None
+    limit: int
 
 
 @frozen

@@ -24,7 +24,7 @@ from ..piapi.client import PiAPIClient
 from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.image_download import Download, Downloader, DownloadError, ForbiddenError, rewrite, save_inline
 from ..piapi.task import Task
-from ..system.atomic_files import place
+from ..system.atomic_files import make_folder, place
 from ..system.clock import Clock
 from ..text import counted
 from .events import Fetching, Listener, Noted, Trouble
@@ -165,7 +165,7 @@ class Saver:
 
     def _target(self, entry: Entry, index: int) -> Path:
         target = entry.output.path(index, entry.task_id or entry.id)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         return target
 
     async def _place(self, entry: Entry, index: int, download: Download) -> SavedFile:

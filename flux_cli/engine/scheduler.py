@@ -162,7 +162,7 @@ class Scheduler:
         # and keep a permit that the refused one needs.
         slot = self.slots.try_acquire()
         if slot is None:
-            self.listener(Queued(entry.id, entry.label, entry.seed))
+            self.listener(Queued(entry.id, entry.label, entry.seed, self.slots.limit))
             slot = await self.stop.guard(self.slots.acquire())
         try:
             return await self.stop.guard(self.rate_limiter.enter(slot.release))

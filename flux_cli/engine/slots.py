@@ -55,7 +55,7 @@ class Slots:
     ) -> None:
         if limit < 1:
             raise ValueError(f"nothing could start under a limit of {limit}")
-        self._folder, self._limit = folder, limit
+        self._folder, self.limit = folder, limit
         self._warn, self._sleep = warn, sleep
         self._held: dict[int, int | None] = {}  # descriptor by number; None without a lock
         self._made = False
@@ -91,7 +91,7 @@ class Slots:
             return slot
 
     def _numbers(self) -> list[int]:
-        return [number for number in range(1, self._limit + 1) if number not in self._held]
+        return [number for number in range(1, self.limit + 1) if number not in self._held]
 
     def _take(self, number: int) -> bool:
         descriptor = None

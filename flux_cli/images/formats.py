@@ -82,7 +82,7 @@ def inspect_image(content: bytes) -> ImageInfo:
     start = content[:256].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
         raise BrokenImageError("received a web page instead of an image")
-    raise BrokenImageError("not an image (PNG, JPEG or WebP)")
+    raise BrokenImageError("not a PNG, JPEG or WebP image")
 
 
 def damage_of(content: bytes) -> str | None:

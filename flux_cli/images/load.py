@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..text import byte_count, quoted
+from ..text import byte_count, file_name
 from .formats import BrokenImageError, ImageInfo, inspect_image
 from .png import take_profile
 from .strip import strip_metadata
@@ -24,7 +24,6 @@ MAX_SOURCE_BYTES = 200_000_000
 """The largest file that is read. What is sent is much smaller (see `fit`)."""
 MAX_DECODED_PIXELS = 89_478_485
 """Width times height, 256 MiB of RGB; Pillow's own limit for images of unknown origin."""
-ACCEPTED = "Use a complete PNG, JPEG or WebP"
 FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
 """Pillow's name for each extension."""
 
@@ -61,7 +60,7 @@ class LoadedImage:
 
 def read_image_file(path: Path) -> bytes:
     """Return the content of a file. Raise UsageError if there is none, or it is too large or cannot be read."""
-    name = quoted(str(path))
+    name = file_name(path)
     try:
         if not path.exists():
             raise UsageError(f"image not found: {name}")
@@ -91,8 +90,9 @@ def load_image(content: bytes, name: str) -> LoadedImage:
         stripped = strip_metadata(content)
         kind = inspect_image(stripped.content)
     except BrokenImageError as error:
-        other = _other_kind(content)
-        raise UsageError(f"{name} is {other}" if other else f"{name}: {error}", hint=ACCEPTED) from error
+        if other := _other_kind(content):
+            raise UsageError(f"{name} is {other}", hint="Use a PNG, JPEG or WebP image") from error
+        raise UsageError(f"{name}: {error}") from error
     if stripped.animated:
         raise UsageError(f"{name} is animated", hint="Save one frame of it as a PNG")
     if kind.width * kind.height > MAX_DECODED_PIXELS:
@@ -208,7 +208,7 @@ def thumbnail(path: Path, side: int) -> Thumbnail:
     """Return a copy that fits into a square of `side` pixels. Raise UsageError if the file is not a complete image."""
     from PIL.Image import Resampling
 
-    image = load_image(read_image_file(path), quoted(path.name)).image
+    image = load_image(read_image_file(path), file_name(path.name)).image
     width, height = image.size
     if image.mode in ("P", "1") or image.mode.startswith("I;16"):  # cannot be scaled well as they are
         image, _ = to_srgb(image)

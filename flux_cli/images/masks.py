@@ -48,7 +48,8 @@ def parse_box(text: str, width: int, height: int) -> Box:
     parts = [_NUMBER.fullmatch(part) for part in text.split(",")]
     box = f"the box {quoted(text, 60)}"
     if len(parts) != 4 or None in parts:
-        raise UsageError(f"{box} is not X,Y,W,H", hint="Use pixels or percent, for example 10%,20%,300,50%")
+        expected = "expected X,Y,W,H in pixels or percent, for example 10%,20%,300,50%"
+        raise UsageError(f"invalid --mask-box {quoted(text, 60)}: {expected}")
     numbers = [part.group(1) for part in parts if part]
     x, y, w, h = (_pixels(number, side) for number, side in zip(numbers, (width, height) * 2, strict=True))
     left, top, right, bottom = round(x), round(y), round(x + w), round(y + h)
@@ -85,8 +86,8 @@ def from_color(image: "Image", color_text: str, tolerance: int) -> "Image":
 
     name = color_text.strip().lower()
     if not _HEX.fullmatch(name) and name not in ImageColor.colormap:
-        hint = "Use #rrggbb, #rgb or a CSS name, for example #ff8800 or teal"
-        raise UsageError(f"{quoted(color_text, 40)} is not a color", hint=hint)
+        expected = "expected #rrggbb, #rgb or a CSS name, for example #ff8800 or teal"
+        raise UsageError(f"invalid --mask-color {quoted(color_text, 40)}: {expected}")
     pixels = to_srgb(image)[0].convert("RGBA")
     wanted = Image.new("RGB", image.size, ImageColor.getrgb(name)[:3])
     distance = _largest_channel(ImageChops.difference(pixels.convert("RGB"), wanted))
@@ -94,7 +95,8 @@ def from_color(image: "Image", color_text: str, tolerance: int) -> "Image":
     visible = pixels.getchannel("A").point(lambda alpha: 255 if alpha else 0)
     mask = ImageChops.darker(near, visible)
     if mask.getextrema() == (0, 0):
-        raise UsageError(f"no pixel of the image is {name} (within {tolerance} of 255 steps per channel)")
+        hint = "Copy the color from an image editor, or use --mask or --mask-box"
+        raise UsageError(f"no pixel of the image is close to {name}", hint=hint)
     return mask
 
 
@@ -120,7 +122,7 @@ def from_image(image: "Image", size: Size, name: str, *, invert: bool) -> tuple[
     """
     image = to_srgb(image)[0]
     if image.size != size:
-        sizes = f"the mask {name} is {image.width}x{image.height}, the image {size[0]}x{size[1]}"
+        sizes = f"the mask {name} is {image.width}x{image.height}, but the image is {size[0]}x{size[1]}"
         raise UsageError(sizes, hint="Scale the mask to the size of the image")
     mask = _transparent_part(image, name, invert=invert)
     return (_white_part(image, name, invert=invert), False) if mask is None else (mask, True)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 
 from ..errors import DiskError, UsageError
 from ..frozen import frozen
-from ..text import cut, has_hidden, is_word_character, quoted
+from ..text import cut, file_name, has_hidden, is_word_character, quoted
 
 DEFAULT_TEMPLATE = "{slug}-{seed}"
 PLACEHOLDERS: dict[str, str] = {
@@ -142,7 +142,7 @@ def check_regular(path: Path, option: str) -> None:
     special = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
     if special or re.fullmatch(_STREAMS, path.as_posix()):
         hint = "To write the image to stdout, use: -o -" if option == "-o" else None
-        raise UsageError(f"{option} {quoted(str(path), 80)} is not a regular file", hint=hint)
+        raise UsageError(f"{option} {file_name(path, 80)} is not a regular file", hint=hint)
 
 
 def image_paths(template: str, values: Mapping[str, str], count: int, directory: Path) -> list[Path]:
@@ -167,7 +167,7 @@ def image_paths(template: str, values: Mapping[str, str], count: int, directory:
         if is_template(part):
             check_name(render(part, {**values, "n": "1"}))
         elif has_hidden(part):
-            raise UsageError(f"the output directory {quoted(part, 80)} contains hidden characters")
+            raise UsageError(f"the output directory {file_name(part, 80)} contains hidden characters")
     return paths
 
 
@@ -178,7 +178,7 @@ def _check_as_written(template: str, directory: Path) -> None:
         import shlex
 
         hint = f"To save into it, use: -d {shlex.quote(template)}"
-        raise UsageError(f"-o {quoted(template, 80)} names a directory", hint=hint)
+        raise UsageError(f"-o {file_name(template, 80)} names a directory", hint=hint)
     check_regular(path, "-o")
 
 

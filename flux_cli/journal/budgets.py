@@ -66,11 +66,15 @@ class Budget:
 
 @frozen
 class Allowance:
-    """The rest of a budget. spent: USD, until `ends`, seconds since the epoch."""
+    """The rest of a budget.
+
+    spent: USD, until `ends`, seconds since the epoch. simulated: the prices are a sandbox's.
+    """
 
     budget: Budget
     spent: Decimal
     ends: float
+    simulated: bool = False
 
     @property
     def left(self) -> Decimal:
@@ -92,9 +96,10 @@ class Allowance:
         if price <= self.left:
             return
         limit, (advice, command) = self.budget.limit, self.budget.advice
+        cost = f"{usd(price)} (simulated)" if self.simulated else usd(price)
         wait = f"Wait until {self.next_day}, or raise" if price <= limit else "Raise"
         raise BudgetError(
-            f"{what} costs {usd(price)}, but {usd(self.left)} of {self.whose} {usd(limit)} budget is left",
+            f"{what} costs {cost}, but {usd(self.left)} of {self.whose} {usd(limit)} budget is left",
             hint=f"{wait} {advice}",
             command=command,
         )

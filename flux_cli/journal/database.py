@@ -96,7 +96,7 @@ class Database:
     def _migrate(self) -> None:
         version = version_of(self.connection)
         if version > len(MIGRATIONS):
-            raise JournalError(f"the journal {self._path} was written by a newer flux", hint=UPDATE_HINT)
+            raise JournalError(f"the journal {self._path} was written by a newer version of flux", hint=UPDATE_HINT)
         if version < len(MIGRATIONS):
             if self.read_only:
                 raise sqlite3.OperationalError("an older flux wrote it, and it cannot be written to")

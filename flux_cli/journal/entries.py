@@ -185,9 +185,9 @@ class Entry:
         return None if ended is None else ended + RESULT_SECONDS
 
 
-def dismissal(how: str) -> Problem:
-    """Return the reason why an entry of unknown outcome is dismissed."""
-    return Problem("dismissed", f"{how}; the outcome of the request is unknown", int(ExitCode.PARTIAL))
+def dismissal(entry: Entry, how: str) -> Problem:
+    """Return the reason why an entry of unknown outcome ends. how: `dismissed`, or as what it was submitted again."""
+    return Problem("dismissed", f"entry {entry.id} was {how}; its outcome is unknown", int(ExitCode.PARTIAL))
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -233,9 +233,9 @@ def lost_error(names: Sequence[str]) -> JournalError:
 
 def unknown_outcome(entry: Entry, why: str = "") -> UnknownChargeError:
     """Return the error for a submission without a usable response. why: in a few words, when it has just happened."""
-    reason = f" ({why})" if why else ""
-    message = f'no usable response to the request for "{clean(entry.label, LABEL)}"{reason}'
-    return _about(entry, UnknownChargeError(message))
+    seed = "" if entry.seed is None else f" (seed {entry.seed})"
+    message = f'no usable response to the request for "{clean(entry.label, LABEL)}"{seed}'
+    return _about(entry, UnknownChargeError(f"{message}: {why}" if why else message))
 
 
 def problem_of(error: FluxError) -> Problem:

@@ -116,7 +116,7 @@ class Journal:
         assert entry.request is not None
         again = self._planned(entry.request, entry.output, price, any_seed=False)
         again = replace(again, identity=entry.identity, replaces=entry.id)
-        reason = dismissal(f"sent again as entry {again.id}")
+        reason = dismissal(entry, f"submitted again as entry {again.id}")
         self._db.survive_power_cuts(True)
         with self._db.transaction():
             self.move(entry, replace(entry, state=State.DISMISSED, problem=reason))
@@ -401,6 +401,10 @@ class Journal:
         """Return the newest entry whose images were saved."""
         return self._one("state = ?", State.SAVED)
 
+    def last_submitted(self) -> Entry | None:
+        """Return the newest entry that was submitted."""
+        return self._one("submitted IS NOT NULL")
+
     def _one(self, condition: str, *values: str) -> Entry | None:
         sql = f"SELECT * FROM entries WHERE {condition} AND {OWN} ORDER BY number DESC LIMIT 1"
         return next(iter(self._db.read(from_row, sql, [*values, *self._place])), None)
@@ -453,7 +457,8 @@ class Journal:
         found = []
         for budget in budgets:
             begins, ends = budget.span(moment)
-            found.append(Allowance(budget, sum_spent(self._db.connection, self.account, begins, ends), ends))
+            spent = sum_spent(self._db.connection, self.account, begins, ends)
+            found.append(Allowance(budget, spent, ends, is_local(self.account.service)))
         return found
 
     def spending(self, split: Split | None, since: float, profile: str | None) -> list[Spending]:

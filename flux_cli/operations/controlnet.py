@@ -34,7 +34,7 @@ class Control:
         """
         kind, equals, image = text.partition("=")
         if not equals or not kind.isprintable() or not kind.strip() or not image:
-            raise UsageError(f"--control {quoted(text, 60)} is not TYPE=IMG or TYPE=IMG:STRENGTH")
+            raise UsageError(f"invalid --control {quoted(text, 60)}: expected TYPE=IMG or TYPE=IMG:STRENGTH")
         path, strength = split_strength(image, f"--control {clean(text, 80)}", EXAMPLE)
         word = known_name("control type", kind, context.controls, any_name=any_name)
         try:

@@ -40,11 +40,11 @@ class LoRA:
         if re.match(r"https?://", text, re.IGNORECASE):
             url, strength = split_strength(text, f"--lora {clean(text, 80)}", EXAMPLE)
             if not is_request_url(url):
-                raise UsageError(f"--lora {clean(url, 80)} is not a valid URL for a request")
+                raise UsageError(f"invalid --lora: {clean(url, 80)} is not a valid URL")
             return cls(url, strength)
         name, colon, strength_text = text.partition(":")
         if not name.strip() or re.search(r"\s", name) or not name.isprintable():
-            raise UsageError(f"--lora {quoted(text, 60)} is not NAME, NAME:STRENGTH or a URL")
+            raise UsageError(f"invalid --lora {quoted(text, 60)}: expected NAME, NAME:STRENGTH or a URL")
         return cls(name, parse_strength(strength_text, f"--lora {clean(text, 80)}", EXAMPLE) if colon else None)
 
     @property

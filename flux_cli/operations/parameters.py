@@ -145,14 +145,15 @@ def _convert(name: str, value: Value, parameter: Parameter) -> object:
         return [_text(name, item) for item in value] if isinstance(value, list) else _text(name, value).split(";")
     if isinstance(value, list):
         if not (isinstance(parameter.about, Option) and parameter.about.sweep):
-            raise UsageError(f"{name} takes one value, not a list")
+            raise UsageError(f"{name} accepts one value, not a list")
         return ",".join(_text(name, item) for item in value)
     if isinstance(parameter.about, Option) and parameter.about.sweep and "," in str(value):
         # In half of Europe a spreadsheet writes 3.5 as 3,5, which must not become two images.
         text = str(value)
         decimal = parameter.about.sweep is float and text.count(",") == 1
         hint = f"Write {clean(text.replace(',', '.'), 40)}" if decimal else None
-        raise UsageError(f"{name} is a number or a range, for example 1..4, not {quoted(text, 40)}", hint=hint)
+        expected = "expected a number or a range, for example 1..4"
+        raise UsageError(f"invalid {name} {quoted(text, 40)}: {expected}", hint=hint)
     if bool in kinds:
         return _flag(name, value)
     for number in (int, float):
@@ -164,7 +165,7 @@ def _convert(name: str, value: Value, parameter: Parameter) -> object:
 
 def _text(name: str, value: Scalar) -> str:
     if isinstance(value, bool):
-        raise UsageError(f"{name} takes a value, not {str(value).lower()}")
+        raise UsageError(f"{name} requires a value, not {str(value).lower()}")
     if isinstance(value, float) and value.is_integer():  # pandas writes the whole numbers of a column as 42.0
         return str(int(value))
     return str(value)
@@ -174,7 +175,7 @@ def _flag(name: str, value: Scalar) -> bool:
     try:
         return yes_or_no(str(value)) == "true"
     except ValueError:
-        raise UsageError(f"{name} is true or false, not {quoted(str(value), 40)}") from None
+        raise UsageError(f"invalid {name} {quoted(str(value), 40)}: expected true or false") from None
 
 
 def read_number(

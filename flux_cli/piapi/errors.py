@@ -49,8 +49,8 @@ def upload_error(status: int, parsed: ParsedResponse) -> FluxError:
 
 def credits_error(message: str) -> CreditsError:
     """Return the error for an account without enough credits."""
-    said = message if "credit" in message.casefold() else f"out of credits: {message}"
-    return CreditsError(said, hint="top up in the PiAPI workspace, then run the command again")
+    reason = message if "credit" in message.casefold() else f"out of credits: {message}"
+    return CreditsError(reason, hint="top up in the PiAPI workspace, then run the command again")
 
 
 def key_error(message: str) -> KeyRefusedError:

@@ -46,6 +46,8 @@ class ParsedResponse:
         if self.web_page:
             return f"a web page instead of JSON (HTTP {status})"
         text = "" if self.message.casefold() == _reason(status) else self.message
+        if not self.well_formed and text.startswith("{"):
+            text = "invalid JSON"
         return f"HTTP {status}{f': {text}' if text else ''}{self._code(status)}"
 
     def _code(self, status: int) -> str:

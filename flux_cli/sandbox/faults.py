@@ -81,7 +81,7 @@ class Parameter:
 KINDS: Mapping[str, Kind] = {
     "status": Kind(
         tuple(HTTP),
-        "an HTTP status from 400 to 599, with PiAPI's documented error",
+        "an HTTP status, 400 to 599, with PiAPI's documented error",
         ("when", "retry-after", "code", "message"),
         when="before",
     ),
@@ -193,7 +193,7 @@ def _with_parameter(fault: Fault, name: str, value: str) -> Fault:
     # Only a response can come before or after its work.
     own = tuple(word for word in KINDS[fault.kind].parameters if word != "when" or fault.target in HTTP)
     if name not in COMMON and name not in own:
-        raise _error(fault.text, f"{name} does not apply here", hint=f"parameters: {', '.join((*COMMON, *own))}")
+        raise _error(fault.text, f"{name} does not apply here", hint=f"Use one of: {', '.join((*COMMON, *own))}")
     try:
         changes: dict[str, Any] = {name.replace("-", "_"): PARAMETERS[name].parse(value)}
     except ValueError as problem:
@@ -203,17 +203,17 @@ def _with_parameter(fault: Fault, name: str, value: str) -> Fault:
 
 def _kinds_of(target: str) -> list[str]:
     names = [name for name, kind in KINDS.items() if target in kind.targets and name != "delay"]
-    return ["429" if name == "status" else name for name in names]
+    return ["STATUS" if name == "status" else name for name in names]
 
 
 def _check_known(text: str, what: str, word: str, table: Mapping[str, object]) -> None:
     if word not in table:
-        hint = guess(word, table) or "list all of them with: flux sandbox --list-faults"
+        hint = guess(word, table) or "List all of them: flux sandbox --list-faults"
         raise _error(text, f"unknown {what} {quoted(word, 40)}", hint=hint)
 
 
 def _error(text: str, message: str, *, hint: str | None = None) -> UsageError:
-    return UsageError(f"fault {quoted(text, 80)}: {message}", hint=hint)
+    return UsageError(f"invalid fault {quoted(text, 80)}: {message}", hint=hint)
 
 
 def describe_faults() -> Iterator[str]:
@@ -224,7 +224,7 @@ def describe_faults() -> Iterator[str]:
     yield from ("", "KIND")
     for name, kind in KINDS.items():
         own = [f"when={kind.when}" if parameter == "when" else parameter for parameter in kind.parameters]
-        yield f"  {'429' if name == 'status' else name:<11}{kind.about}"
+        yield f"  {'STATUS' if name == 'status' else name:<11}{kind.about}"
         yield f"  {'':<11}for {_scope_of(kind)}" + (f"; {', '.join(own)}" if own else "")
     yield from ("", f"NAME: {', '.join(COMMON)} for every kind, the others as shown above")
     yield from (f"  {f'{name}={item.value}':<21}{item.about}" for name, item in PARAMETERS.items())

@@ -21,6 +21,14 @@ def create(path: Path, mode: int = 0o666) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
 
 
+def make_folder(folder: Path) -> None:
+    """Create a directory and its missing parents. Raise OSError, NotADirectoryError if the name is that of a file."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
+
+
 def private_folder(folder: Path) -> None:
     """Create a directory and its missing parents, for their owner only. Raise OSError.
 
@@ -29,7 +37,7 @@ def private_folder(folder: Path) -> None:
     for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     if not folder.is_dir():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def probe(folder: Path) -> None:

@@ -36,7 +36,7 @@ PRICED = tuple(name for name in SUBMITTING if name != "resolve")
 @help_page(
     ("Show the price of a command", 'flux cost gen "two cats" -m schnell -b 4'),
     ("Show the cost of 30 days by model", "flux cost --since 30d --by model"),
-    ("Show the cost of each day", "flux cost --by day"),
+    ("Show the cost per day", "flux cost --by day"),
 )
 def cost(session: Session, command: CommandLine = None, since: Since = None, by: By = None) -> ExitCode | Items:
     """Show the price of a command, or the money spent so far."""

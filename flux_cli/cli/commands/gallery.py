@@ -16,7 +16,7 @@ from ...images.output_names import absolute_path
 from ...json_value import JsonObject, object_at, strings_in
 from ...operations.parameters import Argument, Option
 from ...system.atomic_files import replacing
-from ...text import clean, counted
+from ...text import clean, counted, listed
 from ..common_options import OpenOptions
 from ..options import Overwrite
 from ..output.output import Images, Items, Note, Record, WarningLine
@@ -99,8 +99,8 @@ def gallery(
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
     about: JsonObject = {"file": str(target), "images": len(images), "axes": list(axes), "sections": len(sections)}
     yield Record("gallery", {**about, "cost_usd": str(total_cost(images))}, paths=(target,))
-    order = f"in {len(sections)} sections" if len(sections) > 1 else f"by {' by '.join(axes) or 'time'}"
-    yield Note(f"{counted(len(images), 'image')}, {order}")
+    order = f" in {len(sections)} sections" if len(sections) > 1 else f", by {' by '.join(axes) or 'time'}"
+    yield Note(f"{counted(len(images), 'image')}{order}")
     yield Images([target])
     return ExitCode.OK
 
@@ -126,8 +126,8 @@ def _make_absolute(path: Path) -> Path:
 
 def _check_target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path:
     if target.suffix.lower() not in suffixes:  # this also keeps a page from replacing an image
-        hint = "-o writes a page, --sheet a contact sheet"
-        raise UsageError(f"{clean(target.name, 80)} does not end in {' or '.join(suffixes)}", hint=hint)
+        hint = "For a page, use -o FILE.html; for a contact sheet, --sheet FILE.png"
+        raise UsageError(f"{clean(target.name, 80)} must end in {listed(sorted(suffixes))}", hint=hint)
     if target.is_dir():
         raise UsageError(f"{shown(target)} is a directory: name a file in it")
     if os.path.lexists(target) and not overwrite:

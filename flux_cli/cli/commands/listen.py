@@ -99,7 +99,8 @@ def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitC
         hint = f"{unset} a mock server that sends them: flux sandbox"
         raise UsageError("--sandbox does not send webhooks", hint=hint)
     if save.output is not None and not is_template(save.output):
-        raise UsageError(f"-o {clean(save.output, 60)} names one file, for any number of images", hint=TEMPLATE_HINT)
+        message = f"-o {clean(save.output, 60)} names one file, but listen saves many images"
+        raise UsageError(message, hint=TEMPLATE_HINT)
     forwarder = Forwarder(
         forward_url(options.forward) if options.forward else None,
         find_command(options.command) if options.command is not None else (),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...piapi.client import Account
 
 
-NOT_STORED = "The key was not stored"
+NOT_STORED = "The key was not stored."
 NoCheck = Annotated[bool, Option("--no-check", help="Store the key without checking it with PiAPI.")]
 
 
@@ -61,7 +61,7 @@ def login(session: Session, no_check: NoCheck = False) -> Items:
 
 def _checked(key: str, *, typed: bool) -> str:
     """Return the key. Raise ConfigError for one that cannot be a key."""
-    hint = f"Copy it again from {KEYS_URL}, then run"
+    hint = f"Copy your key from {KEYS_URL}, then run"
     if not key:
         raise ConfigError("you entered no key" if typed else "stdin contains no key", hint=hint, command=("login",))
     if not is_key(key):
@@ -83,7 +83,7 @@ def _check(session: Session, key: str) -> "Account":
     try:
         return asyncio.run(session.account(key))
     except KeyRefusedError as error:
-        hint = f"Copy it again from {KEYS_URL}, then run"
+        hint = f"Copy your key from {KEYS_URL}, then run"
         raise KeyRefusedError(f"{error.message}. {NOT_STORED}", hint=hint, command=("login",)) from error
     except NetworkError as error:
         hint = "Store it unchecked with"

@@ -10,13 +10,13 @@ from ...batch.prompts import StandardInput
 from ...batch.task_matching import compare_task, link, moment
 from ...engine.outcome import Outcome, exit_code
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
-from ...journal.entries import Entry, State, busy_error, dismissal, unknown_outcome
+from ...journal.entries import Entry, State, busy_error, dismissal, error_of, unknown_outcome
 from ...journal.journal import Journal
 from ...operations.parameters import Argument, Option
 from ...operations.request import encode_body
 from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, quoted, usd
-from ..found_tasks import no_such_task
+from ..found_tasks import expand_ids, no_such_task
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
 from ..output.output import Item, Items, Mode, Note, Record
 from ..output.render import describe_charge
@@ -24,8 +24,8 @@ from ..registry import help_page
 from ..session import Session
 
 Entries = Annotated[
-    list[str],
-    Argument("ID...", help="IDs of flux history; - reads them from stdin."),
+    list[str] | None,
+    Argument("[ID...]", help="IDs of flux history; - reads them from stdin. Default: all with an unknown outcome."),
 ]
 TaskOption = Annotated[
     str | None,
@@ -70,7 +70,7 @@ OPEN = (State.UNKNOWN, State.DISMISSED)
 
 
 @help_page(
-    ("Show the details and your options", "flux resolve k3v9q2xy"),
+    ("Show the details and your options", "flux resolve"),
     (
         "Download the image of an existing task",
         "flux resolve k3v9q2xy \\\n  --task 1631d053-2352-4add-95cc-360fc52d5f89",
@@ -79,8 +79,8 @@ OPEN = (State.UNKNOWN, State.DISMISSED)
 )
 def resolve(
     session: Session,
-    entries: Entries,
     waiting: WaitOptions,
+    entries: Entries = None,
     task: TaskOption = None,
     force: ForceOption = False,
     dismiss: DismissOption = False,
@@ -97,7 +97,9 @@ def resolve(
     if force and task is None:
         raise UsageError("--force needs --task")
     session.journal.mark_dead_unknown()
-    ids = asyncio.run(_read(session.stdin, entries))
+    if not entries:
+        return _explain_unknown(session, changes=task is not None or dismiss or resubmit)
+    ids = asyncio.run(_read(session.stdin, expand_ids(session.journal, entries)))
     if task is not None and len(ids) > 1:
         raise UsageError(f"--task is for one ID, and there are {len(ids)}")
     found = [_find(session.journal, word) for word in ids]
@@ -135,6 +137,17 @@ def _find(journal: Journal, word: str) -> Entry:
 # --- no choice: print what is known, and the options ------------------------------------------------------------------
 
 
+def _explain_unknown(session: Session, *, changes: bool) -> Items:
+    """Yield what is known about all tasks of unknown outcome. Raise UsageError if they were to be changed unnamed."""
+    if changes:
+        hint = "Name the tasks. List them with"
+        raise UsageError("no task ID", hint=hint, command=("history", "--state", "unknown"))
+    unknown = session.journal.entries(State.UNKNOWN)
+    if not unknown:
+        yield Note("No tasks with an unknown outcome.")
+    return (yield from _explain_all(session, unknown))
+
+
 def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
     """Yield what is known about entries, and the user's options. Return the code of those that are still unknown."""
     errors: list[UnknownChargeError | None] = []
@@ -144,8 +157,12 @@ def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
             yield from _explain(session, entry, error)
             continue
         errors.append(None)
-        dismissed = entry.state is State.DISMISSED and entry.problem
-        yield Note(f"entry {entry.id}: {dismissed.message}" if dismissed else _nothing_to_resolve(entry).message)
+        if entry.state is State.DISMISSED:
+            yield Note(f"{error_of(entry).message}. {describe_charge(entry)}")
+            words = ("resolve", entry.id, "--task", "TASK_ID")
+            yield Note("If its task appears in your workspace, link it with", words)
+        else:
+            yield Note(_nothing_to_resolve(entry).message)
     return exit_code(errors)
 
 
@@ -207,14 +224,14 @@ def _link(session: Session, entry: Entry, task_id: str, *, force: bool) -> ExitC
     from ..found_tasks import prepare_wait
 
     if not is_task_id(task_id):
-        raise UsageError(f"{quoted(task_id, 60)} is not a task ID")
+        raise UsageError(f"--task {quoted(task_id, 60)} is not a task ID")
     if entry.task_id != task_id:  # given again, it continues where the first time ended
         if entry.state not in OPEN:
             raise _nothing_to_resolve(entry)
         task = asyncio.run(_poll(session, task_id))
         found = compare_task(entry, task)
         if found.unlike and not force:
-            message = f"task {task_id} does not match entry {entry.id}. Nothing was changed"
+            message = f"task {task_id} does not match entry {entry.id}. Nothing was changed."
             raise UsageError(message, details=found.unlike, hint="To link it anyway, add --force")
         link(session.run_context, entry, task, found)
     with session.reporter() as reporter:
@@ -230,7 +247,7 @@ async def _poll(session: Session, task_id: str) -> Task:
             return await poll_task(client, task_id)
     except RefusedError as error:
         hint = "Copy the ID from https://piapi.ai/workspace. If the task is not there, use --dismiss or --resubmit"
-        raise RefusedError(f"{error.message}. Nothing was changed", code=error.code, hint=hint) from error
+        raise RefusedError(f"{error.message}. Nothing was changed.", code=error.code, hint=hint) from error
 
 
 def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
@@ -239,7 +256,7 @@ def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
             raise _nothing_to_resolve(entry)
     for entry in entries:
         if entry.state is State.UNKNOWN:
-            entry = journal.move(entry, replace(entry, state=State.DISMISSED, problem=dismissal("dismissed")))
+            entry = journal.move(entry, replace(entry, state=State.DISMISSED, problem=dismissal(entry, "dismissed")))
         yield Outcome(entry, None, 0.0)
     yield Note(f"Dismissed {counted(len(entries), 'task')}.")
     one = len(entries) == 1
@@ -288,7 +305,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
 
     request = entry.request
     if request is None:
-        raise UsageError(f"entry {entry.id} was written by a newer flux: this one cannot read its request")
+        raise UsageError(f"entry {entry.id} was written by a newer version of flux: this one cannot read its request")
     encode_body(session.body(request, {}))
     check_writable(path.parent for path in entry.output.paths)
     if lacks_inputs(session.run_context, request):

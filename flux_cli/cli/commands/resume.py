@@ -17,7 +17,7 @@ from ..registry import help_page
 from ..session import Session
 
 ExpiringOption = Annotated[
-    bool, Option("--expiring", help="Only images that PiAPI deletes within a day; it keeps images for seven days.")
+    bool, Option("--expiring", help="Only images that PiAPI deletes within a day; it keeps images for 7 days.")
 ]
 
 

@@ -17,7 +17,7 @@ from ...piapi.client import PiAPIClient
 from ...piapi.task import Phase, Task
 from ...system.signals import DetachedExecutor
 from ...text import clean
-from ..found_tasks import Ids, poll_task
+from ..found_tasks import Ids, expand_ids, poll_task
 from ..output.output import Failure, Item, Note, Record
 from ..registry import help_page
 from ..session import Session
@@ -34,7 +34,7 @@ Found = tuple[Entry | None, Task] | Outcome | FluxError
 )
 def status(session: Session, ids: Ids) -> ExitCode:
     """Show the status of tasks, without waiting for them."""
-    return asyncio.run(_show_all(session, read_ids(ids, session.stdin.text)))
+    return asyncio.run(_show_all(session, read_ids(expand_ids(session.journal, ids), session.stdin.text)))
 
 
 async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> ExitCode:

@@ -15,7 +15,7 @@ from ...images.output_names import is_template
 from ...journal.entries import Entry
 from ...operations.parameters import Option
 from ..common_options import ViewOptions
-from ..found_tasks import TEMPLATE_HINT, Ids, prepare_wait
+from ..found_tasks import TEMPLATE_HINT, Ids, expand_ids, prepare_wait
 from ..options import SaveOptions, WaitOptions
 from ..registry import help_page
 from ..session import Session
@@ -50,6 +50,7 @@ def wait(
     The tasks may have been submitted elsewhere. IDs on stdin are read as they arrive: one per line, or in the objects
     of --json.
     """
+    ids = expand_ids(session.journal, ids)
     coming = read_ids(ids, session.stdin.text)
     named = len({word for word in ids if word != "-"})
     if save.to_stdout:

@@ -131,7 +131,7 @@ FIELDS: dict[str, JsonObject] = {
     "title": _text("A heading."),
     "until": _text("The first day of the next period of a budget.", format="date"),
     "url": _text("A URL."),
-    "urls": _list("The URLs of the images at PiAPI, which keeps them for seven days.", STRINGS),
+    "urls": _list("The URLs of the images at PiAPI, which keeps them for 7 days.", STRINGS),
     "value": _text("The value of a setting."),
     "variables": {**_object("Environment variables."), "additionalProperties": STRINGS},
     "version": _text("The version of flux."),

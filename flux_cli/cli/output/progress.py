@@ -79,7 +79,7 @@ class PlainProgress:
                 self._labels.give(event)
                 if self._verbose or not self._queued:
                     self._queued = True
-                    self._print(event.entry, "queued: the limit on parallel tasks (plan or -j) is reached")
+                    self._print(event.entry, f"queued; at most {counted(event.limit, 'task')} in parallel")
             case Submitting():
                 self._labels.give(event)
             case Accepted():

@@ -123,5 +123,5 @@ class StepSummary:
         if left := self.outcomes - len(rows):
             tail += f"\n{counted(left, 'more task')} not shown; all of them: `flux history`, or `--report FILE`\n"
         if self._thumbnails:
-            tail += "\nPiAPI keeps images for seven days; after that, the thumbnails are missing here.\n"
+            tail += "\nPiAPI keeps images for 7 days; after that, the thumbnails are missing here.\n"
         return f"{head}{''.join(rows)}{tail}\n".encode()

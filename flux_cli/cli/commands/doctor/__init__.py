@@ -70,7 +70,9 @@ def doctor(
 def run_checks(session: Session, *, offline: bool) -> list[Finding]:
     """Return the findings of all checks; a problem comes before its consequences."""
     found = _run(checks.configuration, session)
-    if not _has_problem(found):
+    if _has_problem(found):
+        found.append(checks.warning("skipped", "the key, PiAPI, the directories and the journal were not checked"))
+    else:
         found += _run(checks.key if offline else checks.service, session, "key")
         found += _run(checks.output_directory, session)
         found += _run(checks.data_directory, session)
