@@ -24,7 +24,7 @@ OUT, ERR, STEPS = "out", "err", "steps"
 """Files beside the home: the output of a run, and its durable steps."""
 
 IMPORTED = (
-    *(f"flux_cli.{name}" for name in ("batch.runner", "engine.slots", "cli.fast_path", "cli.main")),
+    *(f"flux_cli.{name}" for name in ("batch.batch", "engine.slots", "cli.fast_path", "cli.main")),
     *(f"flux_cli.cli.{name}" for name in ("generate", "found_tasks")),
     *(f"flux_cli.cli.output.{name}" for name in ("progress", "reporter")),
     *(f"flux_cli.cli.commands.{name}" for name in ("gen", "edit", "batch", "wait", "resume", "resolve", "history")),

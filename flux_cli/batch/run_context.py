@@ -1,5 +1,6 @@
 """The context in which tasks run: one account, its journal, its limits, and ways to reach PiAPI."""
 
+import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +10,7 @@ from ..config.catalog import Catalog
 from ..frozen import frozen
 from ..journal.budgets import Budget
 from ..journal.journal import Journal
-from ..json_value import JsonObject
+from ..json_value import JsonObject, strings_in
 from ..operations.request import TaskRequest
 from ..system.clock import Clock
 from .input_images import ImageStore
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Body = Callable[[TaskRequest, Mapping[str, str]], JsonObject]
 """Writes the JSON of a request; the mapping has the URLs of its local images, by reference."""
+SLACK_SECONDS = 600.0
+"""An uploaded image must still be there when the request has waited for its turn."""
 
 
 @frozen
@@ -56,3 +59,15 @@ class RunContext:
     def price(self, request: TaskRequest) -> Decimal:
         """Return the expected price of a request, USD."""
         return self.catalog.price(request)
+
+    def images_sent(self, request: TaskRequest) -> list[str]:
+        """Return the references to local images in a request as it is sent: a dialect may leave one out."""
+        written = set(strings_in(self.body(request, {})))
+        return [image for image in request.local_images if image in written]
+
+    def lacks_inputs(self, request: TaskRequest) -> bool:
+        """Return whether PiAPI no longer has a local image of a stored request, which cannot be uploaded again."""
+        from ..engine.uploader import UPLOAD_MARGIN, known_url  # slow to import
+
+        until = time.time() + UPLOAD_MARGIN + SLACK_SECONDS
+        return any(known_url(self.journal, image, until) is None for image in self.images_sent(request))

@@ -1,146 +1,24 @@
-"""Bring entries to their end: those of a new plan (`Batch`), and those that exist (`Run`)."""
+"""Bring entries to their end."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from typing import Self
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
 
-from ..engine.events import Listener
 from ..engine.outcome import Outcome, exit_code
-from ..engine.poll_schedule import Durations, PollLimiter
-from ..engine.poller import Poller
-from ..engine.rate_limiter import RateLimiter
-from ..engine.saver import Saver
-from ..engine.scheduler import HALTING, Scheduler, interruption_error
-from ..engine.slots import Slots
-from ..engine.submitter import Submitter
-from ..engine.uploader import UPLOAD_MARGIN, Uploader, known_url
+from ..engine.scheduler import Scheduler, interruption_error
 from ..errors import ExitCode, FluxError, InterruptError
 from ..journal.entries import Entry, State, error_of, unknown_outcome
-from ..json_value import strings_in
-from ..operations.request import TaskRequest, encode_body
-from ..piapi.client import PiAPIClient
-from ..piapi.errors import TaskNotFoundError, TemporaryError
-from ..piapi.image_download import Downloader
 from ..system.signals import DetachedExecutor, Stop
-from .outputs import Saving
-from .plan import CostLimits, Plan, PlannedTask, check_budgets
+from .connections import Connections
+from .plan import PlannedTask
 from .results import Reporter, Results
-from .resume import Action, Policy, Step, begin, find_expired, review
 from .run_context import RunContext
 
-SLACK_SECONDS = 600.0
-"""An uploaded image must still be there when the request has waited for its turn."""
 Feed = Callable[[Scheduler], AsyncIterator[Entry | Outcome]]
 """Yields the entries of a run, and outcomes that are known already; may ask the scheduler whether it was halted."""
 Server = Callable[[Scheduler], AbstractAsyncContextManager[None]]
 """Work that runs as long as the scheduler does."""
-
-
-class Connections:
-    """What tasks that run at the same time share: clients, the limit on tasks, uploads. For one event loop."""
-
-    def __init__(self, run_context: RunContext) -> None:
-        self.run_context = run_context
-        self._exits = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        run_context = self.run_context
-        async with AsyncExitStack() as opening:
-            self.client: PiAPIClient = await opening.enter_async_context(run_context.client())
-            self.downloader: Downloader = await opening.enter_async_context(run_context.downloader())
-            self._exits = opening.pop_all()
-        clock = run_context.clock
-        self._slots = Slots(run_context.slots_folder, run_context.concurrency, warn=run_context.warn, sleep=clock.sleep)
-        self._rate_limiter = RateLimiter(run_context.concurrency, run_context.timeout, clock)
-        self._uploader = Uploader(
-            self.client, run_context.journal, run_context.images, upload_service=run_context.upload_service, clock=clock
-        )
-        self._poll_limiter = PollLimiter(clock)
-        self._durations = Durations(run_context.catalog, run_context.journal, clock.scale)
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._exits.aclose()
-
-    def scheduler(
-        self,
-        listener: Listener,
-        stop: Stop,
-        *,
-        use_cache: bool,
-        share_errors: bool = True,
-        deadline: float | None = None,
-    ) -> Scheduler:
-        """Return a scheduler.
-
-        use_cache: whether an identical request, submitted within the cache time, is used again.
-        share_errors: whether an error that the next submission would meet too stops all of them.
-        deadline: on the monotonic clock, when waiting ends for all tasks; None: each has the timeout.
-        """
-        run_context, clock = self.run_context, self.run_context.clock
-
-        async def body(entry: Entry) -> bytes:
-            assert entry.request is not None
-            needed = images_sent(run_context, entry.request)
-            urls = await self._uploader.find_urls(entry, needed, listener)
-            return encode_body(run_context.body(entry.request, urls))
-
-        return Scheduler(
-            submitter=Submitter(
-                client=self.client,
-                journal=run_context.journal,
-                listener=listener,
-                stop=stop,
-                body=body,
-                clock=clock,
-                timeout=run_context.timeout,
-                budgets=run_context.budgets,
-                cache_seconds=run_context.cache_seconds if use_cache else 0.0,
-            ),
-            poller=Poller(
-                client=self.client,
-                journal=run_context.journal,
-                listener=listener,
-                durations=self._durations,
-                poll_limiter=self._poll_limiter,
-                clock=clock,
-                timeout=run_context.timeout,
-                deadline=deadline,
-            ),
-            saver=Saver(
-                client=self.client,
-                downloader=self.downloader,
-                journal=run_context.journal,
-                listener=listener,
-                poll_limiter=self._poll_limiter,
-                clock=clock,
-                deadline=deadline,
-            ),
-            journal=run_context.journal,
-            listener=listener,
-            stop=stop,
-            schedule=self._durations.schedule,
-            clock=clock,
-            slots=self._slots,
-            rate_limiter=self._rate_limiter,
-            halting=HALTING if share_errors else (),
-        )
-
-
-def images_sent(run_context: RunContext, request: TaskRequest) -> list[str]:
-    """Return the references to local images in a request as it is sent: a vocabulary may leave one out."""
-    written = set(strings_in(run_context.body(request, {})))
-    return [image for image in request.local_images if image in written]
-
-
-def lacks_inputs(run_context: RunContext, request: TaskRequest) -> bool:
-    """Return whether PiAPI no longer has a local image of a stored request, which cannot be uploaded again."""
-    until = time.time() + UPLOAD_MARGIN + SLACK_SECONDS
-    return any(known_url(run_context.journal, image, until) is None for image in images_sent(run_context, request))
 
 
 @dataclass(slots=True)
@@ -263,109 +141,3 @@ def report_entries(results: Results, entries: Iterable[Entry]) -> None:
     """Report how entries ended that are not brought any further."""
     for entry in entries:
         results.add(None, Outcome(entry, error_of(entry), 0.0))
-
-
-@dataclass
-class Batch:
-    """A plan that is run by one command.
-
-    fail_fast: the first failure stops further submissions.
-    """
-
-    plan: Plan
-    run_context: RunContext
-    saving: Saving
-    policy: Policy
-    limits: CostLimits
-    reporter: Reporter
-    fail_fast: bool = False
-    results: Results = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.results = Results(self.reporter)
-
-    def run(self) -> ExitCode:
-        """Run the plan to its end and return the exit code.
-
-        Raise UsageError, BudgetError, DiskError, JournalError before anything is sent.
-        """
-        if expired := self.find_expired():
-            asyncio.run(reopen(self.run_context, expired))
-        steps = self.prepare()
-        feed = _StepFeed(self, iter(steps))
-        run = Run(
-            self.run_context,
-            self.reporter,
-            self.results,
-            feed.items,
-            len(steps),
-            tasks=feed.tasks,
-            wait=self.policy.wait,
-            fail_fast=self.fail_fast,
-            use_cache=not self.policy.no_cache,
-        )
-        try:
-            return run.finish()
-        finally:
-            feed.report_rest()
-            if self.plan.total > 1:
-                self.reporter.summary(self.results.summary())
-
-    def find_expired(self) -> Sequence[Entry]:
-        """Return the expired entries that would be paid for again: PiAPI may have their tasks, see `reopen`."""
-        return find_expired(self.plan, self.run_context, self.saving, self.policy)
-
-    def prepare(self) -> list[Step]:
-        """Return the steps of the plan, after everything that can be checked beforehand was checked."""
-        run_context = self.run_context
-        steps = review(self.plan, run_context, self.saving, self.policy)
-        if self.plan.tasks:
-            encode_body(run_context.body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
-        price = sum((step.price for step in steps), Decimal(0))
-        self.limits.check(price, sum(step.task.request.operation.batch_size for step in steps if step.price))
-        check_budgets(run_context.journal.allowances(run_context.budgets), price)
-        return steps
-
-
-@dataclass
-class _StepFeed:
-    """Turns steps into what the scheduler takes, one at a time."""
-
-    batch: Batch
-    steps: Iterator[Step]
-    tasks: dict[str, PlannedTask] = field(default_factory=dict)
-
-    async def items(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
-        batch = self.batch
-        for step in self.steps:
-            if step.action is Action.SKIP:
-                batch.results.skip(step.task, step.files)
-            elif scheduler.halted and step.price:
-                batch.results.not_started(step.task)
-            else:
-                try:
-                    item = begin(step, batch.run_context, batch.saving)
-                except Exception:  # it ends the run, and the report has every row
-                    batch.results.not_started(step.task)
-                    raise
-                entry = item.entry if isinstance(item, Outcome) else item
-                self.tasks[entry.id] = step.task
-                yield item
-
-    def report_rest(self) -> None:
-        """Report the tasks that the run was stopped before."""
-        for step in self.steps:
-            self.batch.results.not_started(step.task)
-
-
-async def reopen(run_context: RunContext, entries: Iterable[Entry]) -> None:
-    """Ask PiAPI again for tasks that had expired: those that it has are followed like any other."""
-    async with run_context.client() as client:
-        for entry in entries:
-            assert entry.task_id is not None
-            try:
-                await client.poll(entry.task_id)
-            except (TaskNotFoundError, TemporaryError):
-                continue
-            if claimed := run_context.journal.claim(entry):
-                run_context.journal.move(claimed, replace(claimed, state=State.ACCEPTED, problem=None, owner=None))

@@ -303,8 +303,8 @@ def _pay(
     submit: SubmitOptions,
 ) -> ExitCode:
     """Run a plan, from the review of what is paid for already to the report."""
+    from ..batch.batch import Batch  # slow to import, and not needed for a price
     from ..batch.resume import Policy
-    from ..batch.runner import Batch  # slow to import, and not needed for a price
     from ..batch.task_matching import link_seen
     from .output.reporter import CommandReporter
 

@@ -10,10 +10,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from ..batch.batch import Batch, reopen
+from ..batch.connections import Connections
 from ..batch.plan import Draft, Shard, make_plan
 from ..batch.prompts import OnePrompt
 from ..batch.resume import Policy, Step, begin
-from ..batch.runner import Batch, Connections, feed_entries, reopen
+from ..batch.runner import feed_entries
 from ..batch.task_matching import link_matching
 from ..cli.common_options import CommonOptions
 from ..cli.found_tasks import poll_task, prepare_wait

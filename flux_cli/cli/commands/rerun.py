@@ -73,8 +73,6 @@ def _change(
     chosen: Choices,
 ) -> TaskRequest:
     """Return the request of an image with the changes in the options. Raise UsageError."""
-    from ...batch.runner import lacks_inputs  # slow to import, and not needed to find a mistake
-
     operation = before.operation
     if size != SizeOptions() and not isinstance(operation, Sized):
         raise UsageError(f"an image made by {operation.name} has no size of its own to change")
@@ -93,7 +91,7 @@ def _change(
     settings = {**session.settings.texts, "model": options.model}
     _check_urls(operation)
     request = RequestBuilder(session.catalog, settings, options, size, overrides, operation).build(prompt, choices)
-    if lacks_inputs(session.run_context, request):
+    if session.run_context.lacks_inputs(request):
         hint = "Run the original command again with the local file"
         raise UsageError("PiAPI no longer has the input image", hint=hint)
     # An image can come from anywhere: fields set by hand in its request must not change price, model or webhook.

@@ -301,14 +301,13 @@ def _latest(journal: Journal, entry: Entry) -> Entry:
 def _price(session: Session, entry: Entry) -> Decimal:
     """Return the price of an entry's request in USD. Raise UsageError or DiskError if it cannot be sent or saved."""
     from ...batch.outputs import check_writable
-    from ...batch.runner import lacks_inputs
 
     request = entry.request
     if request is None:
         raise UsageError(f"entry {entry.id} was written by a newer version of flux: this one cannot read its request")
     encode_body(session.body(request, {}))
     check_writable(path.parent for path in entry.output.paths)
-    if lacks_inputs(session.run_context, request):
+    if session.run_context.lacks_inputs(request):
         raise UsageError(
             f"PiAPI no longer has the input image of entry {entry.id}",
             hint="Run its command again with the local file, and then",
