@@ -84,7 +84,7 @@ def poll_before_recording_acceptance() -> None:
             entry = self.journal.accept(sending, task.id, task.status.word)
         return await poll(self, entry, task)
 
-    Submitter._accepted = accepted  # type: ignore[method-assign]
+    Submitter._record_accepted = accepted  # type: ignore[method-assign]
     Poller.poll = polled  # type: ignore[method-assign]
 
 
@@ -120,7 +120,7 @@ def raise_at(statement: str, *, cancels: bool) -> None:
     run, next_item, permit, fail, post = (
         Scheduler.run,
         Scheduler._next,
-        Scheduler._permit,
+        Scheduler._get_permit,
         Scheduler._fail,
         Submitter._post,
     )
@@ -172,7 +172,7 @@ def raise_at(statement: str, *, cancels: bool) -> None:
             task.cancel()
         fail(self, error)
 
-    Scheduler.run, Scheduler._next, Scheduler._permit = run_with_raising, next_in_flight, find_permit  # type: ignore[method-assign]
+    Scheduler.run, Scheduler._next, Scheduler._get_permit = run_with_raising, next_in_flight, find_permit  # type: ignore[method-assign]
     Submitter._post = count  # type: ignore[method-assign]
     if cancels:
         Scheduler._fail = cancel_in_flight  # type: ignore[method-assign]

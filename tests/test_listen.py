@@ -28,7 +28,7 @@ from flux_cli.json_value import Json, JsonObject
 from flux_cli.system.signals import Stop
 from flux_cli.webhooks import server
 from flux_cli.webhooks.forwarder import split_command
-from flux_cli.webhooks.server import listening_socket
+from flux_cli.webhooks.server import open_listening_socket
 
 from .conftest import KEY, Flux
 from .servers import Breaker, BreakingProxy, Service, serve_app
@@ -588,7 +588,7 @@ def test_a_connection_with_an_incomplete_head_is_closed(monkeypatch: pytest.Monk
 
     async def run() -> None:
         stop = Stop()
-        with closing(listening_socket("127.0.0.1", 0, command="flux listen")) as at:
+        with closing(open_listening_socket("127.0.0.1", 0, command="flux listen")) as at:
             serving = asyncio.create_task(server.serve(app, at, stop, print))
             reader, writer = await asyncio.open_connection(*at.getsockname())
             with closing(writer):

@@ -409,7 +409,7 @@ async def test_a_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.raises(TemporaryError, match="no response in time"):
             await client.poll(ID)
         with pytest.raises(NetworkError, match="could not reach PiAPI: no response in time"):
-            await client.account()
+            await client.fetch_account()
     await peer.wait_until_closed()
 
 

@@ -101,14 +101,14 @@ class LimiterQueue:
 
     def accept(self, count: int) -> None:
         for permit in self.inside[:count]:
-            start_sending(permit).accepted()
+            start_sending(permit).note_accepted()
 
     def refuse(self, count: int, retry_after: float) -> None:
         refused, self.inside = self.inside[:count], self.inside[count:]
         for permit in refused:
             permit.note_sending()
         for permit in refused:
-            permit.refused(retry_after)
+            permit.note_refused(retry_after)
             self.quiet = max(self.quiet, get_time() + retry_after)
 
             async def reenter(permit: Permit = permit) -> Permit:
@@ -169,7 +169,7 @@ def test_the_window_stays_in_its_bounds_and_the_queue_in_its_order(limit: int, s
         # The whole window is available again, and not one permit more.
         for _ in range(limit * limit):
             accepted = queue.limiter.follow(release_slot)
-            accepted.accepted()
+            accepted.note_accepted()
             accepted.release()
         for _ in range(limit + 1):
             queue.arrive()
@@ -190,13 +190,13 @@ def test_refusals_of_submissions_that_were_sent_together_count_once() -> None:
         limiter = make_limiter(10)
         permits = [start_sending(await limiter.enter(release_slot)) for _ in range(10)]
         for permit in permits[:5]:
-            permit.refused(None)
+            permit.note_refused(None)
         assert limiter.window == 7
         later = start_sending(permits[5])
         for permit in permits[6:]:
-            permit.refused(None)
+            permit.note_refused(None)
         assert limiter.window == 7
-        later.refused(None)  # it was sent after the decrease, alone
+        later.note_refused(None)  # it was sent after the decrease, alone
         assert limiter.window == 1
 
     run_in_virtual_time(main())
@@ -211,8 +211,8 @@ def test_retry_after_applies_to_all_submissions() -> None:
             start_sending(await limiter.enter(release_slot)),
             start_sending(await limiter.enter(release_slot)),
         )
-        assert first.refused(300.0) == 300
-        assert second.refused(2.0) == 300
+        assert first.note_refused(300.0) == 300
+        assert second.note_refused(2.0) == 300
         newcomer = asyncio.create_task(limiter.enter(release_slot))
         await asyncio.sleep(299)
         assert not newcomer.done()
@@ -227,7 +227,7 @@ def test_closing_the_limiter_ends_all_waiting_submissions() -> None:
         limiter = make_limiter(4)
         permits = [start_sending(await limiter.enter(release_slot)) for _ in range(4)]
         for permit in permits:
-            permit.refused(300.0)
+            permit.note_refused(300.0)
         waiting = [asyncio.create_task(permit.enter_again()) for permit in permits]
         newcomer = asyncio.create_task(limiter.enter(release_slot))
         await asyncio.sleep(MOMENT)
@@ -252,13 +252,13 @@ async def simulate(limiter: RateLimiter, submissions: int, capacity: int) -> Cou
                 if not account.locked():
                     break
                 outcomes["refused"] += 1
-                permit.refused(None)
+                permit.note_refused(None)
                 await permit.enter_again()
         except BusyError:
             outcomes["gave up"] += 1
         else:
             await account.acquire()
-            permit.accepted()
+            permit.note_accepted()
             outcomes["accepted"] += 1
             await asyncio.sleep(random.uniform(25.0, 35.0))
             account.release()

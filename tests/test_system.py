@@ -167,7 +167,7 @@ def test_a_pipe_on_windows_receives_names_in_utf_8(
     with monkeypatch.context() as patched:
         patched.setattr(os, "name", system)
         output = Output(io.TextIOWrapper(pipe, encoding="cp1252"), io.StringIO())
-    output.result("狐-ü.png")
+    output.print_line("狐-ü.png")
     assert pipe.getvalue().strip() == written
 
 

@@ -63,7 +63,7 @@ class Batch:
         finally:
             feed.report_rest()
             if self.plan.total > 1:
-                self.reporter.summary(self.results.summary())
+                self.reporter.show_summary(self.results.summary())
 
     def find_expired(self) -> Sequence[Entry]:
         """Return the expired entries that would be paid for again: PiAPI may have their tasks, see `reopen`."""
@@ -93,14 +93,14 @@ class _StepFeed:
         batch = self.batch
         for step in self.steps:
             if step.action is Action.SKIP:
-                batch.results.skip(step.task, step.files)
+                batch.results.add_skipped(step.task, step.files)
             elif scheduler.halted and step.price:
-                batch.results.not_started(step.task)
+                batch.results.add_not_started(step.task)
             else:
                 try:
                     item = begin(step, batch.run_context, batch.saving)
                 except Exception:  # it ends the run, and the report has every row
-                    batch.results.not_started(step.task)
+                    batch.results.add_not_started(step.task)
                     raise
                 entry = item.entry if isinstance(item, Outcome) else item
                 self.tasks[entry.id] = step.task
@@ -109,7 +109,7 @@ class _StepFeed:
     def report_rest(self) -> None:
         """Report the tasks that the run was stopped before."""
         for step in self.steps:
-            self.batch.results.not_started(step.task)
+            self.batch.results.add_not_started(step.task)
 
 
 async def reopen(run_context: RunContext, entries: Iterable[Entry]) -> None:

@@ -46,7 +46,7 @@ class Connections:
     async def __aexit__(self, *error: object) -> None:
         await self._exits.aclose()
 
-    def scheduler(
+    def make_scheduler(
         self,
         listener: Listener,
         stop: Stop,

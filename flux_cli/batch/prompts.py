@@ -82,7 +82,7 @@ class Rows(Iterator[Row]):
     """The rows of a source, read as they are taken, each at most once.
 
     A row that is wrong is not among them. After the last row, a UsageError lists everything that was wrong, including
-    what the caller added with `problem` or `refuse`; so nothing may be sent before the last row was taken.
+    what the caller added with `add_problem` or `refuse`; so nothing may be sent before the last row was taken.
 
     file: what a command calls the source.
     skipped: how many lines of each kind so far were no rows, such as `blank line`. has_header: of CSV, so far.
@@ -104,12 +104,12 @@ class Rows(Iterator[Row]):
             self._settle()
             raise
         except UnreadableError as end:
-            self.problem(end.line, end.what, hint=end.hint, command=end.command)
+            self.add_problem(end.line, end.what, hint=end.hint, command=end.command)
             raise self._error() from None
         self._any = True
         return row
 
-    def problem(self, line: int, what: str, *, hint: str | None = None, command: Sequence[str] = ()) -> None:
+    def add_problem(self, line: int, what: str, *, hint: str | None = None, command: Sequence[str] = ()) -> None:
         """Remember what is wrong on a line. Only the first ones keep their words: a source may be endless."""
         self._problem_count += 1
         if len(self._problems) < SHOWN:
@@ -118,9 +118,9 @@ class Rows(Iterator[Row]):
     def refuse(self, line: int, error: UsageError) -> None:
         """Remember why the row on a line cannot be done."""
         if not error.details:
-            self.problem(line, error.message, hint=error.hint, command=error.command)
+            self.add_problem(line, error.message, hint=error.hint, command=error.command)
         for what in error.details:
-            self.problem(line, what)
+            self.add_problem(line, what)
 
     def _settle(self) -> None:
         if self._problem_count:
@@ -188,7 +188,7 @@ def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
         first = False
         if re.match(_OPTION, begin):
             hint = "For options per prompt, use a file with rows"
-            rows.problem(number, "an option, not a prompt", hint=hint, command=("batch", "FILE"))
+            rows.add_problem(number, "an option, not a prompt", hint=hint, command=("batch", "FILE"))
         else:
             yield Row(number, {"prompt": begin[1:] if begin.startswith(_ESCAPED) else prompt})
 
@@ -244,7 +244,7 @@ def good_lines(rows: Rows, stream: BinaryIO) -> Iterator[tuple[int, str]]:
         try:
             text = decoded(number, raw.removeprefix(BOM))
         except UnreadableError as bad:
-            rows.problem(bad.line, bad.what)
+            rows.add_problem(bad.line, bad.what)
             continue
         if text.strip():
             yield number, text

@@ -49,19 +49,19 @@ class Summary:
 class Reporter(Protocol):
     """Shows what happens to a user."""
 
-    def note(self, text: str) -> None:
+    def show_note(self, text: str) -> None:
         """Show a line that is worth knowing."""
 
-    def result(self, result: TaskResult) -> None:
+    def show_result(self, result: TaskResult) -> None:
         """Show the result of a task."""
 
-    def summary(self, summary: Summary) -> None:
+    def show_summary(self, summary: Summary) -> None:
         """Show how a command of several tasks went."""
 
-    def left_running(self, entries: Sequence[Entry]) -> None:
+    def show_left_running(self, entries: Sequence[Entry]) -> None:
         """Name the tasks that keep running: no result of theirs was shown."""
 
-    def progress(self, total: int) -> AbstractContextManager[Listener]:
+    def show_progress(self, total: int) -> AbstractContextManager[Listener]:
         """Return a listener for the scheduler's events, which shows them while it is entered."""
 
 
@@ -85,7 +85,7 @@ class Results:
         self._count(entry, before=before)
         before = before and error is None and entry.state is State.SAVED
         self._before += before
-        self._reporter.result(TaskResult(task, outcome, before=before))
+        self._reporter.show_result(TaskResult(task, outcome, before=before))
 
     def _count(self, entry: Entry, *, before: bool = False) -> None:
         self._states[entry.state] += 1
@@ -97,22 +97,22 @@ class Results:
             self._possibly += entry.price or 0
         self._simulated = is_local(entry.service)
 
-    def skip(self, task: PlannedTask, files: tuple[Path, ...]) -> None:
+    def add_skipped(self, task: PlannedTask, files: tuple[Path, ...]) -> None:
         """Count a task whose images exist, then show them."""
         self.errors.setdefault(ExitCode.OK, None)
         self._existing += 1
-        self._reporter.result(TaskResult(task, None, files))
+        self._reporter.show_result(TaskResult(task, None, files))
 
-    def not_started(self, task: PlannedTask) -> None:
+    def add_not_started(self, task: PlannedTask) -> None:
         """Count a task that the run stopped before."""
         self._not_started += 1
-        self._reporter.result(TaskResult(task, None))
+        self._reporter.show_result(TaskResult(task, None))
 
-    def left_running(self, entries: Sequence[Entry]) -> None:
+    def add_left_running(self, entries: Sequence[Entry]) -> None:
         """Count tasks that keep running without a result of their own, then name them."""
         for entry in entries:
             self._count(entry)
-        self._reporter.left_running(entries)
+        self._reporter.show_left_running(entries)
 
     @property
     def saved(self) -> int:

@@ -60,7 +60,7 @@ class Run:
         except Exception as failure:
             self._report_rest()
             if exit_code(self.results.errors.values()) is ExitCode.UNKNOWN_CHARGE:
-                self.reporter.note(
+                self.reporter.show_note(
                     f"stopped by: {failure}" if isinstance(failure, FluxError) else "stopped by a failure"
                 )
                 return ExitCode.UNKNOWN_CHARGE
@@ -87,7 +87,7 @@ class Run:
             task = self.tasks.get(entry.id)
             if entry.state is State.PLANNED:
                 if task:
-                    self.results.not_started(task)
+                    self.results.add_not_started(task)
             elif number is not None:
                 self.results.add(task, Outcome(entry, interruption_error(entry, number, "stopped immediately"), 0.0))
             elif entry.state in (State.SENDING, State.UNKNOWN):
@@ -95,23 +95,25 @@ class Run:
             else:
                 followed.append(entry)
         if followed:
-            self.results.left_running(followed)
+            self.results.add_left_running(followed)
         return bool(running)
 
     async def _run(self) -> None:
         asyncio.get_running_loop().set_default_executor(DetachedExecutor())
         deadline = self.run_context.clock.now() + self.run_context.timeout if self.one_deadline else None
         async with Connections(self.run_context) as connections:
-            with self.reporter.progress(self.total) as listener:
-                scheduler = connections.scheduler(listener, self._stop, use_cache=self.use_cache, deadline=deadline)
+            with self.reporter.show_progress(self.total) as listener:
+                scheduler = connections.make_scheduler(
+                    listener, self._stop, use_cache=self.use_cache, deadline=deadline
+                )
                 scheduler.fail_fast = self.fail_fast
                 try:
                     async with self.server(scheduler) if self.server else nullcontext():
-                        await scheduler.run(self._fed(scheduler), self._report, wait=self.wait)
+                        await scheduler.run(self._note_begun(scheduler), self._report, wait=self.wait)
                 finally:
                     self.halted = scheduler.halted
 
-    async def _fed(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
+    async def _note_begun(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
         async for item in self.feed(scheduler):
             if isinstance(item, Entry):
                 self._begun[item.id] = item

@@ -75,9 +75,9 @@ def _json_rows(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
         try:
             value = json.loads(text, object_pairs_hook=_object)
         except ValueError as error:
-            rows.problem(number, _json_problem(error, len(text.rstrip())))
+            rows.add_problem(number, _json_problem(error, len(text.rstrip())))
         except RecursionError:
-            rows.problem(number, "nested too deeply")
+            rows.add_problem(number, "nested too deeply")
         else:
             yield from _row(rows, number, value)
 
@@ -106,14 +106,14 @@ def _json_array(rows: Rows, line: int, text: str) -> Iterator[Row]:
             if more := text[place : place + 1] == ",":
                 place = _skip_space(text, place + 1)
         if text[place:].rstrip() != "]":
-            rows.problem(
+            rows.add_problem(
                 line + text.count("\n", counted, place), "invalid JSON (expected , or ] and the end of the file)"
             )
     except ValueError as error:
         at = error.pos if isinstance(error, json.JSONDecodeError) else counted
-        rows.problem(line + text.count("\n", counted, at), _json_problem(error, len(text)))
+        rows.add_problem(line + text.count("\n", counted, at), _json_problem(error, len(text)))
     except RecursionError:
-        rows.problem(line, "nested too deeply")
+        rows.add_problem(line, "nested too deeply")
 
 
 def _skip_space(text: str, place: int) -> int:
@@ -141,11 +141,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _row(rows: Rows, line: int, values: object) -> Iterator[Row]:
     """Yield the row, or record the problems with it."""
     if not isinstance(values, dict):
-        rows.problem(line, 'not an object: a row is written as {"prompt": "..."}')
+        rows.add_problem(line, 'not an object: a row is written as {"prompt": "..."}')
         return
     wrong = [what for name, value in values.items() for what in _value_problems(name, value)]
     for what in wrong:
-        rows.problem(line, what)
+        rows.add_problem(line, what)
     if not wrong:
         yield Row(line, {name: value for name, value in values.items() if value is not None})
 
@@ -191,7 +191,7 @@ def _csv_rows(rows: Rows, stream: BinaryIO, check_column: Callable[[str], UsageE
         elif trimmed_cells == names:  # of a second file: cat a.csv b.csv
             rows.skipped["repeated header"] += 1
         elif problem := _record_problem(cells, names):
-            rows.problem(line, problem)
+            rows.add_problem(line, problem)
         else:
             if trimmed_cells[0].startswith("\\#"):
                 trimmed_cells[0] = trimmed_cells[0][1:]

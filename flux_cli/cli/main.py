@@ -120,11 +120,11 @@ def _print_help(words: list[str], arguments: list[str], output: Output) -> ExitC
     from .docs.help_text import full_help, short_help
 
     if "--json" in arguments:
-        output.record("help", tree.help_of(tree.read_program(), words))
+        output.print_json("help", tree.help_of(tree.read_program(), words))
         return ExitCode.OK
     command = tree.read_command(" ".join(words)) if words else tree.read_program()
     text = full_help if "--help" in arguments or words == ["config"] else short_help
-    output.lines(text(command, min(output.columns, 100)).rstrip("\n"))
+    output.print_lines(text(command, min(output.columns, 100)).rstrip("\n"))
     return ExitCode.OK
 
 
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Output(sys.stdout, sys.stderr, mode=Mode.JSON if "--json" in arguments else Mode.TEXT)
     output.secrets.add(os.environ.get("PIAPI_API_KEY", "").strip())
     if not arguments or arguments[0] in ("--version", "-V", "version"):
-        output.lines((f"flux {__version__}\n" if arguments else TOUR).rstrip("\n"))
+        output.print_lines((f"flux {__version__}\n" if arguments else TOUR).rstrip("\n"))
         return ExitCode.OK
     try:
         if (words := _help_words(arguments)) is not None:

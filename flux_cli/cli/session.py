@@ -369,10 +369,10 @@ class Session:
         with environment_settings():
             return PiAPIClient(self.service, used, secrets=secrets, transport=transport, trace=self._trace)
 
-    async def account(self, key: str | None = None) -> "Account":
+    async def fetch_account(self, key: str | None = None) -> "Account":
         """Return the account of the session's key, or of another key, from PiAPI."""
         async with self.client(key) as client:
-            return await client.account()
+            return await client.fetch_account()
 
     def downloader(self) -> "Downloader":
         from ..piapi.http_errors import environment_settings

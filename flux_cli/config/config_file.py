@@ -91,10 +91,10 @@ def edit_file(path: Path, changes: Mapping[Names, Json]) -> None:
     The file is read again under a lock just before it is replaced, so that commands that run at the same time keep
     each other's changes. Only its owner can read the new file. Raise ConfigError if it cannot be written.
     """
-    from ..system.atomic_files import private_folder, write_atomic
+    from ..system.atomic_files import make_private_folder, write_atomic
 
     try:
-        private_folder(path.parent)
+        make_private_folder(path.parent)
         with _locked(path):
             raw = _read(path)
             before = _parse(path, raw)

@@ -2,7 +2,7 @@
 
 A poll is free, and ten lost seconds are noticed. So the next poll always comes soon, as a share of the time that the
 task has run, and sooner near the time when the task should end. Measured by `python -m benchmarks waiting`.
-After a failed poll, `Poller._wait` decides. `piapi.client.POLLS` polls run at a time.
+After a failed poll, `Poller._choose_wait` decides. `piapi.client.POLLS` polls run at a time.
 """
 
 import random

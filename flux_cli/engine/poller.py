@@ -107,14 +107,14 @@ class Poller:
             task = await self.client.poll(entry.task_id)
         except TemporaryError as trouble:
             streak.trouble, streak.misses = streak.trouble + 1, Misses()
-            return None, self._wait(entry, streak, trouble.message, streak.trouble, trouble.retry_after)
+            return None, self._choose_wait(entry, streak, trouble.message, streak.trouble, trouble.retry_after)
         except TaskNotFoundError as missing:
             streak.trouble = 0
-            return None, self._missing(entry, streak, str(missing))
+            return None, self._note_missing(entry, streak, str(missing))
         streak.trouble, streak.misses = 0, Misses()
         return task, 0.0
 
-    def _wait(
+    def _choose_wait(
         self, entry: Entry, streak: _Streak, message: str, failures: int, retry_after: float | None = None
     ) -> float:
         """Return the seconds to wait after so many failures in a row; the first of them is shown."""
@@ -124,13 +124,13 @@ class Poller:
             self.listener(Trouble(entry.id, message, wait))
         return wait
 
-    def _missing(self, entry: Entry, streak: _Streak, words: str) -> float:
+    def _note_missing(self, entry: Entry, streak: _Streak, words: str) -> float:
         # A task that this machine submitted or has seen did exist. Any other ID may be a typing error.
         existed = bool(entry.submitted or entry.status or entry.request)
         now = self.clock.now()
         count = streak.misses.add(now)
         if not streak.misses.are_proof(now, MISSING_SECONDS * self.clock.scale if existed else 0.0):
-            return self._wait(entry, streak, f"PiAPI has not found the task yet ({words})", count)
+            return self._choose_wait(entry, streak, f"PiAPI has not found the task yet ({words})", count)
         if existed:
             raise record_expiry(self.journal, entry, f"PiAPI no longer has it ({words})")
         error = RefusedError(f"PiAPI has no task {entry.task_id} ({words})", code="no_such_task")
@@ -156,10 +156,10 @@ class Poller:
                 entry, replace(entry, state=State.READY, status=word, urls=task.urls, ended=ended, seconds=took)
             )
         else:
-            self._empty(entry, task, streak)
+            self._note_empty(entry, task, streak)
         return entry if word == entry.status else self.journal.move(entry, replace(entry, status=word))
 
-    def _empty(self, entry: Entry, task: Task, streak: _Streak) -> None:
+    def _note_empty(self, entry: Entry, task: Task, streak: _Streak) -> None:
         """Count a completed task without images. Raise NotSavedError when it has been so often enough."""
         streak.empty += 1
         if streak.empty > EMPTY_POLLS:

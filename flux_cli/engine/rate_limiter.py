@@ -157,11 +157,11 @@ class Permit:
         """Note that a submission is about to be sent."""
         self._attempt = self._limiter.start(self._attempt)
 
-    def accepted(self) -> None:
+    def note_accepted(self) -> None:
         """Note that PiAPI has accepted the task."""
         self._limiter.accept()
 
-    def refused(self, retry_after: float | None) -> float:
+    def note_refused(self, retry_after: float | None) -> float:
         """Give the permit back, because PiAPI accepts no more for now, and return the seconds until the next try.
 
         Call `enter_again` next. Raise BusyError if the next try would be too late.

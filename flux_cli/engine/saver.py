@@ -127,7 +127,7 @@ class Saver:
             if index < len(entry.files) and entry.files[index].is_usable():  # of an earlier entry for the same task
                 files.append(entry.files[index])
                 continue
-            target = self._target(entry, index)
+            target = self._prepare_target(entry, index)
             if inline:
                 download = await save_inline(inline[index], target)
             else:
@@ -163,14 +163,14 @@ class Saver:
         hint = "PiAPI keeps images for 7 days; try again with"
         return NotSavedError(f"the image of task {entry.task_id} could not be saved: {why}", hint=hint)
 
-    def _target(self, entry: Entry, index: int) -> Path:
+    def _prepare_target(self, entry: Entry, index: int) -> Path:
         target = entry.output.path(index, entry.task_id or entry.id)
         make_folder(target.parent)
         return target
 
     async def _place(self, entry: Entry, index: int, download: Download) -> SavedFile:
         """Give an image its name. In a thread: other tasks continue while the disk is busy."""
-        planned, extension = self._target(entry, index), download.image.extension
+        planned, extension = self._prepare_target(entry, index), download.image.extension
         saved = await asyncio.to_thread(_place, entry, planned, download)
         if planned.suffix.lower() != f".{extension}":
             self.listener(Noted(entry.id, f"the image is {extension}: saved as {saved.path.name}"))

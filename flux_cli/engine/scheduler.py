@@ -100,7 +100,7 @@ class Scheduler:
                 if isinstance(item, Outcome):
                     self.listener(Ended(item.entry.id, item.entry.state))
                     report(item)
-                elif permit := await self._permit(item):
+                elif permit := await self._get_permit(item):
                     self._start(item, report, permit, wait)
             except Exception as error:  # a bug as well: the tasks in flight are paid for
                 self._fail(error)
@@ -111,9 +111,9 @@ class Scheduler:
             return
         task = asyncio.create_task(self._run_one(entry, report, permit, wait))
         self._live.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._note_ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _note_ended(self, task: asyncio.Task[None]) -> None:
         self._live.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._fail(error)
@@ -140,7 +140,7 @@ class Scheduler:
             await asyncio.wait({coming})
         return None if coming.cancelled() else coming.result()
 
-    async def _permit(self, entry: Entry) -> Permit | None:
+    async def _get_permit(self, entry: Entry) -> Permit | None:
         """Return a permit for an entry; None if the run was stopped meanwhile.
 
         Only a submission takes one of the shared slots: a task that runs already keeps no other from starting.
@@ -149,7 +149,7 @@ class Scheduler:
             return self.rate_limiter.follow(lambda: None)
         while True:
             try:
-                return await self._permit_to_submit(entry)
+                return await self._wait_for_permit(entry)
             except (ClosedError, StoppedError):
                 return None
             except DiskError:  # no file descriptor left for a slot: fewer tasks at a time need fewer
@@ -157,7 +157,7 @@ class Scheduler:
                     raise
                 await asyncio.wait(self._live, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _permit_to_submit(self, entry: Entry) -> Permit:
+    async def _wait_for_permit(self, entry: Entry) -> Permit:
         # The slot comes first: a refused entry keeps it while it waits in line, so no entry may wait for a slot
         # and keep a permit that the refused one needs.
         slot = self.slots.try_acquire()

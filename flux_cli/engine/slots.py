@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import DiskError
 from ..system import file_locks as locks
-from ..system.atomic_files import count_openable, private_folder
+from ..system.atomic_files import count_openable, make_private_folder
 from ..system.clock import Sleep
 
 PAUSE = 0.05
@@ -73,7 +73,7 @@ class Slots:
             return None
         try:
             if not self._made:
-                private_folder(self._folder)
+                make_private_folder(self._folder)
                 self._made = True
             return next((Slot(number, self._free) for number in self._numbers() if self._take(number)), None)
         except OSError as error:

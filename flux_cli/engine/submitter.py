@@ -80,10 +80,10 @@ class Submitter:
             permit.note_sending()
             result = await self._post(entry, body)
             if result.outcome is SubmissionOutcome.ACCEPTED and result.task is not None:
-                entry = await self._accepted(entry, result.task)
-                permit.accepted()
+                entry = await self._record_accepted(entry, result.task)
+                permit.note_accepted()
                 return entry, result.task
-            entry = await self._refused(entry, result)
+            entry = await self._record_refused(entry, result)
             if result.outcome is SubmissionOutcome.RATE_LIMITED:
                 await self._wait_in_line(entry, result, permit)
                 deadline = self.clock.now() + self.timeout
@@ -100,7 +100,7 @@ class Submitter:
 
     async def _post(self, entry: Entry, body: bytes) -> SubmissionResult:
         try:
-            return await self.stop.grace(self.client.create(body), GRACE_SECONDS)
+            return await self.stop.shield(self.client.create(body), GRACE_SECONDS)
         except (StoppedError, asyncio.CancelledError):
             self._record_unknown(entry, "interrupted before the response came")
             raise
@@ -114,7 +114,7 @@ class Submitter:
         with contextlib.suppress(JournalError):
             self.journal.move(entry, replace(entry, state=State.UNKNOWN, evidence=evidence))
 
-    async def _accepted(self, entry: Entry, task: Task) -> Entry:
+    async def _record_accepted(self, entry: Entry, task: Task) -> Entry:
         try:
             return await self._record(
                 entry, f"task {task.id} was accepted", lambda: self.journal.accept(entry, task.id, task.status.word)
@@ -154,7 +154,7 @@ class Submitter:
             except asyncio.CancelledError:
                 raise locked from None
 
-    async def _refused(self, entry: Entry, result: SubmissionResult) -> Entry:
+    async def _record_refused(self, entry: Entry, result: SubmissionResult) -> Entry:
         """Return the entry, planned again, if the POST may be repeated; otherwise record its end, and raise it."""
         if result.outcome is SubmissionOutcome.UNKNOWN:
             unknown = replace(entry, state=State.UNKNOWN, evidence=result.evidence, seen_id=result.seen_id)
@@ -172,7 +172,7 @@ class Submitter:
 
     async def _wait_in_line(self, entry: Entry, result: SubmissionResult, permit: Permit) -> None:
         try:
-            wait = permit.refused(result.retry_after)
+            wait = permit.note_refused(result.retry_after)
             self.listener(Slowed(entry.id, result.message, permit.window, wait))
             await self.stop.guard(permit.enter_again())
         except BusyError:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from ..config.paths import HOME_HINT
 from ..errors import JournalError
 from ..json_value import Json
-from ..system.atomic_files import create, place, private_folder, temporary_beside
+from ..system.atomic_files import create, make_private_folder, place, temporary_beside
 from ..system.file_locks import UnsupportedError, hold
 from ..text import counted
 from .migrations import MIGRATIONS, migrate, version_of
@@ -61,7 +61,7 @@ class Database:
         self._checked = False
         with contextlib.ExitStack() as opening:
             with self.errors():
-                private_folder(path.parent)
+                make_private_folder(path.parent)
                 self.read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
                 if not self.read_only and (descriptor := _share(path)) is not None:
                     opening.callback(os.close, descriptor)

@@ -159,7 +159,7 @@ class PiAPIClient:
             raise TaskNotFoundError(parsed.message or "task not found")
         raise _temporary(response, parsed)
 
-    async def account(self) -> Account:
+    async def fetch_account(self) -> Account:
         """Return the account (`GET /account/info` at the origin; docs/internals/service.md, section 4).
 
         Raise KeyRefusedError, and NetworkError if there is no usable response.

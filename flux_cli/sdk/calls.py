@@ -248,14 +248,14 @@ class Calls:
             self.ledger.reserve(item)
         stop, outcomes = Stop(), list[Outcome]()
         # Calls share the limits but not the errors: a full disk here must not end other calls.
-        scheduler = self._connections.scheduler(
+        scheduler = self._connections.make_scheduler(
             _listener(options.listener), stop, use_cache=cache, share_errors=False, deadline=options.deadline
         )
         running = asyncio.create_task(self._run(scheduler, item, outcomes.append, wait))
         self._running[running] = item.id
         running.add_done_callback(self._running.pop)
         try:
-            await self._until(running, item, stop, options.deadline)
+            await self._wait_for(running, item, stop, options.deadline)
         except asyncio.CancelledError:
             stop.request()
             await asyncio.shield(asyncio.wait({running}))
@@ -266,7 +266,7 @@ class Calls:
         outcome = outcomes[0] if outcomes else Outcome(entry, _left_over(entry), 0.0)
         return CallResult(outcome, self.ledger.record(outcome.entry) if pays else Decimal(0))
 
-    async def _until(self, running: asyncio.Task[None], item: Entry, stop: Stop, deadline: float | None) -> None:
+    async def _wait_for(self, running: asyncio.Task[None], item: Entry, stop: Stop, deadline: float | None) -> None:
         """Wait until an entry is processed. After the deadline, stop it if it still waits to be sent."""
         if deadline is not None:
             await asyncio.wait({running}, timeout=max(TURN_SECONDS, deadline - time.monotonic()))

@@ -29,7 +29,7 @@ def make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
 
 
-def private_folder(folder: Path) -> None:
+def make_private_folder(folder: Path) -> None:
     """Create a directory and its missing parents, for their owner only. Raise OSError.
 
     `mkdir` with `parents` would leave the mode of the parents to the umask.

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from .atomic_files import private_folder, sync
+from .atomic_files import make_private_folder, sync
 
 if sys.platform == "win32":
     import msvcrt
@@ -84,7 +84,7 @@ class Lock:
     @classmethod
     def take(cls, path: Path) -> Self | None:
         """Return the lock, or None if another process holds it. Raise OSError as `hold` does."""
-        private_folder(path.parent)
+        make_private_folder(path.parent)
         descriptor = hold(path)
         return None if descriptor is None else cls(path, descriptor)
 

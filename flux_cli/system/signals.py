@@ -50,9 +50,9 @@ class Stop:
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of `work`; a stop cancels it and raises StoppedError."""
-        return await self.grace(work, 0.0)
+        return await self.shield(work, 0.0)
 
-    async def grace(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+    async def shield(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """Return the result of `work`; after a stop it has `seconds` left, then it is canceled. Raise StoppedError."""
         if self.requested and seconds == 0:
             work.close()

@@ -53,7 +53,7 @@ class Receiver:
     secret: what a delivery must carry; None accepts all.
     record: writes down durably that a task with this ID was delivered, or raises FluxError.
     note: gets a line per refused delivery. closed: returns whether deliveries are refused from now on.
-    arrived: deliveries to work on. in_progress: tasks whose deliveries are not `done` with.
+    arrived: deliveries to work on. in_progress: tasks whose deliveries are not done yet.
     """
 
     secret: str | None = field(repr=False)
@@ -73,7 +73,7 @@ class Receiver:
             reason = REASONS.get(int(exchange.status), "") if exchange.status.isdigit() else ""
             self.note(f"{clean(scope['method'], 20)} refused: {exchange.status} {reason}".rstrip())
 
-    def done(self, delivery: Delivery) -> None:
+    def mark_done(self, delivery: Delivery) -> None:
         """Forget a delivery that was dealt with."""
         self.in_progress.discard(delivery.task_id)
 

@@ -107,7 +107,7 @@ class _LogHandler(logging.Handler):
             self._note(f"server: {clean(words, 300)}")
 
 
-def listening_socket(host: str, port: int, *, command: str) -> socket.socket:
+def open_listening_socket(host: str, port: int, *, command: str) -> socket.socket:
     """Return a socket that listens there; port 0 picks a free one. Raise UsageError.
 
     command: which probably uses the port already, if it is in use.

@@ -21,7 +21,7 @@ from ...piapi.client import PiAPIClient
 from ...text import clean, counted
 from ...webhooks.forwarder import Forwarder, find_command, forward_url
 from ...webhooks.receiver import Delivery, Receiver
-from ...webhooks.server import listening_socket, origin_of, serve
+from ...webhooks.server import open_listening_socket, origin_of, serve
 from ..found_tasks import AT_ONCE, TEMPLATE_HINT, prepare_wait, record_delivery, resolve_delivery
 from ..options import Host, Port, SaveOptions
 from ..output.output import Mode
@@ -113,7 +113,7 @@ def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitC
         session.webhook_secret(), lambda task_id: record_delivery(session, task_id, save), session.output.log
     )
     session.journal.mark_dead_unknown()
-    with closing(listening_socket(options.host, options.port, command="flux listen")) as at:
+    with closing(open_listening_socket(options.host, options.port, command="flux listen")) as at:
         listening = _Listening(session, options, save, receiver, forwarder, at)
         run = Run(session.run_context, listening, Results(listening), listening.feed, 0, server=listening.serve)
         code = run.finish()
@@ -184,7 +184,7 @@ class _Listening(CommandReporter):
         output, host = self.session.output, self.options.host
         origin = origin_of(host, self.at)
         if output.mode is Mode.JSON:
-            output.record("listening", {"url": f"{origin}/"})
+            output.print_json("listening", {"url": f"{origin}/"})
         output.note(f"Listening on {origin}/ (Ctrl-C stops it)")
         if self.receiver.secret is None:
             output.warn(
@@ -212,7 +212,7 @@ class _Listening(CommandReporter):
         while True:
             delivery = await self.receiver.arrived.get()
             try:
-                if entry := await self._entry(client, delivery):
+                if entry := await self._find_entry(client, delivery):
                     self.found.put_nowait((entry, delivery))
             except FluxError as error:
                 self.session.output.print_error(error)
@@ -220,11 +220,11 @@ class _Listening(CommandReporter):
                     self.session.output.note(
                         f"task {delivery.task_id} is recorded; download its images later with", ("resume",)
                     )
-                self.receiver.done(delivery)
+                self.receiver.mark_done(delivery)
             except Exception as error:
                 self.found.put_nowait(error)
 
-    async def _entry(self, client: PiAPIClient, delivery: Delivery) -> Entry | None:
+    async def _find_entry(self, client: PiAPIClient, delivery: Delivery) -> Entry | None:
         """Return the entry to work on; None if nothing is left to be saved.
 
         Raise RefusedError for a task of another account, NetworkError, ConfigError, DiskError or JournalError.
@@ -233,7 +233,7 @@ class _Listening(CommandReporter):
         known = await resolve_delivery(session, client, task_id)
         if task_id in self.seen:
             session.output.note(f"task {task_id}: delivered again")
-            self.receiver.done(delivery)
+            self.receiver.mark_done(delivery)
             return None
         self.seen.add(task_id)
         if known and known.state not in (*UNFINISHED, State.EXPIRED):
@@ -247,7 +247,7 @@ class _Listening(CommandReporter):
         self._follow_up(delivery, None)
         return None
 
-    def result(self, result: TaskResult) -> None:
+    def show_result(self, result: TaskResult) -> None:
         """Show the result of a task, and start what follows."""
         outcome = result.outcome
         assert outcome is not None
@@ -256,7 +256,7 @@ class _Listening(CommandReporter):
         if delivery is None:
             return
         if isinstance(outcome.error, InterruptError):  # the loop may have ended
-            self.receiver.done(delivery)
+            self.receiver.mark_done(delivery)
             return
         saved = outcome.entry.state is State.SAVED
         self._follow_up(delivery, outcome.entry if saved else None)
@@ -278,4 +278,4 @@ class _Listening(CommandReporter):
         try:
             await self.forwarder.forward(delivery.task_id, delivery.body)
         finally:
-            self.receiver.done(delivery)
+            self.receiver.mark_done(delivery)

@@ -81,7 +81,7 @@ def _ask_for_key() -> Generator[Note, None, str]:
 
 def _check(session: Session, key: str) -> "Account":
     try:
-        return asyncio.run(session.account(key))
+        return asyncio.run(session.fetch_account(key))
     except KeyRefusedError as error:
         hint = f"Copy your key from {KEYS_URL}, then run"
         raise KeyRefusedError(f"{error.message}. {NOT_STORED}", hint=hint, command=("login",)) from error

@@ -158,14 +158,14 @@ def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
         from ...sandbox.faults import describe_faults
 
         for line in describe_faults():
-            session.output.result(line)
+            session.output.print_line(line)
         return ExitCode.OK
     from ...system.signals import Stop
-    from ...webhooks.server import listening_socket
+    from ...webhooks.server import open_listening_socket
 
     with ExitStack() as kept:
-        service = _service(session, options, kept)
-        listener = kept.enter_context(listening_socket(options.host, options.port, command="flux sandbox"))
+        service = _make_service(session, options, kept)
+        listener = kept.enter_context(open_listening_socket(options.host, options.port, command="flux sandbox"))
         stop = Stop()
         stop.run(_serve(session, options, service, listener, stop))
         tasks, cost = len(service.store.tasks()), service.store.spent()
@@ -173,7 +173,7 @@ def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
     return ExitCode.OK
 
 
-def _service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Service":
+def _make_service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Service":
     """Return the mock server that the options describe."""
     from ...sandbox.app import Service
     from ...sandbox.faults import Faults, duration
@@ -184,7 +184,7 @@ def _service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Ser
     faults = Faults(options.seed)
     faults.add(options.faults or [])
     return Service(
-        _store(options.state, kept),
+        _open_store(options.state, kept),
         speed=speed,
         plan=_parse("--plan", one_of("free", "creator", "pro"), options.plan),
         credit=None if options.credits is None else parse_usd(options.credits, "--credits"),
@@ -210,7 +210,7 @@ def _key(text: str) -> str:
     return text
 
 
-def _store(state: Path | None, kept: ExitStack) -> "Store":
+def _open_store(state: Path | None, kept: ExitStack) -> "Store":
     """Open the tasks' file: the user's, or a temporary one. Raise DiskError."""
     import sqlite3
     import tempfile
@@ -279,10 +279,10 @@ def _announce(session: Session, options: SandboxOptions, service: "Service", ori
         del variables["PIAPI_API_KEY"]
         output.note("PIAPI_API_KEY is set already; its value is not printed")
     if output.mode is Mode.JSON:
-        output.record("sandbox", {"page": f"{origin}/", "variables": {**variables}})
+        output.print_json("sandbox", {"page": f"{origin}/", "variables": {**variables}})
     else:
         # In one write, so that a script that waits for the first line gets all of them.
-        output.lines("\n".join(variable_lines(variables, session.environ)))
+        output.print_lines("\n".join(variable_lines(variables, session.environ)))
     output.note(f"In another terminal, run the lines above. {origin}/ shows tasks and images. Press Ctrl-C to stop.")
     if not is_loopback(options.host):
         output.warn(

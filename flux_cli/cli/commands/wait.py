@@ -80,7 +80,7 @@ def wait(
             session.journal.discard_unseen()
             if results.count > 1:
                 # Tasks that were submitted in the meantime were paid for by another process.
-                reporter.summary(replace(results.summary(), spent=Decimal(0)))
+                reporter.show_summary(replace(results.summary(), spent=Decimal(0)))
     if first and results.saved:
         return code
     return exit_code([*results.errors.values(), *wrong.values()], stopped_by=run.halted)

@@ -189,17 +189,17 @@ class Output:
     def _print_record(self, record: Record) -> None:
         text = record.quiet if self.mode is Mode.QUIET and record.quiet is not None else record.text
         if self.mode is Mode.JSON:
-            self.record(record.kind, record.content)
+            self.print_json(record.kind, record.content)
         elif record.document is not None:
-            self.document(record.document)
+            self.print_document(record.document)
         elif record.paths:
             for path in record.paths:
-                self.path(shown(path))
+                self.print_path(shown(path))
         elif text and record.indent is not None:
             for line in text.split("\n"):
-                self.row(line, record.indent)
+                self.print_row(line, record.indent)
         elif text or record.quiet is None:
-            self.lines(text)
+            self.print_lines(text)
 
     def show_images(self, paths: Sequence[Path]) -> None:
         """Show images as `--preview` and `--open` ask for."""
@@ -218,35 +218,35 @@ class Output:
 
     # --- stdout ----------------------------------------------------------------------------------------------
 
-    def result(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line of the result."""
         self._write(self._stdout, line)
 
-    def row(self, line: str, indent: int) -> None:
+    def print_row(self, line: str, indent: int) -> None:
         """Print a row of a table as the result; a narrow terminal gets it on several lines, indented by `indent`."""
         self._fold(self._stdout, line, indent)
 
-    def lines(self, text: str) -> None:
+    def print_lines(self, text: str) -> None:
         """Print several lines of the result with one write."""
         self._write(self._stdout, "\n".join(map(harmless, text.split("\n"))), exact=True)
 
-    def document(self, content: Json) -> None:
+    def print_document(self, content: Json) -> None:
         """Print readable JSON, on several lines."""
         text = readable_json(content)
-        self.lines(inert_json(text) if self._on_actions else text)
+        self.print_lines(inert_json(text) if self._on_actions else text)
 
-    def path(self, name: str) -> None:
+    def print_path(self, name: str) -> None:
         """Print a file name as the result; in a pipe it is exact, whatever characters it contains."""
         self._write(self._stdout, inert_path(name) if self._on_actions else name, exact=not self.to_terminal)
 
-    def record(self, kind: str, content: JsonObject) -> None:
+    def print_json(self, kind: str, content: JsonObject) -> None:
         """Print a JSON object as the result, on one line."""
         import json
 
         line = json.dumps({"schema": SCHEMA, "type": kind, **content}, ensure_ascii=True)
         self._write(self._stdout, inert_json(line) if self._on_actions else line)
 
-    def content(self, path: Path) -> None:
+    def print_file(self, path: Path) -> None:
         """Write the bytes of a file to stdout."""
         with self._aside(), self._stream_errors(self._stdout), path.open("rb") as file:
             shutil.copyfileobj(file, self._stdout.buffer)
@@ -363,7 +363,7 @@ class Output:
         """Print an error that belongs to no entry."""
         if self.mode is Mode.JSON:
             with suppress(DiskError):  # stdout may be what failed
-                self.record("error", {"error": self.error_json(error, money)})
+                self.print_json("error", {"error": self.error_json(error, money)})
         self.print_entry_error(error, money)
 
     def log(self, text: str) -> None:
@@ -377,7 +377,7 @@ class Output:
     # --- progress --------------------------------------------------------------------------------------------
 
     @contextmanager
-    def progress(self, total: int, *, seeds: bool = False) -> "Iterator[Progress]":
+    def show_progress(self, total: int, *, seeds: bool = False) -> "Iterator[Progress]":
         """Return a listener for the engine's events, which are shown while the block runs.
 
         total: the number of tasks. seeds: several have the same prompt, so that labels need the seed.

@@ -26,7 +26,7 @@ def show_outcome(output: Output, outcome: Outcome) -> None:
 def show_result(output: Output, outcome: Outcome, place: JsonObject | None = None, *, before: bool = False) -> None:
     """Show on stdout how an entry ended. place: its position in a batch. before: its images were saved earlier."""
     if output.mode is Mode.JSON:
-        output.record("outcome", outcome_json(output, outcome) | (place or {}))
+        output.print_json("outcome", outcome_json(output, outcome) | (place or {}))
     elif outcome.entry.state is State.SAVED:
         _show_saved(output, outcome.entry, before=before)
 
@@ -53,10 +53,10 @@ def _show_saved(output: Output, entry: Entry, *, before: bool) -> None:
     about = " (already saved, no charge)" if before else _facts(entry)
     if output.shows_all:  # one line for each image, the facts behind the last
         for name in names:
-            output.row(f"{name}{about if name is names[-1] else ''}", 2)
+            output.print_row(f"{name}{about if name is names[-1] else ''}", 2)
         return
     for name in names:
-        output.path(name)
+        output.print_path(name)
     if output.mode is Mode.TEXT:
         what = ", ".join(names)
         output.note(f"already saved: {what} (no charge)" if before else f"saved {what}{about}")
@@ -70,7 +70,7 @@ def show_summary(output: Output, summary: "Summary") -> None:
         money += f", up to {_sum(summary.possibly, summary.simulated)} possibly charged,"
     output.note(f"{counts or 'nothing to do'}; {money} in {seconds(summary.duration)}")
     if output.mode is Mode.JSON:
-        output.record("summary", summary_json(summary))
+        output.print_json("summary", summary_json(summary))
 
 
 def _facts(entry: Entry) -> str:

@@ -64,10 +64,10 @@ class CommandReporter:
                 self._output.print_error(failure)
                 self.report_failed = True
 
-    def note(self, text: str) -> None:
+    def show_note(self, text: str) -> None:
         self._output.note(text)
 
-    def result(self, result: TaskResult) -> None:
+    def show_result(self, result: TaskResult) -> None:
         self._add_to_report(result)
         outcome = result.outcome
         if outcome and self._is_one_of_many_cut_off(outcome):
@@ -90,7 +90,7 @@ class CommandReporter:
     def _show_interrupted(self) -> None:
         entries, self._interrupted = self._interrupted, []
         if entries:
-            self.left_running(entries)
+            self.show_left_running(entries)
 
     def _show(self, result: TaskResult, outcome: Outcome) -> None:
         output, entry = self._output, outcome.entry
@@ -98,9 +98,9 @@ class CommandReporter:
         as_text = output.mode is not Mode.JSON
         try:
             if as_text and self._ids and entry.task_id and entry.state in (State.ACCEPTED, State.READY, State.SAVED):
-                output.result(entry.task_id)
+                output.print_line(entry.task_id)
             elif as_text and self._images and entry.state is State.SAVED:
-                output.content(entry.files[0].path)
+                output.print_file(entry.files[0].path)
             else:
                 show_result(output, outcome, place, before=result.before)
         except BrokenPipeError:
@@ -112,11 +112,11 @@ class CommandReporter:
         output = self._output
         for file in files:
             if output.mode is Mode.JSON:
-                output.record("skipped", {"files": [str(file)], "reason": "exists", "cost_usd": None})
+                output.print_json("skipped", {"files": [str(file)], "reason": "exists", "cost_usd": None})
                 continue
             output.note(f"skipped: {shown(file)} exists")
             if not self._ids:
-                output.path(shown(file))
+                output.print_path(shown(file))
         output.show_images(files)
 
     def _add_to_report(self, result: TaskResult) -> None:
@@ -130,17 +130,17 @@ class CommandReporter:
         reason = "" if result.outcome else "exists" if result.files else "not started"
         self._report.add(ReportRow(index, name, place, result.outcome, reason))
 
-    def summary(self, summary: Summary) -> None:
+    def show_summary(self, summary: Summary) -> None:
         self._summary = summary
         self._show_interrupted()
         show_summary(self._output, summary)
 
-    def left_running(self, entries: Sequence[Entry]) -> None:
+    def show_left_running(self, entries: Sequence[Entry]) -> None:
         ids = [entry.task_id or entry.id for entry in entries]
         command = ["wait", *ids] if len(ids) == 1 else ["resume"]
         tasks = counted(len(ids), "task")
         self._output.note(f"{tasks} still running or not saved; download the images, at no cost, with", command)
 
-    def progress(self, total: int) -> AbstractContextManager[Listener]:
+    def show_progress(self, total: int) -> AbstractContextManager[Listener]:
         self._many = total > 1
-        return self._output.progress(total, seeds=self._seeds)
+        return self._output.show_progress(total, seeds=self._seeds)

@@ -247,7 +247,7 @@ def _suite(title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> E
     if summary:
         about["time"] = f"{summary.duration:.3f}"
     root = Element("testsuites", about)
-    _properties(SubElement(root, "testsuite", about), {"cost_usd": str(summary.spent)} if summary else {})
+    _add_properties(SubElement(root, "testsuite", about), {"cost_usd": str(summary.spent)} if summary else {})
     return root
 
 
@@ -266,16 +266,16 @@ def _case(row: JsonObject) -> Element:
     name = f"{row['index']} {clean(label, NAME_LIMIT)}".strip()  # the index keeps equal prompts apart
     about = {"classname": text_at(row, "op") or "flux", "name": name, "time": str(row.get("seconds", 0))}
     case = Element("testcase", {key: _safe(value) for key, value in about.items()})
-    _properties(case, {name: row.get(name) for name in PROPERTIES}, strings_in(row.get("files")))
+    _add_properties(case, {name: row.get(name) for name in PROPERTIES}, strings_in(row.get("files")))
     if (verdict := _verdict(row)) != "passed":
-        _reason(case, verdict, row)
+        _add_reason(case, verdict, row)
     attached = [path for file in strings_in(row.get("files")) if _can_be_attached(path := shown(Path(file)))]
     if attached:
         SubElement(case, "system-out").text = "\n".join(f"[[ATTACHMENT|{path}]]" for path in attached)
     return case
 
 
-def _properties(parent: Element, values: Mapping[str, Json], files: Iterable[str] = ()) -> None:
+def _add_properties(parent: Element, values: Mapping[str, Json], files: Iterable[str] = ()) -> None:
     found = [(name, str(value)) for name, value in values.items() if value is not None]
     found += [("file", file) for file in files]
     if found:
@@ -284,7 +284,7 @@ def _properties(parent: Element, values: Mapping[str, Json], files: Iterable[str
             SubElement(properties, "property", name=name, value=_safe(value))
 
 
-def _reason(case: Element, verdict: str, row: JsonObject) -> None:
+def _add_reason(case: Element, verdict: str, row: JsonObject) -> None:
     error = object_at(row, "error")
     message = text_at(error, "message") or text_at(row, "reason")
     about = {"message": _safe(message)}

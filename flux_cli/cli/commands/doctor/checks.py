@@ -131,7 +131,7 @@ def service(session: Session) -> Iterator[Finding]:
     shown_key = "not needed by the sandbox" if session.sandbox else _known_key(session)
     started = time.monotonic()
     try:
-        account = asyncio.run(session.account())
+        account = asyncio.run(session.fetch_account())
     except NetworkError as error:
         yield ok("key", f"{shown_key}; not checked")
         hint = "check the connection, HTTPS_PROXY and base_url; for details"
