@@ -23,7 +23,7 @@ from flux_cli.images.png import with_texts
 from flux_cli.journal.entries import Entry
 from flux_cli.json_value import Json, JsonObject, object_at, text_at
 from flux_cli.operations.base import BuildContext, Operation, Parameters, Writer
-from flux_cli.operations.options import Given, ImageArgument, InputOptions, TaskOptions
+from flux_cli.operations.options import ImageArgument, InputOptions, SharedOptions, TaskOptions
 from flux_cli.operations.parameters import Argument, Option
 from flux_cli.operations.registry import OPERATIONS, PARAMETERS
 from flux_cli.operations.request import TaskRequest
@@ -79,15 +79,15 @@ class UpscaleParameters(Parameters):
     factor: Annotated[int, Option("--factor", metavar="N", min=2, max=8, help="How many times larger.")] = 2
     guides: Annotated[list[str] | None, Option("--guide", metavar="IMG", help="A detail to follow; repeatable.")] = None
 
-    def build(self, given: Given, context: BuildContext) -> Upscale:
+    def build(self, shared: SharedOptions, context: BuildContext) -> Upscale:
         guides = tuple(Guide(context.find(text).reference, 0.5) for text in self.guides or [])
         image = context.find(self.image).reference
         return Upscale(image=image, factor=self.factor, guides=guides)
 
 
-def upscale(session: Session, own: UpscaleParameters, given: Given, run: RunOptions) -> ExitCode:
+def upscale(session: Session, own: UpscaleParameters, shared: SharedOptions, run: RunOptions) -> ExitCode:
     """Enlarge an image."""
-    return generate(session, own, given, run)
+    return generate(session, own, shared, run)
 
 
 @pytest.fixture(autouse=True)

@@ -80,9 +80,9 @@ class Overrides:
     problems: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, texts: Sequence[str] | None, body: JsonObject) -> Self:
+    def parse(cls, texts: Sequence[str] | None, input_fields: JsonObject) -> Self:
         """Return the overrides of `--set` (each `PATH=VALUE`) over those of `--input`. Raise UsageError."""
-        values, problems = body, list[str]()
+        values, problems = input_fields, list[str]()
         for text in texts or []:
             path, equals, value = text.partition("=")
             names = path.strip().split(".")
@@ -114,21 +114,21 @@ class Overrides:
         return cls(values, rest | ({"input": inner} if inner else {}), **found, problems=tuple(wrong))
 
 
-def read_body(path: Path | None) -> JsonObject:
+def read_input_file(path: Path | None) -> JsonObject:
     """Return the JSON object in the file of `--input`, empty if there is none. Raise UsageError."""
     if path is None:
         return {}
     try:
-        body = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot read --input {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"--input {path} is not a text file") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--input {path}: invalid JSON ({lowered(str(error))})") from error
-    if not isinstance(body, dict):
+    if not isinstance(content, dict):
         raise UsageError(f"--input {path} is not a JSON object")
-    return body
+    return content
 
 
 @frozen

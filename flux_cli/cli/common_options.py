@@ -40,9 +40,15 @@ class CommonOptions(Group):
 
     def arguments(self) -> list[str]:
         """Return the options as words of a command line."""
-        given = {"--sandbox": self.sandbox, "--json": self.json, "-q": self.quiet, "-v": self.verbose}
+        switches = {
+            "--sandbox": self.sandbox,
+            "--json": self.json,
+            "-q": self.quiet,
+            "-v": self.verbose,
+            "--debug": self.debug,
+        }
         profile = [] if self.profile is None else ["--profile", self.profile]
-        return [*profile, *[name for name, value in {**given, "--debug": self.debug}.items() if value]]
+        return [*profile, *[name for name, value in switches.items() if value]]
 
 
 @frozen

@@ -59,28 +59,28 @@ def _split(line: str, ends: tuple[str, ...] = (".", ".'", '."')) -> list[str]:
 class _Line:
     """The words of a command line between the program and the word that is being typed.
 
-    arguments: those of the command. given: the long options, with their values.
+    arguments: those of the command. options: the long ones, with their values.
     waiting: the option whose value comes next, if any. ended: whether `--` has ended the options.
     """
 
     def __init__(self, data: dict[str, Any], words: list[str]) -> None:
         self.data, self.command = data, ""
         self.arguments: list[str] = []
-        self.given: dict[str, str] = {}
+        self.options: dict[str, str] = {}
         self.waiting, self.ended = "", False
         for word in words:
             self._read(word)
 
     def _read(self, word: str) -> None:
         if self.waiting:
-            self.given[self.waiting], self.waiting = word, ""
+            self.options[self.waiting], self.waiting = word, ""
         elif self.ended or word == "-" or not word.startswith("-"):
             self._read_argument(word)
         elif word == "--":
             self.ended = True
         elif word.startswith("--"):
             name, equals, value = word.partition("=")
-            self.given[name] = value
+            self.options[name] = value
             self.waiting = name if self._value_of(name) and not equals else ""
         else:  # -qm: the first option that takes a value takes the rest of the word, if there is any
             name = next((f"-{letter}" for letter in word[1:] if self._value_of(f"-{letter}")), "")
@@ -150,7 +150,7 @@ class _Line:
         return _unless_unreadable(lambda: _names(TABLES[name])) if name in TABLES else {}
 
     def _ids(self) -> Words:
-        options = {"profile": self.given.get("--profile"), "sandbox": "true" if "--sandbox" in self.given else None}
+        options = {"profile": self.options.get("--profile"), "sandbox": "true" if "--sandbox" in self.options else None}
         return _unless_unreadable(lambda: _entries(options, STATES.get(self.command, ())))
 
 

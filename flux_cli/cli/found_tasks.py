@@ -73,7 +73,7 @@ def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOpt
         return track(session, word, save)
     if known.state is State.SAVED:
         present = all(file.path.exists() for file in known.files)
-        return Outcome(known, None, 0.0) if present and not save.given else track(session, known.task_id or word, save)
+        return Outcome(known, None, 0.0) if present and not save.placed else track(session, known.task_id or word, save)
     if known.state not in (*UNFINISHED, State.EXPIRED):
         return Outcome(known, error_of(known), 0.0)
     claimed = session.journal.claim(known)
@@ -81,7 +81,7 @@ def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOpt
         return Outcome(known, busy_error(known), 0.0)
     if claimed.state is State.EXPIRED:
         claimed = session.journal.move(claimed, replace(claimed, state=State.ACCEPTED, problem=None))
-    if save.given:
+    if save.placed:
         count = len(known.output.paths)
         plan = plan_found_task(
             save.output, _values(session.catalog, known), count, session.saving(save), default=DEFAULT_TEMPLATE

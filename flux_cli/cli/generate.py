@@ -17,7 +17,7 @@ from ..batch.input_images import RequestImages
 from ..batch.outputs import Saving
 from ..batch.plan import CostLimits, Draft, Plan, Shard, check_single_name, make_plan
 from ..batch.prompts import LINE_LIMIT, OnePrompt, Row, Rows, StandardInput, read_prompts
-from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_body
+from ..batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_input_file
 from ..batch.sweeps import count, escape_braces, expand, parse_vary
 from ..batch.tables import has_rows, kind_of, read_rows
 from ..errors import ExitCode, Problems, UsageError
@@ -25,7 +25,7 @@ from ..images.formats import EXTENSIONS
 from ..images.output_names import check_inside, expand_path
 from ..json_value import JsonObject
 from ..operations.base import BuildContext, Parameters
-from ..operations.options import Given, SizeOptions
+from ..operations.options import SharedOptions, SizeOptions
 from ..operations.parameters import Value, change_group, parameters, read_group
 from ..operations.registry import PARAMETERS
 from ..operations.request import TaskRequest
@@ -49,11 +49,11 @@ Drafts = Callable[[Row], Iterator[Draft]]
 Variables = Mapping[str, Sequence[str]]
 
 
-def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -> ExitCode:
+def generate(session: Session, own: Parameters, shared: SharedOptions, run: RunOptions) -> ExitCode:
     """Generate the images of a command line, one task per combination of its prompts and sweeps."""
     prompt, prompts = None if own.prompt is None else argument_text(own.prompt), run.source.prompts
-    if given.task.negative_prompt is not None:
-        given = given.with_groups(replace(given.task, negative_prompt=argument_text(given.task.negative_prompt)))
+    if shared.task.negative_prompt is not None:
+        shared = shared.with_groups(replace(shared.task, negative_prompt=argument_text(shared.task.negative_prompt)))
     if prompt is None and prompts is None:
         prompt = own.default_prompt
         if prompt is None:
@@ -70,7 +70,7 @@ def generate(session: Session, own: Parameters, given: Given, run: RunOptions) -
         raise UsageError("a prompt and --from cannot be used together", hint="For text around each prompt: --vary")
     if run.save.output == "-" and (prompts is not None or run.source.vary):
         raise UsageError("-o - is for a command that makes one image")
-    builder = make_request_builder(session, own, given, read_body(given.task.body))
+    builder = make_request_builder(session, own, shared, read_input_file(shared.task.input_file))
     variables: dict[str, list[str]] = {}
     for text in run.source.vary or []:
         name, values = parse_vary(argument_text(text))
@@ -107,7 +107,7 @@ def _check_prompt(prompt: str, command: str) -> None:
 
 
 def generate_rows(
-    session: Session, file: str, given: Given, many: ManyOptions, save: SaveOptions, submit: SubmitOptions
+    session: Session, file: str, shared: SharedOptions, many: ManyOptions, save: SaveOptions, submit: SubmitOptions
 ) -> ExitCode:
     """Run the tasks of the rows of a batch file."""
     if save.output == "-":
@@ -117,7 +117,7 @@ def generate_rows(
         kind = kind_of(file, content.read(LINE_LIMIT))
         content.seek(0)
         name = _name(file)
-        drafts = partial(_read_row, session, given, read_body(given.task.body), save)
+        drafts = partial(_read_row, session, shared, read_input_file(shared.task.input_file), save)
         return _run(session, read_rows(content, name, kind, _check_column), name, drafts, many, save, submit)
 
 
@@ -164,10 +164,12 @@ def _make_drafts(
         yield Draft(request, output, variant.variables, name, builder.random_seed, not save.no_metadata)
 
 
-def _read_row(session: Session, given: Given, body: JsonObject, save: SaveOptions, row: Row) -> Iterator[Draft]:
+def _read_row(
+    session: Session, shared: SharedOptions, input_fields: JsonObject, save: SaveOptions, row: Row
+) -> Iterator[Draft]:
     """Return the tasks of a row of a batch file.
 
-    given, body (the content of `--input`), save: apply to rows that do not set their own.
+    shared, input_fields (of `--input`), save: apply to rows that do not set their own.
     """
     values: dict[str, Value] = {}
     for field, value in row.fields.items():
@@ -183,7 +185,7 @@ def _read_row(session: Session, given: Given, body: JsonObject, save: SaveOption
     problems = _unknown(command, values)
     own = read_group(command, values, problems)
     # A size on the command line applies to rows whose images can have one.
-    fitting = given if own is None or own.takes_size else given.with_groups(SizeOptions())
+    fitting = shared if own is None or own.takes_size else shared.with_groups(SizeOptions())
     groups = _groups(command, fitting, values, problems)
     own_save = change_group(save, {name: value for name, value in values.items() if name in ROW_OPTIONS}, problems)
     if "output" in values and own_save.output is not None:
@@ -194,17 +196,19 @@ def _read_row(session: Session, given: Given, body: JsonObject, save: SaveOption
     if problems or own is None:
         raise UsageError.of(problems)
     prompt = own.required_prompt
-    builder = make_request_builder(session, own, groups, body)
+    builder = make_request_builder(session, own, groups, input_fields)
     return _make_drafts(prompt, builder, own_save, {}, None if name is None else _word("id", name))
 
 
-def _groups(command: type[Parameters], given: Given, values: Mapping[str, Value], problems: Problems) -> Given:
+def _groups(
+    command: type[Parameters], shared: SharedOptions, values: Mapping[str, Value], problems: Problems
+) -> SharedOptions:
     """Return the options of the row, and those of the command where it has none."""
     # Like the setting, a model for all rows applies to operations that it supports.
-    given = given.with_groups(replace(given.task, model=None))
+    shared = shared.with_groups(replace(shared.task, model=None))
     if values.keys() & parameters(SizeOptions).keys():  # they override every size option of the command
-        given = given.with_groups(SizeOptions())
-    return Given().with_groups(*(change_group(given.get(group), values, problems) for group in command.groups))
+        shared = shared.with_groups(SizeOptions())
+    return SharedOptions().with_groups(*(change_group(shared.get(group), values, problems) for group in command.groups))
 
 
 def _unknown(command: type[Parameters], values: Mapping[str, Value]) -> Problems:
@@ -242,20 +246,22 @@ def _word(name: str, value: Value) -> str:
     raise UsageError(f"{name} is not a word")
 
 
-def make_request_builder(session: Session, own: Parameters, given: Given, body: JsonObject) -> RequestBuilder:
-    """Return the builder of a command's or row's requests. `body` is the content of `--input`. Raise UsageError."""
+def make_request_builder(
+    session: Session, own: Parameters, shared: SharedOptions, input_fields: JsonObject
+) -> RequestBuilder:
+    """Return the builder of a command's or row's requests. input_fields: of `--input`. Raise UsageError."""
     catalog = session.catalog
-    if given.task.model is None:
+    if shared.task.model is None:
         session.check_model()
-    images = RequestImages(session.inputs, session.settings.text("dialect"), fit=not given.inputs.no_fit)
+    images = RequestImages(session.inputs, session.settings.text("dialect"), fit=not shared.inputs.no_fit)
     context = BuildContext(images.find, images.find_masked, catalog.loras, catalog.controls)
     return RequestBuilder(
         catalog,
-        session.settings.with_options(given.task.settings()),
-        given.task,
-        given.size,
-        Overrides.parse(given.task.overrides, body),
-        own.build(given, context),
+        session.settings.with_options(shared.task.settings()),
+        shared.task,
+        shared.size,
+        Overrides.parse(shared.task.overrides, input_fields),
+        own.build(shared, context),
     )
 
 
@@ -273,7 +279,7 @@ def _run(
 ) -> ExitCode:
     if save.overwrite and save.skip_existing:
         raise UsageError("--overwrite and --skip-existing cannot be used together")
-    if session.given.get("webhook_secret_file") and session.settings.get("webhook") is None:
+    if session.options.get("webhook_secret_file") and session.settings.get("webhook") is None:
         raise UsageError("--webhook-secret-file has no effect without --webhook")
     saving = session.saving(save)
     shard = Shard.parse(many.shard or "1/1")

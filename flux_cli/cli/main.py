@@ -66,10 +66,10 @@ def command(function: Function) -> Callable[..., int]:
         gathered = gather(values)
         common: CommonOptions = gathered.pop("CommonOptions")
         groups = list(walk_groups(gathered.values()))
-        given = {name: value for group in groups for name, value in group.settings().items()}
+        options = {name: value for group in groups for name, value in group.settings().items()}
         opens = any(group.open for group in groups if isinstance(group, OpenOptions))
         preview = any(group.preview for group in groups if isinstance(group, ViewOptions))
-        with Session.create(common, given, preview=preview, opens=opens) as session:
+        with Session.create(common, options, preview=preview, opens=opens) as session:
             try:
                 result = function(session, **gathered)
                 return result if isinstance(result, ExitCode) else session.output.print_all(result)
@@ -166,8 +166,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             command=("history",),
             code="bug",
         )
-    given = {"price_only": "--price-only" in arguments, "resubmit": "--resubmit" in arguments}
-    unsent = isinstance(failure, UsageError) and _pays(arguments[0], given)
+    values = {"price_only": "--price-only" in arguments, "resubmit": "--resubmit" in arguments}
+    unsent = isinstance(failure, UsageError) and _pays(arguments[0], values)
     output.print_error(failure, "Nothing was sent." if unsent else "")
     return failure.exit_code
 

@@ -8,11 +8,9 @@ from typing import Annotated, Any, TypeGuard, get_args, get_origin
 
 from ..errors import UsageError
 from ..frozen import frozen
+from ..operations.options import SharedOptions
 from ..operations.parameters import Argument, Group, Option, read_number
 from .common_options import CommonOptions
-
-GIVEN = "given"
-"""The parameter of a command that takes the shared options which its operation accepts (`Parameters.groups`)."""
 
 
 @frozen
@@ -65,7 +63,8 @@ def flatten(function: Callable[..., Any]) -> tuple[inspect.Signature, Callable[[
     """
     options = flat_options(function)
     groups = {name: group for name, group, _ in _parameters(function) if _is_group(group)}
-    own = inspect.signature(function, eval_str=True).parameters
+    own = inspect.signature(function, eval_str=True).parameters.values()
+    shared = next((parameter.name for parameter in own if parameter.annotation is SharedOptions), None)
 
     def gather(values: dict[str, Any]) -> dict[str, Any]:
         gathered = dict(values)
@@ -73,9 +72,9 @@ def flatten(function: Callable[..., Any]) -> tuple[inspect.Signature, Callable[[
             if flat.takes_value:
                 gathered[flat.name] = _read(flat, values[flat.name] or [], function.__name__)
         gathered |= {name: _gather(group, gathered) for name, group in groups.items()}
-        if GIVEN in own:
-            accepted = [gathered.pop(group.__name__) for group in _accepted(own.values())]
-            gathered[GIVEN] = own[GIVEN].annotation().with_groups(*accepted)
+        if shared:
+            accepted = [gathered.pop(group.__name__) for group in _accepted(own)]
+            gathered[shared] = SharedOptions().with_groups(*accepted)
         return gathered
 
     return inspect.Signature([_for_typer(flat) for flat in options]), gather
@@ -92,12 +91,13 @@ def walk_groups(values: Iterable[object]) -> Iterator[Group]:
 def _parameters(function: Callable[..., Any]) -> list[tuple[str, object, object]]:
     """Return name, annotation and default of a command's parameters but the session; groups come last.
 
-    The groups of the parameter `given` stand in its place, by the names of their classes, as do `CommonOptions`.
+    In the place of `SharedOptions` stand those that the operation accepts (`Parameters.groups`), by the names of their
+    classes, as do `CommonOptions`.
     """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     rows: list[tuple[str, object, object]] = []
     for parameter in own:
-        if parameter.name == GIVEN:
+        if parameter.annotation is SharedOptions:
             rows += _by_class(_accepted(own))
         else:
             rows.append((parameter.name, parameter.annotation, parameter.default))
@@ -142,26 +142,26 @@ def _for_typer(flat: Flat) -> inspect.Parameter:
         info = typer.Option(*flat.names, metavar=about.metavar, hidden=about.hidden)
     default = inspect.Parameter.empty if flat.required else flat.default
     kind = flat.kind
-    if flat.takes_value:  # a list of all that was given, which `_read` reads: Typer would use the last one
+    if flat.takes_value:  # a list of all its values, which `_read` reads: Typer would use the last one
         kind, default = list[str] | None, None
     annotation = Annotated[kind, info]  # type: ignore[valid-type]  # a type that is only known at run time
     return inspect.Parameter(flat.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _read(flat: Flat, given: list[str], command: str) -> object:
-    """Return the value of an option that was given like this. Raise UsageError."""
+def _read(flat: Flat, texts: list[str], command: str) -> object:
+    """Return the value of an option, from all its texts on the command line. Raise UsageError."""
     assert isinstance(flat.about, Option)
     name, kinds = flat.names[0], [get_origin(one) or one for one in (flat.kind, *get_args(flat.kind))]
-    if not given:
+    if not texts:
         return flat.default
-    if not all(given):
+    if not all(texts):
         raise UsageError(f"{name} is empty")
     if list in kinds:
-        return given
-    if len(given) > 1 and flat.about.sweep:  # for the others the last one wins, as scripts expect
-        hint = f"Write a list or a range: {name} {','.join(given)}"
+        return texts
+    if len(texts) > 1 and flat.about.sweep:  # for the others the last one wins, as scripts expect
+        hint = f"Write a list or a range: {name} {','.join(texts)}"
         raise UsageError(f"{name} is given more than once", hint=hint)
-    text = given[-1]
+    text = texts[-1]
     for kind in (int, float):
         if kind in kinds:
             return _read_number(name, text, kind, flat, command)
@@ -183,7 +183,7 @@ def _read_number(name: str, text: str, kind: type[int] | type[float], flat: Flat
 
 def _gather(group: type[Group], values: dict[str, Any]) -> Group:
     """Return a group of its values, which are removed from `values`."""
-    given: dict[str, Any] = {}
+    gathered: dict[str, Any] = {}
     for field in fields(group):
-        given[field.name] = _gather(field.type, values) if _is_group(field.type) else values.pop(field.name)
-    return group(**given)
+        gathered[field.name] = _gather(field.type, values) if _is_group(field.type) else values.pop(field.name)
+    return group(**gathered)

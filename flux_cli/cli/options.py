@@ -108,7 +108,7 @@ class SaveOptions(Group):
         return self.output == "-"
 
     @property
-    def given(self) -> bool:
+    def placed(self) -> bool:
         """Return whether the user chose a name or a directory."""
         return self.output is not None or self.output_dir is not None
 

@@ -50,13 +50,13 @@ SANDBOX_SPEED = 15.0
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Session:
-    """One invocation: its settings, its journal, its output. `given` are settings from the command's options.
+    """One invocation: its settings, its journal, its output. `options` are settings from those of the command.
 
     Use it in a `with` block, which closes what it has opened.
     """
 
     common: CommonOptions
-    given: Mapping[str, str | None]
+    options: Mapping[str, str | None]
     environ: Mapping[str, str]
     stdin: StandardInput
     output: Output
@@ -66,7 +66,7 @@ class Session:
     def create(
         cls,
         common: CommonOptions,
-        given: Mapping[str, str | None],
+        options: Mapping[str, str | None],
         *,
         preview: bool = False,
         opens: bool = False,
@@ -89,7 +89,7 @@ class Session:
         )
         for name in ("PIAPI_API_KEY", "FLUX_WEBHOOK_SECRET"):
             output.secrets.add(environ.get(name, "").strip())
-        settings = {**given, **common.settings()}
+        settings = {**options, **common.settings()}
         return cls(common, settings, environ, StandardInput(stdin or sys.stdin), output, ExitStack())
 
     def __enter__(self) -> Self:
@@ -122,7 +122,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """Every setting, resolved."""
-        settings = resolve(self.config_file, self.environ, self.given, path=self.home.config_file)
+        settings = resolve(self.config_file, self.environ, self.options, path=self.home.config_file)
         self.output.secrets.add((settings.key or "").strip())
         self.output.key_hint = refused_hint(settings.key_source)
         return settings
@@ -224,7 +224,7 @@ class Session:
     def saving(self, save: "SaveOptions") -> "Saving":
         from ..batch.outputs import Saving
 
-        return Saving(self.folder, save.overwrite, save.skip_existing, not save.no_metadata, save.given)
+        return Saving(self.folder, save.overwrite, save.skip_existing, not save.no_metadata, save.placed)
 
     @cached_property
     def budgets(self) -> "tuple[Budget, ...]":

@@ -66,8 +66,8 @@ class Settings:
 
     def with_options(self, options: Mapping[str, str | None]) -> dict[str, str | None]:
         """Return the value of every setting, with those of `options` first. Raise UsageError for a bad one."""
-        given = {name: _checked_option(BY_NAME[name], text) for name, text in options.items() if text is not None}
-        return self.texts | given
+        chosen = {name: _checked_option(BY_NAME[name], text) for name, text in options.items() if text is not None}
+        return self.texts | chosen
 
     @property
     def sandbox(self) -> bool:

@@ -90,18 +90,18 @@ class Tools:
 
     async def call(self, tool: ToolSchema, arguments: Mapping[str, object], listener: Listener) -> ToolResult:
         """Return the result of a tool. listener: gets the events of its task."""
-        given = {name: value for name, value in arguments.items() if value is not None}
+        arguments = {name: value for name, value in arguments.items() if value is not None}
         try:
-            check_names(tool, given)
+            check_names(tool, arguments)
             match tool.name:
                 case "generate":
-                    return await self._generate(given, listener)
+                    return await self._generate(arguments, listener)
                 case "status":
-                    return await self._status(given, listener)
+                    return await self._status(arguments, listener)
                 case "price":
-                    return ToolResult(await asyncio.to_thread(self._price, given))
+                    return ToolResult(await asyncio.to_thread(self._price, arguments))
                 case "history":
-                    return ToolResult(await asyncio.to_thread(self._history, given))
+                    return ToolResult(await asyncio.to_thread(self._history, arguments))
                 case _:
                     return ToolResult(await asyncio.to_thread(self._models))
         except FluxError as error:
@@ -113,29 +113,29 @@ class Tools:
 
     # --- the tools -------------------------------------------------------------------------------------------
 
-    async def _generate(self, given: Mapping[str, object], listener: Listener) -> ToolResult:
-        op = _operation(given)
-        wait = _number(given, "wait_seconds", DEFAULT_WAIT, LONGEST_WAIT)
+    async def _generate(self, arguments: Mapping[str, object], listener: Listener) -> ToolResult:
+        op = _operation(arguments)
+        wait = _number(arguments, "wait_seconds", DEFAULT_WAIT, LONGEST_WAIT)
         most = self._limits.max_cost
-        if "max_cost" in given:
-            most = min(most, parse_usd(str(given["max_cost"]), "max_cost"))
+        if "max_cost" in arguments:
+            most = min(most, parse_usd(str(arguments["max_cost"]), "max_cost"))
         deadline = time.monotonic() + wait
-        options = CallOptions(listener, deadline, repeats=True, retry_failed=bool(given.get("retry_failed", False)))
+        options = CallOptions(listener, deadline, repeats=True, retry_failed=bool(arguments.get("retry_failed", False)))
         calls = await self._open()
-        return self._result(calls, await calls.make(op, {**_options(given), "max_cost": str(most)}, options))
+        return self._result(calls, await calls.make(op, {**_options(arguments), "max_cost": str(most)}, options))
 
-    async def _status(self, given: Mapping[str, object], listener: Listener) -> ToolResult:
-        word, wait = str(given.get("id", "")), _number(given, "wait_seconds", 0, LONGEST_WAIT)
+    async def _status(self, arguments: Mapping[str, object], listener: Listener) -> ToolResult:
+        word, wait = str(arguments.get("id", "")), _number(arguments, "wait_seconds", 0, LONGEST_WAIT)
         if not is_task_id(word):
             raise UsageError(f"id {clean(word, 60)!r} is not an entry or a task ID", hint="The tool history lists them")
         calls = await self._open()
         options = CallOptions(listener, time.monotonic() + wait)
         return self._result(calls, await calls.wait(word, SaveOptions(), options))
 
-    def _price(self, given: Mapping[str, object]) -> JsonObject:
-        op = _operation(given)
+    def _price(self, arguments: Mapping[str, object]) -> JsonObject:
+        op = _operation(arguments)
         with self._session() as session:
-            request = kw.read_order(session, op, _options(given)).request
+            request = kw.read_order(session, op, _options(arguments)).request
             price = session.catalog.price(request)
         return _record(
             "price",
@@ -145,9 +145,9 @@ class Tools:
             budget_left_usd=self._budget_left,
         )
 
-    def _history(self, given: Mapping[str, object]) -> JsonObject:
-        state = given.get("state")
-        limit = int(_number(given, "limit", DEFAULT_LIMIT, LARGEST_LIMIT))
+    def _history(self, arguments: Mapping[str, object]) -> JsonObject:
+        state = arguments.get("state")
+        limit = int(_number(arguments, "limit", DEFAULT_LIMIT, LARGEST_LIMIT))
         with self._session() as session:
             lines = history(session, None if state is None else str(state), max(1, limit))
             return _record("history", entries=[line.content for line in lines if isinstance(line, Record)])
@@ -217,20 +217,20 @@ def _for_agents(content: JsonObject) -> JsonObject:
     return {**content, "error": {**error, "hint": HINTS[code]}} if code in HINTS else content
 
 
-def _operation(given: Mapping[str, object]) -> str:
-    op = str(given.get("op", "gen"))
-    check_operation(op, given)
-    if "output" in given:
-        check_inside(str(given["output"]))
+def _operation(arguments: Mapping[str, object]) -> str:
+    op = str(arguments.get("op", "gen"))
+    check_operation(op, arguments)
+    if "output" in arguments:
+        check_inside(str(arguments["output"]))
     return op
 
 
-def _options(given: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in given.items() if name not in OF_THE_CALL}
+def _options(arguments: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in arguments.items() if name not in OF_THE_CALL}
 
 
-def _number(given: Mapping[str, object], name: str, default: float, most: float) -> float:
-    value = given.get(name, default)
+def _number(arguments: Mapping[str, object], name: str, default: float, most: float) -> float:
+    value = arguments.get(name, default)
     try:
         number = float(str(value))
     except ValueError:

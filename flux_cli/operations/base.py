@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..frozen import frozen
 from ..json_value import JsonObject
 from .limits import DEFAULT_SIZE, ModelLimits, Size, prompt_problems, size_problems, text_problems
-from .options import Given, MaskOptions, SizeOptions
+from .options import MaskOptions, SharedOptions, SizeOptions
 from .parameters import Group, parameters
 
 LOCAL = "sha256:"
@@ -115,15 +115,15 @@ class Parameters(Group):
         """Whether the image can be given a size, with these parameters."""
         return SizeOptions in self.groups
 
-    def build(self, given: Given, context: BuildContext) -> "Operation":
+    def build(self, shared: SharedOptions, context: BuildContext) -> "Operation":
         """Return the operation, without its prompt and its other shared fields. Raise UsageError."""
         raise NotImplementedError
 
 
-def refuse_size(given: SizeOptions, command: str, hint: str) -> None:
+def refuse_size(size: SizeOptions, command: str, hint: str) -> None:
     """Raise UsageError for a size of an image that has the size of the input image. command: which makes it."""
     for name, parameter in parameters(SizeOptions).items():
-        if getattr(given, parameter.field) is not None:
+        if getattr(size, parameter.field) is not None:
             message = f"--{name} is not available: the result of {command} has the size of the input image"
             raise UsageError(message, hint=hint)
 

@@ -10,7 +10,7 @@ from ..text import clean, quoted
 from .base import BuildContext, Parameters, Sized, Writer
 from .limits import ModelLimits, range_problems
 from .lora import AnyName, LoRA, LoRAOption, known_name, lora_problems, parse_loras, split_strength, url_problems
-from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
+from .options import InputOptions, NewPrompt, SharedOptions, SizeOptions, TaskOptions
 from .parameters import Option
 
 EXAMPLE = "for example: --control depth=photo.jpg:0.8"
@@ -119,7 +119,7 @@ class ControlNetParameters(Parameters):
     ] = False
     any_name: AnyName = False
 
-    def build(self, given: Given, context: BuildContext) -> ControlNet:
+    def build(self, shared: SharedOptions, context: BuildContext) -> ControlNet:
         controls = [Control.parse(text, context, any_name=self.any_name) for text in self.controls or []]
         loras = parse_loras(self.loras, context.loras, any_name=self.any_name)
         return ControlNet(controls=tuple(controls), loras=loras, keep_control=self.keep_control)

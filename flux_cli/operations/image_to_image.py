@@ -6,7 +6,7 @@ from ..frozen import frozen
 from ..json_value import JsonObject
 from .base import BuildContext, Operation, Parameters, Sized, Writer, refuse_size
 from .limits import DEFAULT_SIZE
-from .options import Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
+from .options import ImageArgument, InputOptions, SharedOptions, SizeOptions, TaskOptions
 from .parameters import Argument, Option
 
 
@@ -59,11 +59,11 @@ class ImageToImageParameters(Parameters):
         """Whether Kontext is used: image to image keeps the size of its input."""
         return self.kontext
 
-    def build(self, given: Given, context: BuildContext) -> Operation:
+    def build(self, shared: SharedOptions, context: BuildContext) -> Operation:
         """Return the operation. Kontext has the size of its input unless another one is given."""
         source = context.find(self.image)
         if self.kontext:
             width, height = source.size or DEFAULT_SIZE
             return Kontext(image=source.reference, width=width, height=height)
-        refuse_size(given.size, "flux edit", "Omit it, or add --kontext")
+        refuse_size(shared.size, "flux edit", "Omit it, or add --kontext")
         return ImageToImage(image=source.reference)

@@ -6,7 +6,7 @@ from typing import Annotated
 from ..frozen import frozen
 from ..json_value import JsonObject
 from .base import BuildContext, Operation, Parameters, Writer
-from .options import Given, ImageArgument, InputOptions, MaskOptions, TaskOptions
+from .options import ImageArgument, InputOptions, MaskOptions, SharedOptions, TaskOptions
 from .parameters import Argument
 
 
@@ -52,6 +52,6 @@ class InpaintParameters(Parameters):
         str | None, Argument("PROMPT", help="Text prompt for the region, {prompt_characters} characters.")
     ] = None
 
-    def build(self, given: Given, context: BuildContext) -> Inpaint:
-        found = context.find_masked(self.image, given.mask)
+    def build(self, shared: SharedOptions, context: BuildContext) -> Inpaint:
+        found = context.find_masked(self.image, shared.mask)
         return Inpaint(image=found.image, mask=found.mask, cut_out=found.cut_out)

@@ -11,7 +11,7 @@ from ..json_value import JsonObject
 from ..text import clean, guess, quoted
 from .base import BuildContext, Parameters, Sized, Writer, drop_none, is_request_url, refuse_size
 from .limits import ModelLimits, range_problems
-from .options import Given, InputOptions, NewPrompt, SizeOptions, TaskOptions
+from .options import InputOptions, NewPrompt, SharedOptions, SizeOptions, TaskOptions
 from .parameters import Option
 
 EXAMPLE = "for example: --lora anime:0.8"
@@ -168,10 +168,10 @@ class LoRAParameters(Parameters):
         """Whether there is no input image, whose size would be kept."""
         return self.image is None
 
-    def build(self, given: Given, context: BuildContext) -> LoRAGeneration:
+    def build(self, shared: SharedOptions, context: BuildContext) -> LoRAGeneration:
         loras = parse_loras(self.loras, context.loras, any_name=self.any_name)
         if self.image is None:
             return LoRAGeneration(loras=loras)
         source = context.find(self.image)
-        refuse_size(given.size, "flux lora --image", "Omit it")
+        refuse_size(shared.size, "flux lora --image", "Omit it")
         return LoRAGeneration(loras=loras, image=source.reference)

@@ -120,7 +120,7 @@ class TaskOptions(Group):
             title="API",
         ),
     ] = None
-    body: Annotated[
+    input_file: Annotated[
         Path | None,
         Option("--input", metavar="FILE", title="API", help="Merge a JSON file into the request; not validated."),
     ] = None
@@ -214,7 +214,7 @@ class MaskOptions(Group):
 
 
 @frozen
-class Given(Group):
+class SharedOptions(Group):
     """The shared options of a request; `Parameters.groups` lists those that a command accepts."""
 
     task: TaskOptions = TaskOptions()

@@ -10,7 +10,7 @@ from ..json_value import JsonObject
 from ..text import quoted
 from .base import BuildContext, Operation, Parameters, SourceImage, Writer
 from .limits import ModelLimits
-from .options import Given, ImageArgument, InputOptions, TaskOptions
+from .options import ImageArgument, InputOptions, SharedOptions, TaskOptions
 from .parameters import Argument, Option
 
 DEFAULT_PROMPT = "the image continued naturally"
@@ -98,7 +98,7 @@ class OutpaintParameters(Parameters):
     top: Annotated[str, _margin_option("top", "height", "at the top")] = "0"
     bottom: Annotated[str, _margin_option("bottom", "height", "at the bottom")] = "0"
 
-    def build(self, given: Given, context: BuildContext) -> Outpaint:
+    def build(self, shared: SharedOptions, context: BuildContext) -> Outpaint:
         source = context.find(self.image)
         return Outpaint(
             image=source.reference,

@@ -8,7 +8,7 @@ from ..frozen import frozen
 from ..json_value import JsonObject
 from .base import BuildContext, Parameters, Sized, Writer
 from .limits import DEFAULT_SIZE, ModelLimits
-from .options import BY_PIAPI, Given, ImageArgument, InputOptions, SizeOptions, TaskOptions
+from .options import BY_PIAPI, ImageArgument, InputOptions, SharedOptions, SizeOptions, TaskOptions
 from .parameters import Argument, Option
 
 DEFAULT_PROMPT = "a variation of this image"
@@ -63,7 +63,7 @@ class ReduxParameters(Parameters):
         ),
     ] = None
 
-    def build(self, given: Given, context: BuildContext) -> Redux:
+    def build(self, shared: SharedOptions, context: BuildContext) -> Redux:
         """Return the operation. The variation has the size of its input unless another one is given."""
         source = context.find(self.image)
         width, height = source.size or DEFAULT_SIZE

@@ -3,7 +3,7 @@
 from ..frozen import frozen
 from ..json_value import JsonObject
 from .base import BuildContext, Parameters, Sized, Writer
-from .options import Given, NewPrompt, SizeOptions, TaskOptions
+from .options import NewPrompt, SharedOptions, SizeOptions, TaskOptions
 
 
 @frozen(kw_only=True)
@@ -26,5 +26,5 @@ class TextToImageParameters(Parameters):
 
     prompt: NewPrompt = None
 
-    def build(self, given: Given, context: BuildContext) -> TextToImage:
+    def build(self, shared: SharedOptions, context: BuildContext) -> TextToImage:
         return TextToImage()

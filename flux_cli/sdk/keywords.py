@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import TypedDict
 
-from ..batch.request_builder import read_body, read_single_choice
+from ..batch.request_builder import read_input_file, read_single_choice
 from ..cli.generate import make_request_builder
 from ..cli.options import SaveOptions
 from ..cli.session import Session
 from ..errors import Problems, UsageError
 from ..frozen import frozen
-from ..operations.options import Given
+from ..operations.options import SharedOptions
 from ..operations.parameters import Value, change_group, parameters, read_group
 from ..operations.registry import PARAMETERS
 from ..operations.request import TaskRequest
@@ -147,13 +147,14 @@ def read_order(session: Session, op: str, keywords: Mapping[str, object]) -> Ord
         elif isinstance(value, str) and list in parameter.kinds:
             values[name] = [value]
     own = read_group(command, values, problems)
-    given = Given().with_groups(*(change_group(Given().get(group), values, problems) for group in command.groups))
+    none = SharedOptions()
+    shared = none.with_groups(*(change_group(none.get(group), values, problems) for group in command.groups))
     save = _read_saving({name: value for name, value in values.items() if name in SAVE_KEYWORDS})
     if problems or own is None:
         raise UsageError.of(problems)
     prompt = own.required_prompt
-    builder = make_request_builder(session, own, given, read_body(given.task.body))
-    request = builder.build(prompt, read_single_choice(given.task))
+    builder = make_request_builder(session, own, shared, read_input_file(shared.task.input_file))
+    request = builder.build(prompt, read_single_choice(shared.task))
     return Order(request, builder.random_seed, save, wait, no_cache, yes, None if max_cost is None else str(max_cost))
 
 
@@ -174,8 +175,8 @@ def _read_saving(values: Mapping[str, Value]) -> SaveOptions:
 
 def _read_values(keywords: Mapping[str, object]) -> dict[str, Value]:
     """Return the keywords that were given, by the long names of options."""
-    given = {name: value for name, value in keywords.items() if value is not None}
-    return {name.replace("_", "-"): _read_value(name, value) for name, value in given.items()}
+    values = {name: value for name, value in keywords.items() if value is not None}
+    return {name.replace("_", "-"): _read_value(name, value) for name, value in values.items()}
 
 
 def _unknown(name: str, known: Sequence[str]) -> UsageError:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from ...errors import ExitCode
 from ...operations.limits import DEFAULT_SIZE
-from ...operations.options import Given, InputOptions, SizeOptions, TaskOptions
+from ...operations.options import InputOptions, SharedOptions, SizeOptions, TaskOptions
 from ...operations.parameters import Argument
 from ..common_options import ViewOptions
 from ..options import ManyOptions, SaveOptions, SubmitOptions, WaitOptions
@@ -44,4 +44,4 @@ def batch(
     """
     from ..generate import generate_rows
 
-    return generate_rows(session, file, Given(task, size, inputs), many, save, submit)
+    return generate_rows(session, file, SharedOptions(task, size, inputs), many, save, submit)

@@ -2,7 +2,7 @@
 
 from ...errors import ExitCode
 from ...operations.controlnet import ControlNetParameters
-from ...operations.options import Given
+from ...operations.options import SharedOptions
 from ..options import RunOptions
 from ..registry import help_page
 from ..session import Session
@@ -17,8 +17,8 @@ from ..session import Session
     ("List all control types", "flux models --controls"),
     hides=("batch_size", "commercial", "model", "denoise"),
 )
-def controlnet(session: Session, own: ControlNetParameters, given: Given, run: RunOptions) -> ExitCode:
+def controlnet(session: Session, own: ControlNetParameters, shared: SharedOptions, run: RunOptions) -> ExitCode:
     """Generate an image with the pose, depth or edges of another."""
     from ..generate import generate
 
-    return generate(session, own, given, run)
+    return generate(session, own, shared, run)

@@ -2,7 +2,7 @@
 
 from ...errors import ExitCode
 from ...operations.image_to_image import ImageToImageParameters
-from ...operations.options import Given
+from ...operations.options import SharedOptions
 from ..options import RunOptions
 from ..registry import help_page
 from ..session import Session
@@ -15,11 +15,11 @@ from ..session import Session
     notes=(("Image size", "only with --kontext"),),
     defaults=(("size", "the size of the input image"),),
 )
-def edit(session: Session, own: ImageToImageParameters, given: Given, run: RunOptions) -> ExitCode:
+def edit(session: Session, own: ImageToImageParameters, shared: SharedOptions, run: RunOptions) -> ExitCode:
     """Edit an image with a text prompt.
 
     Lower values of --denoise keep more of the composition.
     """
     from ..generate import generate
 
-    return generate(session, own, given, run)
+    return generate(session, own, shared, run)

@@ -1,7 +1,7 @@
 """`flux gen`: an image from a text prompt."""
 
 from ...errors import ExitCode
-from ...operations.options import Given
+from ...operations.options import SharedOptions
 from ...operations.text_to_image import TextToImageParameters
 from ..options import RunOptions
 from ..registry import help_page
@@ -18,8 +18,8 @@ from ..session import Session
     ),
     hides=("denoise",),
 )
-def gen(session: Session, own: TextToImageParameters, given: Given, run: RunOptions) -> ExitCode:
+def gen(session: Session, own: TextToImageParameters, shared: SharedOptions, run: RunOptions) -> ExitCode:
     """Generate an image from a text prompt."""
     from ..generate import generate
 
-    return generate(session, own, given, run)
+    return generate(session, own, shared, run)

@@ -3,7 +3,7 @@
 from ...batch.input_images import ImageFinder, preview_path, preview_region, write_preview
 from ...errors import ExitCode
 from ...operations.inpaint import InpaintParameters
-from ...operations.options import Given
+from ...operations.options import SharedOptions
 from ..options import RunOptions
 from ..output.output import Items, Note, Record
 from ..registry import help_page
@@ -16,19 +16,19 @@ from ..session import Session
     ("Use a mask, with a soft edge", 'flux inpaint room.jpg "a plant" --mask m.png --feather 8'),
     hides=("batch_size", "commercial", "model"),
 )
-def inpaint(session: Session, own: InpaintParameters, given: Given, run: RunOptions) -> ExitCode | Items:
+def inpaint(session: Session, own: InpaintParameters, shared: SharedOptions, run: RunOptions) -> ExitCode | Items:
     """Regenerate a region of an image."""
     from ..generate import generate
 
-    if given.mask.show_mask is not None:
-        return _show_mask(session.inputs, own.image, given, overwrite=run.save.overwrite)
-    return generate(session, own, given, run)
+    if shared.mask.show_mask is not None:
+        return _show_mask(session.inputs, own.image, shared, overwrite=run.save.overwrite)
+    return generate(session, own, shared, run)
 
 
-def _show_mask(inputs: ImageFinder, image: str, given: Given, *, overwrite: bool) -> Items:
+def _show_mask(inputs: ImageFinder, image: str, shared: SharedOptions, *, overwrite: bool) -> Items:
     """Write an image that shows the region that `flux inpaint` would change, and send nothing."""
-    path = preview_path(given.mask, overwrite=overwrite)
-    png = preview_region(inputs, inputs.find(image, fit=not given.inputs.no_fit), given.mask)
+    path = preview_path(shared.mask, overwrite=overwrite)
+    png = preview_region(inputs, inputs.find(image, fit=not shared.inputs.no_fit), shared.mask)
     write_preview(path, png, overwrite=overwrite)
     yield Record("mask", {"files": [str(path)]}, paths=(path,))
     yield Note("The tinted region will be regenerated. Nothing was sent.")

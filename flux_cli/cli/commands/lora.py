@@ -2,7 +2,7 @@
 
 from ...errors import ExitCode
 from ...operations.lora import LoRAParameters
-from ...operations.options import Given
+from ...operations.options import SharedOptions
 from ..options import RunOptions
 from ..registry import help_page
 from ..session import Session
@@ -16,8 +16,8 @@ from ..session import Session
     notes=(("Image size", "not with --image"),),
     hides=("batch_size", "commercial", "model"),
 )
-def lora(session: Session, own: LoRAParameters, given: Given, run: RunOptions) -> ExitCode:
+def lora(session: Session, own: LoRAParameters, shared: SharedOptions, run: RunOptions) -> ExitCode:
     """Generate or edit an image with LoRA styles."""
     from ..generate import generate
 
-    return generate(session, own, given, run)
+    return generate(session, own, shared, run)

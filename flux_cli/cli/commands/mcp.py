@@ -46,5 +46,5 @@ def mcp(session: Session, options: McpOptions) -> ExitCode:
     from ...mcp.server import serve
     from ...mcp.tool_schemas import SpendingLimits
 
-    serve(session.common, session.given, SpendingLimits(max_cost, budget), sandbox=session.sandbox)
+    serve(session.common, session.options, SpendingLimits(max_cost, budget), sandbox=session.sandbox)
     return ExitCode.OK

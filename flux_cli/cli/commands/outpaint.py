@@ -1,7 +1,7 @@
 """`flux outpaint`: an image, extended beyond its edges."""
 
 from ...errors import ExitCode
-from ...operations.options import Given
+from ...operations.options import SharedOptions
 from ...operations.outpaint import OutpaintParameters
 from ..options import RunOptions
 from ..registry import help_page
@@ -13,8 +13,8 @@ from ..session import Session
     ("Add sky at the top", 'flux outpaint photo.jpg "a clear sky" --top 300'),
     hides=("batch_size", "commercial", "model", "denoise"),
 )
-def outpaint(session: Session, own: OutpaintParameters, given: Given, run: RunOptions) -> ExitCode:
+def outpaint(session: Session, own: OutpaintParameters, shared: SharedOptions, run: RunOptions) -> ExitCode:
     """Extend an image beyond its edges."""
     from ..generate import generate
 
-    return generate(session, own, given, run)
+    return generate(session, own, shared, run)

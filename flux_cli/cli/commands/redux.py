@@ -1,7 +1,7 @@
 """`flux redux`: a variation of an image."""
 
 from ...errors import ExitCode
-from ...operations.options import Given
+from ...operations.options import SharedOptions
 from ...operations.redux import ReduxParameters
 from ..options import RunOptions
 from ..registry import help_page
@@ -14,8 +14,8 @@ from ..session import Session
     defaults=(("size", "the size of the input image"),),
     hides=("batch_size", "commercial", "model", "denoise"),
 )
-def redux(session: Session, own: ReduxParameters, given: Given, run: RunOptions) -> ExitCode:
+def redux(session: Session, own: ReduxParameters, shared: SharedOptions, run: RunOptions) -> ExitCode:
     """Generate a variation of an image."""
     from ..generate import generate
 
-    return generate(session, own, given, run)
+    return generate(session, own, shared, run)

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 from ...batch.input_images import check_url
 from ...batch.plan import Draft
-from ...batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_body
+from ...batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_input_file
 from ...errors import ExitCode, UsageError
 from ...operations.base import LOCAL, Operation, Sized
 from ...operations.options import SizeOptions, TaskOptions
@@ -56,7 +56,7 @@ def _drafts(
     session: Session, before: TaskRequest, prompt: str, task: TaskOptions, size: SizeOptions, save: SaveOptions
 ) -> Iterator[Draft]:
     axes = axes_of(task)
-    overrides = Overrides.parse(task.overrides, read_body(task.body))
+    overrides = Overrides.parse(task.overrides, read_input_file(task.input_file))
     for numbers in product(*axes.values()):
         choices = Choices(**dict(zip(axes, numbers, strict=True)))  # type: ignore[arg-type]  # `axes_of` gave the types
         request = _change(session, before, prompt, task, size, overrides, choices)
