@@ -124,6 +124,6 @@ class Durations:
 
     def _seen(self, kind: TaskKind) -> "deque[float]":
         if kind not in self._past:
-            past = self._journal.durations(*kind, limit=REMEMBERED)
+            past = self._journal.task_durations.find_kind(*kind, limit=REMEMBERED)
             self._past[kind] = deque(past, REMEMBERED)
         return self._past[kind]

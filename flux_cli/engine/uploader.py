@@ -66,7 +66,7 @@ class Uploader:
             if known := known_url(self._journal, reference, now + UPLOAD_MARGIN):
                 return known
             url = await self._upload(entry, reference, listener)
-            self._journal.remember_upload(reference.removeprefix(LOCAL), url, expires=now + UPLOAD_SECONDS)
+            self._journal.image_urls.remember_upload(reference.removeprefix(LOCAL), url, expires=now + UPLOAD_SECONDS)
             return url
 
     async def _upload(self, entry: Entry, reference: str, listener: Listener) -> str:
@@ -94,4 +94,5 @@ def known_url(journal: Journal, reference: str, until: float) -> str | None:
     until: when the upload must still be there, seconds since the epoch.
     """
     sha256, since = reference.removeprefix(LOCAL), time.time() - RESULT_SECONDS + RESULT_MARGIN
-    return journal.find_result_url(sha256, since) or journal.find_upload_url(sha256, alive_until=until)
+    urls = journal.image_urls
+    return urls.find_result(sha256, since) or urls.find_upload(sha256, alive_until=until)

@@ -33,6 +33,8 @@ CHECK_SECONDS = 0.05
 CHECK_STEPS = 10_000
 """Instructions of SQLite after which the clock is read."""
 
+OWN = "+service = ? AND +profile = ?"
+"""Entries of one account. `+` keeps SQLite from searching by account, which nearly all entries have in common."""
 HEADER_BYTES = 100
 """Size of the header of every SQLite database (SQLite: Database File Format, 1.3)."""
 NOT_WRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)

@@ -18,33 +18,23 @@ from ..images.output_names import OutputPlan
 from ..json_value import Json
 from ..operations.request import TaskRequest
 from .budgets import Allowance, Budget, Spending, Split, split_spending, sum_spent
-from .database import Database
-from .entries import (
-    FIELDS,
-    NEXT,
-    Account,
-    Entry,
-    SavedFile,
-    State,
-    busy_error,
-    dismissal,
-    from_row,
-    lost_error,
-    new_id,
-    to_row,
-)
+from .database import OWN, Database
+from .entries import NEXT, Account, Entry, SavedFile, State, busy_error, dismissal, lost_error, new_id
+from .entry_rows import FIELDS, from_row, to_row
+from .image_urls import ImageURLs
 from .owner import Owner, Response, files_of_dead, is_alive, read_records, sent_by
+from .task_durations import TaskDurations
 
 DURABLE = frozenset(State) - {State.PLANNED, State.READY, State.SAVED}
 """States that a power cut must not undo."""
 WITH_TASK = (State.ACCEPTED, State.READY, State.SAVED)
 """States of a request that has an image, or is about to have one: it need not be paid for again."""
-RECENT = 5000
-"""Entries among which durations are looked for: a kind that is rare may be in none of them."""
 
 
 class Journal:
     """The journal at one place on disk, as one account uses it.
+
+    image_urls: where PiAPI has images. task_durations: how long tasks took.
 
     Methods are about the entries of that account unless they say otherwise. Every method raises JournalError when the
     file cannot be read or written.
@@ -56,6 +46,7 @@ class Journal:
         self._owner: Owner | None = None
         self._sent: list[str] = []
         self._db = Database(path)
+        self.image_urls, self.task_durations = ImageURLs(self._db, account), TaskDurations(self._db, account)
 
     def patience(self, seconds: float) -> AbstractContextManager[None]:
         """Return a context in which a locked journal raises LockedError after so many seconds."""
@@ -469,55 +460,6 @@ class Journal:
         with self._db.errors():
             simulated = is_local(self.account.service)
             return split_spending(self._db.connection, split, since, profile, simulated=simulated)
-
-    def durations(self, model: str, operation: str, limit: int) -> list[float]:
-        """Return how long the newest tasks of a model and operation took at this service, oldest first."""
-        sql = f"""
-            SELECT seconds FROM entries
-            WHERE seconds > 0 AND +service = ? AND number > (SELECT MAX(number) FROM entries) - {RECENT}
-            AND json_extract(request, '$.model') = ? AND json_extract(request, '$.op') = ?
-            ORDER BY number DESC LIMIT ?
-        """
-        values = (self.account.service, model, operation, limit)
-        return self._db.read(lambda row: float(row["seconds"]), sql, values)[::-1]
-
-    def measured_seconds(self, limit: int) -> dict[str, list[float]]:
-        """Return how long the newest tasks took at this service, at most `limit` in all, by the ID of their model."""
-        columns = "json_extract(request, '$.model') AS model, seconds"
-        sql = f"SELECT {columns} FROM entries WHERE seconds > 0 AND +service = ? ORDER BY number DESC LIMIT ?"
-        found: dict[str, list[float]] = {}
-        rows = self._db.read(lambda row: (row["model"], float(row["seconds"])), sql, (self.account.service, limit))
-        for model, seconds in rows:
-            found.setdefault(str(model), []).append(seconds)
-        return found
-
-    # --- URLs of images --------------------------------------------------------------------------------------
-
-    def find_result_url(self, sha256: str, since: float) -> str | None:
-        """Return where PiAPI hosts an image that was saved here with this content, of a task that ended `since`."""
-        sql = f"""
-            SELECT json_extract(urls, '$[' || place || ']') FROM saved_files JOIN entries ON number = entry
-            WHERE sha256 = ? AND {OWN} AND ended >= ? ORDER BY number DESC
-        """
-        urls = self._db.read(lambda row: row[0], sql, (sha256, *self._place, since))
-        return next((str(url) for url in urls if url), None)
-
-    def find_upload_url(self, sha256: str, *, alive_until: float) -> str | None:
-        """Return the URL of uploaded content that is kept until then at least."""
-        sql = f"SELECT url FROM uploads WHERE sha256 = ? AND {OWN} AND expires >= ?"
-        urls = self._db.read(lambda row: str(row["url"]), sql, (sha256, *self._place, alive_until))
-        return urls[0] if urls else None
-
-    def remember_upload(self, sha256: str, url: str, *, expires: float) -> None:
-        """Record the URL of uploaded content, and when it expires (seconds since the epoch)."""
-        self._db.write(
-            "INSERT OR REPLACE INTO uploads (sha256, service, profile, url, expires) VALUES (?, ?, ?, ?, ?)",
-            (sha256, *self._place, url, expires),
-        )
-
-
-OWN = "+service = ? AND +profile = ?"
-"""Entries of one account. `+` keeps SQLite from searching by account, which nearly all entries have in common."""
 
 
 def _in_states(states: Sequence[State]) -> tuple[list[str], list[Json]]:

@@ -18,7 +18,7 @@ from ..frozen import frozen
 from ..json_value import Json
 from ..system.atomic_files import create, sync, sync_folder
 from .database import alone, beside, blank, connect_read_only, cut_off, file_size
-from .entries import from_row
+from .entry_rows import from_row
 from .migrations import MIGRATIONS, migrate, version_of
 
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

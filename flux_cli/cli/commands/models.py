@@ -116,7 +116,7 @@ def _measured_seconds(session: Session) -> Mapping[str, Sequence[float]]:
     """Return what the newest tasks of each model took on this machine, by the model's ID."""
     if session.paths.journal.exists():
         with suppress(JournalError):
-            return session.journal.measured_seconds(NEWEST)
+            return session.journal.task_durations.find_all(NEWEST)
     return {}
 
 
