@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from typing import TypedDict
 
 from ..batch.request_builder import read_input_file, read_single_choice
-from ..cli.generate import make_request_builder
+from ..cli.drafts import make_request_builder
 from ..cli.options import SaveOptions
 from ..cli.session import Session
 from ..errors import Problems, UsageError
