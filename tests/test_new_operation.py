@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -22,6 +23,7 @@ from flux_cli.frozen import frozen
 from flux_cli.images.png import with_texts
 from flux_cli.journal.entries import Entry
 from flux_cli.json_value import Json, JsonObject, object_at, text_at
+from flux_cli.mcp.tool_schemas import SpendingLimits, tool_schemas
 from flux_cli.operations.base import BuildContext, Operation, Parameters, Writer
 from flux_cli.operations.options import ImageArgument, InputOptions, SharedOptions, TaskOptions
 from flux_cli.operations.parameters import Argument, Option
@@ -70,6 +72,7 @@ class UpscaleParameters(Parameters):
 
     title = "Upscaling"
     name = "upscale"
+    purpose = "enlarges an image"
     operations = (Upscale,)
     groups = (TaskOptions, InputOptions)
     default_prompt = "the same, larger"
@@ -174,6 +177,12 @@ def test_a_new_operation_has_a_command_and_help(flux: Flux, service: Service) ->
     help_text = flux("upscale --help").out
     assert "How many times larger." in help_text
     assert "--mask" not in help_text
+
+
+def test_agents_see_a_new_operation() -> None:
+    generate_tool, *_ = tool_schemas(SpendingLimits(Decimal(1), Decimal(1)), sandbox=False)
+    assert "redux makes a variation; upscale enlarges an image. " in generate_tool.description
+    assert "Only for upscale." in text_at(generate_tool.properties, "factor", "description")
 
 
 def test_a_new_operation_works_in_python(service: Service) -> None:

@@ -22,7 +22,7 @@ DEFAULT_LIMIT, LARGEST_LIMIT = 20, 200
 NOT_FOR_AGENTS = frozenset({"webhook", "webhook-secret-file", "set", "input", "service-mode", "show-mask"})
 """Options that change the account's billing, send data elsewhere, read files that are no images, or pass the checks."""
 DESCRIPTIONS = {
-    "prompt": "Text prompt, 1 to 1500 characters. Redux and outpaint have a default.",
+    "prompt": "Text prompt, {prompt_characters} characters. {with_default} have a default.",
     "image": "Input image: an absolute path, a URL, @ID of an entry, or @last for the newest image.",
     "model": "Short name, full ID, or auto; the tool models lists them with their prices.",
     "seed": "The same seed and options reproduce the image; another one makes another image. Default: random.",
@@ -131,13 +131,12 @@ def _generate_schema(limits: SpendingLimits, *, sandbox: bool) -> ToolSchema:
     cost = f"It costs money: at most {usd(limits.max_cost)} per call and {usd(limits.budget)} until the server ends."
     if sandbox:
         cost = "Free: this server uses the sandbox, whose images are placeholders."
+    purposes = "; ".join(f"{name} {command.purpose}" for name, command in PARAMETERS.items())
     return ToolSchema(
         "generate",
         "Generate or edit an image",
         f"Generate or edit an image, wait for it, and return its absolute path. {cost} "
-        "op: gen makes an image from a prompt; lora adds LoRA styles; controlnet follows the pose, depth or edges "
-        "of an image; edit changes an image; inpaint regenerates a region; outpaint extends an image; redux makes "
-        "a variation. Safe to repeat: the same arguments within a day return the same image and cost nothing, and "
+        f"op: {purposes}. Safe to repeat: the same arguments within a day return the same image and cost nothing, and "
         "a call that was cut off is continued. For another image of the same prompt pass another seed.",
         {**_request_properties(), **_call_properties(limits)},
         _result_schema("outcome", **AFTER),
@@ -190,9 +189,10 @@ def _request_properties() -> JsonObject:
     properties: JsonObject = {
         "op": {"type": "string", "enum": list(PARAMETERS), "default": "gen", "description": "The operation."}
     }
-    limits = describe_limits("batch")  # of every operation
+    with_default = " and ".join(op for op, command in PARAMETERS.items() if command.default_prompt is not None)
+    words = {**describe_limits("batch"), "with_default": with_default.capitalize()}  # of every operation
     for name, (parameter, operations) in _options().items():
-        text = DESCRIPTIONS.get(name) or fill_limits(parameter.about.help or "", limits)
+        text = fill_limits(DESCRIPTIONS.get(name) or parameter.about.help or "", words)
         only = "" if len(operations) == len(PARAMETERS) else f" Only for {', '.join(operations)}."
         properties[name] = {**_type_of(parameter), "description": f"{text}{only}"}
     return properties

@@ -86,13 +86,14 @@ class BuildContext:
 class Parameters(Group):
     """The arguments and options that only one command has.
 
-    name: of the command, and the `op` of a row in a batch file.
+    name: of the command, and the `op` of a row in a batch file. purpose: what it does, for agents, after the name.
     operations: what it can be: the types that `build` returns.
     groups: the shared options that it accepts as well.
     default_prompt: the prompt if none is given; None if one is required.
     """
 
     name: ClassVar[str]
+    purpose: ClassVar[str]
     operations: ClassVar[tuple[type["Operation"], ...]]
     groups: ClassVar[tuple[type[Group], ...]]
     default_prompt: ClassVar[str | None] = None

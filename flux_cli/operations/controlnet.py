@@ -99,6 +99,7 @@ class ControlNet(Sized):
 class ControlNetParameters(Parameters):
     title = "LoRA and control"
     name = "controlnet"
+    purpose = "follows the pose, depth or edges of an image"
     operations = (ControlNet,)
     groups = (TaskOptions, SizeOptions, InputOptions)
 

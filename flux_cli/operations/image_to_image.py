@@ -38,6 +38,7 @@ class Kontext(Sized):
 class ImageToImageParameters(Parameters):
     title = "Input image"
     name = "edit"
+    purpose = "changes an image"
     operations = (ImageToImage, Kontext)
     groups = (TaskOptions, SizeOptions, InputOptions)
 

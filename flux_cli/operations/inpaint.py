@@ -44,6 +44,7 @@ class InpaintParameters(Parameters):
 
     title = "Input image"
     name = "inpaint"
+    purpose = "regenerates a region"
     operations = (Inpaint,)
     groups = (MaskOptions, TaskOptions, InputOptions)
 

@@ -146,6 +146,7 @@ class LoRAGeneration(Sized):
 class LoRAParameters(Parameters):
     title = "LoRA and control"
     name = "lora"
+    purpose = "adds LoRA styles"
     operations = (LoRAGeneration,)
     groups = (TaskOptions, SizeOptions, InputOptions)
 

@@ -85,6 +85,7 @@ def _margin_option(side: str, length: str, where: str) -> Option:
 class OutpaintParameters(Parameters):
     title = "Margins"
     name = "outpaint"
+    purpose = "extends an image"
     operations = (Outpaint,)
     groups = (TaskOptions, InputOptions)
     default_prompt = DEFAULT_PROMPT

@@ -44,6 +44,7 @@ class Redux(Sized):
 class ReduxParameters(Parameters):
     title = "Input image"
     name = "redux"
+    purpose = "makes a variation"
     operations = (Redux,)
     groups = (TaskOptions, SizeOptions, InputOptions)
     default_prompt = DEFAULT_PROMPT

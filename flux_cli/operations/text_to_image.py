@@ -21,6 +21,7 @@ class TextToImage(Sized):
 class TextToImageParameters(Parameters):
     title = "Generation"
     name = "gen"
+    purpose = "makes an image from a prompt"
     operations = (TextToImage,)
     groups = (TaskOptions, SizeOptions)
 
