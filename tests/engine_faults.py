@@ -185,7 +185,7 @@ def shorten_post_timeout() -> None:
 
 def interrupt_before_summary() -> None:
     """Press Ctrl-C when everything but the summary has been printed. Not a fault."""
-    reporter.show_summary = lambda output, summary: signal.raise_signal(signal.SIGINT)  # type: ignore[attr-defined]  # as imported there
+    reporter.show_summary = lambda *_: signal.raise_signal(signal.SIGINT)  # type: ignore[attr-defined]  # as imported there
 
 
 def interrupt_at_startup() -> None:

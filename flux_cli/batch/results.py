@@ -30,6 +30,11 @@ class TaskResult:
     files: tuple[Path, ...] = ()
     before: bool = False
 
+    @property
+    def is_not_started(self) -> bool:
+        """Whether the run ended before the task."""
+        return not self.outcome and not self.files
+
 
 @frozen
 class Summary:

@@ -305,11 +305,11 @@ class Session:
             warn=self.output.warn,
         )
 
-    def reporter(self) -> "CommandReporter":
-        """Return what shows results of tasks that were submitted before."""
+    def reporter(self, *, many: bool = False) -> "CommandReporter":
+        """Return what shows results of tasks that were submitted before. many: there are several."""
         from .output.reporter import CommandReporter
 
-        return CommandReporter(self.output)
+        return CommandReporter(self.output, many=many)
 
     def describe_charges(self) -> str:
         """Return what this invocation's submissions cost, as a sentence for an error that ends it."""

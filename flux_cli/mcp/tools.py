@@ -174,7 +174,7 @@ class Tools:
     def _refusal(self, error: FluxError, charge: str) -> ToolResult:
         """Return the result for an error that came before anything was sent."""
         with self._session() as session:
-            facts = _for_agents({"error": session.output.error_json(error, charge, next_command(error, None))})
+            facts = _for_agents({"error": session.output.error_json(error, charge, command=next_command(error, None))})
             steps = self._next(session, error, error.command)
         return ToolResult(_record("error", **facts, budget_left_usd=self._budget_left, next=steps), failed=True)
 

@@ -57,14 +57,16 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
     if any(cost.endswith("*") for cost in costs):
         yield Note("* simulated by the sandbox, never charged")
     if not entries:
-        yield Note(f"no tasks in state {state}" if state else "no tasks in the history")
+        yield Note(f"No tasks in state {state}." if state else "No tasks in the history.")
         if not session.sandbox:
             yield Note("List the tasks of the sandbox", ("history", "--sandbox"))
     if unknown := session.journal.newest(State.UNKNOWN, profile=profile):
         risk = sum(entry.price for entry in unknown if entry.price is not None)
         number = counted(len(unknown), "task")
         charged = f"up to {usd(risk)} possibly charged" if risk else "possibly charged"
-        yield Note(f"{number} with an unknown outcome, {charged}; resolve with", ("resolve", unknown[-1].id))
+        own = all(entry.account == session.journal.account for entry in unknown)
+        words = ("resolve",) if own else ("resolve", unknown[-1].id)
+        yield Note(f"{number} with an unknown outcome, {charged}; see your options with", words)
     if going := describe_expiring(session.journal, time.time()):
         yield Note(f"{going}; download the images, at no cost, with", ("resume", "--expiring"))
     return ExitCode.OK

@@ -35,7 +35,8 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
     if expiring:
         left = [entry for entry in left if expires_soon(entry, now)]
     items = [session.journal.claim(entry) or Outcome(entry, busy_error(entry), 0.0) for entry in left]
-    with session.reporter() as reporter:
+    unknown = session.journal.entries(State.UNKNOWN)
+    with session.reporter(many=len(items) + len(unknown) > 1) as reporter:
         results = Results(reporter)
         feed = feed_entries(items)
         run = Run(session.run_context, reporter, results, lambda _: feed, len(items), one_deadline=True)

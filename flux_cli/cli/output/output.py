@@ -140,6 +140,7 @@ class Output:
         self._account = tuple(account)
         self.secrets: set[str] = set()
         self.key_hint = "Store another key with"
+        self._last_hint = ""
         self._on_actions, self._annotations = on_actions(os.environ), 0
         self._progress: Progress | None = None
         self.summary: StepSummary | None = None
@@ -313,44 +314,60 @@ class Output:
         return True
 
     def print_entry_error(
-        self, error: FluxError, money: str = "", command: Sequence[str] = (), about: str = ""
+        self,
+        error: FluxError,
+        money: str = "",
+        hint: str = "",
+        *,
+        about: str = "",
+        subject: str = "",
+        brief: bool = False,
     ) -> None:
         """Print an error: what happened, whether it was charged, and the next step.
 
-        money: a sentence. command: the next command, if the error itself has none. about: the task that failed.
+        money: a sentence. hint: the next step. about: the task that failed, for an annotation.
+        subject: the beginning of the message, among several tasks. brief: the next step is printed later, for all.
         """
-        sentence, hint = _sentence(error, money), self._hint(error, error.command or command)
-        self._fold(self._stderr, f"flux: {self._clean(sentence)}", 6)
+        sentence = _sentence(error, money)
+        self._fold(self._stderr, f"flux: {self._clean(f'{subject}: {sentence}' if subject else sentence)}", 6)
         for detail in error.details:
             self._fold(self._stderr, f"      - {self._clean(detail)}", 8)
-        if hint:
-            self._fold(self._stderr, f"      {self._clean(hint)}", 6)
+        if not brief and hint != self._last_hint:  # the same one again would only be longer
+            for line in hint.splitlines():
+                self._fold(self._stderr, f"      {self._clean(line)}", 6)
+            self._last_hint = hint
         if self._on_actions:
             self._annotations += 1
             if self._annotations <= ANNOTATIONS:
                 lines = (sentence, *error.details, hint)
                 self._annotate(about, "\n".join(self._clean(line) for line in lines if line))
 
-    def _hint(self, error: FluxError, words: Sequence[str]) -> str:
+    def hint_for(self, error: FluxError, words: Sequence[str] = ()) -> str:
+        """Return the next step after an error, a line per sentence. words: the next command, if it has none itself."""
         hint = self.key_hint if isinstance(error, KeyRefusedError) and not error.hint else error.hint
-        return self.join_hint(hint, words)
+        return self.join_hint(hint, error.command or words)
 
     def join_hint(self, hint: str | None, words: Sequence[str]) -> str:
-        """Return a hint and the command that goes with it as a line."""
+        """Return a hint and the command that goes with it; the command is at the end of a line."""
         hint = hint and hint[0].upper() + hint[1:]
         if not words:
             return hint or ""
         lead = hint or "Next"
-        return f"{lead}{' Next' if lead[-1] in '.?' else ''}: {self.command_line(words)}"
+        return (
+            f"{lead}\nNext: {self.command_line(words)}" if lead[-1] in ".?" else f"{lead}: {self.command_line(words)}"
+        )
 
-    def error_json(self, error: FluxError, money: str = "", command: Sequence[str] = ()) -> JsonObject:
+    def error_json(
+        self, error: FluxError, money: str = "", hint: str | None = None, command: Sequence[str] = ()
+    ) -> JsonObject:
         """Return an error as `--json` and reports show it: the same facts as in text."""
         words = error.command or command
+        hint = self.hint_for(error, words) if hint is None else hint
         return {
             "code": error.code,
             "message": _sentence(error, money),
             "details": [*error.details],
-            "hint": self._hint(error, words) or None,
+            "hint": hint.replace("\n", " ") or None,
             "command": self.command_line(words) if words else None,
             "exit_code": int(error.exit_code),
         }
@@ -364,7 +381,7 @@ class Output:
         if self.mode is Mode.JSON:
             with suppress(DiskError):  # stdout may be what failed
                 self.print_json("error", {"error": self.error_json(error, money)})
-        self.print_entry_error(error, money)
+        self.print_entry_error(error, money, self.hint_for(error))
 
     def log(self, text: str) -> None:
         """Print a note with the time, as a server does."""

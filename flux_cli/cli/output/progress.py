@@ -47,6 +47,12 @@ def _again(wait: float) -> str:
     return "now" if wait < 0.05 else f"in {seconds(wait)}"
 
 
+def name_task(label: str, seed: int | None, limit: int = LABEL) -> str:
+    """Return what messages call a task: its label, and its seed where the prompts of several tasks are the same."""
+    end = "" if seed is None else f", seed {seed}"
+    return clean(label, limit - len(end)) + end
+
+
 class _Labels(dict[str, str]):
     """Labels of running entries: the prompt, and with `seeds` the seed too, because prompts repeat."""
 
@@ -57,8 +63,7 @@ class _Labels(dict[str, str]):
     def give(self, event: Queued | Submitting | Accepted) -> str:
         """Return the label of the event's entry; it stays the same while the entry runs."""
         if event.entry not in self:
-            seed = f", seed {event.seed}" if self._seeds and event.seed is not None else ""
-            self[event.entry] = clean(event.label, self._limit - len(seed)) + seed
+            self[event.entry] = name_task(event.label, event.seed if self._seeds else None, self._limit)
         return self[event.entry]
 
 

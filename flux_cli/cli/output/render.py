@@ -8,9 +8,9 @@ from ...config.paths import shown
 from ...config.urls import is_local
 from ...engine.outcome import Outcome
 from ...errors import FluxError, KeyRefusedError, UnknownChargeError
-from ...journal.entries import CHARGED, POSSIBLY_CHARGED, Entry, State
+from ...journal.entries import CHARGED, LABEL, POSSIBLY_CHARGED, Entry, State
 from ...json_value import JsonObject
-from ...text import seconds, usd
+from ...text import clean, seconds, usd
 from .output import Mode, Output
 
 if TYPE_CHECKING:
@@ -31,11 +31,17 @@ def show_result(output: Output, outcome: Outcome, place: JsonObject | None = Non
         _show_saved(output, outcome.entry, before=before)
 
 
-def show_failure(output: Output, outcome: Outcome) -> None:
-    """Show on stderr why an entry has no image, and open the images of one that has."""
+def show_failure(output: Output, outcome: Outcome, *, subject: str = "", brief: bool = False) -> None:
+    """Show on stderr why an entry has no image, and open the images of one that has.
+
+    subject: names the task, among several. brief: the next step is shown later, for all of them.
+    """
     entry, error = outcome.entry, outcome.error
     if error:
-        output.print_entry_error(error, describe_charge(entry), next_command(error, entry), entry.label)
+        named = entry.label == entry.task_id or f'"{clean(entry.label, LABEL)}"' in error.message
+        subject = "" if named else subject
+        money, hint = describe_charge(entry), _hint(output, error, entry)
+        output.print_entry_error(error, money, hint, about=entry.label, subject=subject, brief=brief)
     summarize(output, outcome)
     if entry.state is State.SAVED:
         output.show_images([file.path for file in entry.files])
@@ -62,13 +68,14 @@ def _show_saved(output: Output, entry: Entry, *, before: bool) -> None:
         output.note(f"already saved: {what} (no charge)" if before else f"saved {what}{about}")
 
 
-def show_summary(output: Output, summary: "Summary") -> None:
+def show_summary(output: Output, summary: "Summary", lead: str = "") -> None:
+    """Show how a command of several tasks went. lead: the beginning of the line."""
     names = {"unknown": "with an unknown outcome"}
     counts = ", ".join(f"{number} {names.get(name, name)}" for name, number in summary.counts.items())
     money = f"{_sum(summary.spent, summary.simulated)} spent"
     if summary.possibly:
         money += f", up to {_sum(summary.possibly, summary.simulated)} possibly charged,"
-    output.note(f"{counts or 'nothing to do'}; {money} in {seconds(summary.duration)}")
+    output.note(f"{lead}{counts or 'nothing to do'}; {money} in {seconds(summary.duration)}")
     if output.mode is Mode.JSON:
         output.print_json("summary", summary_json(summary))
 
@@ -118,7 +125,17 @@ def outcome_json(output: Output, outcome: Outcome) -> JsonObject:
 
 def _error_json(output: Output, outcome: Outcome) -> JsonObject | None:
     entry, error = outcome.entry, outcome.error
-    return output.error_json(error, describe_charge(entry), next_command(error, entry)) if error else None
+    if error is None:
+        return None
+    return output.error_json(error, describe_charge(entry), _hint(output, error, entry), next_command(error, entry))
+
+
+def _hint(output: Output, error: FluxError, entry: Entry) -> str:
+    """Return the next step after the error of an entry; a paid one is words only, because scripts run commands."""
+    words = next_command(error, entry)
+    if not words and not error.hint and entry.request and entry.state in (State.FAILED, State.EXPIRED):
+        return output.join_hint("To generate it again, at a new charge", ("rerun", entry.id))
+    return output.hint_for(error, words)
 
 
 def summary_json(summary: "Summary") -> JsonObject:
@@ -142,7 +159,8 @@ def describe_charge(entry: Entry) -> str:
         return f"Charged{price}." if price or entry.price is None else "Not charged again."
     if entry.state is State.FAILED:
         return f"It may have been charged{price}; see the PiAPI workspace."
-    return f"It may have been charged{price}; flux does not resend it."
+    end = "" if entry.state is State.DISMISSED else "; flux does not resend it"
+    return f"It may have been charged{price}{end}."
 
 
 def describe_charges(sent: Sequence[Entry]) -> str:
@@ -179,6 +197,8 @@ def next_command(error: FluxError, entry: Entry | None) -> tuple[str, ...]:
         return ("wait", entry.id)
     if isinstance(error, UnknownChargeError) or entry.state in (State.UNKNOWN, State.SENDING):
         return ("resume",) if entry.seen_id else ("resolve", entry.id)
+    if entry.state is State.DISMISSED:
+        return ("resolve", entry.id)
     if entry.state in (State.ACCEPTED, State.READY) and entry.task_id and error.code != "busy":
         return ("wait", entry.task_id) if entry.state is State.ACCEPTED else ("resume",)
     return ()

@@ -9,12 +9,12 @@ from ...batch.results import Summary, TaskResult
 from ...config.paths import shown
 from ...engine.events import Listener
 from ...engine.outcome import Outcome
-from ...errors import DiskError, InterruptError
+from ...errors import DiskError, FluxError, InterruptError
 from ...journal.entries import Entry, State
 from ...json_value import JsonObject
 from ...text import counted
 from .output import Mode, Output
-from .render import show_failure, show_result, show_summary, summarize
+from .render import next_command, show_failure, show_result, show_summary, summarize
 
 if TYPE_CHECKING:
     from .reports import Report
@@ -25,7 +25,7 @@ class CommandReporter:
 
     report: the file that gets a row for each task; None for no report. source: the file that the tasks come from.
     ids: stdout gets the task IDs (`--no-wait`). images: stdout gets the bytes of the image (`-o -`).
-    seeds: several tasks have the same prompt, so that their labels need the seed.
+    seeds: several tasks have the same prompt, so that their labels need the seed. many: there are several tasks.
 
     report_failed: the report could not be written, and the error was printed.
 
@@ -41,19 +41,22 @@ class CommandReporter:
         ids: bool = False,
         images: bool = False,
         seeds: bool = False,
+        many: bool = False,
     ) -> None:
         self._output, self._report, self._source = output, report, source
         self._ids, self._images, self._seeds = ids, images, seeds
         self._summary: Summary | None = None
-        self._many = False
-        self._interrupted: list[Entry] = []
+        self._many = many
+        self._unfinished: list[Entry] = []
+        self._unknown = self._failed = self._not_started = self._results = self._reused = 0
+        self._was_interrupted = False
         self.report_failed = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._show_interrupted()  # a run that raises, or has one result, prints no summary
+        self._show_next_steps()  # a run that raises, or has one result, prints no summary
         if self._report:
             try:
                 if error and not self._summary:  # refused before the run began: an earlier report stays unchanged
@@ -70,8 +73,12 @@ class CommandReporter:
     def show_result(self, result: TaskResult) -> None:
         self._add_to_report(result)
         outcome = result.outcome
+        self._not_started += result.is_not_started
+        self._results += 1
+        self._reused += _is_reused(result)
         if outcome and self._is_one_of_many_cut_off(outcome):
-            self._interrupted.append(outcome.entry)
+            self._unfinished.append(outcome.entry)
+            self._was_interrupted = True
             summarize(self._output, outcome)
         elif outcome:
             self._show(result, outcome)
@@ -84,13 +91,27 @@ class CommandReporter:
         Only for a person: `-q` prints no such line, and with `--no-wait` the ID goes to stdout.
         """
         resumable = outcome.entry.state in (State.ACCEPTED, State.READY)
-        for_a_person = self._output.mode is Mode.TEXT and self._many and not self._ids
-        return for_a_person and resumable and isinstance(outcome.error, InterruptError)
+        return self._is_brief and not self._ids and resumable and isinstance(outcome.error, InterruptError)
 
-    def _show_interrupted(self) -> None:
-        entries, self._interrupted = self._interrupted, []
-        if entries:
-            self.show_left_running(entries)
+    @property
+    def _is_brief(self) -> bool:
+        """Whether the next steps of all tasks come after the summary: for a person, and among several."""
+        return self._many and self._output.mode is Mode.TEXT
+
+    def _show_next_steps(self) -> None:
+        """Show what to do about the tasks that have no image: one command for all of a kind."""
+        note = self._output.note
+        if self._unknown:
+            note(f"{counted(self._unknown, 'request')} with an unknown outcome; see your options with", ("resolve",))
+        if self._unfinished:
+            self.show_left_running(self._unfinished)
+        if self._failed:
+            note("To submit the failed tasks again, at a new charge, add --retry-failed to the command")
+        if self._not_started:
+            note("To continue with the tasks that were not started, run the same command again")
+        if self._reused and self._reused == self._results:
+            note("Nothing was generated. To generate again, at a new charge, add --no-cache")
+        self._unfinished, self._unknown, self._failed, self._not_started, self._reused = [], 0, 0, 0, 0
 
     def _show(self, result: TaskResult, outcome: Outcome) -> None:
         output, entry = self._output, outcome.entry
@@ -103,10 +124,32 @@ class CommandReporter:
                 output.print_file(entry.files[0].path)
             else:
                 show_result(output, outcome, place, before=result.before)
-        except BrokenPipeError:
-            show_failure(output, outcome)
-            raise
-        show_failure(output, outcome)
+        finally:
+            self._show_failure(result, outcome)
+
+    def _show_failure(self, result: TaskResult, outcome: Outcome) -> None:
+        if self._is_brief and outcome.error:
+            from .progress import name_task
+
+            entry = outcome.entry
+            subject = name_task(entry.label, entry.seed if self._seeds else None)
+            brief = self._is_shown_later(result, outcome.error, entry)
+            show_failure(self._output, outcome, subject=subject, brief=brief)
+        else:
+            show_failure(self._output, outcome)
+
+    def _is_shown_later(self, result: TaskResult, error: FluxError, entry: Entry) -> bool:
+        """Return whether one line at the end names the next step of this task too, and count it for that line."""
+        command = next_command(error, entry)[:1] if not error.command else ()
+        if command == ("resolve",) and entry.state is not State.DISMISSED:
+            self._unknown += 1
+        elif command in (("wait",), ("resume",)):
+            self._unfinished.append(entry)
+        elif result.task and entry.state is State.FAILED:
+            self._failed += 1
+        else:
+            return False
+        return True
 
     def _show_skipped(self, files: tuple[Path, ...]) -> None:
         output = self._output
@@ -132,8 +175,8 @@ class CommandReporter:
 
     def show_summary(self, summary: Summary) -> None:
         self._summary = summary
-        self._show_interrupted()
-        show_summary(self._output, summary)
+        show_summary(self._output, summary, "Interrupted: " if self._was_interrupted else "")
+        self._show_next_steps()
 
     def show_left_running(self, entries: Sequence[Entry]) -> None:
         ids = [entry.task_id or entry.id for entry in entries]
@@ -142,5 +185,11 @@ class CommandReporter:
         self._output.note(f"{tasks} still running or not saved; download the images, at no cost, with", command)
 
     def show_progress(self, total: int) -> AbstractContextManager[Listener]:
-        self._many = total > 1
+        self._many = self._many or total > 1
         return self._output.show_progress(total, seeds=self._seeds)
+
+
+def _is_reused(result: TaskResult) -> bool:
+    """Return whether the images of a planned task come from an earlier task."""
+    entry = result.outcome.entry if result.task and result.outcome else None
+    return entry is not None and entry.state is State.SAVED and (result.before or entry.price == 0)

@@ -319,7 +319,7 @@ def unknown_outcomes(session: Session) -> Iterator[Finding]:
     if unknown := session.journal.entries(State.UNKNOWN):
         risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
         message = f"{counted(len(unknown), 'task')} with an unknown outcome, up to {usd(risk)} possibly charged"
-        yield warning("unknown", message, "see your options with", "resolve", unknown[0].id)
+        yield warning("unknown", message, "see your options with", "resolve")
 
 
 def images(session: Session) -> Iterator[Finding]:
