@@ -18,7 +18,7 @@ from ..frozen import frozen
 from ..images.fit import InputImage, prepare_image
 from ..images.load import MAX_SOURCE_BYTES, encode, load_image, read_image_file
 from ..images.output_names import check_format, check_regular, expand_path
-from ..journal.entries import RESULT_MARGIN, RESULT_SECONDS, Entry, State
+from ..journal.entries import REUSE_SECONDS, Entry, State
 from ..operations.base import LOCAL, MaskedImage, SourceImage, is_request_url
 from ..operations.options import MaskOptions
 from ..system.atomic_files import create, make_folder, place, temporary_beside
@@ -148,7 +148,7 @@ class ImageFinder:
             )
         if entry.files and entry.files[0].is_whole():
             return self._prepare(read_image_file(entry.files[0].path), text, fit=fit)
-        if entry.urls and entry.ended and entry.ended > time.time() - RESULT_SECONDS + RESULT_MARGIN:
+        if entry.urls and entry.ended and entry.ended > time.time() - REUSE_SECONDS:
             return FoundImage(entry.urls[0], text)
         raise UsageError(f"the image {quoted(text, 60)} is no longer on disk or at PiAPI")
 

@@ -12,13 +12,13 @@ from enum import Enum, auto
 from pathlib import Path
 
 from ..config.urls import is_local
-from ..engine.outcome import Outcome
+from ..engine.outcome import Outcome, claim
 from ..errors import CreditsError, DiskError, FluxError, KeyRefusedError
 from ..frozen import frozen
 from ..images.formats import is_complete_image
 from ..images.metadata import is_sandbox_image
 from ..images.output_names import LATE, OutputPlan, expand_path
-from ..journal.entries import UNFINISHED, Entry, State, busy_error, changed_error, error_of
+from ..journal.entries import UNFINISHED, Entry, State, changed_error, error_of
 from ..text import clean
 from .outputs import Names, Saving, find_existing
 from .plan import Draft, Plan, PlannedTask
@@ -213,16 +213,16 @@ def _take_up(run_context: RunContext, known: Entry, step: Step, saving: Saving) 
     journal = run_context.journal
     if known.state is State.PLANNED:
         if step.action not in (Action.GENERATE, Action.SUBMIT):  # its price was not part of what was checked
-            return Outcome(known, changed_error(known), 0.0)
-        claimed = journal.claim(known)
-        if claimed is not None and claimed.request is not None:
+            return Outcome(known, changed_error(known))
+        claimed = claim(journal, known)
+        if isinstance(claimed, Entry) and claimed.request is not None:
             request = replace(step.task.request, seed=claimed.request.seed)
-            claimed = journal.move(claimed, replace(claimed, request=request, price=run_context.price(request)))
-        return claimed or Outcome(known, busy_error(known), 0.0)
+            claimed = journal.move(claimed, replace(claimed, request=request, price=run_context.catalog.price(request)))
+        return claimed
     if known.state in UNFINISHED:
-        return journal.claim(known) or Outcome(known, busy_error(known), 0.0)
+        return claim(journal, known)
     if known.state is not State.SAVED:
-        return Outcome(known, _earlier_error(known), 0.0)
+        return Outcome(known, _earlier_error(known))
     return _check_saved(run_context, known, saving)
 
 
@@ -245,7 +245,7 @@ def _check_saved(run_context: RunContext, known: Entry, saving: Saving) -> Entry
         for file in known.files:
             if not file.is_whole():
                 run_context.note(f"{file.path.name} was changed since flux saved it; kept")
-        return Outcome(known, None, 0.0)
+        return Outcome(known, None)
     output = replace(known.output, overwrite=saving.overwrite)
     return run_context.journal.track(
         known.task_id or "", output, request=known.request, identity=known.identity, files=known.files

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,10 +54,6 @@ class RunContext:
     downloader: "Callable[[], Downloader]"
     note: Callable[[str], None]
     warn: Callable[[str], None]
-
-    def price(self, request: TaskRequest) -> Decimal:
-        """Return the expected price of a request, USD."""
-        return self.catalog.price(request)
 
     def images_sent(self, request: TaskRequest) -> list[str]:
         """Return the references to local images in a request as it is sent: a dialect may leave one out."""

@@ -89,9 +89,9 @@ class Run:
                 if task:
                     self.results.add_not_started(task)
             elif number is not None:
-                self.results.add(task, Outcome(entry, interruption_error(entry, number, "stopped immediately"), 0.0))
+                self.results.add(task, Outcome(entry, interruption_error(entry, number, "stopped immediately")))
             elif entry.state in (State.SENDING, State.UNKNOWN):
-                self.results.add(task, Outcome(entry, unknown_outcome(entry), 0.0))
+                self.results.add(task, Outcome(entry, unknown_outcome(entry)))
             else:
                 followed.append(entry)
         if followed:
@@ -142,4 +142,4 @@ def finish_entries(run_context: RunContext, reporter: Reporter, items: Sequence[
 def report_entries(results: Results, entries: Iterable[Entry]) -> None:
     """Report how entries ended that are not brought any further."""
     for entry in entries:
-        results.add(None, Outcome(entry, error_of(entry), 0.0))
+        results.add(None, Outcome(entry, error_of(entry)))

@@ -128,7 +128,7 @@ async def _link_seen(run_context: RunContext, entries: Iterable[Entry]) -> None:
                 if found.proves:
                     linked = link(run_context, entry, task, found)
                     if linked.owner and linked.state is State.ACCEPTED:  # the command that needs its image claims it
-                        run_context.journal.move(linked, replace(linked, owner=None))
+                        run_context.journal.release(linked)
                     continue
                 why = "; ".join(found.unlike) or "PiAPI returned nothing to compare"
             except TemporaryError as error:

@@ -14,10 +14,10 @@ from typing import Annotated
 from ..batch.outputs import name_values, plan_found_task
 from ..batch.task_matching import compare_task, link
 from ..config.catalog import Catalog
-from ..engine.outcome import Outcome
+from ..engine.outcome import Outcome, claim
 from ..errors import FluxError, NetworkError, RefusedError, UsageError
 from ..images.output_names import DEFAULT_TEMPLATE
-from ..journal.entries import REPORTED, UNFINISHED, Entry, State, busy_error, error_of
+from ..journal.entries import REPORTED, UNFINISHED, Entry, State, error_of
 from ..journal.journal import Journal
 from ..operations.parameters import Argument
 from ..piapi.client import PiAPIClient
@@ -73,12 +73,12 @@ def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOpt
         return track(session, word, save)
     if known.state is State.SAVED:
         present = all(file.path.exists() for file in known.files)
-        return Outcome(known, None, 0.0) if present and not save.placed else track(session, known.task_id or word, save)
+        return Outcome(known, None) if present and not save.placed else track(session, known.task_id or word, save)
     if known.state not in (*UNFINISHED, State.EXPIRED):
-        return Outcome(known, error_of(known), 0.0)
-    claimed = session.journal.claim(known)
-    if claimed is None:
-        return Outcome(known, busy_error(known), 0.0)
+        return Outcome(known, error_of(known))
+    claimed = claim(session.journal, known)
+    if isinstance(claimed, Outcome):
+        return claimed
     if claimed.state is State.EXPIRED:
         claimed = session.journal.move(claimed, replace(claimed, state=State.ACCEPTED, problem=None))
     if save.placed:
@@ -168,7 +168,7 @@ async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: En
         raise
     except NetworkError:
         if reported:
-            session.journal.move(reported, replace(reported, owner=None))
+            session.journal.release(reported)
         raise
 
 

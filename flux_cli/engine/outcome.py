@@ -1,10 +1,14 @@
 """The outcome of an entry in this run, and the exit code of the run."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..errors import ExitCode, FluxError
 from ..frozen import frozen
-from ..journal.entries import Entry
+from ..journal.entries import Entry, busy_error
+
+if TYPE_CHECKING:
+    from ..journal.journal import Journal
 
 SIGNAL_EXIT_CODES = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
@@ -15,7 +19,12 @@ class Outcome:
 
     entry: Entry
     error: FluxError | None
-    seconds: float
+    seconds: float = 0.0
+
+
+def claim(journal: "Journal", entry: Entry) -> Entry | Outcome:
+    """Return the entry, owned by this process; or, if another process is bringing it to its end, the error for that."""
+    return journal.claim(entry) or Outcome(entry, busy_error(entry))
 
 
 def exit_code(errors: Iterable[FluxError | None], *, stopped_by: FluxError | None = None) -> ExitCode:

@@ -118,7 +118,7 @@ class Poller:
         self, entry: Entry, streak: _Streak, message: str, failures: int, retry_after: float | None = None
     ) -> float:
         """Return the seconds to wait after so many failures in a row; the first of them is shown."""
-        wait = self.clock.backoff(failures + 1) if retry_after is None else retry_after
+        wait = self.clock.backoff(failures + 1, retry_after)
         streak.reason = streak.reason and message
         if failures == 1:
             self.listener(Trouble(entry.id, message, wait))

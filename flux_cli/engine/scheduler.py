@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import traceback
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +201,7 @@ class Scheduler:
         if entry.state is State.ACCEPTED:
             self._announce(entry)
             if not wait:  # another process may wait for the task while this one continues
-                return self.journal.move(entry, replace(entry, owner=None))
+                return self.journal.release(entry)
             entry, task = await self.stop.guard(self.poller.poll(entry, task))
         permit.release()  # PiAPI is done with the task: the next may be sent while this one is saved
         if entry.state is State.READY:

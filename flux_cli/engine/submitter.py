@@ -179,8 +179,7 @@ class Submitter:
             raise _not_submitted(result) from None
 
     async def _pause_before_retry(self, entry: Entry, result: SubmissionResult, tries: int, deadline: float) -> None:
-        wait = result.retry_after if result.retry_after is not None else self.clock.backoff(tries)
-        wait = max(wait, SHORTEST_WAIT * self.clock.scale)
+        wait = max(self.clock.backoff(tries, result.retry_after), SHORTEST_WAIT * self.clock.scale)
         if tries > (RETRIES.get(result.outcome) or 0) or self.clock.now() + wait > deadline:
             raise _not_submitted(result)
         self.listener(Trouble(entry.id, result.message, wait))

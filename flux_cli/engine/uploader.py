@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..errors import NetworkError, RefusedError
-from ..journal.entries import RESULT_MARGIN, RESULT_SECONDS, Entry
+from ..journal.entries import REUSE_SECONDS, Entry
 from ..journal.journal import Journal
 from ..operations.base import LOCAL
 from ..piapi.client import PiAPIClient
@@ -83,7 +83,7 @@ class Uploader:
                 if attempt == TRIES:
                     message = f"the image could not be uploaded: {trouble.message}"
                     raise NetworkError(message, hint="Try again later") from trouble
-                wait = trouble.retry_after if trouble.retry_after is not None else self._clock.backoff(attempt)
+                wait = self._clock.backoff(attempt, trouble.retry_after)
                 listener(Trouble(entry.id, f"the upload failed: {trouble.message}", wait))
                 await self._clock.sleep(wait)
 
@@ -93,6 +93,6 @@ def known_url(journal: Journal, reference: str, until: float) -> str | None:
 
     until: when the upload must still be there, seconds since the epoch.
     """
-    sha256, since = reference.removeprefix(LOCAL), time.time() - RESULT_SECONDS + RESULT_MARGIN
+    sha256, since = reference.removeprefix(LOCAL), time.time() - REUSE_SECONDS
     urls = journal.image_urls
     return urls.find_result(sha256, since) or urls.find_upload(sha256, alive_until=until)

@@ -70,8 +70,8 @@ REPORTED = "reported by a webhook; PiAPI has not been asked about it"
 """The evidence of an accepted entry that a webhook made."""
 RESULT_SECONDS = 7 * 86400
 """PiAPI keeps results for seven days (specification: Output Images)."""
-RESULT_MARGIN = 6 * 3600
-"""Seconds. A result that PiAPI deletes sooner is not used as an input: the new task may be queued that long."""
+REUSE_SECONDS = RESULT_SECONDS - 6 * 3600
+"""For which a result can be an input: the new task may be queued for some hours before PiAPI reads it."""
 LABEL = 40
 """Characters of a prompt by which a person recognizes it."""
 ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -295,6 +295,10 @@ class Journal:
             return None
         return replace(entry, owner=self.owner) if self._swap(entry, {"owner": self.owner}) else None
 
+    def release(self, entry: Entry) -> Entry:
+        """Return the entry without an owner: any process can claim it."""
+        return self.move(entry, replace(entry, owner=None))
+
     def mark_dead_unknown(self, *, forget_lost: bool = False) -> None:
         """Record the end of what processes were sending when they died, of all accounts: it is unknown.
 

@@ -22,11 +22,11 @@ from ..cli.found_tasks import poll_task, prepare_wait
 from ..cli.options import SaveOptions
 from ..cli.session import Session
 from ..engine.events import Event, Listener
-from ..engine.outcome import Outcome
+from ..engine.outcome import Outcome, claim
 from ..engine.scheduler import Scheduler
 from ..errors import BudgetError, FluxError, StillRunningError
 from ..frozen import frozen
-from ..journal.entries import LABEL, SPENT, UNFINISHED, Entry, State, busy_error, error_of
+from ..journal.entries import LABEL, SPENT, UNFINISHED, Entry, State, error_of
 from ..system.signals import Stop
 from ..text import clean, usd
 from . import keywords as kw
@@ -236,11 +236,11 @@ class Calls:
             done, _ = await asyncio.wait(others, timeout=left)
             entry = journal.get(entry.id) or entry
             if not done:
-                return CallResult(Outcome(entry, _left_over(entry), 0.0), Decimal(0))
+                return CallResult(Outcome(entry, _left_over(entry)), Decimal(0))
             if entry.state not in (State.PLANNED, *UNFINISHED):
                 error = None if entry.state is State.SAVED else error_of(entry)
-                return CallResult(Outcome(entry, error, 0.0), Decimal(0))
-            item = journal.claim(entry) or Outcome(entry, busy_error(entry), 0.0)
+                return CallResult(Outcome(entry, error), Decimal(0))
+            item = claim(journal, entry)
         if isinstance(item, Outcome):
             return CallResult(item, Decimal(0))
         pays = item.state is State.PLANNED
@@ -261,9 +261,9 @@ class Calls:
             await asyncio.shield(asyncio.wait({running}))
             raise
         except FluxError as error:  # of the run itself, for example a full journal: the entry says what was paid
-            outcomes.append(Outcome(journal.get(item.id) or item, error, 0.0))
+            outcomes.append(Outcome(journal.get(item.id) or item, error))
         entry = journal.get(item.id) or item
-        outcome = outcomes[0] if outcomes else Outcome(entry, _left_over(entry), 0.0)
+        outcome = outcomes[0] if outcomes else Outcome(entry, _left_over(entry))
         return CallResult(outcome, self.ledger.record(outcome.entry) if pays else Decimal(0))
 
     async def _wait_for(self, running: asyncio.Task[None], item: Entry, stop: Stop, deadline: float | None) -> None:
@@ -284,7 +284,7 @@ class Calls:
             # This process may run for a long time: release the entry, so that another process can save the images.
             left = scheduler.journal.get(entry.id)
             if left and left.state in UNFINISHED and left.owner == scheduler.journal.owner:
-                scheduler.journal.move(left, replace(left, owner=None))
+                scheduler.journal.release(left)
             if left:
                 self.ledger.record(left)  # also of a call that was canceled
 

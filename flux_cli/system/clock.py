@@ -24,6 +24,11 @@ class Clock:
     sleep: Sleep = asyncio.sleep
     scale: float = 1.0
 
-    def backoff(self, attempt: int) -> float:
-        """Return the seconds to wait after failed attempt `attempt` (from 1): full jitter below 1, 2, 4, ... 30 s."""
+    def backoff(self, attempt: int, retry_after: float | None = None) -> float:
+        """Return the seconds to wait after failed attempt `attempt` (from 1): full jitter below 1, 2, 4, ... 30 s.
+
+        retry_after: the wait that the server requests, which counts instead.
+        """
+        if retry_after is not None:
+            return retry_after
         return self.scale * random.uniform(0, min(CAP_SECONDS, 2.0 ** min(attempt - 1, 5)))

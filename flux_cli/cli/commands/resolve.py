@@ -8,9 +8,9 @@ from typing import Annotated
 
 from ...batch.prompts import StandardInput
 from ...batch.task_matching import compare_task, link, moment
-from ...engine.outcome import Outcome, exit_code
+from ...engine.outcome import Outcome, claim, exit_code
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
-from ...journal.entries import Entry, State, busy_error, dismissal, error_of, unknown_outcome
+from ...journal.entries import Entry, State, dismissal, error_of, unknown_outcome
 from ...journal.journal import Journal
 from ...operations.parameters import Argument, Option
 from ...operations.request import encode_body
@@ -170,7 +170,7 @@ def _explain(session: Session, entry: Entry, error: UnknownChargeError) -> Itera
     options = _list_options(session, entry)
     if session.output.mode is not Mode.TEXT:
         hint, *details = (line.strip() for line in options)
-        yield Outcome(entry, UnknownChargeError(error.message, hint=hint, details=details), 0.0)
+        yield Outcome(entry, UnknownChargeError(error.message, hint=hint, details=details))
         return
     yield _line(f"entry {entry.id}: no usable response to this request. {describe_charge(entry)}", 2)
     for line in _list_facts(entry):
@@ -257,7 +257,7 @@ def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
     for entry in entries:
         if entry.state is State.UNKNOWN:
             entry = journal.move(entry, replace(entry, state=State.DISMISSED, problem=dismissal(entry, "dismissed")))
-        yield Outcome(entry, None, 0.0)
+        yield Outcome(entry, None)
     yield Note(f"Dismissed {counted(len(entries), 'task')}.")
     one = len(entries) == 1
     words = ("resolve", entries[0].id if one else "ID", "--task", "TASK_ID")
@@ -322,8 +322,6 @@ def _send_again(session: Session, entry: Entry, price: Decimal | None) -> Entry 
     if price is None:  # sent again before: report that attempt
         return prepare_wait(session, entry.id, session.journal.find(entry.id), SaveOptions())
     if entry.state is State.PLANNED:
-        claimed = session.journal.claim(entry)
-        if claimed is None:
-            return Outcome(entry, busy_error(entry), 0.0)
-        return session.journal.move(claimed, replace(claimed, price=price))
+        claimed = claim(session.journal, entry)
+        return claimed if isinstance(claimed, Outcome) else session.journal.move(claimed, replace(claimed, price=price))
     return session.journal.replan(entry, price=price)

@@ -6,9 +6,9 @@ from typing import Annotated
 from ...batch.results import Results
 from ...batch.runner import Run, feed_entries, report_entries
 from ...batch.task_matching import link_seen
-from ...engine.outcome import Outcome, exit_code
+from ...engine.outcome import claim, exit_code
 from ...errors import ExitCode
-from ...journal.entries import UNFINISHED, State, busy_error
+from ...journal.entries import UNFINISHED, State
 from ...journal.expiry import expires_soon
 from ...operations.parameters import Option
 from ..found_tasks import resolve_reported
@@ -34,7 +34,7 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
     left = session.journal.entries(*UNFINISHED)
     if expiring:
         left = [entry for entry in left if expires_soon(entry, now)]
-    items = [session.journal.claim(entry) or Outcome(entry, busy_error(entry), 0.0) for entry in left]
+    items = [claim(session.journal, entry) for entry in left]
     unknown = session.journal.entries(State.UNKNOWN)
     with session.reporter(many=len(items) + len(unknown) > 1) as reporter:
         results = Results(reporter)

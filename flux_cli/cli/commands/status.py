@@ -96,7 +96,7 @@ async def _poll(journal: Journal, client: PiAPIClient, limiter: PollLimiter, wor
             raise word
         entry = journal.find(word)
         if entry and entry.task_id is None:
-            return Outcome(entry, error_of(entry), 0.0)
+            return Outcome(entry, error_of(entry))
         await limiter.wait()
         return entry, await poll_task(client, entry.task_id if entry and entry.task_id else word)
     except FluxError as error:
