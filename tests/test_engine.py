@@ -36,7 +36,7 @@ def plan_entries(session: Session, count: int) -> list[Entry]:
 
 def finish(session: Session, entries: list[Entry]) -> ExitCode:
     """Finish entries, as every command does."""
-    with session.reporter() as reporter:
+    with session.make_reporter() as reporter:
         return finish_entries(session.run_context, reporter, entries)
 
 

@@ -202,7 +202,7 @@ class VirtualPoller:
         journal = self.session.journal
         durations = Durations(self.session.catalog, journal, 1.0)
         clock = Clock(self.clock, self.sleep)
-        async with self.session.client() as client:
+        async with self.session.make_client() as client:
             poller = Poller(
                 client, journal, self.events.append, durations, PollLimiter(clock), clock, patience, deadline
             )

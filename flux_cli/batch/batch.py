@@ -51,7 +51,7 @@ class Batch:
             self.run_context,
             self.reporter,
             self.results,
-            feed.items,
+            feed.begin_all,
             len(steps),
             tasks=feed.tasks,
             wait=self.policy.wait,
@@ -74,7 +74,7 @@ class Batch:
         run_context = self.run_context
         steps = review(self.plan, run_context, self.saving, self.policy)
         if self.plan.tasks:
-            encode_body(run_context.body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
+            encode_body(run_context.make_body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
         price = sum((step.price for step in steps), Decimal(0))
         self.limits.check(price, sum(step.task.request.operation.batch_size for step in steps if step.price))
         check_budgets(run_context.journal.allowances(run_context.budgets), price)
@@ -89,7 +89,8 @@ class _StepFeed:
     steps: Iterator[Step]
     tasks: dict[str, PlannedTask] = field(default_factory=dict)
 
-    async def items(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
+    async def begin_all(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
+        """Yield the entries of the steps, begun, and the outcomes of those that have ended."""
         batch = self.batch
         for step in self.steps:
             if step.action is Action.SKIP:
@@ -114,7 +115,7 @@ class _StepFeed:
 
 async def reopen(run_context: RunContext, entries: Iterable[Entry]) -> None:
     """Ask PiAPI again for tasks that had expired: those that it has are followed like any other."""
-    async with run_context.client() as client:
+    async with run_context.make_client() as client:
         for entry in entries:
             assert entry.task_id is not None
             try:

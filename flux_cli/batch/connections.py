@@ -30,8 +30,8 @@ class Connections:
     async def __aenter__(self) -> Self:
         run_context = self.run_context
         async with AsyncExitStack() as opening:
-            self.client: PiAPIClient = await opening.enter_async_context(run_context.client())
-            self.downloader: Downloader = await opening.enter_async_context(run_context.downloader())
+            self.client: PiAPIClient = await opening.enter_async_context(run_context.make_client())
+            self.downloader: Downloader = await opening.enter_async_context(run_context.make_downloader())
             self._exits = opening.pop_all()
         clock = run_context.clock
         self._slots = Slots(run_context.slots_folder, run_context.concurrency, warn=run_context.warn, sleep=clock.sleep)
@@ -63,11 +63,11 @@ class Connections:
         """
         run_context, clock = self.run_context, self.run_context.clock
 
-        async def body(entry: Entry) -> bytes:
+        async def make_body(entry: Entry) -> bytes:
             assert entry.request is not None
             needed = run_context.images_sent(entry.request)
             urls = await self._uploader.find_urls(entry, needed, listener)
-            return encode_body(run_context.body(entry.request, urls))
+            return encode_body(run_context.make_body(entry.request, urls))
 
         return Scheduler(
             submitter=Submitter(
@@ -75,7 +75,7 @@ class Connections:
                 journal=run_context.journal,
                 listener=listener,
                 stop=stop,
-                body=body,
+                make_body=make_body,
                 clock=clock,
                 timeout=run_context.timeout,
                 budgets=run_context.budgets,

@@ -49,15 +49,15 @@ class RunContext:
     cache_seconds: float
     budgets: tuple[Budget, ...]
     images: ImageStore
-    body: Body
-    client: "Callable[[], PiAPIClient]"
-    downloader: "Callable[[], Downloader]"
+    make_body: Body
+    make_client: "Callable[[], PiAPIClient]"
+    make_downloader: "Callable[[], Downloader]"
     note: Callable[[str], None]
     warn: Callable[[str], None]
 
     def images_sent(self, request: TaskRequest) -> list[str]:
         """Return the references to local images in a request as it is sent: a dialect may leave one out."""
-        written = set(strings_in(self.body(request, {})))
+        written = set(strings_in(self.make_body(request, {})))
         return [image for image in request.local_images if image in written]
 
     def lacks_inputs(self, request: TaskRequest) -> bool:

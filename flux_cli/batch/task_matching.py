@@ -119,7 +119,7 @@ def link_seen(run_context: RunContext) -> None:
 
 
 async def _link_seen(run_context: RunContext, entries: Iterable[Entry]) -> None:
-    async with run_context.client() as client:
+    async with run_context.make_client() as client:
         for entry in entries:
             assert entry.seen_id is not None
             try:
@@ -146,7 +146,7 @@ async def link_matching(run_context: RunContext, task_id: str) -> Entry | None:
     entries = run_context.journal.entries(State.UNKNOWN)
     if not entries:
         return None
-    async with run_context.client() as client:
+    async with run_context.make_client() as client:
         try:
             task = await client.poll(task_id)
         except (TaskNotFoundError, TemporaryError):

@@ -191,5 +191,5 @@ async def _resolve_all(session: Session, ids: list[str]) -> None:
             except FluxError as error:
                 session.output.print_error(error)
 
-    async with session.client() as client:
+    async with session.make_client() as client:
         await asyncio.gather(*map(resolve_one, ids))

@@ -238,6 +238,6 @@ def _describe_request(session: Session, request: TaskRequest) -> Record:
     uploads = {
         name: f"upload of {byte_count(images.size(name))} ({name})" for name in request.local_images if name in images
     }
-    body = hide_webhook_secrets(session.body(request, uploads))
+    body = hide_webhook_secrets(session.make_body(request, uploads))
     content: JsonObject = {"request": body, "images": request.operation.batch_size}
     return Record("dry_run", {**content, "cost_usd": str(session.catalog.price(request))}, document=body)

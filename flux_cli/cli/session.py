@@ -298,14 +298,14 @@ class Session:
             cache_seconds=self.cache_seconds,
             budgets=self.budgets,
             images=self.images,
-            body=self.body,
-            client=self.client,
-            downloader=self.downloader,
+            make_body=self.make_body,
+            make_client=self.make_client,
+            make_downloader=self.make_downloader,
             note=self.output.note,
             warn=self.output.warn,
         )
 
-    def reporter(self, *, many: bool = False) -> "CommandReporter":
+    def make_reporter(self, *, many: bool = False) -> "CommandReporter":
         """Return what shows results of tasks that were submitted before. many: there are several."""
         from .output.reporter import CommandReporter
 
@@ -319,7 +319,7 @@ class Session:
 
     # --- the wire --------------------------------------------------------------------------------------------
 
-    def body(self, request: "TaskRequest", urls: Mapping[str, str]) -> JsonObject:
+    def make_body(self, request: "TaskRequest", urls: Mapping[str, str]) -> JsonObject:
         """Return the exact JSON that is sent for a request; `urls` are those of its local images, by reference."""
         from ..operations.base import Writer
         from ..operations.request import create_body
@@ -360,7 +360,7 @@ class Session:
     def _trace(self) -> Callable[[str], None] | None:
         return self.output.debug if self.common.debug else None
 
-    def client(self, key: str | None = None) -> "PiAPIClient":
+    def make_client(self, key: str | None = None) -> "PiAPIClient":
         """Return a client for PiAPI, with the session's key or another one."""
         from ..piapi.client import PiAPIClient
         from ..piapi.http_errors import environment_settings
@@ -371,10 +371,10 @@ class Session:
 
     async def fetch_account(self, key: str | None = None) -> "Account":
         """Return the account of the session's key, or of another key, from PiAPI."""
-        async with self.client(key) as client:
+        async with self.make_client(key) as client:
             return await client.fetch_account()
 
-    def downloader(self) -> "Downloader":
+    def make_downloader(self) -> "Downloader":
         from ..piapi.http_errors import environment_settings
         from ..piapi.image_download import Downloader
 

@@ -39,7 +39,7 @@ LOCK_SECONDS, LOCK_PAUSE = 0.1, 0.4
 class Submitter:
     """Sends planned entries.
 
-    body: makes what is sent for an entry; may upload images first, which costs nothing.
+    make_body: makes what is sent for an entry; may upload images first, which costs nothing.
     timeout: seconds for which a service that cannot be reached is tried again.
     budgets: limits on what all processes together may spend.
     cache_seconds: for which a request reuses the image of an identical earlier one; 0: it is always submitted.
@@ -49,7 +49,7 @@ class Submitter:
     journal: Journal
     listener: Listener
     stop: Stop
-    body: Callable[[Entry], Coroutine[Any, Any, bytes]]
+    make_body: Callable[[Entry], Coroutine[Any, Any, bytes]]
     clock: Clock
     timeout: float
     budgets: Sequence[Budget]
@@ -65,7 +65,7 @@ class Submitter:
         """
         assert entry.request is not None
         self.listener(Submitting(entry.id, entry.label, entry.seed, entry.request.model))
-        body = await self.stop.guard(self.body(entry))
+        body = await self.stop.guard(self.make_body(entry))
         deadline = self.clock.now() + self.timeout
         tries: Counter[SubmissionOutcome] = Counter()
         while True:

@@ -198,7 +198,7 @@ class Calls:
         session.journal.mark_dead_unknown()
         policy = Policy(no_cache=order.no_cache, retry_failed=options.retry_failed, wait=order.wait)
         limits = session.cost_limits(order.max_cost, yes=order.yes)
-        batch = Batch(plan, session.run_context, session.saving(save), policy, limits, session.reporter())
+        batch = Batch(plan, session.run_context, session.saving(save), policy, limits, session.make_reporter())
         if expired := batch.find_expired():
             await reopen(session.run_context, expired)
         (step,) = batch.prepare()

@@ -234,7 +234,7 @@ def _link(session: Session, entry: Entry, task_id: str, *, force: bool) -> ExitC
             message = f"task {task_id} does not match entry {entry.id}. Nothing was changed."
             raise UsageError(message, details=found.unlike, hint="To link it anyway, add --force")
         link(session.run_context, entry, task, found)
-    with session.reporter() as reporter:
+    with session.make_reporter() as reporter:
         item = prepare_wait(session, entry.id, session.journal.find(entry.id), SaveOptions())
         return finish_entries(session.run_context, reporter, [item])
 
@@ -243,7 +243,7 @@ async def _poll(session: Session, task_id: str) -> Task:
     from ..found_tasks import poll_task
 
     try:
-        async with session.client() as client:
+        async with session.make_client() as client:
             return await poll_task(client, task_id)
     except RefusedError as error:
         hint = "Copy the ID from https://piapi.ai/workspace. If the task is not there, use --dismiss or --resubmit"
@@ -286,7 +286,7 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
     if prices:
         again = f"Submitting {counted(len(prices), 'request')} again for {usd(total)}"
         session.output.note(f"{again}. The first request may also have been charged.")
-    with session.reporter() as reporter:
+    with session.make_reporter() as reporter:
         items = [_send_again(session, last, prices.get(last.id)) for last in latest.values()]
         return finish_entries(session.run_context, reporter, items)
 
@@ -305,7 +305,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
     request = entry.request
     if request is None:
         raise UsageError(f"entry {entry.id} was written by a newer version of flux: this one cannot read its request")
-    encode_body(session.body(request, {}))
+    encode_body(session.make_body(request, {}))
     check_writable(path.parent for path in entry.output.paths)
     if session.run_context.lacks_inputs(request):
         raise UsageError(

@@ -36,7 +36,7 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
         left = [entry for entry in left if expires_soon(entry, now)]
     items = [claim(session.journal, entry) for entry in left]
     unknown = session.journal.entries(State.UNKNOWN)
-    with session.reporter(many=len(items) + len(unknown) > 1) as reporter:
+    with session.make_reporter(many=len(items) + len(unknown) > 1) as reporter:
         results = Results(reporter)
         feed = feed_entries(items)
         run = Run(session.run_context, reporter, results, lambda _: feed, len(items), one_deadline=True)

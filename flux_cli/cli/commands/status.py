@@ -42,7 +42,7 @@ async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> E
     errors: dict[ExitCode, FluxError | None] = {}
     asyncio.get_running_loop().set_default_executor(DetachedExecutor())
     session.journal.mark_dead_unknown()
-    async with session.client() as client, aclosing(_poll_all(session, client, ids)) as results:
+    async with session.make_client() as client, aclosing(_poll_all(session, client, ids)) as results:
         async for found in results:
             if isinstance(found, ConfigError):
                 raise found  # every other poll would be refused too

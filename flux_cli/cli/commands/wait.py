@@ -60,7 +60,7 @@ def wait(
     session.require_key()
     session.journal.mark_dead_unknown()
     wrong = dict[ExitCode, FluxError]()
-    with session.reporter() as reporter:
+    with session.make_reporter() as reporter:
         results, items = Results(reporter), _find_entries(session, coming, save, wrong, first=first)
         # IDs from a pipe arrive at any time, so the timeout of each begins when it arrives.
         piped = "-" in ids
