@@ -205,7 +205,7 @@ def test_unknown_outcomes_are_reported_with_their_price(
     flux(GEN)
     flux(GEN.replace("--seed 1", "--seed 2"))
     execute_sql(home, "UPDATE entries SET state = 'sending', owner = 'dead' WHERE state = 'saved'")
-    unknown, dead = entries()
+    _unknown, dead = entries()
 
     found = read_checks(flux("doctor --json"))
     assert found["unknown"]["message"] == "1 task with an unknown outcome, up to $0.015 possibly charged"
