@@ -6,6 +6,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -220,6 +221,20 @@ def test_retry_after_applies_to_all_submissions() -> None:
         assert get_time() == pytest.approx(300)
 
     run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize("retry_after", [0.0015, 0.0025, 0.0035, 0.0045])
+def test_a_quiet_time_that_ends_between_two_readings_of_the_clock_is_not_missed(retry_after: float) -> None:
+    """The submission would wait for a task to end, and there is none."""
+
+    async def submit_twice() -> None:
+        readings = count()
+        clock = Clock(lambda: get_time() + 0.001 * next(readings), asyncio.sleep, scale=0)
+        permit = start_sending(await RateLimiter(1, 1e9, clock).enter(release_slot))
+        permit.note_refused(retry_after)
+        await permit.enter_again()
+
+    run_in_virtual_time(submit_twice())
 
 
 def test_closing_the_limiter_ends_all_waiting_submissions() -> None:

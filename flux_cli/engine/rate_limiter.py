@@ -96,9 +96,9 @@ class RateLimiter:
     async def wait_in_line(self, refused: "Attempt | None") -> None:
         """Wait until a task more may be unfinished, and count it. Raise ClosedError, or BusyError after a refusal."""
         async with self._line:
-            while not self._admits():
+            while not self._admits(now := self._clock.now()):
                 self._check_patience(refused)
-                await self._pause()
+                await self._pause(now)
             self._held += 1  # nothing is awaited from here on, so a cancellation cannot lose the permit
 
     def leave(self) -> None:
@@ -106,14 +106,17 @@ class RateLimiter:
         self._held -= 1
         self._wake()
 
-    def _admits(self) -> bool:
+    def _admits(self, now: float) -> bool:
         if self._closed:
             raise ClosedError
-        return self._held < self.window and self._clock.now() >= self._quiet
+        return self._held < self.window and now >= self._quiet
 
-    async def _pause(self) -> None:
-        """Wait until the quiet time is over, or `_wake` is called."""
-        left = self._quiet - self._clock.now()
+    async def _pause(self, now: float) -> None:
+        """Wait until the quiet time is over, or `_wake` is called.
+
+        now: the time that was not admitted. At a later one the quiet time may be over, and nothing would call `_wake`.
+        """
+        left = self._quiet - now
         wait = self._clock.sleep(left) if left > 0 else asyncio.get_running_loop().create_future()
         self._pausing = asyncio.ensure_future(wait)
         try:
