@@ -9,12 +9,12 @@ from ...batch.results import Summary, TaskResult
 from ...config.paths import shown
 from ...engine.events import Listener
 from ...engine.outcome import Outcome
-from ...errors import DiskError, FluxError, InterruptError
+from ...errors import DiskError, InterruptError
 from ...journal.entries import Entry, State
 from ...json_value import JsonObject
-from ...text import counted
+from .next_steps import NextSteps, download_step
 from .output import Mode, Output
-from .render import next_command, show_failure, show_result, show_summary, summarize
+from .render import show_failure, show_result, show_summary, summarize
 
 if TYPE_CHECKING:
     from .reports import Report
@@ -47,8 +47,7 @@ class CommandReporter:
         self._ids, self._images, self._seeds = ids, images, seeds
         self._summary: Summary | None = None
         self._many = many
-        self._unfinished: list[Entry] = []
-        self._unknown = self._failed = self._not_started = self._results = self._reused = 0
+        self._next_steps = NextSteps()
         self._was_interrupted = False
         self.report_failed = False
 
@@ -73,12 +72,10 @@ class CommandReporter:
     def show_result(self, result: TaskResult) -> None:
         self._add_to_report(result)
         outcome = result.outcome
-        self._not_started += result.is_not_started
-        self._results += 1
-        self._reused += _is_reused(result)
+        self._next_steps.add(result)
         if outcome and self._is_one_of_many_cut_off(outcome):
-            self._unfinished.append(outcome.entry)
             self._was_interrupted = True
+            self._next_steps.add_interrupted(outcome.entry)
             summarize(self._output, outcome)
         elif outcome:
             self._show(result, outcome)
@@ -86,11 +83,11 @@ class CommandReporter:
             self._show_skipped(result.files)
 
     def _is_one_of_many_cut_off(self, outcome: Outcome) -> bool:
-        """Return whether one line at the end is enough: a signal cut the task off, among others, and it can be resumed.
+        """Return whether one line at the end is enough: a signal cut the task off, among others, and it can continue.
 
         Only for a person: `-q` prints no such line, and with `--no-wait` the ID goes to stdout.
         """
-        resumable = outcome.entry.state in (State.ACCEPTED, State.READY)
+        resumable = outcome.entry.state in (State.PLANNED, State.ACCEPTED, State.READY)
         return self._is_brief and not self._ids and resumable and isinstance(outcome.error, InterruptError)
 
     @property
@@ -99,19 +96,8 @@ class CommandReporter:
         return self._many and self._output.mode is Mode.TEXT
 
     def _show_next_steps(self) -> None:
-        """Show what to do about the tasks that have no image: one command for all of a kind."""
-        note = self._output.note
-        if self._unknown:
-            note(f"{counted(self._unknown, 'request')} with an unknown outcome; see your options with", ("resolve",))
-        if self._unfinished:
-            self.show_left_running(self._unfinished)
-        if self._failed:
-            note("To submit the failed tasks again, at a new charge, add --retry-failed to the command")
-        if self._not_started:
-            note("To continue with the tasks that were not started, run the same command again")
-        if self._reused and self._reused == self._results:
-            note("Nothing was generated. To generate again, at a new charge, add --no-cache")
-        self._unfinished, self._unknown, self._failed, self._not_started, self._reused = [], 0, 0, 0, 0
+        for text, command in self._next_steps.take():
+            self._output.note(text, command)
 
     def _show(self, result: TaskResult, outcome: Outcome) -> None:
         output, entry = self._output, outcome.entry
@@ -133,23 +119,10 @@ class CommandReporter:
 
             entry = outcome.entry
             subject = name_task(entry.label, entry.seed if self._seeds else None)
-            brief = self._is_shown_later(result, outcome.error, entry)
+            brief = self._next_steps.add_error(result, outcome.error, entry)
             show_failure(self._output, outcome, subject=subject, brief=brief)
         else:
             show_failure(self._output, outcome)
-
-    def _is_shown_later(self, result: TaskResult, error: FluxError, entry: Entry) -> bool:
-        """Return whether one line at the end names the next step of this task too, and count it for that line."""
-        command = next_command(error, entry)[:1] if not error.command else ()
-        if command == ("resolve",) and entry.state is not State.DISMISSED:
-            self._unknown += 1
-        elif command in (("wait",), ("resume",)):
-            self._unfinished.append(entry)
-        elif result.task and entry.state is State.FAILED:
-            self._failed += 1
-        else:
-            return False
-        return True
 
     def _show_skipped(self, files: tuple[Path, ...]) -> None:
         output = self._output
@@ -179,17 +152,8 @@ class CommandReporter:
         self._show_next_steps()
 
     def show_left_running(self, entries: Sequence[Entry]) -> None:
-        ids = [entry.task_id or entry.id for entry in entries]
-        command = ["wait", *ids] if len(ids) == 1 else ["resume"]
-        tasks = counted(len(ids), "task")
-        self._output.note(f"{tasks} still running or not saved; download the images, at no cost, with", command)
+        self._output.note(*download_step(entries))
 
     def show_progress(self, total: int) -> AbstractContextManager[Listener]:
         self._many = self._many or total > 1
         return self._output.show_progress(total, seeds=self._seeds)
-
-
-def _is_reused(result: TaskResult) -> bool:
-    """Return whether the images of a planned task come from an earlier task."""
-    entry = result.outcome.entry if result.task and result.outcome else None
-    return entry is not None and entry.state is State.SAVED and (result.before or entry.price == 0)

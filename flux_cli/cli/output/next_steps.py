@@ -1,0 +1,79 @@
+"""The next steps after a command with several tasks: one line for all tasks of a kind."""
+
+from collections.abc import Iterator, Sequence
+
+from ...batch.results import TaskResult
+from ...errors import FluxError
+from ...journal.entries import Entry, State
+from ...text import counted
+from .render import next_command
+
+Step = tuple[str, tuple[str, ...]]
+"""A line, and the words of the command at its end, if there is one."""
+
+
+class NextSteps:
+    """Collects the results of a command, and what is to be done about them."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._unfinished: list[Entry] = []
+        self._unknown = self._failed = self._not_started = self._reused = self._others = 0
+
+    def add(self, result: TaskResult) -> None:
+        """Count a result. Its error is counted by `add_error` or `add_interrupted`."""
+        if _is_reused(result):
+            self._reused += 1
+        elif result.is_not_started:
+            self._not_started += 1
+        else:
+            self._others += 1
+
+    def add_interrupted(self, entry: Entry) -> None:
+        """Add a task that a signal cut off."""
+        if entry.state is State.PLANNED:
+            self._not_started += 1
+        else:
+            self._unfinished.append(entry)
+
+    def add_error(self, result: TaskResult, error: FluxError, entry: Entry) -> bool:
+        """Return whether one line of `take` has the next step for all tasks with such an error; count this one."""
+        command = () if error.command else next_command(error, entry)[:1]
+        if command == ("resolve",) and entry.state is not State.DISMISSED:
+            self._unknown += 1
+        elif command in (("wait",), ("resume",)):
+            self._unfinished.append(entry)
+        elif result.task and entry.state is State.FAILED:
+            self._failed += 1
+        else:
+            return False
+        return True
+
+    def take(self) -> Iterator[Step]:
+        """Yield the next steps, and forget the results."""
+        if self._unknown:
+            yield f"{counted(self._unknown, 'request')} with an unknown outcome; see your options with", ("resolve",)
+        if self._unfinished:
+            yield download_step(self._unfinished)
+        if self._failed:
+            yield "To submit the failed tasks again, at a new charge, add --retry-failed to the command", ()
+        if self._not_started:
+            yield "To continue with the tasks that were not started, run the same command again", ()
+        if self._reused and not self._others:
+            yield "Nothing was generated. To generate again, at a new charge, add --no-cache", ()
+        self._reset()
+
+
+def download_step(entries: Sequence[Entry]) -> Step:
+    """Return the step for tasks that are paid for and not on disk."""
+    ids = [entry.task_id or entry.id for entry in entries]
+    tasks = f"{counted(len(ids), 'task')} still running or not saved"
+    return f"{tasks}; download the images, at no cost, with", ("wait", *ids) if len(ids) == 1 else ("resume",)
+
+
+def _is_reused(result: TaskResult) -> bool:
+    """Return whether the images of a planned task come from an earlier task."""
+    entry = result.outcome.entry if result.task and result.outcome else None
+    return entry is not None and entry.state is State.SAVED and (result.before or entry.price == 0)
