@@ -20,7 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flux_cli.sandbox.app import Service as Sandbox
 from flux_cli.sandbox.app import create_app
+from flux_cli.sandbox.faults import Faults
 from flux_cli.sandbox.store import Store, StoredTask
+from flux_cli.webhooks.server import Protocol
 
 
 class Server(uvicorn.Server):
@@ -56,7 +58,9 @@ def serve_app(app: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
     """Serve an app on a free loopback port, over TLS if there is a certificate, and yield its origin."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=1, ssl_certfile=certificate)
+        config = uvicorn.Config(
+            app, http=Protocol, log_level="error", lifespan="off", timeout_keep_alive=1, ssl_certfile=certificate
+        )
         server = Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
@@ -97,6 +101,8 @@ class Service:
     """(method, path prefix) -> a function to call once, when such a request has arrived and before it is handled."""
     hold_tasks: bool = False
     """Whether every poll shows that the task is processing."""
+    faults: Faults = field(default_factory=Faults)
+    """The failures that the sandbox simulates."""
 
     @property
     def charges(self) -> list[StoredTask]:
@@ -149,8 +155,8 @@ def run_sandbox(
     keys = frozenset({"test-key-0123456789abcdef"})
     # A connection each: the server's may be within a transaction when a test reads.
     with closing(Store(path)) as store, closing(Store(path)) as view:
-        app = create_app(Sandbox(store, speed=speed, plan=plan, credit=credit, keys=keys))
-        service = Service(view)
+        sandbox = Sandbox(store, speed=speed, plan=plan, credit=credit, keys=keys)
+        app, service = create_app(sandbox), Service(view, faults=sandbox.faults)
         with serve_app(service.wrap(app), certificate) as origin:
             service.origin = origin
             yield service

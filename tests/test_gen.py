@@ -273,16 +273,8 @@ def test_an_unwritable_directory_is_reported_before_anything_is_charged(flux: Fl
     assert service.requests == []
 
 
-def test_a_missing_key_is_reported_with_its_possible_sources(flux: Flux, home: Path) -> None:
-    result = flux("gen x")
-
-    assert (result.code, result.out) == (4, "")
-    assert result.err.splitlines() == [
-        f"flux: no API key: PIAPI_API_KEY is not set, and profile default in {home}/config.toml has no key."
-        " Nothing was sent.",
-        "      - To try flux for free, add --sandbox",
-        "      Get a key at https://piapi.ai/workspace/key, then store it with: flux login",
-    ]
+def test_without_a_key_nothing_is_written(flux: Flux, home: Path) -> None:
+    assert flux("gen x").code == 4
     assert not home.exists()
 
 

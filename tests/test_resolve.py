@@ -38,43 +38,6 @@ def make_poll_reply(service: Service, *, created: datetime | None = None, **fact
     return 200, {}, json.dumps({"code": 200, "data": data}).encode()
 
 
-# --- the report -------------------------------------------------------------------------------------------------------
-
-
-def test_the_report_shows_the_cause_the_possible_charge_and_the_options(
-    flux: Flux, proxy: BreakingProxy, entries: Entries
-) -> None:
-    result = submit_without_response(flux, proxy)
-    (entry,) = entries()
-    assert result.out == ""
-    assert result.err.splitlines() == [
-        'flux: no usable response to the request for "a boat" (the connection closed before a response arrived). '
-        "It may have been charged ($0.015 simulated); flux does not resend it.",
-        f"      Next: flux resolve {entry.id}",
-    ]
-
-    report = flux(f"resolve {entry.id}")
-    assert (report.code, report.err) == (7, "")
-    assert report.out.splitlines() == [
-        f"entry {entry.id}: no usable response to this request. "
-        "It may have been charged ($0.015 simulated); flux does not resend it.",
-        '  prompt     "a boat"',
-        "  model      Qubico/flux1-dev",
-        "  seed       1",
-        f"  sent       {datetime.fromtimestamp(entry.submitted or 0):%Y-%m-%d %H:%M:%S}",
-        "  reason     the connection closed before a response arrived (RemoteProtocolError)",
-        "Look for a task with this prompt and time at https://piapi.ai/workspace. Then run one of:",
-        f"  flux resolve {entry.id} --task ID   the task exists: download its image (no extra charge)",
-        f"  flux resolve {entry.id} --dismiss   the task does not exist, or you do not need it",
-        f"  flux resolve {entry.id} --resubmit  submit it again, for $0.015",
-    ]
-    record = json.loads(flux(f"resolve {entry.id} --json").out)
-    assert (record["state"], record["possibly_charged_usd"]) == ("unknown", "0.015")
-    assert record["error"]["hint"] == report.out.splitlines()[6]
-    assert record["error"]["details"][0].startswith(f"flux resolve {entry.id} --task ID")
-    assert record["error"]["command"] is None
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [

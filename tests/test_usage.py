@@ -1,4 +1,4 @@
-"""Mistakes of the command line: one form for every command and option, with the range from its declaration."""
+"""Mistakes of the command line, and what is not one. `tests/messages/mistakes.txt` has the messages."""
 
 import json
 
@@ -7,45 +7,6 @@ from PIL import Image
 
 from .conftest import Flux
 from .servers import Service
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("redux a.png --strength abc", "invalid --strength 'abc': expected a number from 0 to 1"),
-        ("inpaint a.png x --feather 2.5", "invalid --feather '2.5': expected a whole number from 0 to 200"),
-        ("inpaint a.png x --feather 201", "invalid --feather '201': expected a whole number from 0 to 200"),
-        ("history --limit 0", "invalid --limit '0': expected a whole number, 1 or more"),
-        ("sandbox --port 99999", "invalid --port '99999': expected a whole number from 0 to 65535"),
-        ("gen x -b many", "invalid -b 'many': expected a whole number from 1 to 4"),
-        ("gen x --width 0", "invalid --width '0': expected a whole number, 1 or more"),
-        ("gen x --timeout soon", "invalid --timeout 'soon': expected a number from 0 to 86400"),
-        ("gen x -j 0", "invalid --concurrency '0': expected a whole number from 1 to 1000"),
-        ("gen x --steps few", "invalid --steps 'few': expected a whole number"),
-    ],
-)
-def test_a_bad_number_is_reported_with_the_expected_range(flux: Flux, line: str, message: str) -> None:
-    result = flux(line)
-    assert (result.code, result.err.startswith(f"flux: {message}")) == (2, True), result.err
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("history more", "unexpected argument: more\n      Next: flux history --help"),
-        ("config set plan pro now", "unexpected argument: now\n      Next: flux config set --help"),
-        ("batch a.csv b.csv c.csv", "unexpected arguments: b.csv c.csv. Nothing was sent.\n"),
-        ("edit", "missing argument: IMG. Nothing was sent.\n      Next: flux edit --help"),
-        ("config set plan", "missing argument: VALUE\n      Next: flux config set --help"),
-        ("config set --nothing", "no such option: --nothing\n      Next: flux config set --help"),
-        ("gen x --yes=1", "--yes does not accept a value. Nothing was sent.\n      Next: flux gen --help"),
-        ("lora x --lora", "--lora requires a value, for example --lora anime:0.8. Nothing was sent.\n"),
-        ("gen x -o", "-o requires a value. Nothing was sent.\n      Write -o FILE\n"),
-    ],
-)
-def test_words_of_the_framework_are_not_shown(flux: Flux, line: str, message: str) -> None:
-    result = flux(line)
-    assert (result.code, result.err.startswith(f"flux: {message}")) == (2, True), result.err
 
 
 def test_an_option_that_is_given_twice_is_an_error(flux: Flux, service: Service) -> None:
