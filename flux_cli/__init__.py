@@ -1,8 +1,8 @@
-"""flux: a command-line client for PiAPI's hosted Flux image service, and its interface for Python."""
+"""flux: a command-line client for PiAPI's Flux API, and its Python interface."""
 
 __version__ = "0.1.0"
 
-TYPE_CHECKING = False  # `typing` is more than `flux --version` needs; type checkers know the name
+TYPE_CHECKING = False  # importing `typing` takes longer than `flux --version`; type checkers recognize this name
 if TYPE_CHECKING:
     from .engine.events import Event
     from .errors import (
@@ -48,7 +48,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Names of the Python interface, loaded when they are asked for: the command line needs none of them."""
+    """Return a name of the Python interface, imported on first use: the command line needs none of them."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -16,15 +16,15 @@ def run() -> None:
             if code is None:
                 code = _run()
             _leave(code)
-        except KeyboardInterrupt:  # once there is a code, everything is printed: Ctrl-C comes too late to change it
+        except KeyboardInterrupt:  # once there is a code, all output is written, and Ctrl-C does not change the code
             code = 130 if code is None else code
 
 
 def _run() -> int:
-    import signal  # inside, as what follows: `run` takes what Ctrl-C raises meanwhile
+    import signal  # imported here, like the modules below, so that `run` catches a Ctrl-C during the imports
 
-    takes_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if takes_interrupts:  # nothing has begun while Python imports: Ctrl-C ends it at once, and without a traceback
+    handles_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if handles_interrupts:  # nothing has started yet: Ctrl-C ends the imports without a traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from .cli.fast_path import answer
@@ -32,15 +32,15 @@ def _run() -> int:
         text = answer(sys.argv[1:])
         if text is not None and sys.stdout is not None:
             return _print(text)
-        # httpx brings a command line of its own, and with it rich and pygments: more than half of its import.
-        sys.modules["httpx._main"] = None  # type: ignore[assignment]  # how an import is refused
-        gc.disable()  # what is imported stays: looking for garbage in it takes a tenth of the start
+        # httpx imports its own command line, and with it rich and pygments: more than half of its import time.
+        sys.modules["httpx._main"] = None  # type: ignore[assignment]  # makes that import fail, which httpx catches
+        gc.disable()  # imported objects live until the end; searching them for garbage takes a tenth of the start
         from .cli.main import main
 
         gc.freeze()
-        gc.set_threshold(50_000)  # more than a short command makes; after every 700, nothing would be found
+        gc.set_threshold(50_000)  # a short command makes fewer objects: collections, every 700, would find nothing
         gc.enable()
-        if takes_interrupts:
+        if handles_interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         return main()
     except BrokenPipeError:
@@ -48,7 +48,7 @@ def _run() -> int:
 
 
 def _print(text: bytes) -> int:
-    """Write text that was rendered beforehand to stdout. Return the exit code."""
+    """Write pre-rendered text to stdout, and return the exit code."""
     try:
         sys.stdout.buffer.write(text)
         sys.stdout.buffer.flush()
@@ -61,7 +61,7 @@ def _print(text: bytes) -> int:
 
 
 def _leave(code: int) -> None:
-    """Exit without tearing the interpreter down, which takes as long as starting it: everything is closed by now."""
+    """Exit without tearing down the interpreter, which takes as long as starting it. Everything is closed already."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -76,7 +76,7 @@ def _leave(code: int) -> None:
 
 
 def _print_error(text: str) -> None:
-    """Write text to stderr, and what waits to be written there. A message that cannot be written changes nothing."""
+    """Write text to stderr and flush it. Ignore errors: a message that cannot be written changes no exit code."""
     try:
         if sys.stderr is not None:
             sys.stderr.write(text)
@@ -86,7 +86,7 @@ def _print_error(text: str) -> None:
 
 
 def _end_by_signal(number: int) -> None:
-    """End by the signal that stopped the command: only then does a shell loop stop too, and submits nothing more.
+    """End the process by the signal that stopped the command. Only then does a shell loop stop and submit no more.
 
     A signal that the caller ignores (nohup) leaves the process alive.
     """

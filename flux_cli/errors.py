@@ -1,4 +1,4 @@
-"""Every way a command can end other than well, and the exit code of each.
+"""The errors that end a command, and the exit code of each.
 
 FluxError
  +- UsageError            2   bad option, prompt, file or size
@@ -18,8 +18,8 @@ FluxError
  +- NetworkError         13   network or service unavailable
  +- InterruptError    130, 143
 
-An error says what happened. `cli` adds the effect on the user's money, from the journal, when it writes the message;
-the one place that turns errors into messages and exit codes is `cli`.
+An error states what happened. Only `cli` turns errors into messages and exit codes. It adds, from the journal, what the
+user may have been charged.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from typing import TypeAlias
 
 
 class ExitCode(IntEnum):
-    """The exit codes, part of the interface: never renumbered."""
+    """The exit codes. Scripts depend on them, so they are never renumbered."""
 
     OK = 0
     BUG = 1
@@ -77,13 +77,13 @@ MEANINGS: dict[ExitCode, str] = {
 
 
 class FluxError(Exception):
-    """Something went wrong in a way that the user can understand.
+    """An error that the user sees as a message, without a traceback.
 
-    message: what happened, one sentence without a full stop.
-    hint: what to do next, a phrase without a full stop; `command`: what to type, the words after `flux`.
-    code: a stable word for scripts (`error.code` in JSON); the class's own when not given.
-    details: one line each, when the message is about several things.
-    entry, task_id, paths: what it is about, and which images are on disk anyway; for callers from Python.
+    message: what happened, one sentence without a period.
+    hint: what to do next, a phrase without a period. command: what to type, the words after `flux`.
+    code: a stable word for scripts (`error.code` in JSON). Default: that of the class.
+    details: one line per problem, if the message covers several.
+    entry, task_id, paths: the entry and the task concerned, and the images that are on disk anyway; for Python callers.
     """
 
     exit_code: ExitCode = ExitCode.BUG
@@ -128,7 +128,7 @@ class UsageError(FluxError):
 
     @property
     def detail(self) -> str:
-        """The error as one line among several: with its hint in parentheses."""
+        """The error as one line of several, with its hint in parentheses."""
         return f"{self.message} ({self.hint})" if self.hint and not self.command else self.message
 
 

@@ -1,6 +1,6 @@
-"""The type of a parsed JSON value, and tolerant ways to look into one.
+"""The type of a parsed JSON value, and tolerant functions that read one.
 
-Responses come from outside: a value that is not as expected counts as absent, and never raises.
+Responses come from outside: an unexpected value counts as absent, and never raises an error.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def strings_in(value: Json, depth: int = 8) -> list[str]:
 
 
 def change_strings(value: Json, change: Callable[[str], str]) -> Json:
-    """Return `value` with every string in it changed, but for the names in objects."""
+    """Return `value` with `change` applied to every string in it, except the names in objects."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Text for people: foreign text made harmless, secrets kept out, numbers in plain words."""
+"""Text for people: external text made safe, secrets removed, numbers and amounts formatted."""
 
 import os
 import re
@@ -11,15 +11,15 @@ from .errors import UsageError
 from .json_value import Json
 
 MESSAGE_LIMIT = 500
-"""Characters of somebody else's message that are worth showing."""
+"""Characters. The most that is shown of a message from another program."""
 HIDDEN_KEY = "(hidden)"
-"""Stands for a key that is too short to show a part of it."""
+"""Shown in place of a key that is too short for a part of it to be shown."""
 SHORTEST_SECRET = 4
-"""Characters. What is shorter is no secret, and would hit words."""
+"""Characters. A shorter text is not redacted: it would match parts of ordinary words."""
 
 # Besides the control characters (C0, DEL, C1): bidi overrides and isolates, the line and paragraph separators,
 # zero-width characters, blank letters and the tag block can hide or reorder what a person reads.
-# A pattern in words: `re` makes it when it is first used, which most commands never do.
+# Text, because `re` compiles it on first use, and most commands never use it.
 _UNSAFE = (
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
@@ -46,7 +46,7 @@ def harmless(text: str) -> str:
 
 
 def quoted(text: str, limit: int = 120) -> str:
-    """Return `'text'` in quotes, with every invisible character as an escape: unsafe ones, and all but the usual space.
+    """Return `'text'` in quotes, with escapes for unsafe characters and for every white space but the usual one.
 
     For names that users wrote: a space at either end, or a no-break space, is often the reason why one is not found.
     """
@@ -63,7 +63,7 @@ def file_name(name: str | PurePath, limit: int = 120) -> str:
 
 
 def readable_json(value: Json) -> str:
-    """Return JSON for people: indented, letters of every script as they are, unsafe characters as JSON escapes them."""
+    """Return indented JSON for people: letters of every script unescaped, unsafe characters as JSON escapes."""
     import json
 
     lines = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
@@ -81,12 +81,12 @@ def has_hidden(text: str) -> bool:
 
 
 def trimmed(text: str) -> str:
-    """Return text without the white space around it, nor the marks of no width that copying leaves there."""
+    """Return text without the white space and the zero-width characters around it, which copying leaves there."""
     return re.sub(r"^[\s\u200b\u2060\ufeff]+|[\s\u200b\u2060\ufeff]+$", "", text)
 
 
 def argument_text(argument: str) -> str:
-    """Return an argument as the UTF-8 that the terminal sent, also in a locale of another encoding."""
+    """Return an argument decoded as UTF-8, which terminals send, even in a locale with another encoding."""
     try:
         return os.fsencode(argument).decode()
     except UnicodeError:
@@ -94,8 +94,8 @@ def argument_text(argument: str) -> str:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` without any of the secrets, as they are or as JSON has them (see `SHORTEST_SECRET`)."""
-    for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
+    """Return `text` with every secret redacted, plain or escaped as in JSON (see `SHORTEST_SECRET`)."""
+    for secret in sorted(secrets, key=len, reverse=True):  # longest first: one may be the beginning of another
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, _HIDDEN).replace(_in_json(secret), _HIDDEN)
     return text
@@ -103,29 +103,29 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 def _in_json(text: str) -> str:
     if text.isascii() and text.isprintable() and not {'"', "\\"} & set(text):
-        return text  # as keys are: without the import, which takes a tenth of what Python takes to start
+        return text  # as keys are; importing `json` takes a tenth of the time that Python takes to start
     import json
 
     return json.dumps(text)[1:-1]
 
 
 def describe_number(kind: type[int] | type[float], low: float | None = None, high: float | None = None) -> str:
-    """Return what a number must be: `a whole number from 0 to 200`, `a whole number, 1 or more`, `a number`."""
-    what = "a whole number" if kind is int else "a number"
+    """Return the requirement for a number: `a whole number from 0 to 200`, `a whole number, 1 or more`, `a number`."""
+    noun = "a whole number" if kind is int else "a number"
     if low is None:
-        return what
+        return noun
     if low == high:
         return f"{low:.10g}"
-    return f"{what}, {low:.10g} or more" if high is None else f"{what} from {low:.10g} to {high:.10g}"
+    return f"{noun}, {low:.10g} or more" if high is None else f"{noun} from {low:.10g} to {high:.10g}"
 
 
 def masked(key: str) -> str:
-    """Return enough of a key to distinguish two, and not more: its last four characters, if it is long."""
+    """Return a key's last four characters, enough to distinguish two keys; `HIDDEN_KEY` if it has fewer than 16."""
     return f"…{clean(key[-4:])}" if len(key) >= 16 else HIDDEN_KEY
 
 
 def usd(amount: Decimal) -> str:
-    """Return `$0.015`, `$0.02`, `$12.00`: at least two decimals, and as many as the amount has."""
+    """Return an amount in USD as text: `$0.015`, `$0.02`, `$12.00`, with at least two decimals."""
     whole, _, decimals = f"{amount:f}".partition(".")
     return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
@@ -142,7 +142,7 @@ def parse_usd(text: str, name: str) -> Decimal:
 
 
 def seconds(duration: float) -> str:
-    """Return `0.4 s`, `27 s`, `3 min 05 s`."""
+    """Return a duration in seconds as text: `0.4 s`, `27 s`, `3 min 05 s`."""
     if duration < 9.95:
         return f"{duration:.1f} s"
     whole = round(duration)
@@ -161,7 +161,7 @@ def byte_count(size: int) -> str:
 
 def guess(word: str, known: Iterable[str]) -> str | None:
     """Return `Did you mean fox?` if one of the known words is similar, else None."""
-    import difflib  # for mistakes only
+    import difflib  # needed for mistakes only
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else None
@@ -174,7 +174,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def yes_or_no(text: str) -> str:
-    """Return `true` or `false` for the words that people use. Raise ValueError."""
+    """Return `true` or `false` for a word that means it: `1`, `yes`, `on`, ... Raise ValueError for any other."""
     word = text.strip().casefold()
     if word in ("1", "true", "yes", "on"):
         return "true"
@@ -184,17 +184,17 @@ def yes_or_no(text: str) -> str:
 
 
 def lowered(text: str) -> str:
-    """Return a sentence of another program without its capital, for the middle of a message."""
+    """Return a sentence with a lower-case first letter, for the middle of a message."""
     return text[:1].lower() + text[1:]
 
 
 def listed(words: Sequence[str]) -> str:
-    """Return `free, creator or pro`."""
+    """Return the words as alternatives: `free, creator or pro`."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return `1 image`, `3 images`; `3 entries`, with a plural of its own."""
+    """Return a number with its noun: `1 image`, `3 images`; `3 entries` if `plural` is `entries`."""
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 

@@ -214,4 +214,4 @@ FAULTS: dict[str, Callable[[], None]] = {
 }
 FAULTS |= {f"raise_at_{name}": partial(raise_at, name, cancels=False) for name in STATEMENTS}
 FAULTS |= {f"cancel_at_{name}": partial(raise_at, name, cancels=True) for name in STATEMENTS}
-"""By name. `raise_at_...` simulates a bug that the engine must survive; it is not a fault."""
+"""The faults by name. `raise_at_...` is not one: it simulates a bug that the engine must survive."""

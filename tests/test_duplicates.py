@@ -43,7 +43,7 @@ def test_a_saved_image_is_reported_and_not_charged_again(flux: Flux, service: Se
 
 
 def test_another_output_path_downloads_the_image_again(flux: Flux, service: Service) -> None:
-    """So does a deleted or replaced file. The metadata has the request."""
+    """A deleted or replaced file is downloaded again too. The metadata contains the request."""
     flux(FOX)
     copied = flux(f"{FOX} -o copy.png")
     assert (copied.code, copied.out) == (0, "copy.png\n")

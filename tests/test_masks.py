@@ -1,4 +1,4 @@
-"""The region to repaint: exactly the intended pixels, and never an empty region."""
+"""The region to inpaint: exactly the intended pixels, and never an empty region."""
 
 import io
 import os
@@ -473,7 +473,7 @@ def test_a_mask_is_encoded_as_a_grayscale_png() -> None:
     [
         (make_row("RGB", (1, 2, 3), (4, 5, 6), (7, 8, 9)), [(1, 2, 3, 255), (4, 5, 6, 0), (7, 8, 9, 155)]),
         (make_row("L", 1, 4, 7), [(1, 1, 1, 255), (4, 4, 4, 0), (7, 7, 7, 155)]),
-        # Transparent pixels outside the region become opaque; otherwise, they would be repainted.
+        # Transparent pixels outside the region become opaque; otherwise, they would be inpainted.
         (
             make_row("RGBA", (1, 2, 3, 0), (4, 5, 6, 255), (7, 8, 9, 0)),
             [(1, 2, 3, 255), (4, 5, 6, 0), (7, 8, 9, 155)],

@@ -136,7 +136,7 @@ def find_evaluations(module: ast.AST) -> Iterator[ast.AST]:
 
 
 def find_slow_values(module: ast.AST) -> Iterator[ast.AST]:
-    """Yield every value that `frozen` creates in a quarter of the time."""
+    """Yield every class for which `frozen` takes a tenth of the time."""
     for call in find_calls(module):
         if get_name(call.func).endswith("dataclass") and {"frozen", "slots"} <= {word.arg for word in call.keywords}:
             yield call

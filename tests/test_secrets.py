@@ -1,5 +1,5 @@
-"""The key and the webhook secret are sent where they belong, and nowhere else. Every test looks for them automatically
-(conftest): in outputs, files, texts of images, command lines and requests to other hosts.
+"""The key and the webhook secret are sent only where they belong. In every test, conftest searches for them in outputs,
+files, texts of images, command lines and requests to other hosts.
 """
 
 import io

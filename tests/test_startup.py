@@ -1,4 +1,4 @@
-"""Modules that each command loads: the start is fast because few are imported, whatever the machine."""
+"""The modules that each command loads. The start is fast on any machine because they are few."""
 
 import subprocess
 import sys

@@ -1,8 +1,8 @@
-"""Find the images that the arguments of a request mean, and the region of an image that `inpaint` changes.
+"""The input images of requests, and the regions that `inpaint` regenerates.
 
 An image is a path, a URL, `-` for stdin, `@ID` or `@last` for an earlier result. A local one is checked and fitted
-here, before any money is spent, and uploaded only when the request is sent. The region comes from a mask, a box, a
-color or transparency.
+here, before any charge, and uploaded only when the request is sent. The region comes from a mask, a box, a color or
+transparency.
 """
 
 import os
@@ -29,75 +29,75 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 COLOR_TOLERANCE = 24
-"""Steps of a color channel that still count as the color: enough for a JPEG's noise."""
+"""The largest difference per color channel, of 255, that counts as the same color: JPEG adds noise."""
 DOWNLOAD = "Download it first"
 
 
 @frozen
-class _Place:
+class _Stored:
     start: int
     length: int
     extension: str
 
 
 class ImageStore:
-    """The local images of one command's requests: the rows of a batch may each have one of their own.
+    """The local images of a command's requests: each row of a batch may have its own.
 
-    Keeps each content once, in a private file that vanishes with the process. For any number of threads.
+    Each content is stored once, in a private file that is deleted when the process ends. Thread-safe.
     """
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
-        self._places: dict[str, _Place] = {}
+        self._stored: dict[str, _Stored] = {}
         self._lock = threading.Lock()
 
     def add(self, image: InputImage) -> str:
-        """Keep an image and return its reference, `sha256:HEX`, which stands for it in requests."""
+        """Store an image, and return the reference for requests, `sha256:HEX`."""
         reference = f"{LOCAL}{image.sha256}"
         with self._lock:
-            if reference not in self._places:
+            if reference not in self._stored:
                 if self._file is None:
                     self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the store
                 start = self._file.seek(0, 2)
                 self._file.write(image.content)
-                self._places[reference] = _Place(start, len(image.content), image.extension)
+                self._stored[reference] = _Stored(start, len(image.content), image.extension)
         return reference
 
     def size(self, reference: str) -> int:
-        """Return the bytes of an image."""
-        return self._places[reference].length
+        """Return the size of an image in bytes."""
+        return self._stored[reference].length
 
     def file_name(self, reference: str) -> str:
         """Return a name for the upload: a part of its hash and the extension."""
-        return f"{reference.removeprefix(LOCAL)[:16]}.{self._places[reference].extension}"
+        return f"{reference.removeprefix(LOCAL)[:16]}.{self._stored[reference].extension}"
 
     def content(self, reference: str) -> bytes:
-        """Return the bytes of an image that was added."""
-        place = self._places[reference]
+        """Return the content of an image."""
+        stored = self._stored[reference]
         assert self._file is not None
         with self._lock:
-            self._file.seek(place.start)
-            return self._file.read(place.length)
+            self._file.seek(stored.start)
+            return self._file.read(stored.length)
 
     def __contains__(self, reference: str) -> bool:
-        return reference in self._places
+        return reference in self._stored
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._stored)
 
     def close(self) -> None:
-        """Remove the file."""
+        """Delete the file."""
         if self._file:
             self._file.close()
 
 
 @frozen
 class FoundImage:
-    """An image that goes into a request.
+    """An input image of a request.
 
-    reference: what stands for it in the request: a URL, or a reference to a local image.
-    name: as messages show it.
-    image: what is sent; None if only its URL is known.
+    reference: its URL, or the reference to a local image.
+    name: its name in messages.
+    image: the image as it is sent; None if only its URL is known.
     """
 
     reference: str
@@ -107,9 +107,9 @@ class FoundImage:
 
 @frozen
 class ImageFinder:
-    """Finds the images of one command.
+    """The lookup of a command's input images.
 
-    store: keeps the local ones. note: shows a remark. find_entry: returns the entry for an ID or `last`.
+    store: stores local images. note: shows a message. find_entry: returns the entry for an ID or `last`.
     """
 
     store: ImageStore
@@ -118,7 +118,7 @@ class ImageFinder:
     find_entry: Callable[[str], Entry | None]
 
     def find(self, text: str, *, fit: bool) -> FoundImage:
-        """Return the image that an argument means. Raise UsageError."""
+        """Return the image that an argument refers to. Raise UsageError."""
         if is_url(text):
             return FoundImage(check_url(text), text)
         if text.startswith("@"):
@@ -126,7 +126,7 @@ class ImageFinder:
         return self._prepare(self.read(text), "stdin" if text == "-" else file_name(Path(text).name, 80), fit=fit)
 
     def read(self, text: str) -> bytes:
-        """Return the content of the file that an argument means, or of stdin for `-`. Raise UsageError."""
+        """Return the content of a file, or of stdin for `-`. Raise UsageError."""
         if text != "-":
             return read_image_file(expand_path(text))
         content = self.stdin.take("an image").read(MAX_SOURCE_BYTES + 1)
@@ -154,7 +154,7 @@ class ImageFinder:
 
 
 def is_url(text: str) -> bool:
-    """Return whether an argument is meant as a URL. Raise UsageError for one that PiAPI cannot read."""
+    """Return whether an argument is an http(s) URL. Raise UsageError for other kinds of URLs."""
     scheme, separator, rest = text.partition("://")
     if separator and scheme.casefold() in ("http", "https"):
         return True
@@ -167,7 +167,7 @@ def is_url(text: str) -> bool:
 
 
 def check_url(text: str) -> str:
-    """Return an http(s) URL without a user name in it. Raise UsageError for others."""
+    """Return a URL unchanged. Raise UsageError if a request must not contain it, for example for a user name."""
     if is_request_url(text):
         return text
     if "@" in text.partition("://")[2].partition("/")[0]:
@@ -179,10 +179,10 @@ def check_url(text: str) -> str:
 
 
 def _find_masked(finder: ImageFinder, source: FoundImage, options: MaskOptions, dialect: str) -> MaskedImage:
-    """Return an image with the mask that the options describe."""
+    """Return references to an image and to the mask that the options describe. Raise UsageError."""
     from ..images import masks
 
-    _check_one_way(options)
+    _check_exactly_one(options)
     if options.mask is not None and is_url(options.mask):
         if options.invert or options.feather:
             raise UsageError("--invert and --feather need a local mask", hint=DOWNLOAD)
@@ -192,24 +192,24 @@ def _find_masked(finder: ImageFinder, source: FoundImage, options: MaskOptions, 
         mask = _mask_for_url(finder, options)
         _note_url(finder, dialect)
         return MaskedImage(source.reference, _add_png(finder, encode(mask, "PNG"), mask.size), None)
-    pixels, mask = _draw(finder, source, source.image, options)
-    # The image with a hole is what the live service reads; the specification's own fields do without it.
+    pixels, mask = _open_masked(finder, source, source.image, options)
+    # The live API reads the image with a hole; the fields of the specification do not need it.
     hole = None if dialect == "spec" else _add_png(finder, masks.cut_out(pixels, mask), pixels.size)
     return MaskedImage(source.reference, _add_png(finder, encode(mask, "PNG"), mask.size), hole)
 
 
 def preview_region(finder: ImageFinder, source: FoundImage, options: MaskOptions) -> bytes:
-    """Return a PNG that shows the region on the image. Raise UsageError."""
+    """Return a PNG of the image with the region marked. Raise UsageError."""
     from ..images import masks
 
-    _check_one_way(options)
+    _check_exactly_one(options)
     if source.image is None or (options.mask is not None and is_url(options.mask)):
         raise UsageError("--show-mask needs a local image and a local mask", hint=DOWNLOAD)
-    return encode(masks.overlay(*_draw(finder, source, source.image, options)), "PNG")
+    return encode(masks.overlay(*_open_masked(finder, source, source.image, options)), "PNG")
 
 
 def preview_path(options: MaskOptions, *, overwrite: bool) -> Path:
-    """Return the file that `--show-mask` names. Raise UsageError, DiskError if nothing can be written there."""
+    """Return the path of `--show-mask`. Raise UsageError, or DiskError if it is a directory or exists already."""
     path = expand_path(str(options.show_mask))
     check_format(path.name)
     check_regular(path, "--show-mask")
@@ -221,7 +221,7 @@ def preview_path(options: MaskOptions, *, overwrite: bool) -> Path:
 
 
 def write_preview(path: Path, png: bytes, *, overwrite: bool) -> None:
-    """Write an image, complete or not at all. Raise DiskError."""
+    """Write an image atomically. Raise DiskError."""
     temporary = temporary_beside(path)
     try:
         make_folder(path.parent)
@@ -235,7 +235,7 @@ def write_preview(path: Path, png: bytes, *, overwrite: bool) -> None:
         raise DiskError(f"cannot write {file_name(path)}: {error.strerror}") from error
 
 
-def _check_one_way(options: MaskOptions) -> None:
+def _check_exactly_one(options: MaskOptions) -> None:
     ways = {"--mask": options.mask, "--mask-box": options.box, "--mask-color": options.color}
     given = [name for name, value in ways.items() if value is not None] + ["--mask-alpha"] * options.alpha
     if len(given) > 1:
@@ -264,8 +264,10 @@ def _mask_for_url(finder: ImageFinder, options: MaskOptions) -> "Image":
     return masks.finish(mask, feather=options.feather, invert=options.invert)
 
 
-def _draw(finder: ImageFinder, source: FoundImage, image: InputImage, options: MaskOptions) -> tuple["Image", "Image"]:
-    """Return the image as it is sent, and the mask."""
+def _open_masked(
+    finder: ImageFinder, source: FoundImage, image: InputImage, options: MaskOptions
+) -> tuple["Image", "Image"]:
+    """Return the pixels of the image as it is sent, and the finished mask."""
     from ..images import masks
 
     pixels = load_image(image.content, source.name).image
@@ -274,9 +276,9 @@ def _draw(finder: ImageFinder, source: FoundImage, image: InputImage, options: M
 
 
 def _region_of(finder: ImageFinder, image: InputImage, pixels: "Image", options: MaskOptions) -> "Image":
-    """Return the region, not inverted, in the size of the image that is sent.
+    """Return the region, not inverted, at the size of the image as it is sent.
 
-    Boxes and mask files are about the image as the user has it, and are scaled along with it.
+    Boxes and mask files refer to the user's own image, and are scaled with it.
     """
     from ..images import masks
 
@@ -313,9 +315,9 @@ def _add_png(finder: ImageFinder, content: bytes, size: tuple[int, int]) -> str:
 
 @frozen
 class RequestImages:
-    """Finds the images and masks of a command's or row's requests.
+    """The lookup of the images and masks of a command or a row.
 
-    dialect: the setting. fit: scale an image that is too large, rather than refuse it.
+    dialect: the setting of that name. fit: scale down an image that is too large, instead of refusing it.
     """
 
     finder: ImageFinder
@@ -323,11 +325,11 @@ class RequestImages:
     fit: bool
 
     def find(self, text: str) -> SourceImage:
-        """Return an input image. Raise UsageError."""
+        """Return the input image that an argument refers to. Raise UsageError."""
         found = self.finder.find(text, fit=self.fit)
         sizes = (found.image.size, found.image.original) if found.image else (None, None)
         return SourceImage(found.reference, *sizes)
 
     def find_masked(self, text: str, mask: MaskOptions) -> MaskedImage:
-        """Return an input image and its mask. Raise UsageError."""
+        """Return an input image with its mask. Raise UsageError."""
         return _find_masked(self.finder, self.finder.find(text, fit=self.fit), mask, self.dialect)

@@ -1,4 +1,4 @@
-"""Choose the names of a plan's images: free, valid and writable ones, before anything is paid for."""
+"""The names of a plan's images, checked before any charge to be valid, unused and writable."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,17 +24,17 @@ from ..text import clean, slug
 from .plan import Plan, PlannedTask
 
 BATCH_TEMPLATE = "{index}-{slug}-{seed}"
-"""The names of several tasks' images when none is asked for: in the order of the source."""
+"""The default names for the images of several tasks, which sort in the order of the source."""
 
 SHOWN_ERRORS = 50
 
 
 @frozen
 class Saving:
-    """How images are saved.
+    """The options for saving images.
 
     folder: absolute. overwrite: replace existing files. skip_existing: an existing file counts as the image.
-    metadata: whether a PNG carries its request. placed: whether the user chose a name or a directory.
+    metadata: whether the request is embedded in a PNG. placed: whether the user chose a name or a directory.
     """
 
     folder: Path
@@ -45,9 +45,9 @@ class Saving:
 
 
 class Names:
-    """Gives the images of a plan's tasks their names, no two the same.
+    """The assignment of unique names to the images of a plan.
 
-    Collects what is wrong; `check` raises it all as one error.
+    Problems are collected, and `check` raises them as one error.
     """
 
     def __init__(self, plan: Plan, saving: Saving, catalog: Catalog) -> None:
@@ -58,10 +58,10 @@ class Names:
         self._errors: list[FluxError] = []
 
     def plan_output(self, task: PlannedTask) -> OutputPlan | None:
-        """Return where the images of a task go; None when that is wrong, which `check` raises.
+        """Return the output of a task; None if there is a problem, which `check` raises.
 
-        A name of flux's making, or from a template, gets a number when it is taken; a name that the user wrote out
-        stays as it is, and so does every name that may replace or keep an existing file.
+        A default name, or one from a template, gets a number if it is taken. A literal name from the user is never
+        changed, and neither is any name with `--overwrite` or `--skip-existing`.
         """
         try:
             paths = self._paths(task)
@@ -78,16 +78,16 @@ class Names:
         return OutputPlan(tuple(paths), self._saving.overwrite, task.draft.metadata)
 
     def reserve(self, task: PlannedTask, output: OutputPlan) -> None:
-        """Keep the names of a task that an earlier run planned from being given to another."""
+        """Reserve the names of a task that an earlier run planned."""
         self._taken |= dict.fromkeys(output.paths, task)
 
     def refuse(self, task: PlannedTask, error: FluxError) -> None:
-        """Record what is wrong with the images of a task."""
+        """Record a problem with the names of a task's images."""
         where = self._plan.where(task)
         self._errors.append(type(error)(f"{where}{error.message}", hint=error.hint, code=error.code))
 
     def check(self) -> None:
-        """Raise everything that is wrong with the names as one UsageError or DiskError."""
+        """Raise the recorded problems as one UsageError or DiskError."""
         if not self._errors:
             return
         first = next((error for error in self._errors if isinstance(error, UsageError)), self._errors[0])
@@ -106,7 +106,7 @@ class Names:
         return image_paths(template, self._values(task), task.request.operation.batch_size, self._saving.folder)
 
     def _values(self, task: PlannedTask) -> dict[str, str]:
-        """Return the values of the placeholders; the index is as wide as that of the last task."""
+        """Return the values of the placeholders. The index is padded to the width of the last one."""
         index = str(task.index).zfill(len(str(self._plan.total)))
         model = self._catalog.name_of(task.request.model)
         return name_values(task.request, model, self._now) | {
@@ -117,7 +117,7 @@ class Names:
 
     def _check_taken(self, task: PlannedTask, paths: Sequence[Path]) -> None:
         for path in paths:
-            if LATE in str(path):  # the task's ID makes it different from all others
+            if LATE in str(path):  # the task ID makes it unique
                 continue
             if other := self._taken.get(path):
                 image = f"the image of line {other.line}" if other.line and other is not task else "another image"
@@ -132,7 +132,7 @@ class Names:
 
     def _check_folders(self, paths: Iterable[Path]) -> None:
         folders = {path.parent for path in paths} - self._folders
-        self._folders |= folders  # a folder that cannot be written is one error, not one for each image
+        self._folders |= folders  # report a directory once, not for each image
         check_writable(folders)
 
     def _free(self, paths: Iterable[Path]) -> list[Path]:
@@ -161,7 +161,7 @@ def name_values(request: TaskRequest, model: str, now: datetime) -> dict[str, st
 def plan_found_task(
     template: str | None, values: Mapping[str, str], count: int, saving: Saving, *, default: str
 ) -> OutputPlan:
-    """Return where the `count` images of a task go that was submitted before. Raise UsageError, DiskError."""
+    """Return the output for the `count` images of a task that already exists. Raise UsageError, DiskError."""
     paths = image_paths(template or default, values, count, saving.folder)
     if not saving.overwrite:
         if template is None or is_template(template):
@@ -173,7 +173,7 @@ def plan_found_task(
 
 
 def file_exists(path: Path) -> DiskError:
-    """Return the error for a name that is taken."""
+    """Return the error for a path that exists."""
     if path.is_dir():
         return DiskError(f"{shown(path)} is a directory", hint="Save into it with -d, or use another name with -o")
     return DiskError(
@@ -184,13 +184,13 @@ def file_exists(path: Path) -> DiskError:
 
 
 def find_existing(path: Path) -> Path | None:
-    """Return the file at a planned path, whatever extension its bytes gave it; None if there is none."""
+    """Return the file at a planned path, or with another image extension; None if there is none."""
     candidates = (path, *(path.with_suffix(f".{extension}") for extension in EXTENSIONS))
     return next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
 
 
 def check_writable(folders: Iterable[Path]) -> None:
-    """Make each folder and write into it, once, before anything is paid for. Raise DiskError."""
+    """Create each directory, and write a test file into it, before any charge. Raise DiskError."""
     for folder in dict.fromkeys(map(_existing_part, folders)):
         try:
             make_folder(folder)
@@ -203,7 +203,7 @@ def check_writable(folders: Iterable[Path]) -> None:
 
 
 def _existing_part(folder: Path) -> Path:
-    """Return the part of a folder's path that does not depend on a task's ID."""
+    """Return the deepest parent of a directory whose name does not depend on a task ID."""
     while LATE in str(folder):
         folder = folder.parent
     return folder

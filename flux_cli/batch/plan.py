@@ -1,4 +1,4 @@
-"""The plan of a command: every task of its source, checked and priced in one pass, and the limits on its price."""
+"""The plan of a command: all tasks of its source, checked and priced in one pass, and the limits on its price."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,17 +15,17 @@ from ..text import clean, counted, quoted, usd
 from .prompts import Row
 
 TASK_LIMIT = 1_000_000
-"""Tasks of one command. At 20 at a time, a million take weeks; and a list of more would not fit into memory."""
+"""Tasks per command. A million take weeks at 20 in parallel, and a longer list may not fit into memory."""
 
 
 @frozen
 class Draft:
-    """One task that a row asks for.
+    """A task that a row requests.
 
-    output: the name, or the template of names, of its images; None for flux's own choice.
-    variables: values of placeholders in names beside the usual ones. id: what its row is called.
-    metadata: whether its PNG carries the request.
-    random_seed: the seed was chosen by flux.
+    output: the name or the template for its images; None for the default.
+    variables: the values of additional placeholders in names. id: the ID of its row.
+    metadata: whether the request is embedded in the PNG.
+    random_seed: whether flux chose the seed.
     """
 
     request: TaskRequest
@@ -38,9 +38,9 @@ class Draft:
 
 @frozen
 class PlannedTask:
-    """One task of a plan.
+    """A task of a plan.
 
-    index: its place in the whole source, from 1, whatever shard is run. line: of the source; 0 for the command line.
+    index: its position in the whole source, from 1. line: its line in the source; 0 for the command line.
     price: USD.
     """
 
@@ -51,20 +51,20 @@ class PlannedTask:
 
     @property
     def request(self) -> TaskRequest:
-        """The request that is sent for it."""
+        """The request for the task."""
         return self.draft.request
 
 
 @frozen
 class Shard:
-    """Part `part` of `of`: every `of`-th task, so that all parts are equally large."""
+    """Part `part` of `of`, which has every `of`-th task, so that all parts are of equal size."""
 
     part: int = 1
     of: int = 1
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """Return the shard that `K/N` stands for. Raise UsageError."""
+        """Return the shard of `K/N`. Raise UsageError."""
         match = re.fullmatch(r"\s*([0-9]{1,6})\s*/\s*([0-9]{1,6})\s*", text, re.ASCII)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
             raise UsageError(f"invalid --shard {quoted(text, 40)}: expected K/N with K from 1 to N, for example 1/4")
@@ -76,20 +76,20 @@ class Shard:
 
 
 class RowSource(Protocol):
-    """A source of rows that collects everything wrong with them, and raises it as one UsageError at its end."""
+    """A source of rows that collects their problems, and raises them as one UsageError at its end."""
 
     def __iter__(self) -> Iterator[Row]: ...
 
     def refuse(self, line: int, error: UsageError) -> None:
-        """Record why the row on a line cannot be done."""
+        """Record why the row on a line is invalid."""
 
 
 @frozen
 class Plan:
     """The tasks of a source, in its order.
 
-    source: the name of the file they come from; None for the command line. every: all its tasks.
-    tasks: those of the shard that is run.
+    source: the name of the file; None for the command line. every: all its tasks.
+    tasks: the tasks of the shard that is run.
     """
 
     source: str | None
@@ -103,16 +103,16 @@ class Plan:
 
     @property
     def price(self) -> Decimal:
-        """The price of the tasks that are run, USD."""
+        """The total price of `tasks`, in USD."""
         return sum((task.price for task in self.tasks), Decimal(0))
 
     @property
     def images(self) -> int:
-        """The number of images that they order."""
+        """The number of images of `tasks`."""
         return sum(task.request.operation.batch_size for task in self.tasks)
 
     def where(self, task: PlannedTask) -> str:
-        """Return where a task stands, for messages: `rows.csv, line 3: `; empty for the command line."""
+        """Return the origin of a task, for messages: `rows.csv, line 3: `; empty for the command line."""
         return f"{self.source}, line {task.line}: " if task.line else ""
 
 
@@ -124,9 +124,9 @@ def make_plan(
     price: Callable[[TaskRequest], Decimal],
     shard: Shard,
 ) -> Plan:
-    """Read all rows and return their tasks. Raise UsageError with every problem of the source, file and line.
+    """Return the plan for all rows. Raise UsageError with every problem of the source, with file and line.
 
-    price: of a request, USD.
+    price: returns the price of a request, in USD.
     """
     tasks: list[PlannedTask] = []
     lines: dict[str, int] = {}
@@ -147,7 +147,7 @@ def make_plan(
 
 
 def check_single_name(plan: Plan, output: str | None) -> None:
-    """Raise UsageError when `-o` names one file and the plan has several tasks."""
+    """Raise UsageError if `-o` names one file and the plan has several tasks."""
     if output is None or plan.total < 2 or is_template(output):
         return
     if any(task.draft.output == output for task in plan.tasks):
@@ -157,21 +157,22 @@ def check_single_name(plan: Plan, output: str | None) -> None:
         )
 
 
-# --- the guards before money is spent ---------------------------------------------------------------------------------
+# --- limits on the price ----------------------------------------------------------------------------------------------
 
 
 class CanceledError(UsageError):
-    """The user answered no to the question about the price."""
+    """The user did not confirm the price."""
 
     code = "canceled"
 
 
 @frozen
 class CostLimits:
-    """What a command may cost, USD.
+    """The limits on the price of a command, in USD.
 
-    max_cost: `--max-cost`; None when it was not given. confirm_above: above it the user is asked.
-    yes: the user has agreed. ask: asks a question; None without a terminal. simulated: the prices are a sandbox's.
+    max_cost: `--max-cost`; None if it was not given. confirm_above: the price above which the user must confirm.
+    yes: whether `--yes` was given. ask: asks a yes-or-no question; None without a terminal. simulated: whether the
+    prices are those of a sandbox.
     """
 
     max_cost: Decimal | None
@@ -181,7 +182,7 @@ class CostLimits:
     simulated: bool = False
 
     def check(self, price: Decimal, images: int) -> None:
-        """Raise UsageError when a command of this price, for so many images, is not allowed, or the user says no."""
+        """Raise UsageError if `price` is above a limit or the user does not confirm it. images: for the message."""
         about = f"{usd(price)}{' (simulated)' if self.simulated else ''} for {counted(images, 'image')}"
         if self.max_cost is not None:
             if price > self.max_cost:
@@ -204,6 +205,6 @@ class CostLimits:
 
 
 def check_budgets(allowances: Iterable[Allowance], price: Decimal) -> None:
-    """Raise BudgetError when a price does not fit into what is left of a budget."""
+    """Raise BudgetError if `price`, in USD, exceeds the rest of a budget."""
     for allowance in allowances:
         allowance.check(price)

@@ -1,6 +1,6 @@
-"""Sources of many prompts: stdin, rows of any format, and files with one prompt per line.
+"""Sources of prompts: stdin, rows of any format, and files with one prompt per line.
 
-Every image costs money: a line that cannot be read with certainty is a problem with its number, never a guess.
+Every image costs money, so an ambiguous line is reported with its number, and never guessed at.
 """
 
 import re
@@ -14,12 +14,12 @@ from ..operations.parameters import Value
 from ..text import clean
 
 SHOWN = 50
-"""Problems of one source that are listed."""
+"""The most problems of a source that are listed."""
 LINE_LIMIT = 64 * 1024
-"""Bytes of a line without its "\\n"."""
+"""The most bytes of a line, without its "\\n"."""
 BOM = b"\xef\xbb\xbf"
 TABLE = r"\[\[[ \t]*rows?[ \t]*\]\]"
-"""The beginning of TOML that contains rows."""
+"""The header of a TOML table that is a row."""
 _COMMENT, _ESCAPED = ("#", "//"), ("\\#", "\\//")
 _OPTION = r"--[a-z]"
 _COLUMN = r"[A-Za-z_][A-Za-z0-9_ -]*"
@@ -31,11 +31,11 @@ _NO_TEXT = (
     (rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|GIF8", "an image"),
     (rb"\x1f\x8b", "compressed; unpack it first"),
 )
-"""The beginnings of files that contain no text."""
+"""The first bytes of files that are not text, and what these files are."""
 
 
 class StandardInput:
-    """Gives stdin away once."""
+    """The standard input, which can be read only once."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -43,15 +43,15 @@ class StandardInput:
 
     @property
     def can_answer(self) -> bool:
-        """Whether a person can be asked: stdin is a terminal that nothing else reads."""
+        """Whether the user can answer questions: stdin is a terminal and was not taken."""
         return not self._taken and self._stream.isatty()
 
     def read_answer(self) -> str:
-        """Return a line that a person types."""
+        """Return a line that the user types."""
         return self._stream.readline()
 
     def take(self, what: str) -> BinaryIO:
-        """Return the bytes of stdin, once, for `what` ("prompts"). Raise UsageError, also for a terminal."""
+        """Return stdin as bytes. Raise UsageError if it is a terminal or was taken. what: for messages, "prompts"."""
         if self._taken:
             raise UsageError("stdin can be read only once: either the image or the prompts can be -")
         if self._stream.isatty():
@@ -63,7 +63,7 @@ class StandardInput:
 
     @property
     def text(self) -> TextIO:
-        """The stream itself, for task IDs that are read as they come."""
+        """The stream itself, for task IDs that are read as they arrive."""
         return self._stream
 
 
@@ -72,20 +72,21 @@ class StandardInput:
 
 @frozen
 class Row:
-    """The fields of one row; `line` is where it begins, from 1."""
+    """The fields of a row. line: the number of its first line, from 1."""
 
     line: int
     fields: Mapping[str, Value]
 
 
 class Rows(Iterator[Row]):
-    """The rows of a source, read as they are taken, each at most once.
+    """An iterator over the valid rows of a source, which is read lazily.
 
     A row that is wrong is not among them. After the last row, a UsageError lists everything that was wrong, including
     what the caller added with `add_problem` or `refuse`; so nothing may be sent before the last row was taken.
 
-    file: what a command calls the source.
-    skipped: how many lines of each kind so far were no rows, such as `blank line`. has_header: of CSV, so far.
+    file: the source as an argument of a command.
+    skipped: the number of lines that are not rows, by kind, such as `blank line`. has_header: whether a CSV header was
+    read.
     """
 
     def __init__(self, name: str, stream: BinaryIO, read: Callable[["Rows", BinaryIO], Iterator[Row]]) -> None:
@@ -101,7 +102,7 @@ class Rows(Iterator[Row]):
         try:
             row = next(self._rows)
         except StopIteration:
-            self._settle()
+            self._finish()
             raise
         except UnreadableError as end:
             self.add_problem(end.line, end.what, hint=end.hint, command=end.command)
@@ -110,19 +111,19 @@ class Rows(Iterator[Row]):
         return row
 
     def add_problem(self, line: int, what: str, *, hint: str | None = None, command: Sequence[str] = ()) -> None:
-        """Remember what is wrong on a line. Only the first ones keep their words: a source may be endless."""
+        """Record a problem on a line. Only the first SHOWN texts are kept, because a source may be endless."""
         self._problem_count += 1
         if len(self._problems) < SHOWN:
             self._problems.append(UsageError(f"{self.name}, line {line}: {what}", hint=hint, command=command))
 
     def refuse(self, line: int, error: UsageError) -> None:
-        """Remember why the row on a line cannot be done."""
+        """Record why the row on a line is invalid."""
         if not error.details:
             self.add_problem(line, error.message, hint=error.hint, command=error.command)
         for what in error.details:
             self.add_problem(line, what)
 
-    def _settle(self) -> None:
+    def _finish(self) -> None:
         if self._problem_count:
             raise self._error() from None
         if not self._any:
@@ -138,7 +139,7 @@ class Rows(Iterator[Row]):
 
 
 class OnePrompt(Iterator[Row]):
-    """A prompt from the command line as a source of one row, on no line; what is wrong with it is raised at once."""
+    """A prompt from the command line, as a source of one row without a line. Problems are raised immediately."""
 
     def __init__(self, prompt: str) -> None:
         self.skipped: Counter[str] = Counter()
@@ -148,14 +149,14 @@ class OnePrompt(Iterator[Row]):
         return next(self._rows)
 
     def refuse(self, line: int, error: UsageError) -> None:
-        """Raise it."""
+        """Raise `error`."""
         raise error
 
 
 class UnreadableError(Exception):
-    """A line that cannot be read. Reading ends there unless the caller catches it.
+    """A line is unreadable. Reading ends there unless the caller catches this error.
 
-    hint, command: as of UsageError.
+    hint, command: as for UsageError.
     """
 
     def __init__(self, line: int, what: str, *, hint: str | None = None, command: Sequence[str] = ()) -> None:
@@ -167,7 +168,7 @@ class UnreadableError(Exception):
 
 
 def read_prompts(stream: BinaryIO, name: str) -> Rows:
-    """Return the prompts of a stream, one per line; `name` is for messages.
+    """Return the prompts of a stream, one per line. name: the name of the source in messages.
 
     A line that begins with `#` or `//` is a comment; `\\#` and `\\//` begin a prompt with these characters.
     """
@@ -194,17 +195,17 @@ def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
 
 
 def _format_of_rows(line: str) -> str | None:
-    """Return the format of rows with which a file begins whose first line this is; None for prompts."""
+    """Return the format of rows that the first line of a file suggests; None for prompts."""
     if re.match(TABLE, line):
         return "TOML"
     if line == "[" or line.startswith(("[{", '["', "{")):
-        import json  # few sources need it
+        import json  # needed only for such lines
 
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
             return "JSON" if line.startswith("[") else None
-        # A prompt may be a JSON object itself, which describes a scene.
+        # A prompt itself may be a JSON object that describes a scene.
         return "JSON" if isinstance(value, list) or "prompt" in map(str.casefold, value) else None
     cells = re.split("[,;\t]", line)
     names = {cell.strip().strip('"').casefold() for cell in cells}
@@ -212,7 +213,7 @@ def _format_of_rows(line: str) -> str | None:
 
 
 def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines with their numbers and their ends. A line without an end is not read on."""
+    """Yield the lines with their numbers and line ends. Raise UnreadableError for a line longer than LINE_LIMIT."""
     for number, raw in enumerate(_lines(stream), 1):
         if len(raw) > LINE_LIMIT and not raw.endswith((b"\n", b"\r")):
             raise UnreadableError(number, f"longer than {LINE_LIMIT // 1024} KiB; the rest was not read")
@@ -220,7 +221,7 @@ def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines, which end at "\\n"; at "\\r" in a file whose first line ends so, as old spreadsheets write."""
+    """Yield the lines, which end with "\\n", or with "\\r" if the first line does, as in files of old spreadsheets."""
     first = stream.readline(LINE_LIMIT + 1)
     if b"\r" not in first or first.endswith(b"\n"):
         while first:
@@ -236,7 +237,7 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def good_lines(rows: Rows, stream: BinaryIO) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are text and not blank; a bad one is a problem of its own.
+    """Yield the lines that are valid text and not blank. Record a problem for each invalid line.
 
     A line may begin with a byte order mark: files that begin with one may have been concatenated.
     """
@@ -253,8 +254,8 @@ def good_lines(rows: Rows, stream: BinaryIO) -> Iterator[tuple[int, str]]:
 
 
 def without_bom(raw: bytes) -> bytes:
-    """Return the start of a source without a byte order mark. Raise UnreadableError if it is no text in UTF-8."""
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # what `>` of older PowerShells writes
+    """Return the start of a source without a byte order mark. Raise UnreadableError if it is not text in UTF-8."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # written by `>` in older PowerShells
         raise UnreadableError(1, "not UTF-8, but UTF-16; save it as UTF-8")
     for start, what in _NO_TEXT:
         if re.match(start, raw):
@@ -263,7 +264,7 @@ def without_bom(raw: bytes) -> bytes:
 
 
 def decoded(number: int, raw: bytes) -> str:
-    """Return the text of lines that begin with line `number`. Raise UnreadableError."""
+    """Return lines as text. number: of the first line. Raise UnreadableError for a NUL or invalid UTF-8."""
     if (nul := raw.find(b"\0")) >= 0:
         raise UnreadableError(number + raw.count(b"\n", 0, nul), "a NUL character")
     try:

@@ -1,4 +1,4 @@
-"""Options into requests: every problem in one error, before anything is sent."""
+"""Requests from options. All problems are reported as one error, before anything is sent."""
 
 import json
 import math
@@ -22,14 +22,14 @@ from ..text import listed, lowered, quoted, suggestion, trimmed
 from .sweeps import parse_numbers
 
 SIDE_STEP = 16
-"""Sides worked out from an aspect ratio are multiples of this many pixels, as the model's latents are."""
+"""Pixels. Sides that are computed from an aspect ratio are multiples of this, as the models' latents require."""
 DEEPEST = 32
-"""Levels of objects and lists in a request."""
+"""The most levels of nested objects and lists in a request."""
 
 
 @frozen
 class Choices:
-    """The numeric options of one task; None leaves it to PiAPI, or, for the seed, to chance."""
+    """The numeric options of a task. None leaves a value to PiAPI; a seed of None is chosen at random."""
 
     guidance: float | None = None
     denoise: float | None = None
@@ -38,9 +38,9 @@ class Choices:
 
 
 def axes_of(task: TaskOptions) -> dict[str, list[int | float]]:
-    """Return the values of each numeric option that was given, which may be a list or a range. Raise UsageError.
+    """Return the values of each numeric option that was given as a number, a list or a range. Raise UsageError.
 
-    Sweeps nest in this order, the last option fastest.
+    Sweeps nest in this order, and the last option changes fastest.
     """
     found: dict[str, list[int | float]] = {}
     for name, parameter in parameters(TaskOptions).items():
@@ -64,11 +64,11 @@ def read_single_choice(task: TaskOptions) -> Choices:
 
 @frozen
 class Overrides:
-    """Request fields that were set by hand: `--set` over `--input`.
+    """Request fields from `--set` and `--input`. `--set` has precedence.
 
-    values: all of them. rest: those that are merged into the body.
-    model, prompt, seed, batch_size: what decides the price and the file name, and therefore belongs in the request.
-    problems: what is wrong with them.
+    values: all of them. rest: the ones that are merged into the body.
+    model, prompt, seed, batch_size: part of the request itself, because price and file names depend on them.
+    problems: the problems with them.
     """
 
     values: JsonObject = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Overrides:
 
     @classmethod
     def parse(cls, texts: Sequence[str] | None, input_fields: JsonObject) -> Self:
-        """Return the overrides of `--set` (each `PATH=VALUE`) over those of `--input`. Raise UsageError."""
+        """Return the overrides of `--set` (each `PATH=VALUE`) and of `--input` (`input_fields`). Raise UsageError."""
         values, problems = input_fields, list[str]()
         for text in texts or []:
             path, equals, value = text.partition("=")
@@ -94,7 +94,7 @@ class Overrides:
 
     @classmethod
     def split(cls, values: JsonObject, problems: Sequence[str] = ()) -> Self:
-        """Take out of `values` what belongs in the request itself. Raise UsageError if they are nested too deep."""
+        """Return overrides in which the fields of the request itself are separate. Raise UsageError if too deep."""
         found, wrong = dict[str, Any](), list(problems)
         values = _as_spelled(values, "model", "input", "config")
         if object_at(values, "config", "webhook_config").get("secret") is not None:
@@ -115,7 +115,7 @@ class Overrides:
 
 
 def read_input_file(path: Path | None) -> JsonObject:
-    """Return the JSON object in the file of `--input`, empty if there is none. Raise UsageError."""
+    """Return the JSON object in the file of `--input`; empty if `path` is None. Raise UsageError."""
     if path is None:
         return {}
     try:
@@ -133,11 +133,11 @@ def read_input_file(path: Path | None) -> JsonObject:
 
 @frozen
 class RequestBuilder:
-    """Makes the requests of a command, or of a row.
+    """A builder for the requests of a command or a row.
 
-    settings: resolved, the options among them.
-    operation: what they have in common; its prompt and its other shared fields are filled in for each request. Its
-        size is the one it has if none is given.
+    settings: the resolved settings, overridden by options.
+    operation: the common operation. Its prompt and its other shared fields are set for each request. Its size is the
+        default.
     """
 
     catalog: Catalog
@@ -149,11 +149,11 @@ class RequestBuilder:
 
     @property
     def random_seed(self) -> bool:
-        """Whether flux chooses the seed of each request: neither an option nor an override has one."""
+        """Whether flux chooses the seed of each request, because neither an option nor an override has one."""
         return self.task.seed is None and self.overrides.seed is None
 
     def build(self, prompt: str, choices: Choices) -> TaskRequest:
-        """Return the request for a prompt and the numbers that go with it. Raise UsageError with all problems."""
+        """Return the request for a prompt and its numeric options. Raise UsageError with all problems."""
         problems: Problems = list(self.overrides.problems)
         model = self._model(problems)
         request = TaskRequest(
@@ -190,13 +190,13 @@ class RequestBuilder:
         )
 
     def _model(self, problems: Problems) -> Model:
-        """Return the model that was asked for; without `-m`, the usual one, or the first that can do the operation."""
+        """Return the requested model. Without `-m`: the default model, or the first that supports the operation."""
         operation, override, commercial = self.operation.name, self.overrides.model, self.task.commercial
         word = override or self.settings["model"] or self.catalog.default_model
         if word == "auto":
             return self.catalog.choose(operation, commercial=commercial)
-        asked = override is not None or self.task.model is not None
-        model = self.catalog.model(word) if asked else self.catalog.able(operation, word)
+        requested = override is not None or self.task.model is not None
+        model = self.catalog.model(word) if requested else self.catalog.able(operation, word)
         if commercial and not model.commercial:
             able = [
                 other.name
@@ -233,12 +233,12 @@ class RequestBuilder:
 
 
 def _normalize(text: str) -> str:
-    """Return a text as it is sent: without white space around it, its lines ended as on every system."""
+    """Return a text as it is sent: without white space around it, and with "\\n" at the ends of lines."""
     return trimmed(text).replace("\r\n", "\n")
 
 
 def parse_size(text: str, problems: Problems) -> Size | None:
-    """Return the size of `768x1024`."""
+    """Return the size that `768x1024` describes; None, with a problem, for an invalid one."""
     if match := re.fullmatch(r"(\d{1,6})\s*[xX*]\s*(\d{1,6})", text.strip(), re.ASCII):
         return int(match[1]), int(match[2])
     problems.append(f"invalid --size {quoted(text, 40)}: expected WIDTHxHEIGHT, for example 768x1024")
@@ -246,7 +246,10 @@ def parse_size(text: str, problems: Problems) -> Size | None:
 
 
 def parse_aspect(text: str, pixels: int, problems: Problems) -> Size | None:
-    """Return the largest size with the ratio `text` (`16:9`), in multiples of 16, within `pixels` in all."""
+    """Return the largest size with the ratio `text` (`16:9`), in multiples of SIDE_STEP and up to `pixels` in total.
+
+    Return None, with a problem, for an invalid ratio.
+    """
     match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)\s*[:x/]\s*(\d{1,4}(?:\.\d{1,4})?)", text.strip(), re.ASCII)
     across, down = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
     if not across or not down or not 1 / 16 <= across / down <= 16:
@@ -265,12 +268,12 @@ def _seed(seed: int | None, problems: Problems) -> int:
 
 
 def _as_spelled(fields: JsonObject, *names: str) -> JsonObject:
-    """Return the fields, these names in lower case: PiAPI compares names without case, as Go's `encoding/json` does."""
+    """Return the fields with `names` in lower case, because PiAPI ignores their case, as Go's `encoding/json` does."""
     return {name.casefold() if name.casefold() in names else name: value for name, value in fields.items()}
 
 
 def _depth(value: Json) -> int:
-    """Return how many levels of objects and lists a value has; stop counting a little beyond DEEPEST."""
+    """Return the number of nested levels of objects and lists in a value. Stop counting beyond DEEPEST."""
     level, deep = [value], 0
     while deep <= DEEPEST and any(isinstance(item, dict | list) for item in level):
         inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]

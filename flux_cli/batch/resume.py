@@ -1,4 +1,4 @@
-"""Compare a plan with the journal and the disk, and decide what to do about each of its tasks."""
+"""Comparison of a plan with the journal and the disk, which decides the action for each task."""
 
 import functools
 import hashlib
@@ -27,9 +27,9 @@ from .run_context import RunContext
 
 @frozen
 class Policy:
-    """What may be paid for again, and what counts as the same.
+    """The rules for what may be charged again, and which requests count as the same.
 
-    no_cache: generate everything again. any_seed: an earlier image of the same request is used, whatever its seed.
+    no_cache: generate everything again. any_seed: use an earlier image of the same request with any seed.
     retry_failed: submit failed tasks again. wait: whether the command waits for the images.
     """
 
@@ -40,28 +40,28 @@ class Policy:
 
 
 class Action(Enum):
-    """What is to be done about a task now."""
+    """The action for a task."""
 
     GENERATE = auto()
-    """Pay for it: nothing is known of it, or it is to be generated again."""
+    """Submit it as a new entry: it has none, or it is to be generated again."""
     SUBMIT = auto()
-    """An earlier run planned it and never sent it."""
+    """Submit the entry that an earlier run planned, but did not send."""
     FETCH = auto()
-    """It is paid for, and its images are not here."""
+    """Download its images, which are paid for and not saved."""
     REPORT = auto()
-    """It has ended, well or not."""
+    """Report its result: it has ended."""
     SKIP = auto()
-    """Its images exist on disk."""
+    """Do nothing: its images exist on disk."""
 
 
 @frozen
 class Step:
-    """A task and what is to be done about it.
+    """A task with its action.
 
-    identity: what the task is recognized by when the command is run again; None for one that is new each time.
+    identity: recognizes the task when the command is run again; None if each run makes a new one.
     any_seed: an image of the same request with another seed will do.
-    known: the journal's entry for the task, if there is one. output: where the images of a task to generate go.
-    files: the existing images of a skipped task. joins: an identical request has a task, which is not paid again.
+    known: the entry of the task in the journal, if there is one. output: the output of a task to generate.
+    files: the existing images of a skipped task. joins: whether it shares the task of an identical request, for free.
     """
 
     task: PlannedTask
@@ -75,15 +75,15 @@ class Step:
 
     @property
     def price(self) -> Decimal:
-        """The price that the step may cost, USD."""
-        pays = self.action in (Action.GENERATE, Action.SUBMIT) and not self.joins
-        return self.task.price if pays else Decimal(0)
+        """The price of the step in USD; 0 if it submits nothing."""
+        submits = self.action in (Action.GENERATE, Action.SUBMIT) and not self.joins
+        return self.task.price if submits else Decimal(0)
 
 
 def choose_action(known: Entry | None, policy: Policy, *, single: bool = False) -> Action:
-    """Return what is to be done about a task for which the journal has this entry.
+    """Return the action for a task whose entry in the journal is `known`.
 
-    single: the command names this one task, so a failed one is submitted again.
+    single: whether the command has only this task. A failed one is submitted again then.
     """
     if known is None or policy.no_cache:
         return Action.GENERATE
@@ -93,14 +93,14 @@ def choose_action(known: Entry | None, policy: Policy, *, single: bool = False) 
         return Action.FETCH
     if known.state in (State.SAVED, State.UNKNOWN, State.SENDING):
         return Action.REPORT
-    for_now = known.problem is not None and known.problem.code in (CreditsError.code, KeyRefusedError.code)
-    return Action.GENERATE if for_now or policy.retry_failed or single else Action.REPORT
+    temporary = known.problem is not None and known.problem.code in (CreditsError.code, KeyRefusedError.code)
+    return Action.GENERATE if temporary or policy.retry_failed or single else Action.REPORT
 
 
 def is_recognized(plan: Plan) -> bool:
     """Return whether the plan's tasks are recognized when the command is run again.
 
-    A single image under a name of flux's choice is a new one each time.
+    A single image with a default name is a new task each time.
     """
     return plan.total > 1 or plan.source is not None or any(task.draft.output is not None for task in plan.tasks)
 
@@ -110,9 +110,9 @@ def _is_single(plan: Plan) -> bool:
 
 
 def review(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> list[Step]:
-    """Return a step for each task of a plan, in its order.
+    """Return a step for each task of a plan, in order.
 
-    Raise UsageError or DiskError with everything that is wrong with the names, file and line.
+    Raise UsageError or DiskError with all problems of the names, with file and line.
     """
     names = Names(plan, saving, run_context.catalog)
     steps = _find_known(plan, run_context, saving, policy)
@@ -130,7 +130,7 @@ def review(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) 
 
 
 def _warn_of_second_charges(steps: Iterable[Step], run_context: RunContext) -> None:
-    """Warn of requests that may have been paid for already: a response to the same request was lost."""
+    """Warn about requests that may have been charged already, because the outcome of the same request is unknown."""
     unknown = {entry.request.digest: entry.id for entry in run_context.journal.entries(State.UNKNOWN) if entry.request}
     for step in steps if unknown else ():
         if step.action is Action.GENERATE and (entry_id := unknown.get(step.task.request.digest)):
@@ -156,7 +156,7 @@ def _find_known(plan: Plan, run_context: RunContext, saving: Saving, policy: Pol
 
 
 def _with_earlier_seed(task: PlannedTask, run_context: RunContext, seeds: dict[str, int]) -> PlannedTask:
-    """Return the task with the seed of an identical one, in the journal or before it in the plan, which it joins."""
+    """Return the task with the seed of an identical one in the journal or earlier in the plan, so that it joins it."""
     content = replace(task.request, seed=0).digest
     if content not in seeds:
         earlier = run_context.journal.find_seed(task.request, run_context.cache_seconds)
@@ -166,7 +166,7 @@ def _with_earlier_seed(task: PlannedTask, run_context: RunContext, seeds: dict[s
 
 
 def _plan_images(step: Step, run_context: RunContext, saving: Saving, policy: Policy, names: Names) -> Step:
-    """Return the step with the names of its images, or without a need for them."""
+    """Return the step with its output, or as one that needs none because its images exist."""
     same = None if policy.no_cache else run_context.journal.find_duplicate(step.task.request, run_context.cache_seconds)
     placed = saving.placed or step.task.draft.output is not None
     reusable = same is not None and same.state is State.SAVED and policy.wait and not placed
@@ -190,7 +190,7 @@ def _plan_images(step: Step, run_context: RunContext, saving: Saving, policy: Po
 
 
 def begin(step: Step, run_context: RunContext, saving: Saving) -> Entry | Outcome:
-    """Return the entry that the scheduler is to bring to its end for a step, or the outcome of one that has ended."""
+    """Return the entry that the scheduler runs for a step, or the outcome if it has ended already."""
     journal, task, known = run_context.journal, step.task, step.known
     if step.action is Action.GENERATE:
         assert step.output is not None
@@ -202,17 +202,17 @@ def begin(step: Step, run_context: RunContext, saving: Saving) -> Entry | Outcom
             return planned
         known = run_context.journal.find_by_identity(step.identity)  # another process has planned it meanwhile
     assert known is not None
-    return _take_up(run_context, journal.get(known.id) or known, step, saving)
+    return _continue_entry(run_context, journal.get(known.id) or known, step, saving)
 
 
-def _take_up(run_context: RunContext, known: Entry, step: Step, saving: Saving) -> Entry | Outcome:
-    """Return an entry of an earlier run, claimed, or its outcome.
+def _continue_entry(run_context: RunContext, known: Entry, step: Step, saving: Saving) -> Entry | Outcome:
+    """Return the claimed entry of an earlier run, or its outcome.
 
-    The seed of a planned entry stays: the names of its images may show it.
+    A planned entry keeps its seed, because the names of its images may contain it.
     """
     journal = run_context.journal
     if known.state is State.PLANNED:
-        if step.action not in (Action.GENERATE, Action.SUBMIT):  # its price was not part of what was checked
+        if step.action not in (Action.GENERATE, Action.SUBMIT):  # its price was not checked
             return Outcome(known, changed_error(known))
         claimed = claim(journal, known)
         if isinstance(claimed, Entry) and claimed.request is not None:
@@ -227,7 +227,7 @@ def _take_up(run_context: RunContext, known: Entry, step: Step, saving: Saving) 
 
 
 def _earlier_error(known: Entry) -> FluxError:
-    """Return the error of an entry that ended without an image in an earlier run, and how to submit it again."""
+    """Return the error of an entry that failed in an earlier run, with a hint how to submit it again."""
     error = error_of(known)
     if known.state not in (State.UNKNOWN, State.SENDING):
         error.hint = (
@@ -237,7 +237,7 @@ def _earlier_error(known: Entry) -> FluxError:
 
 
 def _check_saved(run_context: RunContext, known: Entry, saving: Saving) -> Entry | Outcome:
-    """Return the outcome of a saved entry; when its images are gone, an entry that downloads them again, for free.
+    """Return the outcome of a saved entry; if its images are missing, an entry that downloads them again, for free.
 
     A complete image that was changed in place (by an optimizer, say) is still the image.
     """
@@ -253,7 +253,7 @@ def _check_saved(run_context: RunContext, known: Entry, saving: Saving) -> Entry
 
 
 def find_expired(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> Sequence[Entry]:
-    """Return the expired entries of a plan that would be paid for again: PiAPI may have their tasks after all."""
+    """Return the expired entries of a plan that would be generated again. PiAPI may still have their tasks."""
     if not (policy.retry_failed or _is_single(plan)) or policy.no_cache or not is_recognized(plan):
         return ()
     if not run_context.journal.entries(State.EXPIRED):
@@ -264,9 +264,9 @@ def find_expired(plan: Plan, run_context: RunContext, saving: Saving, policy: Po
 
 
 def identify(plan: Plan, folder: Path) -> dict[int, str]:
-    """Return what each task is recognized by when the command is run again, by its index.
+    """Return the identity of each task, by its index, which recognizes it when the command is run again.
 
-    That is its content, where its images go (`folder` and its output), and its place among equal tasks of the source.
+    It depends on the content of the task, on its output path, and on its position among equal tasks of the source.
     """
     equal: Counter[bytes] = Counter()
     identities = {}
@@ -278,9 +278,9 @@ def identify(plan: Plan, folder: Path) -> dict[int, str]:
 
 
 def _hash_content(draft: Draft, place: str) -> bytes:
-    """Return a hash of what a task is: its content, and `place`, where its images go.
+    """Return a hash of the content of a task and of `place`, its output path.
 
-    A seed that flux chose is no part of it, nor the webhook. Local images stand in the request by their content.
+    A random seed and the webhook are not part of it. Local images count by their content.
     """
     content = {name: value for name, value in draft.request.to_json().items() if name != "webhook"}
     if draft.random_seed:
@@ -291,9 +291,9 @@ def _hash_content(draft: Draft, place: str) -> bytes:
 
 @functools.cache
 def _resolve(folder: Path, output: str | None) -> str:
-    """Return the path of the images, or of their template, in one spelling: without links, `~`, `.` and `..`."""
+    """Return the canonical path of the images, or of their template: without links, `~`, `.` and `..`."""
     path = folder / expand_path(output or "")
     try:
         return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(folder)
-    except FileNotFoundError:  # the working directory was deleted, which the names of the images will be refused for
+    except FileNotFoundError:  # the working directory was deleted, which `Names` reports
         return str(path)

@@ -1,4 +1,4 @@
-"""The context in which tasks run: one account, its journal, its limits, and ways to reach PiAPI."""
+"""The context in which tasks run: an account, its journal, its limits, and clients for PiAPI."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -26,13 +26,13 @@ SLACK_SECONDS = 600.0
 
 @frozen
 class RunContext:
-    """One account on this machine.
+    """An account on this machine.
 
-    upload_service: the origin of the upload service that belongs to the account's service.
-    folder: where images go, absolute. private_folder: for images that only pass through.
-    concurrency: unfinished tasks at once, all processes together; slots_folder: where they share that limit.
+    upload_service: the origin of the upload service.
+    folder: the output directory, absolute. private_folder: the directory for copies of images written to a pipe.
+    concurrency: the most unfinished tasks of all processes. slots_folder: the directory by which they share that limit.
     timeout: seconds to wait.
-    cache_seconds: how long an identical request is not paid for again.
+    cache_seconds: how long an identical request reuses an image.
     images: the local images of this command's requests.
     note, warn: show a line to the user.
     """

@@ -1,4 +1,4 @@
-"""The product of variations: `{red|blue} car`, variables, and numeric options given as lists.
+"""Sweeps: the product of the choices in a prompt (`{red|blue} car`), of variables, and of lists of numeric options.
 
 A prompt is parsed once. Alternatives and values are inserted as text and never parsed as templates, so that a value
 cannot add tasks.
@@ -19,7 +19,7 @@ from ..text import clean, describe_number, file_name, quoted
 from .prompts import read_prompts
 
 VALUES_LIMIT = 10_000
-"""Values of one numeric option."""
+"""The most values of a numeric option."""
 
 Number = TypeVar("Number", int, float)
 
@@ -36,7 +36,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)
 
 @frozen
 class Variant:
-    """One member of a sweep: the finished prompt, and what was chosen for it."""
+    """A variant of a sweep: the finished prompt, and the values of its variables and numeric options."""
 
     prompt: str
     variables: Mapping[str, str]
@@ -55,21 +55,21 @@ _Piece: TypeAlias = tuple[str, ...] | _Reference
 def expand(
     prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]
 ) -> Iterator[Variant]:
-    """Return every variant, one at a time: the groups change slowest, then the variables, then the numeric options.
+    """Return an iterator over all variants. Choices change slowest, then variables, then numeric options.
 
-    Raise UsageError at once for a prompt that does not fit the variables.
+    Raise UsageError immediately if prompt and variables do not match.
     """
     return _variants(_checked(prompt, variables, axes), variables, axes)
 
 
 def count(prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]) -> int:
-    """Return how many variants `expand` yields, without making them. Raise UsageError as it does."""
+    """Return the number of variants that `expand` yields, without generating them. Raise UsageError as it does."""
     groups = [piece for piece in _checked(prompt, variables, axes) if isinstance(piece, tuple)]
     return math.prod(map(len, [*groups, *variables.values(), *axes.values()]))
 
 
 def escape_braces(prompt: str) -> str:
-    """Return a prompt without variables as a template: unless it has a choice, its single braces are text.
+    """Return a prompt without variables as a template. If it has no choice, its single braces are escaped.
 
     Raise UsageError for a choice that is not closed.
     """
@@ -112,7 +112,7 @@ def parse_vary(text: str) -> tuple[str, list[str]]:
 
 
 def parse_numbers(text: str, kind: type[Number]) -> list[Number]:
-    """Return the numbers of `3,3.5,4`, `1..4`, `4..1` or `0..10..5` in their order, each once.
+    """Return the numbers of `3,3.5,4`, `1..4`, `4..1` or `0..10..5` in order, without duplicates.
 
     Raise UsageError, whose message begins with the value."""
     numbers: dict[Number, None] = {}
@@ -176,7 +176,7 @@ def _piece(match: re.Match[str]) -> _Piece:
     if group is None:
         raise _stray(match)
     if "|" in group:
-        if "$$" in group:  # of Dynamic Prompts: take so many of them
+        if "$$" in group:  # the syntax of Dynamic Prompts for several alternatives
             raise UsageError(f"{quoted(found, 40)} is not a choice", hint="Write {a|b}, which takes one of them")
         return tuple(group.split("|"))
     if not _NAME.fullmatch(group):
@@ -200,13 +200,13 @@ def _stray(match: re.Match[str]) -> UsageError:
 def _checked(
     prompt: str, variables: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[int | float]]
 ) -> list[_Piece]:
-    """Return the prompt's pieces. Raise UsageError where prompt, variables and options do not fit each other."""
+    """Return the pieces of the prompt. Raise UsageError if prompt, variables and options do not match."""
     pieces = _pieces(prompt)
     used = {piece.name: None for piece in pieces if isinstance(piece, _Reference)}
     hint = "Add --vary NAME=A,B. For literal braces, write {{NAME}}"
     unknown = [name for name in used if name not in variables]
     problems: Problems = [UsageError(f"{{{name}}} in the prompt has no values", hint=hint) for name in unknown]
-    # Each value of an unused variable would make the same image again.
+    # Each value of an unused variable would generate the same image again.
     problems += [
         f"--vary {name} has no effect: {{{name}}} is not in the prompt" for name in variables if name not in used
     ]

@@ -1,4 +1,4 @@
-"""Task ids as they come: from the command line, and from a pipe whose other end is still at work."""
+"""Task IDs from the command line, and from a pipe, as they arrive."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from ..system.signals import DetachedExecutor
 from ..text import quoted
 
 CHUNK = LINE_LIMIT = 64 * 1024
-"""Bytes that are read at once, and those of a line that are kept: an ID is short, a JSON object is longer."""
+"""The most bytes that are read at a time, and that are kept of a line: an ID is short, but a JSON object is longer."""
 
 
 def read_ids(words: Sequence[str], stdin: TextIO) -> AsyncIterator[str | UsageError]:
@@ -30,15 +30,15 @@ def read_ids(words: Sequence[str], stdin: TextIO) -> AsyncIterator[str | UsageEr
 
 
 async def _named_then_piped(named: Sequence[str], stdin: TextIO | None) -> AsyncIterator[str | UsageError]:
-    came = False
+    any_read = False
     for found in named:
-        came = True
+        any_read = True
         yield found
     if stdin:
         async for item in _piped(stdin):
-            came = True
+            any_read = True
             yield item
-    if not came:
+    if not any_read:
         yield UsageError("no IDs were read")
 
 
@@ -57,7 +57,7 @@ async def _piped(stdin: TextIO) -> AsyncIterator[str | UsageError]:
 
 
 def id_in(text: str) -> str:
-    """Return the ID in a line, alone or in a JSON object of `--json`; empty for a blank line or an object without one.
+    """Return the ID in a line, alone or in an object of `--json`; empty for a blank line, or an object without an ID.
 
     Raise UsageError for anything else.
     """
@@ -74,15 +74,15 @@ def _id_in_json(text: str) -> str:
         content = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    # A refused submission, or one whose response was lost, has an entry and no task.
+    # An entry that was refused, or whose outcome is unknown, has no task ID.
     return text_at(content, "task_id") or text_at(content, "entry") or ("" if "schema" in content else text)
 
 
 async def _lines(stream: BinaryIO) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream as they arrive, without their ends. A line over LINE_LIMIT is cut."""
+    """Yield the lines of a stream as they arrive, without line ends. A line longer than LINE_LIMIT is truncated."""
     rest = b""
     while chunk := await asyncio.get_running_loop().run_in_executor(DetachedExecutor(), _read, stream):
-        await asyncio.sleep(0)  # Python 3.14 does not suspend for a finished future: a fast pipe would starve the loop
+        await asyncio.sleep(0)  # Python 3.14 does not suspend for a finished future: a fast pipe would block the loop
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line
@@ -92,11 +92,12 @@ async def _lines(stream: BinaryIO) -> AsyncIterator[bytes]:
 
 
 def _read(stream: BinaryIO) -> bytes:
-    """What is there, as soon as there is something; nothing at the end.
+    """Return the available bytes as soon as there are any; an empty result at the end.
 
-    Read past the buffer: a thread blocked in it holds its lock, and Python would abort when it ends meanwhile.
+    The raw stream is read, because a thread that blocks in the buffered one holds its lock, and Python aborts if it
+    exits meanwhile.
     """
     raw = getattr(stream, "raw", stream)
-    while (chunk := raw.read(CHUNK)) is None:  # a parent has left its end non-blocking
+    while (chunk := raw.read(CHUNK)) is None:  # the stream is non-blocking
         select.select([raw], [], [])
     return bytes(chunk)

@@ -1,6 +1,6 @@
-"""Find the tasks of entries whose outcome is unknown, and link them.
+"""Linking of tasks to entries whose outcome is unknown.
 
-PiAPI has no idempotency key. A task is recognized by what its responses repeat of the request, and by its time.
+PiAPI has no idempotency key, so a task is recognized by its time and by the fields of the request in its responses.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from ..text import clean
 from .run_context import RunContext
 
 WINDOW_SECONDS = 600.0
-"""The most between submission and creation: clocks differ, and a POST may take two minutes."""
+"""The longest time between submission and creation: clocks differ, and a POST may take two minutes."""
 SHOWN = 60
 
 
 @frozen
 class Likeness:
-    """What a task has in common with a request.
+    """The similarity of a task and a request.
 
-    alike: the names of facts that agree. unlike: a sentence about each that does not. Facts that the response leaves
-    out, as live responses often do, are in neither.
+    alike: the names of the fields that are equal. unlike: a sentence for each that differs. Fields that the response
+    omits, as is common in the live API, are in neither.
     """
 
     alike: frozenset[str]
@@ -37,17 +37,17 @@ class Likeness:
 
     @property
     def proves(self) -> bool:
-        """Whether this is enough for a task ID that came in response to this submission."""
+        """Whether the task of an ID from the response to this submission is certainly the entry's."""
         return not self.unlike and bool(self.alike & {"prompt", "seed"})
 
     @property
     def proves_alone(self) -> bool:
-        """Whether this is enough without further evidence. Seeds have 32 bits, but people choose the same ones."""
+        """Whether any task is certainly the entry's. A seed alone is not enough, because people reuse seeds."""
         return not self.unlike and {"prompt", "seed"} <= self.alike
 
 
 def compare_task(entry: Entry, task: Task) -> Likeness:
-    """Compare a task with an entry's request as it was sent: prompt, seed, model and time."""
+    """Return the similarity of a task and an entry's request as it was sent: prompt, seed, model and time."""
     alike, unlike = set[str](), list[str]()
     for name, same, difference in _compared(entry, task):
         if same:
@@ -58,13 +58,13 @@ def compare_task(entry: Entry, task: Task) -> Likeness:
 
 
 def _compared(entry: Entry, task: Task) -> Iterator[tuple[str, bool, str]]:
-    """Yield each fact that both have: its name, whether it agrees, and what to print if it does not."""
+    """Yield each field that both have: its name, whether it is equal, and a sentence for the user if it is not."""
     if entry.request is not None:
-        asked = create_body(entry.request)
+        sent_body = create_body(entry.request)
         prompt, seed, model = (
-            text_at(asked, "input", "prompt"),
-            number_at(asked, "input", "seed"),
-            text_at(asked, "model"),
+            text_at(sent_body, "input", "prompt"),
+            number_at(sent_body, "input", "seed"),
+            text_at(sent_body, "model"),
         )
         if task.prompt is not None:
             yield "prompt", task.prompt == prompt, _prompts_differ(task.prompt, prompt)
@@ -78,25 +78,25 @@ def _compared(entry: Entry, task: Task) -> Iterator[tuple[str, bool, str]]:
         yield "time", near, f"it was created {moment(created)}, and the request was sent {moment(sent)}"
 
 
-def _prompts_differ(reported: str, asked: str) -> str:
-    """Show both prompts, from a little before their first difference."""
-    parting = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reported, asked, strict=False)))
+def _prompts_differ(reported: str, sent: str) -> str:
+    """Return a sentence with both prompts, from shortly before their first difference."""
+    parting = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reported, sent, strict=False)))
     start = max(0, parting - SHOWN // 2)
     dots = "…" if start else ""
-    shown = [f'"{dots}{clean(text[start:], SHOWN)}"' for text in (reported, asked)]
+    shown = [f'"{dots}{clean(text[start:], SHOWN)}"' for text in (reported, sent)]
     return f"its prompt is {shown[0]}, not {shown[1]}"
 
 
 def moment(seconds: float) -> str:
-    """Format seconds since the epoch as local time."""
+    """Return a time in seconds since the epoch as local time."""
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
 def link(run_context: RunContext, entry: Entry, task: Task, found: Likeness) -> Entry:
-    """Return the entry, accepted with its task; saved if `flux wait` has saved the images of that task before.
+    """Link an entry to its task, and return the entry: accepted, or saved if `flux wait` has already saved the images.
 
-    found: what the task and the request have in common, which is shown.
-    Raise UsageError when another entry submitted the task, JournalError when another process was faster.
+    found: their similarity, which is shown.
+    Raise UsageError if another entry submitted the task, JournalError if another process changed the entry.
     """
     journal = run_context.journal
     entry = journal.link(entry, task.id, task.status.word, task.created.timestamp() if task.created else None)
@@ -112,7 +112,7 @@ def link(run_context: RunContext, entry: Entry, task: Task, found: Likeness) -> 
 
 
 def link_seen(run_context: RunContext) -> None:
-    """Link the tasks whose IDs came in responses that could not be parsed, where they match."""
+    """Link entries to the tasks whose IDs were found in unparsable responses, if they match."""
     entries = [entry for entry in run_context.journal.entries(State.UNKNOWN) if entry.seen_id]
     if entries:
         asyncio.run(_link_seen(run_context, entries))
@@ -139,7 +139,7 @@ async def _link_seen(run_context: RunContext, entries: Iterable[Entry]) -> None:
 
 
 async def link_matching(run_context: RunContext, task_id: str) -> Entry | None:
-    """Link a task to the entry of unknown outcome that it certainly belongs to; None if there is no such entry.
+    """Link a task to the entry of unknown outcome that it certainly belongs to, and return it; None if there is none.
 
     Raise KeyRefusedError, UsageError, JournalError.
     """

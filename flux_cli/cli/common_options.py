@@ -1,4 +1,4 @@
-"""The options of every command, and those that show images: all that a command without images needs to import."""
+"""The options of every command, and those for showing images, which are separate to keep imports fast."""
 
 from typing import Annotated
 
@@ -53,7 +53,7 @@ class CommonOptions(Group):
 
 @frozen
 class OpenOptions(Group):
-    """Whether the result is opened."""
+    """Option to open the result."""
 
     title = "Output"
 
@@ -62,7 +62,7 @@ class OpenOptions(Group):
 
 @frozen
 class ViewOptions(Group):
-    """How saved images are shown."""
+    """Options to show saved images."""
 
     title = "Output"
 

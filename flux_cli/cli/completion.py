@@ -1,13 +1,12 @@
-"""Completion: what can follow a command line, for the scripts in `completions/`.
+"""Shell completion, for the scripts in `completions/`.
 
-`flux --complete LINE` takes the line up to the cursor, in the quotes of a POSIX shell. It prints three lines: the files
-that the shell is to offer (`file`, `folder`, `image`, or nothing), what is typed of the next word and stays as it is
-(`--model=`), and the rest of what is typed. Then come the words that are offered, one per line: the word, a tab, and
-what it is. The shell chooses those that match.
+`flux --complete LINE` accepts the line up to the cursor, with POSIX quoting. It prints three lines: the kind of files
+to offer (`file`, `folder`, `image`, or nothing), the part of the current word that is kept (`--model=`), and the rest
+of the current word. Then it prints the candidates, one per line: the word, a tab, and a description. The shell selects
+the ones that match.
 
-The commands and options come from a file that `python -m flux_cli.cli.docs` generates, because building the program
-takes too long for a press of TAB. Nothing is written, and what cannot be read is not offered, because an error would
-appear in the middle of the command line.
+Commands and options come from a file that `python -m flux_cli.cli.docs` generates, because building the program takes
+too long for a press of TAB. Errors are ignored, because a message would appear in the middle of the command line.
 """
 
 import json
@@ -21,25 +20,25 @@ from .fast_path import PACKAGE
 
 DATA = os.path.join(PACKAGE, "help", "completion.json")
 FILES = {"FILE": "file", "REPORT": "file", "DIR": "folder", "IMG": "image", "FILE|ID": "image"}
-"""The files that complete a value, by its name in help."""
+"""The kind of files that complete a value, by its metavar."""
 IDS = ("ID", "FILE|ID")
-"""Names of values that are IDs."""
+"""The metavars of IDs."""
 TABLES = {"MODEL": "models", "PROFILE": "profiles"}
-"""The table of the config file with more words for a value, by its name in help."""
+"""The table of the config file with more words for a value, by its metavar."""
 NEWEST = 100
-"""Entries that are offered, at most."""
+"""The most entries that are offered."""
 STATES = {"show": ("saved",), "rerun": ("saved",), "resolve": ("unknown",), "wait": ("accepted", "ready", "expired")}
-"""The states of the entries that a command accepts; the others accept all."""
+"""The states of the entries that are offered, by command. Other commands offer all."""
 Words = dict[str, str]
-"""The words that are offered, each with what it is."""
+"""Candidates with their descriptions."""
 Answer = tuple[str, str, Words]
-"""The files that are offered, what stays in front of the words, and the words."""
+"""The kind of files to offer, the part of the current word that is kept, and the candidates."""
 
 
 def complete(line: str) -> str:
-    """Return what can follow a command line, as the shells read it."""
+    """Return the completion of a command line, in the format above."""
     *words, typed = _split(line)
-    if "\n" in typed:  # the rest would look like the next row
+    if "\n" in typed:  # it would end the row of the output
         return ""
     with open(DATA, encoding="ascii") as file:
         files, stays, found = _Line(json.load(file), words[1:]).follow(typed)
@@ -48,16 +47,16 @@ def complete(line: str) -> str:
 
 
 def _split(line: str, ends: tuple[str, ...] = (".", ".'", '."')) -> list[str]:
-    """Return the words of a line. The last one is being typed: it may be empty, and its quotes open."""
+    """Return the words of a line. The last one is incomplete: it may be empty, or have an open quote."""
     try:
-        *words, last = shlex.split(line + ends[0])  # the point is part of the last word, and keeps an empty one
+        *words, last = shlex.split(line + ends[0])  # the period keeps an empty last word
     except ValueError:
         return _split(line, ends[1:])
     return [*words, last.removesuffix(".")]
 
 
 class _Line:
-    """The words of a command line between the program and the word that is being typed.
+    """The words of a command line between the program and the current word.
 
     arguments: those of the command. options: the long ones, with their values.
     waiting: the option whose value comes next, if any. ended: whether `--` has ended the options.
@@ -82,14 +81,14 @@ class _Line:
             name, equals, value = word.partition("=")
             self.options[name] = value
             self.waiting = name if self._value_of(name) and not equals else ""
-        else:  # -qm: the first option that takes a value takes the rest of the word, if there is any
+        else:  # -qm: the rest of the word is the value of the first option that has one
             name = next((f"-{letter}" for letter in word[1:] if self._value_of(f"-{letter}")), "")
             self.waiting = name if name and word.endswith(name[1]) else ""
 
     def _read_argument(self, word: str) -> None:
         below = f"{self.command} {word}".strip()
         if self._expected == ["COMMAND..."] and word in self.data["words"]["COMMAND"]:
-            below = word  # what `flux cost` is to price: its options follow
+            below = word  # the command that `flux cost` prices, whose options follow
         if below in self.data["commands"]:
             self.command, self.arguments = below, []
         else:
@@ -97,13 +96,13 @@ class _Line:
 
     @property
     def _expected(self) -> list[str]:
-        """The names of the command's arguments in help."""
+        """The metavars of the command's arguments."""
         names: list[str] = self.data["commands"][self.command]["arguments"]
         return names
 
     @property
     def _options(self) -> dict[str, tuple[str | None, str]]:
-        """The options of the command: the name of the value in help, None for a switch, and what the option does."""
+        """The options of the command, by name: the metavar (None for a switch) and the description."""
         rows = [self.data["options"][number] for number in self.data["commands"][self.command]["options"]]
         return {name: (value, about) for names, value, about in rows for name in names}
 
@@ -111,7 +110,7 @@ class _Line:
         return self._options.get(option, (None, ""))[0] or ""
 
     def follow(self, typed: str) -> Answer:
-        """Return what can come next."""
+        """Return the completion of the current word."""
         if self.waiting:
             return self._values(self._value_of(self.waiting), "", typed)
         name, equals, value = typed.partition("=")
@@ -129,7 +128,7 @@ class _Line:
         return {word: about for (above, _, word), about in rows if above == command}
 
     def _values(self, name: str, stays: str, typed: str) -> Answer:
-        """Return what completes a value: its name in help says what it is."""
+        """Return the completion of a value. name: its metavar, which determines the candidates."""
         if name.startswith("TYPE=IMG"):
             control, equals, typed = typed.partition("=")
             if not equals:
@@ -157,7 +156,7 @@ class _Line:
 def _unless_unreadable(find: Callable[[], Words]) -> Words:
     try:
         return find()
-    except Exception:  # of whatever kind: the other commands report it, and files and fixed words are still offered
+    except Exception:  # other commands report it, and other words can still be offered
         return {}
 
 
@@ -173,7 +172,7 @@ def _names(table: str) -> Words:
 
 
 def _entries(options: dict[str, str | None], states: tuple[str, ...]) -> Words:
-    """Return task IDs, or entry IDs where there is no task, newest first, for the profile of the command line."""
+    """Return task IDs, or entry IDs of entries without a task, newest first, for the profile of the command line."""
     import sqlite3
 
     from ..config.config_file import read_file

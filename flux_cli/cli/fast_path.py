@@ -1,4 +1,4 @@
-"""Responses that do not need the program: the version, help, the tour, and completion.
+"""Output that does not need the program: the version, help, the tour, and completion.
 
 Building the program with Typer takes six times as long as starting Python, so these texts are generated in advance.
 This module imports only `os`.
@@ -26,11 +26,11 @@ All commands: flux --help       Help for one command: flux COMMAND -h
 """
 """The output of `flux` alone."""
 WIDTH = 80
-"""Columns of the pages; for a narrower terminal they are made when they are needed."""
+"""Columns of the stored pages. For a narrower terminal, help is rendered when it is requested."""
 
 
 def answer(arguments: list[str]) -> bytes | None:
-    """Return the output of such a command line; None for all others."""
+    """Return the output of a command line; None if it needs the program."""
     match arguments:
         case ["--version" | "-V" | "version"]:
             return f"flux {__version__}\n".encode()
@@ -70,10 +70,10 @@ def _page(words: list[str]) -> bytes | None:
 
 
 def _columns() -> int:
-    """Return the columns of the terminal, as `shutil.get_terminal_size` finds them."""
-    asked = os.environ.get("COLUMNS", "")
-    if asked.isdecimal() and int(asked):
-        return int(asked)
+    """Return the columns of the terminal, as `shutil.get_terminal_size` does, which is slow to import."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
     try:
         return os.get_terminal_size(1).columns or WIDTH
     except OSError:  # a pipe

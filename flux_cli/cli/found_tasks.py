@@ -1,7 +1,7 @@
-"""Tasks that exist already: those that a user names, and those that a webhook reports.
+"""Existing tasks: those whose ID the user passes, and those that a webhook reports.
 
-Each delivery of a webhook is recorded first, then linked to the submission it belongs to. Anyone can send a delivery,
-and it can arrive before the response to its submission. So flux polls the task before it does anything else with it.
+Each delivery of a webhook is recorded, then linked to the submission that it belongs to. Anyone can send a delivery,
+and it can arrive before the response to its submission. So flux polls the task before it uses the delivery.
 """
 
 import asyncio
@@ -29,17 +29,17 @@ from .session import Session
 
 Ids = Annotated[list[str], Argument("ID...", help="Task IDs, entry IDs or @last; - reads them from stdin.")]
 UNKNOWN_VALUES = {"task": "", "n": "1"}
-"""The placeholders of a task whose request is unknown."""
+"""The values of the placeholders for a task whose request is unknown."""
 LIST_TASKS = "List your tasks"
 TEMPLATE_HINT = "Use a template: -o '{task}.png'"
 POLLS = 3
-"""Polls of a task that this machine did not submit, at most."""
+"""The most attempts to poll a task that this machine did not submit."""
 AT_ONCE = 8
-"""Deliveries that are resolved at a time: forged ones must not hold up the others for long."""
+"""Deliveries that are resolved in parallel, so that forged ones do not delay the others for long."""
 JOIN_SECONDS = 0.5
-"""Seconds between two checks for the response to a submission in flight."""
+"""Seconds between two checks whether a submission in flight has had its response."""
 JOIN_LONGEST = 120.0
-"""Seconds to wait for it: its process may be suspended."""
+"""The longest wait for that response: the process of the submission may be suspended."""
 
 
 def no_such_task(word: str) -> str:
@@ -56,7 +56,7 @@ def expand_ids(journal: Journal, words: Sequence[str]) -> list[str]:
 
 
 async def poll_task(client: PiAPIClient, task_id: str) -> Task:
-    """Poll a task. Raise RefusedError if PiAPI has no such task, NetworkError or KeyRefusedError."""
+    """Return the current state of a task. Raise RefusedError if PiAPI has no such task, NetworkError, ConfigError."""
     try:
         return await client.poll(task_id)
     except TaskNotFoundError as error:
@@ -68,7 +68,7 @@ async def poll_task(client: PiAPIClient, task_id: str) -> Task:
 
 
 def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:
-    """Return an entry to bring to its end, or the outcome of one that has ended. `known` is the newest for the ID."""
+    """Return an entry to run, or the outcome if it has ended. known: the newest entry for the ID `word`."""
     if known is None:
         return track(session, word, save)
     if known.state is State.SAVED:
@@ -106,16 +106,16 @@ def track(session: Session, task_id: str, save: SaveOptions, evidence: str | Non
 
 
 def record_delivery(session: Session, task_id: str, save: SaveOptions) -> None:
-    """Make sure that the journal has the task of a delivery, durably. Raise JournalError or DiskError."""
+    """Record the task of a delivery durably, unless the journal has it. Raise JournalError or DiskError."""
     if session.journal.find(task_id) is None:
         track(session, task_id, save, evidence=REPORTED)
 
 
 async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) -> Entry | None:
-    """Return the entry of a delivered task: that of its submission, if this machine submitted it.
+    """Return the entry of a delivered task. That of its submission is preferred, if this machine submitted it.
 
-    Without one it is the entry that `record` made, or None. Raise RefusedError if PiAPI has no such task (the entry is
-    deleted), NetworkError if it cannot be asked (the entry stays, for `flux resume`), ConfigError or JournalError.
+    Otherwise, it is the entry from `record_delivery`, or None. Raise RefusedError if PiAPI has no such task (the entry
+    is deleted), NetworkError if it cannot be polled (the entry is kept, for `flux resume`), ConfigError, JournalError.
     """
     received, journal, clock = time.time(), session.journal, session.run_context.clock
     task: Task | None = None
@@ -123,16 +123,16 @@ async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) 
     while True:
         journal.mark_dead_unknown()
         entries = journal.entries(State.SENDING, State.UNKNOWN)
-        known = journal.entries(task_id=task_id)  # read last: a submission that is accepted meanwhile is in it
+        known = journal.entries(task_id=task_id)  # read last, so that it includes a submission that was just accepted
         reported = next((entry for entry in known if entry.evidence == REPORTED), None)
         if reported and (reported := journal.claim(reported)) is None:
-            return known[-1]  # another process is working on it
+            return known[-1]  # another process resolves it
         if submitted := [entry for entry in known if entry.evidence != REPORTED]:
             if reported:
                 journal.discard(reported)
             return submitted[-1]
         if task is None:
-            task = await _ask(session, client, task_id, reported)
+            task = await _poll_reported(session, client, task_id, reported)
             continue  # meanwhile, another delivery may have changed the entries
         # A submission that began after the delivery belongs to another task.
         able = [
@@ -152,8 +152,8 @@ async def resolve_delivery(session: Session, client: PiAPIClient, task_id: str) 
     return journal.move(reported, replace(reported, evidence=None)) if reported else None
 
 
-async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: Entry | None) -> Task:
-    """Return the task as PiAPI shows it, after POLLS tries at most."""
+async def _poll_reported(session: Session, client: PiAPIClient, task_id: str, reported: Entry | None) -> Task:
+    """Return the current state of a task, after up to POLLS attempts. Raise RefusedError or NetworkError."""
     clock = session.run_context.clock
     for attempt in range(1, POLLS):
         try:
@@ -173,7 +173,7 @@ async def _ask(session: Session, client: PiAPIClient, task_id: str, reported: En
 
 
 def resolve_reported(session: Session) -> None:
-    """Resolve the entries of deliveries that no process has handled. Print errors."""
+    """Resolve the entries of deliveries that no process has resolved. Print errors."""
     ids = [entry.task_id for entry in session.journal.entries(State.ACCEPTED) if entry.evidence == REPORTED]
     if ids:
         asyncio.run(_resolve_all(session, [task_id for task_id in ids if task_id]))
@@ -187,7 +187,7 @@ async def _resolve_all(session: Session, ids: list[str]) -> None:
             try:
                 await resolve_delivery(session, client, task_id)
             except NetworkError:
-                pass  # it will be polled like the others
+                pass  # it is polled later, like other entries
             except FluxError as error:
                 session.output.print_error(error)
 

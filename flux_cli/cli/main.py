@@ -1,4 +1,4 @@
-"""The command line: the list of commands, and the place where errors become messages and exit codes."""
+"""The command line: Typer commands from the list of commands, and messages and exit codes from errors."""
 
 import contextlib
 import os
@@ -33,14 +33,14 @@ from .registry import (
 from .session import Session
 
 OPEN_FILES = 16
-"""Files, pipes and connections that one task needs, and some to spare."""
+"""File descriptors that one task needs, with some to spare."""
 IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp")
 NEAR = 0.7
-"""The similarity of an option that is suggested for an unknown one, from 0 to 1."""
+"""The least similarity, from 0 to 1, of an option that is suggested for an unknown one."""
 
 
 def build(named: str | None = None) -> typer.Typer:
-    """Return the program with all its commands, or only with the named one, because building each takes time."""
+    """Return the program with all its commands, or only the named one, because building each takes time."""
     app = typer.Typer(name="flux", rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(flux)
     for name in COMMANDS:
@@ -59,7 +59,7 @@ def build(named: str | None = None) -> typer.Typer:
 
 
 def command(function: Function) -> Callable[..., int]:
-    """Return a command for Typer: with flat options, a new session, and its results and errors printed."""
+    """Return a command for Typer that has flat options, opens a session, and prints results and errors."""
     signature, gather = flatten(function)
 
     def run_command(**values: Any) -> int:
@@ -76,10 +76,10 @@ def command(function: Function) -> Callable[..., int]:
             except FluxError as error:
                 failure = error
             except KeyboardInterrupt:
-                # Typer would end it without a message.
+                # Typer would exit without a message.
                 failure = InterruptError("interrupted", signal_number=2)
             except BrokenPipeError:
-                # Typer would turn it into exit code 1. Flushing a closed pipe must not fail again at exit.
+                # Typer would exit with code 1. stdout is replaced, so that flushing it at exit does not fail again.
                 with contextlib.suppress(OSError):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return ExitCode.PIPE
@@ -93,17 +93,17 @@ def command(function: Function) -> Callable[..., int]:
 
 
 def _pays(name: str, values: Mapping[str, Any]) -> bool:
-    """Return whether a command can cost money with the values of its options."""
+    """Return whether a command with these values of its options can cost money."""
     return name in SUBMITTING and not values.get("price_only") and (name != "resolve" or bool(values.get("resubmit")))
 
 
 def _find_command(arguments: list[str]) -> str | None:
-    """Return the command if it is the first word of the command line, else None."""
+    """Return the first word of the command line if it is a command, else None."""
     return arguments[0] if arguments[0] in COMMANDS else None
 
 
 def _help_words(arguments: list[str]) -> list[str] | None:
-    """Return the command whose help is requested (`gen --help`), empty for the program, or None for no help."""
+    """Return the command whose help is requested (`gen --help`), empty for the program; None if no help is."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     words = arguments[1:] if arguments[0] == "cost" and arguments[1:2] and arguments[1] in COMMANDS else arguments
     if words == ["config"]:
@@ -133,7 +133,7 @@ def flux() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line (without the program's name) and return its exit code."""
+    """Run a command line, without the program's name, and return its exit code."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller: `flux ... >&-`
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check_open_files() -> None:
-    """Raise DiskError if the process may not open as many files as a task needs: nothing would fail in plain words."""
+    """Raise DiskError if the process cannot open the files that a task needs, which would fail with obscure errors."""
     from ..system.atomic_files import count_openable
 
     if (possible := count_openable(OPEN_FILES)) < OPEN_FILES:
@@ -182,7 +182,7 @@ def _check_open_files() -> None:
 
 
 def _deleted_directory() -> DiskError | None:
-    """Return the error for a deleted working directory, in which every relative path fails."""
+    """Return the error for a deleted working directory, in which every relative path fails; None if it exists."""
     try:
         os.getcwd()
     except OSError:
@@ -202,7 +202,7 @@ def _with_negative_value(arguments: list[str]) -> list[str]:
 
 
 def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageError:
-    """Return Typer's error as one of flux, with what to write instead."""
+    """Return the UsageError for an error of Typer, with a hint."""
     text, _, guess = error.format_message().partition(" Did you mean ")
     hint = f"Did you mean {guess}".replace("'", "") if guess else None
     command = _find_command(arguments)
@@ -219,7 +219,7 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
         return _wrong_use(name, next(flat for flat in options if name in flat.names), words)
     if "unexpected extra argument" in text:
         return _extra_words(text.partition(" (")[2].removesuffix(")"), words, arguments)
-    # Every other one is a missing argument.
+    # All other errors are about a missing argument.
     message = text.partition(".")[0].replace("'", "").replace("Missing argument", "missing argument:")
     return UsageError(message, command=(*words, "--help"))
 
@@ -228,7 +228,7 @@ def _unknown_option(
     name: str, possible: Sequence[str], options: Sequence[Flat], words: list[str], arguments: list[str]
 ) -> UsageError:
     """Return the error for an option that a command does not have. possible: similar ones, the best first."""
-    from difflib import SequenceMatcher  # for mistakes only
+    from difflib import SequenceMatcher  # needed for mistakes only
 
     message, help_command = f"no such option: {clean(name, 40)}", (*words, "--help")
     hides = getattr(load(" ".join(words)), "page", Page()).hides
@@ -239,13 +239,13 @@ def _unknown_option(
     if words[0] in SUBMITTING and any(" " in word for word in arguments if word.startswith("-")):
         hint = "A prompt that begins with - goes after --"
         return UsageError(message, hint=hint, command=(words[0], "--", "-a castle"))
-    # A distant guess is worse than none.
+    # An unlikely guess is worse than none.
     near = possible and SequenceMatcher(None, name, possible[0]).ratio() >= NEAR
     return UsageError(message, hint=f"Did you mean {possible[0]}?" if near else None, command=help_command)
 
 
 def _wrong_use(name: str, flat: Flat, words: list[str]) -> UsageError:
-    """Return the error for a switch with a value, or for another option without one."""
+    """Return the error for a switch with a value, or for an option without its value."""
     if not flat.takes_value:
         return UsageError(f"{name} does not accept a value", command=(*words, "--help"))
     if example := re.search(r"for example (\S*[^\s.,;:])", flat.about.help or ""):
@@ -269,7 +269,7 @@ def _extra_words(extra: str, words: list[str], arguments: list[str]) -> UsageErr
 
 
 def _quoted_prompt(arguments: list[str]) -> list[str]:
-    """Return the command and its words up to the first option, with the prompt as one word."""
+    """Return the command line up to the first option, with the prompt as one word."""
     words = list(takewhile(lambda word: not word.startswith("-"), arguments))
     first = 2 if words[0] in FROM_IMAGE else 1
     return [*words[:first], " ".join(words[first:])] if len(words) > first + 1 else [words[0], "a castle"]
@@ -284,7 +284,7 @@ def _no_config_command(arguments: list[str], hint: str | None) -> UsageError:
 
 
 def _no_command(arguments: list[str], hint: str | None) -> UsageError:
-    """Return the error for a command line whose first word is no command."""
+    """Return the error for a command line whose first word is not a command."""
     word = arguments[0]
     if word.startswith("-"):
         return _early_option(arguments, COMMANDS)
@@ -296,13 +296,13 @@ def _no_command(arguments: list[str], hint: str | None) -> UsageError:
 
 
 def _early_option(arguments: list[str], commands: Sequence[str], *above: str) -> UsageError:
-    """Return the error for a command line that begins with an option: the command comes after it, or not at all."""
+    """Return the error for an option before the command, or without a command."""
     word = arguments[0]
     place = next((place for place, name in enumerate(arguments) if name in commands), None)
     if place is not None:
         line = (*above, *arguments[place:], *arguments[:place])
         return UsageError(f"{quoted(word, 40)} goes after the command", hint="Write", command=line)
-    if any(word in flat.names for flat in flat_options(load("help"))):  # those of every command
+    if any(word in flat.names for flat in flat_options(load("help"))):  # the options of every command
         instead = ", or --help" if word == "--json" else ""
         return UsageError(f"{word} needs a command{instead}", command=(*above, "--help"))
     return UsageError(f"no such option: {clean(word, 40)}", hint="See", command=(*above, "--help"))

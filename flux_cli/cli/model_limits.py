@@ -1,4 +1,4 @@
-"""What the models accept, in words for help and for errors: from the catalog, for the operations of a command."""
+"""The limits of models as text, for help and for errors: from the catalog, for the operations of a command."""
 
 import re
 from collections import Counter
@@ -15,10 +15,9 @@ Span = tuple[float, float]
 
 
 def describe_limits(command: str) -> Mapping[str, str]:
-    """Return the words that stand for `{steps}` in the help of a command, by the name in braces.
+    """Return the texts for placeholders such as `{steps}` in the help of a command, by the name in braces.
 
-    Besides the fields of `ModelLimits` there are the models, the presets, and for each operation the models that
-    support it.
+    The names are the fields of `ModelLimits`, `models`, `presets`, and each operation, for the models that support it.
     """
     catalog = Catalog({})
     *first, last = catalog.presets
@@ -32,12 +31,12 @@ def describe_limits(command: str) -> Mapping[str, str]:
 
 
 def fill_limits(text: str, limits: Mapping[str, str]) -> str:
-    """Return a text of help with the words for what the models accept in place of `{steps}`."""
+    """Return a text of help with its placeholders replaced by the limits of the models."""
     return re.sub(r"\{(\w+)\}", lambda name: limits.get(name[1], name[0]), text)
 
 
 def find_span(command: str, limit: str) -> Span | None:
-    """Return the lowest and the highest value that a model of a command accepts; None if models do not limit it."""
+    """Return the lowest and the highest value that any model of a command accepts; None if `limit` is not a limit."""
     if limit not in {field.name for field in fields(ModelLimits) if field.name != "model"}:
         return None
     spans = [_span(model, limit) for model in _models(Catalog({}), command)]
@@ -45,7 +44,7 @@ def find_span(command: str, limit: str) -> Span | None:
 
 
 def _models(catalog: Catalog, command: str) -> list[Model]:
-    """Return the models that a command can use; all for a command with every operation, such as `batch`."""
+    """Return the models that a command can use. `batch` and others, which have every operation, can use all."""
     parameters = PARAMETERS.get(command)
     return _able(catalog, [one.name for one in parameters.operations] if parameters else OPERATIONS)
 
@@ -61,7 +60,7 @@ def _span(model: Model, limit: str) -> Span:
 
 
 def _describe(models: Iterable[Model], limit: str) -> str:
-    """Return what most models accept, and the models that differ: `1 to 40 (schnell: 1 to 10)`."""
+    """Return the limit of most models, and the models that differ: `1 to 40 (schnell: 1 to 10)`."""
     spans = {model.name: _span(model, limit) for model in models}
     usual = Counter(spans.values()).most_common(1)[0][0]
     others = [f"{name}: {_words(limit, *span)}" for name, span in spans.items() if span != usual]

@@ -1,4 +1,4 @@
-"""Groups of options: flat, for Typer and for help."""
+"""Groups of options as flat lists, for Typer and for help."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -25,27 +25,27 @@ class Flat:
 
     @property
     def required(self) -> bool:
-        """Whether the command needs it."""
+        """Whether the command requires it."""
         return self.default is MISSING
 
     @property
     def takes_value(self) -> bool:
-        """Whether it is an option with a value, and no switch."""
+        """Whether it is an option with a value, not a switch or an argument."""
         return isinstance(self.about, Option) and self.kind is not bool
 
     @property
     def names(self) -> list[str]:
-        """The names of an option, the first one as messages write it."""
+        """The names of an option; empty for an argument. Messages use the first one."""
         return self.about.names.split(", ") if isinstance(self.about, Option) else []
 
     @property
     def hidden(self) -> bool:
-        """Whether help does not list it."""
+        """Whether help omits it."""
         return isinstance(self.about, Option) and self.about.hidden
 
 
 def flat_options(function: Callable[..., Any]) -> list[Flat]:
-    """Return all options and arguments of a command: its own, those of its groups, and those of every command."""
+    """Return all options and arguments of a command, including those of its groups and of `CommonOptions`."""
     found: list[Flat] = []
     for name, annotation, default in _parameters(function):
         if _is_group(annotation):
@@ -59,7 +59,7 @@ def flatten(function: Callable[..., Any]) -> tuple[inspect.Signature, Callable[[
     """Return the flat signature of a command for Typer, and a function that gathers flat values into groups.
 
     The fields of a group are options, or groups again. `CommonOptions` are gathered under their own name.
-    The function raises UsageError for a value that an option does not accept.
+    The function raises UsageError for an invalid value.
     """
     options = flat_options(function)
     groups = {name: group for name, group, _ in _parameters(function) if _is_group(group)}
@@ -81,7 +81,7 @@ def flatten(function: Callable[..., Any]) -> tuple[inspect.Signature, Callable[[
 
 
 def walk_groups(values: Iterable[object]) -> Iterator[Group]:
-    """Yield the groups among these values, and those inside of them."""
+    """Yield the groups among these values, and the groups inside them."""
     for value in values:
         if isinstance(value, Group):
             yield value
@@ -89,7 +89,7 @@ def walk_groups(values: Iterable[object]) -> Iterator[Group]:
 
 
 def _parameters(function: Callable[..., Any]) -> list[tuple[str, object, object]]:
-    """Return name, annotation and default of a command's parameters but the session; groups come last.
+    """Return name, annotation and default of a command's parameters, except the session. Groups come last.
 
     In the place of `SharedOptions` stand those that the operation accepts (`Parameters.groups`), by the names of their
     classes, as do `CommonOptions`.
@@ -142,14 +142,14 @@ def _for_typer(flat: Flat) -> inspect.Parameter:
         info = typer.Option(*flat.names, metavar=about.metavar, hidden=about.hidden)
     default = inspect.Parameter.empty if flat.required else flat.default
     kind = flat.kind
-    if flat.takes_value:  # a list of all its values, which `_read` reads: Typer would use the last one
+    if flat.takes_value:  # a list of all values, for `_read`: Typer would use the last one
         kind, default = list[str] | None, None
-    annotation = Annotated[kind, info]  # type: ignore[valid-type]  # a type that is only known at run time
+    annotation = Annotated[kind, info]  # type: ignore[valid-type]  # the type is known only at run time
     return inspect.Parameter(flat.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _read(flat: Flat, texts: list[str], command: str) -> object:
-    """Return the value of an option, from all its texts on the command line. Raise UsageError."""
+    """Return the value of an option from all values on the command line. Raise UsageError."""
     assert isinstance(flat.about, Option)
     name, kinds = flat.names[0], [get_origin(one) or one for one in (flat.kind, *get_args(flat.kind))]
     if not texts:
@@ -158,7 +158,7 @@ def _read(flat: Flat, texts: list[str], command: str) -> object:
         raise UsageError(f"{name} is empty")
     if list in kinds:
         return texts
-    if len(texts) > 1 and flat.about.sweep:  # for the others the last one wins, as scripts expect
+    if len(texts) > 1 and flat.about.sweep:  # of other options the last value counts, as scripts expect
         hint = f"Write a list or a range: {name} {','.join(texts)}"
         raise UsageError(f"{name} is given more than once", hint=hint)
     text = texts[-1]
@@ -174,7 +174,7 @@ def _read_number(name: str, text: str, kind: type[int] | type[float], flat: Flat
     try:
         return read_number(name, text, kind, low, high)
     except UsageError:
-        from .model_limits import find_span  # loads the catalog, for mistakes only
+        from .model_limits import find_span  # loads the catalog, which is needed for mistakes only
 
         if low is None and (span := find_span(command, flat.name)):
             return read_number(name, text, kind, *span)  # the same error, with the range
@@ -182,7 +182,7 @@ def _read_number(name: str, text: str, kind: type[int] | type[float], flat: Flat
 
 
 def _gather(group: type[Group], values: dict[str, Any]) -> Group:
-    """Return a group of its values, which are removed from `values`."""
+    """Return a group with its values, which are removed from `values`."""
     gathered: dict[str, Any] = {}
     for field in fields(group):
         gathered[field.name] = _gather(field.type, values) if _is_group(field.type) else values.pop(field.name)

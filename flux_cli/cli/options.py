@@ -1,4 +1,4 @@
-"""The options that several commands share, in groups with a heading in help. Those of all are in `common_options`."""
+"""The options that several commands share, in groups. Those of every command are in `common_options`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ Overwrite = Annotated[bool, Option("--overwrite", help="Replace existing files."
 
 @frozen
 class SourceOptions(Group):
-    """Where the prompts of a batch come from."""
+    """Options for the source of prompts."""
 
     title = "Batches"
 
@@ -48,7 +48,7 @@ class SourceOptions(Group):
 
 @frozen
 class ManyOptions(Group):
-    """How a batch of tasks is run."""
+    """Options for a batch of tasks."""
 
     title = "Batches"
 
@@ -78,7 +78,7 @@ class ManyOptions(Group):
 
 @frozen
 class SaveOptions(Group):
-    """Where images are saved."""
+    """Options for the files of images."""
 
     title = "Output"
     sets = ("output_dir",)
@@ -104,18 +104,18 @@ class SaveOptions(Group):
 
     @property
     def to_stdout(self) -> bool:
-        """Return whether the bytes of the image go to stdout."""
+        """Whether the image is written to stdout."""
         return self.output == "-"
 
     @property
     def placed(self) -> bool:
-        """Return whether the user chose a name or a directory."""
+        """Whether the user chose a name or a directory."""
         return self.output is not None or self.output_dir is not None
 
 
 @frozen
 class WaitOptions(Group):
-    """How long and how to wait."""
+    """Options for waiting, and for parallel tasks."""
 
     title = "Waiting"
     sets = ("timeout", "concurrency")
@@ -142,7 +142,7 @@ class WaitOptions(Group):
 
 @frozen
 class SubmitOptions(Group):
-    """Whether the request is sent, and whether to wait for its result."""
+    """Options that decide whether a request is sent, and whether to wait for its result."""
 
     title = "Cost"
 

@@ -1,4 +1,4 @@
-"""The profile in use: its table in the config file, and what is known of its account."""
+"""The active profile: its table in the config file, and the stored limits of its account."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def remember_account(session: Session, account: "Account") -> str | None:
-    """Store an account's limits with the profile if they have changed; return why that was not possible."""
+    """Store an account's limits in the profile if they have changed. Return a message if that failed, else None."""
     stored = object_at(session.config_file, "profiles", session.settings.profile, ACCOUNT)
     found = account_json(session.settings.text("base_url"), account)
     if session.sandbox or stored == found:
@@ -28,24 +28,24 @@ def remember_account(session: Session, account: "Account") -> str | None:
 
 
 def account_json(base_url: str, account: "Account") -> JsonObject:
-    """Return what is stored of the account of a service; empty if nothing is known of it."""
+    """Return the table of the profile for an account's limits; empty if PiAPI reported none."""
     found: JsonObject = {"plan": account.plan, "concurrency": account.concurrency}
     known: JsonObject = {name: value for name, value in found.items() if value is not None}
     return known and {"base_url": base_url, **known}
 
 
 def account_difference(session: Session, account: "Account") -> str | None:
-    """Return a line if the user chose another number of tasks in parallel than the account allows."""
-    values, room = session.settings.values, account.concurrency
+    """Return a message if the user set another number of parallel tasks than the account allows, else None."""
+    values, allowed = session.settings.values, account.concurrency
     name = next((name for name in ("concurrency", "plan") if values[name].chosen), None)
-    if name is None or room is None or room == session.concurrency:
+    if name is None or allowed is None or allowed == session.concurrency:
         return None
     chosen = f"{name} = {values[name].text} ({values[name].source})"
     plan = f" ({account.plan})" if account.plan else ""
-    allowed = f"{chosen} allows {counted(session.concurrency, 'task')} in parallel, your account{plan} {room}"
+    text = f"{chosen} allows {counted(session.concurrency, 'task')} in parallel, your account{plan} {allowed}"
     variable = BY_NAME[name].variable
     unset = f"unset {variable}" if values[name].source == variable else f"flux config set {name} ''"
-    return f"{allowed}; use the account's limit with: {unset}"
+    return f"{text}; use the account's limit with: {unset}"
 
 
 def profile_name(session: Session) -> str:
@@ -54,6 +54,6 @@ def profile_name(session: Session) -> str:
 
 
 def edit_profile(session: Session, changes: dict[str, Json]) -> None:
-    """Set settings of the profile in use in the config file, or remove those that are None."""
+    """Set settings of the active profile in the config file, or remove those that are None."""
     table = ("profiles", profile_name(session))
     edit_file(session.home.config_file, {(*table, *name.split(".")): value for name, value in changes.items()})

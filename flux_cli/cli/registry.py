@@ -1,4 +1,4 @@
-"""The list of commands, and what the help of a command has beside its options."""
+"""The list of commands, and the parts of a command's help besides its options."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -9,7 +9,7 @@ from ..frozen import frozen
 from .output.output import Items
 
 Function = Callable[..., ExitCode | Items]
-"""Takes the session and the options, and yields what is printed; or prints while it runs, and returns the exit code."""
+"""Accepts the session and the options. Yields the items to print, or prints while it runs and returns the exit code."""
 F = TypeVar("F", bound=Callable[..., Any])
 GROUPS: dict[str, tuple[str, ...]] = {
     "Generate images": ("gen", "lora", "controlnet", "redux"),
@@ -21,7 +21,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Setup": ("login", "logout", "config", "doctor", "completion", "help"),
     "Local servers": ("sandbox", "listen", "mcp"),
 }
-"""The commands, each a module in `commands`, by what a user wants to do."""
+"""The commands, each of which is a module in `commands`, by the headings of help."""
 COMMANDS = [name for group in GROUPS.values() for name in group]
 CONFIG_COMMANDS = ("get", "set", "list", "path")
 CONFIG_SUMMARY = "Show and change settings."
@@ -54,7 +54,7 @@ SYNONYMS = {
     "listen": ("webhook", "webhooks"),
     "gallery": ("sheet", "contact-sheet"),
 }
-"""Words that people type, and the commands that they mean."""
+"""Words that users type for a command, by the command."""
 
 _MEANT: dict[str, dict[str, tuple[str, ...]]] = {
     "-n --n --num --count --num-images --num_images --images": {
@@ -101,22 +101,22 @@ _MEANT: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 OPTIONS_OF_OTHER_TOOLS = {name: hints for names, hints in _MEANT.items() for name in names.split()}
-"""Options that people know from other tools, and the hints what to write here, of which the first true one is shown.
+"""Options of other tools, with hints about the corresponding options of flux. The first hint that applies is shown.
 
-A hint is for the commands beside it; without any, for those whose help lists every option in the hint.
+A hint applies to the commands beside it; if there are none, to those whose help lists every option in the hint.
 """
 
 
 @frozen
 class Page:
-    """What the help of a command has beside its docstring and its options.
+    """The parts of a command's help besides its docstring and its options.
 
-    examples: why to use one, and a command line, with `\\` at the end of each line but the last.
-    hides: the fields of options that cannot work for this command, and are accepted but not listed.
-    texts: the texts of options that mean something else for this command, by field.
-    notes: when the options below a heading have an effect, by heading.
-    defaults: what help calls the defaults of options that have others for this command, by field.
-    default: that of all options about the image.
+    examples: a comment, and a command line, with `\\` at the end of each line but the last.
+    hides: the fields of options that have no effect for this command. They are accepted, but not listed.
+    texts: the texts of options whose meaning differs for this command, by field.
+    notes: conditions for the options below a heading, by heading.
+    defaults: the defaults in help of options whose default differs for this command, by field.
+    default: the default in help of all options about the image.
     """
 
     examples: tuple[tuple[str, str], ...] = ()
@@ -152,5 +152,5 @@ def load(name: str) -> Function:
 
 
 def find_synonym(word: str) -> str | None:
-    """Return the command that a synonym means, or None."""
+    """Return the command for a synonym; None if there is none."""
     return next((name for name, synonyms in SYNONYMS.items() if word.casefold() in synonyms), None)

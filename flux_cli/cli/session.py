@@ -1,4 +1,4 @@
-"""The session of one command; each part of it is created on first use.
+"""The session of a command, each part of which is created on first use.
 
 The methods that need slow imports (httpx, asyncio, sqlite3, Pillow) import them.
 """
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
 SANDBOX_URL = "http://sandbox.localhost/api/v1"
 SANDBOX_KEY = "sandbox"
 SANDBOX_SPEED = 15.0
-"""The in-process sandbox works this many times faster than the documented durations: one or two seconds per task."""
+"""The factor by which the in-process sandbox is faster than documented: a task takes one or two seconds."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Session:
-    """One invocation: its settings, its journal, its output. `options` are settings from those of the command.
+    """An invocation: its settings, its journal, its output. given: settings from the command's options.
 
-    Use it in a `with` block, which closes what it has opened.
+    Use it in a `with` block, which closes its resources.
     """
 
     common: CommonOptions
@@ -75,7 +75,7 @@ class Session:
         stdout: TextIO | None = None,
         stderr: TextIO | None = None,
     ) -> Self:
-        """Return the session of one command line. preview, opens: how saved images are shown."""
+        """Return the session of a command line. preview, opens: how saved images are shown."""
         profile = ("--profile", common.profile) if common.profile else ()
         output = Output(
             stdout or sys.stdout,
@@ -103,17 +103,17 @@ class Session:
 
     @cached_property
     def home(self) -> Paths:
-        """The user's directories, whether or not the sandbox is used."""
+        """The user's directories, regardless of the sandbox."""
         return Paths.find(self.environ)
 
     @cached_property
     def paths(self) -> Paths:
-        """The directories for this invocation: the sandbox has its own journal."""
+        """The directories for this invocation. The sandbox has its own journal."""
         return self.home.sandbox if self.sandbox else self.home
 
     @cached_property
     def config_file(self) -> JsonObject:
-        """The config file's content. Print a warning if other users can read the file."""
+        """The content of the config file. A warning is printed if other users can read the file."""
         content = read_file(self.home.config_file)
         if content and (warning := permissions_warning(self.home.config_file)):
             self.output.warn(warning)
@@ -151,9 +151,9 @@ class Session:
 
     @cached_property
     def key(self) -> str:
-        """The API key, from the first place that has one (see `config.api_key`).
+        """The API key, from the first source that has one (see `config.api_key`).
 
-        Raise ConfigError that names the places that were searched.
+        Raise ConfigError, which lists the sources, if there is none.
         """
         if self.sandbox:
             return SANDBOX_KEY
@@ -176,7 +176,7 @@ class Session:
         )
 
     def require_key(self, *, offer_sandbox: bool = False) -> None:
-        """Raise ConfigError if there is no key, or no such profile. offer_sandbox: the command works without a key."""
+        """Raise ConfigError if there is no key, or the profile does not exist. offer_sandbox: suggest `--sandbox`."""
         self._require_profile()
         try:
             _ = self.key
@@ -186,14 +186,17 @@ class Session:
             raise
 
     def _require_profile(self) -> None:
-        """Raise ConfigError for a mistyped profile: it has no budget, and a key in the environment fits all."""
+        """Raise ConfigError for an unknown profile.
+
+        A mistyped one would have no budget, but a key from the environment would work with it.
+        """
         profile, profiles = self.settings.profile, object_at(self.config_file, "profiles")
         if profiles and profile not in (*profiles, DEFAULT_PROFILE) and not self.sandbox:
             hint = suggestion(profile, profiles)
             raise ConfigError(f"no profile '{profile}' in {self.home.config_file}", hint=hint)
 
     def check_model(self) -> None:
-        """Raise ConfigError if the model of the settings does not exist; one from an option is checked later."""
+        """Raise ConfigError if the model from the settings does not exist. One from an option is checked later."""
         model = self.settings.values["model"]
         if model.text is None or model.text == "auto" or model.source == "option" or self.catalog.find(model.text):
             return
@@ -207,7 +210,7 @@ class Session:
 
     @property
     def concurrency(self) -> int:
-        """How many tasks may run in parallel: as the user chose, else as the account or the plan allows."""
+        """The most tasks in parallel: the user's setting, else the limit of the account or the plan."""
         if chosen := self.settings.get("concurrency"):
             return int(chosen)
         plan = "pro" if self.sandbox else self.settings.text("plan")
@@ -228,7 +231,7 @@ class Session:
 
     @cached_property
     def budgets(self) -> "tuple[Budget, ...]":
-        """The daily and monthly budgets of the profile; none in the sandbox, which costs nothing."""
+        """The daily and monthly budgets of the profile; none in the sandbox, which is free."""
         from decimal import Decimal
 
         from ..journal.budgets import PERIODS, Budget
@@ -242,11 +245,11 @@ class Session:
 
     @property
     def cache_seconds(self) -> float:
-        """How long an identical request reuses the image."""
+        """The seconds for which an identical request reuses an image."""
         return float(self.settings.text("cache_hours")) * 3600
 
     def cost_limits(self, max_cost: str | None, *, yes: bool) -> "CostLimits":
-        """Return the cost limits of a command. The sandbox costs nothing and never asks."""
+        """Return the cost limits of a command. In the sandbox, which is free, no confirmation is needed."""
         from ..batch.plan import CostLimits
 
         above = parse_usd(self.settings.text("confirm_above"), "confirm_above")
@@ -256,12 +259,12 @@ class Session:
             self.output.ask(f"{question} [y/N] ")
             return self.stdin.read_answer().strip().casefold() in ("y", "yes")
 
-        answers = ask if self.stdin.can_answer else None
-        return CostLimits(most, above, yes or self.sandbox, answers, simulated=is_local(self.service))
+        asker = ask if self.stdin.can_answer else None
+        return CostLimits(most, above, yes or self.sandbox, asker, simulated=is_local(self.service))
 
     @cached_property
     def inputs(self) -> "ImageFinder":
-        """The finder of the images that arguments name."""
+        """The lookup of the images in arguments."""
         from ..batch.input_images import ImageFinder
 
         def find_entry(word: str) -> "Entry | None":
@@ -278,7 +281,7 @@ class Session:
 
     @cached_property
     def run_context(self) -> "RunContext":
-        """The dependencies of running tasks, with the journal open."""
+        """The context in which tasks run, with the journal open."""
         import hashlib
 
         from ..batch.run_context import RunContext
@@ -306,21 +309,21 @@ class Session:
         )
 
     def make_reporter(self, *, many: bool = False) -> "CommandReporter":
-        """Return what shows results of tasks that were submitted before. many: there are several."""
+        """Return a reporter for tasks that were submitted earlier."""
         from .output.reporter import CommandReporter
 
         return CommandReporter(self.output, many=many)
 
     def describe_charges(self) -> str:
-        """Return what this invocation's submissions cost, as a sentence for an error that ends it."""
+        """Return the cost of this invocation's submissions, as a sentence for the error that ends it."""
         from .output.render import describe_charges
 
         return describe_charges(self.journal.sent_here() if "journal" in vars(self) else ())
 
-    # --- the wire --------------------------------------------------------------------------------------------
+    # --- requests --------------------------------------------------------------------------------------------
 
     def make_body(self, request: "TaskRequest", urls: Mapping[str, str]) -> JsonObject:
-        """Return the exact JSON that is sent for a request; `urls` are those of its local images, by reference."""
+        """Return the JSON that is sent for a request. urls: the URLs of its local images, by reference."""
         from ..operations.base import Writer
         from ..operations.request import create_body
         from ..webhooks.secret import add_secret
@@ -330,7 +333,7 @@ class Session:
         return add_secret(body, self.settings.get("webhook"), self.webhook_secret)
 
     def webhook_secret(self) -> str | None:
-        """Return the secret of the command's own webhook; None if it has none. Raise UsageError."""
+        """Return the webhook secret; None if there is none. Raise UsageError."""
         from ..webhooks.secret import read_secret
 
         secret = read_secret(self.environ, self.settings.get("webhook_secret_file"))
@@ -385,7 +388,7 @@ class Session:
 
     @cached_property
     def journal(self) -> "Journal":
-        """The journal, open; the first use creates it."""
+        """The open journal. The first use creates its file."""
         from ..journal.entries import Account
         from ..journal.journal import Journal
 

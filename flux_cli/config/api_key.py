@@ -1,4 +1,4 @@
-"""The API key: what one looks like, and the command that prints it.
+"""The API key: its sources, its format, and the command that prints it.
 
 The first of these that is set is used:
 
@@ -21,12 +21,12 @@ COMMAND_SECONDS = 60.0
 
 
 def is_key(text: str) -> bool:
-    """Return whether a text can be a key, which is sent in a header: printable ASCII without spaces."""
+    """Return whether a text can be a key: printable ASCII without spaces, because it is sent in a header."""
     return bool(text) and all("!" <= character <= "~" for character in text)
 
 
 def checked_key(text: str, source: str) -> str:
-    """Return a key without one newline at its end. Raise ConfigError, which never shows the key, if it is invalid."""
+    """Return a key without its final newline. Raise ConfigError, which never shows the key, if it is invalid."""
     key = text.removesuffix("\n").removesuffix("\r")
     if not is_key(key):
         raise invalid_key(f"the key from {source}", correction(source))
@@ -40,7 +40,7 @@ def invalid_key(what: str, hint: str) -> ConfigError:
 
 
 def correction(source: str) -> str:
-    """Return what to do about a key that is wrong; `flux login` follows. A stored key would not count otherwise."""
+    """Return the hint for a wrong key, to be followed by `flux login`. It names a source that precedes a stored key."""
     if source == VARIABLE:
         return "Correct it, or unset it and store a key with"
     if source == COMMAND_VARIABLE:
@@ -51,17 +51,17 @@ def correction(source: str) -> str:
 
 
 def refused_hint(source: str) -> str:
-    """Return what to do about a key that PiAPI refuses: `correction`, after the source if the user set it elsewhere."""
+    """Return the hint for a key that PiAPI refuses: `correction`, with the source unless `flux login` stored it."""
     named = source in (VARIABLE, COMMAND_VARIABLE, "api_key_command")
     return f"The key comes from {source}. {correction(source)}" if named else correction(source)
 
 
 @cache
 def key_from_command(command: str, source: str) -> str:
-    """Return the key that a command prints, without surrounding white space. It runs once per process, without a shell.
+    """Return the key that a command prints. The command runs once per process, without a shell.
 
-    Its stderr and its terminal are the user's: it may ask for a passphrase. Raise ConfigError, which shows neither
-    the output nor the arguments, if it fails, takes longer than a minute, or prints something that is not a key.
+    Its stderr is not captured, because it may ask for a passphrase. Raise ConfigError, which shows neither the output
+    nor the arguments, if it fails, takes longer than COMMAND_SECONDS, or prints something that is not a key.
     """
     import subprocess
 
@@ -77,7 +77,7 @@ def key_from_command(command: str, source: str) -> str:
         raise _command_error(source, f"ran longer than {COMMAND_SECONDS:.0f} s") from None
     except UnicodeDecodeError:
         raise _command_error(source, "printed something that is not text") from None
-    except ValueError:  # of shlex
+    except ValueError:  # from shlex
         raise _command_error(source, "has an unclosed quotation mark") from None
     except OSError as error:
         raise _command_error(source, f"cannot be started: {error.strerror}") from None
@@ -94,7 +94,7 @@ def _command_error(source: str, problem: str) -> ConfigError:
 
 
 def _words(command: str) -> list[str]:
-    """Return the words of a command, as a shell splits it. On Windows, backslashes are a part of paths."""
+    """Return the words of a command, split as in a shell. On Windows, a backslash is not an escape: paths have it."""
     import shlex
 
     lexer = shlex.shlex(command, posix=True)

@@ -1,4 +1,4 @@
-"""Models, prices, limits, presets and plans. The facts are in `catalog.toml`; the config file can add models.
+"""Models, prices, limits, presets and plans. They are listed in `catalog.toml`. The config file can add models.
 
     [models.turbo]                      # the name for -m: lower-case letters, digits, - and _
     id = "Qubico/flux2-turbo"           # required: the model's ID at PiAPI
@@ -40,7 +40,7 @@ _MODEL_NAME = r"(?!auto$)[a-z0-9][a-z0-9_-]{0,63}"
 
 @frozen
 class Model:
-    """One model.
+    """A model.
 
     id: the model's ID at PiAPI. price: USD per image. commercial: whether its images are licensed for commercial use.
     quality: higher is better. seconds: the documented range of a task's duration.
@@ -59,7 +59,7 @@ class Model:
 
 @frozen
 class Preset:
-    """An image size, in pixels, with the settings that suit it."""
+    """An image size in pixels, with suitable guidance and denoise."""
 
     width: int
     height: int
@@ -84,7 +84,7 @@ class Catalog:
 
     @cached_property
     def models(self) -> dict[str, Model]:
-        """Every model, by its short name. Raise ConfigError for a bad one, or a bad price, in the config file."""
+        """Every model, by its short name. Raise ConfigError for an invalid model or price in the config file."""
         rows: dict[str, JsonObject] = {name: dict(row) for name, row in self._data["models"].items()}
         for name in object_at(self._config, "models"):
             rows[name] = rows.get(name, {}) | object_at(self._config, "models", name)
@@ -140,38 +140,38 @@ class Catalog:
         return {name: Preset(**row) for name, row in self._data["presets"].items()}
 
     def find(self, word: str) -> Model | None:
-        """Return the model with this short name or ID, upper or lower case."""
+        """Return the model with this short name or ID, ignoring case; None if there is none."""
         wanted = word.strip().casefold()
         return next((model for model in self.models.values() if wanted in (model.name, model.id.casefold())), None)
 
     def model(self, word: str) -> Model:
-        """Return the model with this short name or ID, upper or lower case. Raise UsageError if there is none."""
+        """Return the model with this short name or ID, ignoring case. Raise UsageError if there is none."""
         if model := self.find(word):
             return model
         raise UsageError(f"unknown model {quoted(word, 60)}", hint=suggestion(word.strip(), self.models))
 
     def name_of(self, model_id: str) -> str:
-        """Return the short name of a model; for one that is no longer in the catalog, the end of its ID."""
+        """Return the short name of a model; the end of its ID if it is no longer in the catalog."""
         model = self.find(model_id)
         return model.name if model else model_id.rpartition("/")[2]
 
     def seconds_of(self, model_id: str | None) -> tuple[float, float]:
-        """Return the documented range of a task's duration; that of all models for an unknown one."""
+        """Return the documented range of a task's duration in seconds; for an unknown model, that of all models."""
         if model_id and (model := self.find(model_id)):
             return model.seconds
         spans = [model.seconds for model in self.models.values()]
         return min(low for low, _ in spans), max(high for _, high in spans)
 
     def concurrency(self, plan: str, service_mode: str | None) -> int:
-        """Return how many tasks a plan allows in parallel; for a plan that is not in the catalog, as few as any."""
+        """Return how many tasks a plan allows in parallel; for an unknown plan, the lowest number of all plans."""
         column = "private" if service_mode == "private" else "public"
         limits: dict[str, int] = {name: row[column] for name, row in self._data["plans"].items()}
         return limits.get(plan, min(limits.values()))
 
     def able(self, operation: str, wanted: str) -> Model:
-        """Return the model `wanted`, or the first that supports the operation if that one does not.
+        """Return the model `wanted` if it supports the operation, else the first model that does.
 
-        wanted: the setting `model`, or the default. Raise UsageError if there is no such model.
+        wanted: the setting `model`, or the default model. Raise UsageError if `wanted` is not a model.
         """
         model = self.model(wanted)
         if operation in model.operations:
@@ -196,16 +196,16 @@ class Catalog:
 
     @cached_property
     def controls(self) -> dict[str, str]:
-        """The spellings of control types, and the live API's own."""
+        """The live API's spelling of a control type, by each accepted spelling."""
         return dict(self._data["controls"])
 
     @cached_property
     def loras(self) -> list[str]:
-        """The names of known LoRAs; PiAPI accepts others."""
+        """The names of known LoRAs. PiAPI accepts others."""
         return list(self._data["loras"]["names"])
 
     def problems(self, request: "TaskRequest") -> Problems:
-        """Return everything about a request that its model does not support."""
+        """Return the problems of a request: everything that its model does not support."""
         model, operation = self.model(request.model), request.operation
         found: Problems = []
         if operation.name not in model.operations:
@@ -238,7 +238,7 @@ class Catalog:
         return self.model(request.model).price * request.operation.batch_size
 
 
-# --- the fields of a model: each function raises ValueError, TypeError or ArithmeticError for a bad value ----------
+# --- the fields of a model: each function raises ValueError, TypeError or ArithmeticError for an invalid value ------
 
 
 def _word(value: Json) -> str:

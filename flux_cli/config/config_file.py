@@ -1,4 +1,4 @@
-"""The config file: read it, edit it without losing comments, and find the line of a value."""
+"""The config file: reading it, editing it without losing comments, and finding the line of a value."""
 
 import os
 import re
@@ -13,22 +13,22 @@ from ..errors import ConfigError
 from ..json_value import Json, JsonObject, object_at
 
 LOCK_SECONDS = 10.0
-"""Seconds that another process may take to write the file."""
+"""The longest wait for another process that writes the file."""
 Names = tuple[str, ...]
 """The tables and the key that lead to a value: `("profiles", "default", "budget", "day")`."""
 
 
 def read_file(path: Path) -> JsonObject:
-    """Return the config file's content; an empty object if there is no file.
+    """Return the content of the config file; an empty object if the file does not exist.
 
-    Raise ConfigError with the file and the line, never with the line's text: it may contain a key.
+    Raise ConfigError, which shows the file and the line number but not the line: it may contain a key.
     """
     return _parse(path, _read(path))
 
 
 def _read(path: Path) -> bytes:
     try:
-        if stat.S_ISFIFO(path.stat().st_mode):  # it may never have a writer
+        if stat.S_ISFIFO(path.stat().st_mode):  # reading could block indefinitely
             raise ConfigError(f"{path} is a pipe, not a file", hint="Move it away")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -42,24 +42,24 @@ def _parse(path: Path, raw: bytes) -> JsonObject:
         return {}
     hint = "fix that line, or move the file away"
     try:
-        import tomllib  # only for those who have a config file
+        import tomllib  # needed only if there is a config file
 
         return tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1  # `object` is without the BOM, and so is `start`
+        line = error.object.count(b"\n", 0, error.start) + 1  # neither `object` nor `start` counts the BOM
         raise ConfigError(f"{path}, line {line}: not UTF-8", hint=hint) from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, huge numbers, deep nesting
-        # The message ends in "(at line 3, column 8)" or "(at end of document)"; its beginning may quote the file.
-        place = re.search(r"at line (\d+), column \d+\)$", str(error))
+        # Only the end is used, "(at line 3, column 8)" or "(at end of document)": the beginning may quote the file.
+        position = re.search(r"at line (\d+), column \d+\)$", str(error))
         end = f", line {len(raw.splitlines())}" if str(error).endswith("(at end of document)") else ""
-        where = f", line {place.group(1)}" if place else end
+        where = f", line {position.group(1)}" if position else end
         raise ConfigError(f"{path}{where}: not valid TOML", hint=hint) from None
 
 
 def place_of(path: Path, *names: str) -> str:
-    """Return where a value is, for messages: `/home/u/.config/flux/config.toml, line 3`.
+    """Return the file and line of a value, for messages: `/home/u/.config/flux/config.toml, line 3`.
 
-    The line is where the shortest beginning of the file that has the value ends.
+    The line is found by parsing ever more lines of the file until the value appears: `tomllib` gives no positions.
     """
     import tomllib
 
@@ -73,7 +73,7 @@ def place_of(path: Path, *names: str) -> str:
 
 
 def permissions_warning(path: Path) -> str | None:
-    """Return a warning if other users of the machine can read the config file."""
+    """Return a warning if other users of the machine can read the config file, else None."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -86,10 +86,10 @@ def permissions_warning(path: Path) -> str | None:
 
 
 def edit_file(path: Path, changes: Mapping[Names, Json]) -> None:
-    """Set values in the config file; None removes one. Comments, order and unrelated values stay.
+    """Set values in the config file; None removes one. Comments, order and other values are kept.
 
-    The file is read again under a lock just before it is replaced, so that commands that run at the same time keep
-    each other's changes. Only its owner can read the new file. Raise ConfigError if it cannot be written.
+    The file is read and replaced under a lock, so that concurrent commands keep each other's changes. Only its owner
+    can read the new file. Raise ConfigError if it cannot be written.
     """
     from ..system.atomic_files import make_private_folder, write_atomic
 
@@ -108,7 +108,7 @@ def edit_file(path: Path, changes: Mapping[Names, Json]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock on the config file. It is a file of its own, because the config file itself is replaced."""
+    """Hold the lock on the config file. It is a separate file, because the config file itself is replaced."""
     from ..system.file_locks import UnsupportedError, hold
 
     ends, descriptor = time.monotonic() + LOCK_SECONDS, None
@@ -143,7 +143,7 @@ def _without_empty_tables(table: JsonObject) -> JsonObject:
 
 
 def _edited(path: Path, raw: bytes, changes: Mapping[Names, Json], expected: JsonObject) -> str:
-    """Return the file's new text: a new file is written from scratch, an existing one keeps its style."""
+    """Return the new text of the file. An existing file keeps its style. Raise ConfigError if that is impossible."""
     if not raw.strip():
         import tomli_w
 
@@ -153,7 +153,7 @@ def _edited(path: Path, raw: bytes, changes: Mapping[Names, Json], expected: Jso
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    # tomlkit has trouble with tables that are split over the file: its text is checked before it is used.
+    # tomlkit mishandles some files whose tables are split, so its text is parsed again and compared.
     with suppress(TOMLKitError, ValueError, KeyError, TypeError):
         document = tomlkit.parse(raw.decode("utf-8-sig"))
         for names, value in changes.items():

@@ -1,4 +1,4 @@
-"""Directories and files of one user: configuration, journal, locks, images that were written to a pipe."""
+"""The directories and files of one user: configuration, journal, locks, copies of images written to a pipe."""
 
 import os
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ HOME_HINT = "Set FLUX_HOME to a directory that you can write to"
 
 @frozen
 class Paths:
-    """The directories of one user. None of them is created before something is written.
+    """The directories of one user. They are created when something is first written to them.
 
-    config: contains `config.toml`.
-    state: contains what must never be lost: the journal, the locks, images that were written to a pipe.
+    config: the directory of `config.toml`.
+    state: the directory of the files that must not be lost: the journal, the locks, copies of images written to a pipe.
     """
 
     config: Path
@@ -24,9 +24,9 @@ class Paths:
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> "Paths":
-        """Return the directories: all of them in `FLUX_HOME`, or the system's usual places.
+        """Return the directories: `FLUX_HOME` if it is set, else the system's default directories.
 
-        Raise ConfigError if the user has no home directory (as in some containers) and `FLUX_HOME` does not help.
+        Raise ConfigError if a home directory is needed and the user has none, as in some containers.
         """
         if home := environ.get("FLUX_HOME"):
             try:
@@ -37,7 +37,7 @@ class Paths:
             if root.is_file():
                 raise ConfigError(f"FLUX_HOME is a file, not a directory: {file_name(root)}", hint=HOME_HINT)
             return cls(config=root, state=root)
-        import platformdirs  # costs as much as starting Python: only when FLUX_HOME is not set
+        import platformdirs  # takes as long as starting Python, and FLUX_HOME makes it unnecessary
 
         try:
             return cls(
@@ -69,17 +69,17 @@ class Paths:
 
     @property
     def images(self) -> Path:
-        """Images that were written to a pipe: they are kept here too, because the pipe may break."""
+        """Copies of images written to a pipe, which may break."""
         return self.state / "images"
 
     @property
     def sandbox(self) -> "Paths":
-        """The same for the sandbox: its tasks cost nothing, and are kept apart from paid ones."""
+        """The paths for the sandbox, whose free tasks are kept apart from paid ones."""
         return Paths(config=self.config, state=self.state / "sandbox")
 
     @property
     def sandbox_service(self) -> Path:
-        """The tasks of the sandbox's service, SQLite (of the sandbox's Paths)."""
+        """The tasks of the sandbox server, SQLite. Meant for the paths that `sandbox` returns."""
         return self.state / "service.db"
 
 
@@ -96,7 +96,7 @@ def _homeless() -> ConfigError:
 
 
 def shown(path: Path) -> str:
-    """Return a path relative to the working directory if it is below, else the absolute path."""
+    """Return a path as text, relative to the working directory if it is inside it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Settings: option > environment > profile in the config file > default, resolved once, in `resolve`."""
+"""The value of each setting: option > environment > profile in the config file > default."""
 
 import re
 from collections.abc import Mapping
@@ -14,32 +14,32 @@ from .settings import BY_NAME, GROUPS, SETTINGS, Setting
 
 DEFAULT_PROFILE = "default"
 ACCOUNT = "account"
-"""The table of a profile with the account's plan and number of parallel tasks, as PiAPI last reported them, and the
-source of settings that come from it. It counts for the `base_url` that it contains only."""
+"""The table of a profile that stores the account's plan and limit of parallel tasks, as PiAPI last reported them, and
+the source name of settings from it. It applies only to the `base_url` that it contains."""
 _TOP_LEVEL = {"profile", "profiles", "prices", "models"}
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 @frozen
 class Value:
-    """A setting's value, as text, and where it came from."""
+    """The value of a setting, as text, and its source."""
 
     text: str | None
     source: str
 
     @property
     def chosen(self) -> bool:
-        """Whether the user chose it: it is neither a default nor the account's."""
+        """Whether the user set it: it is neither the default nor from the account."""
         return self.source not in ("default", ACCOUNT)
 
 
 @frozen
 class Settings:
-    """The settings of one invocation: checked values and their sources.
+    """The settings of one invocation: checked values with their sources.
 
-    key: the API key as found, not yet checked; None if there is none.
-    key_command: the command that prints the key, if it is to be used instead.
-    key_source: where one of these came from.
+    key: the API key, not yet checked; None if there is none.
+    key_command: the command that prints the key; None if it is not used.
+    key_source: the source of the key or of the command.
     """
 
     profile: str
@@ -65,7 +65,7 @@ class Settings:
         return {name: value.text for name, value in self.values.items()}
 
     def with_options(self, options: Mapping[str, str | None]) -> dict[str, str | None]:
-        """Return the value of every setting, with those of `options` first. Raise UsageError for a bad one."""
+        """Return the value of every setting, overridden by `options`. Raise UsageError for an invalid option."""
         chosen = {name: _checked_option(BY_NAME[name], text) for name, text in options.items() if text is not None}
         return self.texts | chosen
 
@@ -76,10 +76,10 @@ class Settings:
 
 
 def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, str | None], *, path: Path) -> Settings:
-    """Return every setting, from the first place that has it.
+    """Return every setting, from the source of highest precedence that has it.
 
-    file: the content of the config file at `path`. options: given on the command line.
-    Raise UsageError for a bad option, ConfigError for a bad variable or a bad value in the file.
+    file: the content of the config file at `path`. options: the settings on the command line.
+    Raise UsageError for an invalid option, ConfigError for an invalid variable or value in the file.
     """
     if misplaced := sorted(set(file) - _TOP_LEVEL):
         message = f"'{clean(misplaced[0], 40)}' is outside any profile ({place_of(path, misplaced[0])})"
@@ -97,13 +97,13 @@ def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, 
 
 
 def find_profile(file: JsonObject, environ: Mapping[str, str], option: str | None, *, path: Path) -> tuple[str, str]:
-    """Return the name of the profile in use and where it came from. Raise UsageError or ConfigError for a bad name."""
-    places: dict[str, Json] = {
+    """Return the name and the source of the active profile. Raise UsageError or ConfigError for an invalid name."""
+    candidates: dict[str, Json] = {
         "--profile": option,
         "FLUX_PROFILE": environ.get("FLUX_PROFILE"),
         str(path): file.get("profile"),
     }
-    source, name = next(((place, word) for place, word in places.items() if word), ("default", DEFAULT_PROFILE))
+    source, name = next(((place, word) for place, word in candidates.items() if word), ("default", DEFAULT_PROFILE))
     if not isinstance(name, str) or not _PROFILE_NAME.fullmatch(name):
         what = f"profile {_shown(name)} in {source}" if source == str(path) else f"{source} {_shown(name)}"
         message = f"invalid {what}: expected letters, digits, - and _"
@@ -112,7 +112,7 @@ def find_profile(file: JsonObject, environ: Mapping[str, str], option: str | Non
 
 
 def _check_tables(file: JsonObject, path: Path) -> None:
-    """Raise ConfigError if the profiles are no tables: nothing in them would count."""
+    """Raise ConfigError if the profiles are not tables: their settings would be ignored silently."""
     profiles = file.get("profiles", {})
     if not isinstance(profiles, dict):
         raise _no_table("profiles", place_of(path, "profiles"))
@@ -126,7 +126,7 @@ def _no_table(name: str, place: str) -> ConfigError:
 
 
 def _flat(table: JsonObject) -> JsonObject:
-    """Return a profile's settings by name: those in a table of it are called `table.name`."""
+    """Return the settings of a profile by name. One in a table has the name `table.setting`."""
     found: JsonObject = {}
     for name, stored in table.items():
         if name in GROUPS and isinstance(stored, dict):
@@ -164,7 +164,7 @@ def _value(
 
 
 def unknown_model(settings: Settings, path: Path, hint: str) -> ConfigError:
-    """Return the error for a model in a variable or in the config file at `path` that does not exist."""
+    """Return the error for an unknown model in the variable or in the config file at `path`."""
     model, setting = settings.values["model"], BY_NAME["model"]
     if model.source == setting.variable:
         return ConfigError(f"invalid {setting.variable} {_shown(model.text)}: unknown model", hint=hint)
@@ -185,7 +185,7 @@ def _invalid(setting: Setting, name: str, value: Json, problem: ValueError, plac
 
 
 def _shown(value: Json, setting: Setting | None = None) -> str:
-    """Return a value in quotation marks; nothing if it may contain a secret, is a list or a table."""
+    """Return a value in quotation marks; an empty string for a list, a table, or a value that may contain a secret."""
     if isinstance(value, list | dict) or (setting and setting.private):
         return ""
     return f"'{clean(str(value).lower() if isinstance(value, bool) else str(value), 40)}'"
@@ -213,7 +213,7 @@ def _as_text(setting: Setting, stored: Json) -> str:
 
 
 def _of_account(account: JsonObject, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the settings that the account gives: the plan and the number of parallel tasks, if the user chose none."""
+    """Return the plan and the limit of parallel tasks from the account, if the user did not set them."""
     if values["plan"].chosen or values["sandbox"].text == "true" or account.get("base_url") != values["base_url"].text:
         return {}
     found: dict[str, Value] = {}
@@ -228,7 +228,7 @@ def _of_account(account: JsonObject, values: Mapping[str, Value]) -> dict[str, V
 def _key(
     table: JsonObject, environ: Mapping[str, str], command: Value, file_source: str
 ) -> tuple[str | None, str | None, str]:
-    """Return the key or the command that prints it, and the source (`api_key`: which one goes first)."""
+    """Return the key or the command that prints it, and the source. `api_key` documents the precedence."""
     if variable := environ.get(VARIABLE):
         return variable, None, VARIABLE
     stored = table.get("api_key")

@@ -35,7 +35,7 @@ def number(low: float, high: float, kind: type[int] | type[float] = float) -> Ca
 
 
 def any_text(text: str) -> str:
-    """Accept one line of text without characters that control a terminal or are invisible."""
+    """Return a text unchanged. Raise ValueError if it is empty, or has control or invisible characters."""
     if not text or has_hidden(text):
         raise ValueError("one line of text without control characters")
     return text
@@ -51,13 +51,13 @@ def _number_in_toml(text: str) -> Json:
 
 @frozen
 class Setting:
-    """One setting.
+    """A setting.
 
-    name: `a.b` is `b` in the table `a` of a profile. Its environment variable is `FLUX_` and the name: `FLUX_A_B`.
-    check: returns the value in its normal form, or raises ValueError with what is expected: `a number`.
-    in_file: whether the config file may contain it.
-    private: whether its value may contain a secret, so that messages do not show it.
-    in_toml: returns a checked value as the config file has it.
+    name: `a.b` is `b` in the table `a` of a profile. The environment variable is `FLUX_A_B`.
+    check: returns the value in normal form, or raises ValueError with the requirement: `a number`.
+    in_file: whether the config file may contain the setting.
+    private: whether the value may contain a secret, so that messages must not show it.
+    in_toml: converts a checked value to its type in the config file.
     """
 
     name: str
@@ -105,7 +105,7 @@ SETTINGS: tuple[Setting, ...] = (
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 GROUPS = {name.partition(".")[0] for name in BY_NAME if "." in name}
-"""Tables of a profile that contain settings."""
+"""The tables of a profile that contain settings."""
 
 VARIABLES = {
     "PIAPI_API_KEY": "API key; there is no option for it, because other users can see command lines",
@@ -114,4 +114,4 @@ VARIABLES = {
     **{setting.variable: setting.about for setting in SETTINGS},
     "FLUX_WEBHOOK_SECRET": "the webhook secret itself, instead of a file",
 }
-"""The environment variables that flux reads and what each is for, the most important first."""
+"""The environment variables that flux reads, with their meaning, the most important first."""

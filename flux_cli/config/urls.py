@@ -1,4 +1,4 @@
-"""URLs: which are valid, and which are on this machine."""
+"""Checks of URLs: valid ones, and ones of this machine."""
 
 import re
 from posixpath import normpath
@@ -9,7 +9,7 @@ _NETLOC = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]*)?"
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` can only be this machine (RFC 6761 for `localhost` and the names below it)."""
+    """Return whether `host` is certainly this machine (RFC 6761 for `localhost` and its subdomains)."""
     host = host.strip("[]").casefold()
     numbers = re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
     numbers = numbers and all(int(part) < 256 for part in host.split("."))
@@ -17,15 +17,15 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local(url: str) -> bool:
-    """Return whether a URL can only be on this machine."""
+    """Return whether the host of a URL is certainly this machine."""
     return is_loopback(urlsplit(url).hostname or "")
 
 
 def base_url(text: str) -> str:
-    """Return an http(s) base URL in the one spelling that stands for its service. Plain http is for loopback only.
+    """Return an http(s) base URL in canonical form. Plain http is accepted for loopback only.
 
-    Budgets, slots and the cache belong to a service: `HTTPS://API.PiAPI.ai:443/api/v1/` must not get its own.
-    Raise ValueError that says what is expected.
+    Budgets, slots and the cache are kept per base URL, so that two spellings of one would double the limits.
+    Raise ValueError with the requirement.
     """
     if set("?#") & set(text):
         raise ValueError("a URL without query and fragment")
@@ -38,9 +38,9 @@ def base_url(text: str) -> str:
 
 
 def web_address(text: str) -> str:
-    """Return an http(s) URL; a query is allowed. Plain http is for loopback only.
+    """Return an http(s) URL without white space around it. Plain http is accepted for loopback only.
 
-    Raise ValueError that says what is expected.
+    Raise ValueError with the requirement.
     """
     try:
         parts = urlsplit(text.strip())
@@ -51,7 +51,7 @@ def web_address(text: str) -> str:
         raise ValueError("an http(s) URL")
     if parts.username is not None:
         raise ValueError("a URL without a user name")
-    # urlsplit accepts what an HTTP client would read differently, or not at all.
+    # urlsplit accepts URLs that an HTTP client interprets differently, or refuses.
     if not re.fullmatch(_NETLOC, parts.netloc) or re.search(r"[\x00-\x20\x7f]", text.strip()):
         raise ValueError("a URL")
     if parts.scheme == "http" and not is_loopback(host):

@@ -1,6 +1,6 @@
-"""Events of the engine, for progress displays. The journal has the facts.
+"""Events of the engine, for progress displays. The journal is the authoritative record.
 
-Each event names its entry. Texts from outside are clean and on one line.
+Each event contains the ID of its entry. Texts from outside are clean and on one line.
 """
 
 from collections.abc import Callable

@@ -15,7 +15,7 @@ SIGNAL_EXIT_CODES = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
 @frozen
 class Outcome:
-    """How one entry ended. `error`: None if all its images were saved as requested; `seconds`: the time it took."""
+    """The result of an entry. error: None if all its images were saved as requested. seconds: the time it took."""
 
     entry: Entry
     error: FluxError | None
@@ -28,10 +28,10 @@ def claim(journal: "Journal", entry: Entry) -> Entry | Outcome:
 
 
 def exit_code(errors: Iterable[FluxError | None], *, stopped_by: FluxError | None = None) -> ExitCode:
-    """Return the exit code of a command from the error of each of its parts (None for one that went well).
+    """Return the exit code of a command from the error of each of its parts (None for success).
 
-    Precedence: a signal, a possible charge, the error that stopped the command early. If the parts that ran to
-    their end all have the same code, that is the result; a mixture is 3 (docs/reference/exit-codes.md).
+    Precedence: a signal, a possible charge, the error that stopped the command early. Otherwise, it is the code that
+    all parts have in common, or 3 if they differ (docs/reference/exit-codes.md).
     """
     codes = {error.exit_code if error else ExitCode.OK for error in errors}
     for winner in (*SIGNAL_EXIT_CODES, ExitCode.UNKNOWN_CHARGE):

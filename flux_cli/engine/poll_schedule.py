@@ -1,4 +1,4 @@
-"""The times of the polls of a task, from the documented durations and those seen on this machine.
+"""The times of the polls of a task, from the documented durations and those measured on this machine.
 
 A poll is free, and ten lost seconds are noticed. So the next poll always comes soon, as a share of the time that the
 task has run, and sooner near the time when the task should end. Measured by `python -m benchmarks waiting`.
@@ -16,24 +16,24 @@ from ..piapi.task import Task
 from ..system.clock import Clock
 
 GAP_SECONDS, GAP_SHARE, LONGEST_GAP = 2.1, 0.1, 30.0
-"""The longest gap between two polls: GAP_SECONDS, or GAP_SHARE of the elapsed time if more, at most the last."""
+"""The gap between two polls: GAP_SECONDS, or GAP_SHARE of the elapsed time if that is more; at most LONGEST_GAP."""
 DOCUMENTED_GAP = (0.85, 0.031)
 LEARNED_GAP = (0.45, 0.008)
-"""Seconds and share in place of the first two within the expected range: the documented one, or one seen here."""
+"""GAP_SECONDS and GAP_SHARE within the expected range, if that is the documented one or a measured one."""
 LEARNED_MARGIN = 0.15
-"""A few past tasks do not show the whole range: it is taken to be wider by this share at both ends."""
+"""The measured range is extended by this share at both ends, because a few past tasks do not cover all durations."""
 JITTER = 0.25
-"""Tasks that were accepted together are not polled together."""
+"""The share by which a gap varies at random, so that tasks that were accepted together are not polled together."""
 ENOUGH, EDGE = 5, 0.1
-"""So many past tasks define the expected range, without this share of them at either end."""
+"""The number of past tasks that define a measured range, and the share of them that is ignored at either end."""
 POLLS_PER_SECOND = 10
 
 
 class PollSchedule:
     """The times of the polls of one task.
 
-    documented: the range that PiAPI documents, in seconds. past: what such tasks took here, in the same seconds.
-    scale: multiplies these and every result. expected: the range in which the task should end, for the user.
+    documented: the documented range of durations, in seconds. past: measured durations, in seconds.
+    scale: a factor for these and for every result. expected: the scaled range in which the task should end.
     """
 
     def __init__(self, documented: tuple[float, float], scale: float = 1.0, past: Sequence[float] = ()) -> None:
@@ -46,7 +46,7 @@ class PollSchedule:
         self._scale = scale
 
     def first_step(self) -> float:
-        """Return the seconds from the acceptance of a task to its first poll: anywhere within a step."""
+        """Return the seconds from the acceptance of a task to its first poll: a random part of a step."""
         return random.random() * self.step(0.0)
 
     def step(self, elapsed: float) -> float:
@@ -66,7 +66,7 @@ def _middle(past: Sequence[float]) -> tuple[float, float]:
 
 
 class PollLimiter:
-    """Spaces the polls of one process: at most POLLS_PER_SECOND (times the scale), first come, first served."""
+    """A limit for the polls of one process: POLLS_PER_SECOND, divided by the scale; first come, first served."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -82,16 +82,16 @@ class PollLimiter:
 
 
 REMEMBERED = 50
-"""Past tasks per model and operation: enough for a range, few enough to follow changes of the service."""
+"""Past tasks per model and operation: enough for a range, and few enough to follow changes at PiAPI."""
 TaskKind = tuple[str, str]
 """The model's ID and the operation's name."""
 
 
 class Durations:
-    """Poll schedules that learn from past tasks.
+    """Poll schedules from the durations of past tasks.
 
-    A duration is the time from the creation of a task to its end, as PiAPI reports it, in seconds at a time scale of 1.
-    scale: multiplies every schedule.
+    A duration is the time from the creation to the end of a task, as PiAPI reports it, in seconds at a time scale of 1.
+    scale: a factor for every schedule.
     """
 
     def __init__(self, catalog: Catalog, journal: Journal, scale: float) -> None:
@@ -99,23 +99,23 @@ class Durations:
         self._past: dict[TaskKind, deque[float]] = {}
 
     def schedule(self, entry: Entry) -> PollSchedule:
-        """Return the schedule for an entry's task."""
+        """Return the poll schedule for the task of an entry."""
         if entry.request is None:
             return PollSchedule(self._catalog.seconds_of(None), self._scale)
         kind = entry.request.model, entry.request.operation.name
         return PollSchedule(self._catalog.seconds_of(kind[0]), self._scale, self._seen(kind))
 
     def record(self, entry: Entry, task: Task, running: float, ended: float) -> float | None:
-        """Return the duration of a task that has ended, and keep it for later schedules; None if it is not known.
+        """Return the duration of a task that has ended, and use it for later schedules; None if it is unknown.
 
-        running, ended: seconds from the acceptance to the last poll that found the task running (0: none did), and to
-        the first that found it ended. The service's times count within these bounds: they may be whole seconds.
+        running, ended: seconds from the acceptance to the last poll that found the task running (0 if none did), and to
+        the first that found it ended. PiAPI's times, which may be whole seconds, are limited to these bounds.
         """
         if task.ended and task.created and task.ended > task.created:
             seconds = (task.ended - task.created).total_seconds()
         elif ended - running < LONGEST_GAP * self._scale:
             seconds = (running + ended) / 2
-        else:  # it may have been resumed days later
+        else:  # nothing was measured: the wait may have been resumed days later
             return None
         seconds = min(max(seconds, running), ended) / self._scale
         if entry.request:

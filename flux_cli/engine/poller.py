@@ -1,4 +1,4 @@
-"""Waiting for a task: free polls, repeated until the task ends or the deadline passes."""
+"""Waiting for a task: free polls until it ends or the deadline passes."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -16,39 +16,40 @@ from .events import Listener, Polled, Trouble
 from .poll_schedule import Durations, PollLimiter
 
 MISSES, MISSING_SECONDS = 3, 45.0
-"""So many "not found" responses in a row, over so long, prove that PiAPI no longer has a task that it once had.
+"""The number of consecutive "not found" responses, and the seconds they must span, to prove that a task is deleted.
 
-Fewer do not: a new task may be unknown to some servers for half a minute, and a gateway may say so during a deployment.
+Fewer are no proof: some servers may not have a new task for half a minute, and a gateway may return 404 during a
+deployment.
 """
 EMPTY_POLLS = 3
-"""A task may be completed a moment before its images are listed."""
+"""Polls that may find a completed task without images: PiAPI may list them a moment later."""
 
 
 @dataclass
 class Misses:
-    """Consecutive polls of one task that found no such task. `since`: when the first of them was, on the clock."""
+    """Consecutive polls that did not find the task. since: the time of the first on the clock."""
 
     count: int = 0
     since: float = 0.0
 
     def add(self, now: float) -> int:
-        """Count one at `now`, and return how many there are."""
+        """Count a poll at `now`, and return the number of consecutive ones."""
         if not self.count:
             self.since = now
         self.count += 1
         return self.count
 
     def are_proof(self, now: float, span: float) -> bool:
-        """Return whether there are enough, over `span` seconds, to conclude that there is no such task."""
+        """Return whether the polls are enough, and span `span` seconds, so that the task does not exist."""
         return self.count >= MISSES and now - self.since >= span
 
 
 @dataclass
 class _Streak:
-    """What polls of one task found.
+    """The results of consecutive polls of a task.
 
-    reason: why its status is not known, until a poll returned it. running: when it still ran, in seconds after its
-    acceptance.
+    reason: why the status is unknown; empty once a poll returned it. running: seconds from the acceptance to the last
+    poll that found the task running.
     """
 
     reason: str = "PiAPI was not asked"
@@ -60,10 +61,10 @@ class _Streak:
 
 @frozen
 class Poller:
-    """Polls accepted entries until their tasks end.
+    """The polling of accepted entries until their tasks end.
 
     poll_limiter: shared by all polls of the process.
-    timeout: seconds to wait for each task. deadline: the time on the clock when waiting ends for all; None: `timeout`.
+    timeout: seconds to wait for each task. deadline: a common end of the wait, as a time on the clock, instead of it.
     """
 
     client: PiAPIClient
@@ -76,7 +77,7 @@ class Poller:
     deadline: float | None = None
 
     async def poll(self, entry: Entry, task: Task | None) -> tuple[Entry, Task]:
-        """Return the entry, ready, and its task. `task` is the response to the submission if that was just now.
+        """Return the ready entry and its task. task: that of the response to the submission, if it was just submitted.
 
         Raise TaskFailedError, StillRunningError, NotSavedError, RefusedError, KeyRefusedError, JournalError.
         """
@@ -88,7 +89,7 @@ class Poller:
         while True:
             await self.clock.sleep(max(0.0, min(wait, deadline - self.clock.now())))
             await self.poll_limiter.wait()
-            # The last poll begins after the deadline: a machine that was suspended has only an old result until then.
+            # The last poll is sent after the deadline, because a machine that was suspended has only an old status.
             late = self.clock.now() >= deadline
             task, wait = await self._poll_once(entry, streak)
             if task is not None:
@@ -117,7 +118,7 @@ class Poller:
     def _choose_wait(
         self, entry: Entry, streak: _Streak, message: str, failures: int, retry_after: float | None = None
     ) -> float:
-        """Return the seconds to wait after so many failures in a row; the first of them is shown."""
+        """Return the seconds to wait after `failures` consecutive ones, the first of which is reported."""
         wait = self.clock.backoff(failures + 1, retry_after)
         streak.reason = streak.reason and message
         if failures == 1:
@@ -138,7 +139,7 @@ class Poller:
         raise error
 
     def _advance(self, entry: Entry, task: Task, streak: _Streak, elapsed: float) -> Entry:
-        """Return the entry as a poll changes it: ready when its images are listed. Raise TaskFailedError."""
+        """Return the entry, updated from a poll: ready once its images are listed. Raise TaskFailedError."""
         word = task.status.word
         self.listener(Polled(entry.id, word, elapsed))
         if task.status.phase is Phase.FAILED:
@@ -160,7 +161,7 @@ class Poller:
         return entry if word == entry.status else self.journal.move(entry, replace(entry, status=word))
 
     def _note_empty(self, entry: Entry, task: Task, streak: _Streak) -> None:
-        """Count a completed task without images. Raise NotSavedError when it has been so often enough."""
+        """Count a poll that found the task completed without images. Raise NotSavedError after EMPTY_POLLS of them."""
         streak.empty += 1
         if streak.empty > EMPTY_POLLS:
             evidence = "completed without an image in the response"
@@ -169,9 +170,10 @@ class Poller:
 
 
 def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
-    """Return when the task ended, by this machine's clock if it was accepted here; None if it is not known.
+    """Return when the task ended, in seconds since the epoch; None if that is unknown.
 
-    took: seconds, more exact than the service's times of day, which may be whole seconds.
+    took: the duration in seconds. Added to the acceptance by this machine's clock, it is more exact than PiAPI's time,
+    which may be in whole seconds.
     """
     if took is not None and entry.submitted is not None and entry.accepted is not None:
         return min(entry.accepted + took, time.time())
@@ -181,14 +183,14 @@ def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
 
 
 def _still_running(entry: Entry, waited: float, reason: str) -> StillRunningError:
-    """Return the error for a task that had not ended after `waited` seconds. reason: why its status is not known."""
+    """Return the error for a task that had not ended after `waited` seconds. reason: why its status is unknown."""
     if reason:
         return StillRunningError(f"the status of task {entry.task_id} is unknown after {seconds(waited)}: {reason}")
     return StillRunningError(f"task {entry.task_id} is still {entry.status or 'running'} after {seconds(waited)}")
 
 
 def failure_error(task: Task) -> TaskFailedError:
-    """Return the error for a task that PiAPI reported as failed."""
+    """Return the error for a failed task."""
     reason = task.error.message if task.error else "no reason given"
     code = f" (code {task.error.code})" if task.error and task.error.code else ""
     return TaskFailedError(f"task {task.id} {task.status.word}: {reason}{code}")

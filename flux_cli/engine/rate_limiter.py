@@ -1,9 +1,10 @@
-"""Limit the unfinished tasks of this process, as PiAPI's responses allow.
+"""A limit for the unfinished tasks of this process, adapted to PiAPI's responses.
 
-The slots enforce the limit of the plan; the account may allow less: a smaller plan, a second machine, a person in the
-PiAPI workspace. As in TCP's congestion control (AIMD), the number is a window. A refusal "for now" shrinks it by a
-factor, and each acceptance raises it by a part of a task, so that processes without knowledge of each other come to
-share the limit. All submissions of the process wait in one line: one of them at a time asks a busy service, not all.
+The slots enforce the limit of the plan, but the account may allow less: the plan may be smaller, and other machines or
+the PiAPI workspace may run tasks too. As in TCP's congestion control (AIMD), the limit is a window. A temporary refusal
+shrinks it by a factor, and each acceptance widens it by a part of a task, so that independent processes come to share
+the limit of the account. All submissions of the process wait in one queue, so that only one at a time tries a busy
+service.
 """
 
 import asyncio
@@ -13,24 +14,24 @@ from ..frozen import frozen
 from ..system.clock import Clock
 
 DECREASE = 0.7
-"""The share of the window that is left after a refusal, as in RFC 9438: 0.5 would leave a quarter of the limit idle."""
+"""The factor for the window after a refusal, as in RFC 9438. 0.5 would leave a quarter of the limit unused."""
 SHORTEST_WAIT = 0.5
 """Seconds between a refusal and the next submission, even if the server requests less."""
 
 
 class ClosedError(Exception):
-    """Nothing new may be sent any more."""
+    """The rate limiter is closed: nothing more may be sent."""
 
 
 class BusyError(Exception):
-    """PiAPI stayed busy past the patience of the rate limiter."""
+    """PiAPI stayed busy for longer than the patience of the rate limiter."""
 
 
 class RateLimiter:
-    """Gives out the permits of the window. For one event loop.
+    """A window of permits, for one event loop.
 
-    limit: the largest window, and the first.
-    patience: seconds for which a service that accepts nothing is tried again.
+    limit: the initial and the largest window.
+    patience: seconds without an acceptance after which a refused submission gives up.
     """
 
     def __init__(self, limit: int, patience: float, clock: Clock) -> None:
@@ -42,31 +43,31 @@ class RateLimiter:
         self._quiet = clock.now()  # nothing is sent before this time
         self._accepted = clock.now()  # time of the last acceptance
         self._closed = False
-        self._line = asyncio.Lock()
+        self._queue = asyncio.Lock()
         self._pausing: asyncio.Future[None] | None = None
 
     @property
     def window(self) -> int:
-        """How many tasks may be unfinished now, from 1 to the limit."""
+        """The current limit of unfinished tasks, from 1 to `limit`."""
         return int(self._window)
 
     async def enter(self, free: Callable[[], None]) -> "Permit":
-        """Wait in line, and return a permit. `free` is called when it is released for good. Raise ClosedError."""
+        """Wait in the queue, and return a permit. free: called when it is finally released. Raise ClosedError."""
         await self.wait_in_line(None)
         return Permit(self, free)
 
     def follow(self, free: Callable[[], None]) -> "Permit":
-        """Return a permit, without waiting, for a task that is running already; new tasks wait until it has ended."""
+        """Return a permit for a task that is already running, without waiting. It counts against the window."""
         self._held += 1
         return Permit(self, free)
 
     def close(self) -> None:
-        """Give out no more permits; those who wait in line get a ClosedError."""
+        """Give out no more permits. Waiting submissions get ClosedError."""
         self._closed = True
         self._wake()
 
     def start(self, first: "Attempt | None") -> "Attempt":
-        """Return the attempt that is about to be sent. first: the first one of the same submission."""
+        """Return the attempt that is about to be sent. first: the first attempt of the same submission."""
         return Attempt(self._round, self._clock.now() if first is None else first.begun)
 
     def accept(self) -> None:
@@ -76,14 +77,14 @@ class RateLimiter:
         self._wake()
 
     def refuse(self, attempt: "Attempt", retry_after: float | None) -> float:
-        """Shrink the window, and return the seconds until the next submission. Raise BusyError if that is too late.
+        """Shrink the window, and return the seconds until the next attempt. Raise BusyError if that is too late.
 
-        Once per round: attempts of the same round were refused for the same reason.
+        The window shrinks once per round, because attempts of the same round were refused for the same reason.
         retry_after: the wait that the server requests, in seconds.
         """
         wait = 0.0
         if attempt.round == self._round:
-            # By the tasks that are unfinished: a window that was not used up says nothing about the service.
+            # From the tasks that are unfinished, because an unused part of the window proves nothing about PiAPI.
             self._window = max(1.0, min(self._window, self._held) * DECREASE)
             self._round, self._streak = self._round + 1, self._streak + 1
             wait = self._clock.backoff(self._streak)
@@ -94,15 +95,15 @@ class RateLimiter:
         return self._quiet - self._clock.now()
 
     async def wait_in_line(self, refused: "Attempt | None") -> None:
-        """Wait until a task more may be unfinished, and count it. Raise ClosedError, or BusyError after a refusal."""
-        async with self._line:
+        """Wait until one more task may be unfinished, and count it. Raise ClosedError, or BusyError after a refusal."""
+        async with self._queue:
             while not self._admits(now := self._clock.now()):
                 self._check_patience(refused)
                 await self._pause(now)
             self._held += 1  # nothing is awaited from here on, so a cancellation cannot lose the permit
 
     def leave(self) -> None:
-        """Count a task less."""
+        """Count one task less."""
         self._held -= 1
         self._wake()
 
@@ -136,7 +137,7 @@ class RateLimiter:
 
 @frozen
 class Attempt:
-    """A submission that was sent: in which round of the window, and when the first attempt of the same one began."""
+    """An attempt of a submission. round: the round of the window. begun: when the first attempt began, on the clock."""
 
     round: int
     begun: float
@@ -157,29 +158,29 @@ class Permit:
         return self._limiter.window
 
     def note_sending(self) -> None:
-        """Note that a submission is about to be sent."""
+        """Record that an attempt is about to be sent."""
         self._attempt = self._limiter.start(self._attempt)
 
     def note_accepted(self) -> None:
-        """Note that PiAPI has accepted the task."""
+        """Record that PiAPI has accepted the task."""
         self._limiter.accept()
 
     def note_refused(self, retry_after: float | None) -> float:
-        """Give the permit back, because PiAPI accepts no more for now, and return the seconds until the next try.
+        """Return the permit after a temporary refusal, and return the seconds until the next attempt.
 
-        Call `enter_again` next. Raise BusyError if the next try would be too late.
+        Call `enter_again` next. Raise BusyError if the next attempt would be too late.
         """
         assert self._attempt is not None
         self._inside = False
         return self._limiter.refuse(self._attempt, retry_after)
 
     async def enter_again(self) -> None:
-        """Wait in line for the permit. Raise ClosedError or BusyError."""
+        """Wait in the queue for the permit. Raise ClosedError or BusyError."""
         await self._limiter.wait_in_line(self._attempt)
         self._inside = True
 
     def release(self) -> None:
-        """Give the permit back. A second call does nothing."""
+        """Return the permit. A second call does nothing."""
         if self._inside:
             self._inside = False
             self._limiter.leave()

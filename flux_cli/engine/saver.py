@@ -1,7 +1,7 @@
-"""Save the images of a completed task: download, verify, rename.
+"""Saving of the images of a completed task: download, verify, rename.
 
-A link that does not work does not prove that the image no longer exists: the CDN may lag behind the task, and PiAPI may
-have a new link. So the task is polled before every retry.
+A broken URL does not prove that the image was deleted: the CDN may lag behind the task, or PiAPI may have a new URL.
+So the task is polled before every retry.
 """
 
 import asyncio
@@ -32,18 +32,18 @@ from .poll_schedule import PollLimiter
 from .poller import MISSING_SECONDS, Misses, record_expiry
 
 RETRY_SECONDS = 60.0
-"""Seconds after the first failure during which the images of a task are tried again."""
+"""Seconds after the first failure during which downloads are retried."""
 FORBIDDEN_TRIES = 2
-"""Tries for a link that must not be fetched: it is replaced by a new one once."""
+"""Attempts with a URL that must not be fetched. PiAPI gets one chance to list another."""
 LARGEST_BATCH, MORE_IMAGES = 4, 4
-"""Images that one task can order, and images beyond the order that are saved: ControlNet may return its input."""
+"""The most images of a request, and the most extra images that are saved: ControlNet may return its input."""
 
 
 @dataclass
 class _Retry:
     """The failures while one entry is saved.
 
-    until: the time on the clock to give up, set by the first failure. answered: PiAPI responded to a poll.
+    until: the time on the clock to give up, set by the first failure. answered: whether PiAPI responded to a poll.
     """
 
     until: float = 0.0
@@ -56,10 +56,10 @@ class _Retry:
 
 @frozen
 class Saver:
-    """Turns ready entries into files.
+    """The saving of ready entries as files.
 
     poll_limiter: shared by all polls of the process.
-    deadline: the time on the clock when retries end for all entries; None: each has RETRY_SECONDS.
+    deadline: the time on the clock when all retries end; None if each entry has RETRY_SECONDS.
     """
 
     client: PiAPIClient
@@ -71,11 +71,11 @@ class Saver:
     deadline: float | None = None
 
     async def save(self, entry: Entry, task: Task | None) -> Entry:
-        """Return the entry, saved.
+        """Save the images of an entry, and return the saved entry.
 
-        task: the poll that found it completed just now; None for an entry that has been ready for some time, whose
-        links may be old: its task is polled first.
-        Raise NotSavedError, DiskError, KeyRefusedError, JournalError; the entry stays ready unless it has expired.
+        task: the completed task from the latest poll; None for an entry whose URLs may be old, so that its task is
+        polled first.
+        Raise NotSavedError, DiskError, KeyRefusedError, JournalError. The entry stays ready unless it has expired.
         """
         retry, files = _Retry(), list[SavedFile]()
         while True:
@@ -93,13 +93,13 @@ class Saver:
                 await self._pause(entry, DownloadError("too many open files"), retry)  # until other tasks end
 
     async def _refresh(self, entry: Entry, retry: _Retry) -> tuple[Entry, Task | None]:
-        """Return the entry with the links that its task has now, and the task; None if it cannot be polled."""
+        """Return the entry with the current URLs of its task, and the task; None if it cannot be polled."""
         assert entry.task_id is not None
         await self.poll_limiter.wait()
         try:
             task = await self.client.poll(entry.task_id)
         except KeyRefusedError as refused:
-            retry.refused = refused  # the links that are known may still work
+            retry.refused = refused  # the known URLs may still work
             return entry, None
         except TemporaryError:
             retry.misses = Misses()
@@ -109,13 +109,13 @@ class Saver:
             retry.misses.add(self.clock.now())
             return entry, None
         retry.answered, retry.misses, retry.refused = True, Misses(), None
-        # A response with fewer images does not replace the others.
+        # A response with fewer images must not remove URLs.
         return (
             self.journal.move(entry, replace(entry, urls=task.urls)) if len(task.urls) >= len(entry.urls) else entry
         ), task
 
     async def _save_images(self, entry: Entry, task: Task | None, files: list[SavedFile]) -> None:
-        """Save the images that are not in `files` yet, and add them. Raise DownloadError, OSError."""
+        """Save the images that are not in `files` yet, and add them to it. Raise DownloadError, OSError."""
         inline = task.inline if task and not entry.urls else ()
         listed = len(entry.urls) or len(inline)
         if not listed:
@@ -124,7 +124,7 @@ class Saver:
         count = min(listed, ordered + MORE_IMAGES)
         self.listener(Fetching(entry.id, count))
         for index in range(len(files), count):
-            if index < len(entry.files) and entry.files[index].is_usable():  # of an earlier entry for the same task
+            if index < len(entry.files) and entry.files[index].is_usable():  # saved by another entry of the task
                 files.append(entry.files[index])
                 continue
             target = self._prepare_target(entry, index)
@@ -138,7 +138,7 @@ class Saver:
             self.listener(Noted(entry.id, f"PiAPI lists {listed} images; saved the first {count} ({where})"))
 
     async def _pause(self, entry: Entry, error: DownloadError, retry: _Retry) -> None:
-        """Wait before the next try. Raise NotSavedError or KeyRefusedError when there is none."""
+        """Wait before the next attempt. Raise NotSavedError or KeyRefusedError if there is none."""
         now = self.clock.now()
         if not retry.failures:
             retry.until = min(
@@ -169,7 +169,7 @@ class Saver:
         return target
 
     async def _place(self, entry: Entry, index: int, download: Download) -> SavedFile:
-        """Give an image its name. In a thread: other tasks continue while the disk is busy."""
+        """Give an image its final name, in a thread, so that other tasks continue while the disk is busy."""
         planned, extension = self._prepare_target(entry, index), download.image.extension
         saved = await asyncio.to_thread(_place, entry, planned, download)
         if planned.suffix.lower() != f".{extension}":
@@ -180,18 +180,18 @@ class Saver:
 
 
 def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
-    """Give the image its name, with the extension of its format; never replace another file."""
+    """Give the image its final name, with the extension of its format. Never replace an unrelated file."""
     try:
         download = _with_metadata(download, entry)
         named = planned.suffix.lower() == f".{download.image.extension}"
         target = planned if named else planned.with_suffix(f".{download.image.extension}")
         while True:
             try:
-                # With another extension it is not the file that the user allowed to be replaced.
+                # With another name it is not the file that the user allowed to be replaced.
                 place(download.path, target, overwrite=entry.output.overwrite and named and target == planned)
                 return SavedFile(target, download.sha256)
             except FileExistsError:
-                if _holds(target, download.sha256):  # placed before a crash that came before the journal
+                if _has_content(target, download.sha256):  # placed before a crash, but not recorded
                     return SavedFile(target, download.sha256)
                 target = unique(target, lambda path: path.exists() or path.is_symlink())
     finally:
@@ -199,7 +199,7 @@ def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
 
 
 def _with_metadata(download: Download, entry: Entry) -> Download:
-    """Return the image with its request embedded, and marked if it is from a sandbox; only PNGs can contain that."""
+    """Return the image with its request, or the mark of the sandbox, embedded. Only a PNG can contain these."""
     if download.image.extension != "png":
         return download
     sandbox = is_local(entry.service)
@@ -212,7 +212,7 @@ def _with_metadata(download: Download, entry: Entry) -> Download:
     return rewrite(download, with_texts(download.path.read_bytes(), texts))
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def _has_content(path: Path, sha256: str) -> bool:
     """Return whether a file with exactly this content exists."""
     try:
         return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256

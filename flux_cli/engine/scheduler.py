@@ -1,7 +1,7 @@
-"""Run entries under a limit: submit, poll, save.
+"""The scheduler, which runs entries under a limit: submit, poll, save.
 
-Each entry starts in the state that it has: planned ones are submitted, accepted ones polled, ready ones saved. A failed
-task is data, an `Outcome` with an error, never an exception.
+Each entry continues from its state: a planned one is submitted, an accepted one polled, a ready one saved. A failed
+task is an `Outcome` with an error, not an exception.
 """
 
 import asyncio
@@ -38,18 +38,18 @@ from .slots import Slots
 from .submitter import Submitter
 
 HALTING = (BudgetError, ConfigError, CreditsError, DiskError, JournalError)
-"""Errors that the next submission would meet too: nothing new is sent, and what is accepted is still saved."""
+"""Errors that the next submission would meet too. Nothing more is sent after one, but accepted tasks are finished."""
 OnOutcome = Callable[[Outcome], None]
 
 
 @dataclass
 class Scheduler:
-    """Runs entries for one event loop.
+    """A run of entries, in one event loop.
 
     slots: the limit on unfinished tasks that all processes share.
-    rate_limiter: how many of them this process sends, as PiAPI accepts them.
-    fail_fast: the first failure of any kind stops further submissions.
-    halting: errors that stop them too. halted: the error that did.
+    rate_limiter: the limit on unfinished tasks of this process, adapted to PiAPI's responses.
+    fail_fast: whether a failure of any kind stops further submissions.
+    halting: errors that always stop them. halted: the error that stopped them.
     """
 
     submitter: Submitter
@@ -69,14 +69,13 @@ class Scheduler:
     _failure: "asyncio.Future[BaseException]" = field(init=False)
 
     async def run(self, entries: AsyncIterator[Entry | Outcome], report: OnOutcome, *, wait: bool = True) -> None:
-        """Bring every entry as far as it will go and `report` each outcome as it comes.
+        """Run every entry to its end, and `report` each outcome immediately.
 
-        Entries are taken one at a time, as soon as one can start; outcomes among them are passed on. With `wait`
-        False, entries stop at accepted. Entries that were not started when the run was stopped stay planned.
+        Entries are taken one at a time, when the next can start. Outcomes among them are reported unchanged. If `wait`
+        is False, entries end as accepted. Entries that were not started when the run was stopped stay planned.
 
-        Whatever goes wrong in this loop or in `report`, nothing in flight is cut off: the loop starts nothing more,
-        lets every task come to its end, and raises the first such error then. Only a cancellation (a second signal)
-        cuts off.
+        An error in this loop or in `report` does not interrupt tasks in flight: the loop starts no more, waits for
+        every task, and then raises the first such error. Only a cancellation (a second signal) interrupts tasks.
         """
         self._failure = asyncio.get_running_loop().create_future()
         try:
@@ -102,7 +101,7 @@ class Scheduler:
                     report(item)
                 elif permit := await self._get_permit(item):
                     self._start(item, report, permit, wait)
-            except Exception as error:  # a bug as well: the tasks in flight are paid for
+            except Exception as error:  # even for a bug, tasks in flight are finished: they are paid for
                 self._fail(error)
 
     def _start(self, entry: Entry, report: OnOutcome, permit: Permit, wait: bool) -> None:
@@ -123,27 +122,27 @@ class Scheduler:
         return self.stop.requested or self._failure.done()
 
     def _fail(self, error: BaseException) -> None:
-        if self.halting:  # otherwise other schedulers share the rate limiter, and continue
+        if self.halting:  # otherwise the rate limiter is shared with schedulers that continue
             self.rate_limiter.close()
         if not self._failure.done():
             self._failure.set_result(error)
 
     async def _next(self, entries: AsyncIterator[Entry | Outcome]) -> Entry | Outcome | None:
-        """Return the next item; None at the end, and when a stop or a failure comes first: a pipe can stay silent."""
-        coming = asyncio.ensure_future(anext(entries, None))
-        either: set[asyncio.Future[Any]] = {coming, self._failure}
+        """Return the next item; None at the end, or after a stop or a failure: a pipe may never have another item."""
+        item = asyncio.ensure_future(anext(entries, None))
+        either: set[asyncio.Future[Any]] = {item, self._failure}
         try:
             with contextlib.suppress(StoppedError):
                 await self.stop.guard(asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED))
         finally:
-            coming.cancel()  # no effect on one that is done
-            await asyncio.wait({coming})
-        return None if coming.cancelled() else coming.result()
+            item.cancel()  # no effect if it is done
+            await asyncio.wait({item})
+        return None if item.cancelled() else item.result()
 
     async def _get_permit(self, entry: Entry) -> Permit | None:
         """Return a permit for an entry; None if the run was stopped meanwhile.
 
-        Only a submission takes one of the shared slots: a task that runs already keeps no other from starting.
+        Only a submission takes a shared slot: a task that is already running needs none.
         """
         if entry.state is not State.PLANNED:
             return self.rate_limiter.follow(lambda: None)
@@ -152,14 +151,14 @@ class Scheduler:
                 return await self._wait_for_permit(entry)
             except (ClosedError, StoppedError):
                 return None
-            except DiskError:  # no file descriptor left for a slot: fewer tasks at a time need fewer
+            except DiskError:  # no file descriptor is left for a slot, until a running task ends
                 if not self._live:
                     raise
                 await asyncio.wait(self._live, return_when=asyncio.FIRST_COMPLETED)
 
     async def _wait_for_permit(self, entry: Entry) -> Permit:
-        # The slot comes first: a refused entry keeps it while it waits in line, so no entry may wait for a slot
-        # and keep a permit that the refused one needs.
+        # The slot is taken first. A refused entry keeps its slot while it waits for a permit, so an entry that held a
+        # permit while it waits for a slot could cause a deadlock.
         slot = self.slots.try_acquire()
         if slot is None:
             self.listener(Queued(entry.id, entry.label, entry.seed, self.slots.limit))
@@ -200,16 +199,16 @@ class Scheduler:
             entry, task = await self.submitter.submit(entry, permit)
         if entry.state is State.ACCEPTED:
             self._announce(entry)
-            if not wait:  # another process may wait for the task while this one continues
+            if not wait:  # released, so that another process can wait for the task
                 return self.journal.release(entry)
             entry, task = await self.stop.guard(self.poller.poll(entry, task))
-        permit.release()  # PiAPI is done with the task: the next may be sent while this one is saved
+        permit.release()  # the task has ended, so the next may be sent while this one is saved
         if entry.state is State.READY:
             entry = await self.stop.guard(self._save(entry, task))
         return entry
 
     async def _save(self, entry: Entry, task: Task | None) -> Entry:
-        """Save an entry. Raise a bug as the error of this entry alone: it can be resumed, and the others continue."""
+        """Return the saved entry. A bug becomes the error of this entry only, so that the others continue."""
         try:
             return await self.saver.save(entry, task)
         except (FluxError, StoppedError):
@@ -229,7 +228,7 @@ class Scheduler:
         self.listener(Accepted(entry.id, entry.label, entry.seed, entry.task_id, expected, entry.price))
 
     def _reread(self, entry: Entry) -> Entry:
-        """Return the entry as the journal has it: an error may have come after a change of its state."""
+        """Return the entry as it is in the journal: its state may have changed before the error."""
         try:
             return self.journal.get(entry.id) or entry
         except JournalError:
@@ -237,7 +236,7 @@ class Scheduler:
 
 
 def interruption_error(entry: Entry, signal_number: int, how: str = "interrupted") -> InterruptError:
-    """Return the error for an entry that a signal ended the command for."""
+    """Return the error for an entry whose command was ended by a signal."""
     if entry.state in (State.SENDING, State.UNKNOWN):
         how += f' before a response to the request for "{clean(entry.label, LABEL)}" arrived'
     elif entry.task_id:

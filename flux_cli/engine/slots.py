@@ -1,9 +1,9 @@
 """A limit on unfinished tasks that all processes with the same directory share.
 
-A slot is a locked file. The kernel frees it when its holder dies, for any reason. A process that waits for a slot
-tries to lock one at random intervals: with 20 processes for 2 slots, the longest wait was three times that of a queue,
-and the total time the same. A process that releases a slot waits for the next one like all others, so that a batch
-leaves room for a single task.
+A slot is a locked file. The kernel frees it when its holder dies, for any reason. A waiting process tries to lock one
+at random intervals: with 20 processes for 2 slots, the longest wait was three times that of a queue, and the total time
+was the same. A process that releases a slot waits for the next one like all others, so that a batch does not keep a
+single task of another process waiting.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from ..system.atomic_files import count_openable, make_private_folder
 from ..system.clock import Sleep
 
 PAUSE = 0.05
-"""Mean seconds between two tries: 1.5 % of a task of 3 s, and 0.5 % of a core per waiting process."""
+"""Mean seconds between two attempts: 1.5% of a task of 3 s, and 0.5% of a CPU core per waiting process."""
 
 FILES = 2
-"""Files that a task has open at a time, beside its slot: a connection, and an image."""
+"""Files that a task has open at a time, besides its slot: a connection and an image."""
 
 
 class Slot:
@@ -32,17 +32,17 @@ class Slot:
         self._free: Callable[[int], None] | None = free
 
     def release(self) -> None:
-        """Give the slot back. A second call does nothing."""
+        """Release the slot. A second call does nothing."""
         if free := self._free:
             self._free = None
             free(self.number)
 
 
 class Slots:
-    """Hands out the slots 1 to `limit` of a directory. For one event loop, and only in its thread.
+    """The slots 1 to `limit` of a directory, for one event loop and its thread only.
 
-    limit: unfinished tasks. Processes with different limits share the lower slots.
-    warn: gets one sentence if the file system has no locks, and the limit applies to this process only.
+    limit: the most unfinished tasks. Processes with different limits share the lower slots.
+    warn: called with a sentence if the file system has no locks, so that the limit applies to this process only.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Slots:
         self._held: dict[int, int | None] = {}  # descriptor by number; None without a lock
         self._made = False
         self._shared = True
-        self._line = asyncio.Lock()
+        self._queue = asyncio.Lock()
 
     def try_acquire(self) -> Slot | None:
-        """Return a free slot, or None.
+        """Return a free slot; None if there is none.
 
-        A process that holds a slot gets another one only while each of its tasks can open the files that it needs.
+        A process that holds a slot gets another one only if all its tasks can open the files that they need.
         Raise DiskError if the files of the slots cannot be created or opened.
         """
         needed = 1 + FILES * (len(self._held) + 1)
@@ -81,11 +81,11 @@ class Slots:
             raise DiskError(f"cannot share the limit on parallel tasks with other processes: {what}") from error
 
     async def acquire(self) -> Slot:
-        """Return a slot as soon as one is free. Raise DiskError as `try_acquire` does.
+        """Wait for a free slot, and return it. Raise DiskError as `try_acquire` does.
 
-        One coroutine per process tries, and the others wait in line behind it.
+        One coroutine per process tries, and the others wait in a queue.
         """
-        async with self._line:
+        async with self._queue:
             while not (slot := self.try_acquire()):
                 await self._sleep(PAUSE * random.uniform(0.5, 1.5))
             return slot
@@ -109,4 +109,4 @@ class Slots:
     def _free(self, number: int) -> None:
         descriptor = self._held.pop(number)
         if descriptor is not None:
-            os.close(descriptor)  # the file stays: removing it could remove a lock that was taken a moment ago
+            os.close(descriptor)  # the file is kept: another process may have just locked it

@@ -1,6 +1,7 @@
-"""Submitting an entry: the one step that costs money.
+"""The submission of an entry, which is the only step that costs money.
 
-The order guarantees that no charge is lost: `sending` on disk, then the POST; `accepted` on disk, then anything else.
+The order of writes guarantees that no charge is lost: `sending` is on disk before the POST, and `accepted` before
+anything else happens.
 """
 
 import asyncio
@@ -30,14 +31,14 @@ from .rate_limiter import SHORTEST_WAIT, BusyError, Permit
 JOIN_SECONDS = 0.5
 """Seconds between two checks of whether an identical request was accepted."""
 GRACE_SECONDS = 10.0
-"""Seconds to wait for the response to a POST in flight after a request to stop: its charge must not be lost."""
+"""Seconds to wait for the response to a POST after the user requested a stop, so that its charge is not lost."""
 LOCK_SECONDS, LOCK_PAUSE = 0.1, 0.4
-"""Seconds that each attempt to record a response waits for a locked journal, and seconds between two attempts."""
+"""Seconds that an attempt to record a response waits for a locked journal, and seconds between two attempts."""
 
 
 @frozen
 class Submitter:
-    """Sends planned entries.
+    """The submission of planned entries.
 
     make_body: makes what is sent for an entry; may upload images first, which costs nothing.
     timeout: seconds for which a service that cannot be reached is tried again.
@@ -56,9 +57,9 @@ class Submitter:
     cache_seconds: float
 
     async def submit(self, entry: Entry, permit: Permit) -> tuple[Entry, Task | None]:
-        """Submit an entry; return it, accepted, and the task of the response (None if it joins an earlier task).
+        """Submit an entry. Return the accepted entry and the task in the response (None if it joins an earlier task).
 
-        permit: of the rate limiter; given back, and taken again, when PiAPI accepts no more for now.
+        permit: of the rate limiter; released and taken again after a temporary refusal.
 
         Raise RefusedError, CreditsError, KeyRefusedError, NetworkError and BudgetError (the entry stays planned),
         UnknownChargeError, JournalError, StoppedError, ClosedError (the run has halted; the entry stays planned).
@@ -74,7 +75,7 @@ class Submitter:
             entry = self.journal.send(entry, self.budgets, self.cache_seconds)
             if entry.state is State.ACCEPTED:
                 return entry, None
-            if entry.state is State.PLANNED:  # an identical one is in flight: its response decides
+            if entry.state is State.PLANNED:  # an identical request is in flight, and its response decides
                 await self._wait_for_identical(entry, deadline)
                 continue
             permit.note_sending()
@@ -85,7 +86,7 @@ class Submitter:
                 return entry, result.task
             entry = await self._record_refused(entry, result)
             if result.outcome is SubmissionOutcome.RATE_LIMITED:
-                await self._wait_in_line(entry, result, permit)
+                await self._wait_for_permit(entry, result, permit)
                 deadline = self.clock.now() + self.timeout
                 continue
             tries[result.outcome] += 1
@@ -105,12 +106,12 @@ class Submitter:
             self._record_unknown(entry, "interrupted before the response came")
             raise
         except Exception as error:
-            # Whatever the error was, sending may have begun.
+            # Sending may have begun before any error.
             self._record_unknown(entry, f"ended by {type(error).__name__}")
             raise
 
     def _record_unknown(self, entry: Entry, evidence: str) -> None:
-        # Left at `sending` by a journal that cannot be written, the entry becomes unknown when this process has ended.
+        # If the journal cannot be written, the entry stays `sending`, and becomes unknown after this process has ended.
         with contextlib.suppress(JournalError):
             self.journal.move(entry, replace(entry, state=State.UNKNOWN, evidence=evidence))
 
@@ -132,10 +133,10 @@ class Submitter:
             ) from error
 
     async def _record(self, entry: Entry, what: str, write: Callable[[], Entry]) -> Entry:
-        """Return what `write` records. Repeat it while another program keeps the journal locked.
+        """Return the result of `write`. Repeat it while another program keeps the journal locked.
 
-        Each attempt blocks the loop for a moment only. After a request to stop, they end with the grace period;
-        a second request ends them at once. what: the fact to record, for the user. Raise JournalError.
+        Each attempt blocks the loop only briefly. After a request to stop, the attempts end with the grace period, and
+        after a second one immediately. what: the fact to record, for the user. Raise JournalError.
         """
         deadline: float | None = None
         while True:
@@ -155,12 +156,12 @@ class Submitter:
                 raise locked from None
 
     async def _record_refused(self, entry: Entry, result: SubmissionResult) -> Entry:
-        """Return the entry, planned again, if the POST may be repeated; otherwise record its end, and raise it."""
+        """Return the entry, planned again, if the POST may be repeated. Otherwise record and raise its error."""
         if result.outcome is SubmissionOutcome.UNKNOWN:
             unknown = replace(entry, state=State.UNKNOWN, evidence=result.evidence, seen_id=result.seen_id)
             try:
                 await self._record(entry, "no usable response came", lambda: self.journal.move(entry, unknown))
-            except JournalError:  # then it becomes unknown when this process has ended
+            except JournalError:  # the entry becomes unknown after this process has ended
                 if result.seen_id:
                     self.journal.keep_response(entry, Response("seen_id", result.seen_id))
             raise unknown_outcome(unknown, result.message)
@@ -170,7 +171,7 @@ class Submitter:
         self.journal.move(entry, replace(entry, state=State.REJECTED, problem=problem_of(error)))
         raise error
 
-    async def _wait_in_line(self, entry: Entry, result: SubmissionResult, permit: Permit) -> None:
+    async def _wait_for_permit(self, entry: Entry, result: SubmissionResult, permit: Permit) -> None:
         try:
             wait = permit.note_refused(result.retry_after)
             self.listener(Slowed(entry.id, result.message, permit.window, wait))

@@ -1,4 +1,4 @@
-"""URLs for local images: each content is uploaded once, until its upload expires."""
+"""URLs for local images. The same content is uploaded once, and again only after its upload has expired."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from .events import Listener, Noted, Trouble
 UPLOAD_SECONDS = 24 * 3600
 """Uploads are kept for 24 hours (docs/internals/service.md, section 4)."""
 UPLOAD_MARGIN = 2 * 3600
-"""Seconds. An upload that expires sooner is repeated: the task may have to wait before PiAPI reads the image."""
+"""Seconds. An upload that expires sooner is repeated, because the task may be queued before PiAPI reads the image."""
 TRIES = 5
 
 
@@ -35,7 +35,7 @@ class LocalImages(Protocol):
 
 
 class Uploader:
-    """Finds or makes the URLs of the local images of requests, however many tasks need them at the same time.
+    """The URLs of local images, which are uploaded at most once, even if several tasks need one at the same time.
 
     upload_service: the origin of the upload service.
     """
@@ -54,9 +54,9 @@ class Uploader:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def find_urls(self, entry: Entry, references: Iterable[str], listener: Listener) -> dict[str, str]:
-        """Return the URLs of local images, by reference; `entry` is the one that needs them.
+        """Return the URLs of local images, by reference. entry: the entry that needs them.
 
-        Raise RefusedError, CreditsError, KeyRefusedError, NetworkError. Uploads cost nothing.
+        Raise RefusedError, CreditsError, KeyRefusedError, NetworkError. Uploads are free.
         """
         return {reference: await self._find_url(entry, reference, listener) for reference in references}
 
@@ -70,7 +70,7 @@ class Uploader:
             return url
 
     async def _upload(self, entry: Entry, reference: str, listener: Listener) -> str:
-        if reference not in self._images:  # of an earlier command: only its URL was known, and that has expired
+        if reference not in self._images:  # an earlier command uploaded it, and that upload has expired
             raise RefusedError("PiAPI no longer has the input image", code="no_image")
         content = self._images.content(reference)
         listener(Noted(entry.id, f"uploading an image of {byte_count(len(content))}"))
@@ -89,9 +89,9 @@ class Uploader:
 
 
 def known_url(journal: Journal, reference: str, until: float) -> str | None:
-    """Return a URL at which PiAPI has a local image already: as a result of its own, or as an upload.
+    """Return the URL of a local image that PiAPI already hosts, as a result or as an upload; None if there is none.
 
-    until: when the upload must still be there, seconds since the epoch.
+    until: the time until which the upload must exist, in seconds since the epoch.
     """
     sha256, since = reference.removeprefix(LOCAL), time.time() - REUSE_SECONDS
     urls = journal.image_urls

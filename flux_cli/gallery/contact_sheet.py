@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 SIDES = (320, 240, 160, 112, 80)
-"""Sides of a thumbnail in pixels; the first one with which the sheet is small enough is used."""
+"""Sides of a thumbnail in pixels. The first one with which the sheet is small enough is used."""
 LARGEST = 40_000_000
-"""Pixels of a sheet, at most; it takes 120 MB of memory."""
+"""The most pixels of a sheet, which takes 120 MB of memory."""
 WIDEST = 4000
 GAP, FONT, LINE = 12, 14, 19
 GROUND, INK, FAINT = "#ffffff", "#1d1d1b", "#8a8a85"
@@ -78,12 +78,12 @@ def write_sheet(
             broken(error.message)
             draw.rectangle((x, y, x + side - 1, y + side - 1), outline=FAINT)
         else:
-            below = 0 if plan.top else side - small.height  # align with the row's label, or directly above its own
+            below = 0 if plan.top else side - small.height  # beside its row label, or above its own
             sheet.paste(small, (x + (side - small.width) // 2, y + below), small)
         draw.text((x, y + side + 2), _cut(font, cell.label, side), INK, font)
     about = PngImagePlugin.PngInfo()
     about.add_text(SHEET, "1")
-    sheet.save(file, FORMATS[suffix], pnginfo=about, quality=90)  # each format takes the one that it has
+    sheet.save(file, FORMATS[suffix], pnginfo=about, quality=90)  # each format ignores the other's option
 
 
 def _choose_side(images: Sequence[GalleryImage], grid: Grid | None) -> tuple[Plan, int]:
@@ -141,7 +141,7 @@ def _write_axes(draw: "ImageDraw", font: "FreeTypeFont | ImageFont", plan: Plan,
 
 
 def _lines(font: "FreeTypeFont | ImageFont", text: str, width: int, most: int) -> list[str]:
-    """Return the text in lines of at most `width` pixels."""
+    """Return the text as up to `most` lines of at most `width` pixels."""
     lines: list[str] = []
     for word in clean(text, 400).split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
@@ -152,7 +152,7 @@ def _lines(font: "FreeTypeFont | ImageFont", text: str, width: int, most: int) -
 
 
 def _cut(font: "FreeTypeFont | ImageFont", text: str, width: int) -> str:
-    """Return the text on one line, cut to `width` pixels."""
+    """Return the text on one line, shortened to `width` pixels."""
     line = clean(text, 200)
     if font.getlength(line) <= width:
         return line

@@ -14,7 +14,7 @@ SWEPT = ("seed", "guidance", "denoise", "steps")
 
 @frozen
 class Axis:
-    """A field that varies, and its values in order, each with a label."""
+    """A field that varies between images, and its values in order."""
 
     name: str
     values: tuple[str, ...]
@@ -46,7 +46,7 @@ class Grid:
 
 @frozen
 class Section:
-    """Images that are shown together. title: what they have in common. grid: None for images in the order of time."""
+    """Images that are shown together. title: what they have in common. grid: None to show them in order of time."""
 
     title: str
     images: tuple[GalleryImage, ...]
@@ -71,7 +71,7 @@ def make_sections(images: Sequence[GalleryImage]) -> list[Section]:
 
 
 def _group_by_request(images: Sequence[GalleryImage]) -> list[list[GalleryImage]]:
-    """Return groups whose requests differ in numbers of SWEPT, and in a few words of the prompt, at most."""
+    """Return groups whose requests differ only in numbers of SWEPT and in less than half of the prompt."""
     groups: list[list[GalleryImage]] = []
     for image in images:
         if image.facts:
@@ -110,12 +110,12 @@ def make_grid(images: Sequence[GalleryImage]) -> Grid | None:
         row = image.facts.get(rows.name, "") if rows else ""
         cells.setdefault((row, image.facts.get(columns.name, "")), []).append(image)
     if rows and len(cells) * 2 < len(rows.values) * len(columns.values):
-        return None  # mostly empty: they were not made as a grid
+        return None  # mostly empty, so they were not made as a grid
     return Grid(rows, columns, cells, [image for image in images if not image.facts])
 
 
 def _by_name(image: GalleryImage) -> list[tuple[int, str]]:
-    """Return a key that sorts 2-a.png before 10-a.png, as in the command: tasks end in any order."""
+    """Return a key that sorts 2-a.png before 10-a.png, the order of the command, because tasks end in any order."""
     parts = re.split("([0-9]{1,18})", image.path.name)
     return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
 
@@ -133,8 +133,8 @@ def _determine_seed(images: Sequence[GalleryImage], axes: Sequence[Axis]) -> boo
     """Return whether the values on these axes determine the seed."""
     seeds: dict[tuple[str, ...], str] = {}
     for image in images:
-        place, seed = tuple(image.facts.get(axis.name, "") for axis in axes), image.facts.get("seed", "")
-        if seeds.setdefault(place, seed) != seed:
+        values, seed = tuple(image.facts.get(axis.name, "") for axis in axes), image.facts.get("seed", "")
+        if seeds.setdefault(values, seed) != seed:
             return False
     return True
 
@@ -166,7 +166,7 @@ def _differing_words(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _common_ends(lines: list[list[str]]) -> tuple[int, int]:
-    """Return the number of words that all lines begin with, and of those that the rest of all lines ends with."""
+    """Return the number of leading words that all lines share, and of trailing words that their rests share."""
     head = _count_common(lines)
     return head, _count_common([line[head:][::-1] for line in lines])
 

@@ -17,17 +17,17 @@ from ..json_value import Json, JsonObject
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SHEET = "flux-sheet"
-"""Keyword of the text in a contact sheet, which keeps it out of the next one."""
+"""The keyword of a text chunk that marks a contact sheet, so that it is left out of the next one."""
 LONGEST_FACT = 4000
 FREE = ("prompt", "negative_prompt")
-"""Facts that are shown separately; their labels contain only the words that differ."""
+"""Fields of free text. Labels show only the words that differ."""
 
 
 @frozen
 class GalleryImage:
     """An image file. facts: the fields of its request; empty without embedded settings.
 
-    saved: when the file was written, seconds since the epoch. cost: USD for the whole task. note: the text that
+    saved: when the file was written, in seconds since the epoch. cost: USD for the whole task. note: the text that
     another tool embedded.
     """
 
@@ -95,6 +95,6 @@ def _text(value: Json) -> str:
 
 
 def total_cost(images: Iterable[GalleryImage]) -> Decimal:
-    """Return the cost of the tasks of these images in USD; a task with several images counts once."""
+    """Return the total cost of the tasks of these images, in USD. A task with several images counts once."""
     costs = {image.task_id or str(image.path): image.cost for image in images}
     return sum((cost for cost in costs.values() if cost is not None), Decimal(0))

@@ -25,20 +25,20 @@ from .images import GalleryImage, total_cost
 
 WEB = Path(__file__).parent / "web"
 SIDE = 320
-"""Longer side of a thumbnail in pixels, at most."""
+"""The most pixels of the longer side of a thumbnail."""
 # Control characters, lone surrogates, and characters that change the direction of text.
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @frozen
 class Page:
-    """Writes a page. folder: the directory of the page. broken: called with a message for each damaged image."""
+    """The writer of a page. folder: its directory. broken: called with a message for each damaged image."""
 
     folder: Path
     broken: Callable[[str], None]
 
     def write(self, file: BinaryIO, title: str, sections: Sequence[Section]) -> None:
-        """Write the page, card by card: at most one image is in memory."""
+        """Write the page card by card, so that at most one image is in memory."""
         for part in self._parts(title, sections):
             file.write(part.encode())
 
@@ -127,7 +127,7 @@ def _about(image: GalleryImage) -> str:
 
 
 def _cost(image: GalleryImage) -> str:
-    """Return the cost of the task, and its number of images."""
+    """Return the cost of the task, with its number of images if there are several; empty if it is unknown."""
     if image.cost is None:
         return ""
     number = image.facts.get("batch_size", "1")
@@ -143,7 +143,7 @@ def _rows(image: GalleryImage, size: str) -> str:
 
 
 def _moment(seconds: float) -> str:
-    """Return a time to the minute; empty for a file time outside the calendar."""
+    """Return a time to the minute; empty for a file time that the platform cannot represent."""
     try:
         return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError, OSError):

@@ -1,7 +1,7 @@
-"""The format of an image, and whether the image is complete.
+"""The format of an image file, and whether the image is complete.
 
-Only the bytes count, not a name or a content type: an expired link returns a page named `.png`, and Pillow opens a
-PNG that is cut by four bytes without an error. The work is bounded, whatever the bytes are.
+Only the bytes count, not a name or a content type: an expired link returns a web page named `.png`, and Pillow opens a
+PNG that lacks its last four bytes without an error. The work is bounded for any content.
 """
 
 import re
@@ -16,9 +16,9 @@ from ..frozen import frozen
 EXTENSIONS = ("png", "jpg", "webp")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_SIDE = 1048576
-"""Pixels; PiAPI limits width times height, so one side can be all of it."""
+"""Pixels. PiAPI limits only width times height, so one side can be the whole product."""
 MOST_CHUNKS = 2**15
-"""Chunks of a PNG. Encoders write at least 4 KiB of pixels into each: a real one of 64 MiB has at most 16,384."""
+"""Chunks of a PNG. Encoders write at least 4 KiB of pixels into each, so that a PNG of 64 MiB has up to 16,384."""
 MOST_SEGMENTS = 4096
 """Segments of a JPEG before its first scan."""
 _NOT_FILL = re.compile(rb"[^\xff]")
@@ -26,9 +26,9 @@ _NOT_FILL = re.compile(rb"[^\xff]")
 
 @frozen
 class ImageInfo:
-    """What a complete image's bytes say about it.
+    """The format and size of a complete image.
 
-    width, height: in pixels. length: the bytes of the image itself; others may follow.
+    width, height: in pixels. length: in bytes, of the image itself; other data may follow it.
     """
 
     extension: str
@@ -39,7 +39,7 @@ class ImageInfo:
 
 @frozen
 class PngChunk:
-    """One chunk of a PNG. raw: its length, kind, data and CRC, as in the file."""
+    """A chunk of a PNG. raw: its length, kind, data and CRC, as in the file."""
 
     raw: memoryview
 
@@ -60,11 +60,11 @@ class PngChunk:
 
 
 class BrokenImageError(Exception):
-    """The bytes are not a complete image; the message says what they are instead."""
+    """The content is not a complete image. The message names the defect."""
 
 
 def extension_of(content: bytes) -> str | None:
-    """Return the extension for the format in which an image begins; None if it is none of EXTENSIONS."""
+    """Return the extension for an image's format, from its first bytes; None for a format outside EXTENSIONS."""
     if content.startswith(PNG_SIGNATURE):
         return "png"
     if content.startswith(b"\xff\xd8\xff"):
@@ -73,7 +73,7 @@ def extension_of(content: bytes) -> str | None:
 
 
 def inspect_image(content: bytes) -> ImageInfo:
-    """Return the image with which `content` begins; what follows its end is harmless. Raise BrokenImageError."""
+    """Return the format and size of the image at the start of `content`. Raise BrokenImageError if it is incomplete."""
     inspectors = {"png": _png, "jpg": _jpeg, "webp": _webp}
     if extension := extension_of(content):
         return inspectors[extension](content)
@@ -86,7 +86,7 @@ def inspect_image(content: bytes) -> ImageInfo:
 
 
 def damage_of(content: bytes) -> str | None:
-    """Return what is wrong with the image that a content begins as; None for a complete one, and for no image."""
+    """Return the defect of the image at the start of `content`; None if it is complete, or not an image at all."""
     try:
         inspect_image(content)
     except BrokenImageError as error:
@@ -95,7 +95,7 @@ def damage_of(content: bytes) -> str | None:
 
 
 def _png(content: bytes) -> ImageInfo:
-    """Check every chunk's length and CRC, IHDR first, image data, IEND last (PNG, third edition, section 5)."""
+    """Check the length and CRC of every chunk, IHDR first, image data, IEND last (PNG, third edition, section 5)."""
     kinds, length = list[bytes](), len(PNG_SIGNATURE)
     for chunk in png_chunks(content):
         if not chunk.intact:
@@ -143,13 +143,13 @@ def _jpeg(content: bytes) -> ImageInfo:
         if code is None or (position := code.start()) + 3 > len(content) or content[position] == 0xD9:
             break
         marker, (length,) = content[position], struct.unpack_from(">H", content, position + 1)
-        # SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
+        # SOF0 to SOF15, except DHT (C4), JPG (C8) and DAC (CC), which share the range.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 8 <= len(content):
             height, width = struct.unpack_from(">HH", content, position + 4)
             size = (width, height)
         position += 1 + length
         if marker == 0xDA:
-            # In the data of a scan, 00 follows each FF that is no marker.
+            # In the data of a scan, 00 follows each FF that does not start a marker.
             end = content.find(b"\xff\xd9", position)
             if end < 0:
                 break

@@ -1,7 +1,7 @@
-"""Read and decode an image file of the user's: PNG, JPEG or WebP, complete, still, and without its metadata.
+"""Read and decode a user's image file: a complete, still PNG, JPEG or WebP. Metadata is removed.
 
-Pillow is imported where it is used: most commands read no image, and it is slow to load. Every function may be called
-from any thread.
+Pillow is slow to import, so it is imported where it is used: most commands read no image. The functions are
+thread-safe.
 """
 
 import io
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Width and height in pixels."""
 MAX_SOURCE_BYTES = 200_000_000
-"""The largest file that is read. What is sent is much smaller (see `fit`)."""
+"""The largest file that is read. Uploads are much smaller (see `fit`)."""
 MAX_DECODED_PIXELS = 89_478_485
-"""Width times height, 256 MiB of RGB; Pillow's own limit for images of unknown origin."""
+"""Width times height: 256 MiB of RGB, which is Pillow's own limit for untrusted images."""
 FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
 """Pillow's name for each extension."""
 
@@ -42,14 +42,14 @@ OTHER_KINDS = (
     (b"<svg", "an SVG"),
 )
 BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF"}
-"""Kinds of ISO media files; all others are videos."""
+"""Image formats by the brand of an ISO media file. Other brands are videos."""
 
 
 @frozen
 class LoadedImage:
     """A decoded image file.
 
-    content: the file without metadata. image: its pixels, upright. turned: whether upright is not as stored.
+    content: the file without metadata. image: its pixels, upright. turned: whether the stored pixels were not upright.
     """
 
     content: bytes
@@ -59,7 +59,7 @@ class LoadedImage:
 
 
 def read_image_file(path: Path) -> bytes:
-    """Return the content of a file. Raise UsageError if there is none, or it is too large or cannot be read."""
+    """Return the content of a file. Raise UsageError if the file is missing, too large or unreadable."""
     name = file_name(path)
     try:
         if not path.exists():
@@ -82,9 +82,9 @@ def too_large(what: str) -> UsageError:
 
 
 def load_image(content: bytes, name: str) -> LoadedImage:
-    """Decode every pixel of an image file. name: how error messages call it.
+    """Return an image file with all its pixels decoded. name: the name of the file in messages.
 
-    Raise UsageError, and nothing else, for anything but a complete, still PNG, JPEG or WebP.
+    Raise UsageError, and no other error, for anything but a complete, still PNG, JPEG or WebP.
     """
     try:
         stripped = strip_metadata(content)
@@ -104,7 +104,7 @@ def load_image(content: bytes, name: str) -> LoadedImage:
 
 
 def _decode(content: bytes, kind: ImageInfo, name: str) -> "Image":
-    """Return all pixels as they are stored, so that damage shows now. Raise UsageError."""
+    """Return the image with all pixels decoded, so that damage is found now. Raise UsageError."""
     from PIL import Image
 
     profile = None
@@ -123,10 +123,10 @@ def _decode(content: bytes, kind: ImageInfo, name: str) -> "Image":
 
 
 def _turn(image: "Image", orientation: int) -> "Image":
-    """Return the image upright: the same object for orientation 1 (EXIF 2.3, section 4.6.4)."""
+    """Return the image upright; the same object for orientation 1 (EXIF 2.3, section 4.6.4)."""
     from PIL.Image import Transpose
 
-    ways = {
+    methods = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
         4: Transpose.FLIP_TOP_BOTTOM,
@@ -135,18 +135,18 @@ def _turn(image: "Image", orientation: int) -> "Image":
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    way = ways.get(orientation)
-    return image if way is None else image.transpose(way)
+    method = methods.get(orientation)
+    return image if method is None else image.transpose(method)
 
 
 def to_srgb(image: "Image") -> tuple["Image", bool]:
     """Return the image in mode L, LA, RGB or RGBA, and whether its colors were converted to sRGB.
 
-    An alpha channel without transparency is dropped. A color profile stays, in `info`, only if it cannot be converted.
+    An opaque alpha channel is dropped. A color profile remains, in `info`, only if it cannot be converted.
     """
     alpha = None
     profile: bytes | None = image.info.get("icc_profile")
-    if image.mode.startswith("I;16"):  # Pillow's own conversion clips, and takes many grays for the transparent one
+    if image.mode.startswith("I;16"):  # Pillow's conversion clips 16 bits, and makes several grays transparent
         colors = image.point(lambda value: value * (1 / 256)).convert("L")
     elif image.mode == "CMYK":
         colors = image.copy()
@@ -167,7 +167,7 @@ def to_srgb(image: "Image") -> tuple["Image", bool]:
 
 
 def _convert_colors(colors: "Image", profile: bytes) -> "Image | None":
-    """Return the colors in sRGB: the same object if they are already, None if the profile does not define how."""
+    """Return the image in sRGB; the same object if it is already, None if the profile cannot be applied."""
     from PIL import ImageCms
 
     try:
@@ -180,7 +180,7 @@ def _convert_colors(colors: "Image", profile: bytes) -> "Image | None":
 
 
 def _other_kind(content: bytes) -> str | None:
-    """Return the kind of a file that is neither PNG, JPEG nor WebP, from its first bytes; None if unknown."""
+    """Return the format of a file that is not PNG, JPEG or WebP, from its first bytes; None if unknown."""
     if not content:
         return "an empty file"
     if content[4:8] == b"ftyp":
@@ -189,7 +189,7 @@ def _other_kind(content: bytes) -> str | None:
 
 
 def encode(image: "Image", kind: str, **options: object) -> bytes:
-    """Return the image as a file of a kind that Pillow has, with Pillow's options for that kind."""
+    """Return the image as a file. kind, options: Pillow's name of the format, and its options for that format."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -197,7 +197,7 @@ def encode(image: "Image", kind: str, **options: object) -> bytes:
 
 @frozen
 class Thumbnail:
-    """A small copy of an image: RGB or RGBA pixels. width and height are those of the original."""
+    """A small copy of an image, in RGB or RGBA. width, height: in pixels, of the original."""
 
     image: "Image"
     width: int
@@ -205,12 +205,12 @@ class Thumbnail:
 
 
 def thumbnail(path: Path, side: int) -> Thumbnail:
-    """Return a copy that fits into a square of `side` pixels. Raise UsageError if the file is not a complete image."""
+    """Return a copy that fits in a square of `side` pixels. Raise UsageError if the file is not a complete image."""
     from PIL.Image import Resampling
 
     image = load_image(read_image_file(path), file_name(path.name)).image
     width, height = image.size
-    if image.mode in ("P", "1") or image.mode.startswith("I;16"):  # cannot be scaled well as they are
+    if image.mode in ("P", "1") or image.mode.startswith("I;16"):  # these modes scale badly
         image, _ = to_srgb(image)
     image.thumbnail((side, side), Resampling.LANCZOS)
     image, _ = to_srgb(image)

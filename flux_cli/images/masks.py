@@ -1,6 +1,6 @@
-"""The region of an image that is to be generated again: a mask in mode L, white where PiAPI paints.
+"""Masks: the region of an image to inpaint, in mode L, white where PiAPI generates new content.
 
-Pillow is imported where it is used: most commands have no mask, and it is slow to load.
+Pillow is slow to import, so it is imported where it is used: most commands need no mask.
 """
 
 import re
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 WHITE = 128
-"""From this value on, of 255, a pixel of a mask counts as selected, and of an alpha channel as opaque."""
+"""From this value of 255 on, a pixel counts as selected in a mask, and as opaque in an alpha channel."""
 STRAY = 1 / 10_000
-"""A smaller share of the pixels is no region: specks of a brush or a scanner."""
+"""A smaller share of the pixels is not a region, but specks from a brush or a scanner."""
 DARK, LIGHT = 48, 207
-"""Up to and from these values a pixel of a mask file is black or white: JPEG and CMYK blur both."""
+"""Values up to DARK count as black in a mask file, and from LIGHT on as white: JPEG and CMYK blur both."""
 CLEAR_SHARE = 1 / 2
-"""The least share of a mask's pixels that is black or white: a wide soft edge leaves more, a photo less."""
+"""The least share of black and white pixels in a mask. A mask with a wide soft edge has more, a photo less."""
 TINTED = 32
-"""The least distance of two color channels of a pixel that is not gray."""
+"""The least difference between two color channels of a pixel that is not gray."""
 COLORED_SHARE = 1 / 100
 """The largest share of colored pixels in a mask."""
 TINT = (255, 0, 96)
@@ -33,17 +33,17 @@ TINT = (255, 0, 96)
 HOW_TO_DRAW = "Draw a mask with the region white and the rest black, or erase the region from a copy of the image"
 
 Box = tuple[int, int, int, int]
-"""The left, upper, right and lower edge of a rectangle inside an image, in pixels from its upper left corner."""
+"""The left, top, right and bottom edge of a rectangle inside an image, in pixels from its upper left corner."""
 
 _NUMBER = re.compile(r"\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?%|-?[0-9]{1,9})\s*")
 _HEX = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
 
 
 def parse_box(text: str, width: int, height: int) -> Box:
-    """Return the box `X,Y,W,H` of an image with `width` x `height` pixels; each number is pixels or `N%` of that side.
+    """Return the box `X,Y,W,H` in an image of `width` x `height` pixels. Each number is pixels, or `N%` of that side.
 
-    Edges are rounded, not sizes: boxes that meet in percent meet in pixels.
-    Raise UsageError for anything else, and for a box that is empty or reaches beyond the image.
+    Edges are rounded, not sizes, so that boxes that touch in percent touch in pixels.
+    Raise UsageError for any other text, and for a box that is empty or extends beyond the image.
     """
     parts = [_NUMBER.fullmatch(part) for part in text.split(",")]
     box = f"the box {quoted(text, 60)}"
@@ -79,8 +79,8 @@ def from_color(image: "Image", color_text: str, tolerance: int) -> "Image":
     """Return a mask that selects every visible pixel of a color.
 
     color_text: `#rrggbb`, `#rgb` or a CSS color name, in sRGB.
-    tolerance: how far each of red, green and blue may be off, 0 to 255.
-    Raise UsageError if it is not a color, or no pixel has it.
+    tolerance: the largest difference in red, green or blue, 0 to 255.
+    Raise UsageError if `color_text` is not a color, or if no pixel matches it.
     """
     from PIL import Image, ImageChops, ImageColor
 
@@ -89,9 +89,9 @@ def from_color(image: "Image", color_text: str, tolerance: int) -> "Image":
         expected = "expected #rrggbb, #rgb or a CSS name, for example #ff8800 or teal"
         raise UsageError(f"invalid --mask-color {quoted(color_text, 40)}: {expected}")
     pixels = to_srgb(image)[0].convert("RGBA")
-    wanted = Image.new("RGB", image.size, ImageColor.getrgb(name)[:3])
-    distance = _largest_channel(ImageChops.difference(pixels.convert("RGB"), wanted))
-    near = distance.point(lambda off: 255 if off <= tolerance else 0)
+    color = Image.new("RGB", image.size, ImageColor.getrgb(name)[:3])
+    distance = _largest_channel(ImageChops.difference(pixels.convert("RGB"), color))
+    near = distance.point(lambda value: 255 if value <= tolerance else 0)
     visible = pixels.getchannel("A").point(lambda alpha: 255 if alpha else 0)
     mask = ImageChops.darker(near, visible)
     if mask.getextrema() == (0, 0):
@@ -101,7 +101,7 @@ def from_color(image: "Image", color_text: str, tolerance: int) -> "Image":
 
 
 def from_alpha(image: "Image") -> "Image":
-    """Return a mask that selects what is transparent. Raise UsageError if no pixel is, by half at least."""
+    """Return a mask that selects the transparent part. Raise UsageError if no pixel is at least half transparent."""
     from PIL import ImageChops
 
     pixels = to_srgb(image)[0]
@@ -114,11 +114,11 @@ def from_alpha(image: "Image") -> "Image":
 
 
 def from_image(image: "Image", size: Size, name: str, *, invert: bool) -> tuple["Image", bool]:
-    """Return the mask that an image is, and whether it selects the image's transparent part.
+    """Return the mask from a mask image, and whether it selects that image's transparent part.
 
-    As in other image tools: transparent parts are the region; without any, what is white is. Not inverted here, but
-    only `invert` makes white on transparent clear. name: how messages call it.
-    Raise UsageError for one that is not of `size`, or is no mask by either rule.
+    As in other image tools, the region is the transparent part; without one, the white part. `invert` is not applied
+    here; it only decides whether white on a transparent layer is ambiguous. name: the image's name in messages.
+    Raise UsageError for an image that is not of `size`, or is not a mask by either rule.
     """
     image = to_srgb(image)[0]
     if image.size != size:
@@ -131,8 +131,8 @@ def from_image(image: "Image", size: Size, name: str, *, invert: bool) -> tuple[
 def _transparent_part(image: "Image", name: str, *, invert: bool) -> "Image | None":
     """Return a mask that selects the transparent part; None if there is none.
 
-    Where all the rest is white the two rules contradict each other: white on a transparent layer is how people draw
-    the region. Raise UsageError then.
+    If all the rest is white, the two rules contradict each other, because many people draw the region in white on a
+    transparent layer. Raise UsageError then.
     """
     from PIL import ImageChops
 
@@ -153,7 +153,7 @@ def _transparent_part(image: "Image", name: str, *, invert: bool) -> "Image | No
 
 
 def _white_part(image: "Image", name: str, *, invert: bool) -> "Image":
-    """Return a mask that selects what is white. Raise UsageError if the image is not black and white."""
+    """Return a mask that selects the white part. Raise UsageError if the image is not black and white."""
     colors = _Colors.of(image, None)
     if not colors.is_black_and_white:
         what = "has colors" if colors.is_colored else "is mostly gray"
@@ -168,7 +168,7 @@ def _white_part(image: "Image", name: str, *, invert: bool) -> "Image":
 
 @frozen
 class _Colors:
-    """What an image consists of. black, white: at least STRAY of it is nearer to that than to the other."""
+    """The colors of an image. black, white: a share of at least STRAY is nearer to this than to the other."""
 
     black: bool
     white: bool
@@ -177,7 +177,7 @@ class _Colors:
 
     @classmethod
     def of(cls, image: "Image", visible: "Image | None") -> "_Colors":
-        """Return those of the pixels that are white in `visible`; of all if None."""
+        """Return the colors of the pixels that are white in `visible`; of all pixels if None."""
         from PIL import ImageChops
 
         rgb = image.convert("RGB")
@@ -192,10 +192,10 @@ class _Colors:
 
 
 def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
-    """Return the mask as it is used: inverted if wanted, then with a soft edge.
+    """Return the final mask: inverted if requested, then with a soft edge.
 
-    feather: the radius (standard deviation) of a Gaussian blur in pixels, up to MAX_FEATHER. It softens what is
-        outside: what was white stays white. Raise UsageError for others, and if the mask selects nothing or the whole
+    feather: the radius (standard deviation) of a Gaussian blur in pixels, 0 to MAX_FEATHER. It softens the outside
+        only: white pixels stay white. Raise UsageError for another value, and if the mask selects nothing or the whole
         image.
     """
     from PIL import ImageChops, ImageFilter
@@ -204,7 +204,7 @@ def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
         raise UsageError(f"feather {feather} is out of range (0 to {MAX_FEATHER})")
     mask = ImageChops.invert(mask) if invert else mask
     if feather:
-        # Blurred, a straight edge lies at half of white; twice that is white up to the edge and falls from there.
+        # The blur turns a straight edge into half of white. Doubled, it is white up to the edge, and falls from there.
         soft = mask.filter(ImageFilter.GaussianBlur(feather)).point(lambda value: min(255, 2 * value))
         mask = ImageChops.lighter(mask, soft)
     share = _white_share(mask)
@@ -216,7 +216,7 @@ def finish(mask: "Image", *, feather: int, invert: bool) -> "Image":
 
 
 def cut_out(image: "Image", mask: "Image") -> bytes:
-    """Return the image as an RGBA PNG that is transparent where the mask is white: the region for PiAPI.
+    """Return the image as an RGBA PNG that is transparent where the mask is white. PiAPI inpaints there.
 
     The mask has the image's size. Any other transparency of the image is removed.
     """
@@ -228,9 +228,9 @@ def cut_out(image: "Image", mask: "Image") -> bytes:
 
 
 def overlay(image: "Image", mask: "Image") -> "Image":
-    """Return the image with the region tinted and outlined, in RGB, for a person to look at.
+    """Return the image with the region tinted and outlined, in RGB, as a preview.
 
-    Transparent parts are shown on gray. The mask has the image's size.
+    Transparent parts appear on gray. The mask has the image's size.
     """
     from PIL import Image, ImageChops, ImageFilter
 
@@ -239,9 +239,9 @@ def overlay(image: "Image", mask: "Image") -> "Image":
     tint = mask.point(lambda value: value * 45 // 100)
     shown.paste(TINT, (0, 0), tint)
     region = mask.point(lambda value: 255 if value >= WHITE else 0)
-    reach = 2 * max(1, max(image.size) // 300) + 1  # wide enough to be seen when the image is scaled to a screen
-    outside = ImageChops.difference(region.filter(ImageFilter.MaxFilter(reach)), region)
-    inside = ImageChops.difference(region, region.filter(ImageFilter.MinFilter(reach)))
+    width = 2 * max(1, max(image.size) // 300) + 1  # visible even if the image is scaled to a screen
+    outside = ImageChops.difference(region.filter(ImageFilter.MaxFilter(width)), region)
+    inside = ImageChops.difference(region, region.filter(ImageFilter.MinFilter(width)))
     shown.paste("black", (0, 0), outside)  # black beside white is visible on every background
     shown.paste("white", (0, 0), inside)
     return shown

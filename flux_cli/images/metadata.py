@@ -1,6 +1,6 @@
-"""The request that made an image, embedded in the PNG as text chunks, and the mark of an image from the sandbox.
+"""Metadata of an image in PNG text chunks: the request that made it, and the mark of the sandbox.
 
-`flux` contains JSON for this program, `parameters` the text that other image tools read.
+The keyword `flux` has JSON for this program, and `parameters` the text that other image tools read.
 """
 
 import json
@@ -21,17 +21,17 @@ from .png import texts_in
 
 KEYWORD = "flux"
 OWN_INPUT = ("prompt", "seed", "batch_size")
-"""Fields of PiAPI's `input` that are part of the request itself: an override of one would change the price unseen."""
+"""Fields of PiAPI's `input` that belong to the request itself: an override could change the price unnoticed."""
 ABOUT_REQUEST = frozenset(("op", "model", "seed", "service_mode", "webhook", "overrides"))
 
 
 @frozen
 class Provenance:
-    """How an image was made.
+    """The request that made an image, and its task.
 
-    cost: USD for the whole task, which may have made several images. simulated: a sandbox made it.
-    unusual: what a request in a file contains beside the options of a command, a sentence each. To be shown before it
-        is paid for: images come from anywhere.
+    cost: USD for the whole task, which may have made several images. simulated: whether a sandbox made it.
+    unusual: one sentence per part of the request that is not an option of a command. Images are untrusted, so callers
+        show these before they send the request again.
     """
 
     request: TaskRequest
@@ -56,11 +56,11 @@ def texts_for(request: TaskRequest, task_id: str, cost: Decimal | None, *, sandb
 
 
 def _parameters(request: TaskRequest, *, sandbox: bool) -> str:
-    """Return the text for the keyword `parameters` that other image tools read; what is None is left out.
+    """Return the text for the keyword `parameters`, which other image tools read. Unset values are omitted.
 
     The format is AUTOMATIC1111's (stable-diffusion-webui, `modules/infotext_utils.py`): the prompt, a line
-    `Negative prompt: ...`, and last one line of settings. Its reader mistakes a line with fewer than three settings
-    for a part of the prompt, and others recognize the line by `Steps: ` at its start.
+    `Negative prompt: ...`, and a last line with the settings. Its parser mistakes a line with fewer than three settings
+    for a part of the prompt, and other parsers recognize the line by `Steps: ` at its start.
     """
     operation = request.operation
     settings = {
@@ -81,7 +81,7 @@ def _parameters(request: TaskRequest, *, sandbox: bool) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return the value in JSON's quotes if it would end early without, as the webui's `quote` does."""
+    """Return the value as a JSON string if it contains a delimiter, as `quote` of stable-diffusion-webui does."""
     return json.dumps(value, ensure_ascii=False) if re.search("[,:\n]", value) else value
 
 
@@ -91,7 +91,7 @@ def sandbox_mark() -> dict[str, str]:
 
 
 def is_sandbox_image(content: bytes) -> bool:
-    """Return whether the content of a file is an image that flux saved from a sandbox."""
+    """Return whether `content` is an image file that flux saved from a sandbox."""
     try:
         about: Json = json.loads(texts_in(content).get(KEYWORD, "null"))
     except (ValueError, RecursionError):
@@ -100,9 +100,9 @@ def is_sandbox_image(content: bytes) -> bool:
 
 
 def read_provenance(texts: Mapping[str, str]) -> Provenance:
-    """Return what the text chunks of an image contain. Raise UsageError if they contain no request of flux.
+    """Return the request in an image's text chunks. Raise UsageError if they contain none that flux wrote.
 
-    Every field of the request has its type. Its values are checked when it is sent, as for a command.
+    The types of its fields are checked here. Their values are checked before it is sent, as for a command.
     """
     if KEYWORD not in texts:
         raise UsageError("no flux metadata: not made by flux, or saved with --no-metadata")
@@ -126,9 +126,9 @@ def read_provenance(texts: Mapping[str, str]) -> Provenance:
 
 
 def _split_overrides(overrides: JsonObject) -> tuple[JsonObject, list[str]]:
-    """Return what may be sent of a file's overrides, and the names of the rest.
+    """Return the overrides of an image's request that may be sent, and the names of the others.
 
-    Only fields of `input` are sent, and none that the request itself has. PiAPI compares names without case, as Go's
+    Only fields of `input` may be sent, and none that the request itself has. PiAPI ignores the case of names, as Go's
     `encoding/json` does.
     """
     fields_set = object_at(overrides, "input")
@@ -149,6 +149,9 @@ def _unusual(stored: JsonObject, sent: JsonObject, ignored: list[str]) -> Iterat
 
 
 def _cost(text: str) -> Decimal | None:
-    """Return an amount if it can be one: 1E+999999 would be printed with a million digits. Raise ArithmeticError."""
+    """Return an amount in USD; None if it is implausible (1E+999999 would print a million digits).
+
+    Raise ArithmeticError if the text is not a number.
+    """
     amount = Decimal(text or "NaN")
     return amount if amount.is_finite() and 0 <= amount < 10**6 and amount == round(amount, 9) else None

@@ -1,7 +1,7 @@
-"""Names of image files: from a template, safe on every system, never on top of another file.
+"""Names of image files: from a template, valid on every system, and never those of existing files.
 
-Placeholders are fixed words; a template is never passed to `str.format`, which would give a prompt file access to the
-attributes of our objects.
+Placeholders are fixed words. A template is never passed to `str.format`, which would let a batch file read the
+attributes of Python objects.
 """
 
 import os
@@ -27,15 +27,15 @@ PLACEHOLDERS: dict[str, str] = {
     "n": "the number of the image within its task",
 }
 LATE = "\ue000"
-"""Stands for `{task}` in a planned name: the ID is known only when the task is accepted. A private-use character,
-so that no directory has it by chance."""
+"""Stands for `{task}` in a planned name, because the task ID is unknown until PiAPI accepts the task. It is a
+private-use character, which no directory name contains by chance."""
 
 OTHER_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".svg", ".heic", ".jxl")
 # Patterns as text: `re` compiles them when they are first used.
 _BRACES = r"\{([^{}]*)\}|[{}]"
-# Windows refuses these whatever the extension.
+# Windows refuses these with any extension.
 _DEVICES = r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?"
-# The last two ranges are surrogates that do not stand for a byte of a file name.
+# The last two ranges are the surrogates that do not represent a byte of a file name (PEP 383).
 _IMPOSSIBLE = r'[<>:"|?*\\\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]'
 _STREAMS = r"/dev/(std(in|out|err)|fd/[0-9]+)|/proc/(self|[0-9]+)/fd/[0-9]+"
 VALUE_BYTES, NAME_BYTES, TASK_ID_BYTES = 80, 240, 128
@@ -43,11 +43,11 @@ VALUE_BYTES, NAME_BYTES, TASK_ID_BYTES = 80, 240, 128
 
 @frozen
 class OutputPlan:
-    """Where the images of one task go, decided before it is paid for.
+    """The files for the images of one task, chosen before it is sent.
 
-    paths: absolute; one for each image that was ordered. May contain `LATE`.
-    overwrite: an existing file is replaced.
-    metadata: the request is embedded in the image.
+    paths: absolute, one per requested image. They may contain `LATE`.
+    overwrite: whether an existing file is replaced.
+    metadata: whether the request is embedded in the image.
     """
 
     paths: tuple[Path, ...]
@@ -55,19 +55,19 @@ class OutputPlan:
     metadata: bool = True
 
     def path(self, index: int, task_id: str) -> Path:
-        """Return the path of image `index` (from 0); for more images than ordered, a name after the last."""
+        """Return the path of image `index` (from 0). An image beyond the requested ones gets a numbered name."""
         planned = self.paths[min(index, len(self.paths) - 1)]
         path = Path(*(part.replace(LATE, task_id) for part in planned.parts))
         return path if index < len(self.paths) else path.with_stem(f"{path.stem}-{index + 1}")
 
 
 def is_template(text: str) -> bool:
-    """Return whether a name has placeholders, and so is another one for each task."""
+    """Return whether a name has placeholders, and so differs from task to task."""
     return re.search(_BRACES, text) is not None
 
 
 def safe_value(value: str) -> str:
-    """Return a value as part of a file name: no separators, at most 80 bytes, no hidden or parent name."""
+    """Return a value as a part of a file name: without separators and leading dots, at most 80 bytes."""
     kept = "".join(character if is_word_character(character) or character in "_.,+=@-" else " " for character in value)
     return cut("-".join(kept.split()), VALUE_BYTES).strip("-.") or "x"
 
@@ -88,7 +88,7 @@ def render(template: str, values: Mapping[str, str]) -> str:
 
 
 def expand_path(text: str) -> Path:
-    """Return the path that a user wrote, with `~` as the home directory; `~name` as it is if there is no such user."""
+    """Return a user's path with `~` or `~name` expanded; unchanged if there is no such user."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -96,7 +96,7 @@ def expand_path(text: str) -> Path:
 
 
 def absolute_path(text: str) -> Path:
-    """Return the path that a user wrote, from the root. Raise DiskError if the working directory was deleted."""
+    """Return a user's path as an absolute one. Raise DiskError if the working directory was deleted."""
     try:
         return Path(os.path.abspath(expand_path(text)))
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def _no_directory() -> DiskError:
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError for a file name that some system cannot have, or that contains hidden characters."""
+    """Raise UsageError for a file name that is invalid on some system, or that contains hidden characters."""
     bare, shown = name.replace(LATE, "x"), quoted(name.replace(LATE, "{task}"), 80)
     impossible = re.fullmatch(_DEVICES, bare) or re.search(_IMPOSSIBLE, bare)
     if not bare or bare != bare.rstrip(". ") or impossible or has_hidden(bare):
@@ -118,9 +118,9 @@ def check_name(name: str) -> None:
 
 
 def check_inside(template: str) -> None:
-    """Raise UsageError for a name from a batch file that could leave the output directory on some system.
+    """Raise UsageError for a name from a batch file that could be outside the output directory on some system.
 
-    Such a file may come from anywhere, so it names no drive, no root, no parent and no home directory.
+    Batch files are untrusted: a name in one must not contain a drive, a root, a parent or a home directory.
     """
     path = PureWindowsPath(template)
     if template == "-" or template.startswith("~") or path.drive or path.root or ".." in path.parts:
@@ -131,7 +131,7 @@ def check_inside(template: str) -> None:
 
 
 def check_format(name: str) -> None:
-    """Raise UsageError for a name with the extension of another format than PNG."""
+    """Raise UsageError for a name with the extension of an image format other than PNG."""
     extension = PurePath(name).suffix.lower()
     if extension in OTHER_FORMATS:
         raise UsageError(f"images are saved as PNG, not as {extension}", hint="Use a name that ends in .png")
@@ -146,11 +146,11 @@ def check_regular(path: Path, option: str) -> None:
 
 
 def image_paths(template: str, values: Mapping[str, str], count: int, directory: Path) -> list[Path]:
-    """Return the absolute paths of the `count` images of a task, whether or not a file has one of them.
+    """Return the absolute paths for the `count` images of a task. Files may exist there.
 
-    Without `{n}` in the template, several images get -1, -2, ... before the extension.
-    Raise UsageError for an impossible name, a directory or a device; DiskError if the path is relative to a working
-    directory that was deleted.
+    If there are several images and the template lacks `{n}`, they get -1, -2, ... before the extension.
+    Raise UsageError for an invalid name, a directory or a device; DiskError for a relative path if the working
+    directory was deleted.
     """
     stem, extension = _split(template)
     if count > 1 and "{n}" not in template:
@@ -172,7 +172,7 @@ def image_paths(template: str, values: Mapping[str, str], count: int, directory:
 
 
 def _check_as_written(template: str, directory: Path) -> None:
-    """Raise UsageError for a name that is a directory or a device before it gets an extension."""
+    """Raise UsageError for a name that is a directory or a device as the user wrote it, without an extension."""
     path = directory / expand_path(template)
     if template.endswith(("/", "\\")) or (not _has_extension(template) and os.path.isdir(path)):
         import shlex

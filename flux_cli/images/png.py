@@ -1,4 +1,4 @@
-"""A PNG's text chunks and color profile, added, read and removed without touching a pixel.
+"""Text chunks and the color profile of a PNG, which are added, read and removed without decoding the pixels.
 
 Portable Network Graphics, third edition (https://www.w3.org/TR/png-3/), sections 11.3.2 and 11.3.3.
 """
@@ -14,22 +14,22 @@ from .formats import PNG_SIGNATURE, BrokenImageError, PngChunk, inspect_image, p
 
 TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
 COMPRESS_OVER = 2048
-"""Bytes of UTF-8 from which an iTXt chunk is compressed."""
+"""Bytes of UTF-8. A longer iTXt chunk is compressed."""
 DECOMPRESSED_LIMIT = 1 << 20
-"""Bytes of one compressed text. Pillow has the same limit, and does not open an image above it."""
+"""Bytes of one text after decompression. Pillow refuses images above the same limit."""
 CHUNK_LIMIT, TOTAL_LIMIT = 256, 16 << 20
-"""Text chunks that are read, and characters of all of them together: 256 small bombs are a bomb too."""
+"""The most text chunks that are read, and characters in all of them: many small decompression bombs add up too."""
 PROFILE_LIMIT = 16 << 20
-"""Bytes of a color profile; those of printers have 1 to 3 MB."""
+"""Bytes of a color profile after decompression. Those of printers have 1 to 3 MB."""
 
-# 11.3.3.2: 1 to 79 printable Latin-1 characters; spaces only single and inside.
+# 11.3.3.2: 1 to 79 printable Latin-1 characters, without leading, trailing or consecutive spaces.
 _KEYWORD = re.compile("(?=.{1,79}$)[!-~\xa1-\xff]+(?: [!-~\xa1-\xff]+)*")
 
 
 def with_texts(content: bytes, texts: Mapping[str, str]) -> bytes:
-    """Return the PNG with a text chunk for each entry right before its image data; everything else stays as it is.
+    """Return the PNG with a text chunk for each keyword directly before its image data, and otherwise unchanged.
 
-    Chunks that already have one of the keywords are replaced. Raise ValueError for an impossible keyword or a value
+    Chunks that already have one of the keywords are replaced. Raise ValueError for an invalid keyword or a value
     with lone surrogates, and BrokenImageError if `content` is not a complete PNG.
     """
     added = [_text_chunk(keyword, value) for keyword, value in texts.items()]
@@ -39,20 +39,20 @@ def with_texts(content: bytes, texts: Mapping[str, str]) -> bytes:
     chunks = list(png_chunks(content))
     after_end = len(PNG_SIGNATURE) + sum(len(chunk.raw) for chunk in chunks)
     kept = [chunk for chunk in chunks if chunk.kind not in TEXT_KINDS or _keyword(chunk) not in replaced]
-    place = [chunk.kind for chunk in kept].index(b"IDAT")
+    position = [chunk.kind for chunk in kept].index(b"IDAT")
     raw = [chunk.raw for chunk in kept]
-    return b"".join([PNG_SIGNATURE, *raw[:place], *added, *raw[place:], content[after_end:]])
+    return b"".join([PNG_SIGNATURE, *raw[:position], *added, *raw[position:], content[after_end:]])
 
 
 def texts_in(content: bytes) -> dict[str, str]:
-    """Return the texts of a PNG by keyword; of two with the same keyword the later, as in Pillow.
+    """Return the texts of a PNG by keyword. Of two with the same keyword, the later one counts, as in Pillow.
 
-    Images come from anywhere: a chunk that is damaged or too large is left out, and no content raises anything.
+    Images are untrusted: a chunk that is damaged or too large is skipped, and no content raises an error.
     """
     found: dict[str, str] = {}
     total = 0
     chunks = png_chunks(content) if content.startswith(PNG_SIGNATURE) else ()
-    with suppress(BrokenImageError):  # cut short: the texts before the cut are good
+    with suppress(BrokenImageError):  # truncated: the texts before that are valid
         for chunk in islice((chunk for chunk in chunks if chunk.kind in TEXT_KINDS), CHUNK_LIMIT):
             keyword, text = _keyword(chunk).decode("latin-1"), _text(chunk)
             if text is None or not _KEYWORD.fullmatch(keyword):
@@ -65,10 +65,10 @@ def texts_in(content: bytes) -> dict[str, str]:
 
 
 def take_profile(content: bytes) -> tuple[bytes, bytes | None]:
-    """Return a PNG without its iCCP chunk (11.3.2.3), and the color profile in it.
+    """Return a PNG without its iCCP chunk (11.3.2.3), and the color profile from it.
 
-    None without a profile, or for one that is damaged or larger than PROFILE_LIMIT. Pillow refuses an image whose
-    profile has more than 1 MiB, and its limit is one for the whole process.
+    The profile is None if it is missing, damaged or larger than PROFILE_LIMIT. It is removed because Pillow refuses
+    images with a profile above 1 MiB, and that limit can be changed only for the whole process.
     """
     if b"iCCP" not in content:
         return content, None
@@ -82,9 +82,9 @@ def take_profile(content: bytes) -> tuple[bytes, bytes | None]:
 
 
 def _text_chunk(keyword: str, value: str) -> bytes:
-    """Return a tEXt chunk if Latin-1 has all characters, else iTXt with no language and no translated keyword.
+    """Return a tEXt chunk if the value is Latin-1, else an iTXt chunk without language and translated keyword.
 
-    A value with NUL, which the standard allows in neither, goes into iTXt, where no reader stops at it.
+    A value with NUL, which the standard allows in neither, becomes iTXt, where readers do not stop at it.
     """
     if not _KEYWORD.fullmatch(keyword):
         raise ValueError(f"{keyword!r} cannot be the keyword of a PNG text: 1 to 79 printable Latin-1 characters")
@@ -93,7 +93,7 @@ def _text_chunk(keyword: str, value: str) -> bytes:
         with suppress(UnicodeEncodeError):
             return _chunk(b"tEXt", start + value.encode("latin-1"))
     data = value.encode()
-    # A reader would refuse to decompress more.
+    # Readers refuse to decompress more.
     if COMPRESS_OVER < len(data) <= DECOMPRESSED_LIMIT:
         return _chunk(b"iTXt", start + b"\1\0\0\0" + zlib.compress(data, 9))
     return _chunk(b"iTXt", start + b"\0\0\0\0" + data)
@@ -104,7 +104,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _keyword(chunk: PngChunk) -> bytes:
-    """Return what is before the first NUL, of any length."""
+    """Return the bytes before the first NUL. They may not be a valid keyword."""
     return bytes(chunk.data).partition(b"\0")[0]
 
 
@@ -125,7 +125,7 @@ def _text(chunk: PngChunk) -> str | None:
 
 
 def _decompress(method: bytes, data: bytes, limit: int = DECOMPRESSED_LIMIT) -> bytes:
-    """Return the content of a zlib stream. Raise ValueError if it is cut short or has more than `limit` bytes."""
+    """Return the content of a zlib stream. Raise ValueError if it is truncated or has more than `limit` bytes."""
     stream = zlib.decompressobj()
     content = stream.decompress(data, limit + 1)
     if method != b"\0" or not stream.eof or len(content) > limit:

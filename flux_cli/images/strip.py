@@ -1,8 +1,8 @@
-"""Remove what an image file contains beside its pixels, without encoding the pixels again.
+"""Remove the metadata of an image file without encoding its pixels again.
 
 A photo may contain the place where it was taken, its owner's name, and an earlier version of itself as a thumbnail or
-after the end of the image. Parts that a decoder needs or that define colors are kept; everything else is removed, so
-that an unknown kind of metadata is removed too.
+after the end of the image. Only parts that a decoder needs or that define colors are kept, so that unknown kinds of
+metadata are removed too.
 """
 
 import re
@@ -17,7 +17,7 @@ MAX_PARTS = 100_000
 """Segments of a JPEG or chunks of a WebP."""
 
 MAX_SCANS = 500
-"""Scans in a JPEG. Each may be empty and still costs a pass over all pixels; encoders write up to about 60."""
+"""Scans of a JPEG. Even an empty one costs a decoder a pass over all pixels. Encoders write up to about 60."""
 
 PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs".split())
 WEBP_KEPT = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", b"ANMF"))
@@ -35,7 +35,7 @@ class Stripped:
     """An image file without metadata.
 
     content: the file's own bytes object if there was nothing to remove.
-    orientation: 1 to 8, how the image is meant to be viewed (EXIF 2.3, section 4.6.4); 1 is as stored.
+    orientation: 1 to 8, how to turn the stored image for viewing (EXIF 2.3, section 4.6.4); 1 is not at all.
     animated: whether the file contains several frames.
     """
 
@@ -45,9 +45,9 @@ class Stripped:
 
 
 def strip_metadata(content: bytes) -> Stripped:
-    """Return a PNG, JPEG or WebP file without metadata, cut where the image ends; other content as it is.
+    """Return a PNG, JPEG or WebP file without metadata and without data after the image; other content unchanged.
 
-    Raise BrokenImageError if its structure is damaged or cut short. Nothing is decompressed.
+    Raise BrokenImageError if its structure is damaged or truncated. Nothing is decompressed.
     """
     strippers = {"png": _strip_png, "jpg": _strip_jpeg, "webp": _strip_webp}
     extension = extension_of(content)
@@ -72,7 +72,7 @@ def _strip_png(content: bytes) -> Stripped:
 
 
 def _strip_jpeg(content: bytes) -> Stripped:
-    """Keep JFIF, Adobe, ICC and all that is not an application segment or a comment (ITU T.81, annex B)."""
+    """Remove comments, and application segments other than JFIF, Adobe and ICC (ITU T.81, annex B)."""
     kept = [_SOI]
     orientation = scans = 0
     for number, (marker, segment, scan) in enumerate(_jpeg_segments(content)):
@@ -96,15 +96,15 @@ def _strip_jpeg(content: bytes) -> Stripped:
 def _is_needed(marker: int, payload: bytes) -> bool:
     if marker == _COMMENT:
         return False
-    wanted = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}.get(marker)
-    return payload.startswith(wanted) if wanted else not 0xE0 <= marker <= 0xEF
+    identifier = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}.get(marker)
+    return payload.startswith(identifier) if identifier else not 0xE0 <= marker <= 0xEF
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield each marker, its segment from the marker on, and the entropy-coded data after it.
+    """Yield each marker, the segment that begins with it, and the entropy-coded data after that.
 
-    Bytes between segments that belong to none are skipped, as decoders do. Raise BrokenImageError if a segment is
-    shorter than its own length field.
+    Stray bytes between segments are skipped, as in decoders. Raise BrokenImageError if a segment is shorter than its
+    own length field.
     """
     position = len(_SOI)
     while found := _MARKER.search(content, position):
@@ -112,7 +112,7 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         if marker == _EOI:
             yield marker, content[start : start + 2], b""
             return
-        if marker in _WITHOUT_LENGTH:  # has no place between segments
+        if marker in _WITHOUT_LENGTH:  # invalid between segments
             position = found.end()
             yield marker, b"", b""
             continue
@@ -127,7 +127,7 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _strip_webp(content: bytes) -> Stripped:
-    """Keep the chunks in WEBP_KEPT, up to the length that RIFF gives (WebP Container Specification)."""
+    """Keep the chunks in WEBP_KEPT, up to the length in the RIFF header (WebP Container Specification)."""
     end = 8 + int.from_bytes(content[4:8], "little")
     if end > len(content):
         raise BrokenImageError("the WebP is truncated")
@@ -139,7 +139,7 @@ def _strip_webp(content: bytes) -> Stripped:
         if kind == b"EXIF":
             orientation = _orientation(chunk[8:])
         elif kind == b"VP8X" and len(chunk) > 8:
-            kept.append(chunk[:8] + bytes((chunk[8] & ~0x0C,)) + chunk[9:])  # neither EXIF nor XMP follows
+            kept.append(chunk[:8] + bytes((chunk[8] & ~0x0C,)) + chunk[9:])  # clear the EXIF and XMP flags
         elif kind in WEBP_KEPT:
             kept.append(chunk)
             frames += kind == b"ANMF"
@@ -148,21 +148,21 @@ def _strip_webp(content: bytes) -> Stripped:
 
 
 def _riff_chunks(content: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and all bytes of each chunk of a WebP. Raise BrokenImageError if one reaches beyond `end`."""
+    """Yield the kind and the bytes of each chunk of a WebP. Raise BrokenImageError if one extends beyond `end`."""
     position = 12
     while position + 8 <= end:
         kind, length = content[position : position + 4], int.from_bytes(content[position + 4 : position + 8], "little")
         start, position = position, position + 8 + length
         if position > end:
             raise BrokenImageError("the WebP is truncated")
-        position += length % 2  # padding, which some writers leave out at the end
+        position += length % 2  # padding, which some encoders omit at the end
         yield kind, content[start : min(position, end)]
 
 
 def _orientation(exif: bytes) -> int:
-    """Return the orientation that EXIF data gives, 1 to 8; 1 if it gives none or cannot be read (TIFF 6.0, section 2).
+    """Return the orientation in EXIF data, 1 to 8; 1 if it is missing or unreadable (TIFF 6.0, section 2).
 
-    Not read with Pillow, whose warnings about other tags can be silenced for a whole process only.
+    Pillow is not used: its warnings about other tags can be silenced only for the whole process.
     """
     tiff = exif.removeprefix(_EXIF)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])

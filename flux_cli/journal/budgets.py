@@ -1,6 +1,6 @@
 """Budgets: how much a profile may spend in a calendar day and month, by the clock of this machine.
 
-The amount spent is the sum of the journal's entries; there is no second record that could disagree.
+The amount spent is the sum over the journal's entries, so that no second record can disagree.
 """
 
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Period = Literal["day", "month"]
 PERIODS: tuple[Period, ...] = ("month", "day")
-"""The longer one first: if both are spent, waiting for tomorrow does not help."""
+"""The longer one first: if both budgets are used up, waiting until tomorrow does not help."""
 Split = Literal["model", "day", "op", "profile"]
 SPLITS: dict[Split, str] = {
     "model": "coalesce(json_extract(request, '$.model'), 'unknown')",
@@ -26,17 +26,17 @@ SPLITS: dict[Split, str] = {
     "op": "coalesce(json_extract(request, '$.op'), 'unknown')",
     "profile": "profile",
 }
-"""Ways to split what was spent, and the name of an entry's part in SQL."""
+"""Ways to split the spending, with the SQL expression for the part that an entry belongs to."""
 
 
 def is_split(word: str) -> TypeGuard[Split]:
-    """Return whether what was spent can be split by this."""
+    """Return whether `word` is a way to split the spending."""
     return word in SPLITS
 
 
 @frozen
 class Budget:
-    """A limit, USD, on the cost of a period, from the environment's `variable`, or else the setting `budget.PERIOD`."""
+    """A spending limit for a period, in USD. variable: the environment variable that sets it; None for the setting."""
 
     period: Period
     limit: Decimal
@@ -44,7 +44,7 @@ class Budget:
 
     @property
     def advice(self) -> tuple[str, tuple[str, ...]]:
-        """The end of a hint after `raise`, and the words of its command: a variable would win over the setting."""
+        """The end of a hint after `raise`, and its command. A variable has precedence over the setting."""
         return (
             (self.variable, ())
             if self.variable
@@ -52,14 +52,14 @@ class Budget:
         )
 
     def span(self, moment: float) -> tuple[float, float]:
-        """Return the start of the period that contains `moment`, and of the next one; seconds since the epoch."""
+        """Return the start of the period that contains `moment`, and of the next period, in seconds since the epoch."""
         today = datetime.fromtimestamp(moment).date()
         if self.period == "day":
             begins, ends = today, today + timedelta(days=1)
         else:
             begins = today.replace(day=1)
             ends = (begins + timedelta(days=31)).replace(day=1)
-        # Through the calendar, not by adding seconds: a day on which the clocks change has 23 or 25 hours.
+        # By the calendar, because a day on which the clocks change has 23 or 25 hours.
         first, last = (datetime(day.year, day.month, day.day) for day in (begins, ends))
         return first.timestamp(), last.timestamp()
 
@@ -68,7 +68,7 @@ class Budget:
 class Allowance:
     """The rest of a budget.
 
-    spent: USD, until `ends`, seconds since the epoch. simulated: the prices are a sandbox's.
+    spent: USD in this period. ends: its end, in seconds since the epoch. simulated: whether the prices are a sandbox's.
     """
 
     budget: Budget
@@ -78,7 +78,7 @@ class Allowance:
 
     @property
     def left(self) -> Decimal:
-        """USD; 0 when the limit was lowered below what was spent."""
+        """USD; 0 if the limit was lowered below the amount spent."""
         return max(self.budget.limit - self.spent, Decimal(0))
 
     @property
@@ -92,7 +92,7 @@ class Allowance:
         return f"{datetime.fromtimestamp(self.ends):%Y-%m-%d}"
 
     def check(self, price: Decimal, what: str = "this") -> None:
-        """Raise BudgetError when `price`, of `what`, is more than what is left."""
+        """Raise BudgetError if `price`, in USD, exceeds the rest. what: the subject of the message."""
         if price <= self.left:
             return
         limit, (advice, command) = self.budget.limit, self.budget.advice
@@ -113,10 +113,11 @@ _TIMES = f"""
 
 
 def sum_spent(db: "sqlite3.Connection", account: Account, begins: float, ends: float) -> Decimal:
-    """Return the exact price, USD, of what was submitted from `begins` until `ends` (seconds since the epoch).
+    """Return the exact sum of the prices, in USD, of entries submitted from `begins` until `ends`.
 
-    SQLite has no decimals to add, and prices are few: each is counted, for which the index `entries_spent` suffices.
-    GROUP BY would sort all rows: 36 ms for 100,000 of them instead of 9 ms.
+    begins, ends: seconds since the epoch. SQLite cannot add decimals, and distinct prices are few, so the entries of
+    each price are counted, which needs only the index `entries_spent`. GROUP BY would sort all rows: 36 ms for 100,000
+    instead of 9 ms.
     """
     total, price = Decimal(0), ""
     while price := db.execute(_NEXT_PRICE, (account.service, account.profile, price)).fetchone()[0]:
@@ -128,7 +129,7 @@ def sum_spent(db: "sqlite3.Connection", account: Account, begins: float, ends: f
 
 @frozen
 class Spending:
-    """One part of what was spent. tasks: their number. charged, possibly: USD, the latter with an unknown outcome."""
+    """A part of the spending. tasks: their number. charged, possibly: USD, charged and possibly charged."""
 
     name: str
     tasks: int
@@ -139,9 +140,10 @@ class Spending:
 def split_spending(
     db: "sqlite3.Connection", split: Split | None, since: float, profile: str | None, *, simulated: bool
 ) -> list[Spending]:
-    """Return what was spent by entries created `since`, of all profiles or one, in parts sorted by name.
+    """Return the spending of entries created from `since` on, of all profiles or one, in parts sorted by name.
 
-    split: None for one part, `total`. simulated: at services on this machine; else at all others.
+    since: seconds since the epoch. split: None for one part, `total`. simulated: count services on this machine only;
+    otherwise, count all others only.
     """
     known = [str(service) for (service,) in db.execute("SELECT DISTINCT service FROM entries")]
     services = [service for service in known if is_local(service) is simulated]
@@ -160,7 +162,7 @@ def split_spending(
         charged, possibly = sums.get(name, (Decimal(0), Decimal(0)))
         amount = times * Decimal(price)
         sums[name] = (charged, possibly + amount) if doubtful else (charged + amount, possibly)
-    # Several entries may have fetched one task.
+    # Several entries may share a task.
     tasks = f"SELECT {part}, COUNT(DISTINCT coalesce(task_id, id)) {source} GROUP BY 1 ORDER BY 1"
     return [
         Spending(name, number, *sums.get(name, (Decimal(0), Decimal(0)))) for name, number in db.execute(tasks, values)

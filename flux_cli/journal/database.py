@@ -1,10 +1,9 @@
-"""The file of the journal: an SQLite database that many processes read and write at the same time.
+"""The file of the journal: an SQLite database that several processes use at the same time.
 
-A new journal is made under another name and then renamed. So a file that is too short was in use and has been cut.
-SQLite would take a file of no bytes for a new database and remove the log beside it, and with it the record of what
-was paid for.
+A new journal is written under a temporary name and then renamed, so a file that is too short has been truncated. SQLite
+would take an empty file for a new database and delete the log beside it, and with it the record of paid tasks.
 
-Every process holds a shared lock while it has the journal open: one that replaces the file needs it for itself alone.
+Every process holds a shared lock while the journal is open. A process that replaces the file needs an exclusive one.
 """
 
 import contextlib
@@ -27,20 +26,20 @@ from .migrations import MIGRATIONS, migrate, version_of
 
 UPDATE_HINT = "Update your clone of flux, and install it again"
 BUSY_SECONDS = 10.0
-"""Seconds to wait for another process."""
+"""The longest wait for another process."""
 CHECK_SECONDS = 0.05
-"""Bounds the second part of the check: the first one, of the pages themselves, takes 0.5 ms per MB (56 MB: 26 ms)."""
+"""Limit for the second part of the check. The first part, of the pages themselves, takes 0.5 ms per MB."""
 CHECK_STEPS = 10_000
-"""Instructions of SQLite after which the clock is read."""
+"""SQLite instructions between two checks of that limit."""
 
 OWN = "+service = ? AND +profile = ?"
 """Entries of one account. `+` keeps SQLite from searching by account, which nearly all entries have in common."""
 HEADER_BYTES = 100
 """Size of the header of every SQLite database (SQLite: Database File Format, 1.3)."""
 NOT_WRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-"""Errors of SQLite where nothing can be written."""
+"""SQLite's errors for a place that is not writable."""
 NO_PLACE = (PermissionError, FileNotFoundError, NotADirectoryError)
-"""Errors of a home where nothing can be written."""
+"""Errors for a directory that cannot be created or written."""
 
 T = TypeVar("T")
 
@@ -52,9 +51,9 @@ class LockedError(JournalError):
 
 
 class Database:
-    """The database at a path, made and migrated if necessary.
+    """The database at a path, which is created and migrated if necessary.
 
-    Every method raises JournalError when the file cannot be read or written, and LockedError when it is locked.
+    Every method raises JournalError if the file cannot be read or written, and LockedError if it is locked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,12 +78,12 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         if not self.read_only:
-            # Images are prepared in threads, which may look up earlier ones; only one thread writes.
+            # Threads that prepare images look up earlier ones. Only one thread writes.
             return sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         return connect_read_only(self._path)
 
     def _use_wal(self) -> None:
-        """Switch to WAL mode; try again if other processes make the file too, for which SQLite does not wait here."""
+        """Switch to WAL mode. Retry while other processes do so too, because SQLite ignores its timeout here."""
         ends = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -105,9 +104,9 @@ class Database:
             migrate(self.connection)
 
     def check(self) -> None:
-        """Raise JournalError when a page of the file is damaged: what was paid for could not be recorded in it.
+        """Raise JournalError if a page of the file is damaged, because a paid task might not be recorded.
 
-        Once per process, and for a bounded time: of a large journal, not every row is checked.
+        The check runs once per process and for a bounded time: not every row of a large journal is checked.
         """
         if self._checked:
             return
@@ -127,9 +126,9 @@ class Database:
         self._checked = True
 
     def require_in_place(self) -> None:
-        """Raise JournalError when the file at the path is no longer the one that is open.
+        """Raise JournalError if the file at the path is no longer the open one.
 
-        SQLite keeps writing into a file that was deleted, where nothing could be found again.
+        SQLite keeps writing to a deleted file, and those records would be lost.
         """
         with self.errors():
             if _identify(self._path) != self._file:
@@ -144,10 +143,10 @@ class Database:
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what fails inside because of the file into a JournalError."""
+        """Convert errors inside the block that concern the file to a JournalError."""
         try:
             yield
-        except (sqlite3.Error, OSError, UnicodeError, ArithmeticError) as error:  # damaged, texts and prices are none
+        except (sqlite3.Error, OSError, UnicodeError, ArithmeticError) as error:  # invalid text or prices
             message = f"cannot use the journal {self._path}: {getattr(error, 'strerror', None) or error}"
             if isinstance(error, OSError) and error.filename not in (None, str(self._path)):  # a directory
                 raise JournalError(f"cannot create {error.filename}: {error.strerror}", hint=HOME_HINT) from error
@@ -159,14 +158,14 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make what is read and written inside one step for every process; an error undoes it."""
+        """Run the block as a transaction that is atomic for all processes. An error rolls it back."""
         with self.errors(), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
             yield
 
     @contextlib.contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
-        """Wait only so long inside for another process that is writing."""
+        """Wait at most `seconds` for another process's lock inside the block."""
         with self.errors():
             self.connection.execute(f"PRAGMA busy_timeout={1000 * seconds:.0f}")
         try:
@@ -176,7 +175,7 @@ class Database:
                 self.connection.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS:.0f}")
 
     def read(self, make: Callable[[sqlite3.Row], T], sql: str, values: Sequence[Json] = ()) -> list[T]:
-        """Return what `make` makes of each row that a query finds."""
+        """Return the rows of a query, converted with `make`."""
         with self.errors():
             return [make(row) for row in self.connection.execute(sql, values).fetchall()]
 
@@ -186,18 +185,18 @@ class Database:
             return self.connection.execute(sql, values).rowcount
 
     def survive_power_cuts(self, needed: bool) -> None:
-        """Set whether the next commit has to be on the disk itself when it returns.
+        """Set whether the next commit must be on the disk when it returns.
 
-        Needed for what records that money is leaving or spent. The rest can be found out again: after a lost `saved`,
-        the image is downloaded again. Each such commit waits for the disk, milliseconds on a busy one.
+        Records of charges need this. The rest can be recovered: without its `saved`, an image is downloaded again. Each
+        such commit waits for the disk, which takes milliseconds if it is busy.
         """
-        if needed is not self._durable and not self.connection.in_transaction:  # a transaction keeps its own
+        if needed is not self._durable and not self.connection.in_transaction:  # cannot be changed within a transaction
             self.write(f"PRAGMA synchronous={'FULL' if needed else 'NORMAL'}")
             self._durable = needed
 
 
 def _identify(path: Path) -> tuple[int, int] | None:
-    """Return what distinguishes a file from another one of the same name; None if it is missing. Raise OSError."""
+    """Return the device and inode of a file; None if it is missing. Raise OSError."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -215,9 +214,9 @@ def _code(error: Exception) -> int:
 
 
 def _share(path: Path) -> int | None:
-    """Return a descriptor that shares the lock of a journal, which is made first if there is none; None without locks.
+    """Return a descriptor that holds the shared lock of a journal; None if the file system has no locks.
 
-    Raise JournalError for what is left of a journal, OSError.
+    A missing journal is created first. Raise JournalError for a truncated one, OSError.
     """
     ends = time.monotonic() + BUSY_SECONDS
     while True:
@@ -245,7 +244,7 @@ def _share(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keep every process from opening the journal at `path`. Raise LockedError when one has it open, OSError."""
+    """Hold the exclusive lock of the journal at `path`. Raise LockedError if a process has it open, OSError."""
     descriptor = hold(_lock_of(path))
     if descriptor is None:
         raise LockedError(f"the journal {path} is in use by a running flux", hint="Wait until it has ended")
@@ -260,7 +259,7 @@ def _lock_of(path: Path) -> Path:
 
 
 def _refuse_remains(path: Path) -> None:
-    """Raise JournalError for what is left of a journal that was cut."""
+    """Raise JournalError if the journal was truncated."""
     if left := cut_off(path):
         raise JournalError(
             f"the journal {path} {left}: its record of paid tasks may be lost",
@@ -270,10 +269,10 @@ def _refuse_remains(path: Path) -> None:
 
 
 def make(path: Path) -> None:
-    """Make a new journal at `path`, unless another process was faster. Raise OSError."""
+    """Create a journal at `path`, unless another process has done so meanwhile. Raise OSError."""
     temporary = temporary_beside(path)
     try:
-        # Prompts are private: the file is for its owner only, whatever the umask.
+        # Prompts are private, so only the owner can read the file, whatever the umask.
         with open(create(temporary, 0o600), "wb") as file:
             file.write(blank(len(MIGRATIONS)))
         with contextlib.suppress(FileExistsError):
@@ -283,7 +282,7 @@ def make(path: Path) -> None:
 
 
 def blank(version: int) -> bytes:
-    """Return a journal without entries that has had `version` migrations."""
+    """Return the content of an empty journal with schema `version`."""
     with closing(sqlite3.connect("", isolation_level=None)) as db:
         for statement in (*MIGRATIONS[:version], f"PRAGMA user_version={version}"):
             db.execute(statement)
@@ -291,9 +290,9 @@ def blank(version: int) -> bytes:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Return a connection that changes nothing. Raise sqlite3.Error or OSError.
+    """Return a read-only connection. Raise sqlite3.Error or OSError.
 
-    Where nothing can be written, SQLite reads only what is declared `immutable`, and then ignores the log beside it.
+    In a read-only directory, SQLite opens the file only as `immutable`, and then ignores the log beside it.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
@@ -308,11 +307,11 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def cut_off(path: Path) -> str | None:
-    """Return what is left of a journal that SQLite would replace with an empty one: a few bytes, or only the log.
+    """Return the defect of a journal that SQLite would replace with an empty one: a few bytes, or only the log.
 
-    None for one that is complete or does not exist.
+    Return None for any other journal, and if there is none.
     """
-    logged = file_size(beside(path, "-wal"))  # first: a process that makes a journal makes its log last
+    logged = file_size(beside(path, "-wal"))  # read first, because a new journal gets its log last
     size = file_size(path)
     if size is None:
         return "is missing, and its log is there" if logged else None
@@ -328,5 +327,5 @@ def file_size(path: Path) -> int | None:
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """Return the path of a file that belongs to a database and stands beside it."""
+    """Return the path of a file that belongs to a database: its own path with a suffix."""
     return path.with_name(path.name + suffix)

@@ -1,4 +1,4 @@
-"""Images that are paid for and not on disk; PiAPI deletes them seven days after their task ended."""
+"""Paid images that are not on disk. PiAPI deletes them seven days after their task ended."""
 
 from .entries import RESULT_SECONDS, UNFINISHED, Entry, State
 from .journal import Journal
@@ -25,9 +25,9 @@ def describe_expiring(journal: Journal, now: float) -> str | None:
 def find_missing_images(journal: Journal, now: float) -> list[Entry]:
     """Return entries whose saved images no longer exist, while PiAPI still has them."""
     recent = journal.entries(State.SAVED, ended_since=now - RESULT_SECONDS)
-    there = {entry.task_id for entry in recent if _is_there(entry)}  # it may have been downloaded again
-    return [entry for entry in recent if entry.task_id not in there]
+    present = {entry.task_id for entry in recent if _has_files(entry)}  # also by another entry
+    return [entry for entry in recent if entry.task_id not in present]
 
 
-def _is_there(entry: Entry) -> bool:
+def _has_files(entry: Entry) -> bool:
     return all(file.path.exists() for file in entry.files)

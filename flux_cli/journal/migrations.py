@@ -1,6 +1,6 @@
-"""The schema of the journal: migrations, applied in order and never edited once released.
+"""The schema of the journal: migrations that are applied in order, and never edited once released.
 
-`PRAGMA user_version` of a journal is the number of migrations that it has had.
+`PRAGMA user_version` is the number of migrations that were applied to a journal.
 """
 
 from typing import TYPE_CHECKING
@@ -47,9 +47,9 @@ MIGRATIONS: tuple[str, ...] = (
     "CREATE INDEX entries_identity ON entries (identity)",
     # Covers the sum of a day or a month, price by price, without reading the rows themselves.
     "CREATE INDEX entries_spent ON entries (service, profile, price, state, submitted)",
-    # At most one entry sends the request of another again.
+    # An entry is replaced at most once.
     "CREATE UNIQUE INDEX entries_replaces ON entries (replaces)",
-    # An entry that was submitted owns its task alone, unless it joined another one.
+    # A task has at most one entry that submitted it.
     """
     CREATE UNIQUE INDEX entries_own_task ON entries (task_id, service, profile)
     WHERE submitted IS NOT NULL AND joined IS NULL
@@ -64,7 +64,7 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (sha256, service, profile)
     ) STRICT
     """,
-    # Which saved file has which content: finds the URL of an image that PiAPI still hosts.
+    # Finds the URL of a saved image, by its content, while PiAPI still hosts it.
     """
     CREATE TABLE saved_files (
         sha256 TEXT NOT NULL,
@@ -83,10 +83,10 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 def migrate(db: "sqlite3.Connection") -> None:
-    """Apply the migrations that a journal lacks, all or none. Raise sqlite3.Error."""
+    """Apply the missing migrations to a journal, all or none. Raise sqlite3.Error."""
     with db:
         db.execute("BEGIN IMMEDIATE")
-        # Only now: another process may have migrated while this one waited for the lock.
+        # Read under the lock, because another process may have migrated meanwhile.
         done = version_of(db)
         for number, statement in enumerate(MIGRATIONS[done:], done + 1):
             db.execute(statement)
@@ -94,6 +94,6 @@ def migrate(db: "sqlite3.Connection") -> None:
 
 
 def version_of(db: "sqlite3.Connection") -> int:
-    """Return how many migrations a journal has had. Raise sqlite3.Error."""
+    """Return the number of migrations that were applied to a journal. Raise sqlite3.Error."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     return version

@@ -1,8 +1,8 @@
-"""The owner of entries: a process, by its locked file. The kernel frees the lock when the process dies.
+"""The owner of entries: a process, represented by its locked file. The kernel frees the lock when the process dies.
 
-The file has a record of each entry that the process has sent, written before the POST. A task ID that the journal
-cannot take, because the disk is full, is written into that record, which needs no more room. So the file of a dead
-process shows task IDs that the journal lacks, and entries that it has lost.
+The file has a record for each entry that the process has sent, written before the POST. If the disk is full and the
+journal cannot store a task ID, the ID is written into that record, which needs no more space. So the file of a dead
+process contains task IDs that are missing from the journal, and reveals entries that the journal has lost.
 """
 
 import contextlib
@@ -13,19 +13,19 @@ from ..frozen import frozen
 from ..system.file_locks import Lock, is_held
 
 RECORD = 128
-"""Bytes of a record. Blocks of a disk are multiples of it: no record is partly in one that there is no room for."""
+"""Bytes of a record. It divides the block size of disks, so that a record never extends into a block without space."""
 
 
 @frozen
 class Response:
-    """A task ID that came for an entry. kind: `task_id`, or `seen_id` if the response was damaged."""
+    """A task ID from the response to a submission. kind: `task_id`, or `seen_id` if the response was damaged."""
 
     kind: Literal["task_id", "seen_id"]
     id: str
 
 
 class Owner:
-    """This process as the owner of entries, until `release` or its end. Raise OSError."""
+    """This process as the owner of entries, until `release` or its end. The constructor raises OSError."""
 
     def __init__(self, folder: Path) -> None:
         import secrets
@@ -36,7 +36,7 @@ class Owner:
         self._lock = lock
         self._places: dict[str, int] = {}
         self.kept: dict[str, Response] = {}
-        """The responses in the file, by the ID of their entry, until the journal has them."""
+        """The responses in the file, by entry ID, until they are in the journal."""
 
     def note_sending(self, entry_id: str) -> None:
         """Write the record of an entry that is about to be sent. Raise OSError."""
@@ -59,12 +59,12 @@ class Owner:
         return True
 
     def release(self) -> None:
-        """Release every entry. The file stays if it has responses that the journal may lack."""
+        """Release every entry. The file is kept if it has responses that may be missing from the journal."""
         self._lock.release(remove=not self.kept)
 
 
 def is_alive(folder: Path, name: str | None) -> bool:
-    """Return whether the process of this name is alive. Remove the file of a dead one if nothing is in it."""
+    """Return whether the process with this name is alive. Remove the empty file of a dead one."""
     if name is None:
         return False
     held = is_held(_path(folder, name))
@@ -76,12 +76,15 @@ def is_alive(folder: Path, name: str | None) -> bool:
 
 
 def sent_by(folder: Path, name: str | None) -> dict[str, Response | None]:
-    """Return the entries that a process has sent, each with the response that it could not record. Raise OSError."""
+    """Return the entry IDs that a process has sent, with the response that the journal could not store.
+
+    Raise OSError.
+    """
     return {} if name is None else read_records(_path(folder, name))
 
 
 def read_records(path: Path) -> dict[str, Response | None]:
-    """Return the records in the file of a process that has ended. Raise OSError."""
+    """Return the records in the file of a dead process, as `sent_by` does. Raise OSError."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -97,13 +100,13 @@ def read_records(path: Path) -> dict[str, Response | None]:
 
 
 def files_of_dead(folder: Path) -> list[Path]:
-    """Return the files with records of processes that have ended.
+    """Return the files of dead processes that have records.
 
-    A file with a record has been locked before: one that a process is just about to lock is never looked at.
+    A new file that its process has not locked yet is empty, so it is not mistaken for one of these.
     """
     found = []
     for path in folder.glob("*.lock"):
-        with contextlib.suppress(FileNotFoundError):  # its process has just ended in order
+        with contextlib.suppress(FileNotFoundError):  # its process has just removed it
             if path.stat().st_size and not is_held(path):
                 found.append(path)
     return found

@@ -1,4 +1,4 @@
-"""The condition of the file of a journal, and a damaged one read row by row into a new one.
+"""Examination of a journal's file, and recovery of a damaged one, row by row, into a new file.
 
 An examination changes nothing: no migration, no repair, no new file. The damaged file is kept.
 """
@@ -23,15 +23,15 @@ from .migrations import MIGRATIONS, migrate, version_of
 
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 LONGEST = 2**33
-"""Bytes. A header that claims more is damaged itself."""
+"""Bytes. A header with a larger size is damaged itself."""
 
 
 @frozen
 class Condition:
     """The condition of a journal.
 
-    version: of the schema. trouble: why the file cannot be used, None if it can; damaged: its content is wrong.
-    counts: entries by state. wal_bytes: size of the log that SQLite has not yet written into the file.
+    version: the version of the schema. trouble: why the file cannot be used; None if it can. damaged: whether its
+    content is invalid. counts: entries by state. wal_bytes: the size of the log that is not yet in the file.
     """
 
     version: int = 0
@@ -42,7 +42,7 @@ class Condition:
 
 
 def examine(path: Path) -> Condition | None:
-    """Return the condition of the journal at `path`; None when it does not exist."""
+    """Return the condition of the journal at `path`; None if it does not exist."""
     version = wal_bytes = 0
     try:
         if left := cut_off(path):
@@ -58,13 +58,13 @@ def examine(path: Path) -> Condition | None:
             return Condition(version, counts=_counts(db, version), wal_bytes=wal_bytes)
     except OSError as error:
         return Condition(trouble=str(error.strerror))
-    except (sqlite3.Error, UnicodeError) as error:  # names in a damaged schema may be no valid text
+    except (sqlite3.Error, UnicodeError) as error:  # names in a damaged schema may be invalid text
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # without the detail
         return Condition(version, str(error), damaged=code in DAMAGE, wal_bytes=wal_bytes)
 
 
 def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
-    """Return the number of entries by state. Raise sqlite3.DataError for a row that is not an entry."""
+    """Return the number of entries by state. Raise sqlite3.DataError for a damaged row."""
     db.row_factory = sqlite3.Row
     if version == len(MIGRATIONS):
         return dict(Counter(from_row(row).state.value for row in db.execute("SELECT * FROM entries")))
@@ -73,7 +73,10 @@ def _counts(db: sqlite3.Connection, version: int) -> dict[str, int]:
 
 @frozen
 class Salvaged:
-    """read: entries in the new journal. known: entries in the old one. kept: the damaged file, unchanged."""
+    """The result of a recovery.
+
+    read: the number of entries in the new journal. known: the number in the old one. kept: the unchanged, damaged file.
+    """
 
     read: int
     known: int
@@ -81,22 +84,22 @@ class Salvaged:
 
 
 def rebuild(path: Path, stamp: str) -> Salvaged:
-    """Replace the journal at `path` with a new one that has what can be read of it, and keep the old file beside it.
+    """Replace the journal at `path` with a new one that has its readable rows, and keep the old file beside it.
 
-    stamp: part of the name of the kept file. Raise LockedError when a running process has the journal open, and
-    JournalError when nothing can be read; the journal is unchanged then.
+    stamp: a part of the name of the kept file. Raise LockedError if a running process has the journal open, and
+    JournalError if nothing can be read. The journal is unchanged then.
     """
     kept = beside(path, f".damaged-{stamp}")
     try:
         with alone(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as folder:
             old, new = Path(folder, "old.db"), Path(folder, "new.db")
             cut = cut_off(path) is not None
-            _copy(path, old)  # SQLite writes a log that was left into the file: not into the damaged one
-            if cut:  # SQLite would remove the log beside it; on the first pages of any journal, the log can be read
+            _copy(path, old)  # SQLite merges a remaining log into the file that it opens
+            if cut:  # SQLite would delete the log. After the first pages of any journal, it reads the log
                 old.write_bytes(blank(len(MIGRATIONS)))
             _lengthen(old)
             read, known = _carry_over(old, new)
-            if not read and not cut:  # a journal that was cut has nothing to lose
+            if not read and not cut:  # a truncated file has nothing to lose
                 raise JournalError(
                     f"no entry in {path} could be read; it was left as it is",
                     hint=f"for a new, empty journal: mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}",
@@ -121,13 +124,13 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file is on the disk: the damaged one may be the only record of a paid task."""
+    """Wait until a file is on the disk, because it may be the only record of a paid task."""
     with path.open("rb+") as file:
         sync(file.fileno())
 
 
 def _lengthen(path: Path) -> None:
-    """Extend a file that was cut to its full length with zeros: SQLite reads nothing of one that is too short.
+    """Extend a truncated file with zeros to its full length, because SQLite refuses to read a shorter one.
 
     Its header has the page size at byte 16 and the number of pages at byte 28 (SQLite: Database File Format, 1.3).
     """
@@ -141,9 +144,9 @@ def _lengthen(path: Path) -> None:
 
 
 def _carry_over(old: Path, new: Path) -> tuple[int, int]:
-    """Make a journal at `new` of the rows of `old`; return how many entries it has, and how many there were.
+    """Create a journal at `new` from the rows of `old`. Return the number of its entries, and of those in `old`.
 
-    Rows are copied into the schema that the old journal had, and migrated then.
+    Rows are copied into the schema of the old journal, and then migrated.
     """
     with closing(sqlite3.connect(old)) as source:
         source.row_factory = sqlite3.Row
@@ -161,14 +164,14 @@ def _carry_over(old: Path, new: Path) -> tuple[int, int]:
             migrate(target)
             target.execute("BEGIN")
             read = sum(_is_entry(target, number) for number in range(1, known + 1))
-            # A trigger lists them in `saved_files`.
+            # The trigger adds the files to `saved_files`.
             target.execute("UPDATE entries SET files = files WHERE json_valid(files)")
             target.execute("COMMIT")
     return read, known
 
 
 def _version(source: sqlite3.Connection) -> int:
-    """Return the version of the schema of a damaged journal; the newest one when it cannot be right."""
+    """Return the schema version of a damaged journal; the newest one if it is unreadable or invalid."""
     with suppress(sqlite3.Error):
         version = version_of(source)
         if 1 <= version <= len(MIGRATIONS):
@@ -177,7 +180,7 @@ def _version(source: sqlite3.Connection) -> int:
 
 
 def _last(source: sqlite3.Connection) -> int:
-    """Return the highest number that an entry was given. Entries are never removed."""
+    """Return the highest number that was ever given to an entry."""
     numbered = _highest(source, "SELECT seq FROM sqlite_sequence WHERE name = 'entries'")
     return max(numbered, _highest(source, "SELECT MAX(number) FROM entries"))
 
@@ -191,7 +194,7 @@ def _highest(source: sqlite3.Connection, sql: str) -> int:
 
 
 def _rows(source: sqlite3.Connection, table: str, last: int) -> Iterator[sqlite3.Row]:
-    """Yield each row that can be read, by its number: a damaged page ends a scan, but hides only its own rows then."""
+    """Yield the readable rows, one query per row: a damaged page would end a scan of the whole table."""
     for number in range(1, last + 1):
         with suppress(sqlite3.Error, UnicodeError):
             row = source.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)).fetchone()
@@ -200,14 +203,14 @@ def _rows(source: sqlite3.Connection, table: str, last: int) -> Iterator[sqlite3
 
 
 def _insert(target: sqlite3.Connection, table: str, row: sqlite3.Row) -> None:
-    """Copy a row, unless it breaks a rule of the table."""
+    """Copy a row, unless it violates a constraint."""
     names, values = row.keys(), list[Json](row)
     with suppress(sqlite3.Error):
         target.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
 
 
 def _is_entry(target: sqlite3.Connection, number: int) -> bool:
-    """Return whether the row with this number is an entry. Delete a row that is not."""
+    """Return whether the row with this number is a valid entry. Delete an invalid row."""
     try:
         row = target.execute("SELECT * FROM entries WHERE number = ?", (number,)).fetchone()
         if row is None:

@@ -1,1 +1,1 @@
-"""An MCP server: the operations, prices and tasks of flux as tools for agents, over stdio."""
+"""An MCP server that provides the operations, prices and tasks of flux as tools for agents, over stdio."""

@@ -1,4 +1,4 @@
-"""The tools as an agent sees them: names, descriptions and JSON Schemas, made of the options of the command line."""
+"""The tools for agents: names, descriptions and JSON Schemas, generated from the options of the command line."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -15,12 +15,12 @@ from ..operations.registry import PARAMETERS
 from ..text import clean, guess, suggestion, usd
 
 DEFAULT_WAIT = 45.0
-"""Seconds for which `generate` waits: many clients give up on a call after a minute."""
+"""The default wait of `generate`, because many clients time out after a minute."""
 LONGEST_WAIT = 900.0
 DEFAULT_LIMIT, LARGEST_LIMIT = 20, 200
-"""Entries that `history` returns."""
+"""The default and the largest number of entries that `history` returns."""
 NOT_FOR_AGENTS = frozenset({"webhook", "webhook-secret-file", "set", "input", "service-mode", "show-mask"})
-"""Options that change the account's billing, send data elsewhere, read files that are no images, or pass the checks."""
+"""Options that change the billing, send data elsewhere, read files other than images, or bypass the checks."""
 DESCRIPTIONS = {
     "prompt": "Text prompt, {prompt_characters} characters. {with_default} have a default.",
     "image": "Input image: an absolute path, a URL, @ID of an entry, or @last for the newest image.",
@@ -30,7 +30,7 @@ DESCRIPTIONS = {
     "control": "Images whose pose, depth or edges to follow, each TYPE=IMG or TYPE=IMG:STRENGTH.",
     "mask": "Mask image of the same size, an absolute path; white areas are regenerated.",
 }
-"""Descriptions in place of the command line's."""
+"""Descriptions that replace those of the command line."""
 SYNONYMS = {
     "batch_size": ("n", "num_images", "num_outputs"),
     "aspect": ("aspect_ratio",),
@@ -44,7 +44,7 @@ SYNONYMS = {
     "max_cost": ("budget",),
     "id": ("task_id", "entry"),
 }
-"""Names that agents guess, by the arguments that they mean."""
+"""Names that agents guess, by the right argument."""
 MONEY: JsonObject = {"type": "string", "description": "USD, as a decimal number."}
 AFTER: dict[str, JsonObject] = {
     "paid_now_usd": {
@@ -54,12 +54,12 @@ AFTER: dict[str, JsonObject] = {
     "budget_left_usd": {**MONEY, "description": "What is left of the budget, USD."},
     "next": {"type": ["string", "null"], "description": "What to do next; null if nothing is left to do."},
 }
-"""The fields of a call's result beside those of the command line's record."""
+"""The fields of a call's result besides those of the command line's record."""
 
 
 @frozen
 class SpendingLimits:
-    """What the server may spend, USD. max_cost: for one call. budget: for all calls until it ends."""
+    """The spending limits of the server in USD. max_cost: per call. budget: for all calls until the server ends."""
 
     max_cost: Decimal
     budget: Decimal
@@ -67,7 +67,7 @@ class SpendingLimits:
 
 @frozen
 class ToolSchema:
-    """A tool. pays: a call may cost money. output: the schema of its structured result."""
+    """A tool. pays: whether a call may cost money. output: the schema of its structured result."""
 
     name: str
     title: str
@@ -145,7 +145,7 @@ def _generate_schema(limits: SpendingLimits, *, sandbox: bool) -> ToolSchema:
 
 
 def check_names(tool: ToolSchema, arguments: Mapping[str, object]) -> None:
-    """Raise UsageError for arguments that a tool, or its operation, does not have; it names the right one."""
+    """Raise UsageError, with suggestions, for arguments that a tool does not have."""
     problems = [
         UsageError(f"unknown argument {clean(name, 40)!r}", hint=_suggest(name, tool))
         for name in arguments
@@ -161,7 +161,7 @@ def _suggest(name: str, tool: ToolSchema) -> str | None:
 
 
 def check_operation(op: str, arguments: Mapping[str, object]) -> None:
-    """Raise UsageError for an unknown operation, or for arguments that belong to others."""
+    """Raise UsageError for an unknown operation, or for arguments that belong to other operations."""
     if op not in PARAMETERS:
         raise UsageError(f"unknown op {clean(op, 40)!r}", hint=suggestion(op, PARAMETERS))
     options = _options()
@@ -174,7 +174,7 @@ def check_operation(op: str, arguments: Mapping[str, object]) -> None:
 
 
 def _options() -> dict[str, tuple[Parameter, list[str]]]:
-    """Return each option that an agent may use, by its name in Python, and the operations that have it."""
+    """Return the options that an agent may use, by their names in Python, each with the operations that have it."""
     found: dict[str, tuple[Parameter, list[str]]] = {}
     for op, command in PARAMETERS.items():
         for group in (command, *command.groups):
@@ -185,12 +185,12 @@ def _options() -> dict[str, tuple[Parameter, list[str]]]:
 
 
 def _request_properties() -> JsonObject:
-    """Return a property for the operation, and for each option that one of them has."""
+    """Return the properties of a request: the operation, and the options of all operations."""
     properties: JsonObject = {
         "op": {"type": "string", "enum": list(PARAMETERS), "default": "gen", "description": "The operation."}
     }
     with_default = " and ".join(op for op, command in PARAMETERS.items() if command.default_prompt is not None)
-    words = {**describe_limits("batch"), "with_default": with_default.capitalize()}  # of every operation
+    words = {**describe_limits("batch"), "with_default": with_default.capitalize()}  # the limits over all operations
     for name, (parameter, operations) in _options().items():
         text = fill_limits(DESCRIPTIONS.get(name) or parameter.about.help or "", words)
         only = "" if len(operations) == len(PARAMETERS) else f" Only for {', '.join(operations)}."
@@ -236,9 +236,9 @@ def _wait_property(default: float) -> JsonObject:
 
 
 def _result_schema(kind: str, **more: JsonObject) -> JsonObject:
-    """Return the schema of a result: the record of the command line, or one of its own, with more fields; or an error.
+    """Return the schema of a result: the command line's record of this kind, if there is one, and `more`; or an error.
 
-    Some clients check the results of failed calls as well.
+    The error is part of it, because some clients validate the results of failed calls too.
     """
     content = object_at(content_schema(kind), "properties") if kind in KINDS else {}
     optional = KINDS[kind].optional if kind in KINDS else ()

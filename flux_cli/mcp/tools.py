@@ -1,4 +1,4 @@
-"""The tools. A call returns a result, whatever happens: an error says what happened and what to do next."""
+"""The tools. A call always returns a result. An error states what happened and what to do next."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ from .tool_schemas import (
 )
 
 OF_THE_CALL = ("op", "max_cost", "wait_seconds", "retry_failed")
-"""Arguments of `generate` that are no options of an operation."""
+"""Arguments of `generate` that are not options of an operation."""
 NEXT = {
     ExitCode.BUG: "Stop and show the user the message.",
     ExitCode.USAGE: "Correct the arguments as the message says, then call again.",
@@ -53,19 +53,19 @@ NEXT = {
     ExitCode.JOURNAL: "Wait a few seconds, then call status with this entry, or repeat the call: neither pays twice.",
     ExitCode.NETWORK: "Wait, then repeat the call, at most three times.",
 }
-"""The next step of an agent, by the exit code of the error."""
+"""The next step for an agent, by the exit code of the error."""
 NEXT_BY_CODE = {
     "too_expensive": "Do not split or repeat it to get around the limit. Choose a cheaper model, or ask the user, who "
     "sets --max-cost and --budget of flux mcp.",
     "queued": "Repeat the call when other tasks have ended.",
 }
 HINTS = {"too_expensive": None, "exists": "use another output"}
-"""Hints in place of the command line's, which name options that a tool does not have."""
+"""Hints that replace those of the command line, which mention options that a tool does not have."""
 
 
 @frozen
 class ToolResult:
-    """The result of a call. record: as JSON. images: files to show. failed: whether something is wrong."""
+    """The result of a call. record: its JSON. images: the files to show. failed: whether the call failed."""
 
     record: JsonObject
     images: tuple[Path, ...] = ()
@@ -73,9 +73,9 @@ class ToolResult:
 
 
 class Tools:
-    """The tools of one server.
+    """The tools of a server.
 
-    common, settings: as of the command line. limits: what all calls together may spend.
+    common, settings: from the command line. limits: the spending limits of all calls.
     """
 
     def __init__(self, common: CommonOptions, settings: Mapping[str, str | None], limits: SpendingLimits) -> None:
@@ -84,12 +84,12 @@ class Tools:
         self._calls: Calls | None = None
 
     async def close(self) -> None:
-        """Submit nothing more, and wait until what is in flight is recorded."""
+        """Cancel all calls, and wait until their state is recorded."""
         if self._calls:
             await self._calls.cancel()
 
     async def call(self, tool: ToolSchema, arguments: Mapping[str, object], listener: Listener) -> ToolResult:
-        """Return the result of a tool. listener: gets the events of its task."""
+        """Return the result of a call. listener: called with the events of its task."""
         arguments = {name: value for name, value in arguments.items() if value is not None}
         try:
             check_names(tool, arguments)
@@ -172,7 +172,7 @@ class Tools:
         return ToolResult(record, files, failed=error is not None and not running)
 
     def _refusal(self, error: FluxError, charge: str) -> ToolResult:
-        """Return the result for an error that came before anything was sent."""
+        """Return the result for an error before anything was sent."""
         with self._session() as session:
             facts = _for_agents({"error": session.output.error_json(error, charge, command=next_command(error, None))})
             steps = self._next(session, error, error.command)
@@ -191,11 +191,11 @@ class Tools:
     # --- sessions --------------------------------------------------------------------------------------------
 
     def _session(self) -> Session:
-        """Return a new session: it sees a key or a setting that the user has changed since."""
+        """Return a new session, with the current key and settings of the user."""
         return open_session(self._common, os.environ, self._settings)
 
     async def _open(self) -> Calls:
-        """Return what makes the calls. Raise ConfigError if there is no key yet, JournalError."""
+        """Return the calls, and open them on first use. Raise ConfigError if there is no key, JournalError."""
         async with self._opening:
             if self._calls is None:
                 calls = Calls(self._session(), self._limits.budget)
@@ -211,7 +211,7 @@ def _record(kind: str, **content: object) -> JsonObject:
 
 
 def _for_agents(content: JsonObject) -> JsonObject:
-    """Return a record without a hint that names options of the command line."""
+    """Return a record whose hint does not mention options of the command line."""
     error = object_at(content, "error")
     code = text_at(error, "code")
     return {**content, "error": {**error, "hint": HINTS[code]}} if code in HINTS else content

@@ -20,14 +20,14 @@ from .options import MaskOptions, SharedOptions, SizeOptions
 from .parameters import Group, parameters
 
 LOCAL = "sha256:"
-"""The beginning of a reference to a local image, which is uploaded before the request is sent.
+"""The prefix of a reference to a local image, which is uploaded before the request is sent.
 
 In an operation, an image is such a reference (`sha256:HEX`) or a URL.
 """
 
 
 def is_request_url(text: str) -> bool:
-    """Return whether `text` is an http(s) URL that may stand in a request: no user name, nothing unprintable."""
+    """Return whether `text` is an http(s) URL that a request may contain: printable ASCII without a user name."""
     try:
         parts = urlsplit(text)
         host, name, _ = parts.hostname, parts.username, parts.port
@@ -44,9 +44,9 @@ def is_request_url(text: str) -> bool:
 class SourceImage:
     """An input image that was found and checked.
 
-    reference: what stands for it in a request: a URL, or a reference to a local image.
-    size: of the image as it is sent; None if only its URL is known.
-    original_size: of the image as the user has it, to which margins in pixels refer.
+    reference: its URL, or a reference to a local image (see `LOCAL`).
+    size: the size of the image as it is sent; None if only its URL is known.
+    original_size: the size of the user's own image, to which margins in pixels refer.
     """
 
     reference: str
@@ -56,7 +56,7 @@ class SourceImage:
 
 @frozen
 class MaskedImage:
-    """References to an image, to its mask (white where to inpaint), and to the image with a hole there.
+    """References to an image, to its mask (white where to inpaint), and to the image made transparent there.
 
     cut_out: None if image and mask are not both local.
     """
@@ -68,12 +68,12 @@ class MaskedImage:
 
 @frozen
 class BuildContext:
-    """What operations are built with.
+    """The lookups that operations are built with.
 
-    find: returns the image that an argument means: a path, a URL, `-`, `@ID` or `@last`. Raises UsageError.
+    find: returns the image that an argument names: a path, a URL, `-`, `@ID` or `@last`. Raises UsageError.
     find_masked: returns an image and its mask. Raises UsageError.
-    loras: names that PiAPI is known to have, in lower case.
-    controls: spellings of control types in lower case, and PiAPI's own.
+    loras: the names of PiAPI's known LoRAs, in lower case.
+    controls: PiAPI's spelling of a control type, by each accepted spelling in lower case.
     """
 
     find: Callable[[str], SourceImage]
@@ -105,7 +105,7 @@ class Parameters(Group):
 
     @property
     def required_prompt(self) -> str:
-        """The text prompt, or the one that the command has by default. Raise UsageError if there is neither."""
+        """The text prompt, or else the command's default prompt. Raise UsageError if there is neither."""
         prompt = self.default_prompt if self.prompt is None else self.prompt
         if prompt is None:
             raise UsageError("a prompt is missing")
@@ -113,7 +113,7 @@ class Parameters(Group):
 
     @property
     def takes_size(self) -> bool:
-        """Whether the image can be given a size, with these parameters."""
+        """Whether these parameters allow a size for the image."""
         return SizeOptions in self.groups
 
     def build(self, shared: SharedOptions, context: BuildContext) -> "Operation":
@@ -122,7 +122,7 @@ class Parameters(Group):
 
 
 def refuse_size(size: SizeOptions, command: str, hint: str) -> None:
-    """Raise UsageError for a size of an image that has the size of the input image. command: which makes it."""
+    """Raise UsageError if a size is given although the result of `command` has the size of its input image."""
     for name, parameter in parameters(SizeOptions).items():
         if getattr(size, parameter.field) is not None:
             message = f"--{name} is not available: the result of {command} has the size of the input image"
@@ -134,9 +134,10 @@ def refuse_size(size: SizeOptions, command: str, hint: str) -> None:
 
 @frozen
 class Writer:
-    """Writes operations in a dialect: the field names of the specification (`spec`), of the live service, or `both`.
+    """The form in which operations are written.
 
-    urls: those of the local images, by reference.
+    dialect: whose field names are used: those of PiAPI's specification (`spec`), of the live API (`live`), or `both`.
+    urls: the URLs of uploaded local images, by reference.
     """
 
     dialect: str = "both"
@@ -147,13 +148,13 @@ class Writer:
         return self.urls.get(reference, reference)
 
     def pair(self, spec: JsonObject, live: JsonObject) -> JsonObject:
-        """Return the same facts with the field names of the dialect."""
+        """Return the fields of the dialect, without those that are None. `spec` and `live` state the same facts."""
         return drop_none({"spec": spec, "live": live}.get(self.dialect, spec | live))
 
 
 @frozen(kw_only=True)
 class Operation:
-    """What all operations have. None leaves a value to PiAPI."""
+    """The fields that all operations share. PiAPI chooses a value that is None."""
 
     name: ClassVar[str]
 
@@ -166,7 +167,7 @@ class Operation:
 
     @property
     def task_type(self) -> str:
-        """PiAPI's word for the operation."""
+        """PiAPI's name for the operation."""
         raise NotImplementedError
 
     @property
@@ -176,18 +177,18 @@ class Operation:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The images that go into the operation, URLs and references: its `image`, if it has no others."""
+        """The input images, as URLs and references. By default: the field `image`."""
         image: str | None = getattr(self, "image", None)
         return () if image is None else (image,)
 
     def write(self, writer: Writer) -> JsonObject:
-        """Return the fields of `input` that not every operation has; None leaves one out."""
+        """Return the fields of `input` that are specific to the operation. Those that are None are not sent."""
         raise NotImplementedError
 
     def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
-        """Yield everything that PiAPI, or common sense, would refuse, so that all of it is reported before any charge.
+        """Yield every problem of the operation, so that all are reported at once and before any charge.
 
-        The catalog checks the number of images, because it has the models that make several.
+        The catalog checks the number of images, because it lists the models that generate several.
         """
         yield from text_problems("prompt", self.prompt, limits.prompt_characters)
         yield from prompt_problems(self.prompt)
@@ -198,7 +199,7 @@ class Operation:
         yield from limits.range_problems("steps", self.steps, 1, limits.steps)
 
     def live_problems(self) -> Iterator[str]:
-        """Yield what the live service has no field for."""
+        """Yield the parts of the operation that the live API has no field for."""
         yield from ()
 
 
@@ -211,7 +212,7 @@ class Sized(Operation):
 
     @property
     def size_fields(self) -> JsonObject:
-        """The size as `input` has it."""
+        """The fields of `input` for the size."""
         return {"width": self.width, "height": self.height}
 
     def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
@@ -220,5 +221,5 @@ class Sized(Operation):
 
 
 def drop_none(fields: JsonObject) -> JsonObject:
-    """Return the fields that have a value: PiAPI wants others left out (docs/internals/service.md, section 1)."""
+    """Return the fields that are not None: PiAPI expects no others (docs/internals/service.md, section 1)."""
     return {name: value for name, value in fields.items() if value is not None}

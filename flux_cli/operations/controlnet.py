@@ -15,7 +15,7 @@ from .parameters import Option
 
 EXAMPLE = "for example: --control depth=photo.jpg:0.8"
 SPECIFIED_NAMES = {"openpose": "pose", "soft_edge": "soft-edge"}
-"""The specification's names of control types that have another name in the live service."""
+"""The specification's names of control types whose names in the live API differ."""
 
 
 @frozen
@@ -30,7 +30,7 @@ class Control:
     def parse(cls, text: str, context: BuildContext, *, any_name: bool) -> Self:
         """Return the control of `TYPE=IMG` or `TYPE=IMG:STRENGTH`. Raise UsageError.
 
-        any_name: accept a type that flux does not know.
+        any_name: accept an unknown type.
         """
         kind, equals, image = text.partition("=")
         if not equals or not kind.isprintable() or not kind.strip() or not image:
@@ -48,7 +48,7 @@ class Control:
         return cls(context.controls.get(word, word), reference, strength)
 
     def write(self, writer: Writer, *, keep: bool) -> JsonObject:
-        """Return an item of `control_net_settings`; `keep` asks for the preprocessed image as well."""
+        """Return an item of `control_net_settings`. keep: request the preprocessed image too."""
         image, name = writer.image(self.image), SPECIFIED_NAMES.get(self.kind, self.kind)
         return writer.pair(
             {"path": f"controlnet-{name}", "control_image_url": image, "conditioning_scale": self.strength},
@@ -76,7 +76,7 @@ class ControlNet(Sized):
         return tuple(control.image for control in self.controls)
 
     def write(self, writer: Writer) -> JsonObject:
-        """Return the size, the LoRAs and the controls. The live service requires the list of LoRAs even if empty."""
+        """Return the size, the LoRAs and the controls. The live API requires the list of LoRAs even if empty."""
         loras: list[Json] = [lora.write(writer) for lora in self.loras]
         controls: list[Json] = [control.write(writer, keep=self.keep_control) for control in self.controls]
         return {**self.size_fields, "lora_settings": loras, "control_net_settings": controls}

@@ -24,7 +24,7 @@ class ImageToImage(Operation):
 
 @frozen(kw_only=True)
 class Kontext(Sized):
-    """Change an image as an instruction says, with FLUX.1 Kontext."""
+    """Edit an image by an instruction, with FLUX.1 Kontext."""
 
     name = "kontext"
     task_type = "kontext"
@@ -57,7 +57,7 @@ class ImageToImageParameters(Parameters):
 
     @property
     def takes_size(self) -> bool:
-        """Whether Kontext is used: image to image keeps the size of its input."""
+        """Whether Kontext is used. Image to image keeps the size of its input."""
         return self.kontext
 
     def build(self, shared: SharedOptions, context: BuildContext) -> Operation:

@@ -15,7 +15,7 @@ class Inpaint(Operation):
     """Regenerate a region of an image.
 
     mask: an image, white where to inpaint.
-    cut_out: the image with a hole there, which the live service reads instead of a mask.
+    cut_out: the image made transparent there, which the live API uses instead of a mask.
     """
 
     name = "inpaint"
@@ -29,7 +29,7 @@ class Inpaint(Operation):
         return (self.image, self.mask, self.cut_out) if self.cut_out else (self.image, self.mask)
 
     def write(self, writer: Writer) -> JsonObject:
-        """Return image and mask. The live service has no mask: it inpaints where the image is transparent."""
+        """Return image and mask. The live API has no mask: it inpaints where the image is transparent."""
         image = self.image if writer.dialect == "spec" else self.cut_out or self.image
         return {"image": writer.image(image), **writer.pair({"mask": writer.image(self.mask)}, {})}
 

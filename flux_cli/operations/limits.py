@@ -14,14 +14,14 @@ DEFAULT_SIZE: Size = (1024, 1024)
 MAX_FEATHER = 200
 """Pixels by which the edge of a mask can be softened."""
 _MISSING = ("nan", "NaN", "null", "None", "undefined", "<NA>")
-"""The words of other programs for a missing value: pandas, jq, Python, JavaScript."""
+"""Missing values as pandas, jq, Python and JavaScript print them."""
 _FILE = r"[^\s,;]*\.(png|jpe?g|webp|gif|bmp|tiff?|heic|txt|csv|tsv|jsonl?|toml)"
 _FILES = rf"(?i){_FILE}([\s,;]+{_FILE})*"
 
 
 @frozen
 class ModelLimits:
-    """What a model accepts (specification: Parameter Reference; docs/internals/service.md, section 1)."""
+    """The limits of a model (specification: Parameter Reference; docs/internals/service.md, section 1)."""
 
     model: str
     """The name of the model, for messages."""
@@ -31,7 +31,7 @@ class ModelLimits:
     denoise: tuple[float, float]
     """Above the first, up to and including the second."""
     strength: tuple[float, float]
-    """Of a LoRA, of a control image, and of a variation."""
+    """Strength of a LoRA, of a control image and of a variation."""
     margin: int
     """Pixels on each side of an outpainted image (specification: Output Resolution)."""
     steps: int
@@ -40,15 +40,15 @@ class ModelLimits:
     def range_problems(
         self, what: str, value: float | None, low: float, high: float, *, above: bool = False
     ) -> Iterator[str]:
-        """Yield what is wrong with a number whose range depends on the model."""
+        """Yield the problem of a number whose range depends on the model."""
         return range_problems(what, value, low, high, after=f" is out of range for {self.model}", above=above)
 
 
 def text_problems(what: str, text: str, limit: int) -> Iterator[str]:
-    """Yield what is wrong with a text: 1 to `limit` characters, a word among them (specification: code 1100)."""
+    """Yield the problems of a text. It needs 1 to `limit` characters, and a visible one (specification: code 1100)."""
     if not text.strip():
         yield f"the {what} is empty"
-    elif not any(map(_says_something, text)):
+    elif not any(map(_is_letter_digit_or_symbol, text)):
         yield f"the {what} {quoted(text, 40)} has no letter, digit or symbol"
     if len(text) > limit:
         yield f"the {what} has {len(text)} characters; PiAPI accepts 1 to {limit}"
@@ -58,12 +58,12 @@ def text_problems(what: str, text: str, limit: int) -> Iterator[str]:
         yield f"the {what} is not valid UTF-8"
 
 
-def _says_something(character: str) -> bool:
+def _is_letter_digit_or_symbol(character: str) -> bool:
     return character.isalnum() or unicodedata.category(character) == "So"
 
 
 def prompt_problems(prompt: str) -> Iterator[str]:
-    """Yield why a text was surely not meant as a prompt."""
+    """Yield the problems of a text that was certainly not meant as a prompt."""
     if prompt in _MISSING:
         yield f"the prompt is {quoted(prompt)}, which usually means a missing value"
     if re.fullmatch(_FILES, prompt):
@@ -71,7 +71,7 @@ def prompt_problems(prompt: str) -> Iterator[str]:
 
 
 def size_problems(width: int, height: int, pixels: int) -> Iterator[str]:
-    """Yield what is wrong with a size: positive, and at most `pixels` in all (specification: code 1700)."""
+    """Yield the problem of a size. It must be positive, with at most `pixels` in total (specification: code 1700)."""
     if width < 1 or height < 1:
         yield f"the size {width}x{height} is not positive"
     elif width * height > pixels:
@@ -82,9 +82,9 @@ def size_problems(width: int, height: int, pixels: int) -> Iterator[str]:
 def range_problems(
     what: str, value: float | None, low: float, high: float, *, after: str = "", above: bool = False
 ) -> Iterator[str]:
-    """Yield what is wrong with a number: `low` to `high`, both allowed; `above` excludes `low`. None is fine.
+    """Yield the problem of a number that is outside `low` to `high`. `above` excludes `low` itself. None is valid.
 
-    after: what follows the number in the message.
+    after: the text after the number in the message.
     """
     if value is None:
         return

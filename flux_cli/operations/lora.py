@@ -29,7 +29,7 @@ LoRAOption = Annotated[
 
 @frozen
 class LoRA:
-    """A LoRA: a name that PiAPI has, or the URL of a file. `strength` is 0 to 1."""
+    """A LoRA: a name of PiAPI's, or the URL of a file. `strength` is 0 to 1."""
 
     name: str
     strength: float | None = None
@@ -69,21 +69,21 @@ def parse_loras(texts: Sequence[str] | None, known: Collection[str], *, any_name
 
 
 def lora_problems(loras: Sequence[LoRA], limits: ModelLimits) -> Iterator[str]:
-    """Yield the strengths that are out of range."""
+    """Yield a problem for each strength that is out of range."""
     for lora in loras:
         after = f" of --lora {lora.name} is out of range"
         yield from range_problems("the strength", lora.strength, *limits.strength, after=after)
 
 
 def url_problems(loras: Sequence[LoRA]) -> Iterator[str]:
-    """Yield the LoRAs that have no name, which the live API requires."""
+    """Yield a problem for each LoRA that is a URL: the live API requires a name."""
     for lora in loras:
         if lora.is_url:
             yield f"--lora {lora.name}: the live API accepts names only, not URLs"
 
 
 def split_strength(text: str, what: str, example: str) -> tuple[str, float | None]:
-    """Return a path or URL without the strength at its end, and the strength: only a number is one.
+    """Return a path or URL without the strength at its end, and the strength, which must be a number.
 
     what, example: the option, and how it is written, for messages.
     """
@@ -94,7 +94,7 @@ def split_strength(text: str, what: str, example: str) -> tuple[str, float | Non
 
 
 def parse_strength(text: str, what: str, example: str) -> float:
-    """Return the number; its range is checked with the rest of the request. Raise UsageError."""
+    """Return a strength as a number. Its range is checked with the rest of the request. Raise UsageError."""
     try:
         return float(text)
     except ValueError:
@@ -103,9 +103,9 @@ def parse_strength(text: str, what: str, example: str) -> float:
 
 
 def known_name(what: str, name: str, known: Collection[str], *, any_name: bool) -> str:
-    """Return a name as PiAPI spells it. Raise UsageError for an unknown one, unless `any_name`.
+    """Return a name in PiAPI's spelling. Raise UsageError for an unknown one, unless `any_name`.
 
-    PiAPI may have more names than flux knows, but most unknown ones are mistyped, and a task would be paid for.
+    PiAPI may accept names that flux does not list, but most unknown names are mistyped, and the task would be charged.
     """
     if name.casefold() in known:
         return name.casefold()
@@ -166,7 +166,7 @@ class LoRAParameters(Parameters):
 
     @property
     def takes_size(self) -> bool:
-        """Whether there is no input image, whose size would be kept."""
+        """Whether the image is generated from the prompt alone. An input image keeps its size."""
         return self.image is None
 
     def build(self, shared: SharedOptions, context: BuildContext) -> LoRAGeneration:

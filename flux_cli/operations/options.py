@@ -1,4 +1,4 @@
-"""The options of a request that operations share, and their arguments: the same meaning in every command."""
+"""The options and arguments that operations share. They mean the same in every command."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,14 +9,14 @@ from .limits import DEFAULT_SIZE, MAX_FEATHER
 from .parameters import Argument, G, Group, Option
 
 BY_PIAPI = "chosen by PiAPI"
-"""The default of an option that is not sent if it is not given."""
+"""The default, in help, of an option that is sent only if it is given."""
 ImageArgument = Annotated[str, Argument("IMG", help="Input image: a path, a URL, - (stdin), @ID or @last.")]
 NewPrompt = Annotated[str | None, Argument("PROMPT", help="Text prompt, {prompt_characters} characters.")]
 
 
 @frozen
 class TaskOptions(Group):
-    """How the image is generated."""
+    """Options for the generation of the image."""
 
     title = "Generation"
     sets = ("model", "service_mode", "webhook", "webhook_secret_file")
@@ -128,7 +128,7 @@ class TaskOptions(Group):
 
 @frozen
 class SizeOptions(Group):
-    """How large the image is."""
+    """Options for the size of the image."""
 
     title = "Image size"
 
@@ -156,7 +156,7 @@ class SizeOptions(Group):
 
 @frozen
 class InputOptions(Group):
-    """How input images are treated."""
+    """Options for the treatment of input images."""
 
     title = "Input image"
 
@@ -167,7 +167,7 @@ class InputOptions(Group):
 
 @frozen
 class MaskOptions(Group):
-    """The region to inpaint: one of a mask, a box, a color, or the image's own transparency."""
+    """Options for the region to inpaint: a mask, a box, a color, or the image's own transparency."""
 
     title = "Mask"
 
@@ -215,7 +215,7 @@ class MaskOptions(Group):
 
 @frozen
 class SharedOptions(Group):
-    """The shared options of a request; `Parameters.groups` lists those that a command accepts."""
+    """The shared options as the user set them. `Parameters.groups` lists those that a command accepts."""
 
     task: TaskOptions = TaskOptions()
     size: SizeOptions = SizeOptions()
@@ -227,7 +227,7 @@ class SharedOptions(Group):
         return next(group for group in self._groups().values() if isinstance(group, kind))
 
     def with_groups(self, *groups: Group) -> Self:
-        """Return these options with `groups` in place of those of the same types."""
+        """Return these options with `groups` in place of the groups of the same types."""
         names = {type(group): name for name, group in self._groups().items()}
         changes: dict[str, Any] = {names[type(group)]: group for group in groups}
         return replace(self, **changes)

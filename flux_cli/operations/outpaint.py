@@ -54,7 +54,7 @@ class Outpaint(Operation):
 
 
 def parse_margin(side: str, text: str, source: SourceImage) -> int:
-    """Return a margin in pixels of the image as it is sent. `text` is a percentage, or pixels of the user's image.
+    """Return a margin in pixels of the image as it is sent. text: a percentage, or pixels of the user's own image.
 
     Raise UsageError.
     """

@@ -1,8 +1,8 @@
-"""Options and arguments as plain data, which Typer, the rows of a batch file, help and the Python interface all read.
+"""Options and arguments as plain data, for Typer, the rows of a batch file, help and the Python interface.
 
 A group is a frozen class whose fields are `Annotated` with an `Option` or an `Argument`. In a row and as a keyword,
-a field has the long name of its option: `mask-box` is the field `box` of `MaskOptions`. A value there may be text, as
-in CSV, or have a type, as in JSON and TOML: `steps: 8` and `steps: "8"` are the same.
+the name of a field is the long name of its option: `mask-box` is the field `box` of `MaskOptions`. A value may be text,
+as in CSV, or typed, as in JSON and TOML: `steps: 8` and `steps: "8"` are the same.
 """
 
 import re
@@ -18,20 +18,20 @@ from ..text import clean, describe_number, quoted, yes_or_no
 
 Scalar: TypeAlias = str | int | float | bool
 Value: TypeAlias = Scalar | list[Scalar]
-"""A value in a row of a batch file, or of a keyword argument."""
+"""A value of a row of a batch file, or of a keyword argument."""
 
 
 @frozen
 class Option:
-    """An option.
+    """An option of a command.
 
-    names: as help shows them, the long one last: `-m, --model`.
-    metavar: what help calls the value; a switch has none.
-    help: its text. `{steps}` in it, or another field of `ModelLimits`, stands for what the models accept.
-    short: the text for `-h`, which lists the common options; None for `--help` only.
-    default: what help calls the default, if the value does not say it: `random`.
-    title: its heading in help, if it is not that of its group.
-    min, max: the range of a number; without a maximum, it has none.
+    names: the names as in help, the long one last: `-m, --model`.
+    metavar: the placeholder of the value in help; None for a switch.
+    help: the text for `--help`. `{steps}`, or another field of `ModelLimits`, is replaced by the models' limits.
+    short: the text for `-h`, which lists only the common options; None for an option that it omits.
+    default: the default in help, if it differs from the field's value: `random`.
+    title: the heading in help, if it differs from that of the group.
+    min, max: the range of a number; None for no limit.
     sweep: the type of the numbers, if a list or a range of them makes one task per number.
     """
 
@@ -50,7 +50,7 @@ class Option:
 
 @frozen
 class Argument:
-    """An argument without a name; `metavar` is what help calls it, and `help` and `default` are those of an option."""
+    """A positional argument of a command. metavar: its name in help. help, default: as for an option."""
 
     metavar: str
     _: KW_ONLY
@@ -60,13 +60,13 @@ class Argument:
 
 @frozen
 class Group:
-    """Options that belong together. title: their heading in help. sets: the fields that give a setting its value."""
+    """A group of options. title: their heading in help. sets: the fields that override the setting of the same name."""
 
     title: ClassVar[str]
     sets: ClassVar[tuple[str, ...]] = ()
 
     def settings(self) -> dict[str, str | None]:
-        """Return the settings that these options give, by name; None for those that were not given."""
+        """Return the value of each field in `sets`, as text; None for an option that was not given."""
         return {name: _setting(getattr(self, name)) for name in self.sets}
 
 
@@ -81,7 +81,7 @@ G = TypeVar("G", bound=Group)
 
 @frozen
 class Parameter:
-    """A field of a group: its name and type in Python, and what it is for a user."""
+    """A field of a group: its name and type in Python, and the option or argument that sets it."""
 
     field: str
     type: object
@@ -90,13 +90,13 @@ class Parameter:
 
     @property
     def kinds(self) -> list[object]:
-        """The types of its values, without their own parameters: `list` and `NoneType` for `list[str] | None`."""
+        """The types of its values, without type arguments: `list` and `NoneType` for `list[str] | None`."""
         types = get_args(self.type) if isinstance(self.type, UnionType) else (self.type,)
         return [get_origin(one) or one for one in types]
 
 
 _PARAMETERS: dict[type[Group], dict[str, Parameter]] = {}
-"""Of each group, once they were read: a batch file asks again for every row."""
+"""The parameters of each group, cached because a batch file needs them for every row."""
 
 
 def parameters(group: type[Group]) -> Mapping[str, Parameter]:
@@ -112,9 +112,9 @@ def parameters(group: type[Group]) -> Mapping[str, Parameter]:
 
 
 def read_group(group: type[G], values: Mapping[str, Value], problems: Problems) -> G | None:
-    """Return the group that `values`, by long name, describe.
+    """Return the group with these values, by long name.
 
-    Return None if a field without a default has no value. `problems` receives everything that is wrong.
+    Return None if a field without a default has no value. Every error is added to `problems`.
     """
     found = _read(group, values, problems)
     required = {long: parameter.field for long, parameter in parameters(group).items() if parameter.required}
@@ -123,7 +123,7 @@ def read_group(group: type[G], values: Mapping[str, Value], problems: Problems) 
 
 
 def change_group(group: G, values: Mapping[str, Value], problems: Problems) -> G:
-    """Return the group with the fields that `values` have, by long name; `problems` receives what is wrong."""
+    """Return the group with `values`, by long name, in place of its own. Every error is added to `problems`."""
     return replace(group, **_read(type(group), values, problems))
 
 
@@ -141,7 +141,7 @@ def _read(group: type[Group], values: Mapping[str, Value], problems: Problems) -
 def _convert(name: str, value: Value, parameter: Parameter) -> object:
     kinds = parameter.kinds
     if list in kinds:
-        # A cell of CSV holds one text.
+        # A CSV cell cannot contain a list.
         return [_text(name, item) for item in value] if isinstance(value, list) else _text(name, value).split(";")
     if isinstance(value, list):
         if not (isinstance(parameter.about, Option) and parameter.about.sweep):
@@ -181,7 +181,7 @@ def _flag(name: str, value: Scalar) -> bool:
 def read_number(
     name: str, value: Scalar, kind: type[int] | type[float], low: float | None = None, high: float | None = None
 ) -> int | float:
-    """Return the number that a value is, from `low` to `high`. Raise UsageError, which calls the value `name`."""
+    """Return a value as a number from `low` to `high`. Raise UsageError. name: the name of the value in the error."""
     try:
         if isinstance(value, bool) or (kind is int and isinstance(value, float) and not value.is_integer()):
             raise ValueError

@@ -1,4 +1,4 @@
-"""The operations: a new one is a module beside this one, and a line in the table."""
+"""The table of operations. A new one needs a module beside this one, and a line here."""
 
 from .base import Operation, Parameters
 from .controlnet import ControlNetParameters
@@ -21,8 +21,8 @@ PARAMETERS: dict[str, type[Parameters]] = {
         ReduxParameters,
     )
 }
-"""The parameters of each command that makes images, by the command's name: the `op` of a row in a batch file."""
+"""The parameters of each command that makes images, by its name, which is also the `op` of a row in a batch file."""
 OPERATIONS: dict[str, type[Operation]] = {
     operation.name: operation for parameters in PARAMETERS.values() for operation in parameters.operations
 }
-"""The operations, by their names in stored requests and in the catalog; `edit` is two of them."""
+"""The operations, by their names in stored requests and in the catalog. The command `edit` has two of them."""

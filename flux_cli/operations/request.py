@@ -15,24 +15,23 @@ from .registry import OPERATIONS
 
 T = TypeVar("T")
 SEED_LIMIT = 2**32
-"""Seeds are 0 <= seed < 2^32: what every Flux runtime accepts."""
+"""Seeds are below this and not negative, the range that every Flux runtime accepts."""
 EXACT = 2**53
 BOTH = Writer()
-"""Writes every fact with the field names of the specification and with those of the live service."""
+"""Writes every fact twice: with the field name of the specification, and with that of the live API."""
 _ABOUT = ("model", "seed", "service_mode", "webhook")
 
 
 @frozen
 class TaskRequest:
-    """An operation, the model that does it, and how it is run.
+    """An operation with its model, its seed, and the way it is run.
 
     model: the full ID (`Qubico/flux1-dev`).
-    seed: always chosen by flux and sent, so that any image can be reproduced and a task whose response was lost can
-        be recognized.
-    service_mode: `public` (pay as you go), `private` (host your account), None for the workspace's own.
-    webhook: a URL that PiAPI calls when the task ends. Its secret is not part of the request: it is read when the
-        request is sent and is stored nowhere.
-    overrides: merged into the body unchecked, from `--set` and `--input`.
+    seed: always sent, so that any image can be reproduced, and a task whose response was lost can be recognized.
+    service_mode: `public` (pay-as-you-go) or `private` (host-your-account); None for the setting of the workspace.
+    webhook: the URL that PiAPI calls when the task ends. Its secret is not part of the request: it is read when the
+        request is sent, and is not stored.
+    overrides: fields from `--set` and `--input`, which are merged into the body unchecked.
     """
 
     operation: Operation
@@ -52,7 +51,7 @@ class TaskRequest:
     def from_json(cls, stored: JsonObject) -> Self:
         """Return the request that `to_json` stored.
 
-        Raise UsageError for anything else: the metadata of an image may come from anywhere.
+        Raise UsageError for anything else: the metadata of an image is untrusted.
         """
         try:
             if not {"prompt", "model", "seed"} <= stored.keys():
@@ -65,24 +64,24 @@ class TaskRequest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the request without its webhook, hex: equal requests have equal digests."""
+        """SHA-256 of the request without its webhook, in hex. Equal requests have equal digests."""
         return _sha256(replace(self, webhook=None).to_json())
 
     @property
     def digest_without_seed(self) -> str:
-        """SHA-256 of the request without its webhook and its seed, hex."""
+        """SHA-256 of the request without its webhook and its seed, in hex."""
         return _sha256({**replace(self, webhook=None).to_json(), "seed": None})
 
     @property
     def local_images(self) -> list[str]:
-        """The references to local images in it, each once."""
+        """The references to local images in the request, without duplicates."""
         return list(dict.fromkeys(image for image in self.operation.images if image.startswith(LOCAL)))
 
 
 def create_body(request: TaskRequest, *, writer: Writer = BOTH, debug: bool = False) -> JsonObject:
     """Return the body of `POST /task`, without a webhook's secret.
 
-    Unset fields are left out (docs/internals/service.md, section 1).
+    Unset fields are omitted (docs/internals/service.md, section 1).
     """
     operation = request.operation
     fields: JsonObject = {
@@ -104,7 +103,7 @@ def create_body(request: TaskRequest, *, writer: Writer = BOTH, debug: bool = Fa
 
 
 def encode_body(body: JsonObject) -> bytes:
-    """Return a body as it is sent. Raise UsageError for what JSON or UTF-8 cannot hold, which `--set` may bring in."""
+    """Return a body as bytes. Raise UsageError if JSON or UTF-8 cannot express it, which is possible with `--set`."""
     try:
         return json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError) as error:
@@ -126,7 +125,7 @@ def merge(body: JsonObject, overrides: JsonObject) -> JsonObject:
 
 
 def _listed(value: Json) -> Json:
-    """Return tuples as JSON has them, so that a stored request equals itself when it is read back."""
+    """Return a value with lists in place of tuples, so that a stored request equals itself when it is read back."""
     if isinstance(value, list | tuple):
         return [_listed(item) for item in value]
     return value
@@ -138,7 +137,7 @@ def _typed_fields(kind: type[Any], stored: Mapping[str, Json]) -> dict[str, Any]
 
 
 def _typed(name: str, kind: Any, value: Json) -> object:
-    if isinstance(kind, UnionType):  # with None
+    if isinstance(kind, UnionType):  # X | None
         if value is None:
             return None
         kind = next(one for one in get_args(kind) if one is not type(None))
@@ -146,7 +145,7 @@ def _typed(name: str, kind: Any, value: Json) -> object:
     if wanted is tuple and isinstance(value, list):
         return tuple(_typed(name, get_args(kind)[0], item) for item in value)
     if is_dataclass(wanted) and isinstance(value, dict):
-        if unknown := value.keys() - {own.name for own in fields(kind)}:  # part of what would be paid for
+        if unknown := value.keys() - {own.name for own in fields(kind)}:  # it may change what is paid for
             raise TypeError(f"{name} has the unknown field {quoted(min(unknown), 40)}")
         return kind(**_typed_fields(kind, value))
     numbers = (int, float) if wanted is float else wanted
@@ -156,11 +155,11 @@ def _typed(name: str, kind: Any, value: Json) -> object:
 
 
 def _is_exact(value: Json) -> bool:
-    """Return whether every JSON reader has the same number for it: finite, and at most 2^53 (RFC 8259, section 6)."""
+    """Return whether every JSON parser reads the same number: finite, up to 2^53 (RFC 8259, section 6)."""
     return not isinstance(value, int | float) or -EXACT <= value <= EXACT
 
 
 def _sha256(value: JsonObject) -> str:
-    import hashlib  # a command that lists entries does without it
+    import hashlib  # slow to import, and not needed to list entries
 
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

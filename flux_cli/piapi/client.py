@@ -1,7 +1,7 @@
-"""PiAPI's endpoints, one method each.
+"""PiAPI's endpoints, one method per endpoint.
 
-The only module that can POST a task. It never repeats one: it returns the outcome of the POST (`submission`), and the
-engine decides.
+Only this module can POST a task. It never repeats a POST, but returns its outcome (see `submission`), and the engine
+decides.
 """
 
 import asyncio
@@ -33,26 +33,26 @@ from .submission import PLAN, SubmissionResult, result_of_error, result_of_respo
 from .task import Task
 
 RESPONSE_BYTES = 32 * 2**20
-"""No response of the API is larger; inline images are base64."""
+"""The largest response that is read. Inline images are base64."""
 LARGE_RESPONSE_BYTES = 2**20
-"""A larger response is decoded in a thread, since it takes longer than other tasks should wait."""
+"""A larger response is decoded in a thread, so that other tasks do not wait."""
 TRUNCATED = "truncated"
 """The fault of a response whose body ended early."""
 POST_SECONDS = 120.0
 GET_SECONDS = 60.0
 POLLS, UPLOADS = 8, 4
-"""Requests in parallel. httpcore's work for each request grows with the number of its connections."""
+"""The most requests in parallel. The time that httpcore takes per request grows with the number of connections."""
 SLOWEST_UPLINK = 25_000.0
-"""Bytes per second that an upload is allowed to be as slow as."""
+"""Bytes per second. A slower upload times out."""
 JSON = {"Content-Type": "application/json"}
 RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
 @frozen
 class Account:
-    """What PiAPI reports of the key's account; None for what it does not report.
+    """The account of the key, as PiAPI reports it. A value that is not reported is None.
 
-    clock: PiAPI's time of its response, in seconds since the epoch.
+    clock: the time of the response by PiAPI's clock, in seconds since the epoch.
     """
 
     plan: str | None
@@ -62,9 +62,9 @@ class Account:
 
 
 class _Sending:
-    """How much of a request has left, as far as httpx's trace shows.
+    """The progress of sending a request, from httpx's trace.
 
-    begun: its first byte may have left. written: its last byte may have left.
+    begun: the first byte may have been sent. written: the last byte may have been sent.
     """
 
     def __init__(self, *, traced: bool) -> None:
@@ -72,7 +72,7 @@ class _Sending:
         self._connecting = False
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Note an event of httpcore. The CONNECT to a proxy carries nothing of the request."""
+        """Record an event of httpcore. A CONNECT to a proxy is ignored, because it contains no part of the request."""
         if request := info.get("request"):
             self._connecting = request.method == b"CONNECT"
         if not self._connecting:
@@ -81,11 +81,11 @@ class _Sending:
 
 
 class PiAPIClient:
-    """Talks to one base URL with one key.
+    """A client for one base URL and one key.
 
-    secrets: redacted in responses, as the key is: a server may repeat them.
-    transport: None for the network, or the in-process sandbox.
-    trace: called with a line for every request and response (`--debug`).
+    secrets: redacted in responses, like the key, because a server may echo them.
+    transport: the in-process sandbox; None for the network.
+    trace: called with each line that `--debug` prints for a request or a response.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class PiAPIClient:
         self._clients: dict[tuple[bool, bool], httpx.AsyncClient] = {}
         self._open = AsyncExitStack()
         self._polls, self._uploads = asyncio.Semaphore(POLLS), asyncio.Semaphore(UPLOADS)
-        for keep in (True, False):  # unusable settings raise here, before anything is sent
+        for keep in (True, False):  # invalid proxy or certificate settings raise here, before anything is sent
             self._client(base_url, keep=keep)
 
     async def __aenter__(self) -> Self:
@@ -119,14 +119,14 @@ class PiAPIClient:
         await self._open.aclose()
 
     def _client(self, url: str, *, keep: bool) -> httpx.AsyncClient:
-        """Return the client for requests to a URL. No proxy sees, or could reach, what is sent to this machine.
+        """Return the httpx client for requests to a URL. Requests to this machine do not use a proxy.
 
-        keep: whether connections are kept, as they are for GET. Each POST has a connection of its own: if a kept one
-        breaks, a request that did not arrive looks like a lost response.
+        keep: whether connections are reused, as for GET. Each POST has a new connection: if a reused one breaks, a
+        request that did not arrive looks like a lost response.
         """
         local = is_local(url)
         if (local, keep) not in self._clients:
-            timeout = httpx.Timeout(30.0, connect=10.0, read=30.0 if keep else None)  # a POST has a total time
+            timeout = httpx.Timeout(30.0, connect=10.0, read=30.0 if keep else None)  # a POST has a total timeout
             with environment_settings():
                 client = new_client(self._transport, local=local, headers=self._headers, timeout=timeout, keep=keep)
             self._clients[local, keep] = client
@@ -134,7 +134,10 @@ class PiAPIClient:
         return self._clients[local, keep]
 
     async def create(self, body: bytes) -> SubmissionResult:
-        """Send `POST /task` once (specification: Create Image Task). Never raise for the server or the network."""
+        """Send `POST /task` once, and return its outcome (specification: Create Image Task).
+
+        Errors of the server and the network are outcomes too, and raise nothing.
+        """
         sending, arrived = _Sending(traced=self._transport is None), bytearray()
         options = {"content": body, "headers": JSON, "extensions": {"trace": sending.trace}}
         try:
@@ -145,7 +148,7 @@ class PiAPIClient:
         return result_of_response(response, written=sending.written)
 
     async def poll(self, task_id: str) -> Task:
-        """Return the task as it is now (`GET /task/{id}`).
+        """Return the current state of a task (`GET /task/{id}`).
 
         Raise TemporaryError, TaskNotFoundError, KeyRefusedError.
         """
@@ -155,7 +158,7 @@ class PiAPIClient:
                 return parsed.task
             raise TemporaryError("PiAPI returned another task")
         missing = response.status in (400, 404, 410, 422) or (response.status < 300 and parsed.code in (400, 404))
-        if missing and parsed.well_formed:  # a gateway's page says nothing about the task
+        if missing and parsed.well_formed:  # an error page of a gateway proves nothing about the task
             raise TaskNotFoundError(parsed.message or "task not found")
         raise _temporary(response, parsed)
 
@@ -178,9 +181,9 @@ class PiAPIClient:
         )
 
     async def upload(self, service: str, name: str, content: bytes) -> str:
-        """Upload an image, at no cost, and return its URL (docs/internals/service.md, section 4).
+        """Upload an image, free of charge, and return its URL (docs/internals/service.md, section 4).
 
-        service: the upload service's origin; name: a file name with its extension.
+        service: the origin of the upload service. name: a file name with an extension.
         Raise TemporaryError, KeyRefusedError, CreditsError, RefusedError.
         """
         data = base64.b64encode(content).decode("ascii")
@@ -209,8 +212,9 @@ class PiAPIClient:
     async def _request_free(
         self, method: str, url: str, options: dict[str, Any], *, turns: asyncio.Semaphore, seconds: float
     ) -> Response:
-        """Send a request that costs nothing and may be repeated, once it is its turn; it may take so many seconds.
+        """Send a free, repeatable request and return its response.
 
+        turns: limits the requests in parallel. seconds: the timeout of the whole exchange, without the wait for a turn.
         Raise TemporaryError.
         """
         try:
@@ -220,7 +224,10 @@ class PiAPIClient:
             raise TemporaryError(plain_words(error)) from error
 
     async def _exchange(self, method: str, url: str, arrived: bytearray, options: dict[str, Any]) -> Response:
-        """Send a request and return its response. `arrived` gets the body, and keeps its part if this is canceled."""
+        """Send a request and return its response.
+
+        arrived: filled with the body, so that the received part remains available if this is canceled.
+        """
         started, fault = time.monotonic(), ""
         if self._trace:
             self._trace(f"> {method} {url}")
@@ -236,7 +243,7 @@ class PiAPIClient:
                         break
             except httpx.DecodingError:
                 fault = "unusable content encoding"
-            except httpx.HTTPError:  # a status without its body is still evidence: 429 is 429
+            except httpx.HTTPError:  # the status counts even without a body, for example 429
                 fault = TRUNCATED
         large = len(arrived) > LARGE_RESPONSE_BYTES
         text = await asyncio.to_thread(self._read, arrived) if large else self._read(arrived)

@@ -1,4 +1,4 @@
-"""Errors of PiAPI's requests, and the errors for users that its refusals become."""
+"""Errors of requests to PiAPI, and the errors that users see when PiAPI refuses one."""
 
 from ..errors import CreditsError, FluxError, KeyRefusedError, PlanError, RefusedError
 from .responses import ParsedResponse
@@ -9,7 +9,10 @@ UPLOAD_PLAN_HINT = "uploads need the Creator plan or higher; to edit an image on
 
 
 class TemporaryError(Exception):
-    """A free request failed in a way that is worth another try."""
+    """A free request failed, and may succeed if it is repeated.
+
+    retry_after: seconds that PiAPI asks to wait; None if it does not.
+    """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -18,11 +21,11 @@ class TemporaryError(Exception):
 
 
 class TaskNotFoundError(Exception):
-    """PiAPI has no such task; the message is its own."""
+    """PiAPI does not have the task. The message is PiAPI's."""
 
 
 def refusal_error(result: SubmissionResult) -> FluxError:
-    """Return the error for a submission that was refused for good."""
+    """Return the error for a submission that PiAPI refused permanently."""
     message = result.message
     if result.outcome is SubmissionOutcome.OUT_OF_CREDITS:
         return credits_error(message)
@@ -35,7 +38,7 @@ def refusal_error(result: SubmissionResult) -> FluxError:
 
 
 def upload_error(status: int, parsed: ParsedResponse) -> FluxError:
-    """Return the error for an upload that was refused for good."""
+    """Return the error for an upload that PiAPI refused permanently."""
     message = parsed.error_words(status)
     if status == 401 or parsed.code == 1200:
         return key_error(message)

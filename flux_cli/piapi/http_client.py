@@ -1,4 +1,4 @@
-"""httpx clients: which certificates they trust, which connections they keep, and how they read a body."""
+"""httpx clients: trusted certificates, reused connections, and bounded reading of bodies."""
 
 import asyncio
 import os
@@ -18,20 +18,20 @@ T = TypeVar("T")
 USER_AGENT = f"piapi-flux/{__version__}"
 KEPT_CONNECTIONS = 8
 KEEPALIVE_SECONDS = 60.0
-"""Longer than the time between two polls."""
+"""Longer than the interval between two polls."""
 PIECE_BYTES = 256 * 1024
-"""The most that one step of decoding may yield."""
+"""The most bytes that one step of decompression may yield."""
 RESUME_SECONDS = 1.0
-"""The time that a process which was suspended gets to read what came meanwhile."""
+"""Extra time for a process that was suspended to read a response that has arrived meanwhile."""
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
 @frozen
 class Response:
-    """A response.
+    """An HTTP response.
 
-    text: the body, decoded and without secrets.
-    fault: why the body is not complete, for example `truncated`; empty if it is.
+    text: the body, decoded and redacted.
+    fault: why the body is incomplete, for example `truncated`; empty if it is complete.
     """
 
     status: int
@@ -41,16 +41,17 @@ class Response:
 
     @property
     def complete(self) -> bool:
-        """Whether the body came to its end."""
+        """Whether the whole body was received."""
         return not self.fault
 
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """Return the context that verifies servers, made once per process.
+    """Return the TLS context that verifies servers, created once per process.
 
-    SSL_CERT_FILE and SSL_CERT_DIR come first, then the system's hashed directory, which OpenSSL reads one certificate
-    at a time, then certifi's bundle, which takes 20 ms to load. Raise OSError if SSL_CERT_FILE cannot be read.
+    Certificates come from SSL_CERT_FILE and SSL_CERT_DIR; else from the system's hashed directory, of which OpenSSL
+    reads only the needed ones; else from certifi's bundle, which takes 20 ms to load. Raise OSError if SSL_CERT_FILE
+    cannot be read.
     """
     file, directory = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and not directory:
@@ -61,7 +62,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 def _hashed_directory() -> str | None:
-    """Return the system's directory of certificates if it has hashed names (see `openssl rehash`)."""
+    """Return the system's directory of certificates if it has hashed names (see `openssl rehash`), else None."""
     directory = ssl.get_default_verify_paths().capath
     try:
         hashed = directory and any(map(_HASHED_NAME.fullmatch, os.listdir(directory)))
@@ -78,12 +79,12 @@ def new_client(
     timeout: httpx.Timeout,
     keep: bool,
 ) -> httpx.AsyncClient:
-    """Return a client that follows no redirects and asks for bodies without encoding.
+    """Return a client that follows no redirects and requests uncompressed bodies.
 
-    transport: None for the network, or the in-process sandbox.
-    local: the servers are on this machine, so no proxy is used.
-    keep: whether connections are kept for the next request.
-    Raise httpx.InvalidURL, ImportError, ValueError or OSError if the environment's settings cannot be used.
+    transport: the in-process sandbox; None for the network.
+    local: whether the servers are on this machine, so that no proxy is used.
+    keep: whether connections are reused.
+    Raise httpx.InvalidURL, ImportError, ValueError or OSError for invalid settings in the environment.
     """
     return httpx.AsyncClient(
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
@@ -93,7 +94,7 @@ def new_client(
         trust_env=not local,
         follow_redirects=False,
         limits=httpx.Limits(
-            # The callers' semaphores bound the number: a request that waits in httpcore's pool may lose its turn.
+            # The callers' semaphores limit the number: a request that waits in httpcore's pool may lose its turn.
             max_connections=None,
             max_keepalive_connections=KEPT_CONNECTIONS if keep else 0,
             keepalive_expiry=KEEPALIVE_SECONDS,
@@ -102,10 +103,10 @@ def new_client(
 
 
 async def decoded_body(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Yield the body of a streamed response in bounded pieces, without its content encoding.
+    """Yield the body of a streamed response, decompressed, in pieces of bounded size.
 
-    A server may encode a body although it was asked not to. One layer of gzip or deflate is decoded; raise
-    httpx.DecodingError for any other encoding, since a few kilobytes of nested ones expand to gigabytes.
+    A server may compress a body although it was requested uncompressed. Only one layer of gzip or deflate is accepted,
+    because a few kilobytes of nested layers expand to gigabytes. Raise httpx.DecodingError for any other encoding.
     """
     header = response.headers.get("content-encoding", "").casefold()
     encodings = [name for name in map(str.strip, header.split(",")) if name not in ("", "identity")]
@@ -115,7 +116,7 @@ async def decoded_body(response: httpx.Response) -> AsyncIterator[bytes]:
         return
     if encodings not in (["gzip"], ["x-gzip"], ["deflate"]):
         raise httpx.DecodingError("unsupported content encoding")
-    decoder = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # gzip and zlib, whichever it is
+    decoder = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # detects gzip or zlib
     try:
         async for chunk in response.aiter_raw():
             while piece := decoder.decompress(chunk, PIECE_BYTES):
@@ -130,13 +131,13 @@ async def decoded_body(response: httpx.Response) -> AsyncIterator[bytes]:
 async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
     """Return the result of `work`; raise TimeoutError if it takes longer.
 
-    Unlike `asyncio.timeout` this keeps a result that is there already: a process that was suspended (Ctrl-Z) until the
-    time was over finds both, and the result may be the ID of a paid task.
+    Unlike `asyncio.timeout`, a result that has arrived takes precedence over the timeout. A process that was suspended
+    (Ctrl-Z) past the timeout finds both, and the result may be the ID of a paid task.
     """
     task = asyncio.ensure_future(work)
     try:
-        for patience in (seconds, RESUME_SECONDS):
-            await asyncio.wait({task}, timeout=patience)
+        for timeout in (seconds, RESUME_SECONDS):
+            await asyncio.wait({task}, timeout=timeout)
         if not task.done():
             raise TimeoutError
         return task.result()

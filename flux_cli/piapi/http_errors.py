@@ -1,4 +1,4 @@
-"""HTTP errors and headers in plain words and numbers."""
+"""HTTP errors as text for users, and HTTP headers as numbers."""
 
 import ssl
 import time
@@ -16,7 +16,7 @@ LONGEST_RETRY_AFTER = 300.0
 
 @contextmanager
 def environment_settings() -> Iterator[None]:
-    """Raise ConfigError for a proxy or certificate setting that httpx cannot use, without the setting's value."""
+    """Raise ConfigError for an invalid proxy or certificate setting. It omits the value, which may contain a secret."""
     try:
         yield
     except (httpx.InvalidURL, ImportError, ValueError, OSError, UnicodeError) as error:
@@ -35,14 +35,14 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 
 def is_untrusted(error: Exception) -> bool:
-    """Return whether the server's certificate was not accepted."""
+    """Return whether the server's certificate was rejected."""
     return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
 
 
 def plain_words(error: Exception, when: str = "before a response arrived") -> str:
-    """Return what happened to a connection. httpx's own text is not shown: it may quote headers.
+    """Return the description of a connection error. httpx's own text is not used: it may quote headers.
 
-    when: the time at which it broke, if it broke.
+    when: the phase for "the connection closed".
     """
     if is_untrusted(error):
         return "the server's certificate is not trusted"
@@ -64,8 +64,8 @@ def plain_words(error: Exception, when: str = "before a response arrived") -> st
 
 
 def _is_disconnect(error: httpx.RemoteProtocolError) -> bool:
-    """Return whether the server only closed the connection; httpcore and h11 use the same type for a bad response."""
-    return any(words in str(error) for words in ("disconnected", "closed connection"))  # their texts
+    """Return whether the server closed the connection. httpcore and h11 use the same type for an invalid response."""
+    return any(words in str(error) for words in ("disconnected", "closed connection"))  # httpcore's and h11's texts
 
 
 def _connect_words(error: Exception) -> str:
@@ -78,7 +78,7 @@ def _connect_words(error: Exception) -> str:
 
 
 def retry_after(headers: httpx.Headers) -> float | None:
-    """Return the seconds to wait, from ASCII digits or an HTTP date (RFC 9110, section 10.2.3), clamped to 0-300."""
+    """Return the wait that Retry-After requests, in seconds, 0 to 300 (RFC 9110, section 10.2.3); None without one."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), LONGEST_RETRY_AFTER)
@@ -87,12 +87,12 @@ def retry_after(headers: httpx.Headers) -> float | None:
 
 
 def server_clock(headers: httpx.Headers) -> float | None:
-    """Return the server's time of its response, in seconds since the epoch; None without a Date header."""
+    """Return the time of the response by the server's clock, in seconds since the epoch; None without a Date header."""
     return _parse_date(headers.get("date", ""))
 
 
 def _parse_date(text: str) -> float | None:
-    """Parse an HTTP date into seconds since the epoch."""
+    """Return an HTTP date in seconds since the epoch; None if it is invalid."""
     try:
         moment = parsedate_to_datetime(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()

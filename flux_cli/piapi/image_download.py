@@ -1,7 +1,7 @@
-"""Images from a URL to a verified file.
+"""Download of an image into a verified file.
 
-The connection carries no key, no cookies and no netrc. The bytes decide whether the image is complete (`formats`); only
-a complete one gets its final name.
+Requests contain no key, no cookies and no netrc credentials. An image is verified by its bytes (see `images.formats`),
+and only a complete one gets its final name.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from .http_errors import plain_words
 IMAGE_BYTES = 64 * 2**20
 REDIRECTS = 5
 DOWNLOADS = 8
-"""Downloads at once; more only share the same line."""
+"""The most downloads in parallel. More would only share the same bandwidth."""
 TOTAL_SECONDS = 300.0
 SLOWEST = 1024
 """Bytes per second that a download must average after its first SLOW_SECONDS."""
@@ -36,24 +36,24 @@ SLOW_SECONDS = 20.0
 PRIVATE = "the image URL leads into a private network"
 MALFORMED = "the image URL, or one that it redirects to, is malformed"
 Trace = Callable[[str, dict[str, Any]], Coroutine[Any, Any, None]]
-"""Receives httpx's `trace` events."""
+"""A callback for httpx's `trace` events."""
 
 
 class DownloadError(Exception):
-    """The image did not arrive complete; worth another try."""
+    """The image did not arrive complete. Another attempt may succeed."""
 
 
 class GoneError(DownloadError):
-    """The URL does not work anymore (403, 404, 410); the task may have a new one."""
+    """The URL no longer works (403, 404, 410). PiAPI may have a new one for the task."""
 
 
 class ForbiddenError(DownloadError):
-    """The URL must not be fetched; another try would not help."""
+    """The URL must not be fetched. Another attempt would not help."""
 
 
 @frozen
 class Download:
-    """A complete image in a temporary file beside its final place."""
+    """A complete image in a temporary file, in the directory of its final path."""
 
     path: Path
     image: ImageInfo
@@ -61,11 +61,11 @@ class Download:
 
 
 class Downloader:
-    """Fetches images.
+    """A client for images.
 
-    private: whether private networks and this machine may be connected to (the API itself is there).
-    transport: None for the network, or the in-process sandbox.
-    trace: called with a line for every response (`--debug`).
+    private: whether connections to private networks and this machine are allowed, because the API itself is there.
+    transport: the in-process sandbox; None for the network.
+    trace: called with each line that `--debug` prints for a response.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Downloader:
         self._private = private
         self._in_process = transport is not None
         self._trace = trace
-        self._places = asyncio.Semaphore(DOWNLOADS)
-        # One connection per download: on a kept one, a late response could be taken for another task's image.
+        self._semaphore = asyncio.Semaphore(DOWNLOADS)
+        # One connection per download: on a reused one, a late response could be mistaken for another task's image.
         timeout = httpx.Timeout(30.0, connect=10.0)
         self._http = new_client(transport, local=private, headers={"Accept": "image/*"}, timeout=timeout, keep=False)
 
@@ -98,7 +98,7 @@ class Downloader:
         """
         temporary = temporary_beside(target)
         try:
-            async with self._places, asyncio.timeout(TOTAL_SECONDS):
+            async with self._semaphore, asyncio.timeout(TOTAL_SECONDS):
                 await self._stream(url, temporary)
             return await asyncio.to_thread(_verify, temporary)
         except BaseException as error:
@@ -131,7 +131,7 @@ class Downloader:
         raise ForbiddenError(f"more than {REDIRECTS} redirects")
 
     async def _check(self, url: httpx.URL) -> None:
-        """Refuse URLs that no honest image has (docs/explanation/guarantees.md)."""
+        """Raise ForbiddenError for a URL that an image must not have (docs/explanation/guarantees.md)."""
         if url.scheme not in ("http", "https") or not url.host:
             raise ForbiddenError("the image URL is not http(s)")
         if url.port is not None and not 0 < url.port < 2**16:
@@ -145,9 +145,10 @@ class Downloader:
             raise ForbiddenError(PRIVATE)
 
     def _guard(self, url: httpx.URL) -> Trace:
-        """Return a trace that refuses a connection into a private network before anything is sent over it.
+        """Return a trace that refuses a connection to a private network before anything is sent over it.
 
-        A name may have other addresses by the time it is connected to. Through a proxy the connection is the proxy's.
+        `_check` is not enough: a name may resolve to another address when the connection is made. A connection to a
+        proxy is not checked.
         """
         host, direct = _host(url), False
 
@@ -166,7 +167,7 @@ class Downloader:
 
 
 def _host(url: httpx.URL) -> str:
-    """Return the host as httpx connects to it: in ASCII, an IPv6 address without brackets."""
+    """Return the host that httpx connects to, in ASCII, without the brackets of an IPv6 address."""
     return url.raw_host.decode("ascii")
 
 
@@ -184,7 +185,7 @@ def _new_file(path: Path) -> BinaryIO:
 
 
 async def _write(response: httpx.Response, temporary: Path) -> None:
-    """Write the body to the file, inline: a thread for each piece costs more than the disk does."""
+    """Write the body to a new file. Writes block the loop: a thread per piece takes longer than the disk."""
     loop = asyncio.get_running_loop()
     started, count = loop.time(), 0
     with _new_file(temporary) as file:
@@ -199,7 +200,7 @@ async def _write(response: httpx.Response, temporary: Path) -> None:
 
 
 def _verify(temporary: Path) -> Download:
-    """Return the download if the file is a complete image. It takes up to a second: call it in a thread."""
+    """Return the download if the file is a complete image. Raise DownloadError. Slow (up to 1 s): call in a thread."""
     content = temporary.read_bytes()
     try:
         image = inspect_image(content)
@@ -209,7 +210,7 @@ def _verify(temporary: Path) -> Download:
 
 
 async def save_inline(inline: str, target: Path) -> Download:
-    """Save an image from a response, base64 with or without a `data:` prefix, in a temporary file beside `target`.
+    """Save an inline image (base64, with or without `data:` prefix) in a temporary file beside `target`.
 
     Raise DownloadError, OSError.
     """
@@ -228,7 +229,7 @@ async def save_inline(inline: str, target: Path) -> Download:
 
 
 def rewrite(download: Download, content: bytes) -> Download:
-    """Return the download with other bytes for the same image. Raise OSError; then the old file no longer exists."""
+    """Replace the bytes of a download, and return the new download. Raise OSError, after deleting the file."""
     try:
         download.path.unlink()
         with _new_file(download.path) as file:
@@ -241,19 +242,19 @@ def rewrite(download: Download, content: bytes) -> Download:
 
 # --- hosts on the public internet -------------------------------------------------------------------------------------
 #
-# A URL from outside must not lead into a private network (SSRF).
+# A URL from a response must not lead into a private network (SSRF).
 
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 """The only IPv6 addresses that are assigned to hosts on the internet (RFC 4291, section 2.4)."""
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""Its last 32 bits are an IPv4 address. A resolver behind NAT64 gives such addresses for public hosts (RFC 6052)."""
+"""Prefix of an IPv4 address in the last 32 bits. Behind NAT64, public hosts have such addresses (RFC 6052)."""
 
 NOT_PUBLIC = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
-"""Networks that `ipaddress` of some Python versions takes for public: a cloud's metadata service is in the first."""
+"""Networks that `ipaddress` takes for public in some Python versions. A cloud's metadata service is in the first."""
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Parse an IP address in any notation that a connection accepts, such as `127.1`, `0x7f.1` and `2130706433`.
+    """Return an IP address from any notation that a connection accepts, such as `127.1`, `0x7f.1` and `2130706433`.
 
     Raise ValueError if `text` is a name.
     """
@@ -268,10 +269,10 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def is_public_address(text: str) -> bool:
-    """Return whether an IP address is one of the public internet. Raise ValueError if `text` is a name.
+    """Return whether an IP address is on the public internet. Raise ValueError if `text` is a name.
 
-    IPv6 addresses that contain an IPv4 address (6to4, Teredo, IPv4-compatible and the like) are not, except those of
-    the well-known NAT64 prefix.
+    IPv6 addresses that contain an IPv4 address (6to4, Teredo, IPv4-compatible and the like) count as private, except
+    those with the well-known NAT64 prefix.
     """
     address = parse_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address in NAT64:
@@ -286,7 +287,7 @@ def is_public_address(text: str) -> bool:
 async def is_public_host(host: str, port: int) -> bool:
     """Return whether every address of a host is public.
 
-    A name without addresses counts as public: perhaps a proxy can resolve it, and otherwise no connection is possible.
+    A name without addresses counts as public: a proxy may resolve it, and without one no connection is possible.
     """
     try:
         return is_public_address(host)

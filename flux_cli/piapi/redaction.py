@@ -1,4 +1,4 @@
-"""Redaction of secrets that a server repeats in its responses, whichever way the text spells them."""
+"""Redaction of secrets that a server repeats in its responses, in any common encoding."""
 
 import base64
 import re
@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from ..frozen import frozen
 
 SHORTEST_SECRET = 12
-"""Characters. A shorter one is no real key, and may be part of a word in an honest response.
+"""Characters. A shorter secret is not a real key, and may be part of an ordinary word.
 
-So many successive characters of a secret, from any of its parts, are redacted wherever they are."""
+Any sequence of this many characters of a secret is redacted."""
 SHORTEST_CUT = SHORTEST_SECRET // 2
-"""The number of a secret's first characters that are redacted where the text ends within the secret."""
+"""Characters. This many, from the beginning of a secret, are redacted where the text ends within the secret."""
 LEVELS = 3
-"""The levels of escapes that are undone, for example percent-encoded within JSON within JSON."""
+"""The number of nested escapes that are decoded, for example percent-encoding within JSON within JSON."""
 REDACTED = "[secret]"
 
 _ESCAPE = re.compile(
@@ -30,33 +30,33 @@ _SEPARATOR = re.compile(r"(?: \\{1,8}[nrtx] | 0x | [\s:,-] )+", re.VERBOSE)
 """Text between the characters of a secret, also within JSON: hexadecimal digits in pairs, base64 in lines."""
 _CUT_ESCAPE = re.compile(
     r"""
-    [\0-\x1f]?                                                         # the digits of an HTML escape that are left
+    [\0-\x1f]?                                                         # the remaining digits of an HTML escape
     (?: \\{0,8}(?:u[0-9a-fA-F]{0,3})? | %(?:25)*[0-9a-fA-F]? | &\#?[xX]?[0-9a-fA-F]{0,8} )
     [\0\ufffd]* \Z
     """,
     re.VERBOSE,
 )
-"""The end of a secret that is cut off by the end of the text: at most the beginning of an escape."""
+"""The end of a text that ends within a secret: at most the beginning of an escape."""
 
 
 @frozen
 class _Spelling:
-    """One way to write a secret, in lower case. Its first `cut` characters are redacted at the end of a text."""
+    """An encoding of a secret, in lower case. cut: characters from its beginning that are redacted at a text's end."""
 
     text: str
     cut: int
 
     @property
     def whole(self) -> int:
-        """The number of successive characters that are redacted anywhere."""
+        """The number of consecutive characters that are redacted anywhere."""
         return min(2 * self.cut, len(self.text))
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield the spans of `text`, which is in lower case, that have enough of the spelling.
+        """Yield the spans of `text`, which is in lower case, that contain enough of the spelling.
 
-        Of its pieces of `cut` characters, one after another, each such span contains one.
+        Each such span contains at least one of the spelling's consecutive pieces of `cut` characters.
         """
-        ends = dict[int, int]()  # of the spans, by where the spelling would begin: one span may have several pieces
+        ends = dict[int, int]()  # ends of spans, by the start of the whole spelling: a span may have several pieces
         for first in range(0, len(self.text) - self.cut + 1, self.cut):
             piece, found = self.text[first : first + self.cut], 0
             while (found := text.find(piece, found)) >= 0:
@@ -69,7 +69,7 @@ class _Spelling:
                 found = max(found + 1, ends.get(origin, 0))
 
     def _extend(self, text: str, origin: int, found: int) -> tuple[int, int]:
-        """Return the span that agrees with the spelling, which begins at `origin`, around the piece at `found`."""
+        """Return the span around the piece at `found` that matches the spelling, whose start would be at `origin`."""
         own, start, stop = self.text, found, found + self.cut
         while start > max(origin, 0) and text[start - 1] == own[start - 1 - origin]:
             start -= 1
@@ -88,7 +88,7 @@ class Redactor:
         self._joined = {spelling for spelling in joined if len(spelling.text) >= SHORTEST_SECRET}
 
     def redact(self, text: str) -> str:
-        """Return `text` without the secrets, and without the beginning of a secret at its end."""
+        """Return `text` with every secret redacted, even if only its beginning is at the end of the text."""
         end, kept = 0, list[str]()
         for start, stop in sorted(self._spans(text, LEVELS)):
             if start >= end:
@@ -116,14 +116,14 @@ def _spellings(secret: str) -> Iterator[_Spelling]:
     yield _Spelling(raw.hex(), SHORTEST_CUT * 2)
     for offset in range(3):  # bytes before the secret, modulo 3
         encoded = base64.b64encode(bytes(offset) + raw).decode("ascii").lower()
-        # Of 6 bits per character, only those between the secret's first and last bit do not depend on its neighbors.
+        # Only characters whose 6 bits are all within the secret do not depend on its neighbors.
         core = encoded[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]
         for text in (core, core.replace("+", "-").replace("/", "_")):
             yield _Spelling(text, SHORTEST_CUT * 4 // 3)
 
 
 def _lower(text: str) -> str:
-    """Return `text` in lower case, character by character."""
+    """Return `text` in lower case, with the same length."""
     lower = text.lower()
     return lower if len(lower) == len(text) else "".join(map(_lower_one, text))
 
@@ -150,7 +150,7 @@ def _replaced(
 
 
 def _meaning(match: re.Match[str]) -> str:
-    """Return the character that an escape stands for; empty for NUL."""
+    """Return the character that an escape represents; an empty string for NUL."""
     json_hex, json_plain, percent, decimal, html_hex = match.groups()
     if digits := json_hex or percent or html_hex:
         return chr(int(digits, 16))

@@ -1,7 +1,7 @@
-"""PiAPI's responses, parsed.
+"""Parsing of PiAPI's responses.
 
-Parsing is tolerant: the specification and the live service differ (docs/internals/service.md, section 2), and whatever
-is not as expected counts as absent.
+Parsing is tolerant, because the live API differs from the specification (docs/internals/service.md, section 2). An
+unexpected value counts as absent.
 """
 
 import json
@@ -16,18 +16,18 @@ from ..text import clean
 from .task import Task, TaskError, TaskStatus, is_task_id
 
 CODE_LIMIT = 10**9
-"""The upper limit of an error code; PiAPI's have four digits."""
+"""A larger error code is ignored. PiAPI's have four digits."""
 
 
 @frozen
 class ParsedResponse:
-    """The body of a response of the API.
+    """The body of a response.
 
-    well_formed: it is a JSON object.
-    web_page: it is HTML or XML.
-    code: PiAPI's error code (1100-1800 and others), else the envelope's `code`; None if there is neither.
-    message: PiAPI's own words, one clean line; may be empty.
-    task: the task in the response, if there is one with a usable ID.
+    well_formed: whether it is a JSON object.
+    web_page: whether it is HTML or XML.
+    code: PiAPI's error code (1100 to 1800 and others), else the envelope's `code`; None if there is neither.
+    message: PiAPI's error text as one clean line; may be empty.
+    task: the task in the response; None if there is none with a valid ID.
     """
 
     well_formed: bool
@@ -38,11 +38,11 @@ class ParsedResponse:
     data: JsonObject
 
     def error_words(self, status: int) -> str:
-        """Return PiAPI's error text, for example `Invalid dimensions (code 1700)`, or else the response in words."""
+        """Return PiAPI's error text, for example `Invalid dimensions (code 1700)`, or else `words`."""
         return f"{self.message}{self._code(status)}" if self.well_formed and self.message else self.words(status)
 
     def words(self, status: int) -> str:
-        """Return the response in words, for example `HTTP 500` or `a web page instead of JSON (HTTP 200)`."""
+        """Return a description of the response: `HTTP 500`, `a web page instead of JSON (HTTP 200)`, ..."""
         if self.web_page:
             return f"a web page instead of JSON (HTTP {status})"
         text = "" if self.message.casefold() == _reason(status) else self.message
@@ -55,7 +55,7 @@ class ParsedResponse:
 
 
 def _reason(status: int) -> str:
-    """Return the standard words for a status, which add nothing to its number."""
+    """Return the standard phrase for a status, which is not shown, because it only repeats the number."""
     try:
         return HTTPStatus(status).phrase.casefold()
     except ValueError:
@@ -63,12 +63,12 @@ def _reason(status: int) -> str:
 
 
 def decode_text(content: bytes | bytearray) -> str:
-    """Decode a body from UTF-8, UTF-16 or UTF-32 (RFC 4627, section 3); U+FFFD stands for bytes that fit none."""
+    """Return a body as text, from UTF-8, UTF-16 or UTF-32 (RFC 4627, section 3). Invalid bytes become U+FFFD."""
     return content.decode(json.detect_encoding(content), "replace")
 
 
 def parse_response(content: str | bytes) -> ParsedResponse:
-    """Parse a response's body, whatever it is."""
+    """Return the parsed body of a response. Any content is accepted."""
     text = content if isinstance(content, str) else decode_text(content)
     try:
         parsed: Json = json.loads(text)
@@ -102,11 +102,11 @@ def _error_text(error: JsonObject) -> str:
 
 
 def parse_task(data: JsonObject) -> Task | None:
-    """Parse the task that `data` of a response or a webhook describes; None if it has no usable ID."""
+    """Return the task in the `data` of a response or a webhook delivery; None if it has no valid ID."""
     task_id = data.get("task_id")
     if not isinstance(task_id, str) or not is_task_id(task_id):
         return None
-    status = TaskStatus.parse(clean(text_at(data, "status"), 40))  # it is stored before anything else happens
+    status = TaskStatus.parse(clean(text_at(data, "status"), 40))  # cleaned here, because the journal stores it
     output = data.get("output")
     urls = tuple(dict.fromkeys(text.strip() for text in strings_in(output) if _is_url(text)))
     inline = [text for name in ("image_base64", "images_base64") for text in strings_in(object_at(output).get(name))]
@@ -127,13 +127,13 @@ def parse_task(data: JsonObject) -> Task | None:
 
 
 def _seed(data: JsonObject) -> int | None:
-    """Return the seed if there is one: 0 or -1 stands for none (docs/internals/service.md, section 2)."""
+    """Return the seed; None if it is absent, 0 or -1, which mean none (docs/internals/service.md, section 2)."""
     seeds = (number_at(data, "input", "seed"), number_at(data, "output", "seed"))
     return next((seed for seed in seeds if seed is not None and seed > 0), None)
 
 
 def _task_error(data: JsonObject) -> TaskError:
-    """Return `message`, else `raw_message`, else the last entry of `logs` (docs/internals/service.md, section 3)."""
+    """Return the error with `message`, `raw_message` or the last of `logs` (docs/internals/service.md, section 3)."""
     error = object_at(data, "error")
     logs = strings_in(data.get("logs"))
     text = _error_text(error) or text_at(data, "error") or (logs[-1] if logs else "") or "no reason given"
@@ -141,13 +141,13 @@ def _task_error(data: JsonObject) -> TaskError:
 
 
 def _code_at(value: Json, *path: str) -> int | None:
-    """Return the error code of an object; None if there is none of a length that a person can read."""
+    """Return the error code of an object; None if it is absent or not below CODE_LIMIT."""
     code = number_at(value, *path, "code")
     return code if code is None or abs(code) < CODE_LIMIT else None
 
 
 def _is_url(text: str) -> bool:
-    """Return whether `text` is an http(s) URL; anything else under `output` is no image."""
+    """Return whether `text` is an http(s) URL. Other strings under `output` are not images."""
     try:
         parts = urlsplit(text.strip())
     except ValueError:
@@ -156,7 +156,10 @@ def _is_url(text: str) -> bool:
 
 
 def _parse_timestamp(text: str) -> datetime | None:
-    """Parse a timestamp with up to nine decimals; the year 1 means not yet (docs/internals/service.md, section 2)."""
+    """Return a timestamp in UTC; None for the year 1, which means not yet (docs/internals/service.md, section 2).
+
+    Go writes up to nine decimals, of which `datetime` has six.
+    """
     whole, dot, rest = text.partition(".")
     digits = rest.rstrip("Zz")
     if dot and digits.isdigit():
@@ -174,9 +177,9 @@ _WEBHOOK_SECRET = re.compile(r'("secret"\s*:\s*")(?:[^"\\]|\\.)*')
 
 
 def find_task_id(text: str) -> str | None:
-    """Return a task ID that stands whole in a body which cannot be parsed.
+    """Return a complete task ID from a body that cannot be parsed, for example because it is truncated.
 
-    A prompt in the body cannot be mistaken for one: within a JSON string every quote has a backslash.
+    A prompt in the body cannot be mistaken for one, because quotes within a JSON string are escaped.
     """
     match = _TASK_ID.search(text)
     return match[1] if match else None
@@ -185,16 +188,16 @@ def find_task_id(text: str) -> str | None:
 def summarize_body(text: str, limit: int = 300) -> str:
     """Return a body as one clean line without webhook secrets, for the journal and `--debug`."""
     try:
-        shown = json.dumps(hide_webhook_secrets(json.loads(text)), ensure_ascii=False)
+        summary = json.dumps(hide_webhook_secrets(json.loads(text)), ensure_ascii=False)
     except (ValueError, RecursionError):
-        shown = _WEBHOOK_SECRET.sub(r"\1[secret]", text[: limit * 8])
-    return clean(shown, limit)
+        summary = _WEBHOOK_SECRET.sub(r"\1[secret]", text[: limit * 8])
+    return clean(summary, limit)
 
 
 def hide_webhook_secrets(value: Json, depth: int = 32) -> Json:
     """Return a copy of a response without webhook secrets, which PiAPI repeats (docs/internals/service.md, section 2).
 
-    What is nested deeper than `depth` is left out.
+    Values nested deeper than `depth` are replaced by None.
     """
     if not isinstance(value, dict | list):
         return value

@@ -1,8 +1,8 @@
-"""The outcome of a paid submission: the one decision whether a POST may be sent again.
+"""The outcome of a paid submission, which alone decides whether a POST may be sent again.
 
-PiAPI has no idempotency key, so a POST is repeated only on proof that it was not applied. Everything else, once
-sending has begun, is unknown, and is never resent automatically. The rules are in docs/explanation/guarantees.md, in
-this order.
+PiAPI has no idempotency key, so a POST is repeated only on proof that it was not applied. Once sending has begun, any
+other outcome is unknown, and the POST is never repeated automatically. docs/explanation/guarantees.md lists the rules
+in this order.
 """
 
 import re
@@ -16,7 +16,7 @@ from .task import Task, is_task_id
 
 
 class SubmissionOutcome(Enum):
-    """What the evidence proves."""
+    """The outcome of a POST, as far as the evidence proves it."""
 
     ACCEPTED = "accepted"
     NOT_SENT = "not sent"
@@ -37,20 +37,20 @@ RETRIES: dict[SubmissionOutcome, int | None] = {
     SubmissionOutcome.UNAVAILABLE: 2,
     SubmissionOutcome.NOT_APPLIED: 2,
 }
-"""The number of repetitions of a POST by outcome; None: until the deadline; without an entry: never."""
+"""How often a POST is repeated, by outcome. None: until the deadline. Outcomes that are not listed: never."""
 
 
 @frozen
 class Evidence:
-    """What is known after a POST.
+    """The facts about a POST after it ended.
 
-    sent: whether a byte of the request may have left.
-    written: whether the whole request may have left.
-    untrusted: the server's certificate was not accepted.
-    status: the response's HTTP status; None if no response head came.
-    complete: the body came to its end.
-    well_formed, code, message, task_id: of the body, as `responses.parse_response` parses it.
-    seen_id: a task ID in a body that cannot be parsed, for example because it was cut after the ID.
+    sent: whether a byte of the request may have been sent.
+    written: whether the whole request may have been sent.
+    untrusted: whether the server's certificate was rejected.
+    status: the HTTP status of the response; None if no response head arrived.
+    complete: whether the whole body arrived.
+    well_formed, code, message, task_id: of the body (see `responses.ParsedResponse`).
+    seen_id: a task ID in a body that cannot be parsed, for example because it was truncated after the ID.
     """
 
     sent: bool
@@ -71,15 +71,15 @@ PLAN = re.compile(r"\bplans?\b", re.IGNORECASE)
 REFUSAL_CODES = frozenset({1100, 1200, 1300, 1600, 1700, 1800})
 NOT_APPLIED_STATUSES = frozenset({421, 425, 521, 523, 525, 526, 530})
 REQUEST_TIMEOUT = 408
-"""Servers send it when the request did not come in time, gateways also when the server behind them was slow."""
+"""Servers return 408 if the request did not arrive in time. Some gateways also return it for a slow backend."""
 REFUSED_REDIRECTS = frozenset({301, 307, 308})
 
 
 def classify_submission(evidence: Evidence) -> SubmissionOutcome:
-    """Return the outcome of a submission. Total: every evidence has one, and unclear evidence is UNKNOWN."""
+    """Return the outcome that the evidence proves; UNKNOWN if it is unclear. This function never raises."""
     if evidence.task_id is not None and is_task_id(evidence.task_id):
         return SubmissionOutcome.ACCEPTED
-    if evidence.seen_id is not None:  # whatever else the response says: there may be a task
+    if evidence.seen_id is not None:  # a task may exist, so no refusal is believed
         return SubmissionOutcome.UNKNOWN
     if evidence.status is not None:
         return _classify_response(evidence, evidence.status)
@@ -89,7 +89,7 @@ def classify_submission(evidence: Evidence) -> SubmissionOutcome:
 
 
 def _classify_response(evidence: Evidence, status: int) -> SubmissionOutcome:
-    # A code or a text counts only in a response that is complete and the API's own JSON.
+    # A code counts only in a complete JSON response, which is PiAPI's own and not a gateway's.
     code = evidence.code if evidence.well_formed and evidence.complete else None
     message = evidence.message.casefold()
     text = message if evidence.complete and (evidence.well_formed or 400 <= status < 500) else ""
@@ -114,12 +114,12 @@ def _classify_response(evidence: Evidence, status: int) -> SubmissionOutcome:
 
 @frozen
 class SubmissionResult:
-    """The outcome of one POST.
+    """The outcome of a POST.
 
-    message: for people: PiAPI's own words, or what happened.
-    retry_after: the wait that the server asked for, in seconds, 0 to 300.
-    evidence: what came back, in plain words, for the journal.
-    seen_id: a task ID in a response that cannot be parsed as a whole.
+    message: PiAPI's error text or a description of the failure, for the user.
+    retry_after: the wait that the server requests, in seconds, 0 to 300.
+    evidence: a description of the response or the error, for the journal.
+    seen_id: a task ID in a response that cannot be parsed.
     """
 
     outcome: SubmissionOutcome
@@ -131,7 +131,7 @@ class SubmissionResult:
 
 
 def result_of_response(response: Response, *, written: bool) -> SubmissionResult:
-    """Return what a response proves. written: whether the whole request may have left."""
+    """Return the outcome that a response proves. written: whether the whole request may have been sent."""
     parsed = parse_response(response.text)
     seen_id = None if parsed.task else find_task_id(response.text)
     outcome = classify_submission(
@@ -147,8 +147,8 @@ def result_of_response(response: Response, *, written: bool) -> SubmissionResult
             seen_id=seen_id,
         )
     )
-    came = f"HTTP {response.status}{'' if response.complete else f', {response.fault}'}"
-    evidence = f"{came}; body: {summarize_body(response.text) or 'none'}"
+    head = f"HTTP {response.status}{'' if response.complete else f', {response.fault}'}"
+    evidence = f"{head}; body: {summarize_body(response.text) or 'none'}"
     message = _explain(outcome, response, parsed)
     return SubmissionResult(outcome, parsed.task, message, retry_after(response.headers), evidence, seen_id)
 
@@ -165,9 +165,9 @@ def _explain(outcome: SubmissionOutcome, response: Response, parsed: ParsedRespo
 
 
 def result_of_error(error: Exception, *, sent: bool, seen_id: str | None) -> SubmissionResult:
-    """Return what an error proves of the POST that it ended.
+    """Return the outcome of a POST that ended with an error.
 
-    sent: whether sending had begun. seen_id: a task ID in the part of the response that came.
+    sent: whether sending had begun. seen_id: a task ID in the received part of the response.
     """
     outcome = classify_submission(Evidence(sent=sent, untrusted=is_untrusted(error), seen_id=seen_id))
     words = plain_words(error)

@@ -9,8 +9,9 @@ from ..frozen import frozen
 SUCCESS_WORDS = frozenset({"completed", "success", "succeeded"})
 FAILURE_WORDS = frozenset({"failed", "failure", "error", "cancelled", "canceled"})
 
-# A task ID comes from outside and is used in URLs and file names (docs/explanation/guarantees.md).
-_TASK_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,127}", re.ASCII)  # `flux wait -rf` would be an option
+# Task IDs are untrusted, and are used in URLs and file names (docs/explanation/guarantees.md). They must not begin with
+# a hyphen, which `flux wait` would take for an option.
+_TASK_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,127}", re.ASCII)
 
 
 def is_task_id(text: object) -> bool:
@@ -19,7 +20,7 @@ def is_task_id(text: object) -> bool:
 
 
 class Phase(Enum):
-    """What a status word means for waiting."""
+    """The phase of a task, which decides whether to keep polling."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -28,23 +29,23 @@ class Phase(Enum):
 
 @frozen
 class TaskStatus:
-    """PiAPI's status word, lowercase, and what it means.
+    """A status of PiAPI's, in lower case.
 
-    The documented words are capitalized, live responses also lowercase, and new ones appear (`staged`): an unknown word
-    means keep waiting (docs/internals/service.md, section 2).
+    The specification capitalizes the words, the live API does not always, and it adds new ones (`staged`). An unknown
+    word counts as running (docs/internals/service.md, section 2).
     """
 
     word: str
 
     @classmethod
     def parse(cls, text: object) -> "TaskStatus":
-        """Return the status in a response's `status` field; anything but a string is `unknown`."""
+        """Return the status from a response's `status` field; `unknown` for anything but a string."""
         word = text.strip().casefold() if isinstance(text, str) else ""
         return cls(word or "unknown")
 
     @property
     def phase(self) -> Phase:
-        """Running, completed or failed."""
+        """The phase that the status means."""
         if self.word in SUCCESS_WORDS:
             return Phase.COMPLETED
         return Phase.FAILED if self.word in FAILURE_WORDS else Phase.RUNNING
@@ -52,7 +53,7 @@ class TaskStatus:
 
 @frozen
 class TaskError:
-    """Why a task failed, in PiAPI's words. `code` is 0 if it gave none."""
+    """PiAPI's reason why a task failed. `code` is 0 if there is none."""
 
     code: int
     message: str
@@ -60,13 +61,13 @@ class TaskError:
 
 @frozen
 class Task:
-    """A task at the time of a response.
+    """The state of a task in a response.
 
-    urls: the images, in order and without repetition; http(s) only, not yet checked for safety.
-    inline: images within the response, base64.
-    error: set only if the task failed (live responses have `error.code = 0` on success).
-    created, started, ended: UTC, None if it has not happened yet.
-    prompt, seed: of the request, if the response repeats them.
+    urls: the URLs of the images, in order and without duplicates; http(s), but not yet checked for safety.
+    inline: images in the response itself, base64.
+    error: None unless the task failed (successful responses of the live API have `error.code = 0`).
+    created, started, ended: UTC; None if that has not happened yet.
+    prompt, seed: those of the request, if the response repeats them.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""PiAPI's endpoints as an ASGI application: called in-process by `--sandbox`, served over TCP by `flux sandbox`."""
+"""PiAPI's endpoints as an ASGI application. `--sandbox` calls it in-process, `flux sandbox` serves it over TCP."""
 
 import asyncio
 import base64
@@ -40,25 +40,25 @@ RESULT_SECONDS = 7 * 86400.0
 """URLs expire after seven days (specification: Output Images)."""
 UPLOAD_BYTES = 10 * 10**6
 UPLOAD_PIXELS = 64 * 10**6
-"""More would take too much memory to be decoded."""
+"""Pixels. A larger image would take too much memory to decode."""
 EXTENSIONS = ("png", "jpg", "jpeg", "webp")
 HISTORY_PAGE = 100
 LOCAL_PAGES = r"https?://(localhost|([a-z0-9-]+\.)+localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
-"""Origins whose pages may call the API from a browser: those that are on this machine too."""
+"""Origins on this machine. Only their pages may call the API from a browser."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """The rules of one running sandbox.
+    """A running sandbox: its state, its rules, and one method per endpoint.
 
-    speed: how many times faster than documented tasks run.
-    plan: decides how many tasks may be unfinished, and which operations are allowed.
-    credit: USD that the account ever had; None for an endless balance.
-    keys: those that are accepted; None accepts any.
+    speed: the factor by which tasks run faster than documented.
+    plan: determines the limit of unfinished tasks and the allowed operations.
+    credit: all USD that were ever paid into the account; None for an unlimited balance.
+    keys: the accepted keys; None for any.
     replies: the form of the responses, one of `responses.REPLIES`.
-    result_seconds: how long the URLs of a finished task work.
-    webhooks: None delivers nothing.
-    _secrets: of webhooks, by task; in memory only.
+    result_seconds: how long the URLs of a finished task are valid.
+    webhooks: the sender; None to send none.
+    _secrets: the webhook secrets by task, which are not stored.
     """
 
     store: Store
@@ -109,7 +109,7 @@ class Service:
         return StoredTask(task_id, body, cost, now, now + duration * 0.15, now + duration)
 
     def _with_fault(self, task: StoredTask) -> StoredTask:
-        """Return the task as a fault wants it to end."""
+        """Return the task with the end that a fault specifies, if one applies."""
         fault = self.faults.draw("task")
         if fault is None:
             return task
@@ -135,7 +135,7 @@ class Service:
         task, fault, now = self._task(request), request.scope.get(FAULT), self.clock()
         kind = fault.kind if isinstance(fault, Fault) else ""
         view = self.view(task, min(now, task.started) if kind == "stuck" else now, request, images=kind != "empty")
-        if kind == "capitals":  # as PiAPI's documentation writes it; responses seen are lowercase
+        if kind == "capitals":  # as in the specification; the live API uses lower case
             view["status"] = text_at(view, "status").capitalize()
         return success(view)
 
@@ -168,7 +168,7 @@ class Service:
         return task
 
     def view(self, task: StoredTask, now: float, request: Request, *, images: bool = True) -> JsonObject:
-        """Return a task as a response shows it at `now`; without its images if they are not to be listed yet."""
+        """Return a task as a response shows it at `now`. images: whether its images are listed."""
         root = str(request.base_url).rstrip("/")
         urls = [f"{root}{IMAGES_PATH}/{name}" for name in self.images.names(task)] if images else []
         if self.replies == "live":
@@ -190,13 +190,13 @@ class Service:
         return success(responses.active_tasks(self.store.active(now), now))
 
     async def image(self, request: Request) -> Response:
-        """Respond to `GET` of an image that a task made."""
+        """Respond to `GET` of an image of a task."""
         task, number = self._task(request), whole_number(request.path_params["number"])
         if not self.images.has(task, number):
             return PlainTextResponse("not found", 404)
         if self.clock() >= task.ended + self.result_seconds:
             return PlainTextResponse("expired", 403)
-        # In a thread: a large one takes a second, in which other requests must get their responses.
+        # In a thread, because a large one takes a second, and other requests must not wait.
         content = await asyncio.to_thread(self.images.content, task.id, number)
         return image_response(content, "image/png", request.headers.get("range"))
 
@@ -209,7 +209,7 @@ class Service:
         name, data = text_at(body, "file_name"), text_at(body, "file_data")
         extension = name.rpartition(".")[2].lower()
         try:
-            # A data URI, and base64 in lines, are accepted too.
+            # Data URIs and base64 with line breaks are accepted too.
             content = base64.b64decode("".join(re.sub(r"^data:[^,]*;base64,", "", data).split()), validate=True)
             image = inspect_image(content)
         except (ValueError, BrokenImageError):
@@ -231,7 +231,7 @@ class Service:
 
 
 def create_app(service: Service, more: Sequence[BaseRoute] = ()) -> Starlette:
-    """Return the application that serves `service`, with `more` endpoints beside PiAPI's own."""
+    """Return the application that serves `service`. more: endpoints besides PiAPI's own."""
 
     def route(path: str, method: str, target: str, endpoint: Callable[[Request], object]) -> Route:
         injection = Middleware(FaultInjection, faults=service.faults, target=target, replies=service.replies)
@@ -272,26 +272,26 @@ def create_app(service: Service, more: Sequence[BaseRoute] = ()) -> Starlette:
 def _json(content: bytes) -> Json:
     try:
         parsed: Json = json.loads(content)
-        json.dumps(parsed, allow_nan=False)  # Python reads 1e999 and NaN, which are not JSON
+        json.dumps(parsed, allow_nan=False)  # raises for NaN and 1e999, which Python accepts although they are not JSON
     except (ValueError, RecursionError):
         raise RefusalError(400, 400, "invalid JSON") from None
     return parsed
 
 
 def whole_number(text: str) -> int:
-    """Return a number from 0; -1 for any other text."""
+    """Return a text as a whole number, 0 or more; -1 if it is not one."""
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) else -1
 
 
 def _time(text: str | None, default: float) -> float:
-    """Return seconds since the epoch, from a number of them or a date (UTC if it has no zone). Raise RefusalError."""
+    """Return seconds since the epoch from such a number or from a date (UTC without a zone). Raise RefusalError."""
     if not text:
         return default
     if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
         return float(text)
     try:
         moment = datetime.fromisoformat(text)
-        # With a zone the result is calculated here: the operating system's own calendar may end before the date.
+        # A zone is added because without one Python asks the operating system, whose calendar may end before the date.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise RefusalError(400, 400, "invalid time", "seconds since the epoch, or 2025-01-31T12:00:00Z") from None

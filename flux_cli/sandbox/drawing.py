@@ -1,6 +1,6 @@
 """Placeholder images: a flat landscape in the colors of a prompt, with the prompt and the word "sandbox" below it.
 
-The same arguments give the same pixels everywhere: random numbers come from a hash, and Pillow works in whole numbers.
+The same arguments give the same pixels on every machine: random numbers come from a hash, and Pillow uses integers.
 """
 
 import colorsys
@@ -32,7 +32,7 @@ PALETTES = {
     "sea ocean beach coast island wave boat ship sailor": "#2477a8 #86c5d6 #f7e8c6 #fff4d4 #7fb0b5 #12414f",
     "day sunny noon summer happy": "#2f7fb5 #8cc7d8 #f6e7c1 #fff3cf #8fb8a5 #1f4f48",
 }
-"""Words of a prompt, and the colors that they stand for: sky from top to horizon, sun, land from far to near."""
+"""The colors for words of a prompt: three of the sky from top to horizon, the sun, and the land, far and near."""
 COLORS = {
     "red": "#d23b34", "orange": "#e8822c", "gold": "#e9b13c", "golden": "#e9b13c", "yellow": "#f0cc45",
     "green": "#3f9a5a", "teal": "#1f8f8c", "blue": "#2e6fc4", "purple": "#7b46b0", "violet": "#8450c4",
@@ -40,11 +40,11 @@ COLORS = {
 }  # fmt: skip
 SNOW = {"snow", "snowy", "winter", "christmas"}
 LARGEST_SMOOTHED = 2**22
-"""Pixels; a larger image is drawn at its own size, which takes less memory."""
+"""Pixels. A larger image is not drawn at double size, which would take too much memory."""
 LONGEST = 32
-"""The largest ratio of the sides of a scene; a longer one is stretched. The work grows with the ratio."""
+"""The largest ratio of the sides of a scene, because the work grows with it. A longer image is stretched."""
 SMALLEST_CAPTIONED = 64
-"""Pixels of the shorter side; text in a smaller image could not be read."""
+"""The least pixels of the shorter side of an image with a caption. In a smaller one, text would be illegible."""
 DASHES = dict(zip(map(ord, "–—‘’“”"), "--''\"\"", strict=True))  # noqa: RUF001 - the font has none of them
 PAPER: Color = (247, 242, 231)
 INK: Color = (38, 36, 48)
@@ -53,7 +53,7 @@ INK: Color = (38, 36, 48)
 def draw(prompt: str, *, seed: int, width: int, height: int, model: str = "") -> Image.Image:
     """Return an RGB image of exactly width x height pixels (each at least 1) for a prompt.
 
-    The prompt decides the scene and its colors; the seed and the model decide how the scene is composed.
+    The prompt determines the scene and its colors, the seed and the model its composition.
     """
     image = scene(prompt, seed=seed, size=(width, height), key=model)
     add_caption(image, prompt, f"{model} · {seed}" if model else f"seed {seed}")
@@ -61,7 +61,7 @@ def draw(prompt: str, *, seed: int, width: int, height: int, model: str = "") ->
 
 
 def scene(prompt: str, *, seed: int, size: Size, key: str = "") -> Image.Image:
-    """Return the image of a prompt without a caption. Another `key` gives another composition in the same colors."""
+    """Return the image of a prompt without a caption. key: varies the composition, but not the colors."""
     longest = LONGEST * min(size)
     if max(size) > longest:
         drawn = scene(prompt, seed=seed, size=(min(size[0], longest), min(size[1], longest)), key=key)
@@ -84,26 +84,26 @@ def scene(prompt: str, *, seed: int, size: Size, key: str = "") -> Image.Image:
 
 
 def palette(prompt: str, seed: int) -> list[Color]:
-    """Return the colors of a prompt, as in PALETTES. Color words tint all of them and give the sun its color."""
+    """Return the colors of a prompt, in the order of PALETTES. Color words tint all of them, most of all the sun."""
     words, rng = _words(prompt), _seeded(prompt, "palette")
     codes = _pick(PALETTES, words) or list(PALETTES.values())[int(rng.random() * len(PALETTES))]
     colors = [_rgb(code) for code in codes.split()]
     drift = rng.uniform(-0.03, 0.03) + _seeded(prompt, seed).uniform(-0.012, 0.012)
-    colors = [_turned(color, drift) for color in colors]
-    if asked := [_rgb(COLORS[word]) for word in re.findall(r"[a-z]+", prompt.lower()) if word in COLORS]:
-        colors = [mix(color, asked[-1], 0.22) for color in colors]
-        colors[3] = asked[0]
+    colors = [_rotate_hue(color, drift) for color in colors]
+    if named := [_rgb(COLORS[word]) for word in re.findall(r"[a-z]+", prompt.lower()) if word in COLORS]:
+        colors = [mix(color, named[-1], 0.22) for color in colors]
+        colors[3] = named[0]
     return colors
 
 
 def mix(one: Color, other: Color, share: float) -> Color:
-    """Return the color between `one` (share 0) and `other` (share 1)."""
+    """Return a color between `one` (share 0) and `other` (share 1)."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 
 def lightness(color: Color) -> int:
-    """Return how light a color is, 0 to 255."""
+    """Return the luma of a color, 0 to 255 (ITU-R BT.601)."""
     return (color[0] * 299 + color[1] * 587 + color[2] * 114) // 1000
 
 
@@ -161,7 +161,7 @@ def _roofs(rng: Random, width: int, tall: float, height: int) -> list[Point]:
 
 
 Ridge = Callable[[Random, int, float, int], list[Point]]
-"""Makes the outline of a layer: random numbers, the width to span, how high it may rise, the image's height."""
+"""Returns the outline of a layer, from random numbers, the image's width, the layer's height and the image's height."""
 SCENES: Mapping[str, tuple[Ridge, float]] = {
     "hills": (_hills, 0.075),
     "mountains": (_peaks, 0.34),
@@ -170,7 +170,7 @@ SCENES: Mapping[str, tuple[Ridge, float]] = {
     "city": (_roofs, 0.4),
     "tiles": (_hills, 0.0),
 }
-"""The scenes: the outline of the layers of each, and their height as a share of the image."""
+"""The scenes: the outline of their layers, and the height of a layer as a share of the image."""
 SCENE_WORDS = {
     "city town street skyline cyberpunk neon tokyo paris london urban car robot tower": "city",
     "sea ocean beach coast island wave ship boat fish whale water river lake lighthouse sailor": "sea",
@@ -199,7 +199,7 @@ def _paint_dots(image: Image.Image, rng: Random, count: int, reach: float, color
 
 
 def _paint_tiles(image: Image.Image, rng: Random, colors: list[Color]) -> None:
-    """Paint a grid of squares, each with a quarter of a circle, a disc or a triangle in it."""
+    """Paint a grid of squares, each of which contains a quarter of a circle, a disc or a triangle."""
     pen, (width, height) = ImageDraw.Draw(image), image.size
     across = max(2, round(4 * width / min(width, height)))
     side = -(-width // across)
@@ -222,7 +222,7 @@ def _paint_tiles(image: Image.Image, rng: Random, colors: list[Color]) -> None:
 
 
 def add_caption(image: Image.Image, text: str, note: str) -> None:
-    """Write on a strip at the foot: `text` (cut to fit), below it `note` and the word "sandbox"."""
+    """Write `text`, shortened to fit, on a strip at the bottom, and below it `note` and the word "sandbox"."""
     width, height = image.size
     if min(width, height) < SMALLEST_CAPTIONED:
         return
@@ -240,7 +240,7 @@ def add_caption(image: Image.Image, text: str, note: str) -> None:
 
 
 def add_mark(image: Image.Image, box: tuple[int, int, int, int]) -> None:
-    """Write the word "sandbox" in the middle of a part of the image, as large as fits there."""
+    """Write the word "sandbox" in the middle of `box`, as large as fits."""
     left, top, right, bottom = box
     size = min((right - left) // 7, (bottom - top) // 2, 48)
     if size >= 6:
@@ -249,7 +249,7 @@ def add_mark(image: Image.Image, box: tuple[int, int, int, int]) -> None:
 
 
 def _plain(text: str) -> str:
-    """Return a text as the font can show it: one line, letters without accents, no control characters."""
+    """Return a text that the font can show: one line, without accents and control characters."""
     letters = unicodedata.normalize("NFKD", text[:400].translate(DASHES))
     kinds = [(letter, unicodedata.category(letter)) for letter in letters]
     kept = (" " if kind == "Cc" else letter for letter, kind in kinds if kind not in ("Cf", "Cs", "Mn", "Me"))
@@ -257,7 +257,7 @@ def _plain(text: str) -> str:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """Return the text, cut to be at most `room` pixels wide."""
+    """Return the text, shortened to at most `room` pixels."""
     if font.getlength(text) <= room:
         return text
     while text and font.getlength(f"{text}…") > room:
@@ -267,30 +267,30 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
 
 @lru_cache(maxsize=32)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return Pillow's own font, laid out by Pillow itself: libraqm is not on every machine."""
+    """Return Pillow's own font with Pillow's own layout engine, because libraqm is not on every machine."""
     loaded = ImageFont.load_default(size)
     assert isinstance(loaded, ImageFont.FreeTypeFont)
     return loaded.font_variant(layout_engine=ImageFont.Layout.BASIC)
 
 
 def _words(prompt: str) -> set[str]:
-    """Return the words of a prompt in lower case, also without a plural s."""
+    """Return the words of a prompt in lower case, both with and without a plural s."""
     found = re.findall(r"[^\W\d_]+", prompt.lower())
     return {*found, *(word[:-1] for word in found if word.endswith("s"))}
 
 
 def _pick(table: Mapping[str, str], words: set[str]) -> str | None:
-    """Return what the first key that has one of the words stands for."""
-    return next((value for asked, value in table.items() if not words.isdisjoint(asked.split())), None)
+    """Return the value of the first key that contains one of the words; None if no key does."""
+    return next((value for key, value in table.items() if not words.isdisjoint(key.split())), None)
 
 
 def _seeded(*parts: object) -> Random:
-    """Return a generator of the same numbers for the same parts on every machine."""
+    """Return a random number generator that is determined by `parts`, on every machine."""
     text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
     return Random(int.from_bytes(hashlib.sha256(text).digest(), "big"))
 
 
-def _turned(color: Color, drift: float) -> Color:
+def _rotate_hue(color: Color, drift: float) -> Color:
     hue, light, strong = colorsys.rgb_to_hls(*(value / 255 for value in color))
     red, green, blue = (round(value * 255) for value in colorsys.hls_to_rgb((hue + drift) % 1, light, strong))
     return red, green, blue

@@ -1,7 +1,7 @@
-"""Failures that the sandbox can simulate: `create:429 times=2 retry-after=1`.
+"""Failures that the sandbox can simulate, for example `create:429 times=2 retry-after=1`.
 
-A fault says where it strikes, what happens, and when: `TARGET:KIND [NAME=VALUE]...`. The tables below are the
-grammar, the parser and the documentation (`flux sandbox --list-faults`).
+A fault is `TARGET:KIND [NAME=VALUE]...`: the requests it applies to, the failure, and its parameters. The tables below
+define the grammar, the parser and the documentation (`flux sandbox --list-faults`).
 """
 
 import random
@@ -37,11 +37,13 @@ TARGETS = HTTP | {
 class Fault:
     """A failure to simulate.
 
-    text: as it was written. kind: a name in KINDS. status: the HTTP status of kind `status`.
-    times: how often, None for always. skip: how many requests to spare first. rate: how likely each time, 0 to 1.
-    delay: seconds by which the response is late. when: `before` or `after` the work that the response is about.
-    retry_after: seconds, None for no header. code, message: of the error, None and empty for the usual ones.
-    keep: the share of the response that is sent.
+    text: as the user wrote it. kind: a name in KINDS. status: the HTTP status of the kind `status`.
+    times: the number of failures; None for no limit. skip: the number of requests before the first failure.
+    rate: the probability per request, 0 to 1. delay: the delay of the response in seconds.
+    when: whether the failure happens `before` or `after` the request is carried out.
+    retry_after: the value of the header in seconds; None for no header.
+    code, message: those of the error; None and empty for the default.
+    keep: the share of the response that is sent, 0 to 1.
     """
 
     text: str
@@ -61,7 +63,10 @@ class Fault:
 
 @frozen
 class Kind:
-    """What can happen: where, whether the work is done by then, and the parameters it has beside the common ones."""
+    """A kind of failure.
+
+    parameters: those besides COMMON. when: the default of `Fault.when`.
+    """
 
     targets: tuple[str, ...]
     about: str
@@ -71,7 +76,7 @@ class Kind:
 
 @frozen
 class Parameter:
-    """A `NAME=VALUE`. `parse` returns the value, and raises ValueError that says what is expected."""
+    """A parameter, `NAME=VALUE`. parse: returns the value, or raises ValueError with the requirement."""
 
     value: str
     about: str
@@ -98,7 +103,7 @@ KINDS: Mapping[str, Kind] = {
     "lose": Kind(("webhook",), "the webhook is never delivered"),
 }
 COMMON = ("times", "skip", "rate", "delay")
-"""Parameters of every kind."""
+"""The parameters of every kind."""
 
 
 def duration(text: str) -> float:
@@ -138,7 +143,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "message": Parameter("TEXT", "the error message", str),
     "keep": Parameter("SHARE", "share of the response that is sent, 0 to 1", _share),
 }
-"""The parameters after the kind; each is a field of Fault."""
+"""All parameters, each of which is a field of Fault."""
 EXAMPLES = (
     "create:429 times=2 retry-after=1",
     "create:drop rate=0.05",
@@ -190,7 +195,7 @@ def _with_kind(fault: Fault, word: str) -> Fault:
 
 def _with_parameter(fault: Fault, name: str, value: str) -> Fault:
     _check_known(fault.text, "parameter", name, PARAMETERS)
-    # Only a response can come before or after its work.
+    # `when` is meaningful only for HTTP requests.
     own = tuple(word for word in KINDS[fault.kind].parameters if word != "when" or fault.target in HTTP)
     if name not in COMMON and name not in own:
         raise _error(fault.text, f"{name} does not apply here", hint=f"Use one of: {', '.join((*COMMON, *own))}")
@@ -239,7 +244,7 @@ def _scope_of(kind: Kind) -> str:
 
 @dataclass
 class _Active:
-    """A fault, how often it could have struck, and how often it did."""
+    """An active fault, the number of requests to its target, and the number of failures that it caused."""
 
     fault: Fault
     chance: random.Random
@@ -247,7 +252,7 @@ class _Active:
     struck: int = 0
 
     def meet(self) -> bool:
-        """Count one request. Return whether the fault could strike it."""
+        """Count a request. Return whether the fault applies to it."""
         self.met += 1
         lucky = self.chance.random() < self.fault.rate
         over = self.fault.times is not None and self.struck >= self.fault.times
@@ -256,7 +261,7 @@ class _Active:
 
 @dataclass
 class Faults:
-    """The active faults. The same seed and the same requests give the same failures."""
+    """The active faults. The same seed and the same requests result in the same failures."""
 
     seed: int = 0
     _active: list[_Active] = field(default_factory=list)
@@ -264,7 +269,7 @@ class Faults:
     def add(self, texts: Iterable[str]) -> None:
         """Activate faults, all or none. Raise UsageError."""
         faults = [parse_fault(text) for text in texts]
-        # Each has random numbers of its own: requests to one target change nothing at another.
+        # Each has its own random numbers, so that requests to one target do not affect another.
         first = len(self._active)
         self._active += [
             _Active(fault, random.Random(f"{self.seed}/{number}/{fault.text}"))
@@ -275,8 +280,8 @@ class Faults:
         self._active.clear()
 
     def draw(self, target: str) -> Fault | None:
-        """Return the first fault that strikes this time, later by the delays that came before it."""
-        # Every fault counts the request, even if another one strikes: none changes when another is due.
+        """Return the first fault that applies to this request, with the delays up to it added; None if none does."""
+        # Every fault counts the request, even if another one applies, so that faults are independent of each other.
         ready = [active for active in self._active if active.fault.target == target and active.meet()]
         struck: Fault | None = None
         delay = 0.0
@@ -289,5 +294,5 @@ class Faults:
         return struck
 
     def counts(self) -> list[JsonObject]:
-        """Return each fault, how often it could have struck and how often it did."""
+        """Return each fault with the number of requests to its target, and of the failures that it caused."""
         return [{"fault": active.fault.text, "met": active.met, "struck": active.struck} for active in self._active]

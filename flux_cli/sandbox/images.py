@@ -1,4 +1,4 @@
-"""The images of the sandbox's tasks: each operation done as far as Pillow can, when an image is requested."""
+"""The images of the sandbox's tasks, which are rendered with Pillow when they are requested."""
 
 import io
 import re
@@ -16,20 +16,20 @@ from .rules import count, lists, side
 from .store import Store, StoredTask
 
 Load = Callable[[str], Image.Image]
-"""Returns the image at a URL."""
+"""A function that returns the image at a URL."""
 IMAGES_PATH = "/images"
 """The path below which the images of tasks are served."""
 KEPT = 32
-"""Rendered images that stay in memory, for ranges, repeated downloads and edits of edits."""
+"""The number of rendered images in memory, for range requests, repeated downloads and edits of edits."""
 THUMBNAIL = (480, 416)
-"""Pixels that a thumbnail may have: twice what the page shows, for screens with small pixels."""
+"""The largest thumbnail in pixels: twice its size on the page, for high-resolution screens."""
 
 
 class Images:
-    """Renders what the tasks in a store ordered.
+    """The images of the tasks in a store.
 
-    content: returns an image as PNG. thumbnail: returns a small copy as JPEG. Both take the ID of a task that has the
-    image and its number.
+    content: returns an image as PNG. thumbnail: returns a small copy as JPEG. Both accept the ID of a task that has the
+    image, and the number of the image.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
@@ -38,13 +38,13 @@ class Images:
         self.thumbnail = lru_cache(4 * KEPT)(self._render_thumbnail)
 
     def names(self, task: StoredTask) -> list[str]:
-        """Return the names of a task's images: those that were ordered, then preprocessed control images."""
+        """Return the names of a task's images: the requested ones, then the preprocessed control images."""
         fields = object_at(task.body, "input")
         extra = sum(item.get("return_preprocessed_image") is True for item in lists(fields, "control_net_settings"))
         return [f"{task.id}/{number}.png" for number in range(1, count(fields) + extra + 1)]
 
     def has(self, task: StoredTask, number: int) -> bool:
-        """Return whether a task has an image of this number (from 1) now."""
+        """Return whether a task currently has an image with this number (from 1)."""
         return task.status(self._clock()) == "completed" and 1 <= number <= len(self.names(task))
 
     def _render(self, task_id: str, number: int) -> bytes:
@@ -60,7 +60,7 @@ class Images:
         return encode(ImageOps.contain(image.convert("RGB"), THUMBNAIL), "JPEG")
 
     def _load(self, url: str) -> Image.Image:
-        """Return one of our own images, or a placeholder: the sandbox fetches nothing from anywhere."""
+        """Return an image of the sandbox itself. For any other URL, return a placeholder: nothing is downloaded."""
         path = urlsplit(url).path
         if match := re.fullmatch(rf"{IMAGES_PATH}/([A-Za-z0-9_-]+)/([0-9]{{1,4}})\.png", path, re.ASCII):
             task, number = self._store.find(match[1]), int(match[2])
@@ -75,7 +75,7 @@ class Images:
 
 @frozen
 class Renderer:
-    """Renders one image of a task. `body` is the create request, `number` the image's number from 1."""
+    """The rendering of an image of a task. body: the create request. number: of the image, from 1."""
 
     body: JsonObject
     number: int
@@ -114,7 +114,7 @@ class Renderer:
 
     @property
     def _seed(self) -> int:
-        """Each image of a task has a seed of its own."""
+        """The seed of this image: each image of a task has its own."""
         return (number_at(self._fields, "seed") or 0) + self.number - 1
 
     @property
@@ -129,7 +129,7 @@ class Renderer:
         return scene(self._prompt, seed=self._seed, size=size, key=key)
 
     def _edited(self) -> Image.Image:
-        """Give the source the prompt's colors, and let the prompt's scene show through it, as `denoise` grows."""
+        """Blend the source with the prompt's colors and scene. A higher `denoise` keeps less of the source."""
         source, denoise = self._source(), _share(self._fields.get("denoise"), 0.7)
         restyled = recolored(source, palette(self._prompt, self._seed))
         both = ImageChops.overlay(restyled, self._scene(source.size))
@@ -140,7 +140,7 @@ class Renderer:
         return mixed(source, recolored(source, palette(self._prompt, self._seed)), 0.6)
 
     def _varied(self) -> Image.Image:
-        """Mirror and enlarge the source; the prompt's scene shows through it as the variation grows."""
+        """Mirror and enlarge the source, and blend it with the prompt's scene by the strength of the variation."""
         strength, source = _share(self._fields.get("variation_strength"), 0.5), self._source()
         part = 0.04 + 0.02 * (self._seed % 5)
         wide, tall = source.width * part, source.height * part
@@ -149,7 +149,7 @@ class Renderer:
         return mixed(varied, ImageChops.overlay(varied, self._scene(self._size)), strength)
 
     def _inpainted(self) -> Image.Image:
-        """Paint the prompt's scene where the mask is white: every other pixel of the source stays as it is."""
+        """Paint the prompt's scene where the mask is white. All other pixels of the source are unchanged."""
         loaded, mask = self.load(text_at(self._fields, "image")), text_at(self._fields, "mask")
         region = self.load(mask).convert("L") if mask else ImageOps.invert(loaded.convert("RGBA").getchannel("A"))
         region = region if region.size == loaded.size else region.resize(loaded.size)
@@ -161,7 +161,7 @@ class Renderer:
         return source
 
     def _outpainted(self) -> Image.Image:
-        """Put the source into the prompt's scene: every pixel of the source stays as it is."""
+        """Paint the prompt's scene around the source. All pixels of the source are unchanged."""
         settings, source = lists(self._fields, "custom_settings")[0], self._source()
         left, right, top, bottom = (
             number_at(settings, f"outpaint_{name}") or 0 for name in ("left", "right", "top", "bottom")
@@ -179,7 +179,7 @@ class Renderer:
         return wide
 
     def _controlled(self) -> Image.Image:
-        """Draw the prompt's scene along what is read from the control images."""
+        """Blend the prompt's scene with the structure of the control images."""
         image, colors = self._scene(self._size), palette(self._prompt, self._seed)
         for item in lists(self._fields, "control_net_settings"):
             kind, url = _control(item)
@@ -197,20 +197,20 @@ class Renderer:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """Return a copy as RGB with 8 bits per channel; transparency is ignored."""
+    """Return a copy in RGB with 8 bits per channel. Transparency is ignored."""
     if image.mode.startswith("I;16"):
         image = image.convert("I").point(lambda value: value * (1 / 256) + 0)
     return image.convert("L" if image.mode == "I" else image.mode).convert("RGB").copy()
 
 
 def recolored(image: Image.Image, colors: Sequence[Color]) -> Image.Image:
-    """Return the image in these colors: its dark parts in the darkest, its light parts in the lightest."""
+    """Return the image mapped to these colors, from the darkest to the lightest."""
     dark, *_, middle, _, light = sorted(colors, key=lightness)
     return ImageOps.colorize(ImageOps.autocontrast(image.convert("L")), dark, light, middle)
 
 
 def mixed(one: Image.Image, other: Image.Image, share: float) -> Image.Image:
-    """Return an image between `one` (share 0, exactly) and `other` (share 1, exactly)."""
+    """Return a blend of `one` (exactly, at share 0) and `other` (exactly, at share 1)."""
     return Image.composite(other, one, Image.new("L", one.size, round(255 * share)))
 
 
@@ -219,27 +219,27 @@ STYLES: Sequence[Callable[[Image.Image], Image.Image]] = (
     lambda light: light.reduce(max(1, min(light.size) // 64)).resize(light.size, Image.Resampling.NEAREST),
     lambda light: ImageChops.multiply(light, ImageOps.invert(edges(light))),
 )
-"""Textures that a LoRA can give to an L image: flat colors, a mosaic, outlines."""
+"""The textures of LoRAs, for images in mode L: flat colors, a mosaic, outlines."""
 
 
 def styled(image: Image.Image, name: str, strength: float) -> Image.Image:
-    """Return the image in the style of a LoRA. The same name always means the same colors and texture."""
+    """Return the image in the style of a LoRA. The name determines the colors and the texture."""
     texture = STYLES[sum(name.encode()) % len(STYLES)]
     return mixed(image, recolored(texture(image.convert("L")), palette(name, 0)), 0.85 * strength)
 
 
 def preprocessed(body: JsonObject, load: Load) -> list[Image.Image]:
-    """Return what is read from the control images whose settings ask for it."""
+    """Return the preprocessed control images that the request asks for."""
     items = lists(object_at(body, "input"), "control_net_settings")
     chosen = [_control(item) for item in items if item.get("return_preprocessed_image") is True]
     return [preprocess(kind, as_rgb(load(url))) for kind, url in chosen]
 
 
 def preprocess(kind: str, image: Image.Image) -> Image.Image:
-    """Return what a control of this type reads from an RGB image, in the image's size.
+    """Return the map that a control type extracts from an RGB image, in the same size.
 
-    depth gives smooth grays, openpose a figure of colored lines, hed and soft_edge soft lines, any other type thin
-    ones. An image that is mostly black is such a map already, and is kept.
+    depth gives smooth grays, openpose a figure of colored lines, hed and soft_edge soft lines, and any other type thin
+    lines. An image that is mostly black is taken for such a map, and returned unchanged.
     """
     light = image.convert("L")
     if sum(light.histogram()[:16]) > 0.75 * image.width * image.height:
@@ -256,7 +256,7 @@ def preprocess(kind: str, image: Image.Image) -> Image.Image:
 
 
 def edges(image: Image.Image) -> Image.Image:
-    """Return an L image of where the image changes from pixel to pixel."""
+    """Return the edges of an image, in mode L."""
     found = image.convert("L").filter(ImageFilter.FIND_EDGES)
     found.paste(0, mask=ImageOps.expand(Image.new("L", [max(0, length - 2) for length in image.size]), 1, 255))
     return ImageOps.autocontrast(found, cutoff=(0, 1))
@@ -267,11 +267,11 @@ LIMBS = {
     (0.5, 0.22, 0.68, 0.36): "#5ae628", (0.68, 0.36, 0.76, 0.54): "#00dcc8", (0.5, 0.5, 0.42, 0.74): "#286eff",
     (0.42, 0.74, 0.4, 0.98): "#2828ff", (0.5, 0.5, 0.58, 0.74): "#8c3cff", (0.58, 0.74, 0.6, 0.98): "#ff3cff",
 }  # fmt: skip
-"""A standing figure: the ends of its limbs as shares of its box, and the colors that pose maps give them."""
+"""A standing figure: the ends of its limbs as shares of its box, with their colors in pose maps."""
 
 
 def _pose(image: Image.Image) -> Image.Image:
-    """Return a figure that stands where the image has its contours; to find a real body takes more than Pillow."""
+    """Return a figure at the position of the image's contours. Pillow cannot detect a real body."""
     contours = edges(image).point(lambda value: 255 if value > 96 else 0)
     left, top, right, bottom = contours.getbbox() or (0, 0, *image.size)
     tall = bottom - top

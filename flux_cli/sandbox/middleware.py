@@ -1,4 +1,4 @@
-"""ASGI middleware of the sandbox: faults around one endpoint; the access log and the size limit around all of them."""
+"""ASGI middleware of the sandbox: faults per endpoint; access log and size limit for the whole application."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,25 +17,25 @@ from .responses import refusal
 from .rules import CODES, RefusalError
 
 TASK = "flux.task"
-"""The key in a request's scope for the ID of the task that it created."""
+"""The key in the ASGI scope for the ID of the task that the request created."""
 FAULT = "flux.fault"
-"""The key in a request's scope for the fault that applies to it."""
+"""The key in the ASGI scope for the fault that applies to the request."""
 GATEWAY = frozenset({502, 504, *range(520, 531)})
-"""Statuses that a gateway sends, in HTML, when it cannot reach the service behind it."""
+"""Statuses that a gateway returns, with HTML, if it cannot reach the service behind it."""
 STATUS_CODES = {401: 1200, 402: 1300, 429: 1400, 503: 1500}
 """The specification's error code for a status."""
 REQUEST_BYTES = 16 * 2**20
-"""An upload of 10 MB is 13.4 MB in base64; nothing else is as large."""
+"""The largest request. An upload of 10 MB has 13.4 MB in base64."""
 SECRET_LENGTH = 12
-"""A shorter key is not a real one, and may be part of an honest path."""
+"""Characters. A shorter key is not a real one, and may be part of an ordinary path."""
 QUIET = ("/sandbox/cards", f"/sandbox{IMAGES_PATH}/", "/sandbox/page.", "/sandbox/tasks")
-"""Paths that the page requests all the time; they are not logged."""
+"""Paths that the page requests continually. They are not logged."""
 
 
 class FaultInjection:
-    """Wraps an endpoint, and does to its requests and responses what the faults say.
+    """Middleware that applies faults to the requests and responses of an endpoint.
 
-    target: the faults that strike here; replies: the form of the errors, one of `responses.REPLIES`.
+    target: the target of the faults. replies: the form of the errors, one of `responses.REPLIES`.
     """
 
     def __init__(self, app: ASGIApp, *, faults: Faults, target: str, replies: str) -> None:
@@ -63,25 +63,25 @@ class FaultInjection:
 
 @dataclass
 class HeldResponse:
-    """A response that was held back."""
+    """A response that is collected before it is sent."""
 
     head: Message = field(default_factory=dict)
     body: bytes = b""
 
     async def keep(self, message: Message) -> None:
-        """Take a part of it."""
+        """Collect a part of the response."""
         if message["type"] == "http.response.start":
             self.head = message
         else:
             self.body += message.get("body", b"")
 
     async def send(self, fault: Fault, send: Send) -> None:
-        """Send what the fault leaves of it."""
+        """Send the response as the fault changes it."""
         kept = self.body[: int(len(self.body) * fault.keep)] if fault.kind in ("cut", "truncate") else self.body
         headers = [(name, value) for name, value in self.head["headers"] if name != b"content-length"]
         announced = len(kept if fault.kind == "truncate" else self.body)
         await send({**self.head, "headers": [*headers, (b"content-length", str(announced).encode())]})
-        # A response that stays incomplete makes the server close the connection.
+        # After an incomplete response, the server closes the connection.
         await send({"type": "http.response.body", "body": kept, "more_body": fault.kind == "cut"})
 
 
@@ -107,7 +107,7 @@ def _error(fault: Fault, replies: str) -> Response:
 
 @frozen
 class AccessLog:
-    """Wraps the whole application. `note` gets a line per request, which shows no key."""
+    """Middleware that logs requests and limits their size. note: called with a line per request, without keys."""
 
     app: ASGIApp
     note: Callable[[str], None]
@@ -123,7 +123,7 @@ class AccessLog:
 
 
 def _log_line(exchange: Exchange) -> str:
-    """Return method, path, status, task, key and fault."""
+    """Return the line for a request: method, path, status, task, masked key and fault."""
     scope, status = exchange.scope, exchange.status
     key = exchange.headers.get(b"x-api-key", b"").decode("latin-1")
     path, fault = scope["path"], scope.get(FAULT)

@@ -1,7 +1,7 @@
-"""The sandbox's own endpoints: a page that shows the tasks and their images, and the faults to read and change.
+"""The sandbox's own endpoints: a page that shows the tasks and their images, and an API for tasks and faults.
 
-They need no key, ignore faults and expiry, and refuse changes from other web sites. The page is rendered here, with
-small copies of the newest images in it, so that the first response shows everything.
+They need no key, ignore faults and expiry, and refuse changes from other web sites. The page contains thumbnails of the
+newest images, so that the first response is complete.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from .rules import RefusalError
 from .store import StoredTask
 
 SHOWN = 60
-"""Tasks on the page."""
+"""The most tasks on the page."""
 INLINE = 12
-"""Tasks whose images are in the page itself: those that a screen shows. A browser loads the others after it."""
+"""The number of tasks whose images are embedded in the page, enough for a screen. Browsers load the others later."""
 TYPES = {"css": "text/css", "js": "text/javascript"}
 SAFE = {"content-security-policy": "default-src 'self'; img-src 'self' data:", "x-content-type-options": "nosniff"}
 
 
 @frozen
 class Page:
-    """Shows and controls one service."""
+    """The page and the control endpoints of a sandbox."""
 
     service: Service
 
@@ -50,11 +50,11 @@ class Page:
         ]
 
     async def page(self, request: Request) -> Response:
-        """Respond to `GET /`, and to `GET /sandbox/cards` without images in it, for the page's script."""
+        """Respond to `GET /`, and to `GET /sandbox/cards` (for the page's script) without embedded images."""
         tasks, total = self.service.store.newest(SHOWN)
         inline = INLINE if request.url.path == "/" else 0
         cards = await asyncio.to_thread(
-            lambda: [self._card(task, inline=place < inline) for place, task in enumerate(tasks)]
+            lambda: [self._card(task, inline=number < inline) for number, task in enumerate(tasks)]
         )
         faults = [
             f"<li>{escape(str(item['fault']))} &times;{item['struck']}</li>" for item in self.service.faults.counts()
@@ -62,8 +62,8 @@ class Page:
         parts = {"totals": self._totals(tasks, total), "faults": "".join(faults), "tasks": "".join(cards)}
         content = _asset("html").decode()
         for name, part in parts.items():
-            content = content.replace(f"<!-- {name} -->", part)  # none of them can contain such a mark: it is escaped
-        # A prompt may contain half of a surrogate pair, which UTF-8 cannot hold.
+            content = content.replace(f"<!-- {name} -->", part)  # no part contains such a comment: all text is escaped
+        # A prompt may contain a lone surrogate, which UTF-8 cannot encode.
         return HTMLResponse(content.encode("utf-8", "replace"), headers=SAFE)
 
     def _totals(self, tasks: Sequence[StoredTask], total: int) -> str:
@@ -92,7 +92,7 @@ class Page:
         )
 
     def _source(self, task: StoredTask, name: str, inline: bool) -> str:
-        """Return the URL of an image: the image itself as a data URI if it is to be `inline`."""
+        """Return the URL of an image; a data URI of its thumbnail if `inline`."""
         if not inline:
             return f"/sandbox{IMAGES_PATH}/{name}"
         number = int(name.rpartition("/")[2].removesuffix(".png"))
@@ -132,7 +132,7 @@ class Page:
         }
 
     async def image(self, request: Request) -> Response:
-        """Respond to `GET` of an image, even if its URL has expired for clients of the API."""
+        """Respond to `GET` of an image, even if its URL in the API has expired."""
         task = self.service.store.find(request.path_params["task_id"])
         number = whole_number(request.path_params["number"])
         if task is None or not self.service.images.has(task, number):
@@ -161,7 +161,7 @@ def _asset(kind: str) -> bytes:
 
 
 def _check_origin(request: Request) -> None:
-    """Raise RefusalError for a request from another site's page: a browser says where it comes from."""
+    """Raise RefusalError for a request from a page of another site, by the `Origin` header that browsers send."""
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         raise RefusalError(403, 403, "request from another site")

@@ -1,7 +1,7 @@
 """A fixture for the test suites of programs that use PiAPI's API: `piapi_sandbox`, a mock server.
 
-pytest loads this module in every run where flux is installed. So it imports nothing but the standard library, and the
-server is a process of its own that starts when a test requests it.
+pytest loads this module in every run where flux is installed. So it imports only the standard library, and the server
+is a separate process that starts when a test requests it.
 """
 
 import json
@@ -17,13 +17,13 @@ import pytest
 
 MARKER = "piapi_sandbox(**options): options of `flux sandbox` for the fixture of this name: plan='free', fault=[...]"
 SPEED = 200.0
-"""Times faster than documented, unless a test chooses: a tenth of a second per task."""
+"""The default speed-up of tasks, which makes one take a tenth of a second."""
 
 
 class Sandbox:
     """A running mock server.
 
-    environ: the variables that make flux use it; the program under test may have other names for them.
+    environ: the variables that make flux use it. The program under test may have other names for them.
     """
 
     def __init__(self, environ: dict[str, str]) -> None:
@@ -31,7 +31,7 @@ class Sandbox:
         self.base_url = environ["FLUX_BASE_URL"]
         self.origin = environ["FLUX_UPLOAD_URL"]
         self.key = environ["PIAPI_API_KEY"]
-        self._open = build_opener(ProxyHandler({})).open  # a proxy cannot reach this machine's loopback
+        self._open = build_opener(ProxyHandler({})).open  # a proxy cannot reach loopback addresses of this machine
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return the tasks so far, newest first, at most 60: id, status, model, prompt, cost_usd, images, ..."""
@@ -44,7 +44,7 @@ class Sandbox:
 
     @property
     def cost_usd(self) -> str:
-        """What all tasks cost together (simulated), USD."""
+        """The simulated cost of all tasks, in USD."""
         cost: str = self._request("GET", "/sandbox/tasks")["cost_usd"]
         return cost
 
@@ -53,7 +53,7 @@ class Sandbox:
         self._request("POST", "/sandbox/faults", "\n".join(texts))
 
     def clear_faults(self) -> None:
-        """Simulate no failure any more."""
+        """Stop simulating failures."""
         self._request("DELETE", "/sandbox/faults")
 
     def _request(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def piapi_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     marker = request.node.get_closest_marker("piapi_sandbox")
     options = {"speed": SPEED, **(marker.kwargs if marker else {})}
     with tempfile.TemporaryFile("w+") as log:
-        # Without the user's own variables: they must not change the result of a test.
+        # The user's own variables must not change the result of a test.
         environ = {name: text for name, text in os.environ.items() if not name.startswith(("FLUX_", "PIAPI_"))}
         command = [sys.executable, "-m", "flux_cli", "sandbox", "--port", "0", "--json", *_arguments(options)]
         # The arguments come from the test itself.
@@ -99,7 +99,7 @@ def piapi_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 
 def _arguments(options: dict[str, Any]) -> list[str]:
-    """Return keyword arguments as command-line options; a list repeats its option."""
+    """Return keyword arguments as command-line options. A list repeats its option."""
     arguments: list[str] = []
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""The sandbox's responses, as the specification shows them (`spec`) or as the live API sends them (`live`).
+"""The sandbox's responses, in the form of the specification (`spec`) or of the live API (`live`).
 
 Sources: the specification (Response Format, Error Response Example) and docs/internals/service.md, sections 2 to 4.
 """
@@ -18,18 +18,18 @@ from .store import Failure, StoredTask
 
 REPLIES = ("spec", "live")
 SPEC_UNITS = 1_000_000
-"""The specification's `consume` for a $0.015 image is 15000."""
+"""Units of `consume` per USD in the specification: 15000 for an image at $0.015."""
 LIVE_UNITS = 10_000_000
-"""The live API's for a $0.002 image is 20000."""
+"""Units of `consume` per USD in the live API: 20000 for an image at $0.002."""
 NOT_YET = "0001-01-01T00:00:00Z"
 LIVE_MESSAGES = {1300: "failed to freeze point", 1400: "too many requests"}
-"""The live API's texts for the codes of the specification."""
+"""The live API's messages for error codes of the specification."""
 LIVE_INPUT: JsonObject = {"prompt": "", "negative_prompt": "", "width": 0, "height": 0, "steps": 0}
-"""Fields that the live API shows even if they were not sent."""
+"""Fields that the live API returns even if they were not sent."""
 
 
 def json_response(content: JsonObject, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response in ASCII: a prompt may contain what UTF-8 cannot."""
+    """Return a JSON response in ASCII, because a prompt may contain lone surrogates, which UTF-8 cannot encode."""
     return Response(json.dumps(content), status, headers, media_type="application/json")
 
 
@@ -38,7 +38,7 @@ def success(data: JsonObject) -> Response:
 
 
 def refusal(error: RefusalError, replies: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the response to a request that was refused."""
+    """Return the response to a refused request."""
     if replies == "live":
         message = f"{error.message}: {error.detail}" if error.detail else error.message
         content: JsonObject = {"code": error.status, "message": LIVE_MESSAGES.get(error.code, message)}
@@ -49,9 +49,9 @@ def refusal(error: RefusalError, replies: str, headers: Mapping[str, str] | None
 
 
 def image_response(content: bytes, media_type: str, requested: str | None) -> Response:
-    """Return an image, or the range of its bytes that a `Range` header requests (RFC 9110, section 14).
+    """Return an image, or the bytes of it that a `Range` header requests (RFC 9110, section 14).
 
-    A header that is invalid, or requests several ranges, gets the whole image, as the standard allows.
+    For an invalid header, or one with several ranges, return the whole image, as the standard allows.
     """
     headers, size = {"accept-ranges": "bytes"}, len(content)
     match = re.fullmatch(r"bytes=([0-9]{0,15})-([0-9]{0,15})", requested or "", re.ASCII)
@@ -67,9 +67,9 @@ def image_response(content: bytes, media_type: str, requested: str | None) -> Re
 
 
 def spec_task(task: StoredTask, now: float, images: Sequence[str]) -> JsonObject:
-    """Return a task as the specification shows it.
+    """Return a task in the form of the specification.
 
-    images: the URLs of its images, shown when it is completed.
+    images: the URLs of its images, which are listed once it is completed.
     """
     status, fields = task.status(now), object_at(task.body, "input")
     meta: JsonObject = {
@@ -105,9 +105,9 @@ def _spec_output(task: StoredTask, fields: JsonObject, images: Sequence[str]) ->
 
 
 def live_task(task: StoredTask, now: float, images: Sequence[str], *, secret: str = "") -> JsonObject:
-    """Return a task as the live API shows it: with every field, empty or not.
+    """Return a task in the form of the live API, which includes empty fields.
 
-    secret: the webhook's, which the live API repeats.
+    secret: the webhook secret, which the live API repeats.
     """
     status, ended, units = task.status(now), now >= task.ended, int(task.cost * LIVE_UNITS)
     failure = task.failure if ended and task.failure else Failure("", 0, "")
@@ -141,7 +141,7 @@ def live_task(task: StoredTask, now: float, images: Sequence[str], *, secret: st
 
 
 def account_info(plan: str, concurrency: int, balance: Decimal | None) -> JsonObject:
-    """Return what `GET /account/info` says. balance: USD, None for an endless one."""
+    """Return the data of `GET /account/info`. balance: USD; None for an unlimited one."""
     return {
         "id": 1,
         "name": "sandbox",
@@ -153,7 +153,7 @@ def account_info(plan: str, concurrency: int, balance: Decimal | None) -> JsonOb
 
 
 def active_tasks(tasks: Sequence[StoredTask], now: float) -> JsonObject:
-    """Return what `GET /account/active_tasks` says: unfinished tasks, counted per provider and by status."""
+    """Return the data of `GET /account/active_tasks`: the unfinished tasks, and their number by status."""
     words = [task.status(now) for task in tasks]
     shown: list[Json] = [_summary(task, word) for task, word in zip(tasks, words, strict=True)]
     counts: JsonObject = {f"{word}_count": words.count(word) for word in ("staged", "pending", "processing")}

@@ -1,4 +1,4 @@
-"""The checks of requests, as PiAPI makes them: wrong types, values out of range, and missing fields of an operation.
+"""PiAPI's checks of requests: types, ranges, and the required fields of each operation.
 
 Sources: the specification (Parameter Reference, Error Handling) and docs/internals/service.md, sections 1 and 3.
 """
@@ -23,14 +23,14 @@ CODES = {
 }
 """PiAPI's error codes and their messages (specification: Common Error Codes)."""
 NOT_LIVE = {"Qubico/flux1-pro"}
-"""Models of the specification that are in no list of the live API (docs/internals/service.md, section 1)."""
+"""Models of the specification that the live API does not list (docs/internals/service.md, section 1)."""
 STRENGTHS = ("variation_strength", "lora_strength", "scale", "control_strength", "conditioning_scale")
-"""Fields that are the strength of a variation, a LoRA or a control image."""
+"""Fields for the strength of a variation, a LoRA or a control image."""
 FREE_PLAN = ("gen", "edit")
-"""Operations that need no paid plan."""
+"""Operations that the free plan includes."""
 
 Schema = str | list["Schema"] | dict[str, "Schema"]
-"""A Go type by name, a list of one kind of item, or an object; fields that it does not name are tolerated."""
+"""The name of a Go type, a list with the schema of its items, or an object. Unknown fields are accepted."""
 BODY: Schema = {
     "model": "string",
     "task_type": "string",
@@ -65,7 +65,7 @@ BODY: Schema = {
 
 @frozen
 class TaskType:
-    """The operation that a task type is; whether `input` needs an image, and which list in it must not be empty."""
+    """A task type. image: whether `input` needs an image. settings: the list in `input` that must not be empty."""
 
     operation: str
     image: bool = False
@@ -97,7 +97,7 @@ class RefusalError(Exception):
 
 @frozen
 class Range:
-    """The values that a field may have: from `low` (or above it, if `above`) to `high`."""
+    """The valid values of a field: from `low` (excluded if `above`) to `high`."""
 
     low: float
     high: float
@@ -113,9 +113,9 @@ class Range:
 
 
 def check_request(body: Json, catalog: Catalog, plan: str, *, live: bool = False) -> Model:
-    """Return the model that a create request names. Raise RefusalError if PiAPI would refuse the request.
+    """Return the model of a create request. Raise RefusalError if PiAPI would refuse the request.
 
-    live: as the live API does, where the specification says otherwise.
+    live: whether to follow the live API where it differs from the specification.
     """
     if not isinstance(body, dict) or not isinstance(body.get("input"), dict):
         raise RefusalError(400, 400, "invalid request", "the body is {model, task_type, input}")
@@ -139,7 +139,7 @@ def check_request(body: Json, catalog: Catalog, plan: str, *, live: bool = False
 
 
 def without_nulls(value: Json) -> Json:
-    """Return a request without null fields, which Go reads as absent: the specification's client sends some."""
+    """Return a request without null fields, which Go reads as absent. The specification's client sends some."""
     if isinstance(value, list):
         return [without_nulls(item) for item in value]
     if isinstance(value, dict):
@@ -148,7 +148,7 @@ def without_nulls(value: Json) -> Json:
 
 
 def lists(fields: JsonObject, name: str) -> list[JsonObject]:
-    """Return the objects in a list of objects."""
+    """Return the objects in the list `name`; an empty list if there is none."""
     value = fields.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
@@ -160,13 +160,13 @@ def side(fields: JsonObject, name: str) -> int:
 
 
 def count(fields: JsonObject) -> int:
-    """Return how many images are ordered."""
+    """Return the number of requested images."""
     value = fields.get("batch_size")
     return value if isinstance(value, int) else 1
 
 
 def _check_types(value: Json, schema: Schema, path: str) -> None:
-    """Raise RefusalError for a value of another type: the live API is strict (docs/internals/service.md, section 1)."""
+    """Raise RefusalError for a value of the wrong type, as the live API does (docs/internals/service.md, section 1)."""
     if isinstance(schema, dict) and isinstance(value, dict):
         for name, inner in schema.items():
             if name in value:
@@ -183,7 +183,7 @@ def _check_types(value: Json, schema: Schema, path: str) -> None:
 
 
 def _check_model(body: JsonObject, catalog: Catalog, *, live: bool) -> Model:
-    """Return the model with exactly this ID: PiAPI has no short names."""
+    """Return the model with exactly this ID, because PiAPI has no short names. Raise RefusalError."""
     for model in catalog.models.values():
         if body.get("model") == model.id and not (live and model.id in NOT_LIVE):
             return model
@@ -203,13 +203,13 @@ def _check_size(fields: JsonObject, model: Model) -> None:
 
 
 def _ranged(fields: JsonObject, model: Model, *, live: bool) -> Iterator[tuple[str, float, Range]]:
-    """Yield each field that has a range, its value and its range."""
+    """Yield the name, the value and the range of each field that has a range."""
     limits = model.limits
     ranges = {
         "guidance_scale": Range(*limits.guidance),
         "denoise": Range(*limits.denoise, above=live),
         "steps": Range(0, limits.steps),
-        "seed": Range(-1, inf),  # -1 stands for a random one
+        "seed": Range(-1, inf),  # -1 requests a random seed
         "batch_size": Range(1, limits.batch_size),
         **dict.fromkeys(STRENGTHS, Range(*limits.strength)),
         **{f"outpaint_{name}": Range(0, limits.margin) for name in ("left", "right", "top", "bottom")},
@@ -223,7 +223,7 @@ def _ranged(fields: JsonObject, model: Model, *, live: bool) -> Iterator[tuple[s
 
 
 def _check_images(fields: JsonObject, task_type: TaskType) -> None:
-    """Check fields for the URL of an image. The sandbox does not look whether there is one."""
+    """Raise RefusalError for an invalid image URL. Whether an image exists there is not checked."""
     urls = [("image", fields.get("image"))] if task_type.image else []
     if task_type.operation == "inpaint" and "mask" in fields:
         urls.append(("mask", fields["mask"]))

@@ -1,6 +1,6 @@
-"""The sandbox's tasks and credits in a SQLite file, and uploads beside it; both can outlive a process.
+"""The sandbox's tasks, in an SQLite file, with uploads beside it. Both persist between processes.
 
-A task's progress is not stored: it follows from the times that were set when it was created.
+The progress of a task is not stored: it is computed from the times that were set when the task was created.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ FOUND = "SELECT tasks.*, word, code, message FROM tasks LEFT JOIN failures USING
 
 @frozen
 class Failure:
-    """How a task ends that has no image: the status, PiAPI's error code and its message."""
+    """The end of a task without an image. word: the status. code, message: of PiAPI's error."""
 
     word: str
     code: int
@@ -58,18 +58,18 @@ class StoredTask:
     failure: Failure | None = None
 
     def status(self, now: float) -> str:
-        """Return the specification's word for the task's status at `now`."""
+        """Return the status at `now`, in the specification's words."""
         if now >= self.ended:
             return self.failure.word if self.failure else "completed"
         return "processing" if self.begun(now) else "pending"
 
     def begun(self, now: float) -> bool:
-        """Return whether the work has begun at `now`; that of a canceled task never does."""
+        """Return whether the task has started at `now`. A canceled one never starts."""
         return self.started <= min(now, self.ended)
 
 
 class Store:
-    """Tasks in a SQLite file, which is made if it does not exist."""
+    """Tasks in an SQLite file, which is created if it does not exist."""
 
     def __init__(self, path: Path) -> None:
         make_private_folder(path.parent)
@@ -90,8 +90,8 @@ class Store:
     def add(self, task: StoredTask, *, limit: int, credit: Decimal | None) -> None:
         """Add a task and charge it, in one transaction.
 
-        limit: unfinished tasks the plan allows; credit: USD the account ever had, None for no end.
-        Raise RefusalError without charging anything.
+        limit: the most unfinished tasks of the plan. credit: all USD that were ever paid into the account; None for no
+        limit. Raise RefusalError, without a charge, if one is exceeded.
         """
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
@@ -108,7 +108,7 @@ class Store:
                 self._add_failure(task.id, task.failure)
 
     def cancel(self, task_id: str, now: float) -> bool:
-        """End a task that has not started, at no cost. Return whether it was in time."""
+        """Cancel a task that has not started, without a charge. Return False if it has started."""
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             found = self._db.execute(
@@ -124,7 +124,7 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO failures (id, word, code, message) VALUES (?, ?, ?, ?)", values)
 
     def find(self, task_id: str) -> StoredTask | None:
-        """Return the task with this ID."""
+        """Return the task with this ID; None if there is none."""
         return next(iter(self._tasks("WHERE tasks.id = ?", task_id)), None)
 
     def tasks(self) -> list[StoredTask]:
@@ -138,9 +138,9 @@ class Store:
     def newest(
         self, count: int, *, skip: int = 0, since: float = -math.inf, until: float = math.inf
     ) -> tuple[list[StoredTask], int]:
-        """Return `count` tasks, newest first, after the first `skip`, and the number of all of them.
+        """Return up to `count` tasks, newest first, after the first `skip`, and the number of all matching tasks.
 
-        since, until: when they were created, seconds since the epoch.
+        since, until: bounds of their creation, in seconds since the epoch.
         """
         span = "created BETWEEN ? AND ?"
         (total,) = self._db.execute(f"SELECT count(*) FROM tasks WHERE {span}", (since, until)).fetchone()
@@ -150,11 +150,11 @@ class Store:
         return [_task(row) for row in self._db.execute(f"{FOUND} {condition}", values)]
 
     def spent(self) -> Decimal:
-        """Return what all tasks cost together, USD."""
+        """Return the cost of all tasks in USD."""
         return sum((Decimal(row["cost"]) for row in self._db.execute("SELECT cost FROM tasks")), Decimal(0))
 
     def keep_upload(self, content: bytes, extension: str) -> str:
-        """Keep an uploaded image. Return its name."""
+        """Store an uploaded image, and return its name."""
         name = f"{hashlib.sha256(content).hexdigest()}.{extension}"
         make_private_folder(self._uploads)
         write_atomic(self._uploads / name, content)

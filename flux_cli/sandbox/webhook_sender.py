@@ -1,7 +1,7 @@
-"""Sends the webhooks of tasks that end (docs/internals/service.md, section 4).
+"""The sender of webhooks for tasks that have ended (docs/internals/service.md, section 4).
 
-The sandbox must not become a way to send requests to strangers: it sends to allowed hosts only, follows no redirect,
-and reads no response.
+The sandbox must not be usable to send requests to arbitrary hosts, so it sends to allowed hosts only, follows no
+redirects, and reads no response bodies.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from .faults import Faults
 
 TRIES = 3
 PATIENCE = 10.0
-"""Seconds that a receiver has to respond."""
+"""The timeout for the receiver, in seconds."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What is sent when a task ends. `task` returns the task as it is then; the secret is sent as it is."""
+    """A webhook to send when a task ends. task: returns the task at that time."""
 
     task_id: str
     endpoint: str
@@ -33,9 +33,10 @@ class Delivery:
 
 @dataclass
 class WebhookSender:
-    """Sends deliveries in the background of the running event loop.
+    """A sender of deliveries in the background of the running event loop.
 
-    allowed: returns whether deliveries may go to a host. pause: seconds between tries. note: gets a line per try.
+    allowed: returns whether deliveries to a host are allowed. pause: seconds between attempts. note: called with a line
+    per attempt.
     """
 
     allowed: Callable[[str], bool]
@@ -45,7 +46,7 @@ class WebhookSender:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def send_after(self, seconds: float, delivery: Delivery) -> None:
-        """Send a delivery in so many seconds."""
+        """Send a delivery after `seconds`."""
         task = asyncio.get_running_loop().create_task(self._send(seconds, delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -81,7 +82,7 @@ class WebhookSender:
                 await asyncio.sleep(self.pause)
 
     async def _post(self, delivery: Delivery) -> str:
-        """Try once. Return the status, or what went wrong."""
+        """Send the delivery once. Return the status or the failure."""
         body: JsonObject = {"timestamp": int(time.time()), "data": delivery.task()}
         headers = {"x-webhook-secret": delivery.secret} if delivery.secret else {}
         try:
@@ -90,5 +91,10 @@ class WebhookSender:
                 client.stream("POST", delivery.endpoint, json=body, headers=headers) as response,
             ):
                 return str(response.status_code)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:  # ValueError: odd secrets
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            OSError,
+            ValueError,
+        ) as error:  # invalid secrets
             return f"failed ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""The calls of one program: each makes a task or waits for one. They share connections, limits and a budget."""
+"""The calls of the Python API: each makes a task or waits for one. They share connections, limits and a budget."""
 
 import asyncio
 import io
@@ -33,13 +33,13 @@ from . import keywords as kw
 from .keywords import Order
 
 TURN_SECONDS = 5.0
-"""Seconds that a request may wait to be sent, however short the call's own wait is."""
+"""The least time that a request may wait to be sent, even if the call's own wait is shorter."""
 CHECK_SECONDS = 1.0
-"""Seconds between the checks of a call, whose time is over, for whether its request still waits to be sent."""
+"""Seconds between two checks, after a call's wait is over, whether its request still waits to be sent."""
 
 
 class Nowhere(io.TextIOWrapper):
-    """A stream that drops everything, contains nothing, and is not a terminal."""
+    """An empty stream that discards everything and is not a terminal."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8")
@@ -55,9 +55,9 @@ def open_session(common: CommonOptions, environ: Mapping[str, str], settings: Ma
 
 
 class Ledger:
-    """What the calls of one program have spent, and have reserved while they run; at most `limit`, USD.
+    """The USD that calls have spent, or have reserved while they run, up to `limit`.
 
-    One event loop uses it, and it never waits: a check and the reservation after it are one step.
+    It belongs to one event loop and never waits, so that a check and the reservation after it are atomic.
     """
 
     def __init__(self, limit: Decimal | None) -> None:
@@ -66,11 +66,11 @@ class Ledger:
 
     @property
     def left(self) -> Decimal | None:
-        """USD; None if there is no limit."""
+        """The rest in USD; None if there is no limit."""
         return None if self.limit is None else self.limit - sum(self._prices.values(), Decimal(0))
 
     def check(self, price: Decimal, entry: Entry | None) -> None:
-        """Raise BudgetError if a price does not fit. entry: the one it is for, which may be reserved already."""
+        """Raise BudgetError if `price` exceeds the rest. entry: the entry to pay, which may have a reservation."""
         more = price - (self._prices.get(entry.id, Decimal(0)) if entry else Decimal(0))
         if self.limit is not None and self.left is not None and more > 0 and more > self.left:
             raise BudgetError(
@@ -85,7 +85,7 @@ class Ledger:
         self._prices[entry.id] = price
 
     def record(self, entry: Entry) -> Decimal:
-        """Keep what a reserved entry cost, or may have cost, and release the rest. Return what was kept."""
+        """Replace the reservation of an entry by what it was charged, or possibly charged. Return that amount."""
         if entry.id in self._prices:
             self._prices[entry.id] = (entry.price or Decimal(0)) if entry.state in SPENT else Decimal(0)
         return self._prices.get(entry.id, Decimal(0))
@@ -93,11 +93,11 @@ class Ledger:
 
 @frozen
 class CallOptions:
-    """How a call is made.
+    """The options of a call.
 
-    listener: hears its events. deadline: the time on the monotonic clock when its waiting ends; None: the timeout.
-    repeats: an identical call is the same task, which is continued and not paid again, however it ended.
-    retry_failed: with `repeats`, submit a failed task again.
+    listener: called with its events. deadline: the end of its wait on the monotonic clock; None for the timeout.
+    repeats: whether an identical call continues the same task, in any state, and is not charged again.
+    retry_failed: whether, with `repeats`, a failed task is submitted again.
     """
 
     listener: Callable[[Event], None] | None = None
@@ -108,16 +108,16 @@ class CallOptions:
 
 @frozen
 class CallResult:
-    """How a call ended. paid: USD that it has spent or may have spent; 0 if its image was paid for earlier."""
+    """The result of a call. paid: USD that it was charged or possibly charged; 0 if the image was paid for earlier."""
 
     outcome: Outcome
     paid: Decimal
 
 
 class Calls:
-    """Any number of concurrent calls, in one event loop, of a session.
+    """Concurrent calls of a session, in one event loop.
 
-    budget: USD that all of them together may spend.
+    budget: the most USD that all of them may spend; None for no limit.
     """
 
     def __init__(self, session: Session, budget: Decimal | None) -> None:
@@ -127,7 +127,7 @@ class Calls:
         self._connections: Connections | None = None
         self._calls: set[asyncio.Task[Any]] = set()
         self._running: dict[asyncio.Task[None], str] = {}
-        """The running tasks, each with the ID of its entry."""
+        """The ID of the entry of each running asyncio task."""
 
     async def open(self) -> None:
         """Open the session and its connections, once. Raise ConfigError, JournalError."""
@@ -144,12 +144,12 @@ class Calls:
         connections, self._connections = self._connections, None
         assert connections is not None
         with self.session:
-            while self._running:  # of calls that were canceled twice: a submission's response must be recorded
+            while self._running:  # after calls that were canceled twice, a response may still have to be recorded
                 await asyncio.wait(self._running)
             await connections.__aexit__()
 
     async def cancel(self) -> None:
-        """Cancel every call, wait until their state is recorded, and close the connections."""
+        """Cancel all calls, wait until their state is recorded, and close the connections."""
         calls = self._calls - {asyncio.current_task()}
         for call in calls:
             call.cancel()
@@ -159,7 +159,7 @@ class Calls:
             await self.close()
 
     def require_same_process(self) -> None:
-        """Raise RuntimeError in a fork: connections, locks and threads belong to the process that made them."""
+        """Raise RuntimeError in a fork: connections, locks and threads belong to the process that created them."""
         if os.getpid() != self._process:
             raise RuntimeError("a client does not survive a fork; make another one in this process")
 
@@ -180,7 +180,7 @@ class Calls:
             session.require_key()
             session.journal.mark_dead_unknown()
             known = session.journal.find(task_id) or await link_matching(session.run_context, task_id)
-            if known is None and options.deadline is not None:  # too short a wait would not show that the ID is wrong
+            if known is None and options.deadline is not None:  # it may end before a wrong ID is detected
                 assert self._connections is not None
                 await poll_task(self._connections.client, task_id)
             try:
@@ -189,7 +189,7 @@ class Calls:
                 session.journal.discard_unseen()
 
     async def _plan(self, order: Order, options: CallOptions) -> Step:
-        """Return the step that processes an order: a batch of one task."""
+        """Return the step for an order, from the plan of a batch with one task."""
         session, save = self.session, order.save
         draft = Draft(order.request, save.output, random_seed=order.random_seed, metadata=not save.no_metadata)
         prompt, source = OnePrompt(order.request.operation.prompt), "calls" if options.repeats else None
@@ -207,7 +207,7 @@ class Calls:
         return step
 
     def _is_old(self, known: Entry | None) -> bool:
-        """Return whether an image is older than the time for which an identical request is not paid again."""
+        """Return whether an image is too old to be reused by an identical request."""
         if known is None or known.state is not State.SAVED:
             return False
         return time.time() - (known.submitted or known.created) > self.session.cache_seconds
@@ -227,11 +227,11 @@ class Calls:
             self._calls.discard(task)
 
     async def _finish(self, item: Entry | Outcome, options: CallOptions, *, wait: bool, cache: bool) -> CallResult:
-        """Process an entry until it ends. `cache`: whether an identical request can replace it."""
+        """Run an entry to its end. cache: whether it may join the task of an identical request."""
         assert self._connections is not None
         journal, entry = self.session.journal, item.entry if isinstance(item, Outcome) else item
         while others := [task for task, name in self._running.items() if name == entry.id]:
-            # Another call processes the entry: share its outcome.
+            # Another call runs the entry, so share its outcome.
             left = None if options.deadline is None else max(0.0, options.deadline - time.monotonic())
             done, _ = await asyncio.wait(others, timeout=left)
             entry = journal.get(entry.id) or entry
@@ -247,7 +247,7 @@ class Calls:
         if pays:
             self.ledger.reserve(item)
         stop, outcomes = Stop(), list[Outcome]()
-        # Calls share the limits but not the errors: a full disk here must not end other calls.
+        # Calls share limits but not errors: a full disk in this call must not end others.
         scheduler = self._connections.make_scheduler(
             _listener(options.listener), stop, use_cache=cache, share_errors=False, deadline=options.deadline
         )
@@ -260,14 +260,14 @@ class Calls:
             stop.request()
             await asyncio.shield(asyncio.wait({running}))
             raise
-        except FluxError as error:  # of the run itself, for example a full journal: the entry says what was paid
+        except FluxError as error:  # an error of the run itself, for example of the journal
             outcomes.append(Outcome(journal.get(item.id) or item, error))
         entry = journal.get(item.id) or item
         outcome = outcomes[0] if outcomes else Outcome(entry, _left_over(entry))
         return CallResult(outcome, self.ledger.record(outcome.entry) if pays else Decimal(0))
 
     async def _wait_for(self, running: asyncio.Task[None], item: Entry, stop: Stop, deadline: float | None) -> None:
-        """Wait until an entry is processed. After the deadline, stop it if it still waits to be sent."""
+        """Wait until an entry has ended. After the deadline, stop it if it still waits to be sent."""
         if deadline is not None:
             await asyncio.wait({running}, timeout=max(TURN_SECONDS, deadline - time.monotonic()))
             while not running.done():
@@ -281,16 +281,16 @@ class Calls:
         try:
             await scheduler.run(feed_entries([entry]), report, wait=wait)
         finally:
-            # This process may run for a long time: release the entry, so that another process can save the images.
+            # This process may run for long. Release the entry, so that another process can save its images.
             left = scheduler.journal.get(entry.id)
             if left and left.state in UNFINISHED and left.owner == scheduler.journal.owner:
                 scheduler.journal.release(left)
             if left:
-                self.ledger.record(left)  # also of a call that was canceled
+                self.ledger.record(left)  # even if the call was canceled
 
 
 def _left_over(entry: Entry) -> FluxError:
-    """Return the error of a call whose time was over before its task began to be polled."""
+    """Return the error of a call whose wait ended before its task was polled."""
     if entry.state is State.PLANNED:
         return StillRunningError(
             f'"{clean(entry.label, LABEL)}" was not sent yet: other tasks are running', code="queued"
@@ -301,15 +301,15 @@ def _left_over(entry: Entry) -> FluxError:
 
 
 def _listener(on_event: Callable[[Event], None] | None) -> Listener:
-    """Return a listener whose errors go to the loop's handler: they must not keep a charge out of the journal."""
+    """Return a listener that passes errors to the loop's handler, so that they cannot prevent a journal write."""
 
-    def hear(event: Event) -> None:
+    def listen(event: Event) -> None:
         if on_event:
             try:
                 on_event(event)
-            # SystemExit would end the loop, and CancelledError look like a canceled call.
+            # SystemExit would end the loop, and CancelledError would look like a canceled call.
             except BaseException as error:
                 context = {"message": "on_event raised an error", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
 
-    return hear
+    return listen

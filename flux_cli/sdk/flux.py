@@ -255,9 +255,9 @@ def _settings(given: dict[str, Setting]) -> dict[str, str | None]:
 
 
 def _shut(flux: AsyncFlux, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    if not thread.is_alive():  # in a fork, which has no other threads: they, and what is open, belong to its parent
+    if not thread.is_alive():  # in a fork, which has no other threads: all resources belong to its parent
         return
-    if threading.current_thread() is thread:  # the last reference was dropped in the loop itself, which cannot wait
+    if threading.current_thread() is thread:  # finalized in the loop, which cannot wait for itself
         loop.create_task(flux._calls.cancel()).add_done_callback(lambda _: loop.stop())
         return
     asyncio.run_coroutine_threadsafe(flux._calls.cancel(), loop).result()

@@ -119,7 +119,7 @@ class OutpaintKeywords(TaskKeywords, total=False):
 
 @frozen
 class Order:
-    """A request and its options. random_seed: the caller passed no seed."""
+    """A request with the options of its call. random_seed: whether flux chose the seed."""
 
     request: TaskRequest
     random_seed: bool
@@ -159,7 +159,7 @@ def read_order(session: Session, op: str, keywords: Mapping[str, object]) -> Ord
 
 
 def read_saving(keywords: Mapping[str, object]) -> SaveOptions:
-    """Return where images are saved. Raise UsageError."""
+    """Return the options for saving images. Raise UsageError."""
     return _read_saving(_read_values(keywords))
 
 
@@ -174,7 +174,7 @@ def _read_saving(values: Mapping[str, Value]) -> SaveOptions:
 
 
 def _read_values(keywords: Mapping[str, object]) -> dict[str, Value]:
-    """Return the keywords that were given, by the long names of options."""
+    """Return the keywords that are not None, by the long names of options."""
     values = {name: value for name, value in keywords.items() if value is not None}
     return {name.replace("_", "-"): _read_value(name, value) for name, value in values.items()}
 
@@ -186,7 +186,7 @@ def _unknown(name: str, known: Sequence[str]) -> UsageError:
 
 
 def _read_value(name: str, value: object) -> Value:
-    """Return a keyword's value as a batch file would have it."""
+    """Return the value of a keyword as in a batch file. Raise UsageError for another type."""
     if isinstance(value, PathLike):
         return str(fspath(value))
     if isinstance(value, list | tuple):

@@ -34,7 +34,7 @@ def make_private_folder(folder: Path) -> None:
 
     `mkdir` with `parents` would leave the mode of the parents to the umask.
     """
-    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
@@ -77,7 +77,7 @@ def write_atomic(target: Path, content: bytes) -> None:
 
 
 def place(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Give a complete file its final name, once its content is on the disk.
+    """Sync a complete file to the disk, then give it its final name.
 
     Without `overwrite` an existing target is never replaced, even one that appeared a moment ago: `link` fails where
     `rename` would replace it. Raise FileExistsError or OSError.
@@ -133,7 +133,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def count_openable(most: int) -> int:
-    """Return how many more files this process may open, at most `most`."""
+    """Return how many more files this process can open, up to `most`."""
     opened = list[int]()
     try:
         while len(opened) < most:

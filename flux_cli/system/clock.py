@@ -1,4 +1,4 @@
-"""The time of a run, which a test replaces, and the waits before a request is repeated."""
+"""The clock of a run, which tests replace, and the waits before a request is repeated."""
 
 import asyncio
 import random
@@ -14,10 +14,10 @@ CAP_SECONDS = 30.0
 
 @frozen
 class Clock:
-    """A clock that never goes back.
+    """A monotonic clock.
 
-    now: seconds since some moment. sleep: waits so many seconds. scale: multiplies the times that a service is given;
-    callers multiply what they pass to `sleep`, because a wait that a server requests is not scaled.
+    now: returns seconds since an arbitrary moment. sleep: waits for a number of seconds. scale: the factor for flux's
+    own times. Callers apply it to what they pass to `sleep`, because a wait that a server requests is not scaled.
     """
 
     now: Callable[[], float] = time.monotonic
@@ -25,9 +25,9 @@ class Clock:
     scale: float = 1.0
 
     def backoff(self, attempt: int, retry_after: float | None = None) -> float:
-        """Return the seconds to wait after failed attempt `attempt` (from 1): full jitter below 1, 2, 4, ... 30 s.
+        """Return a random wait after failed attempt `attempt` (from 1): up to 1, 2, 4, ... 30 seconds (full jitter).
 
-        retry_after: the wait that the server requests, which counts instead.
+        retry_after: the wait that the server requests, which is returned instead.
         """
         if retry_after is not None:
             return retry_after

@@ -1,8 +1,8 @@
 """Locks on files. The kernel frees a lock when its holder dies, however it dies.
 
-This is the one seam between Unix (`flock`) and Windows (`msvcrt.locking`). Windows locks ranges of bytes, and the
-standard library has no shared lock for it. There an exclusive lock takes the whole range and a shared one takes a
-byte of it, as SQLite does where it has no shared locks either.
+Only this module distinguishes Unix (`flock`) from Windows (`msvcrt.locking`). Windows locks ranges of bytes, and the
+standard library has no shared lock for it. There an exclusive lock covers the whole range, and a shared one covers one
+byte of it, as in SQLite where shared locks are missing.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ if sys.platform == "win32":
     import msvcrt
 
     RANGE = 512
-    """Bytes. No more processes than this share a lock."""
+    """Bytes, and the most processes that can share a lock."""
 
     def _lock(descriptor: int, *, shared: bool) -> None:
         os.lseek(descriptor, random.randrange(RANGE) if shared else 0, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1 if shared else RANGE)
 
     TRIES = 4
-    """Another process may share the lock by the same byte."""
+    """Attempts at a shared lock: another process may have locked the same random byte."""
 else:
     import fcntl
 
@@ -45,8 +45,8 @@ class UnsupportedError(OSError):
 def hold(path: Path, *, shared: bool = False) -> int | None:
     """Return a descriptor that holds the lock at `path` until it is closed; None if the lock is taken.
 
-    shared: any number of shared holders exclude an exclusive one only. Raise UnsupportedError if the file system
-    has no locks, another OSError when the file cannot be opened or made.
+    shared: exclude exclusive holders only, not other shared ones. Raise UnsupportedError if the file system has no
+    locks, another OSError if the file cannot be opened or created.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
@@ -89,7 +89,7 @@ class Lock:
         return None if descriptor is None else cls(path, descriptor)
 
     def write(self, place: int, content: bytes) -> None:
-        """Write into the file, which others may read once the lock is free. Raise OSError."""
+        """Write `content` at byte `place` of the file, for others to read once the lock is free. Raise OSError."""
         os.lseek(self._descriptor, place, os.SEEK_SET)
         if os.write(self._descriptor, content) < len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
@@ -99,7 +99,7 @@ class Lock:
         sync(self._descriptor)
 
     def release(self, *, remove: bool = True) -> None:
-        """Release the lock, and remove the file: its name is never used again."""
+        """Release the lock and, if `remove`, delete the file, whose name is never used again."""
         os.close(self._descriptor)
         if remove:
             with contextlib.suppress(OSError):
@@ -107,7 +107,7 @@ class Lock:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a living process holds the lock at `path`; also True if that is unknown.
+    """Return whether a living process holds the lock at `path`; True if that cannot be determined.
 
     A lock whose file is missing is not held.
     """
@@ -118,7 +118,7 @@ def is_held(path: Path) -> bool:
     except OSError:  # no descriptors left, for example
         return True
     try:
-        return not _take(descriptor, shared=True)  # shared: two processes that check must not see each other
+        return not _take(descriptor, shared=True)  # shared: two checks must not find each other's lock
     except UnsupportedError:
         return True
     finally:

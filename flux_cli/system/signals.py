@@ -1,6 +1,6 @@
 """SIGINT and SIGTERM: the first requests an orderly stop, the second stops immediately.
 
-The one seam for signals: what Windows lacks (SIGHUP) or has alone (SIGBREAK) is named only here.
+Only this module names the signals that Windows lacks (SIGHUP), and the one that only Windows has (SIGBREAK).
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM]
-"""Those that request a stop; all but the first are the same as SIGTERM."""
+"""The signals that request a stop. All but SIGINT are treated as SIGTERM."""
 if sys.platform == "win32":
     STOP_SIGNALS.append(
         signal.SIGBREAK
-    )  # Ctrl-Break, which also reaches a process group of its own; the console was closed
+    )  # Ctrl-Break, which reaches a separate process group too; or the console was closed
 else:
     STOP_SIGNALS.append(signal.SIGHUP)  # the terminal was closed
 
@@ -30,7 +30,7 @@ class StoppedError(Exception):
 
 
 class Stop:
-    """Whether a stop was requested, and ways to wait that a stop ends."""
+    """A requested stop, and waits that it ends."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
@@ -68,7 +68,7 @@ class Stop:
             raise StoppedError
         except asyncio.CancelledError:
             if task.done() and not task.cancelled():
-                return task.result()  # it arrived at the same moment, and may be the response to a paid request
+                return task.result()  # it was done at the same moment, and may be the response to a paid request
             raise
         finally:
             stopping.cancel()
@@ -79,7 +79,7 @@ class Stop:
     def run(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Run `work` like `asyncio.run`. The first signal requests a stop; the second cancels it: return None."""
 
-        async def led() -> T | None:
+        async def tracked() -> T | None:
             self._main = asyncio.current_task()
             try:
                 return await work
@@ -91,11 +91,11 @@ class Stop:
                 self._main = None
 
         with self._on_signals():
-            return asyncio.run(led())
+            return asyncio.run(tracked())
 
     @contextmanager
     def _on_signals(self) -> Iterator[None]:
-        # Also while the loop is created and closed, which Ctrl-C must not interrupt.
+        # Installed outside the loop too: Ctrl-C must not interrupt its creation or its end.
         def handler(number: int, frame: FrameType | None) -> None:
             received = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
             if main := self._main:
@@ -120,11 +120,11 @@ class Stop:
 class DetachedExecutor(ThreadPoolExecutor):
     """Runs each call in a daemon thread, and waits for none of them.
 
-    The event loop resolves names in its executor, and a resolver that hangs must not hold the exit.
+    The event loop resolves host names in its executor, and a resolver that hangs must not delay the exit.
     """
 
     def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> "Future[T]":
-        """Run a call in its own thread."""
+        """Start a call in its own thread, and return its future."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # from now on it cannot be canceled while the thread runs it
 

@@ -1,4 +1,4 @@
-"""One request to a server of ours and its response: how large the request may be, and how its connection is cut."""
+"""A request to one of flux's servers and its response, with a limit on the size of the request."""
 
 import asyncio
 import contextlib
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from starlette.types import Message, Receive, Scope, Send
 
 CUT = "flux.cut"
-"""The extension of the scope that closes the connection without a response, for which ASGI itself has no way."""
+"""The extension of the ASGI scope that closes the connection without a response, which ASGI itself cannot do."""
 LINGER_SECONDS = 2.0
-"""Seconds for which the rest of a too large request is read and dropped: closed immediately, the socket would be reset,
-and the response lost."""
+"""Seconds for which the rest of a too large request is read and dropped. If the socket were closed immediately, it
+would be reset, and the response lost."""
 
 
 @dataclass
 class Exchange:
-    """Watches one request and its response.
+    """A request and its response, as they are received and sent.
 
-    limit: bytes that the request may have; refusal: raised where the request is read when it has more.
+    limit: the most bytes of the request. refusal: raised by `receive` for a larger one.
     """
 
     scope: Scope
@@ -35,7 +35,7 @@ class Exchange:
         self.headers = dict(self.scope["headers"])
 
     async def receive(self) -> Message:
-        """Return the next part of the request. Raise the refusal as soon as it is known to be too large."""
+        """Return the next part of the request. Raise `refusal` as soon as the request is known to be too large."""
         announced = self.headers.get(b"content-length", b"0")
         if self.too_large or (announced.isdigit() and int(announced[:19]) > self.limit):
             self._refuse()

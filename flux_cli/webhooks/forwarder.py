@@ -1,4 +1,4 @@
-"""Forward deliveries to another URL, and run a command for each saved image."""
+"""Forwarding of deliveries to another URL, and running a command for each saved image."""
 
 import asyncio
 import contextlib
@@ -22,13 +22,13 @@ from ..text import clean, quoted
 
 TRIES = 3
 PATIENCE = 10.0
-"""Seconds that the other server has to respond."""
+"""The timeout for the other server, in seconds."""
 STDERR = 2
-"""The output of a command is not a result of flux."""
+"""The output of the command goes to stderr, because stdout is for the results of flux."""
 
 
 def forward_url(text: str) -> str:
-    """Return a URL to forward deliveries to. Raise UsageError."""
+    """Return the URL of `--forward`. Raise UsageError if it is invalid."""
     try:
         return web_address(text)
     except ValueError as problem:
@@ -36,9 +36,9 @@ def forward_url(text: str) -> str:
 
 
 def split_command(text: str, platform: str = sys.platform) -> tuple[str, ...]:
-    """Return the words of a command, as a POSIX shell splits them; no shell ever sees it. Raise UsageError.
+    """Return the words of a command, split as in a POSIX shell. It is run without a shell. Raise UsageError.
 
-    On Windows a backslash is part of a path, and only double quotes quote.
+    On Windows a backslash is part of a path, and only double quotes are quotes.
     """
     lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
     lexer.whitespace_split, lexer.commenters = True, ""
@@ -54,7 +54,7 @@ def split_command(text: str, platform: str = sys.platform) -> tuple[str, ...]:
 
 
 def find_command(text: str) -> tuple[str, ...]:
-    """Return the words of a command whose program is installed. Raise UsageError."""
+    """Return the words of a command. Raise UsageError if its program is not installed."""
     words = split_command(text)
     if shutil.which(words[0]) is None:
         raise UsageError(f"--exec: program {quoted(words[0], 80)} not found")
@@ -63,9 +63,9 @@ def find_command(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Forwarder:
-    """Forwards deliveries to `url`, and runs `command` with the path of each image. Warns of failures.
+    """The forwarding of deliveries to `url`, and of the path of each image to `command`. Failures are warnings.
 
-    environ: the command's environment, without the variables that describe the image.
+    environ: the environment of the command, to which the variables that describe the image are added.
     """
 
     url: str | None
@@ -76,7 +76,7 @@ class Forwarder:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def forward(self, task_id: str, body: bytes) -> None:
-        """POST the body of a delivery, unchanged, without the secret's header; at most TRIES times."""
+        """POST the unchanged body of a delivery, without the header with the secret, up to TRIES times."""
         if self.url is None:
             return
         parts = urlsplit(self.url)
@@ -94,12 +94,12 @@ class Forwarder:
                     return
                 if attempt < TRIES:
                     await self.clock.sleep(self.clock.backoff(attempt))
-        # Without the query, which may contain a secret of the user's.
+        # The query is omitted, because it may contain a secret.
         where = clean(f"{parts.scheme}://{parts.netloc}{parts.path}", 120)
         self.warn(f"cannot forward the webhook of task {task_id} to {where}: {failure} ({TRIES} tries)")
 
     async def _post(self, client: httpx.AsyncClient, url: str, body: bytes) -> str:
-        """Try once. Return what went wrong, or nothing."""
+        """Send the request once. Return the failure, or an empty string."""
         headers = {"Content-Type": "application/json"}
         try:
             async with (
@@ -111,7 +111,7 @@ class Forwarder:
             return plain_words(error)
 
     async def run(self, entry: Entry) -> None:
-        """Run the command for each image of an entry: one at a time, in the order in which they were saved."""
+        """Run the command for each image of an entry, one at a time, in the order in which they were saved."""
         if not self.command:
             return
         async with self._turn:
@@ -120,7 +120,7 @@ class Forwarder:
                     self.warn(f"--exec {clean(self.command[0], 80)} {failure} for {clean(str(file.path), 200)}")
 
     async def _run_one(self, entry: Entry, path: Path) -> str:
-        """Run the command for one image. Return what went wrong, or nothing."""
+        """Run the command for an image. Return the failure, or an empty string."""
         about = {"FLUX_TASK_ID": entry.task_id or "", "FLUX_ENTRY": entry.id}
         about["FLUX_PROMPT"] = entry.request.operation.prompt or "" if entry.request else ""
         try:
@@ -130,7 +130,7 @@ class Forwarder:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=STDERR,
                 env={**self.environ, **about},
-                start_new_session=True,  # Ctrl-C is for flux: a command that has begun may end
+                start_new_session=True,  # Ctrl-C must not interrupt a running command
             )
         except (OSError, ValueError) as error:
             return f"cannot be run ({getattr(error, 'strerror', None) or error})"

@@ -1,6 +1,6 @@
-"""Receives webhooks: an ASGI application that checks the sender, and records a delivery before it says 200.
+"""The receiver of webhooks: an ASGI application that checks the sender, and records a delivery before it returns 200.
 
-Nothing in a delivery is believed but the secret: everything else is asked again at PiAPI.
+Only the secret and the task ID of a delivery are trusted. The task itself is polled at PiAPI.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from ..text import clean
 from .exchange import Exchange
 
 DELIVERY_BYTES = 2**20
-"""A task takes a few kilobytes."""
+"""The most bytes of a delivery. A task has a few kilobytes."""
 DELIVERY_SECONDS = 20.0
 """Seconds that a delivery may take to arrive."""
 MOST = 200
-"""Deliveries that may be in progress. PiAPI repeats those that are refused."""
+"""The most deliveries in progress. PiAPI repeats those that are refused."""
 REASONS = {
     200: "accepted",
     400: "not a task's webhook",
@@ -48,7 +48,7 @@ class Delivery:
 
 @dataclass
 class Receiver:
-    """Receives deliveries, as an ASGI application.
+    """The ASGI application that receives deliveries.
 
     secret: what a delivery must carry; None accepts all.
     record: writes down durably that a task with this ID was delivered, or raises FluxError.
@@ -74,7 +74,7 @@ class Receiver:
             self.note(f"{clean(scope['method'], 20)} refused: {exchange.status} {reason}".rstrip())
 
     def mark_done(self, delivery: Delivery) -> None:
-        """Forget a delivery that was dealt with."""
+        """Mark a delivery as processed."""
         self.in_progress.discard(delivery.task_id)
 
     async def _receive(self, request: Request) -> Response:
@@ -82,7 +82,7 @@ class Receiver:
         return PlainTextResponse(f"{REASONS[status]}\n", status)
 
     async def _status(self, request: Request) -> int:
-        """Return the status to respond with. 200 is a promise: the delivery is on disk."""
+        """Return the status of the response. 200 guarantees that the delivery is on disk."""
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
                 body = await request.body()
@@ -109,7 +109,7 @@ class Receiver:
         return 200
 
     def _is_genuine(self, request: Request) -> bool:
-        """Return whether the secret is right, in a time that shows nothing about it."""
+        """Return whether the request has the secret. The comparison takes constant time."""
         if self.secret is None:
             return True
         sent = dict(request.scope["headers"]).get(b"x-webhook-secret", b"")

@@ -1,4 +1,4 @@
-"""The webhook secret: PiAPI sends it along with each webhook, which shows that the webhook comes from PiAPI."""
+"""The webhook secret. PiAPI sends it with each webhook, as proof of the sender."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ VARIABLE = "FLUX_WEBHOOK_SECRET"
 
 
 def read_secret(environ: Mapping[str, str], path: str | None) -> str | None:
-    """Return the secret in the file at `path`, else that in the environment; None if neither is given.
+    """Return the secret in the file at `path`, or from the environment if `path` is None; None if there is none.
 
-    Raise UsageError for a file that cannot be read, and for a secret that is empty or cannot be an HTTP header: an
-    empty one would make every webhook look genuine.
+    Raise UsageError for an unreadable file, and for a secret that is empty or invalid in an HTTP header. With an empty
+    one, every webhook would be accepted.
     """
     if path is None:
         secret, source = environ.get(VARIABLE), VARIABLE
@@ -37,10 +37,10 @@ def read_secret(environ: Mapping[str, str], path: str | None) -> str | None:
 
 
 def add_secret(body: JsonObject, own: str | None, secret: Callable[[], str | None]) -> JsonObject:
-    """Return the body of a create request, with the command's secret if its webhook is the command's `own`.
+    """Return the body of a create request, with the webhook secret added if its webhook is the command's `own`.
 
-    own: the webhook that the command itself names, by option, variable or setting. Any other one, from a row of a
-    batch file, an override or a stored request, may belong to another user, and gets no secret.
+    own: the webhook from an option, a variable or a setting. Any other webhook, from a row of a batch file, an override
+    or a stored request, may belong to somebody else, and gets no secret.
     """
     webhook = object_at(body, "config", "webhook_config")
     if own is None or webhook.get("endpoint") != own:

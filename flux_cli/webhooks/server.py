@@ -1,4 +1,4 @@
-"""ASGI applications served over TCP by uvicorn, in the running event loop."""
+"""A TCP server for ASGI applications: uvicorn, in the running event loop."""
 
 import asyncio
 import contextlib
@@ -19,30 +19,30 @@ from ..text import clean
 from .exchange import CUT
 
 BACKLOG = 128
-"""Connections that may wait to be accepted. asyncio tries as often in a row, even if no file descriptor is left."""
+"""The most connections that wait. asyncio tries to accept as many in a row, even without descriptors."""
 REPEAT_SECONDS = 10.0
-"""The server repeats a message no sooner than after so many seconds."""
+"""The shortest time before the same message is shown again."""
 HEAD_SECONDS = 20.0
-"""Seconds that the head of a request may take to arrive."""
+"""The longest time for the head of a request to arrive."""
 GOODBYE_SECONDS = 1
-"""Seconds that requests in progress may take when the server stops."""
+"""The longest time for requests in progress to finish when the server stops."""
 
 
 class Protocol(H11Protocol):
-    """uvicorn's protocol, with a way to cut the connection and a response of our own to invalid HTTP.
+    """uvicorn's protocol, with a way to cut the connection, and with a JSON response to invalid HTTP.
 
-    A connection that stops within the head of a request is closed: each one takes a file descriptor.
+    A connection that stops within the head of a request is closed, because it occupies a file descriptor.
     """
 
     _head_ends: float | None = None
-    """When the head that has begun must be complete, on the loop's clock."""
+    """The time on the loop's clock at which the current head must be complete."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Extend uvicorn's method: put the function that cuts this connection into the application's scope."""
+        """Extend uvicorn's method: add the function that cuts this connection to the application's scope."""
         super().connection_made(transport)
-        # uvicorn's own timer begins after a first response: a silent connection must not stay open indefinitely.
-        patience = self.timeout_keep_alive
-        self.timeout_keep_alive_task = self.loop.call_later(patience, self.timeout_keep_alive_handler)
+        # uvicorn starts its timer after the first response, so a silent connection would stay open indefinitely.
+        seconds = self.timeout_keep_alive
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
         app = self.app
 
         async def with_cut(scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +52,7 @@ class Protocol(H11Protocol):
         self.app = with_cut
 
     def data_received(self, data: bytes) -> None:
-        """Extend uvicorn's method, which stops its timer at the first byte. More bytes of a head move no deadline."""
+        """Extend uvicorn's method, which stops its timer at the first byte: a head has one fixed deadline."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._head_ends = None
@@ -61,7 +61,7 @@ class Protocol(H11Protocol):
         self.timeout_keep_alive_task = self.loop.call_at(self._head_ends, self.timeout_keep_alive_handler)
 
     def send_400_response(self, msg: str) -> None:
-        """Respond to invalid HTTP in the form of any other refusal."""
+        """Respond to invalid HTTP with the same JSON as to any other refused request."""
         body = json.dumps({"code": 400, "message": "invalid HTTP request"}).encode()
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
         try:
@@ -75,7 +75,7 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Stops when `stop` is requested; signals are handled there."""
+    """uvicorn's server, without its signal handlers. It stops when `stop` is requested."""
 
     def __init__(self, config: uvicorn.Config, stop: Stop) -> None:
         super().__init__(config)
@@ -90,16 +90,16 @@ class Server(uvicorn.Server):
 
 
 class _LogHandler(logging.Handler):
-    """Passes what uvicorn and asyncio log to `note`, one line each, without tracebacks."""
+    """A handler that passes the log of uvicorn and asyncio to `note`, one line per record, without tracebacks."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._note, self._last, self._at = note, "", 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass on a record, unless it repeats the last one."""
+        """Pass a record to `note`, unless it repeats the last one."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, asyncio.CancelledError):  # a request that the shutdown cut off
+        if isinstance(error, asyncio.CancelledError):  # a request that was canceled by the shutdown
             return
         words = record.getMessage().partition("\n")[0] + (f": {type(error).__name__}: {error}" if error else "")
         if words != self._last or record.created > self._at + REPEAT_SECONDS:
@@ -108,9 +108,9 @@ class _LogHandler(logging.Handler):
 
 
 def open_listening_socket(host: str, port: int, *, command: str) -> socket.socket:
-    """Return a socket that listens there; port 0 picks a free one. Raise UsageError.
+    """Return a socket that listens on `host` and `port`; 0 picks a free port. Raise UsageError.
 
-    command: which probably uses the port already, if it is in use.
+    command: the command that probably occupies a used port, for the hint.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -125,16 +125,16 @@ def open_listening_socket(host: str, port: int, *, command: str) -> socket.socke
 
 
 def origin_of(host: str, listener: socket.socket) -> str:
-    """Return the origin under which this machine reaches a server that listens on `host`."""
+    """Return the origin at which this machine reaches a server that listens on `host`."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a name, not bound
     port = listener.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def serve(app: ASGIApp, listener: socket.socket, stop: Stop, note: Callable[[str], None]) -> None:
-    """Serve the app on a listening socket until `stop` is requested. `note` gets the server's errors."""
+    """Serve the app on a listening socket until `stop` is requested. note: called with the server's errors."""
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(DetachedExecutor())  # an image that is being drawn must not delay the exit
+    loop.set_default_executor(DetachedExecutor())  # a thread that renders an image must not delay the exit
     handler, loggers = _LogHandler(note), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
     config = uvicorn.Config(
         app,
@@ -146,7 +146,7 @@ async def serve(app: ASGIApp, listener: socket.socket, stop: Stop, note: Callabl
         access_log=False,
         log_config=None,
         backlog=BACKLOG,
-        timeout_keep_alive=60,  # longer than the time between two polls
+        timeout_keep_alive=60,  # longer than the interval between two polls
         timeout_graceful_shutdown=GOODBYE_SECONDS,
     )
     for logger in loggers:

@@ -1,1 +1,1 @@
-"""The commands, one module each: its options, its examples, and a function that yields what is to be printed."""
+"""The commands, one module per command: its options, its examples, and a function that yields its output."""

@@ -1,4 +1,4 @@
-"""`flux config`: the settings, their values and where each comes from."""
+"""`flux config`: the settings, their values and their sources."""
 
 from typing import Annotated
 
@@ -54,7 +54,7 @@ def config_set(session: Session, name: Name, value: NewValue) -> Items:
             "a key on the command line can be seen by other users", hint="Store it with", command=("login",)
         )
     if not value and name in object_at(session.config_file, "profiles", profile) and name not in BY_NAME:
-        edit_profile(session, {name: None})  # a misspelled one
+        edit_profile(session, {name: None})  # a misspelled setting can still be removed
         yield Note(f"{name} removed from {file} [profiles.{profile}]")
         return ExitCode.OK
     setting = _find_setting(name)
@@ -81,7 +81,7 @@ def config_path(session: Session) -> Items:
 
 
 def _find_value(session: Session, name: str) -> Value:
-    """Return a setting's value; for an unset one with a default in the catalog, that default."""
+    """Return the value of a setting; if it is unset, the default from the catalog or the plan, if it has one."""
     value = session.settings.values[name]
     if value.text is None and name == "model":
         return Value(session.catalog.default_model, value.source)

@@ -28,9 +28,9 @@ By = Annotated[
     Option("--by", metavar="model|day|op|profile", help="Show one total per model, day, operation or profile."),
 ]
 BAR = 20
-"""Characters of the longest bar of `--by`."""
+"""The length of the longest bar of `--by`, in characters."""
 PRICED = tuple(name for name in SUBMITTING if name != "resolve")
-"""Commands that can be priced."""
+"""The commands that have a price."""
 
 
 @help_page(
@@ -44,7 +44,7 @@ def cost(session: Session, command: CommandLine = None, since: Since = None, by:
 
 
 def price_command(session: Session, command: list[str]) -> ExitCode:
-    """Print the price of a command: run it with `--price-only`, which stops before anything is sent."""
+    """Print the price of a command by running it with `--price-only`, which sends nothing."""
     from ..main import main
 
     name, *arguments = command
@@ -54,7 +54,7 @@ def price_command(session: Session, command: list[str]) -> ExitCode:
 
 
 def show_spent(session: Session, since: str | None, by: str | None) -> Items:
-    """Yield the expected prices of accepted tasks, including failed ones, of all profiles or one."""
+    """Yield the expected cost of accepted tasks, including failed ones, of all profiles or one, and the budgets."""
     if by is not None and not is_split(by):
         raise UsageError(f"unknown --by {quoted(by, 40)}", hint=suggestion(by, SPLITS))
     parts = session.journal.spending(by, moment_of(since) if since else 0.0, session.common.profile)
@@ -85,7 +85,7 @@ def _left(allowance: Allowance) -> Record:
 
 
 def moment_of(since: str) -> float:
-    """Return the moment of `30d` or `2026-11-01`, in seconds since the epoch. Raise UsageError."""
+    """Return the time that `30d` or `2026-11-01` describes, in seconds since the epoch. Raise UsageError."""
     if match := re.fullmatch(r"([0-9]{1,4})d", since.strip(), re.ASCII):
         return (datetime.now() - timedelta(days=int(match[1]))).timestamp()
     try:

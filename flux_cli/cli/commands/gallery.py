@@ -88,7 +88,7 @@ def gallery(
     target = _check_target(
         _make_absolute(sheet or output or place / PAGE), FORMATS if sheet else PAGES, overwrite=overwrite
     )
-    if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # no path leads from one to the other
+    if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # Windows has no relative path between drives
         raise UsageError("the page must be on the same drive as the images")
     after = moment_of(since) if since else 0.0
     images = _find_in_report(report, after) if report else _find_in_folder(place, after, target)
@@ -106,7 +106,7 @@ def gallery(
 
 
 def _write(target: Path, title: str, images: Sequence[GalleryImage], sections: list[Section]) -> list[str]:
-    """Write a page, or a contact sheet if the name is that of an image. Return what is wrong with the images."""
+    """Write a page, or a contact sheet if the target is an image file. Return a message per damaged image."""
     broken: list[str] = []
     try:
         with replacing(target) as file:

@@ -18,7 +18,7 @@ from ..registry import help_page
 from ..session import Session
 
 LONGEST_LABEL = 41
-"""Characters of a prompt in the table; a task ID, which stands for an unknown prompt, has no more."""
+"""Characters of a prompt in the table. A task ID, shown for an unknown prompt, fits."""
 StateOption = Annotated[
     str | None,
     Option(
@@ -85,7 +85,7 @@ def _history_json(entry: Entry) -> JsonObject:
 
 
 def _history_line(entry: Entry, width: int) -> str:
-    """Return a row of the table. width: characters of the column with the prompts."""
+    """Return a row of the table. width: of the prompt column, in characters."""
     when = datetime.fromtimestamp(entry.created).strftime("%Y-%m-%d %H:%M")
     files = ", ".join(shown(file.path) for file in entry.files) or "-"
     return f"{entry.id}  {when}  {entry.state:<9}  {_cost(entry):>8}  {_label(entry):<{width}}  {files}"
@@ -96,7 +96,7 @@ def _label(entry: Entry) -> str:
 
 
 def _cost(entry: Entry) -> str:
-    """Return what an entry cost: `-` if nothing was charged, `~$0.015` if that is unknown, `$0.015*` if simulated."""
+    """Return the cost of an entry: `-` if it was not charged, `~$0.015` if possibly charged, `$0.015*` if simulated."""
     if entry.price is None or entry.state in (*NOT_CHARGED, State.DISMISSED) or entry.submitted is None:
         return "-"
     cost = usd(entry.price) if entry.state in CHARGED else f"~{usd(entry.price)}"

@@ -26,7 +26,7 @@ def inpaint(session: Session, own: InpaintParameters, shared: SharedOptions, run
 
 
 def _show_mask(inputs: ImageFinder, image: str, shared: SharedOptions, *, overwrite: bool) -> Items:
-    """Write an image that shows the region that `flux inpaint` would change, and send nothing."""
+    """Write an image that shows the region that `flux inpaint` would regenerate. Send nothing."""
     path = preview_path(shared.mask, overwrite=overwrite)
     png = preview_region(inputs, inputs.find(image, fit=not shared.inputs.no_fit), shared.mask)
     write_preview(path, png, overwrite=overwrite)

@@ -33,7 +33,7 @@ from ..session import Session
 
 @frozen
 class ListenOptions(Group):
-    """How webhooks are received."""
+    """Options of the webhook receiver."""
 
     title = "Server"
     sets = ("webhook_secret_file",)
@@ -126,10 +126,10 @@ def listen(session: Session, options: ListenOptions, save: SaveOptions) -> ExitC
 
 
 class _Listening(CommandReporter):
-    """One `flux listen`: shows the results of tasks, and starts what follows on their deliveries.
+    """A run of `flux listen`: shows the results of tasks, and starts forwarding and `--exec` commands.
 
-    seen: tasks whose deliveries were genuine in this run. found: entries to work on, or a bug that ends the run.
-    followed: the deliveries of entries that the scheduler has.
+    seen: the IDs of tasks that were delivered in this run. found: the queue of entries to save, or an error that ends
+    the run. followed: the deliveries of the entries that the scheduler runs, by entry ID. after: running follow-ups.
     """
 
     def __init__(
@@ -158,11 +158,11 @@ class _Listening(CommandReporter):
 
     @asynccontextmanager
     async def serve(self, scheduler: Scheduler) -> AsyncIterator[None]:
-        """Receive deliveries while inside. At the end, let forwarding and commands end too."""
+        """Receive deliveries inside the context. On exit, wait for forwarding and commands."""
         self.scheduler = scheduler
         self.receiver.closed = lambda: scheduler.stop.requested
         server = asyncio.create_task(serve(self.receiver, self.at, scheduler.stop, self.session.output.log))
-        server.add_done_callback(lambda _: scheduler.stop.request())  # without a server nothing can come
+        server.add_done_callback(lambda _: scheduler.stop.request())  # without a server, no more deliveries arrive
         workers = [asyncio.create_task(self._work(scheduler.poller.client)) for _ in range(AT_ONCE)]
         try:
             self._announce()
@@ -198,7 +198,7 @@ class _Listening(CommandReporter):
             )
 
     async def feed(self, scheduler: Scheduler) -> AsyncIterator[Entry | Outcome]:
-        """Yield entries to work on, as deliveries arrive."""
+        """Yield entries to save, as deliveries arrive."""
         while True:
             item = await self.found.get()
             if isinstance(item, Exception):
@@ -208,7 +208,7 @@ class _Listening(CommandReporter):
             yield entry
 
     async def _work(self, client: PiAPIClient) -> None:
-        """Find the entries of deliveries, one after another. An error of one is printed and stops nothing else."""
+        """Find the entries of deliveries, one after another. An error is printed, and does not affect others."""
         while True:
             delivery = await self.receiver.arrived.get()
             try:
@@ -225,7 +225,7 @@ class _Listening(CommandReporter):
                 self.found.put_nowait(error)
 
     async def _find_entry(self, client: PiAPIClient, delivery: Delivery) -> Entry | None:
-        """Return the entry to work on; None if nothing is left to be saved.
+        """Return the entry to save; None if nothing is left to save.
 
         Raise RefusedError for a task of another account, NetworkError, ConfigError, DiskError or JournalError.
         """
@@ -242,20 +242,20 @@ class _Listening(CommandReporter):
             item = prepare_wait(session, task_id, known, self.save)
             if isinstance(item, Entry):
                 return item
-            if item.error:  # not an error here: the process that waits for it saves it
+            if item.error:  # not an error here: another process saves it
                 session.output.note(f"task {task_id}: {item.error.message}")
         self._follow_up(delivery, None)
         return None
 
     def show_result(self, result: TaskResult) -> None:
-        """Show the result of a task, and start what follows."""
+        """Show the result of a task, and start its follow-ups."""
         outcome = result.outcome
         assert outcome is not None
         show_outcome(self.session.output, outcome)
         delivery = self.followed.pop(outcome.entry.id, None)
         if delivery is None:
             return
-        if isinstance(outcome.error, InterruptError):  # the loop may have ended
+        if isinstance(outcome.error, InterruptError):  # the event loop may have ended
             self.receiver.mark_done(delivery)
             return
         saved = outcome.entry.state is State.SAVED

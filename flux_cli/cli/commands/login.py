@@ -60,7 +60,7 @@ def login(session: Session, no_check: NoCheck = False) -> Items:
 
 
 def _checked(key: str, *, typed: bool) -> str:
-    """Return the key. Raise ConfigError for one that cannot be a key."""
+    """Return the key. Raise ConfigError if it is invalid."""
     hint = f"Copy your key from {KEYS_URL}, then run"
     if not key:
         raise ConfigError("you entered no key" if typed else "stdin contains no key", hint=hint, command=("login",))
@@ -75,7 +75,7 @@ def _ask_for_key() -> Generator[Note, None, str]:
     except EOFError:
         return ""
     except KeyboardInterrupt:
-        yield Note("")  # the message that follows begins on a line of its own
+        yield Note("")  # ends the prompt's line before the next message
         raise
 
 

@@ -13,7 +13,7 @@ from ..session import Session
 
 @frozen
 class McpOptions(Group):
-    """What the server may spend, and where its images go."""
+    """Options for the spending limits and the output directory of the server."""
 
     title = "Server"
     sets = ("output_dir",)

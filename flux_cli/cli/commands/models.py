@@ -25,7 +25,7 @@ LorasOption = Annotated[bool, Option("--loras", help="List the names of LoRAs fo
 ControlsOption = Annotated[bool, Option("--controls", help="List the types of control images for --control.")]
 PresetsOption = Annotated[bool, Option("--presets", help="List the presets and what they set.")]
 NEWEST = 1000
-"""Newest tasks in the journal whose durations are used."""
+"""The number of newest tasks in the journal whose durations are used."""
 
 
 @help_page(
@@ -108,12 +108,12 @@ def _for_purpose(catalog: Catalog, purpose: str) -> Model:
     if {"fast", "quality"} <= set(words):
         raise UsageError("fast and quality cannot be used together")
     operations = [word for word in words if word in able] or ["gen"]
-    asked = {name: name in words for name in ("commercial", "quality", "fast")}
-    return catalog.choose(*operations, **asked)
+    wishes = {name: name in words for name in ("commercial", "quality", "fast")}
+    return catalog.choose(*operations, **wishes)
 
 
 def _measured_seconds(session: Session) -> Mapping[str, Sequence[float]]:
-    """Return what the newest tasks of each model took on this machine, by the model's ID."""
+    """Return the durations of each model's newest tasks on this machine, in seconds, by model ID."""
     if session.paths.journal.exists():
         with suppress(JournalError):
             return session.journal.task_durations.find_all(NEWEST)
@@ -121,7 +121,7 @@ def _measured_seconds(session: Session) -> Mapping[str, Sequence[float]]:
 
 
 def _median(seconds: Sequence[float]) -> float | None:
-    return sorted(seconds)[len(seconds) // 2] if seconds else None  # `statistics` takes long to import
+    return sorted(seconds)[len(seconds) // 2] if seconds else None  # without `statistics`, which is slow to import
 
 
 def _model_columns(model: Model, measured: Sequence[float] | None) -> str:
@@ -133,7 +133,7 @@ def _model_columns(model: Model, measured: Sequence[float] | None) -> str:
 
 
 def _columns(name: str, price: str, license_: str, seconds: str, measured: str | None) -> str:
-    """Return the columns before the operations; `measured` has one if there is a measurement."""
+    """Return the columns before the operations. measured: None to omit this column."""
     last = "" if measured is None else f"{measured:<13}"
     return f"{name:<13} {price:>7}  {license_:<15} {seconds:<8} {last}"
 

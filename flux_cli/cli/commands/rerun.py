@@ -94,7 +94,7 @@ def _change(
     if session.run_context.lacks_inputs(request):
         hint = "Run the original command again with the local file"
         raise UsageError("PiAPI no longer has the input image", hint=hint)
-    # An image can come from anywhere: fields set by hand in its request must not change price, model or webhook.
+    # Images are untrusted: overrides in their requests must not change price, model or webhook.
     kept = Overrides.split(before.overrides).rest.get("input")
     return replace(request, overrides=merge({} if kept is None else {"input": kept}, request.overrides))
 
@@ -104,7 +104,7 @@ def _first(new: T | None, old: T) -> T:
 
 
 def _check_urls(operation: Operation) -> None:
-    """Raise UsageError for a URL that no command would accept: the request may be a stranger's."""
+    """Raise UsageError for a URL that commands do not accept, because the request in an image is untrusted."""
     urls = [image for image in operation.images if not image.startswith(LOCAL)]
     urls += [lora.name for lora in getattr(operation, "loras", ()) if lora.is_url]
     for url in urls:

@@ -66,7 +66,7 @@ ResubmitOption = Annotated[
 ]
 
 OPEN = (State.UNKNOWN, State.DISMISSED)
-"""The states that can be resolved; a dismissed one too, for its task may appear later."""
+"""The states that can be resolved. The task of a dismissed entry may appear later."""
 
 
 @help_page(
@@ -134,7 +134,7 @@ def _find(journal: Journal, word: str) -> Entry:
     return entry
 
 
-# --- no choice: print what is known, and the options ------------------------------------------------------------------
+# --- without an option: print the details and the options -------------------------------------------------------------
 
 
 def _explain_unknown(session: Session, *, changes: bool) -> Items:
@@ -149,7 +149,7 @@ def _explain_unknown(session: Session, *, changes: bool) -> Items:
 
 
 def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
-    """Yield what is known about entries, and the user's options. Return the code of those that are still unknown."""
+    """Yield the details of entries and the user's options. Return the exit code, 7 if an outcome is unknown."""
     errors: list[UnknownChargeError | None] = []
     for entry in entries:
         if entry.state is State.UNKNOWN:
@@ -225,7 +225,7 @@ def _link(session: Session, entry: Entry, task_id: str, *, force: bool) -> ExitC
 
     if not is_task_id(task_id):
         raise UsageError(f"--task {quoted(task_id, 60)} is not a task ID")
-    if entry.task_id != task_id:  # given again, it continues where the first time ended
+    if entry.task_id != task_id:  # if the same command is repeated, it continues
         if entry.state not in OPEN:
             raise _nothing_to_resolve(entry)
         task = asyncio.run(_poll(session, task_id))
@@ -266,7 +266,7 @@ def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
 
 
 def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, *, yes: bool) -> ExitCode:
-    """Submit requests again. After an interruption, the same command continues what it sent the first time."""
+    """Submit requests again. If the command is repeated after an interruption, it continues the first attempt."""
     from ...batch.plan import check_budgets
     from ...batch.runner import finish_entries
 
@@ -292,7 +292,7 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
 
 
 def _latest(journal: Journal, entry: Entry) -> Entry:
-    """Return the entry of the last attempt to submit a request again."""
+    """Return the entry of the latest attempt at the request of `entry`."""
     while entry.state is State.DISMISSED and (again := journal.find_replacement(entry)):
         entry = again
     return entry
@@ -319,7 +319,7 @@ def _price(session: Session, entry: Entry) -> Decimal:
 def _send_again(session: Session, entry: Entry, price: Decimal | None) -> Entry | Outcome:
     from ..found_tasks import prepare_wait
 
-    if price is None:  # sent again before: report that attempt
+    if price is None:  # already sent again: continue that attempt
         return prepare_wait(session, entry.id, session.journal.find(entry.id), SaveOptions())
     if entry.state is State.PLANNED:
         claimed = claim(session.journal, entry)

@@ -1,4 +1,4 @@
-"""`flux resume`: the images that are paid for and not saved."""
+"""`flux resume`: download the paid images that are not saved."""
 
 import time
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`flux sandbox`: the mock server for other programs, including the failures that they must handle."""
+"""`flux sandbox`: the mock server for other programs, with simulated failures."""
 
 import shlex
 import sys
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KEY = "flux-sandbox-key"
-"""Printed as the API key if any key is accepted. No file name contains it, because keys are hidden in output."""
+"""The printed API key if any key is accepted. Keys are hidden in output, so no file name must contain it."""
 
 
 @frozen
 class SandboxOptions(Group):
-    """How the mock server behaves."""
+    """Options of the mock server."""
 
     title = "Server"
 
@@ -174,7 +174,7 @@ def sandbox(session: Session, options: SandboxOptions) -> ExitCode:
 
 
 def _make_service(session: Session, options: SandboxOptions, kept: ExitStack) -> "Service":
-    """Return the mock server that the options describe."""
+    """Return the mock server for these options. Raise UsageError, DiskError."""
     from ...sandbox.app import Service
     from ...sandbox.faults import Faults, duration
     from ...sandbox.responses import REPLIES
@@ -211,7 +211,7 @@ def _key(text: str) -> str:
 
 
 def _open_store(state: Path | None, kept: ExitStack) -> "Store":
-    """Open the tasks' file: the user's, or a temporary one. Raise DiskError."""
+    """Return the open store of tasks: the user's file, or a temporary one. Raise DiskError."""
     import sqlite3
     import tempfile
 
@@ -228,9 +228,10 @@ def _open_store(state: Path | None, kept: ExitStack) -> "Store":
 
 
 def _allowed_hosts(options: SandboxOptions) -> Callable[[str], bool]:
-    """Return a test of whether webhooks may go to a host.
+    """Return a function that tests whether webhooks may be sent to a host.
 
-    Anyone who can reach the sandbox can make it send requests. Another machine must not reach this one that way.
+    Anyone who can reach the sandbox can make it send requests, and other machines must not reach loopback servers of
+    this one that way.
     """
     named = {host.casefold() for host in options.webhook_hosts or []}
     own = is_loopback(options.host)
@@ -253,7 +254,7 @@ async def _serve(
 def variable_lines(variables: Mapping[str, str], environ: Mapping[str, str], platform: str = sys.platform) -> list[str]:
     """Return the commands that set environment variables in the user's shell.
 
-    On Windows they are PowerShell's, then those of cmd.exe; a POSIX shell there, such as Git Bash, sets SHELL.
+    On Windows these are commands of PowerShell and of cmd.exe, unless SHELL is set, as by Git Bash.
     """
     if platform != "win32" or "SHELL" in environ:
         return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
@@ -267,7 +268,7 @@ def variable_lines(variables: Mapping[str, str], environ: Mapping[str, str], pla
 
 
 def _announce(session: Session, options: SandboxOptions, service: "Service", origin: str) -> None:
-    """Print how to reach the server: variables to copy on stdout, notes on stderr."""
+    """Print the variables to copy on stdout, and notes on stderr."""
     output = session.output
     key = next(iter(options.keys or []), KEY)
     variables = {"FLUX_BASE_URL": f"{origin}/api/v1", "FLUX_UPLOAD_URL": origin, "PIAPI_API_KEY": key}
@@ -281,7 +282,7 @@ def _announce(session: Session, options: SandboxOptions, service: "Service", ori
     if output.mode is Mode.JSON:
         output.print_json("sandbox", {"page": f"{origin}/", "variables": {**variables}})
     else:
-        # In one write, so that a script that waits for the first line gets all of them.
+        # One write, so that a script that waits for the first line gets all of them.
         output.print_lines("\n".join(variable_lines(variables, session.environ)))
     output.note(f"In another terminal, run the lines above. {origin}/ shows tasks and images. Press Ctrl-C to stop.")
     if not is_loopback(options.host):

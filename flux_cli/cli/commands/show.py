@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...images.metadata import Provenance
 
 INDENT = 17
-"""Columns before a value."""
+"""The column at which values begin."""
 Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task ID or @last.")]
 
 
@@ -39,14 +39,14 @@ def show(session: Session, image: Image, view: ViewOptions) -> Items:
     from ...images.output_names import expand_path
     from ...images.png import texts_in
 
-    yield Images(_files(session.journal, image))  # first, because an image without metadata can be shown too
+    yield Images(_files(session.journal, image))  # first, because an image without metadata can be displayed too
     path = expand_path(image)
     if path.is_file():
         content = read_image_file(path)
         texts = texts_in(content)
         if texts and (damage := damage_of(content)):
             yield WarningLine(f"{path.name} is damaged: {damage}")
-        if "flux" not in texts and texts:  # the unchanged texts of another tool's image
+        if "flux" not in texts and texts:  # made by another tool: show its texts unchanged
             yield Record("foreign", {"file": str(path), "texts": {**texts}}, _table(texts, 2000), indent=INDENT)
             yield Note(f"{path.name} was not made by flux")
             return ExitCode.OK
@@ -58,7 +58,7 @@ def show(session: Session, image: Image, view: ViewOptions) -> Items:
 
 
 def find_made(session: Session, word: str) -> "Provenance":
-    """Return how the image in a file, or of an entry or task ID, was generated. Raise UsageError."""
+    """Return the provenance of the image in a file, or of an entry ID, a task ID or `@last`. Raise UsageError."""
     from ...images.formats import damage_of
     from ...images.load import read_image_file
     from ...images.metadata import Provenance, read_provenance

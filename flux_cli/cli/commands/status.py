@@ -23,9 +23,9 @@ from ..registry import help_page
 from ..session import Session
 
 POLLS_AT_ONCE = 8
-"""Of `flux status`."""
+"""The most polls in parallel."""
 Found = tuple[Entry | None, Task] | Outcome | FluxError
-"""The entry and the task with an ID, the outcome of an entry without a task, or why there is nothing to show."""
+"""The entry and the task of an ID, the outcome of an entry without a task, or the error for the ID."""
 
 
 @help_page(
@@ -38,7 +38,7 @@ def status(session: Session, ids: Ids) -> ExitCode:
 
 
 async def _show_all(session: Session, ids: AsyncIterator[str | UsageError]) -> ExitCode:
-    """Print what each poll finds, as soon as it is known."""
+    """Print the result of each poll immediately, and return the exit code."""
     errors: dict[ExitCode, FluxError | None] = {}
     asyncio.get_running_loop().set_default_executor(DetachedExecutor())
     session.journal.mark_dead_unknown()
@@ -68,7 +68,7 @@ def _items(found: Found) -> Iterator[Item]:
 async def _poll_all(
     session: Session, client: PiAPIClient, ids: AsyncIterator[str | UsageError]
 ) -> AsyncGenerator[Found]:
-    """Yield what polls find, in the order of the IDs. At most POLLS_AT_ONCE run at a time."""
+    """Yield the results of polls in the order of the IDs. Up to POLLS_AT_ONCE run in parallel."""
     polls, limiter = deque[asyncio.Future[Found]](), PollLimiter(session.run_context.clock)
     coming: asyncio.Future[str | UsageError | None] | None = asyncio.ensure_future(anext(ids, None))
     try:

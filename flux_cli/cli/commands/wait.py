@@ -1,4 +1,4 @@
-"""`flux wait`: the images of tasks, submitted here or elsewhere."""
+"""`flux wait`: save the images of tasks that were submitted here or elsewhere."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -62,7 +62,7 @@ def wait(
     wrong = dict[ExitCode, FluxError]()
     with session.make_reporter() as reporter:
         results, items = Results(reporter), _find_entries(session, coming, save, wrong, first=first)
-        # IDs from a pipe arrive at any time, so the timeout of each begins when it arrives.
+        # IDs from a pipe arrive at any time, so each has its own timeout.
         piped = "-" in ids
         total = 0 if piped else named
         run = Run(
@@ -79,7 +79,7 @@ def wait(
         finally:
             session.journal.discard_unseen()
             if results.count > 1:
-                # Tasks that were submitted in the meantime were paid for by another process.
+                # Other processes paid for tasks that were submitted meanwhile.
                 reporter.show_summary(replace(results.summary(), spent=Decimal(0)))
     if first and results.saved:
         return code
@@ -87,7 +87,7 @@ def wait(
 
 
 def _takes_one(save: SaveOptions, first: bool) -> bool:
-    """Return whether `-o` names one file. With `first` that is enough, unless a second image could replace it."""
+    """Return whether `-o` allows one task only: it names one file. `first` needs no more, unless it is overwritten."""
     return save.output is not None and not is_template(save.output) and (save.overwrite or not first)
 
 
@@ -99,9 +99,9 @@ async def _find_entries(
     *,
     first: bool,
 ) -> AsyncIterator[Entry | Outcome]:
-    """Yield entries to bring to their end, and outcomes of those that have ended; each task once.
+    """Yield entries to run, and outcomes of entries that have ended, without duplicate tasks.
 
-    Report invalid IDs and continue; `wrong` keeps one error per exit code.
+    Invalid IDs are reported, and one error per exit code is added to `wrong`.
     """
     seen = set[str]()
     async for word in ids:

@@ -1,6 +1,6 @@
 """The files that are generated from the program: help pages, data for completion, man pages and docs/reference/cli.md.
 
-`python -m flux_cli.cli.docs` generates them again; a test compares.
+`python -m flux_cli.cli.docs` generates them again. A test checks that they are current.
 """
 
 from pathlib import Path

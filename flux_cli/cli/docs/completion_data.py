@@ -12,10 +12,10 @@ from .tree import Command
 
 
 def data(program: Command) -> str:
-    """Return what completion needs, with one command, option or list of words per line.
+    """Return the data for completion as JSON, with one command, option or list of words per line.
 
-    A command has the numbers of its options, because most options belong to many commands. The words are those that
-    complete a value, by its name in help.
+    A command lists its options by number, because most options belong to many commands. `words` are the candidates for
+    a value, by its metavar.
     """
     options = list(dict.fromkeys(option for command in program.walk() for option in command.options))
     commands = {

@@ -1,4 +1,4 @@
-"""Help as text: `-h` has the common options and fits one screen, `--help` has everything; and the topics of help."""
+"""Help as text: `-h` with the common options, on one screen; `--help` with all options; and the topics."""
 
 from collections.abc import Callable, Iterable, Iterator
 from textwrap import indent, wrap
@@ -14,12 +14,12 @@ from ..registry import COMMANDS, GROUPS
 from .tree import Command, Option
 
 EXAMPLES = 3
-"""Examples in `-h`, at most."""
+"""The most examples in `-h`."""
 COMMENTED = 74
-"""Characters of an example and its comment on one line, at most."""
+"""The most characters of an example and its comment on one line."""
 NO_BREAK = "\xa0"
 COLUMN = 30
-"""The column at which the texts begin, at most."""
+"""The rightmost column at which descriptions begin."""
 
 
 def full_help(command: Command, width: int = 80) -> str:
@@ -77,17 +77,17 @@ def _heading(command: Command, width: int) -> str:
 
 
 def _column(options: Iterable[Option]) -> int:
-    """Return where the texts of options begin."""
+    """Return the column at which the descriptions of options begin."""
     return min(COLUMN, max(len(_usage(option)) for option in options) + 4)
 
 
 def _usage(option: Option) -> str:
-    """Return the names and the value of an option; long names stand below each other."""
+    """Return the names and the metavar of an option, indented so that long names align."""
     return option.usage if len(option.names[0]) == 2 else f"    {option.usage}"
 
 
 def _short_examples(command: Command) -> Iterator[str]:
-    """Yield the first examples of one line, with their comments in a column where there is room."""
+    """Yield the first single-line examples, with aligned comments where they fit."""
     examples = [(comment, line) for comment, line in command.examples if "\n" not in line][:EXAMPLES]
     column = max((len(line) for comment, line in examples if len(line) + len(comment) <= COMMENTED), default=0)
     for comment, line in examples:
@@ -96,7 +96,7 @@ def _short_examples(command: Command) -> Iterator[str]:
 
 
 def _rows(content: list[tuple[str, str]], width: int, column: int | None = None) -> str:
-    """Return names and texts in two columns. A name that is too long for its column has a line of its own."""
+    """Return names and texts in two columns. A name that is too long has its own line."""
     column = column or min(COLUMN, max(len(name) for name, _ in content) + 4)
     return "\n".join(line for name, text in content for line in _row(name, text, width, column))
 
@@ -104,7 +104,7 @@ def _rows(content: list[tuple[str, str]], width: int, column: int | None = None)
 def _row(name: str, text: str, width: int, column: int) -> Iterator[str]:
     room = max(20, width - column)
     about, bracket, default = text.partition(" [default: ")
-    if len(default) + len("[default: ") <= room:  # then it stays on one line
+    if len(default) + len("[default: ") <= room:  # keep it on one line
         text = f"{about} {(bracket + default).strip().replace(' ', NO_BREAK)}"
     lines = wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
     lines = [line.replace(NO_BREAK, " ") for line in lines]
@@ -121,7 +121,7 @@ def _row(name: str, text: str, width: int, column: int) -> Iterator[str]:
 
 @frozen
 class Topic:
-    """A page of `flux help`. text: returns it for a width in columns."""
+    """A topic of `flux help`. text: returns the page for a width in columns."""
 
     summary: str
     text: Callable[[int], str]

@@ -1,6 +1,6 @@
-"""JSON Schema of what `--json` prints: `flux help json-schema`.
+"""JSON Schema of the output of `--json`: `flux help json-schema`.
 
-A field has the same meaning in every record, so each is described once, in FIELDS. A record is a list of fields.
+A field has the same meaning in every record, so it is described once, in FIELDS. A record is a list of fields.
 """
 
 from collections.abc import Iterable, Mapping
@@ -138,24 +138,24 @@ FIELDS: dict[str, JsonObject] = {
     "width": _whole("Pixels."),
     **{name: _whole(f"Tasks: {name.replace('_', ' ')}.") for name in COUNTED},
 }
-"""The type of each field, and what it means."""
+"""The schema of each field, with its meaning."""
 _SAMPLE = Entry("", State.SAVED, "", "", OutputPlan((Path("image.png"),), False, False), 0.0)
 ENTRY = tuple(entry_json(_SAMPLE))
-"""The fields of an entry, as the code writes them."""
+"""The fields of an entry, taken from the code that writes them."""
 NULLABLE = frozenset({
     "about", "possibly_charged_usd", "balance_usd", "command", "concurrency", "cost_usd", "created_at", "denoise",
     "ended_at", "entry", "error", "evidence", "exit_code", "guidance", "hint", "id", "measured_seconds", "model",
     "op", "plan", "prompt", "reason", "replaces", "seed", "seen_id", "source", "started_at", "state", "status",
     "summary", "task_id", "task_type", "value",
 })  # fmt: skip
-"""Fields that are null if there is nothing to say."""
+"""Fields that are null if they have no value."""
 
 
 @frozen
 class Kind:
-    """A type of record. names: its fields. optional: those that it does not always have.
+    """A type of record. names: the fields that it always has. optional: the other fields.
 
-    types: fields whose type is special. never_null: fields that are null elsewhere, and have a value here.
+    types: the schemas of fields that differ from FIELDS. never_null: fields of NULLABLE that always have a value here.
     """
 
     about: str
@@ -264,7 +264,7 @@ def schema() -> JsonObject:
 
 
 def content_schema(kind: str) -> JsonObject:
-    """Return the schema of the content of a record, complete in itself."""
+    """Return the schema of the content of a record, without references."""
     properties = {name: _inline(value) for name, value in _properties(KINDS[kind]).items()}
     return {"type": "object", "properties": {**properties}, "required": [*KINDS[kind].names]}
 
@@ -300,7 +300,7 @@ def _properties(kind: Kind) -> JsonObject:
 
 
 def _inline(value: Json) -> Json:
-    """Return a schema with what it refers to in the place of references."""
+    """Return a schema with its references replaced by the schemas that they refer to."""
     if isinstance(value, list):
         return [_inline(item) for item in value]
     if not isinstance(value, dict):

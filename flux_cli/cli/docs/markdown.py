@@ -52,5 +52,5 @@ def _code(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return prose without characters that are special to Markdown."""
+    """Return prose with the special characters of Markdown escaped."""
     return "".join(f"\\{character}" if character in "\\`*<|" else character for character in text)

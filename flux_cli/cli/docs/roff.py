@@ -1,4 +1,4 @@
-"""Manual pages, for `man flux` and `man flux-gen`: roff with the man macros."""
+"""Manual pages (`man flux`, `man flux-gen`, ...), in roff with the man macros."""
 
 from ...config.settings import VARIABLES
 from ...errors import ExitCode
@@ -57,6 +57,6 @@ def _rows(rows: list[tuple[str, str]]) -> list[str]:
 
 
 def _text(text: str) -> str:
-    """Return text without characters that are special to roff; hyphens stay as a user types them."""
+    """Return text with the special characters of roff escaped. Hyphens remain ASCII, so that they can be copied."""
     text = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{text}" if text.startswith((".", "'")) else text

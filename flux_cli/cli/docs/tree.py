@@ -1,4 +1,4 @@
-"""The commands as data, read from their functions; help and all other documents are generated from it."""
+"""The commands as data, read from their functions. Help and all other documents are generated from it."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -21,16 +21,16 @@ from ..options import SaveOptions, WaitOptions
 from ..registry import COMMANDS, CONFIG_COMMANDS, CONFIG_EXAMPLES, CONFIG_SUMMARY, Page, load
 
 SETTERS = {name for group in (CommonOptions, SaveOptions, TaskOptions, WaitOptions) for name in group.sets}
-"""Settings with an option of the same name."""
+"""Settings that have an option of the same name."""
 SUMMARY = "Generate and edit images with PiAPI's Flux API."
 ABOUT = ("Images are charged to your PiAPI account; add --sandbox to try flux for free.",)
 
 
 @frozen
 class Option:
-    """value: its metavar in help (`FILE`), None for a switch. variable: its environment variable, if it has one.
+    """An option. value: its metavar (`FILE`); None for a switch. variable: its environment variable, if it has one.
 
-    short: the text for `-h`; None if it is listed in `--help` only. title: its heading in help.
+    short: the text for `-h`; None if only `--help` lists it. title: its heading in help.
     """
 
     names: tuple[str, ...]
@@ -44,16 +44,16 @@ class Option:
 
     @property
     def usage(self) -> str:
-        """The option as help shows it: `-o, --output FILE`."""
+        """The option in help: `-o, --output FILE`."""
         return " ".join([", ".join(self.names), *([self.value] if self.value else [])])
 
     @property
     def description(self) -> str:
-        """What the option does, and its default."""
+        """The text of the option with its default."""
         return _with_default(self.about, self.default)
 
     def short_description(self, width: int) -> str:
-        """Return the same for `-h`, where a short text has the default only if both fit on one line."""
+        """Return the description for `-h`. A short text includes the default only if both fit on one line."""
         full = _with_default(self.short or self.about, self.default)
         return self.short if self.short and len(full) > width else full
 
@@ -70,19 +70,19 @@ class Argument:
 
     @property
     def description(self) -> str:
-        """What the argument is, and its default."""
+        """The text of the argument with its default."""
         return _with_default(self.about, self.default)
 
     @property
     def usage(self) -> str:
-        """The argument as a usage line shows it: `IMG`, `[PROMPT]`, `ID...`."""
+        """The argument in a usage line: `IMG`, `[PROMPT]`, `ID...`."""
         shown = f"{self.value}..." if self.repeatable else self.value
         return shown if self.required else f"[{shown}]"
 
 
 @frozen
 class Command:
-    """One command. name: all its words (`config get`), empty for the program itself.
+    """A command. name: all its words (`config get`); empty for the program itself.
 
     about: the paragraphs after the summary. priced: whether `flux cost` accepts it.
     """
@@ -119,7 +119,7 @@ class Command:
             yield from command.walk()
 
     def by_title(self) -> dict[str, list[Option]]:
-        """Return the options by heading: first those that TITLES does not have, last those of all commands."""
+        """Return the options by heading, in the order of TITLES. Other headings come first."""
         found: dict[str, list[Option]] = {}
         for option in self.options:
             found.setdefault(option.title, []).append(option)
@@ -137,10 +137,10 @@ class Command:
 
 
 FEW = 6
-"""A command with no more options of its own shows all of them in `-h`."""
+"""A command with at most this many own options lists all of them in `-h`."""
 HELP = Option(("-h", "--help"), None, "Print this help.", title=CommonOptions.title)
 SUMMARIZED = "Print this help (-h: a summary)."
-"""The text of `--help` for a command whose `-h` lists the common options only."""
+"""The text of `--help` for a command whose `-h` lists only the common options."""
 VERSION = Option(("-V", "--version"), None, "Print the version.")
 JSON = Option(("--json",), None, "With --help: print the help as JSON.")
 OF_THE_IMAGE = ("Generation", "Image size")
@@ -209,7 +209,7 @@ def _option(flat: Flat, page: Page, limits: Mapping[str, str]) -> Option:
 
 
 def _default(flat: Flat, about: parameters.Option, page: Page) -> str | None:
-    """Return what help calls the default of an option that takes a value."""
+    """Return the default of an option in help."""
     value = BY_NAME[flat.name].default if flat.name in SETTERS & set(BY_NAME) else flat.default
     if flat.name == "model":
         value = Catalog({}).default_model
@@ -228,7 +228,7 @@ def _is_list(kind: object) -> bool:
 
 
 def help_of(program: Command, words: list[str]) -> JsonObject:
-    """Return the command that `words` begin with; for the program itself, also the facts about all commands."""
+    """Return the help of the command in `words` as JSON. For the program itself, add the facts about all commands."""
     command = program
     for word in words:
         command = next((inner for inner in command.commands if inner.word == word), command)

@@ -1,4 +1,4 @@
-"""GitHub's workflow commands: lines of a step's log that its runner executes.
+"""Workflow commands of GitHub Actions: lines in the log of a step that its runner executes.
 
 The runner reads stdout and stderr of a step (`ScriptHandler.cs` of actions/runner), and accepts two forms
 (`ActionCommand.cs`): a line whose first characters besides white space are `::`, and `##[name]` anywhere in a line.
@@ -25,17 +25,17 @@ def inert(text: str) -> str:
 
 
 def inert_json(text: str) -> str:
-    """Return JSON without workflow commands; its meaning stays the same."""
+    """Return equivalent JSON without workflow commands."""
     return text.replace("##[", "#\\u0023[")
 
 
 def inert_path(name: str) -> str:
-    """Return a file name without workflow commands; one that only begins like a command stays a valid path."""
+    """Return a file name without workflow commands. One that only begins like a command remains a valid path."""
     return inert(f"./{name}" if name.lstrip().startswith("::") else name)
 
 
 def annotation(title: str, text: str) -> str:
-    """Return the workflow command that shows an error as an annotation; `text` may have several lines."""
+    """Return the workflow command that shows an error as an annotation. text: may have several lines."""
     return f"::error title={_escape(title).replace(':', '%3A').replace(',', '%2C')}::{_escape(text)}"
 
 

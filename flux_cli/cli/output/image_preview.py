@@ -1,9 +1,9 @@
-"""Saved images, in the terminal or in the default viewer.
+"""Display of saved images in the terminal or in the default viewer.
 
-A terminal gets them in the protocol that it supports: kitty's (https://sw.kovidgoyal.net/kitty/graphics-protocol/),
+A terminal gets images in the protocol that it supports: kitty's (https://sw.kovidgoyal.net/kitty/graphics-protocol/),
 iTerm2's inline images (https://iterm2.com/documentation-images.html), sixel
-(https://vt100.net/docs/vt3xx-gp/chapter14.html), or half blocks, which need only colors. No library is used: those of
-this kind draw on stdout, where the results go, query the terminal on import, or need an old Pillow.
+(https://vt100.net/docs/vt3xx-gp/chapter14.html), or half blocks, which need only colors. No library is used, because
+the existing ones write to stdout, which is for results, query the terminal on import, or need an old Pillow.
 """
 
 import base64
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 OPENED = 8
-"""Images that one command opens, at most: a batch may have hundreds."""
+"""The most images that a command opens, because a batch may have hundreds."""
 CELL = 10
-"""Pixels that are sent per column: the usual width of one."""
+"""Pixels that are sent per column, the usual width of a column."""
 CHUNK = 4096
-"""Bytes of base64 that kitty accepts at a time."""
+"""The most bytes of base64 in one sequence of kitty's protocol."""
 SPARED = 3
-"""Rows that an image leaves free for the lines around it."""
+"""Rows of the terminal that an image leaves free for the lines around it."""
 QUERY = b"\x1b[16t\x1b[c"
-"""Queries for the cell size and the features. Terminals respond in this order; some only to the second."""
+"""Queries for the cell size and the features. Terminals respond in this order, some of them only to the second."""
 RESPONSE = re.compile(rb"(?:\x1b\[6;([1-9][0-9]?);([1-9][0-9]?)t)?\x1b\[\?([0-9;]*)c")
 PATIENCE = 0.5
-"""Seconds to wait for a response; a later one, over a slow line, would appear as input in the shell."""
+"""Seconds to wait for a response. A later one, over a slow connection, would appear as input in the shell."""
 SIXEL_CELL = (10, 20)
-"""Width and height of a cell in pixels if the terminal does not report them: those of the VT340."""
+"""Width and height of a cell in pixels if the terminal does not report them, as in the VT340."""
 SIXEL_SIDE = 1000
-"""Pixels per side of an image in sixel, at most, because xterm draws no more."""
+"""The most pixels per side of an image in sixel, because xterm draws no more."""
 SIXEL_COLORS = 256
 SIXEL_BAND = 6
-"""Rows of pixels in one line of sixel characters."""
+"""Rows of pixels in a line of sixel characters."""
 
 
 class Protocol(Enum):
-    """How a terminal displays images."""
+    """A way to display images in a terminal."""
 
     KITTY = "kitty"
     ITERM = "iterm"
@@ -61,13 +61,13 @@ class Protocol(Enum):
 
 
 def multiplexed(environ: Mapping[str, str]) -> bool:
-    """Return whether tmux or screen is used: they drop unknown sequences, or respond instead of the terminal."""
+    """Return whether tmux or screen is used. They drop unknown sequences, or respond in place of the terminal."""
     term = environ.get("TERM", "")
     return "TMUX" in environ or "STY" in environ or term.startswith(("screen", "tmux"))
 
 
 def protocol_of(environ: Mapping[str, str]) -> Protocol:
-    """Return the protocol that the environment variables indicate."""
+    """Return the protocol that the environment variables indicate; BLOCKS if none is known."""
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
     if multiplexed(environ):
         return Protocol.BLOCKS
@@ -79,7 +79,7 @@ def protocol_of(environ: Mapping[str, str]) -> Protocol:
 
 
 def draw(path: Path, environ: Mapping[str, str], columns: int, rows: int, cell: tuple[int, int] | None) -> str:
-    """Return the text that draws an image on a terminal of this size. Raise UsageError for a damaged image.
+    """Return the text that displays an image on a terminal of this size. Raise UsageError for a damaged image.
 
     cell: width and height of a cell in pixels, on a terminal with sixel support.
     """
@@ -105,14 +105,14 @@ def draw(path: Path, environ: Mapping[str, str], columns: int, rows: int, cell: 
 
 
 def _sixel(path: Path, width: int, height: int) -> str:
-    """Return the image, scaled to at most these pixels: with sixel, the terminal does not scale."""
+    """Return the image as sixel, scaled to at most these pixels, because the terminal does not scale it."""
     from PIL.ImageOps import contain
 
     return "".join(_encode_sixel(contain(_on_black(thumbnail(path, max(width, height)).image), (width, height)))) + "\n"
 
 
 def _encode_sixel(image: "Image") -> Iterator[str]:
-    """Yield an RGB image as sixel, in pieces: the colors by number, then bands, each once per color in it."""
+    """Yield an RGB image as sixel, in pieces: the numbered colors, then each band once per color in it."""
     few = image.quantize(SIXEL_COLORS)
     palette, width, pixels = few.getpalette() or [], few.width, few.tobytes()
     yield f'\x1bPq"1;1;{few.width};{few.height}'
@@ -125,10 +125,10 @@ def _encode_sixel(image: "Image") -> Iterator[str]:
 
 
 def _sixel_lines(band: bytes, width: int) -> Iterator[str]:
-    """Yield one band, color by color: one character per column, `?` plus a bit per pixel, 1 for the top one."""
+    """Yield a band color by color, with one character per column: `?` plus one bit per pixel, 1 for the top one."""
     lines = {color: bytearray(b"?" * width) for color in set(band)}
-    for place, color in enumerate(band):
-        row, column = divmod(place, width)
+    for index, color in enumerate(band):
+        row, column = divmod(index, width)
         lines[color][column] += 1 << row
     for color, letters in lines.items():
         line = letters.decode("ascii").rstrip("?")
@@ -136,14 +136,14 @@ def _sixel_lines(band: bytes, width: int) -> Iterator[str]:
 
 
 def _on_black(image: "Image") -> "Image":
-    """Return the image on a black background, RGB."""
+    """Return the image on a black background, in RGB."""
     from PIL.Image import alpha_composite, new
 
     return alpha_composite(new("RGBA", image.size, (0, 0, 0, 255)), image.convert("RGBA")).convert("RGB")
 
 
 def _kitty(data: str, columns: int, rows: int) -> Iterator[str]:
-    """Yield the image in pieces; q=2 keeps the terminal from sending a response."""
+    """Yield the image in kitty's protocol, in pieces. q=2 prevents a response of the terminal."""
     for start in range(0, len(data), CHUNK):
         more = int(start + CHUNK < len(data))
         about = f"a=T,f=100,q=2,c={columns},r={rows},m={more}" if start == 0 else f"m={more}"
@@ -151,13 +151,13 @@ def _kitty(data: str, columns: int, rows: int) -> Iterator[str]:
 
 
 def _blocks(image: "Image", *, full: bool) -> Iterator[str]:
-    """Yield one line per two rows of pixels: the foreground color is the upper one, the background the lower."""
+    """Yield a line per two rows of pixels: the upper row is the foreground color, the lower row the background."""
     pixels = image.tobytes()
     color = _full_color if full else _cube_color
     line = image.width * 3
     for start in range(0, len(pixels), line * 2):
-        for place in range(start, start + line, 3):
-            upper, lower = (color(*pixels[there : there + 3]) for there in (place, place + line))
+        for offset in range(start, start + line, 3):
+            upper, lower = (color(*pixels[at : at + 3]) for at in (offset, offset + line))
             yield f"\x1b[38;{upper};48;{lower}m▀"
         yield "\x1b[0m\n"
 
@@ -178,8 +178,8 @@ def _cube_color(red: int, green: int, blue: int) -> str:
 def cell_of(descriptor: int) -> tuple[int, int] | None:
     """Return width and height of a terminal cell in pixels if the terminal reports sixel support, else None.
 
-    Send no query if there is unread input, which must not be lost, or in the background, where reading would suspend
-    the program.
+    No query is sent if there is unread input, which would be lost, or in the background, where reading would suspend
+    the process.
     """
     if sys.platform == "win32":
         return None
@@ -203,7 +203,7 @@ def cell_of(descriptor: int) -> tuple[int, int] | None:
 
 @contextmanager
 def _raw_input(terminal: int) -> Iterator[None]:
-    """Make the terminal pass on input immediately and without echo while the block runs."""
+    """Set the terminal to pass input immediately and without echo while the block runs."""
     if sys.platform == "win32":
         yield
     else:
@@ -220,7 +220,7 @@ def _raw_input(terminal: int) -> Iterator[None]:
 
 
 def _query(terminal: int) -> "re.Match[bytes] | None":
-    """Return the terminal's response within PATIENCE seconds; None if there is none, or unread input."""
+    """Return the response of the terminal; None if there is none within PATIENCE seconds, or if input is unread."""
     if select.select([terminal], [], [], 0)[0]:
         return None
     os.write(terminal, QUERY)
@@ -234,7 +234,7 @@ def _query(terminal: int) -> "re.Match[bytes] | None":
 
 
 def _system_size(terminal: int) -> tuple[int, int] | None:
-    """Return the cell size from the system: xterm sets it there, but ignores the query by default."""
+    """Return the cell size that the system has, or None. xterm sets it there, but ignores the query by default."""
     if sys.platform == "win32":
         return None
     else:  # noqa: RET505 - as in `cell_of`
@@ -246,11 +246,11 @@ def _system_size(terminal: int) -> tuple[int, int] | None:
         return (width // columns, height // lines) if lines and width >= columns > 0 and height >= lines else None
 
 
-# --- what a command shows ---------------------------------------------------------------------------------------------
+# --- the viewer -------------------------------------------------------------------------------------------------------
 
 
 def sixel_cell(output: Output, environ: Mapping[str, str]) -> tuple[int, int] | None:
-    """Return the size of a terminal cell in pixels if the terminal reports sixel support when queried, else None.
+    """Return the size of a cell in pixels if the terminal reports sixel support, else None.
 
     Call it before anything else reads from the terminal.
     """
@@ -260,9 +260,9 @@ def sixel_cell(output: Output, environ: Mapping[str, str]) -> tuple[int, int] | 
 
 
 class Viewer:
-    """Shows saved images in the terminal (`preview`), in the default viewer (`opens`), or both.
+    """A viewer that shows saved images in the terminal (`preview`), in the default viewer (`opens`), or both.
 
-    A problem is printed as a note, once, and is never an error.
+    A problem is printed once, as a note, and is never an error.
     """
 
     def __init__(self, output: Output, *, preview: bool = False, opens: bool = False) -> None:
@@ -271,7 +271,7 @@ class Viewer:
         self._cell = sixel_cell(output, os.environ) if self._previews else None
 
     def show(self, paths: Sequence[Path]) -> None:
-        """Show images as the options ask for."""
+        """Show images as `preview` and `opens` request."""
         if self._previews:
             self._draw(paths)
         if self._opens:
@@ -306,7 +306,7 @@ class Viewer:
 
 
 def _no_canvas(output: Output) -> str | None:
-    """Return why the terminal cannot show images, or None."""
+    """Return why the terminal cannot show images; None if it can."""
     if os.environ.get("NO_COLOR"):
         return "NO_COLOR is set; view the image with --open"
     if os.environ.get("TERM", "dumb") == "dumb" and os.name != "nt":
@@ -319,7 +319,7 @@ def _no_canvas(output: Output) -> str | None:
 def start_viewer(path: Path) -> bool:
     """Start the default viewer for a file without waiting for it. Return False if there is no viewer."""
     if sys.platform == "win32":
-        os.startfile(path)  # noqa: S606 - a file of ours, by its whole path
+        os.startfile(path)  # noqa: S606 - a file that flux wrote, by its absolute path
         return True
     else:  # noqa: RET505 - mypy would call what follows unreachable on Windows
         program = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
@@ -329,7 +329,7 @@ def start_viewer(path: Path) -> bool:
 
         quiet = subprocess.DEVNULL
         # In its own session, so that Ctrl-C stops flux and not the viewer.
-        subprocess.Popen(  # noqa: S603 - no shell, and the path is absolute, so it is no option
+        subprocess.Popen(  # noqa: S603 - no shell, and an absolute path cannot be an option
             [program, str(path)], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
         )
         return True

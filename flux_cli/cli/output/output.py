@@ -1,6 +1,6 @@
 """The items that a command yields to be printed, and the one writer to stdout and stderr.
 
-stdout carries results only; everything else goes to stderr.
+stdout is for results only. Everything else is written to stderr.
 """
 
 import codecs
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 ANNOTATIONS = 8
-"""Errors that are annotations on GitHub Actions, which shows ten per step: the ninth contains the number of further
-errors, and the tenth is the runner's own, with the exit code."""
+"""The most errors that are shown as annotations on GitHub Actions, which displays ten per step. The ninth is the number
+of further errors, and the tenth is the runner's own, with the exit code."""
 NARROWEST = 20
-"""Columns beside the indent that a folded line needs at least."""
+"""The least columns of a folded line, without its indent."""
 GLUE = "\0"
-"""Stands for a space where a line must not be broken."""
+"""Represents a space at which a line must not be folded."""
 
 
 @frozen
 class Record:
-    """One result, on stdout.
+    """A result, for stdout.
 
-    kind, content: its type and fields in `--json`.
-    text: the same for a person. quiet: with `-q`; None for `text`; empty for nothing.
-    indent: the line may be folded on a narrow terminal, and its continuation is indented this far.
-    paths: printed exactly, one per line, in place of `text`. document: printed as readable JSON in place of `text`.
+    kind, content: its type and its fields for `--json`.
+    text: the same facts as text. quiet: the text for `-q`; None for `text`; empty for none.
+    indent: of continuation lines, if the text may be folded on a narrow terminal; None if it may not.
+    paths: printed unchanged, one per line, in place of `text`. document: printed as readable JSON in place of `text`.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Record:
 
 @frozen
 class Note:
-    """A line worth knowing, on stderr, and the words of the command to type next; silent with `-q`."""
+    """A message for stderr, with the command to type next, if there is one. `-q` omits it."""
 
     text: str
     command: Sequence[str] = ()
@@ -68,7 +68,7 @@ class Note:
 
 @frozen
 class WarningLine:
-    """A line on stderr that needs attention."""
+    """A warning for stderr."""
 
     text: str
 
@@ -89,7 +89,7 @@ class Images:
 
 Item = Union[Record, Note, WarningLine, Failure, Images, "Outcome"]
 Items = Generator[Item, None, ExitCode]
-"""The items that a command prints, in order; it returns the exit code."""
+"""The items that a command prints, in order. The generator returns the exit code."""
 
 
 class Mode(Enum):
@@ -101,7 +101,7 @@ class Mode(Enum):
 
 
 def _encodable(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Return file names byte for byte, and characters outside the terminal's encoding as visible escapes."""
+    """Replace characters outside the terminal's encoding with visible escapes. Raw bytes of file names are kept."""
     assert isinstance(error, UnicodeEncodeError)
     wrong = error.object[error.start : error.end]
     if all("\udc80" <= character <= "\udcff" for character in wrong):
@@ -113,13 +113,13 @@ codecs.register_error("flux", _encodable)
 
 
 class Output:
-    """Writes results and messages.
+    """The writer of results and messages.
 
-    secrets: texts that never appear in anything it writes; more are added as they become known.
-    account: the options by which a next command finds the same profile and service.
+    secrets: texts that are redacted in everything it writes. More are added as they become known.
+    account: the options that make a next command use the same profile and service.
     preview, opens: how saved images are shown.
     summary: the step summary on GitHub Actions.
-    key_hint: what to do if PiAPI refuses the key, which depends on where the key comes from; `flux login` follows.
+    key_hint: the hint if PiAPI refuses the key, which depends on the source of the key and is followed by `flux login`.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Output:
             self.summary = step_summary.StepSummary(os.environ.get("GITHUB_STEP_SUMMARY", ""), self.secrets)
         for stream in (stdout, stderr):
             if hasattr(stream, "reconfigure"):
-                # A pipe on Windows has a regional encoding, in which most names would be escapes.
+                # The default encoding of a pipe on Windows cannot encode most names.
                 piped = os.name == "nt" and not stream.isatty()
                 stream.reconfigure(errors="flux", encoding="utf-8" if piped else None)
         self._viewer: Viewer | None = None
@@ -173,12 +173,12 @@ class Output:
             case Images(paths):
                 self.show_images(paths)
             case outcome:
-                from .render import show_outcome  # which imports the journal
+                from .render import show_outcome  # slow: imports the journal
 
                 show_outcome(self, outcome)
 
     def print_all(self, items: Items) -> ExitCode:
-        """Print the items of a command as they come, and return its exit code."""
+        """Print the items of a command as they are yielded, and return its exit code."""
         while True:
             try:
                 item = next(items)
@@ -203,7 +203,7 @@ class Output:
             self.print_lines(text)
 
     def show_images(self, paths: Sequence[Path]) -> None:
-        """Show images as `--preview` and `--open` ask for."""
+        """Show images if `--preview` or `--open` was given."""
         if self._viewer:
             self._viewer.show(paths)
 
@@ -224,7 +224,7 @@ class Output:
         self._write(self._stdout, line)
 
     def print_row(self, line: str, indent: int) -> None:
-        """Print a row of a table as the result; a narrow terminal gets it on several lines, indented by `indent`."""
+        """Print a row of a table as the result. On a narrow terminal it is folded, and indented by `indent`."""
         self._fold(self._stdout, line, indent)
 
     def print_lines(self, text: str) -> None:
@@ -237,7 +237,7 @@ class Output:
         self.print_lines(inert_json(text) if self._on_actions else text)
 
     def print_path(self, name: str) -> None:
-        """Print a file name as the result; in a pipe it is exact, whatever characters it contains."""
+        """Print a file name as the result. In a pipe it is unchanged, even if it has control characters."""
         self._write(self._stdout, inert_path(name) if self._on_actions else name, exact=not self.to_terminal)
 
     def print_json(self, kind: str, content: JsonObject) -> None:
@@ -266,12 +266,12 @@ class Output:
     # --- stderr ----------------------------------------------------------------------------------------------
 
     def note(self, line: str, command: Sequence[str] = ()) -> None:
-        """Print something worth knowing, and what to type next; silent with `-q`."""
+        """Print a message, with the command to type next, if there is one. `-q` omits it."""
         if not self._quiet:
             self._fold(self._stderr, f"{line}: {self.command_line(command)}" if command else line, 2)
 
     def warn(self, line: str) -> None:
-        """Print something that needs attention."""
+        """Print a warning."""
         self._fold(self._stderr, f"flux: warning: {line}", 6)
 
     def command_line(self, words: Sequence[str]) -> str:
@@ -283,13 +283,13 @@ class Output:
         self._write(self._stderr, f"debug: {self._clean(line, 2000)}")
 
     def draw(self, drawing: str) -> None:
-        """Write an image to the terminal on stderr. It cannot contain secrets and is not searched for them."""
+        """Write an image to the terminal on stderr. It is not searched for secrets, because it cannot contain any."""
         with self._aside():
             self._write_error(drawing)
 
     @property
     def shows_all(self) -> bool:
-        """Whether a person sees both streams on a terminal."""
+        """Whether the output is text, and both streams are terminals."""
         return self.mode is Mode.TEXT and self._stdout.isatty() and self._stderr.isatty()
 
     @property
@@ -299,14 +299,14 @@ class Output:
 
     @property
     def canvas(self) -> os.terminal_size | None:
-        """The columns and lines of stderr if it is a terminal, else None."""
+        """The size of the terminal on stderr; None if stderr is not a terminal."""
         if self.terminal is None:
             return None
         size = os.get_terminal_size(self.terminal)
         return size if size.columns and size.lines else os.terminal_size((80, 24))
 
     def can_encode(self, text: str) -> bool:
-        """Return whether stderr's encoding has these characters."""
+        """Return whether the encoding of stderr supports these characters."""
         try:
             text.encode(self._stderr.encoding or "ascii")
         except UnicodeEncodeError:
@@ -348,7 +348,7 @@ class Output:
         return self.join_hint(hint, error.command or words)
 
     def join_hint(self, hint: str | None, words: Sequence[str]) -> str:
-        """Return a hint and the command that goes with it; the command is at the end of a line."""
+        """Return a hint and its command, which is at the end of a line."""
         hint = hint and hint[0].upper() + hint[1:]
         if not words:
             return hint or ""
@@ -360,7 +360,7 @@ class Output:
     def error_json(
         self, error: FluxError, money: str = "", hint: str | None = None, command: Sequence[str] = ()
     ) -> JsonObject:
-        """Return an error as `--json` and reports show it: the same facts as in text."""
+        """Return an error for `--json` and reports, with the same facts as in text."""
         words = error.command or command
         hint = self.hint_for(error, words) if hint is None else hint
         return {
@@ -377,14 +377,14 @@ class Output:
         self._write_error(harmless(annotation(title, text)) + "\n")
 
     def print_error(self, error: FluxError, money: str = "") -> None:
-        """Print an error that belongs to no entry."""
+        """Print an error that does not belong to an entry."""
         if self.mode is Mode.JSON:
-            with suppress(DiskError):  # stdout may be what failed
+            with suppress(DiskError):  # the error may be about stdout itself
                 self.print_json("error", {"error": self.error_json(error, money)})
         self.print_entry_error(error, money, self.hint_for(error))
 
     def log(self, text: str) -> None:
-        """Print a note with the time, as a server does."""
+        """Print a note with the time, for the log of a server."""
         self.note(f"{time.strftime('%H:%M:%S')} {text}")
 
     def ask(self, question: str) -> None:
@@ -395,9 +395,9 @@ class Output:
 
     @contextmanager
     def show_progress(self, total: int, *, seeds: bool = False) -> "Iterator[Progress]":
-        """Return a listener for the engine's events, which are shown while the block runs.
+        """Yield a listener that shows the engine's events while the block runs.
 
-        total: the number of tasks. seeds: several have the same prompt, so that labels need the seed.
+        total: the number of tasks. seeds: whether labels need the seed, because prompts repeat.
         """
         from .progress import LiveProgress, PlainProgress  # slow to import
 
@@ -416,12 +416,12 @@ class Output:
             progress.pause()
 
     def _clean(self, text: str, limit: int = 1000) -> str:
-        """Return `text` on one line. Secrets are removed first: one that is cut in two would not be found."""
+        """Return `text` on one line, redacted. Redaction is first, because a truncated secret would not be found."""
         return clean(redact(text, self.secrets), limit)
 
     def _fold(self, stream: TextIO, line: str, indent: int) -> None:
-        """Write a line, folded if the terminal is too narrow for it."""
-        line = redact(line, self.secrets)  # before a secret of several words is broken
+        """Write a line, folded if it is wider than the terminal."""
+        line = redact(line, self.secrets)  # before folding, which may split a secret
         try:
             columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
         except OSError:  # the terminal was closed
@@ -445,7 +445,7 @@ class Output:
 
     @contextmanager
     def _stream_errors(self, stream: TextIO) -> Iterator[None]:
-        """Turn a failed write to stdout into DiskError; ignore one to stderr, which must not stop the run."""
+        """Raise DiskError for a failed write to stdout. Ignore one to stderr, which must not stop the run."""
         try:
             yield
         except BrokenPipeError:
@@ -475,22 +475,22 @@ class Output:
 
 
 def _in_foreground(terminal: TextIO) -> bool:
-    """Return whether this process may draw on its terminal: a background job would draw over the prompt."""
+    """Return whether this process is in the foreground. A background job would draw over the shell's prompt."""
     if sys.platform == "win32":
         return True
     else:  # noqa: RET505 - mypy would call what follows unreachable on Windows
         try:
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
-        except OSError:  # it is not the terminal that controls this process
+        except OSError:  # not the controlling terminal of this process
             return True
 
 
 def fold(line: str, columns: int, indent: int) -> list[str]:
-    """Return the line in pieces of at most `columns` columns, all but the first indented.
+    """Return the line in pieces of at most `columns` columns, all but the first indented by `indent`.
 
     A command at its end (`...: flux resume`) stays on one line, so that it can be copied.
     """
-    from textwrap import TextWrapper  # only for a terminal
+    from textwrap import TextWrapper  # needed only for terminals
 
     if columns < indent + NARROWEST:
         return [line]
@@ -501,5 +501,5 @@ def fold(line: str, columns: int, indent: int) -> list[str]:
 
 
 def _sentence(error: FluxError, money: str) -> str:
-    """Return the message of an error and the sentence about its charge, as one text."""
+    """Return the message of an error with the sentence about its charge."""
     return f"{error.message}. {money}" if money else error.message

@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 ROWS = 10
-"""Rows of the live view: drawing hundreds would take more time than the tasks."""
+"""The most rows of the live view: drawing hundreds would take longer than the tasks."""
 PER_SECOND = 4
 LABEL = 48
 BESIDE = 52
-"""Columns of the live view beside the labels."""
+"""Columns of the live view besides the label."""
 
 
 def expectation(expected: tuple[float, float] | None) -> str:
-    """Return `usually 25-35 s`; empty if nothing is known."""
+    """Return an expected range in seconds as text: `usually 25-35 s`; empty if it is unknown."""
     if expected is None:
         return ""
     low, high = map(seconds, expected)
     return f"usually {high}" if low == high else f"usually {low.removesuffix(' s')}-{high}"
 
 
-def _again(wait: float) -> str:
-    """Return `in 1.0 s`, or `now` for a wait too short to notice."""
+def _when(wait: float) -> str:
+    """Return a wait in seconds as text: `in 1.0 s`, or `now` if it is too short to notice."""
     return "now" if wait < 0.05 else f"in {seconds(wait)}"
 
 
@@ -54,21 +54,21 @@ def name_task(label: str, seed: int | None, limit: int = LABEL) -> str:
 
 
 class _Labels(dict[str, str]):
-    """Labels of running entries: the prompt, and with `seeds` the seed too, because prompts repeat."""
+    """The labels of running entries, by entry ID: the prompt, with the seed if `seeds`, because prompts repeat."""
 
     def __init__(self, limit: int, *, seeds: bool) -> None:
         super().__init__()
         self._limit, self._seeds = limit, seeds
 
     def give(self, event: Queued | Submitting | Accepted) -> str:
-        """Return the label of the event's entry; it stays the same while the entry runs."""
+        """Return the label of the event's entry, which does not change while the entry runs."""
         if event.entry not in self:
             self[event.entry] = name_task(event.label, event.seed if self._seeds else None, self._limit)
         return self[event.entry]
 
 
 class PlainProgress:
-    """One line per task that was submitted, for logs and pipes, and one per problem; `verbose`: one per poll too."""
+    """Progress for logs and pipes: one line per accepted task and per problem; with `verbose`, one per poll too."""
 
     def __init__(self, say: Callable[[str], None], *, verbose: bool, seeds: bool = False) -> None:
         self._say, self._verbose = say, verbose
@@ -78,7 +78,7 @@ class PlainProgress:
         self._slowest: int | None = None
 
     def __call__(self, event: Event) -> None:
-        """Print an event if it changes something."""
+        """Print an event, unless it is a detail or repeats the last one."""
         match event:
             case Queued():
                 self._labels.give(event)
@@ -89,13 +89,13 @@ class PlainProgress:
                 self._labels.give(event)
             case Accepted():
                 self._labels.give(event)
-                if event.label != event.task_id:  # of a task from elsewhere nothing more is known
+                if event.label != event.task_id:  # a task from elsewhere, of which nothing more is known
                     self._print(event.entry, _accepted(event))
             case Polled():
                 if self._verbose:
                     self._print(event.entry, f"{event.status} after {seconds(event.elapsed)}")
             case Trouble():
-                self._print(event.entry, f"{event.message}; trying again {_again(event.wait)}")
+                self._print(event.entry, f"{event.message}; trying again {_when(event.wait)}")
             case Slowed():
                 self._print_slowed(event)
             case Noted():
@@ -112,11 +112,11 @@ class PlainProgress:
                 self._status.pop(event.entry, None)
 
     def _print_slowed(self, event: Slowed) -> None:
-        # The window changes all the time: print it only when it is smaller than before.
+        # The window changes continually, so it is printed only if it is smaller than ever before.
         if self._slowest is None or event.window < self._slowest:
             self._slowest = event.window
             window = f"{counted(event.window, 'task')} in parallel"
-            self._say(f"PiAPI is busy: {event.message}. Continuing with {window} {_again(event.wait)}")
+            self._say(f"PiAPI is busy: {event.message}. Continuing with {window} {_when(event.wait)}")
         elif self._verbose:
             self._print(event.entry, f"{event.message}; waiting for its turn")
 
@@ -124,14 +124,14 @@ class PlainProgress:
         self._say(f"{self._labels.get(entry, entry)}: {what}")
 
     def pause(self) -> None:
-        """Do nothing: printed lines stay."""
+        """Do nothing, because printed lines need not be hidden."""
 
     def resume(self) -> None:
         """Do nothing."""
 
 
 def _accepted(event: Accepted) -> str:
-    """Return `task ID ($0.015, usually 25-35 s)`, or that an earlier task is used again."""
+    """Return the text for an accepted task: `task ID ($0.015, usually 25-35 s)`, or `reusing task ID (no charge)`."""
     if event.cost == 0:
         return f"reusing task {event.task_id} (no charge)"
     facts = [usd(event.cost)] if event.cost is not None else []
@@ -148,7 +148,7 @@ class _Row:
 
 
 class LiveProgress:
-    """A row for each running task and a total, redrawn in place. `total` is how many tasks the run has."""
+    """A live view with a row per running task, and a total. total: the number of tasks of the run."""
 
     def __init__(self, stream: TextIO, *, total: int, seeds: bool = False) -> None:
         from rich.console import Console
@@ -161,7 +161,7 @@ class LiveProgress:
         self._live: Live | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take one event into the view."""
+        """Update the view from an event."""
         if isinstance(event, Ended):
             self._rows.pop(event.entry, None)
             self._labels.pop(event.entry, None)
@@ -196,9 +196,9 @@ class LiveProgress:
 
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
-        # Rich narrows only a column that may wrap, so this one may; its cells have no_wrap.
+        # Rich narrows only columns that may wrap. This one may, but its cells have no_wrap.
         table.add_column(max_width=self._width)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # on white and black
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=20, style="magenta")  # legible on white and black
         table.add_column(no_wrap=True, min_width=26)
         for row in list(self._rows.values())[:ROWS]:
             elapsed = time.monotonic() - row.since
@@ -215,16 +215,16 @@ class LiveProgress:
         return table
 
     def pause(self) -> None:
-        """Take the view off the terminal."""
+        """Hide the view."""
         if self._live:
             with contextlib.suppress(OSError):  # a closed terminal must not stop the run
                 self._live.stop()
 
     def resume(self) -> None:
-        """Show the view again, below the lines that were printed since."""
+        """Show the view again, below the lines that were printed meanwhile."""
         from rich.live import Live
 
-        # A new one each time: if restarted, the old one would clear lines that were printed since.
+        # A new object each time, because a restarted one would erase lines that were printed meanwhile.
         self._live = Live(
             console=self._console,
             get_renderable=self._view,

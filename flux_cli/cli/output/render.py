@@ -1,4 +1,4 @@
-"""Outcomes as text and as JSON, for `--json`, reports and the lines of a run."""
+"""Outcomes as text and as JSON, for the output of a run and for reports."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 
 def show_outcome(output: Output, outcome: Outcome) -> None:
-    """Show how an entry ended, on both streams."""
+    """Print an outcome: the result on stdout, and an error on stderr."""
     show_result(output, outcome)
     show_failure(output, outcome)
 
 
 def show_result(output: Output, outcome: Outcome, place: JsonObject | None = None, *, before: bool = False) -> None:
-    """Show on stdout how an entry ended. place: its position in a batch. before: its images were saved earlier."""
+    """Print an outcome on stdout.
+
+    place: the fields of its position in a batch. before: whether its images were saved by an earlier run.
+    """
     if output.mode is Mode.JSON:
         output.print_json("outcome", outcome_json(output, outcome) | (place or {}))
     elif outcome.entry.state is State.SAVED:
@@ -32,9 +35,9 @@ def show_result(output: Output, outcome: Outcome, place: JsonObject | None = Non
 
 
 def show_failure(output: Output, outcome: Outcome, *, subject: str = "", brief: bool = False) -> None:
-    """Show on stderr why an entry has no image, and open the images of one that has.
+    """Print the error of an outcome on stderr, or show its images as `--preview` and `--open` request.
 
-    subject: names the task, among several. brief: the next step is shown later, for all of them.
+    subject: the task, if there are several. brief: the next step is printed later, for all of them.
     """
     entry, error = outcome.entry, outcome.error
     if error:
@@ -54,10 +57,10 @@ def summarize(output: Output, outcome: Outcome) -> None:
 
 
 def _show_saved(output: Output, entry: Entry, *, before: bool) -> None:
-    """Show the images of a saved entry: the paths on stdout, the facts on stderr."""
+    """Print the images of a saved entry: the paths on stdout, the facts on stderr."""
     names = [shown(file.path) for file in entry.files]
     about = " (already saved, no charge)" if before else _facts(entry)
-    if output.shows_all:  # one line for each image, the facts behind the last
+    if output.shows_all:  # one line per image, with the facts after the last
         for name in names:
             output.print_row(f"{name}{about if name is names[-1] else ''}", 2)
         return
@@ -93,13 +96,13 @@ def _facts(entry: Entry) -> str:
 
 
 def amount(entry: Entry) -> str:
-    """Return what an entry cost: `$0.015`, `$0.015 simulated` in the sandbox, `no charge` for a task used again."""
+    """Return the cost of an entry: `$0.015`, `$0.015 simulated` in the sandbox, `no charge` for a reused task."""
     price = entry.price or Decimal(0)
     return "no charge" if price == 0 else usd(price) + (" simulated" if is_local(entry.service) else "")
 
 
 def entry_json(entry: Entry) -> JsonObject:
-    """Return an entry as `--json` shows it. Fields may be added, but never removed."""
+    """Return an entry for `--json`. Fields may be added, but never removed."""
     request, price = entry.request, None if entry.price is None else str(entry.price)
     return {
         "state": str(entry.state),
@@ -118,7 +121,7 @@ def entry_json(entry: Entry) -> JsonObject:
 
 
 def outcome_json(output: Output, outcome: Outcome) -> JsonObject:
-    """Return an outcome as `--json` and reports show it."""
+    """Return an outcome for `--json` and reports."""
     error = _error_json(output, outcome)
     return {**entry_json(outcome.entry), "seconds": round(outcome.seconds, 3), "error": error}
 
@@ -139,7 +142,7 @@ def _hint(output: Output, error: FluxError, entry: Entry) -> str:
 
 
 def summary_json(summary: "Summary") -> JsonObject:
-    """Return the summary of a command with several tasks, as `--json` shows it."""
+    """Return the summary of a command with several tasks for `--json`."""
     content: JsonObject = {name.replace(" ", "_"): number for name, number in summary.counts.items()}
     money: JsonObject = {"cost_usd": str(summary.spent), "possibly_charged_usd": str(summary.possibly)}
     return {**content, **money, "seconds": round(summary.duration, 3)}
@@ -189,11 +192,11 @@ def next_command(error: FluxError, entry: Entry | None) -> tuple[str, ...]:
         return error.command
     if isinstance(error, KeyRefusedError):
         return ("login",)
-    if entry is None or error.details:  # they name the commands
+    if entry is None or error.details:  # the details contain the commands
         return ()
     if error.code == "no_such_task":
         return ("history",)
-    if entry.state is State.SENDING and error.code == "busy":  # the response may come at any moment
+    if entry.state is State.SENDING and error.code == "busy":  # the response may still arrive
         return ("wait", entry.id)
     if isinstance(error, UnknownChargeError) or entry.state in (State.UNKNOWN, State.SENDING):
         return ("resume",) if entry.seen_id else ("resolve", entry.id)

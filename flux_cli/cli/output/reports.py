@@ -1,7 +1,7 @@
 """The report of a batch, with the result of each row: JSON, CSV, or JUnit XML for CI.
 
-Rows are added as they end, and written in the order of the batch. A batch may be larger than memory: its rows are
-kept on disk, without the secrets, and the file is written at the end, completely or not at all.
+Rows are added as their tasks end, and written in the order of the batch. A batch may be larger than memory, so its rows
+are stored on disk, redacted, and the file is written at the end, atomically.
 """
 
 import csv
@@ -36,11 +36,11 @@ COLUMNS = (
     *("files", "urls", "cost_usd", "possibly_charged_usd", "seconds"),
     *("error_code", "error_message", "error_details", "error_hint", "error_exit_code", "error_command"),
 )
-"""Columns of a CSV report: the fields of a JSON row, flat. Several files, URLs or details are joined by `;`."""
+"""The columns of a CSV report: the fields of a JSON row, flat. Several files, URLs or details are joined by `;`."""
 CELL_LIMIT = 8000
-"""Characters of one text in a CSV; spreadsheets cut a cell at 32,767."""
-# A cell that begins with one of these, or with its wide form, is a formula to a spreadsheet; where `;` parts the
-# columns, as in half of Europe, so is what comes after it.
+"""Characters per text in CSV. Spreadsheets truncate a cell at 32,767."""
+# Spreadsheets take a cell that begins with one of these characters, or its full-width form, for a formula; also after a
+# `;`, which separates columns in many European locales.
 _FORMULA = re.compile('(^|;)(["\\s]*)(?=[=+\\-@\uff1d\uff0b\uff0d\uff20])')
 
 
@@ -49,17 +49,17 @@ _BEGINNINGS = {
     ".csv": ",".join(COLUMNS[:5]).encode(),
     ".xml": rb"<\?xml [^>]*\?>\s*<testsuites",
 }
-"""The beginning of a report, by its extension: a later report replaces such a file only."""
+"""The beginning of a report, by its extension. Only such a file is replaced by a later report."""
 
 
 @frozen
 class ReportRow:
-    """A row of a batch at its end.
+    """The result of a row of a batch.
 
-    index: its place in the batch, from 1.
+    index: its position in the batch, from 1.
     id: the ID in the batch file.
-    source: its file and line ("prompts.txt, line 7").
-    outcome: None if it was not started or not needed; then `reason` is "not started" or "exists".
+    source: its file and line, `prompts.txt, line 7`.
+    outcome: None if it was not started or not needed. `reason` is `not started` or `exists` then.
     """
 
     index: int
@@ -70,16 +70,16 @@ class ReportRow:
 
 
 def row_json(output: Output, row: ReportRow) -> JsonObject:
-    """Return a row as the report shows it: with the fields of `--json` when there is an outcome."""
+    """Return a row of the report as JSON, with the fields of `--json` if there is an outcome."""
     about: JsonObject = {"index": row.index, "id": row.id, "source": row.source, "reason": row.reason or None}
     return about | outcome_json(output, row.outcome) if row.outcome else about
 
 
 class Report:
-    """Collects rows in any order and writes them when it is closed. Created by `open_report`.
+    """A report that collects rows in any order, and writes them when it is closed. Created by `open_report`.
 
-    If an error ends the `with` block, the rows so far are written without a summary; without rows, an earlier report
-    stays unchanged.
+    If an error ends the `with` block, the rows so far are written without a summary. If there are none, an earlier
+    report is unchanged.
     """
 
     def __init__(self, target: Path, write: "Writer", title: str, output: Output) -> None:
@@ -103,9 +103,9 @@ class Report:
                 self.close()
 
     def add(self, row: ReportRow) -> None:
-        """Add the result of a row; a later one for the same row replaces it.
+        """Add the result of a row. It replaces an earlier result of the same row.
 
-        Never raise if the disk is full, because a report must not stop paid work; `close` raises instead.
+        This raises nothing if the disk is full, because a report must not stop paid tasks. `close` raises instead.
         """
         self._begun = True
         if self._lost is None:
@@ -116,14 +116,14 @@ class Report:
                 self._lost = error
 
     def __iter__(self) -> Iterator[JsonObject]:
-        """Yield the rows in the order of the batch; more than once, if need be."""
+        """Yield the rows in the order of the batch. May be used more than once."""
         for (content,) in self._rows.execute("SELECT content FROM rows ORDER BY number"):
             yield json.loads(content)
 
     def close(self, summary: Summary | None = None) -> None:
-        """Write the file and drop the rows; a second call does nothing.
+        """Write the file, and delete the stored rows. A second call does nothing.
 
-        Raise DiskError; then an earlier file stays unchanged.
+        Raise DiskError, and leave an earlier file unchanged.
         """
         if self._closed:
             return
@@ -149,7 +149,8 @@ class Report:
 def open_report(path: Path, title: str, output: Output) -> Report:
     """Return a report for `path`, in the format of its extension. The file is written on close.
 
-    Raise UsageError for another extension or a file that is no report, DiskError if the directory cannot be written.
+    Raise UsageError for another extension or an existing file that is not a report, DiskError if the directory is not
+    writable.
     """
     kind = path.suffix.lower()
     write = WRITERS.get(kind)
@@ -173,7 +174,7 @@ def open_report(path: Path, title: str, output: Output) -> Report:
 
 
 def _is_report(file: Path, kind: str) -> bool:
-    """Return whether a report may replace a file: it is an earlier one, or empty. Raise OSError."""
+    """Return whether a report may replace a file, which must be an earlier report or empty. Raise OSError."""
     if not file.is_file():  # a pipe or a device
         return False
     with file.open("rb") as content:
@@ -186,7 +187,7 @@ def _what(error: OSError | sqlite3.Error) -> str:
 
 
 def _write_json(file: TextIO, title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> None:
-    """Write one JSON document, with one row per line."""
+    """Write a JSON document, with one row per line."""
     totals = summary_json(summary) if summary else None
     head = json.dumps({"schema": SCHEMA, "type": "report", "title": title, "summary": totals})
     file.write(head.removesuffix("}") + ', "rows": [')
@@ -205,7 +206,7 @@ def _write_csv(file: TextIO, title: str, summary: Summary | None, rows: Iterable
 
 
 def _cell(value: Json) -> str | int | float:
-    """Return a value that is safe in a spreadsheet: numbers are numbers, and text is never a formula."""
+    """Return a value that is safe in a spreadsheet: a number unchanged, a text so that it is never a formula."""
     if isinstance(value, int | float):
         return value
     if not value:
@@ -216,21 +217,21 @@ def _cell(value: Json) -> str | int | float:
 
 # --- JUnit XML --------------------------------------------------------------------------------------------------------
 #
-# A batch is a test suite, and each of its rows a test case. The format has no specification: this is the subset that
-# GitLab, Jenkins and GitHub's actions share. GitLab shows the text inside of `<failure>`, ignores its message, and
-# keeps one test case per name. GitLab and Jenkins attach a file that `<system-out>` names in brackets.
+# A batch is a test suite, and each of its rows a test case. The format has no specification. This is the subset that
+# GitLab, Jenkins and GitHub's actions share. GitLab shows the text inside `<failure>`, ignores its `message`, and keeps
+# one test case per name. GitLab and Jenkins attach a file that is listed in brackets in `<system-out>`.
 
 NAME_LIMIT, TEXT_LIMIT = 80, 4000
-"""Characters of a test case's name, and of any other text."""
-SETTLED = (State.PLANNED, State.REJECTED, State.FAILED, State.SAVED)
-"""A row with an error is a `failure` in one of these states. In any other state an image may be paid for and not on
-disk: an `error`."""
+"""The most characters of a test case's name, and of any other text."""
+NO_LOSS = (State.PLANNED, State.REJECTED, State.FAILED, State.SAVED)
+"""A row with an error is a `failure` in these states, and an `error` in others, in which an image may be paid for and
+not on disk."""
 PROPERTIES = ("id", "source", "entry", "task_id", "model", "seed", "cost_usd", "possibly_charged_usd")
 _NO_XML = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}  # forbidden in XML 1.0, and not replaced by `clean`
 
 
 def _write_junit(file: TextIO, title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> None:
-    """Write rows, as `row_json` gives them, to `file`; they are read twice, and never all in memory."""
+    """Write rows from `row_json` as JUnit XML. They are read twice, so that they are never all in memory."""
     suite = tostring(_suite(title, summary, rows), "unicode", short_empty_elements=False)
     head, end, tail = suite.rpartition("</testsuite>")
     file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n{head}')
@@ -252,18 +253,18 @@ def _suite(title: str, summary: Summary | None, rows: Iterable[JsonObject]) -> E
 
 
 def _verdict(row: JsonObject) -> str:
-    """Return `passed`, or the name of the element for a row that did not pass."""
+    """Return `passed`, or the name of the XML element for a row that did not pass."""
     state, error = text_at(row, "state"), object_at(row, "error")
     if state and not error:
         return "passed"
     if not state or (state == State.PLANNED and error["code"] == InterruptError.code):
         return "skipped"
-    return "failure" if state in SETTLED else "error"
+    return "failure" if state in NO_LOSS else "error"
 
 
 def _case(row: JsonObject) -> Element:
     label = text_at(row, "prompt") or text_at(row, "id") or text_at(row, "source")
-    name = f"{row['index']} {clean(label, NAME_LIMIT)}".strip()  # the index keeps equal prompts apart
+    name = f"{row['index']} {clean(label, NAME_LIMIT)}".strip()  # the index distinguishes equal prompts
     about = {"classname": text_at(row, "op") or "flux", "name": name, "time": str(row.get("seconds", 0))}
     case = Element("testcase", {key: _safe(value) for key, value in about.items()})
     _add_properties(case, {name: row.get(name) for name in PROPERTIES}, strings_in(row.get("files")))
@@ -295,10 +296,10 @@ def _add_reason(case: Element, verdict: str, row: JsonObject) -> None:
 
 
 def _can_be_attached(path: str) -> bool:
-    """Return whether a reader can parse the path between the brackets.
+    """Return whether a path can be parsed between the brackets.
 
-    Jenkins would attach any file of the machine that is named in this form, so `<system-out>` contains only our own
-    images. Their paths are relative below the working directory, as GitLab requires.
+    Jenkins would attach any file of the machine that is listed in this form, so `<system-out>` contains only saved
+    images. Their paths are relative if they are inside the working directory, as GitLab requires.
     """
     return _safe(path) == path and not set("[]|") & set(path)
 

@@ -13,10 +13,10 @@ from ...json_value import JsonObject, text_at
 from ...text import clean, counted, redact, seconds, usd
 
 ROWS = 100
-"""Rows of successes, and of failures; the rest is only counted, to limit memory."""
+"""The most rows of successes, and of failures. Others are only counted, to limit memory."""
 THUMBNAILS = 20
 ROOM = 1024 * 1024
-"""Bytes that GitHub accepts for all summaries of one step; it shows nothing of a longer file."""
+"""The most bytes of all summaries of a step. GitHub shows nothing of a longer file."""
 TAIL = 2048
 """Bytes reserved for the text below the rows."""
 HEAD = "<tr><th></th><th>prompt</th><th>model</th><th>outcome</th><th>cost</th><th>time</th><th>file</th></tr>\n"
@@ -28,14 +28,14 @@ WORDS = {
     State.UNKNOWN: "unknown: may have been charged",
     State.SENDING: "unknown: may have been charged",
 }
-"""States that are shown with other words than in the journal."""
+"""The words for states that are shown differently from the journal."""
 
 
 class StepSummary:
-    """Collects outcomes, and appends them to GitHub's file at `path` as an HTML table.
+    """An HTML table of outcomes, which is appended to GitHub's file at `path`.
 
-    Inside of a table, GitHub ignores Markdown as long as no line is empty. Foreign text is in `<code>`, where GitHub
-    makes no links from URLs, mentions and issue numbers.
+    Inside a table, GitHub ignores Markdown as long as no line is empty. External text is in `<code>`, where GitHub does
+    not turn URLs, mentions and issue numbers into links.
     """
 
     def __init__(self, path: str, secrets: Collection[str]) -> None:
@@ -54,7 +54,7 @@ class StepSummary:
                 file.write(self._encode(ROOM - os.fstat(file.fileno()).st_size))
 
     def add(self, outcome: Outcome, error: JsonObject | None) -> None:
-        """Add an outcome. error: its error as `--json` shows it."""
+        """Add an outcome. error: its error as in `--json`."""
         self.outcomes += 1
         entry = outcome.entry
         if self._pays(entry):
@@ -95,7 +95,7 @@ class StepSummary:
         return text
 
     def _thumbnail(self, outcome: Outcome) -> str:
-        """Return PiAPI's image URL as HTML: GitHub shows no image that is embedded in the summary."""
+        """Return an HTML image with PiAPI's URL, because GitHub shows no embedded images; empty without a URL."""
         urls = outcome.entry.urls
         if self._thumbnails == THUMBNAILS or not urls or len(urls[0]) > 1000 or not urls[0].startswith("https://"):
             return ""
@@ -106,7 +106,7 @@ class StepSummary:
         return f"<code>{escape(clean(redact(text, self._secrets), limit))}</code>" if text else ""
 
     def _encode(self, room: int) -> bytes:
-        """Return the summary in UTF-8, at most `room` bytes; empty if there is no room for a table."""
+        """Return the summary in UTF-8, at most `room` bytes; empty if a table does not fit."""
         costs = [f"{usd(self._spent)} spent"]
         if self._possibly:
             costs.append(f"{usd(self._possibly)} possibly charged")

@@ -68,7 +68,7 @@ def doctor(
 
 
 def run_checks(session: Session, *, offline: bool) -> list[Finding]:
-    """Return the findings of all checks; a problem comes before its consequences."""
+    """Return the findings of all checks. A problem comes before its consequences."""
     found = _run(checks.configuration, session)
     if _has_problem(found):
         found.append(checks.warning("skipped", "the key, PiAPI, the directories and the journal were not checked"))
@@ -103,17 +103,17 @@ def _has_problem(found: Iterable[Finding]) -> bool:
 
 
 def repair(session: Session) -> Iterator[Item]:
-    """Repair what can be repaired. Yield each change before it is made, and the errors of the rest.
+    """Make all possible repairs. Yield each change before it is made, and an error for each that fails.
 
     Only files that are no longer needed are removed.
     """
     file = session.home.config_file
     if permissions_warning(file):
         yield Note(f"fix: chmod 600 {file}")
-        with suppress(OSError):  # the check that follows reports the result
+        with suppress(OSError):  # the check below reports a failure
             file.chmod(0o600)
     try:
-        _ = session.settings  # they lead to everything else; the check reports what is wrong with them
+        _ = session.settings  # needed by all other repairs; the check reports their problems
     except FluxError:
         return
     for step in (_remove_left_over, _rebuild_journal, _end_sending):
@@ -126,7 +126,7 @@ def repair(session: Session) -> Iterator[Item]:
 def _remove_left_over(session: Session) -> Iterator[Item]:
     for path in [*checks.stale(session.folder, ".flux-*.part"), *checks.stale_locks(session)]:
         yield Note(f"fix: remove {clean(str(path), 300)}")
-        with suppress(OSError):  # as above
+        with suppress(OSError):  # the check below reports a failure
             path.unlink()
 
 

@@ -1,4 +1,4 @@
-"""`flux doctor --bundle`: a zip for a bug report, without keys, and without prompts unless requested."""
+"""`flux doctor --bundle`: a ZIP file for a bug report, without keys, and without prompts unless requested."""
 
 import io
 import json
@@ -22,13 +22,13 @@ from ...session import Session
 from .checks import Finding, version_numbers
 
 NEWEST = 20
-"""Entries of the journal that are described."""
+"""The number of journal entries in the bundle."""
 PRIVATE_SETTINGS = ("webhook", "webhook_secret_file", "api_key_command")
-"""Settings whose values may contain a secret, or the way to one."""
+"""Settings whose values may contain a secret, or the path to one."""
 
 
 def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with_prompts: bool) -> None:
-    """Write the zip. Raise DiskError; raise FluxError, and write nothing, if it would contain a secret after all."""
+    """Write the ZIP file. Raise DiskError, or FluxError, without writing, if it would still contain a secret."""
     content: dict[str, Json] = {
         "checks.json": [finding.to_json(session.output.join_hint(finding.hint, finding.command)) for finding in found],
         "versions.json": dict(version_numbers()),
@@ -64,7 +64,7 @@ def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with
 
 
 def _attempt(section: Callable[[], JsonObject | list[Json]]) -> Json:
-    """Return a section, or the error that it ends in: bundles are requested when something is broken."""
+    """Return a section, or the error that it raised, because a bundle is needed when something is broken."""
     try:
         return section()
     except FluxError as error:
@@ -102,7 +102,7 @@ def _entries(session: Session, *, with_prompts: bool) -> list[Json]:
 
 
 def _entry(entry: Entry) -> JsonObject:
-    """Return an entry without file names, URLs and texts from PiAPI, which may contain private information."""
+    """Return an entry without file names, URLs and texts from PiAPI, which may be private."""
     request = entry.request
     return {
         "id": entry.id,
@@ -120,7 +120,7 @@ def _entry(entry: Entry) -> JsonObject:
 
 
 def _words(entry: Entry) -> JsonObject:
-    """Return an entry's prompt and what PiAPI responded."""
+    """Return an entry's prompt, and the texts from PiAPI's responses."""
     problem = entry.problem.message if entry.problem else None
     prompt = entry.request.operation.prompt if entry.request else None
     return {"prompt": prompt, "message": problem, "evidence": entry.evidence}

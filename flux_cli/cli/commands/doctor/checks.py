@@ -1,7 +1,7 @@
-"""The checks of `flux doctor`: one function each, which takes the session and yields findings.
+"""The checks of `flux doctor`: one function per check, which accepts the session and yields findings.
 
-A FluxError that a check raises is a problem too. Nothing is changed, but the account's limits are stored with the
-profile, and a file is written and removed where flux has to be able to write.
+A FluxError that a check raises becomes a finding too. Checks change nothing, except that they store the account's
+limits in the profile, and create and remove a test file in directories that must be writable.
 """
 
 import platform
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 LIBRARIES = ("httpx", "typer", "rich", "pillow", "starlette", "uvicorn")
 SKEW_SECONDS = 60.0
 LARGE_LOG = 64 * 2**20
-"""Bytes. SQLite empties the log at 4 MiB, unless some process reads all the time."""
+"""Bytes. SQLite truncates the log at 4 MiB, unless a process reads continually."""
 STALE_SECONDS = 86400.0
 
 
 class Level(StrEnum):
-    """How serious a finding is: a problem keeps flux from working, a warning may cost something later."""
+    """The severity of a finding. A problem prevents flux from working; a warning may cause a loss later."""
 
     OK = "ok"
     WARNING = "warning"
@@ -49,10 +49,10 @@ class Level(StrEnum):
 
 @frozen
 class Finding:
-    """One line of the result.
+    """A line of the result.
 
-    hint: what to do next; command: what to type, the words after `flux`.
-    exit_code: of a problem, as other commands would exit with it.
+    hint: what to do next. command: what to type, the words after `flux`.
+    exit_code: of a problem, the exit code of other commands that run into it.
     """
 
     level: Level
@@ -89,7 +89,7 @@ def ok(name: str, message: str) -> Finding:
 
 
 def warning(name: str, message: str, hint: str | None = None, *command: str) -> Finding:
-    """Return a finding of something that may cost time, images or money later. command: the next command."""
+    """Return a finding about a later loss of time, images or money. command: the next command."""
     return Finding(Level.WARNING, name, message, hint, command=command)
 
 
@@ -97,7 +97,7 @@ def warning(name: str, message: str, hint: str | None = None, *command: str) -> 
 
 
 def configuration(session: Session) -> Iterator[Finding]:
-    """Check the config file, its permissions and its settings; list those that are not defaults."""
+    """Check the config file, its permissions and its settings. List the settings that are not defaults."""
     file, settings = session.home.config_file, session.settings
     if permissions_warning(file):
         yield warning("configuration", f"{file} can be read by other users", "restrict it with", "doctor", "--fix")
@@ -108,7 +108,7 @@ def configuration(session: Session) -> Iterator[Finding]:
     for name, value in settings.values.items():
         if value.source != "default":
             yield ok("setting", f"{name} = {value.text} (from {value.source})")
-    _ = session.catalog.models  # raises for a bad one in the config file
+    _ = session.catalog.models  # raises for an invalid model in the config file
     session.check_model()
 
 
@@ -125,7 +125,7 @@ def _known_key(session: Session) -> str:
 
 
 def service(session: Session) -> Iterator[Finding]:
-    """Check that PiAPI responds and accepts the key; compare its account and clock with the settings."""
+    """Check that PiAPI responds and accepts the key, that the settings match the account, and that clocks match."""
     import asyncio
 
     shown_key = "not needed by the sandbox" if session.sandbox else _known_key(session)
@@ -143,7 +143,7 @@ def service(session: Session) -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "key", message, hint, error.exit_code, error.command)
         yield ok("PiAPI", f"{session.service} responds")
         return
-    except (ConfigError, JournalError) as error:  # of the proxy or the certificates; of the sandbox's tasks
+    except (ConfigError, JournalError) as error:  # invalid proxy or certificate settings; unusable tasks of the sandbox
         yield ok("key", f"{shown_key}; not checked")
         yield Finding.of("PiAPI", error)
         return
@@ -185,7 +185,7 @@ def _account(session: Session, account: "Account") -> Iterator[Finding]:
 
 
 def output_directory(session: Session) -> Iterator[Finding]:
-    """Check that images can be written; report what interrupted runs have left behind."""
+    """Check that images can be written. Report leftover files of interrupted runs."""
     folder = session.folder
     if reason := _write_error(folder):
         error = DiskError(
@@ -216,17 +216,17 @@ def data_directory(session: Session) -> Iterator[Finding]:
 
 
 def _write_error(folder: Path) -> str | None:
-    """Return why nothing can be written to a directory or, if it does not exist, to the nearest one above."""
-    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    """Return why a directory, or its nearest existing parent, is not writable; None if it is."""
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     try:
-        probe(there)
+        probe(existing)
     except OSError as error:
-        return error.strerror if there.is_absolute() else "the working directory was deleted"
+        return error.strerror if existing.is_absolute() else "the working directory was deleted"
     return None
 
 
 def stale(folder: Path, pattern: str) -> list[Path]:
-    """Return the files of this name that have not been modified for a day."""
+    """Return the files that match `pattern` and were not modified for a day."""
     return [path for path in sorted(folder.glob(pattern)) if _is_old(path)]
 
 
@@ -239,9 +239,9 @@ def _is_old(path: Path) -> bool:
 
 
 def stale_locks(session: Session) -> list[Path]:
-    """Return the empty lock files of processes that no longer run. One that is just being taken is not a day old.
+    """Return the empty lock files of dead processes. The age protects a file that is just being locked.
 
-    What is in one belongs to the journal (see `owner`).
+    Files with content are left to the journal (see `journal.owner`).
     """
     from ....journal.database import file_size
 
@@ -309,7 +309,7 @@ def journal(session: Session) -> Iterator[Finding]:
 
 
 def unknown_outcomes(session: Session) -> Iterator[Finding]:
-    """Report submissions that may have been charged, and those of processes that died meanwhile."""
+    """Report submissions that may have been charged, including those of processes that died while sending."""
     session.journal.require_sent()
     if dead := session.journal.find_dead():
         message = (
@@ -335,7 +335,7 @@ def images(session: Session) -> Iterator[Finding]:
 
 
 def _span(duration: float) -> str:
-    """Return the whole days, or the whole hours of less than two days, in some seconds."""
+    """Return a duration in seconds as whole days or, below two days, as whole hours."""
     hours = int(duration // 3600)
     return counted(hours // 24, "day") if hours >= 48 else counted(hours, "hour")
 
@@ -352,5 +352,5 @@ def budgets(session: Session) -> Iterator[Finding]:
 
 
 def _list_ids(entries: list[Entry], most: int = 3) -> str:
-    """Return the IDs of the first `most` entries: `7v9s8cxz, k3v9q2xy, ...`."""
+    """Return the IDs of the first `most` entries as text: `7v9s8cxz, k3v9q2xy, ...`."""
     return ", ".join([entry.id for entry in entries[:most]] + ["..."] * (len(entries) > most))
