@@ -50,7 +50,7 @@ SANDBOX_SPEED = 15.0
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Session:
-    """An invocation: its settings, its journal, its output. given: settings from the command's options.
+    """An invocation: its settings, its journal, its output. options: settings from the command's options.
 
     Use it in a `with` block, which closes its resources.
     """
