@@ -199,7 +199,8 @@ def check_writable(folders: Iterable[Path]) -> None:
             if not folder.is_absolute():
                 hint = "Change to another directory, or use an absolute path with -o or -d"
                 raise DiskError("the working directory was deleted", hint=hint) from error
-            raise DiskError(f"cannot write to {shown(folder)}: {error.strerror}") from error
+            hint = "Choose another directory with -d, or another name with -o"
+            raise DiskError(f"cannot write to {shown(folder)}: {error.strerror}", hint=hint) from error
 
 
 def _existing_part(folder: Path) -> Path:

@@ -88,7 +88,7 @@ class Results:
         entry, error = outcome.entry, outcome.error
         self.errors.setdefault(error.exit_code if error else ExitCode.OK, error)
         self._count(entry, before=before)
-        before = before and error is None and entry.state is State.SAVED
+        before = before and entry.state is State.SAVED
         self._before += before
         self._reporter.show_result(TaskResult(task, outcome, before=before))
 

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from ..config.urls import is_local
-from ..engine.outcome import Outcome, claim
+from ..engine.outcome import Outcome, claim, find_shortfall
 from ..errors import CreditsError, DiskError, FluxError, KeyRefusedError
 from ..frozen import frozen
 from ..images.formats import is_complete_image
@@ -129,12 +129,23 @@ def review(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) 
     return steps
 
 
+def find_unpaid(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> list[PlannedTask]:
+    """Return the tasks of a plan that a run would pay for now. Nothing is checked or changed."""
+    journal, seconds = run_context.journal, run_context.cache_seconds
+    return [
+        step.task
+        for step in _find_known(plan, run_context, saving, policy)
+        if step.action in (Action.GENERATE, Action.SUBMIT)
+        and (policy.no_cache or journal.find_duplicate(step.task.request, seconds) is None)
+    ]
+
+
 def _warn_of_second_charges(steps: Iterable[Step], run_context: RunContext) -> None:
     """Warn about requests that may have been charged already, because the outcome of the same request is unknown."""
     unknown = {entry.request.digest: entry.id for entry in run_context.journal.entries(State.UNKNOWN) if entry.request}
     for step in steps if unknown else ():
         if step.action is Action.GENERATE and (entry_id := unknown.get(step.task.request.digest)):
-            message = f"the outcome of the same request, entry {entry_id}, is unknown: this may be a second charge"
+            message = f"an identical request (entry {entry_id}) has an unknown outcome: you may be charged twice"
             run_context.warn(message)
 
 
@@ -231,7 +242,8 @@ def _earlier_error(known: Entry) -> FluxError:
     error = error_of(known)
     if known.state not in (State.UNKNOWN, State.SENDING):
         error.hint = (
-            error.hint or "This was in an earlier run. To submit failed tasks again, and pay, add --retry-failed"
+            error.hint
+            or "This error is from an earlier run. To submit failed tasks again, at a new charge, add --retry-failed"
         )
     return error
 
@@ -245,7 +257,7 @@ def _check_saved(run_context: RunContext, known: Entry, saving: Saving) -> Entry
         for file in known.files:
             if not file.is_whole():
                 run_context.note(f"{file.path.name} was changed since flux saved it; kept")
-        return Outcome(known, None)
+        return Outcome(known, find_shortfall(known))
     output = replace(known.output, overwrite=saving.overwrite)
     return run_context.journal.track(
         known.task_id or "", output, request=known.request, identity=known.identity, files=known.files

@@ -14,7 +14,7 @@ from typing import Annotated
 from ..batch.outputs import name_values, plan_found_task
 from ..batch.task_matching import compare_task, link
 from ..config.catalog import Catalog
-from ..engine.outcome import Outcome, claim
+from ..engine.outcome import Outcome, claim, find_shortfall
 from ..errors import FluxError, NetworkError, RefusedError, UsageError
 from ..images.output_names import DEFAULT_TEMPLATE
 from ..journal.entries import REPORTED, UNFINISHED, Entry, State, error_of
@@ -73,7 +73,11 @@ def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOpt
         return track(session, word, save)
     if known.state is State.SAVED:
         present = all(file.path.exists() for file in known.files)
-        return Outcome(known, None) if present and not save.placed else track(session, known.task_id or word, save)
+        return (
+            Outcome(known, find_shortfall(known))
+            if present and not save.placed
+            else track(session, known.task_id or word, save)
+        )
     if known.state not in (*UNFINISHED, State.EXPIRED):
         return Outcome(known, error_of(known))
     claimed = claim(session.journal, known)

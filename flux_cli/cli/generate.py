@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..batch.outputs import Saving
 from ..batch.plan import CostLimits, Draft, Plan, Shard, check_single_name, make_plan
@@ -26,8 +26,11 @@ from ..piapi.responses import hide_webhook_secrets
 from ..text import argument_text, byte_count, clean, counted, file_name, usd
 from .drafts import check_column, make_drafts, make_request_builder, read_row
 from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
-from .output.output import Items, Mode, Note, Record
+from .output.output import Items, Mode, Note, Output, Record
 from .session import Session
+
+if TYPE_CHECKING:
+    from ..batch.resume import Policy
 
 Drafts = Callable[[Row], Iterator[Draft]]
 """Yields the tasks of a row. Raises UsageError with all errors of the row."""
@@ -150,8 +153,11 @@ def _run(
         session.output.note("--skip-existing has no effect on names with a random seed; pass a name with -o, or --seed")
     if rows.skipped:
         session.output.note(f"{', '.join(counted(number, what) for what, number in rows.skipped.items())} skipped")
-    if submit.dry_run or submit.price_only:
-        return session.output.print_all(_show_prices(session, plan, limits, price_only=submit.price_only))
+    if submit.price_only:
+        return session.output.print_all(_show_price(session.output, plan, limits))
+    if submit.dry_run:
+        unpaid = _find_unpaid(session, plan, saving, _make_policy(many, submit))
+        return session.output.print_all(_show_requests(session, plan, unpaid, limits))
     if not plan.tasks:
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
@@ -170,7 +176,6 @@ def _pay(
 ) -> ExitCode:
     """Run a plan, from the review of what is paid for already to the report."""
     from ..batch.batch import Batch  # slow to import, and not needed for a price
-    from ..batch.resume import Policy
     from ..batch.task_matching import link_seen
     from .output.reporter import CommandReporter
 
@@ -179,9 +184,6 @@ def _pay(
         saving = _check_stdout(session, plan, saving)
     session.journal.mark_dead_unknown()
     link_seen(session.run_context)
-    policy = Policy(
-        no_cache=many.no_cache, any_seed=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait
-    )
     report = None
     if many.report is not None:
         from .output.reports import open_report
@@ -195,6 +197,7 @@ def _pay(
         images=save.to_stdout,
         seeds=len({task.request.operation.prompt for task in plan.tasks}) < len(plan.tasks),
     ) as reporter:
+        policy = _make_policy(many, submit)
         batch = Batch(plan, session.run_context, saving, policy, limits, reporter, fail_fast=many.fail_fast)
         code = batch.run()
     return code or (ExitCode.DISK if reporter.report_failed else ExitCode.OK)
@@ -212,24 +215,49 @@ def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
     return Saving(session.run_context.private_folder, metadata=saving.metadata, placed=True)
 
 
-def _show_prices(session: Session, plan: Plan, limits: CostLimits, *, price_only: bool) -> Items:
-    """Yield each request and its price, or only the price of all."""
-    if limits.max_cost is not None:
-        limits.check(plan.price, plan.images)
-    about = f"{usd(plan.price)} for {counted(plan.images, 'image')}"
-    if price_only:
-        text = about if session.output.shows_all else f"{plan.price:f}"
-        yield Record("price", {"images": plan.images, "cost_usd": str(plan.price)}, text, quiet=f"{plan.price:f}")
-        if text != about:
-            yield Note(about)
-        return ExitCode.OK
+def _show_price(output: Output, plan: Plan, limits: CostLimits) -> Items:
+    """Yield the price of a plan."""
+    _check_price(plan, limits)
+    about, price = f"{usd(plan.price)} for {counted(plan.images, 'image')}", usd(plan.price).removeprefix("$")
+    content: JsonObject = {"images": plan.images, "cost_usd": str(plan.price)}
+    yield Record("price", content, about if output.shows_all else price, quiet=price)
+    if not output.shows_all:
+        yield Note(about)
+    return ExitCode.OK
+
+
+def _show_requests(session: Session, plan: Plan, unpaid: Plan, limits: CostLimits) -> Items:
+    """Yield each request of a plan, and the price of those that a run would send now."""
+    _check_price(unpaid, limits)
     some = plan.tasks[:1] if session.output.mode is Mode.TEXT and session.output.to_terminal else plan.tasks
     for task in some:
         yield _describe_request(session, task.request)
     if more := len(plan.tasks) - len(some):
-        yield Note(f"... and {counted(more, 'more request')} (all of them: --dry-run --json)")
-    yield Note(f"Would cost {about}. Nothing was sent.")
+        yield Note(f"... and {counted(more, 'more request')}. To print all, add --json")
+    rest = plan.images - unpaid.images
+    others = f"; {counted(rest, 'image')} would not be generated again" if rest else ""
+    yield Note(f"Would cost {usd(unpaid.price)} for {counted(unpaid.images, 'image')}{others}. Nothing was sent.")
     return ExitCode.OK
+
+
+def _check_price(plan: Plan, limits: CostLimits) -> None:
+    if limits.max_cost is not None:
+        limits.check(plan.price, plan.images)
+
+
+def _make_policy(many: ManyOptions, submit: SubmitOptions) -> "Policy":
+    from ..batch.resume import Policy
+
+    return Policy(no_cache=many.no_cache, any_seed=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
+
+
+def _find_unpaid(session: Session, plan: Plan, saving: Saving, policy: "Policy") -> Plan:
+    """Return the part of a plan that a run would pay for now. Nothing is created if there is no journal yet."""
+    from ..batch.resume import find_unpaid
+
+    if not session.paths.journal.exists():
+        return plan
+    return replace(plan, tasks=tuple(find_unpaid(plan, session.run_context, saving, policy)))
 
 
 def _describe_request(session: Session, request: TaskRequest) -> Record:

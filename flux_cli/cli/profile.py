@@ -41,11 +41,11 @@ def account_difference(session: Session, account: "Account") -> str | None:
     if name is None or allowed is None or allowed == session.concurrency:
         return None
     chosen = f"{name} = {values[name].text} ({values[name].source})"
-    plan = f" ({account.plan})" if account.plan else ""
-    text = f"{chosen} allows {counted(session.concurrency, 'task')} in parallel, your account{plan} {allowed}"
+    plan = f" (plan {account.plan})" if account.plan else ""
+    text = f"Your account{plan} allows {counted(allowed, 'task')} in parallel, but {chosen} limits flux to"
     variable = BY_NAME[name].variable
     unset = f"unset {variable}" if values[name].source == variable else f"flux config set {name} ''"
-    return f"{text}; use the account's limit with: {unset}"
+    return f"{text} {session.concurrency}. Use the account's limit: {unset}"
 
 
 def profile_name(session: Session) -> str:

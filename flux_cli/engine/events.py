@@ -39,6 +39,7 @@ class Accepted:
     task_id: str
     expected: tuple[float, float] | None
     cost: Decimal | None
+    earlier: bool = False
 
 
 @frozen

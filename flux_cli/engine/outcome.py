@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import ExitCode, FluxError
+from ..errors import ExitCode, FluxError, PartialError
 from ..frozen import frozen
-from ..journal.entries import Entry, busy_error
+from ..journal.entries import Entry, State, busy_error
+from ..text import counted
 
 if TYPE_CHECKING:
     from ..journal.journal import Journal
@@ -25,6 +26,15 @@ class Outcome:
 def claim(journal: "Journal", entry: Entry) -> Entry | Outcome:
     """Return the entry, owned by this process; or, if another process is bringing it to its end, the error for that."""
     return journal.claim(entry) or Outcome(entry, busy_error(entry))
+
+
+def find_shortfall(entry: Entry) -> PartialError | None:
+    """Return the error for a saved entry with fewer images than requested; None for any other."""
+    ordered = entry.request.operation.batch_size if entry.request else 1
+    if entry.state is not State.SAVED or len(entry.files) >= ordered:
+        return None
+    message = f"task {entry.task_id} returned {len(entry.files)} of {counted(ordered, 'requested image')}"
+    return PartialError(message, hint="See what PiAPI lists", command=("status", entry.task_id or "", "--json"))
 
 
 def exit_code(errors: Iterable[FluxError | None], *, stopped_by: FluxError | None = None) -> ExitCode:

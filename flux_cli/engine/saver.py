@@ -223,8 +223,8 @@ def _has_content(path: Path, sha256: str) -> bool:
 def disk_error(error: OSError, entry: Entry) -> DiskError:
     """Return the error for an image that could not be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    what = "the disk is full" if full else error.strerror or "cannot write"
+    why = "the disk is full" if full else error.strerror or "cannot write"
     where = error.filename or entry.output.paths[0]
     images = counted(len(entry.urls) or 1, "image")
-    hint = f"{'Make room' if full else 'Fix that'}, then"
-    return DiskError(f"{what}: {where}; {images} of task {entry.task_id} not saved", hint=hint)
+    hint = "Make room, then run" if full else "Correct that, then run"
+    return DiskError(f"cannot save {images} of task {entry.task_id}: {why}: {where}", hint=hint)

@@ -20,16 +20,15 @@ from ..errors import (
     FluxError,
     InterruptError,
     JournalError,
-    PartialError,
 )
 from ..journal.entries import LABEL, Entry, State
 from ..journal.journal import Journal
 from ..piapi.task import Task
 from ..system.clock import Clock
 from ..system.signals import Stop, StoppedError
-from ..text import clean, counted
+from ..text import clean
 from .events import Accepted, Ended, Listener, Queued
-from .outcome import Outcome
+from .outcome import Outcome, find_shortfall
 from .poll_schedule import PollSchedule
 from .poller import Poller
 from .rate_limiter import ClosedError, Permit, RateLimiter
@@ -189,16 +188,19 @@ class Scheduler:
                 self.rate_limiter.close()
         finally:
             permit.release()
-        error = error or _find_shortfall(entry)
+        error = error or find_shortfall(entry)
         self.listener(Ended(entry.id, entry.state))
         report(Outcome(entry, error, self.clock.now() - started))
 
     async def _advance(self, entry: Entry, permit: Permit, wait: bool) -> Entry:
         task: Task | None = None
-        if entry.state is State.PLANNED:
+        if earlier := entry.state is not State.PLANNED:
+            self._announce(entry, earlier=True)
+        else:
             entry, task = await self.submitter.submit(entry, permit)
         if entry.state is State.ACCEPTED:
-            self._announce(entry)
+            if not earlier:
+                self._announce(entry)
             if not wait:  # released, so that another process can wait for the task
                 return self.journal.release(entry)
             entry, task = await self.stop.guard(self.poller.poll(entry, task))
@@ -222,10 +224,10 @@ class Scheduler:
                 code="bug",
             ) from error
 
-    def _announce(self, entry: Entry) -> None:
+    def _announce(self, entry: Entry, *, earlier: bool = False) -> None:
         assert entry.task_id is not None
         expected = self.schedule(entry).expected if entry.request else None
-        self.listener(Accepted(entry.id, entry.label, entry.seed, entry.task_id, expected, entry.price))
+        self.listener(Accepted(entry.id, entry.label, entry.seed, entry.task_id, expected, entry.price, earlier))
 
     def _reread(self, entry: Entry) -> Entry:
         """Return the entry as it is in the journal: its state may have changed before the error."""
@@ -243,10 +245,3 @@ def interruption_error(entry: Entry, signal_number: int, how: str = "interrupted
         state = "completed, not yet saved" if entry.state is State.READY else "still running"
         how += f"; task {entry.task_id} is {state}"
     return InterruptError(how, signal_number=signal_number)
-
-
-def _find_shortfall(entry: Entry) -> PartialError | None:
-    ordered = entry.request.operation.batch_size if entry.request else 1
-    if entry.state is not State.SAVED or len(entry.files) >= ordered:
-        return None
-    return PartialError(f"task {entry.task_id} returned {len(entry.files)} of {counted(ordered, 'requested image')}")

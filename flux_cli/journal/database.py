@@ -314,7 +314,7 @@ def cut_off(path: Path) -> str | None:
     logged = file_size(beside(path, "-wal"))  # read first, because a new journal gets its log last
     size = file_size(path)
     if size is None:
-        return "is missing, and its log is there" if logged else None
+        return "is missing, but its log exists" if logged else None
     return None if size >= HEADER_BYTES else f"is damaged ({counted(size, 'byte')})"
 
 

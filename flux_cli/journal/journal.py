@@ -241,7 +241,7 @@ class Journal:
             return self.move(before, self._accepted(entry, task_id, status))
 
     def _accepted(self, entry: Entry, task_id: str, status: str | None) -> Entry:
-        first = self._submitter_of(task_id)  # a service that names one task twice is none the less believed
+        first = self.submitter_of(task_id)  # a service that names one task twice is none the less believed
         return replace(
             entry,
             state=State.ACCEPTED,
@@ -266,7 +266,7 @@ class Journal:
         owner, now = self.owner, self._now()
         self._db.survive_power_cuts(True)
         with self._db.transaction():
-            if first := self._submitter_of(task_id):
+            if first := self.submitter_of(task_id):
                 raise UsageError(
                     f"task {task_id} belongs to entry {first.id}, which submitted it",
                     hint=f"If there is no other task for entry {entry.id}",
@@ -284,7 +284,7 @@ class Journal:
             )
             return self.move(entry, linked)
 
-    def _submitter_of(self, task_id: str) -> Entry | None:
+    def submitter_of(self, task_id: str) -> Entry | None:
         return self._one("task_id = ? AND submitted IS NOT NULL AND joined IS NULL", task_id)
 
     def claim(self, entry: Entry) -> Entry | None:

@@ -4,8 +4,8 @@ from ..errors import CreditsError, FluxError, KeyRefusedError, PlanError, Refuse
 from .responses import ParsedResponse
 from .submission import PLAN, SubmissionOutcome, SubmissionResult
 
-PLAN_HINT = "upgrade the plan in the PiAPI workspace; text to image and image to image need no upgrade"
-UPLOAD_PLAN_HINT = "uploads need the Creator plan or higher; to edit an image on any plan, pass the URL of a public one"
+PLAN_HINT = "Upgrade it at https://piapi.ai/workspace. flux gen and flux edit with image URLs work on every plan"
+UPLOAD_PLAN_HINT = "Uploads require the Creator plan or higher. On any plan, you can pass the URL of a public image"
 
 
 class TemporaryError(Exception):
@@ -32,7 +32,7 @@ def refusal_error(result: SubmissionResult) -> FluxError:
     if result.outcome is SubmissionOutcome.KEY_REFUSED:
         return key_error(message)
     if result.outcome is SubmissionOutcome.PLAN_TOO_LOW:
-        return PlanError(f"your PiAPI plan does not include this: {message}", hint=PLAN_HINT)
+        return PlanError(f"your PiAPI plan does not include this request: {message}", hint=PLAN_HINT)
     hint = "see what is sent with --dry-run, or the full exchange with --debug"
     return RefusedError(f"PiAPI refused the request: {message}", hint=hint)
 
@@ -53,7 +53,7 @@ def upload_error(status: int, parsed: ParsedResponse) -> FluxError:
 def credits_error(message: str) -> CreditsError:
     """Return the error for an account without enough credits."""
     reason = message if "credit" in message.casefold() else f"out of credits: {message}"
-    return CreditsError(reason, hint="top up in the PiAPI workspace, then run the command again")
+    return CreditsError(reason, hint="Top up at https://piapi.ai/workspace, then run the command again")
 
 
 def key_error(message: str) -> KeyRefusedError:

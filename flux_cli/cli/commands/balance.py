@@ -15,6 +15,7 @@ from ..session import Session
 @help_page(("Use the balance in a script", "flux balance --json | jq -r .balance_usd"))
 def balance(session: Session) -> Items:
     """Show the balance and the plan of your PiAPI account."""
+    session.require_key()
     account = asyncio.run(session.fetch_account())
     if problem := remember_account(session, account):
         yield Note(problem)

@@ -71,7 +71,7 @@ def show_spent(session: Session, since: str | None, by: str | None) -> Items:
 
 def _spent(part: Spending, bar: str) -> Record:
     money: JsonObject = {"spent_usd": str(part.charged), "possibly_charged_usd": str(part.possibly)}
-    possibly = f", and {usd(part.possibly)} possibly charged" if part.possibly else ""
+    possibly = f", up to {usd(part.possibly)} possibly charged" if part.possibly else ""
     tasks = counted(part.tasks, "task")
     text = f"{part.name:<26} {usd(part.charged):>10}  {f'{tasks:<9} {bar}' if bar else tasks}{possibly}"
     return Record("spent", {"name": part.name, "tasks": part.tasks, **money}, text)

@@ -95,11 +95,11 @@ def gallery(
     sections = make_sections(images)
     grid = sections[0].grid if len(sections) == 1 else None
     for problem in _write(target, place.name or str(place), images, sections):
-        yield WarningLine(clean(problem))
+        yield WarningLine(f"skipped {clean(problem)}")
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
     about: JsonObject = {"file": str(target), "images": len(images), "axes": list(axes), "sections": len(sections)}
     yield Record("gallery", {**about, "cost_usd": str(total_cost(images))}, paths=(target,))
-    order = f" in {len(sections)} sections" if len(sections) > 1 else f", by {' by '.join(axes) or 'time'}"
+    order = f" in {len(sections)} sections" if len(sections) > 1 else f" by {' and '.join(axes) or 'time'}"
     yield Note(f"{counted(len(images), 'image')}{order}")
     yield Images([target])
     return ExitCode.OK

@@ -68,7 +68,7 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
         words = ("resolve",) if own else ("resolve", unknown[-1].id)
         yield Note(f"{number} with an unknown outcome, {charged}; see your options with", words)
     if going := describe_expiring(session.journal, time.time()):
-        yield Note(f"{going}; download the images, at no cost, with", ("resume", "--expiring"))
+        yield Note(f"{going}. Download the images (no charge)", ("resume", "--expiring"))
     return ExitCode.OK
 
 
@@ -97,7 +97,7 @@ def _label(entry: Entry) -> str:
 
 def _cost(entry: Entry) -> str:
     """Return the cost of an entry: `-` if it was not charged, `~$0.015` if possibly charged, `$0.015*` if simulated."""
-    if entry.price is None or entry.state in (*NOT_CHARGED, State.DISMISSED) or entry.submitted is None:
+    if entry.price is None or entry.state in NOT_CHARGED or entry.submitted is None:
         return "-"
     cost = usd(entry.price) if entry.state in CHARGED else f"~{usd(entry.price)}"
     return f"{cost}*" if _is_simulated(entry) else cost

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from ...batch.prompts import StandardInput
 from ...batch.task_matching import compare_task, link, moment
+from ...config.urls import is_local
 from ...engine.outcome import Outcome, claim, exit_code
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
 from ...journal.entries import Entry, State, dismissal, error_of, unknown_outcome
@@ -15,11 +16,11 @@ from ...journal.journal import Journal
 from ...operations.parameters import Argument, Option
 from ...operations.request import encode_body
 from ...piapi.task import Task, is_task_id
-from ...text import clean, counted, quoted, usd
+from ...text import clean, counted, quoted
 from ..found_tasks import expand_ids, no_such_task
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
 from ..output.output import Item, Items, Mode, Note, Record
-from ..output.render import describe_charge
+from ..output.render import describe_charge, describe_charges, format_sum
 from ..registry import help_page
 from ..session import Session
 
@@ -169,7 +170,8 @@ def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
 def _explain(session: Session, entry: Entry, error: UnknownChargeError) -> Iterator[Item]:
     options = _list_options(session, entry)
     if session.output.mode is not Mode.TEXT:
-        hint, *details = (line.strip() for line in options)
+        where, *details = (line.strip() for line in options)
+        hint = where.removesuffix(" Then run one of:")
         yield Outcome(entry, UnknownChargeError(error.message, hint=hint, details=details))
         return
     yield _line(f"entry {entry.id}: no usable response to this request. {describe_charge(entry)}", 2)
@@ -198,13 +200,13 @@ def _list_facts(entry: Entry) -> list[str]:
 def _list_options(session: Session, entry: Entry) -> list[str]:
     options: list[tuple[tuple[str, ...], str]] = []
     if entry.seen_id:
-        options.append((("resume",), "check the task seen, and download its image if it matches"))
+        options.append((("resume",), f"check task {entry.seen_id}, and download its image if it matches"))
     options += [
         (("resolve", entry.id, "--task", "ID"), "the task exists: download its image (no extra charge)"),
         (("resolve", entry.id, "--dismiss"), "the task does not exist, or you do not need it"),
     ]
     if entry.request:
-        price = usd(session.catalog.price(entry.request))
+        price = format_sum(session.catalog.price(entry.request), is_local(entry.service))
         options.append((("resolve", entry.id, "--resubmit"), f"submit it again, for {price}"))
     commands = [(session.output.command_line(words), meaning) for words, meaning in options]
     width = max(len(command) for command, _ in commands)
@@ -230,7 +232,7 @@ def _link(session: Session, entry: Entry, task_id: str, *, force: bool) -> ExitC
             raise _nothing_to_resolve(entry)
         task = asyncio.run(_poll(session, task_id))
         found = compare_task(entry, task)
-        if found.unlike and not force:
+        if found.unlike and not force and not session.journal.submitter_of(task_id):  # which `link` reports
             message = f"task {task_id} does not match entry {entry.id}. Nothing was changed."
             raise UsageError(message, details=found.unlike, hint="To link it anyway, add --force")
         link(session.run_context, entry, task, found)
@@ -258,7 +260,7 @@ def _dismiss(journal: Journal, entries: Sequence[Entry]) -> Items:
         if entry.state is State.UNKNOWN:
             entry = journal.move(entry, replace(entry, state=State.DISMISSED, problem=dismissal(entry, "dismissed")))
         yield Outcome(entry, None)
-    yield Note(f"Dismissed {counted(len(entries), 'task')}.")
+    yield Note(f"Dismissed {counted(len(entries), 'task')}. {describe_charges(entries)}")
     one = len(entries) == 1
     words = ("resolve", entries[0].id if one else "ID", "--task", "TASK_ID")
     yield Note(f"If {'it' if one else 'one'} appears in your workspace later, link it with", words)
@@ -284,7 +286,8 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
     session.cost_limits(max_cost, yes=yes).check(total, images)
     check_budgets(session.journal.allowances(session.budgets), total)
     if prices:
-        again = f"Submitting {counted(len(prices), 'request')} again for {usd(total)}"
+        cost = format_sum(total, is_local(session.service))
+        again = f"Submitting {counted(len(prices), 'request')} again for {cost}"
         session.output.note(f"{again}. The first request may also have been charged.")
     with session.make_reporter() as reporter:
         items = [_send_again(session, last, prices.get(last.id)) for last in latest.values()]

@@ -53,7 +53,7 @@ def show(session: Session, image: Image, view: ViewOptions) -> Items:
     yield _describe(find_made(session, image))
     entry = None if path.exists() else _find_entry(session.journal, image)
     if entry and entry.state is not State.SAVED:
-        yield Note(f"state {entry.state}. {describe_charge(entry)}".rstrip())
+        yield Note(f"State: {entry.state}. {describe_charge(entry)}".rstrip())
     return ExitCode.OK
 
 

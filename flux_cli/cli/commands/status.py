@@ -9,6 +9,7 @@ from typing import Any
 from ...batch.task_ids import read_ids
 from ...engine.outcome import Outcome, exit_code
 from ...engine.poll_schedule import PollLimiter
+from ...engine.poller import failure_error
 from ...errors import ConfigError, ExitCode, FluxError, UsageError
 from ...journal.entries import Entry, error_of
 from ...journal.journal import Journal
@@ -62,7 +63,7 @@ def _items(found: Found) -> Iterator[Item]:
         entry, task = found
         yield Record("task", _task_json(task, entry), f"{task.id} {task.status.word}")
         if task.status.phase is Phase.FAILED and task.error:
-            yield Note(f"{task.id}: {task.error.message}")
+            yield Note(failure_error(task).message)
 
 
 async def _poll_all(

@@ -69,8 +69,9 @@ class NextSteps:
 def download_step(entries: Sequence[Entry]) -> Step:
     """Return the step for tasks that are paid for and not on disk."""
     ids = [entry.task_id or entry.id for entry in entries]
-    tasks = f"{counted(len(ids), 'task')} still running or not saved"
-    return f"{tasks}; download the images, at no cost, with", ("wait", *ids) if len(ids) == 1 else ("resume",)
+    if len(ids) == 1:
+        return "1 task is still running or not saved. Download the image (no charge)", ("wait", *ids)
+    return f"{len(ids)} tasks are still running or not saved. Download the images (no charge)", ("resume",)
 
 
 def _is_reused(result: TaskResult) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, Union
 
 from ...config.paths import shown
-from ...errors import DiskError, ExitCode, FluxError, KeyRefusedError
+from ...errors import DiskError, ExitCode, FluxError, KeyRefusedError, NetworkError
 from ...frozen import frozen
 from ...json_value import Json, JsonObject
 from ...text import clean, counted, harmless, readable_json, redact
@@ -344,8 +344,12 @@ class Output:
 
     def hint_for(self, error: FluxError, words: Sequence[str] = ()) -> str:
         """Return the next step after an error, a line per sentence. words: the next command, if it has none itself."""
-        hint = self.key_hint if isinstance(error, KeyRefusedError) and not error.hint else error.hint
-        return self.join_hint(hint, error.command or words)
+        hint, words = error.hint, error.command or words
+        if isinstance(error, KeyRefusedError) and not hint:
+            hint = self.key_hint
+        if isinstance(error, NetworkError) and not hint and not words:
+            hint, words = "Check the connection with", ("doctor",)
+        return self.join_hint(hint, words)
 
     def join_hint(self, hint: str | None, words: Sequence[str]) -> str:
         """Return a hint and its command, which is at the end of a line."""

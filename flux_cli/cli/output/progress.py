@@ -115,8 +115,8 @@ class PlainProgress:
         # The window changes continually, so it is printed only if it is smaller than ever before.
         if self._slowest is None or event.window < self._slowest:
             self._slowest = event.window
-            window = f"{counted(event.window, 'task')} in parallel"
-            self._say(f"PiAPI is busy: {event.message}. Continuing with {window} {_when(event.wait)}")
+            fewer = f", with {event.window} tasks in parallel" if event.window > 1 else ""
+            self._say(f"PiAPI is busy: {event.message}. Trying again {_when(event.wait)}{fewer}")
         elif self._verbose:
             self._print(event.entry, f"{event.message}; waiting for its turn")
 
@@ -132,9 +132,9 @@ class PlainProgress:
 
 def _accepted(event: Accepted) -> str:
     """Return the text for an accepted task: `task ID ($0.015, usually 25-35 s)`, or `reusing task ID (no charge)`."""
-    if event.cost == 0:
+    if event.cost == 0 and not event.earlier:
         return f"reusing task {event.task_id} (no charge)"
-    facts = [usd(event.cost)] if event.cost is not None else []
+    facts = ["no new charge"] if event.earlier else [usd(event.cost)] if event.cost is not None else []
     facts += [expectation(event.expected)] if event.expected else []
     return f"task {event.task_id}" + (f" ({', '.join(facts)})" if facts else "")
 
@@ -176,7 +176,7 @@ class LiveProgress:
             case Accepted():
                 row.label, row.state, row.since = self._labels.give(event), "accepted", time.monotonic()
                 row.expected = expectation(event.expected)
-                self._cost += event.cost or 0
+                self._cost += 0 if event.earlier else event.cost or 0
             case Polled():
                 row.state = event.status
             case Trouble():

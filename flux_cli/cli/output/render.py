@@ -75,9 +75,9 @@ def show_summary(output: Output, summary: "Summary", lead: str = "") -> None:
     """Show how a command of several tasks went. lead: the beginning of the line."""
     names = {"unknown": "with an unknown outcome"}
     counts = ", ".join(f"{number} {names.get(name, name)}" for name, number in summary.counts.items())
-    money = f"{_sum(summary.spent, summary.simulated)} spent"
+    money = f"{format_sum(summary.spent, summary.simulated)} spent"
     if summary.possibly:
-        money += f", up to {_sum(summary.possibly, summary.simulated)} possibly charged,"
+        money += f", up to {format_sum(summary.possibly, summary.simulated)} possibly charged,"
     output.note(f"{lead}{counts or 'nothing to do'}; {money} in {seconds(summary.duration)}")
     if output.mode is Mode.JSON:
         output.print_json("summary", summary_json(summary))
@@ -173,12 +173,13 @@ def describe_charges(sent: Sequence[Entry]) -> str:
     charged = _total(entry for entry in sent if entry.state in CHARGED)
     possibly = _total(entry for entry in sent if entry.state in POSSIBLY_CHARGED)
     simulated = is_local(sent[0].service)
-    parts = [f"Charged: {_sum(charged, simulated)}."] if charged else []
-    parts += [f"Possibly charged: up to {_sum(possibly, simulated)}."] if possibly else []
+    parts = [f"Charged: {format_sum(charged, simulated)}."] if charged else []
+    parts += [f"Possibly charged: up to {format_sum(possibly, simulated)}."] if possibly else []
     return " ".join(parts) or "Not charged."
 
 
-def _sum(amount: Decimal, simulated: bool) -> str:
+def format_sum(amount: Decimal, simulated: bool) -> str:
+    """Return an amount in USD, marked if it is simulated: `$0.03 (simulated)`."""
     return usd(amount) + (" (simulated)" if simulated and amount else "")
 
 

@@ -138,13 +138,12 @@ def _rebuild_journal(session: Session) -> Iterator[Item]:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     yield Note(f"fix: copy {path} to {path.name}.damaged-{stamp}, and rebuild it from what can be read")
     done = rebuild(path, stamp)
-    yield Note(f"     {done.read} of {done.known} entries were read; the damaged file is {done.kept}")
-    where = "look for them at https://piapi.ai/workspace, and download their images with: flux wait TASK_ID"
-    if not done.read:
-        yield WarningLine(f"no entry could be read, and the new journal is empty: tasks may have been charged; {where}")
-    elif lost := done.known - done.read:
-        entries = counted(lost, "entry", "entries")
-        yield WarningLine(f"{entries} could not be read: their tasks may have been charged; {where}")
+    yield Note(f"     recovered {done.read} of {done.known} entries; the damaged file is {done.kept.name}")
+    lost = done.known - done.read
+    if lost or not done.read:
+        entries = f"{counted(lost, 'entry', 'entries')} could not be read" if done.read else "the new journal is empty"
+        yield WarningLine(f"{entries}. Tasks may have been charged: look for them at https://piapi.ai/workspace")
+        yield Note("Download the image of a task that you find (no charge)", ("wait", "TASK_ID"))
 
 
 def _end_sending(session: Session) -> Iterator[Item]:

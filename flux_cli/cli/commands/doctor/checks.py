@@ -134,7 +134,7 @@ def service(session: Session) -> Iterator[Finding]:
         account = asyncio.run(session.fetch_account())
     except NetworkError as error:
         yield ok("key", f"{shown_key}; not checked")
-        hint = "check the connection, HTTPS_PROXY and base_url; for details"
+        hint = "check the connection, HTTPS_PROXY and base_url. For details"
         message = f"{session.service}: {error.message}"
         yield Finding(Level.PROBLEM, "PiAPI", message, hint, error.exit_code, ("doctor", "--debug"))
         return
@@ -295,7 +295,7 @@ def journal(session: Session) -> Iterator[Finding]:
         yield ok("journal", f"{path} will be created by the first task")
         return
     if state.trouble:
-        message = f"{path}: {state.trouble}"
+        message = f"{path} {state.trouble}" if state.trouble.startswith("is ") else f"{path}: {state.trouble}"
         if state.damaged:
             raise JournalError(message, hint="recover what is readable with", command=("doctor", "--fix"))
         raise JournalError(message, hint="try again")
