@@ -182,7 +182,7 @@ def test_a_queued_process_gets_the_slot_of_a_killed_one(harness: Harness, runner
     first = harness.start(one, [*harness.make_batch(["holder"]), "-j", "1"], injection)
     wait_until(lambda: injection.triggered_at > 0)
     second = harness.start(other, [*harness.make_batch(["waiting"]), "-j", "1"], Injection())
-    wait_until(lambda: "queued:" in (Path(second.folder) / ERR).read_text())
+    wait_until(lambda: "queued;" in (Path(second.folder) / ERR).read_text())
     kill_and_wait(injection.pid)
     harness.end(one, first)
     assert harness.end(other, second) == 0

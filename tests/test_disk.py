@@ -117,8 +117,8 @@ def test_a_disk_that_fills_up_while_metadata_is_embedded_keeps_the_image_ready(
     result = finish(process)
 
     assert (result.code, result.out) == (11, "")
-    assert "flux: the disk is full: " in result.err
-    assert "Make room, then: flux resume" in result.err
+    assert "flux: cannot save 1 image of task " in result.err
+    assert "Make room, then run: flux resume" in result.err
     assert list(Path().iterdir()) == []
     assert entries()[-1].state is State.READY
     assert flux("resume").code == 0
@@ -156,7 +156,7 @@ def mount_prefix() -> list[str]:
 @pytest.mark.parametrize(
     ("size", "directory", "code", "message", "charges", "state"),
     [
-        ("16k", "small", 11, "flux: the disk is full: ", 1, [State.READY]),
+        ("16k", "small", 11, "flux: cannot save 1 image of task ", 1, [State.READY]),
         ("16k", "home", 12, "flux: cannot use the journal ", 0, []),
         ("4k", "small", 11, "flux: cannot write to small: No space left on device. Nothing was sent.", 0, []),
     ],
@@ -208,7 +208,7 @@ def test_a_directory_that_becomes_read_only_after_the_charge_can_be_resumed(
 
     assert (result.code, result.out) == (11, "")
     assert f"Permission denied: {Path('open').resolve()}/" in result.err
-    assert f"1 image of task {service.charges[0].id} not saved" in result.err
+    assert f"cannot save 1 image of task {service.charges[0].id}: " in result.err
     assert [entry.state for entry in entries()] == [State.READY]
     Path("open").chmod(0o755)
     assert flux("resume -q").out == "open/a-boat-1.png\n"

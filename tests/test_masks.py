@@ -81,24 +81,28 @@ def test_a_box_is_parsed_in_pixels_or_percent(text: str, box: tuple[int, int, in
     assert (left, top, right - left, bottom - top) == box
 
 
+BOX = ": expected X,Y,W,H in pixels or percent, for example 10%,20%,300,50%"
+COLOR = ": expected #rrggbb, #rgb or a CSS name, for example #ff8800 or teal"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "invalid --mask-box '': expected X,Y,W,H in pixels or percent"),
-        ("1,2,3", "invalid --mask-box '1,2,3': expected X,Y,W,H in pixels or percent"),
-        ("1,2,3,4,5", "invalid --mask-box '1,2,3,4,5': expected X,Y,W,H in pixels or percent"),
-        ("1,2,3,", "invalid --mask-box '1,2,3,': expected X,Y,W,H in pixels or percent"),
-        ("a,b,c,d", "invalid --mask-box 'a,b,c,d': expected X,Y,W,H in pixels or percent"),
-        ("1.5,2,3,4", "invalid --mask-box '1.5,2,3,4': expected X,Y,W,H in pixels or percent"),
-        ("1,2,3 %,4", "invalid --mask-box '1,2,3 %,4': expected X,Y,W,H in pixels or percent"),
-        ("1,2,3%%,4", "invalid --mask-box '1,2,3%%,4': expected X,Y,W,H in pixels or percent"),
-        ("1,2,1e3,4", "invalid --mask-box '1,2,1e3,4': expected X,Y,W,H in pixels or percent"),
-        ("1,2,0x9,4", "invalid --mask-box '1,2,0x9,4': expected X,Y,W,H in pixels or percent"),
-        ("1,2,nan,4", "invalid --mask-box '1,2,nan,4': expected X,Y,W,H in pixels or percent"),
-        ("1,2,٣,4", "invalid --mask-box '1,2,٣,4': expected X,Y,W,H in pixels or percent"),
-        ("1,2,3/0%,4", "invalid --mask-box '1,2,3/0%,4': expected X,Y,W,H in pixels or percent"),
-        ("1,2,9999999999,4", "invalid --mask-box '1,2,9999999999,4': expected X,Y,W,H in pixels or percent"),
-        ("1,2,3\x1b,4", "invalid --mask-box '1,2,3\\x1b,4': expected X,Y,W,H in pixels or percent"),
+        ("", f"invalid --mask-box ''{BOX}"),
+        ("1,2,3", f"invalid --mask-box '1,2,3'{BOX}"),
+        ("1,2,3,4,5", f"invalid --mask-box '1,2,3,4,5'{BOX}"),
+        ("1,2,3,", f"invalid --mask-box '1,2,3,'{BOX}"),
+        ("a,b,c,d", f"invalid --mask-box 'a,b,c,d'{BOX}"),
+        ("1.5,2,3,4", f"invalid --mask-box '1.5,2,3,4'{BOX}"),
+        ("1,2,3 %,4", f"invalid --mask-box '1,2,3 %,4'{BOX}"),
+        ("1,2,3%%,4", f"invalid --mask-box '1,2,3%%,4'{BOX}"),
+        ("1,2,1e3,4", f"invalid --mask-box '1,2,1e3,4'{BOX}"),
+        ("1,2,0x9,4", f"invalid --mask-box '1,2,0x9,4'{BOX}"),
+        ("1,2,nan,4", f"invalid --mask-box '1,2,nan,4'{BOX}"),
+        ("1,2,٣,4", f"invalid --mask-box '1,2,٣,4'{BOX}"),
+        ("1,2,3/0%,4", f"invalid --mask-box '1,2,3/0%,4'{BOX}"),
+        ("1,2,9999999999,4", f"invalid --mask-box '1,2,9999999999,4'{BOX}"),
+        ("1,2,3\x1b,4", f"invalid --mask-box '1,2,3\\x1b,4'{BOX}"),
         ("1,2,0,4", "the box '1,2,0,4' is empty"),
         ("1,2,3,-4", "the box '1,2,3,-4' is empty"),
         ("0,0,0.2%,4", "the box '0,0,0.2%,4' is empty"),
@@ -185,14 +189,14 @@ def test_a_color_is_found_in_every_image_mode(mode: str) -> None:
 @pytest.mark.parametrize(
     ("color", "tolerance", "message"),
     [
-        ("", 0, "invalid --mask-color '': expected #rrggbb, #rgb or a CSS name"),
-        ("#ff", 0, "invalid --mask-color '#ff': expected #rrggbb, #rgb or a CSS name"),
-        ("#ff00000", 0, "invalid --mask-color '#ff00000': expected #rrggbb, #rgb or a CSS name"),
-        ("#ff0000ff", 0, "invalid --mask-color '#ff0000ff': expected #rrggbb, #rgb or a CSS name"),
-        ("ff0000", 0, "invalid --mask-color 'ff0000': expected #rrggbb, #rgb or a CSS name"),
-        ("#gg0000", 0, "invalid --mask-color '#gg0000': expected #rrggbb, #rgb or a CSS name"),
-        ("rgb(255,0,0)", 0, "invalid --mask-color 'rgb(255,0,0)': expected #rrggbb, #rgb or a CSS name"),
-        ("reddish\x1b[m", 0, "invalid --mask-color 'reddish\\x1b[m': expected #rrggbb, #rgb or a CSS name"),
+        ("", 0, f"invalid --mask-color ''{COLOR}"),
+        ("#ff", 0, f"invalid --mask-color '#ff'{COLOR}"),
+        ("#ff00000", 0, f"invalid --mask-color '#ff00000'{COLOR}"),
+        ("#ff0000ff", 0, f"invalid --mask-color '#ff0000ff'{COLOR}"),
+        ("ff0000", 0, f"invalid --mask-color 'ff0000'{COLOR}"),
+        ("#gg0000", 0, f"invalid --mask-color '#gg0000'{COLOR}"),
+        ("rgb(255,0,0)", 0, f"invalid --mask-color 'rgb(255,0,0)'{COLOR}"),
+        ("reddish\x1b[m", 0, f"invalid --mask-color 'reddish\\x1b[m'{COLOR}"),
         ("lime", 254, "no pixel of the image is close to lime"),
     ],
 )

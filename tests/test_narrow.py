@@ -78,7 +78,7 @@ def test_errors_and_hints_are_wrapped_between_words_and_commands_are_not_wrapped
         "        with --seed 1..4)",
     ]
     assert run_in_terminal(start, "gen x", 60, "stderr")[-3:] == [
-        "      - To try flux for free, add --sandbox",
+        "      To try flux for free, add --sandbox",
         "      Get a key at https://piapi.ai/workspace/key, then",
         "      store it with: flux login",
     ]
@@ -93,8 +93,8 @@ def test_a_command_at_the_end_of_a_note_is_not_wrapped(flux: Flux, start: Start,
         "ID        SUBMITTED         STATE          COST  PROMPT  FILES",
         "~ possibly charged; see the PiAPI workspace",
         "* simulated by the sandbox, never charged",
-        "1 task with an unknown outcome, up to $0.002 possibly charged; resolve with:",
-        f"  flux resolve {entry}",
+        "1 task with an unknown outcome, up to $0.002 possibly charged; see your options",
+        "  with: flux resolve",
     ]
     assert run_in_terminal(start, f"resolve {entry}", 80)[:3] == [
         f"entry {entry}: no usable response to this request. It may have been charged",

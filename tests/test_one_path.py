@@ -30,6 +30,7 @@ from .test_promises import POST, Start, make_refusal, wait_until
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
+REUSED = "already saved: s.png (no charge)\nNothing was generated. To generate again, at a new charge, add --no-cache\n"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
@@ -141,7 +142,7 @@ def test_the_spelling_of_a_path_does_not_make_another_task(flux: Flux, service: 
 def test_a_saved_image_is_paid_again_only_with_overwrite(flux: Flux, service: Service) -> None:
     flux(f"gen 'a fox' {SMALL} -o s.png")
     repeated = flux(f"gen 'a fox' {SMALL} -o s.png")
-    assert (repeated.code, repeated.out, repeated.err) == (0, "s.png\n", "already saved: s.png (no charge)\n")
+    assert (repeated.code, repeated.out, repeated.err) == (0, "s.png\n", REUSED)
     before = Path("s.png").read_bytes()
     assert flux(f"gen 'a fox' {SMALL} -o s.png --overwrite").code == 0
     assert len(service.charges) == 2
@@ -221,7 +222,7 @@ def test_a_batch_that_runs_out_of_credits_reports_every_row(flux: Flux, service:
     rows = json.loads(Path("r.json").read_text())["rows"]
     assert [row["index"] for row in rows] == list(range(1, 11))
     assert [row.get("state") or row["reason"] for row in rows] == ["rejected"] + ["not started"] * 9
-    assert result.err.splitlines()[-1].startswith("1 refused, 9 not started; $0.00 spent in ")
+    assert result.err.splitlines()[-2].startswith("1 refused, 9 not started; $0.00 spent in ")
 
 
 def test_a_skipped_task_is_in_the_report(flux: Flux, service: Service) -> None:
@@ -259,7 +260,7 @@ def test_history_distinguishes_charged_and_uncharged_tasks(flux: Flux, service: 
     assert files[1:] == ["-", "-"]
     assert notes[:2] == ["~ possibly charged; see the PiAPI workspace", "* simulated by the sandbox, never charged"]
     assert "~ possibly" not in flux("history --state saved").err
-    assert flux("history --state expired").err.startswith("no tasks in state expired\n")
+    assert flux("history --state expired").err.startswith("No tasks in state expired.\n")
 
 
 def test_cost_does_not_take_an_option_value_for_a_command(flux: Flux, service: Service) -> None:

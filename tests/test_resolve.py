@@ -49,7 +49,7 @@ def make_poll_reply(service: Service, *, created: datetime | None = None, **fact
         ("resolve {0} --force", "flux: --force needs --task"),
         ("resolve {0} {1} --task x", "flux: --task is for one ID, and there are 2"),
         ("resolve nosuch1 nosuch2 --task x", "flux: --task is for one ID, and there are 2"),
-        ("resolve {0} --task ../x", "flux: '../x' is not a task ID"),
+        ("resolve {0} --task ../x", "flux: --task '../x' is not a task ID"),
         ("resolve {0} --dismiss --profile other", "flux: entry {0} belongs to another account"),
         ("resolve {0} {1} --dismiss", "flux: entry {1} is saved: there is nothing to resolve"),
         ("resolve {0} {1} --resubmit", "flux: entry {1} is saved: there is nothing to resolve. Nothing was sent."),
@@ -100,7 +100,7 @@ def test_another_task_is_refused_without_force(
 
     assert (result.code, result.out) == (2, "")
     assert result.err.splitlines() == [
-        f"flux: task {task.id} does not match entry {unresolved.id}. Nothing was changed",
+        f"flux: task {task.id} does not match entry {unresolved.id}. Nothing was changed.",
         '      - its prompt is "…very very very very very big goat", not "…very very very very very big boat"',
         "      - its seed is 2, not 1",
         "      - its model is Qubico/flux1-schnell, not Qubico/flux1-dev",
@@ -146,7 +146,7 @@ def test_a_task_that_cannot_be_polled_is_not_linked(
     service.reply_with(*POLL, reply)
     result = flux(f"resolve {entries()[0].id} --task {service.charges[0].id} --force")
     assert result.code == code
-    message = " (task not found). Nothing was changed\n      Copy the ID from https://piapi.ai/workspace."
+    message = " (task not found). Nothing was changed.\n      Copy the ID from https://piapi.ai/workspace."
     assert (message in result.err) is (code == 5)
     assert [entry.state for entry in entries()] == [State.UNKNOWN]
 
@@ -237,16 +237,16 @@ def test_dismissed_entries_count_as_possibly_charged(
 
     assert (result.code, result.out) == (0, "")
     assert result.err.splitlines()[:2] == [
-        "Dismissed 2 tasks.",
+        "Dismissed 2 tasks. Possibly charged: up to $0.03 (simulated).",
         "If one appears in your workspace later, link it with: flux resolve ID --task TASK_ID",
     ]
     records = [json.loads(line) for line in flux("resolve - --dismiss --json", stdin=ids).out.splitlines()]
     assert [(record["state"], record["possibly_charged_usd"]) for record in records] == [("dismissed", "0.015")] * 2
     assert flux("resume").code == 0
-    assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, and $0.03 possibly charged\n"]
+    assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, up to $0.03 possibly charged\n"]
     assert service.count_posts() == 2
     waited = flux(f"wait {ids.split()[0]}")
-    assert (waited.code, "dismissed; the outcome of the request is unknown" in waited.err) == (3, True)
+    assert (waited.code, "was dismissed; its outcome is unknown" in waited.err) == (3, True)
 
 
 def test_a_dismissed_entry_can_be_linked_to_a_task_later(
@@ -286,7 +286,7 @@ def test_a_request_is_resubmitted_only_once(
 
     assert (result.code, result.out) == (0, "fox.png\n")
     assert result.err.startswith(
-        "Submitting 1 request again for $0.015. The first request may also have been charged.\n"
+        "Submitting 1 request again for $0.015 (simulated). The first request may also have been charged.\n"
     )
     assert [charge.body for charge in service.charges] == [service.charges[0].body] * 2
     assert [(entry.state, entry.replaces) for entry in entries()] == [
@@ -445,9 +445,9 @@ def test_a_request_whose_outcome_is_unknown_is_not_repeated_without_a_warning(
     service.reply_with(*POST, (500, {}, b""))
     assert flux("gen 'a boat' --seed 1 --size 64x64").code == 7
     (unknown,) = entries()
-    warning = f"the outcome of the same request, entry {unknown.id}, is unknown: this may be a second charge"
+    warning = f"an identical request (entry {unknown.id}) has an unknown outcome: you may be charged twice"
     assert warning in flux("gen 'a boat' --seed 1 --size 64x64").err
     assert warning not in flux("gen 'a boat' --seed 2 --size 64x64").err
     shown = flux(f"show {unknown.id}")
     assert "cost" not in shown.out
-    assert "state unknown. It may have been charged ($0.015 simulated)" in shown.err
+    assert "State: unknown. It may have been charged ($0.015 simulated)" in shown.err

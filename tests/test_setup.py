@@ -57,8 +57,8 @@ def test_a_key_that_piapi_refuses_is_not_stored(flux: Flux, keyless_service: Ser
 
     assert result.code == 4
     assert "PiAPI refused the key: Authentication failed: Verify API key is correct (code 1200)" in result.err
-    assert result.err.splitlines()[0].endswith(". The key was not stored")
-    assert "Copy it again from https://piapi.ai/workspace/key, then run: flux login" in result.err
+    assert result.err.splitlines()[0].endswith(". The key was not stored.")
+    assert "Copy your key from https://piapi.ai/workspace/key, then run: flux login" in result.err
     assert not (home / "config.toml").exists()
 
 
@@ -100,7 +100,7 @@ def test_each_profile_has_its_own_key(flux: Flux, keyless_service: Service, home
         "      - Profiles with a key: work",
     ]
     assert flux("gen x --size 256x256 -q --profile work").code == 0
-    assert flux("history").err.startswith("no tasks in the history\n")
+    assert flux("history").err.startswith("No tasks in the history.\n")
     assert len(flux("history --profile work").out.splitlines()) == 1
 
 
@@ -298,8 +298,9 @@ def test_a_plan_that_the_user_set_takes_precedence_and_the_difference_is_reporte
     flux("config set plan creator")
     result = flux(line, stdin=f"{KEY}\n")
     difference = (
-        f"plan = creator ({home}/config.toml [profiles.default]) allows 5 tasks in parallel, your account (pro) 15;"
-        " use the account's limit with: flux config set plan ''"
+        "our account (plan pro) allows 15 tasks in parallel, but "
+        f"plan = creator ({home}/config.toml [profiles.default]) limits flux to 5. "
+        "Use the account's limit: flux config set plan ''"
     )
     assert (result.code, result.out.count(difference) + result.err.count(difference)) == (0, 1)
     assert flux("config get plan").out == "creator\n"
@@ -456,7 +457,7 @@ def test_an_unknown_model_names_the_setting_it_comes_from(
         "flux: invalid FLUX_MODEL 'foo': unknown model. Nothing was sent.",
         "      Use one of: schnell, dev, pro, dev-advanced",
     ]
-    assert flux("doctor --offline").out.splitlines()[-3].startswith("problem  configuration  invalid FLUX_MODEL 'foo'")
+    assert flux("doctor --offline").out.splitlines()[-4].startswith("problem  configuration  invalid FLUX_MODEL 'foo'")
     assert flux("gen x --dry-run -m schnell").code == 0
 
 

@@ -145,7 +145,7 @@ def test_a_signal_ends_the_wait_in_the_queue(harness: Harness, runners: Runners)
     wait_until(lambda: injection.triggered_at > 0)
     queued = Injection()
     second = harness.start(second_runner, [*harness.make_batch(["waiting"]), "-j", "1"], queued)
-    wait_until(lambda: "queued: the limit on parallel tasks" in (Path(second.folder) / ERR).read_text())
+    wait_until(lambda: "queued; at most" in (Path(second.folder) / ERR).read_text())
     os.kill(queued.pid, signal.SIGINT)
     assert harness.end(second_runner, second) == -signal.SIGINT
     assert "flux: interrupted. Nothing was sent." in (Path(second.folder) / ERR).read_text()

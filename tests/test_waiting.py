@@ -252,7 +252,7 @@ def test_status_reports_each_id_immediately(flux: Flux, service: Service, start:
     result = finish(status.process)
 
     assert (result.code, result.out) == (3, "")
-    assert result.err == "flux: stdin, line 2: 'what is this' is not a task ID\n"
+    assert result.err == "flux: stdin, line 2: 'what is this' is not a task ID\n      List your tasks: flux history\n"
 
 
 def test_status_polls_many_tasks_together_and_shows_them_in_order(flux: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,7 @@ def test_wait_any_ends_after_the_first_image(
     assert (result.code, result.out) == (0, "boat-2.png\n")
     assert f"flux: task {failed} failed" in result.err
     message = result.err.splitlines()[-2]
-    assert message == "2 tasks still running or not saved; download the images, at no cost, with: flux resume"
+    assert message == "2 tasks are still running or not saved. Download the images (no charge): flux resume"
     assert [path.name for path in Path().iterdir()] == ["boat-2.png"]
     states = {entry.task_id: entry.state for entry in entries()}
     assert (states[downloading], states[running]) == (State.READY, State.ACCEPTED)
@@ -347,7 +347,7 @@ def test_an_interrupted_resume_reports_unfinished_tasks(
         assert all(f"flux: interrupted; task {task} is still running." in err for task in tasks)
     else:
         assert "flux: interrupted" not in err
-        assert "2 tasks still running or not saved; download the images, at no cost, with: flux resume" in err
+        assert "2 tasks are still running or not saved. Download the images (no charge): flux resume" in err
     service.scripted.clear()
     assert sorted(flux("resume -q").out.split()) == ["boat-1.png", "boat-2.png"]
 

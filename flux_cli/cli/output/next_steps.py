@@ -51,16 +51,16 @@ class NextSteps:
             return False
         return True
 
-    def take(self) -> Iterator[Step]:
-        """Yield the next steps, and forget the results."""
+    def take(self, *, many: bool) -> Iterator[Step]:
+        """Yield the next steps, and forget the results. many: the command has several tasks."""
         if self._unknown:
             yield f"{counted(self._unknown, 'request')} with an unknown outcome; see your options with", ("resolve",)
-        if self._unfinished:
+        if self._unfinished and not self._not_started:  # if run again, the command downloads these images too
             yield download_step(self._unfinished)
         if self._failed:
             yield "To submit the failed tasks again, at a new charge, add --retry-failed to the command", ()
-        if self._not_started:
-            yield "To continue with the tasks that were not started, run the same command again", ()
+        if self._not_started and many:
+            yield "To continue, run the same command again", ()
         if self._reused and not self._others:
             yield "Nothing was generated. To generate again, at a new charge, add --no-cache", ()
         self._reset()

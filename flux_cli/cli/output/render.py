@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...config.paths import shown
 from ...config.urls import is_local
 from ...engine.outcome import Outcome
-from ...errors import FluxError, KeyRefusedError, UnknownChargeError
+from ...errors import ConfigError, FluxError, JournalError, KeyRefusedError, UnknownChargeError
 from ...journal.entries import CHARGED, LABEL, POSSIBLY_CHARGED, Entry, State
 from ...json_value import JsonObject
 from ...text import clean, seconds, usd
@@ -41,7 +41,11 @@ def show_failure(output: Output, outcome: Outcome, *, subject: str = "", brief: 
     """
     entry, error = outcome.entry, outcome.error
     if error:
-        named = entry.label == entry.task_id or f'"{clean(entry.label, LABEL)}"' in error.message
+        named = (
+            isinstance(error, JournalError | ConfigError)
+            or entry.label == entry.task_id
+            or f'"{clean(entry.label, LABEL)}"' in error.message
+        )
         subject = "" if named else subject
         money, hint = describe_charge(entry), _hint(output, error, entry)
         output.print_entry_error(error, money, hint, about=entry.label, subject=subject, brief=brief)

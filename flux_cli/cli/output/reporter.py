@@ -96,7 +96,7 @@ class CommandReporter:
         return self._many and self._output.mode is Mode.TEXT
 
     def _show_next_steps(self) -> None:
-        for text, command in self._next_steps.take():
+        for text, command in self._next_steps.take(many=self._many):
             self._output.note(text, command)
 
     def _show(self, result: TaskResult, outcome: Outcome) -> None:
