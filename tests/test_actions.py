@@ -160,6 +160,14 @@ def test_a_lost_response_is_reported_as_possibly_charged(flux: Flux, service: Se
     assert "<code>Next: flux resolve " in summary
 
 
+def test_a_failed_task_is_possibly_charged_in_the_summary_too(flux: Flux, service: Service, summary_file: Path) -> None:
+    service.faults.add(["task:fail"])
+    assert flux("gen fox -m schnell").code == 8
+    summary = summary_file.read_text()
+    assert "**flux**: 1 task, $0.00 spent, $0.002 possibly charged" in summary
+    assert "<td>$0.002 possibly charged</td>" in summary
+
+
 def _summarize_tasks(summary_file: Path, tasks: int, *, failed: bool) -> str:
     stream = CapturedStream()
     output = Output(stream, stream)

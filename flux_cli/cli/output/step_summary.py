@@ -8,7 +8,7 @@ from html import escape
 
 from ...config.paths import shown
 from ...engine.outcome import Outcome
-from ...journal.entries import CHARGED, Entry, State
+from ...journal.entries import CHARGED, POSSIBLY_CHARGED, Entry, State
 from ...json_value import JsonObject, text_at
 from ...text import clean, counted, redact, seconds, usd
 
@@ -57,23 +57,22 @@ class StepSummary:
         """Add an outcome. error: its error as in `--json`."""
         self.outcomes += 1
         entry = outcome.entry
-        if self._pays(entry):
-            self._spent += entry.price or 0
-        if entry.state in (State.UNKNOWN, State.SENDING):
-            self._possibly += entry.price or 0
+        if self._is_new(entry):
+            self._spent += (entry.price or 0) if entry.state in CHARGED else 0
+            self._possibly += (entry.price or 0) if entry.state in POSSIBLY_CHARGED else 0
         rows = self._bad if outcome.error else self._good
         if len(rows) < ROWS:
             rows.append(self._row(outcome, error))
 
-    def _pays(self, entry: Entry) -> bool:
-        return entry.state in CHARGED and entry.submitted is not None and entry.submitted >= self._begun
+    def _is_new(self, entry: Entry) -> bool:
+        return entry.submitted is not None and entry.submitted >= self._begun
 
     def _row(self, outcome: Outcome, error: JsonObject | None) -> str:
         entry = outcome.entry
         cost = ""
         if entry.price is not None and entry.state in CHARGED:
-            cost = usd(entry.price) if self._pays(entry) else "already paid"
-        elif entry.price is not None and entry.state in (State.UNKNOWN, State.SENDING):
+            cost = usd(entry.price) if self._is_new(entry) else "already paid"
+        elif entry.price is not None and entry.state in POSSIBLY_CHARGED:
             cost = f"{usd(entry.price)} possibly charged"
         cells = (
             self._thumbnail(outcome),
