@@ -46,7 +46,7 @@ def test_a_prompt_file_is_charged_once_in_repeated_runs(flux: Flux, service: Ser
     assert (rerun.code, sorted(rerun.out.split())) == (0, names)
     *_, total, end = rerun.err.splitlines()
     assert total.startswith("3 already saved; $0.00 spent in ")
-    assert end == "Nothing was generated. To generate again, at a new charge, add --no-cache"
+    assert end == "To generate again, at a new charge, add --no-cache"
     assert read_paid_prompts(service) == ["a fox", "a fox", "a wolf"]
 
     before = Path(names[1]).read_bytes()

@@ -30,7 +30,7 @@ from .test_promises import POST, Start, make_refusal, wait_until
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
-REUSED = "already saved: s.png (no charge)\nNothing was generated. To generate again, at a new charge, add --no-cache\n"
+REUSED = "already saved: s.png (no charge)\nTo generate again, at a new charge, add --no-cache\n"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 

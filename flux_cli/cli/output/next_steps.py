@@ -62,7 +62,7 @@ class NextSteps:
         if self._not_started and many:
             yield "To continue, run the same command again", ()
         if self._reused and not self._others:
-            yield "Nothing was generated. To generate again, at a new charge, add --no-cache", ()
+            yield "To generate again, at a new charge, add --no-cache", ()
         self._reset()
 
 
