@@ -260,7 +260,7 @@ def test_hidden_characters_in_a_file_name_are_shown(flux: Flux) -> None:
 def test_a_large_photo_is_scaled_and_its_sizes_are_reported(flux: Flux, service: Service) -> None:
     draw((3200, 3000)).save("big.png", compress_level=0)
     assert Path("big.png").stat().st_size > 28_000_000
-    result = flux("edit big.png x -o out.png")
+    result = flux("edit big.png x -o out.png -v")
 
     assert result.code == 0
     assert "big.png: scaled from 3200x3000 to 1057x991; PiAPI accepts up to 1,048,576 pixels" in result.err

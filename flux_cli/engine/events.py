@@ -71,6 +71,14 @@ class Slowed:
 
 
 @frozen
+class Uploading:
+    """An input image of `size` bytes is being uploaded, for free."""
+
+    entry: str
+    size: int
+
+
+@frozen
 class Fetching:
     """The task is completed, and its images are being downloaded."""
 
@@ -102,5 +110,5 @@ class Ended:
     state: str
 
 
-Event = Queued | Submitting | Accepted | Polled | Trouble | Slowed | Fetching | Noted | Waiting | Ended
+Event = Queued | Uploading | Submitting | Accepted | Polled | Trouble | Slowed | Fetching | Noted | Waiting | Ended
 Listener = Callable[[Event], None]

@@ -12,8 +12,7 @@ from ..operations.base import LOCAL
 from ..piapi.client import PiAPIClient
 from ..piapi.errors import TemporaryError
 from ..system.clock import Clock
-from ..text import byte_count
-from .events import Listener, Noted, Trouble
+from .events import Listener, Trouble, Uploading
 
 UPLOAD_SECONDS = 24 * 3600
 """Uploads are kept for 24 hours (docs/internals/service.md, section 4)."""
@@ -73,7 +72,7 @@ class Uploader:
         if reference not in self._images:  # an earlier command uploaded it, and that upload has expired
             raise RefusedError("PiAPI no longer has the input image", code="no_image")
         content = self._images.content(reference)
-        listener(Noted(entry.id, f"uploading an image of {byte_count(len(content))}"))
+        listener(Uploading(entry.id, len(content)))
         attempt = 0
         while True:
             try:

@@ -18,9 +18,10 @@ from ...engine.events import (
     Slowed,
     Submitting,
     Trouble,
+    Uploading,
     Waiting,
 )
-from ...text import clean, counted, seconds, usd
+from ...text import byte_count, clean, counted, seconds, usd
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -104,6 +105,9 @@ class PlainProgress:
                 if self._status.get(event.entry) != event.message:
                     self._status[event.entry] = event.message
                     self._print(event.entry, event.message)
+            case Uploading():
+                if self._verbose:
+                    self._print(event.entry, f"uploading an image of {byte_count(event.size)}")
             case Fetching():
                 if self._verbose:
                     self._print(event.entry, f"downloading {counted(event.images, 'image')}")
@@ -183,6 +187,8 @@ class LiveProgress:
                 row.state = event.message
             case Slowed():
                 row.state = "PiAPI is busy"
+            case Uploading():
+                row.state = "uploading"
             case Fetching():
                 row.state = "downloading"
             case Noted() | Waiting():
