@@ -125,7 +125,7 @@ def test_a_submission_is_retried_twice_at_most(flux: Flux, service: Service, ent
         ((307, {"location": "/elsewhere"}, b""), 5, "PiAPI refused the request: HTTP 307"),
         (make_refusal(401, 1200, "Authentication failed"), 4, "PiAPI refused the key: Authentication failed (code 1200)"),
         ((500, {}, b'{"code": 500, "message": "failed to freeze point"}'), 6, "out of credits: failed to freeze point"),
-        (make_refusal(403, 403, "Insufficient plan level"), 5, "your PiAPI plan does not include this: Insufficient plan level"),
+        (make_refusal(403, 403, "Insufficient plan level"), 5, "your PiAPI plan does not include this request: Insufficient plan level"),
         (make_refusal(403, 403, "see the explanation"), 5, "PiAPI refused the request: see the explanation"),
         (make_refusal(402, 1300, "Insufficient credits"), 6, "Insufficient credits (code 1300)"),
     ],
@@ -151,8 +151,10 @@ def test_a_plan_that_is_too_low_is_reported(
         monkeypatch.setenv("PIAPI_API_KEY", KEY)
         result = flux('lora "a boat" --lora anime --json')
         error = json.loads(result.out.splitlines()[-1])["error"]
-        assert (result.code, error["code"], "pgrade the plan" in error["hint"]) == (5, "plan", True)
-        assert error["message"] == "your PiAPI plan does not include this: Insufficient plan level. Not charged."
+        assert (result.code, error["code"], "Upgrade it" in error["hint"]) == (5, "plan", True)
+        assert (
+            error["message"] == "your PiAPI plan does not include this request: Insufficient plan level. Not charged."
+        )
         assert [entry.state for entry in entries()] == [State.REJECTED]
         assert service.count_posts() == 1
 
@@ -468,7 +470,7 @@ def test_a_task_is_kept_when_the_disk_is_full(flux: Flux, service: Service) -> N
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=False)
 
     assert (done.returncode, done.stdout) == (11, "")
-    assert f"1 image of task {service.charges[0].id} not saved" in done.stderr
+    assert f"cannot save 1 image of task {service.charges[0].id}: " in done.stderr
     assert list(Path().iterdir()) == []
     assert flux("resume -q").out == "a-boat-1.png\n"
     assert len(service.charges) == 1

@@ -299,7 +299,7 @@ def test_a_plan_that_the_user_set_takes_precedence_and_the_difference_is_reporte
     result = flux(line, stdin=f"{KEY}\n")
     difference = (
         "our account (plan pro) allows 15 tasks in parallel, but "
-        f"plan = creator ({home}/config.toml [profiles.default]) limits flux to 5. "
+        f"plan = creator ({home}/config.toml [profiles.default]) allows 5. "
         "Use the account's limit: flux config set plan ''"
     )
     assert (result.code, result.out.count(difference) + result.err.count(difference)) == (0, 1)

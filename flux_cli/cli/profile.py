@@ -42,10 +42,11 @@ def account_difference(session: Session, account: "Account") -> str | None:
         return None
     chosen = f"{name} = {values[name].text} ({values[name].source})"
     plan = f" (plan {account.plan})" if account.plan else ""
-    text = f"Your account{plan} allows {counted(allowed, 'task')} in parallel, but {chosen} limits flux to"
+    text = f"Your account{plan} allows {counted(allowed, 'task')} in parallel, but {chosen}"
     variable = BY_NAME[name].variable
     unset = f"unset {variable}" if values[name].source == variable else f"flux config set {name} ''"
-    return f"{text} {session.concurrency}. Use the account's limit: {unset}"
+    allows = f" allows {session.concurrency}" if name == "plan" else ""
+    return f"{text}{allows}. Use the account's limit: {unset}"
 
 
 def profile_name(session: Session) -> str:
