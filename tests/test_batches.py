@@ -40,13 +40,13 @@ def test_a_prompt_file_is_charged_once_in_repeated_runs(flux: Flux, service: Ser
     names = sorted(first.out.split())
     assert [name.rpartition("-")[0] for name in names] == ["1-a-fox", "2-a-wolf", "3-a-fox"]
     assert first.err.startswith("1 blank line skipped\n")
-    assert first.err.splitlines()[-1].startswith("3 saved; $0.006 (simulated) spent in ")
+    assert first.err.splitlines()[-1].startswith("3 saved; $0.006 (simulated) spent (")
 
     rerun = flux(f"gen --from prompts.txt {SMALL}")
     assert (rerun.code, sorted(rerun.out.split())) == (0, names)
     *_, total, end = rerun.err.splitlines()
-    assert total.startswith("3 already saved; $0.00 spent in ")
-    assert end == "To generate again, at a new charge, add --no-cache"
+    assert total.startswith("3 already saved; $0.00 spent (")
+    assert end == "To generate again, and pay again, add --no-cache"
     assert read_paid_prompts(service) == ["a fox", "a fox", "a wolf"]
 
     before = Path(names[1]).read_bytes()
@@ -254,7 +254,7 @@ def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entr
     service.reply_with(*POST, make_refusal(400, 1800, "LoRA/ControlNet load failed"))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1")
     assert result.code == 3
-    assert result.err.splitlines()[-1].startswith("2 saved, 1 refused; $0.004 (simulated) spent in ")
+    assert result.err.splitlines()[-1].startswith("2 saved, 1 refused; $0.004 (simulated) spent (")
 
     rerun = flux(f"gen --from prompts.txt {SMALL}")
     assert (rerun.code, len(service.charges), service.count_posts()) == (3, 2, 3)
@@ -275,7 +275,7 @@ def test_fail_fast_stops_at_the_first_failure(flux: Flux, service: Service) -> N
     assert result.code == 5
     assert service.count_posts() == 1
     *_, total, end = result.err.splitlines()
-    assert total.startswith("1 refused, 2 not started; $0.00 spent in ")
+    assert total.startswith("1 refused, 2 not started; $0.00 spent (")
     assert end == "To continue, run the same command again"
     assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 0
 
@@ -348,7 +348,7 @@ def test_the_summary_contains_possible_charges(flux: Flux, service: Service) -> 
     result = flux(f"gen --from prompts.txt {SMALL} -j 1")
     assert result.code == 7
     line = (
-        "1 saved, 1 with an unknown outcome; $0.002 (simulated) spent, up to $0.002 (simulated) possibly charged, in "
+        "1 saved, 1 with an unknown outcome; $0.002 (simulated) spent, up to $0.002 (simulated) possibly charged ("
     )
     *_, total, end = result.err.splitlines()
     assert total.startswith(line)

@@ -157,7 +157,7 @@ def test_the_plan_is_compared_with_the_account(flux: Flux, service: Service) -> 
     assert re.fullmatch(
         r"Your account \(plan pro\) allows 15 tasks in parallel, but concurrency = 40 \(.*\)\. "
         "Use the account's limit: flux config set concurrency ''",
-        plan["message"],
+        str(plan["message"]),
     )
 
 

@@ -30,7 +30,7 @@ from .test_promises import POST, Start, make_refusal, wait_until
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
-REUSED = "already saved: s.png (no charge)\nTo generate again, at a new charge, add --no-cache\n"
+REUSED = "already saved: s.png (no charge)\nTo generate again, and pay again, add --no-cache\n"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
@@ -222,7 +222,7 @@ def test_a_batch_that_runs_out_of_credits_reports_every_row(flux: Flux, service:
     rows = json.loads(Path("r.json").read_text())["rows"]
     assert [row["index"] for row in rows] == list(range(1, 11))
     assert [row.get("state") or row["reason"] for row in rows] == ["rejected"] + ["not started"] * 9
-    assert result.err.splitlines()[-2].startswith("1 refused, 9 not started; $0.00 spent in ")
+    assert result.err.splitlines()[-2].startswith("1 refused, 9 not started; $0.00 spent (")
 
 
 def test_a_skipped_task_is_in_the_report(flux: Flux, service: Service) -> None:

@@ -384,7 +384,7 @@ def test_ctrl_c_while_all_submissions_wait(service: Service, start: Start, entri
 
     assert (process.returncode, out) == (-signal.SIGINT, "")
     assert "flux:" not in err
-    assert "Interrupted: 9 not started; $0.00 spent in " in err
+    assert "Interrupted: 9 not started; $0.00 spent (" in err
     assert "Traceback" not in err
     assert service.count_posts() <= 3
     assert service.charges == []

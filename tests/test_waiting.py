@@ -73,7 +73,7 @@ def test_an_image_is_saved_while_the_pipe_is_open(flux: Flux, service: Service, 
     result = finish(wait.process)
 
     assert (result.code, result.out) == (0, "")
-    assert result.err.splitlines()[-1].startswith("3 saved; $0.00 spent in ")
+    assert result.err.splitlines()[-1].startswith("3 saved; $0.00 spent (")
 
 
 def test_tasks_are_waited_for_while_their_submitter_runs(service: Service, proxy: BreakingProxy, start: Start) -> None:

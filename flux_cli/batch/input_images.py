@@ -242,7 +242,8 @@ def _check_exactly_one(options: MaskOptions) -> None:
         raise UsageError(f"{' and '.join(given)} cannot be used together")
     if not given:
         raise UsageError(
-            "no mask", hint="Pass --mask, --mask-color, --mask-alpha, or for example --mask-box 25%,25%,50%,50%"
+            "no mask",
+            hint="Pass a region, for example --mask-box 25%,25%,50%,50%, or --mask, --mask-color or --mask-alpha",
         )
 
 

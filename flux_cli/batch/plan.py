@@ -181,14 +181,16 @@ class CostLimits:
     ask: Callable[[str], bool] | None
     simulated: bool = False
 
-    def check(self, price: Decimal, images: int) -> None:
+    def check(self, price: Decimal, images: int, *, again: bool = False) -> None:
         """Raise UsageError if `price` is above a limit or the user does not confirm it. images: for the message."""
         about = f"{usd(price)}{' (simulated)' if self.simulated else ''} for {counted(images, 'image')}"
         if self.max_cost is not None:
             if price > self.max_cost:
                 raise UsageError(
                     f"this would cost {about}, more than --max-cost {usd(self.max_cost)}",
-                    hint="See prices with --dry-run. Ask for fewer images, use a cheaper model, or raise --max-cost",
+                    hint="Raise --max-cost"
+                    if again
+                    else "Raise --max-cost, use a cheaper model, or ask for fewer images",
                     code="too_expensive",
                 )
             return

@@ -189,7 +189,7 @@ def _prompts(rows: Rows, stream: BinaryIO) -> Iterator[Row]:
         first = False
         if re.match(_OPTION, begin):
             hint = "For options per prompt, use a file with rows"
-            rows.add_problem(number, "an option, not a prompt", hint=hint, command=("batch", "FILE"))
+            rows.add_problem(number, "looks like an option, not a prompt", hint=hint, command=("batch", "FILE"))
         else:
             yield Row(number, {"prompt": begin[1:] if begin.startswith(_ESCAPED) else prompt})
 

@@ -22,13 +22,14 @@ class TaskResult:
     """The result of one task of a command.
 
     task: of the plan; None for a task that comes from elsewhere. outcome: None for a task that was not run: it was
-    skipped because `files` exist, or not started. before: its images were saved by an earlier run.
+    skipped because `files` exist, or not started. before, earlier: its images were saved, or it was submitted, by an earlier run.
     """
 
     task: PlannedTask | None
     outcome: Outcome | None
     files: tuple[Path, ...] = ()
     before: bool = False
+    earlier: bool = False
 
     @property
     def is_not_started(self) -> bool:
@@ -90,7 +91,8 @@ class Results:
         self._count(entry, before=before)
         before = before and entry.state is State.SAVED
         self._before += before
-        self._reporter.show_result(TaskResult(task, outcome, before=before))
+        earlier = entry.submitted is not None and entry.submitted < self._started
+        self._reporter.show_result(TaskResult(task, outcome, before=before, earlier=earlier))
 
     def _count(self, entry: Entry, *, before: bool = False) -> None:
         self._states[entry.state] += 1

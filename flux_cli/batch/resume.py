@@ -129,15 +129,29 @@ def review(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) 
     return steps
 
 
-def find_unpaid(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> list[PlannedTask]:
-    """Return the tasks of a plan that a run would pay for now. Nothing is checked or changed."""
+@frozen
+class PlanParts:
+    """The tasks of a plan, by what a run would do now: pay for them, reuse earlier tasks, or report their errors."""
+
+    unpaid: tuple[PlannedTask, ...]
+    reused: tuple[PlannedTask, ...] = ()
+    ended: tuple[PlannedTask, ...] = ()
+
+
+def divide(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> PlanParts:
+    """Return the parts of a plan. Nothing is checked or changed."""
     journal, seconds = run_context.journal, run_context.cache_seconds
-    return [
-        step.task
-        for step in _find_known(plan, run_context, saving, policy)
-        if step.action in (Action.GENERATE, Action.SUBMIT)
-        and (policy.no_cache or journal.find_duplicate(step.task.request, seconds) is None)
-    ]
+    unpaid, reused, ended = list[PlannedTask](), list[PlannedTask](), list[PlannedTask]()
+    for step in _find_known(plan, run_context, saving, policy):
+        if step.action is Action.GENERATE:
+            joins = not policy.no_cache and journal.find_duplicate(step.task.request, seconds) is not None
+            (reused if joins else unpaid).append(step.task)
+        elif step.action is Action.SUBMIT:
+            unpaid.append(step.task)
+        else:
+            done = step.known is None or step.known.state in (*UNFINISHED, State.SAVED)
+            (reused if done else ended).append(step.task)
+    return PlanParts(tuple(unpaid), tuple(reused), tuple(ended))
 
 
 def _warn_of_second_charges(steps: Iterable[Step], run_context: RunContext) -> None:
@@ -145,7 +159,7 @@ def _warn_of_second_charges(steps: Iterable[Step], run_context: RunContext) -> N
     unknown = {entry.request.digest: entry.id for entry in run_context.journal.entries(State.UNKNOWN) if entry.request}
     for step in steps if unknown else ():
         if step.action is Action.GENERATE and (entry_id := unknown.get(step.task.request.digest)):
-            message = f"an identical request (entry {entry_id}) has an unknown outcome: you may be charged twice"
+            message = f"an identical request, entry {entry_id}, has an unknown outcome: you may be charged twice"
             run_context.warn(message)
 
 
@@ -239,12 +253,11 @@ def _continue_entry(run_context: RunContext, known: Entry, step: Step, saving: S
 
 def _earlier_error(known: Entry) -> FluxError:
     """Return the error of an entry that failed in an earlier run, with a hint how to submit it again."""
-    error = error_of(known)
-    if known.state not in (State.UNKNOWN, State.SENDING):
-        error.hint = (
-            error.hint
-            or "This error is from an earlier run. To submit failed tasks again, at a new charge, add --retry-failed"
-        )
+    if known.problem is None or known.state in (State.UNKNOWN, State.SENDING):
+        return error_of(known)
+    problem = replace(known.problem, message=f"in an earlier run, {known.problem.message}")
+    error = error_of(replace(known, problem=problem))
+    error.hint = error.hint or "To submit it again, and pay for it, add --retry-failed"
     return error
 
 

@@ -79,7 +79,7 @@ def escape_braces(prompt: str) -> str:
         return prompt
     if open_choice := _OPEN_CHOICE.search(prompt):
         raise UsageError(
-            f"unclosed choice {quoted(open_choice.group(), 40)}", hint="Write {a|b}, or {{ for a literal brace"
+            f"unclosed brace in {quoted(open_choice.group(), 40)}", hint="Write {a|b}, or {{ for a literal brace"
         )
     return _BRACE.sub(lambda brace: brace.group() if len(brace.group()) == 2 else brace.group() * 2, prompt)
 
@@ -136,7 +136,7 @@ def _numbers_of(item: str, kind: type[Number]) -> list[Number]:
         return [kind(whole[1])]
     if kind is float and _DECIMAL.fullmatch(item) and math.isfinite(number := kind(item)):
         return [number]
-    hint = "Write a list, 1,2,5, or a range, 1..4 or 0..10..5"
+    hint = "Or write a list (1,2,5), a range (1..4), or a range with a step (0..10..5)"
     if kind is int and _DECIMAL.fullmatch(item):
         hint = "A spreadsheet may have rounded it; format the column as text" if "e" in item.lower() else hint
     raise UsageError(f"{quoted(item, 40)}: expected {describe_number(kind)}", hint=hint)

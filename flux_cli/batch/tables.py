@@ -249,7 +249,7 @@ def _column_names(line: int, cells: list[str], file: str) -> list[str]:
         raise UnreadableError(line, "the first column has no name", hint=hint)
     for name in filter(None, names):
         if not _COLUMN.fullmatch(name):  # most likely a row: a forgotten header would cost the first one
-            what = f"expected the names of the columns, not {_shown(name)}"
+            what = f"expected a header with column names, not {_shown(name)}"
             if "prompt" in "".join(names).casefold():
                 raise UnreadableError(line, what)
             raise UnreadableError(line, what, hint="For a list of prompts, use", command=("gen", "--from", file))

@@ -39,7 +39,7 @@ async def _named_then_piped(named: Sequence[str], stdin: TextIO | None) -> Async
             any_read = True
             yield item
     if not any_read:
-        yield UsageError("no IDs were read")
+        yield UsageError("no IDs on stdin")
 
 
 async def _piped(stdin: TextIO) -> AsyncIterator[str | UsageError]:

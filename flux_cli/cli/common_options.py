@@ -32,10 +32,10 @@ class CommonOptions(Group):
             help="Print one JSON object per result; see flux help json.",
         ),
     ] = False
-    quiet: Annotated[bool, Option("-q, --quiet", help="Print only results (paths or IDs) and errors.")] = False
+    quiet: Annotated[bool, Option("-q, --quiet", help="Print only results and errors.")] = False
     verbose: Annotated[bool, Option("-v, --verbose", help="Print more details, for example every status poll.")] = False
     debug: Annotated[
-        bool, Option("--debug", help="Log HTTP requests to stderr, without secrets. Sets debug in the request.")
+        bool, Option("--debug", help="Log HTTP requests to stderr, without secrets. Task requests include debug: true.")
     ] = False
 
     def arguments(self) -> list[str]:
@@ -57,7 +57,7 @@ class OpenOptions(Group):
 
     title = "Output"
 
-    open: Annotated[bool, Option("--open", help="Open the images or the page in the default viewer.")] = False
+    open: Annotated[bool, Option("--open", help="Open the images in the default viewer.")] = False
 
 
 @frozen

@@ -27,7 +27,9 @@ from ..text import quoted
 from .options import SaveOptions
 from .session import Session
 
-Ids = Annotated[list[str], Argument("ID...", help="Task IDs, entry IDs or @last; - reads them from stdin.")]
+Ids = Annotated[
+    list[str], Argument("ID...", help="Task IDs, entry IDs, or @last for the newest task; - reads them from stdin.")
+]
 UNKNOWN_VALUES = {"task": "", "n": "1"}
 """The values of the placeholders for a task whose request is unknown."""
 LIST_TASKS = "List your tasks"
@@ -64,7 +66,7 @@ async def poll_task(client: PiAPIClient, task_id: str) -> Task:
             f"PiAPI has no task {task_id} ({error})", code="no_such_task", hint=LIST_TASKS, command=("history",)
         ) from error
     except TemporaryError as error:
-        raise NetworkError(f"cannot get the status of task {task_id}: {error.message}") from error
+        raise NetworkError(f"cannot get the status of task {task_id}: {error.message}", hint=error.hint) from error
 
 
 def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOptions) -> Entry | Outcome:

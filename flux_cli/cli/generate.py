@@ -27,10 +27,11 @@ from ..text import argument_text, byte_count, clean, counted, file_name, usd
 from .drafts import check_column, make_drafts, make_request_builder, read_row
 from .options import ManyOptions, RunOptions, SaveOptions, SubmitOptions
 from .output.output import Items, Mode, Note, Output, Record
+from .output.render import format_sum
 from .session import Session
 
 if TYPE_CHECKING:
-    from ..batch.resume import Policy
+    from ..batch.resume import PlanParts, Policy
 
 Drafts = Callable[[Row], Iterator[Draft]]
 """Yields the tasks of a row. Raises UsageError with all errors of the row."""
@@ -44,7 +45,9 @@ def generate(session: Session, own: Parameters, shared: SharedOptions, run: RunO
     if prompt is None and prompts is None:
         prompt = own.default_prompt
         if prompt is None:
-            raise UsageError("no prompt", hint="Pass one, or a file with one prompt per line: --from FILE")
+            raise UsageError(
+                "no prompt", hint="Add it in quotes, or read prompts from a file, one per line: --from FILE"
+            )
     if prompt is not None:
         _check_prompt(prompt, own.name)
     if prompts is not None and has_rows(prompts):
@@ -156,8 +159,8 @@ def _run(
     if submit.price_only:
         return session.output.print_all(_show_price(session.output, plan, limits))
     if submit.dry_run:
-        unpaid = _find_unpaid(session, plan, saving, _make_policy(many, submit))
-        return session.output.print_all(_show_requests(session, plan, unpaid, limits))
+        parts = _divide(session, plan, saving, _make_policy(many, submit))
+        return session.output.print_all(_show_requests(session, plan, parts, limits))
     if not plan.tasks:
         session.output.note(f"this shard has none of the {counted(plan.total, 'task')}")
         return ExitCode.OK
@@ -218,7 +221,8 @@ def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
 def _show_price(output: Output, plan: Plan, limits: CostLimits) -> Items:
     """Yield the price of a plan."""
     _check_price(plan, limits)
-    about, price = f"{usd(plan.price)} for {counted(plan.images, 'image')}", usd(plan.price).removeprefix("$")
+    about = f"{format_sum(plan.price, limits.simulated)} for {counted(plan.images, 'image')}"
+    price = usd(plan.price).removeprefix("$")
     content: JsonObject = {"images": plan.images, "cost_usd": str(plan.price)}
     yield Record("price", content, about if output.shows_all else price, quiet=price)
     if not output.shows_all:
@@ -226,17 +230,22 @@ def _show_price(output: Output, plan: Plan, limits: CostLimits) -> Items:
     return ExitCode.OK
 
 
-def _show_requests(session: Session, plan: Plan, unpaid: Plan, limits: CostLimits) -> Items:
+def _show_requests(session: Session, plan: Plan, parts: "PlanParts", limits: CostLimits) -> Items:
     """Yield each request of a plan, and the price of those that a run would send now."""
+    unpaid = replace(plan, tasks=parts.unpaid)
     _check_price(unpaid, limits)
     some = plan.tasks[:1] if session.output.mode is Mode.TEXT and session.output.to_terminal else plan.tasks
     for task in some:
         yield _describe_request(session, task.request)
     if more := len(plan.tasks) - len(some):
         yield Note(f"... and {counted(more, 'more request')}. To print all, add --json")
-    rest = plan.images - unpaid.images
-    others = f"; {counted(rest, 'image')} would not be generated again" if rest else ""
-    yield Note(f"Would cost {usd(unpaid.price)} for {counted(unpaid.images, 'image')}{others}. Nothing was sent.")
+    cost = f"{format_sum(unpaid.price, limits.simulated)} for {counted(unpaid.images, 'image')}"
+    lines = [f"Would cost {cost if unpaid.tasks else 'nothing'}."]
+    if parts.reused:
+        lines.append(f"{counted(replace(plan, tasks=parts.reused).images, 'image')} would be reused (no charge).")
+    if parts.ended:
+        lines.append(f"{counted(len(parts.ended), 'task')} with an earlier error would not be submitted again.")
+    yield Note(" ".join([*lines, "Nothing was sent."]))
     return ExitCode.OK
 
 
@@ -251,13 +260,13 @@ def _make_policy(many: ManyOptions, submit: SubmitOptions) -> "Policy":
     return Policy(no_cache=many.no_cache, any_seed=many.cache, retry_failed=many.retry_failed, wait=not submit.no_wait)
 
 
-def _find_unpaid(session: Session, plan: Plan, saving: Saving, policy: "Policy") -> Plan:
-    """Return the part of a plan that a run would pay for now. Nothing is created if there is no journal yet."""
-    from ..batch.resume import find_unpaid
+def _divide(session: Session, plan: Plan, saving: Saving, policy: "Policy") -> "PlanParts":
+    """Return the parts of a plan, by what a run would do now. Nothing is created if there is no journal yet."""
+    from ..batch.resume import PlanParts, divide
 
     if not session.paths.journal.exists():
-        return plan
-    return replace(plan, tasks=tuple(find_unpaid(plan, session.run_context, saving, policy)))
+        return PlanParts(plan.tasks)
+    return divide(plan, session.run_context, saving, policy)
 
 
 def _describe_request(session: Session, request: TaskRequest) -> Record:

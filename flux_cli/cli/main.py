@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from itertools import takewhile
 from typing import Any
 
 import typer
@@ -37,6 +36,9 @@ OPEN_FILES = 16
 IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp")
 NEAR = 0.7
 """The least similarity, from 0 to 1, of an option that is suggested for an unknown one."""
+PAID = ("--no-cache", "--yes", "--resubmit", "--retry-failed")
+"""Options that may cost money. They are suggested only from NEAR_PAID on."""
+NEAR_PAID = 0.9
 
 
 def build(named: str | None = None) -> typer.Typer:
@@ -218,7 +220,7 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
     if name is not None:
         return _wrong_use(name, next(flat for flat in options if name in flat.names), words)
     if "unexpected extra argument" in text:
-        return _extra_words(text.partition(" (")[2].removesuffix(")"), words, arguments)
+        return _extra_words(text.partition(" (")[2].removesuffix(")"), words, arguments, options)
     # All other errors are about a missing argument.
     message = text.partition(".")[0].replace("'", "").replace("Missing argument", "missing argument:")
     return UsageError(message, command=(*words, "--help"))
@@ -240,8 +242,9 @@ def _unknown_option(
         hint = "A prompt that begins with - goes after --"
         return UsageError(message, hint=hint, command=(words[0], "--", "-a castle"))
     # An unlikely guess is worse than none.
-    near = possible and SequenceMatcher(None, name, possible[0]).ratio() >= NEAR
-    return UsageError(message, hint=f"Did you mean {possible[0]}?" if near else None, command=help_command)
+    least = dict.fromkeys(PAID, NEAR_PAID)
+    close = [word for word in possible if SequenceMatcher(None, name, word).ratio() >= least.get(word, NEAR)]
+    return UsageError(message, hint=f"Did you mean {close[0]}?" if close else None, command=help_command)
 
 
 def _wrong_use(name: str, flat: Flat, words: list[str]) -> UsageError:
@@ -253,7 +256,7 @@ def _wrong_use(name: str, flat: Flat, words: list[str]) -> UsageError:
     return UsageError(f"{name} requires a value", hint=f"Write {name} {flat.about.metavar}")
 
 
-def _extra_words(extra: str, words: list[str], arguments: list[str]) -> UsageError:
+def _extra_words(extra: str, words: list[str], arguments: list[str], options: Sequence[Flat]) -> UsageError:
     """Return the error for words that a command does not accept."""
     if words[0] == "rerun":
         return UsageError(f"unexpected words after the image: {extra}", hint="For a new prompt, write --prompt TEXT")
@@ -265,14 +268,20 @@ def _extra_words(extra: str, words: list[str], arguments: list[str]) -> UsageErr
     message = f"unexpected words after the prompt: {extra}"
     if words[0] == "gen" and os.path.isfile(arguments[1]) and arguments[1].lower().endswith(IMAGE_NAMES):
         return UsageError(message, hint="To edit an image", command=("edit", arguments[1], "as a watercolor"))
-    return UsageError(message, hint="Put the prompt in quotes", command=_quoted_prompt(arguments))
+    return UsageError(message, hint="Put the prompt in quotes", command=_quoted_prompt(arguments, options))
 
 
-def _quoted_prompt(arguments: list[str]) -> list[str]:
-    """Return the command line up to the first option, with the prompt as one word."""
-    words = list(takewhile(lambda word: not word.startswith("-"), arguments))
+def _quoted_prompt(arguments: list[str], options: Sequence[Flat]) -> list[str]:
+    """Return a command line with the prompt as one word, and all options after it."""
+    valued = {name for flat in options if flat.takes_value for name in flat.names}
+    words, rest, following = list[str](), list[str](), iter(arguments)
+    for word in following:
+        if word.startswith("-"):
+            rest += [word, *([next(following, "")] if word in valued else [])]
+        else:
+            words.append(word)
     first = 2 if words[0] in FROM_IMAGE else 1
-    return [*words[:first], " ".join(words[first:])] if len(words) > first + 1 else [words[0], "a castle"]
+    return [*words[:first], " ".join(words[first:]), *rest]
 
 
 def _no_config_command(arguments: list[str], hint: str | None) -> UsageError:

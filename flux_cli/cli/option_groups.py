@@ -66,11 +66,16 @@ def flatten(function: Callable[..., Any]) -> tuple[inspect.Signature, Callable[[
     own = inspect.signature(function, eval_str=True).parameters.values()
     shared = next((parameter.name for parameter in own if parameter.annotation is SharedOptions), None)
 
+    switches = {name for flat in options for name in flat.names if name.startswith("--")}
+
     def gather(values: dict[str, Any]) -> dict[str, Any]:
         gathered = dict(values)
         for flat in options:
             if flat.takes_value:
-                gathered[flat.name] = _read(flat, values[flat.name] or [], function.__name__)
+                texts = values[flat.name] or []
+                if text := next((text for text in texts if text in switches), None):
+                    raise UsageError(f"{flat.names[0]} requires a value, and {text} is an option")
+                gathered[flat.name] = _read(flat, texts, function.__name__)
         gathered |= {name: _gather(group, gathered) for name, group in groups.items()}
         if shared:
             accepted = [gathered.pop(group.__name__) for group in _accepted(own)]

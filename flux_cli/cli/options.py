@@ -17,7 +17,10 @@ MaxCost = Annotated[
         help="Fail, before anything is sent, if the total price exceeds this amount.",
     ),
 ]
-Yes = Annotated[bool, Option("-y, --yes", title="Cost", help="Do not ask for confirmation of the cost.")]
+Yes = Annotated[
+    bool,
+    Option("-y, --yes", title="Cost", help="Skip the cost confirmation, which is required above confirm_above ($1)."),
+]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace existing files.")]
 
 
@@ -53,15 +56,25 @@ class ManyOptions(Group):
     title = "Batches"
 
     fail_fast: Annotated[bool, Option("--fail-fast", help="After the first failure, submit nothing more.")] = False
-    retry_failed: Annotated[bool, Option("--retry-failed", help="Submit failed tasks again (and pay for them).")] = (
-        False
-    )
+    retry_failed: Annotated[
+        bool, Option("--retry-failed", help="In a batch, submit failed tasks again, and pay for them.")
+    ] = False
     no_cache: Annotated[
         bool,
-        Option("--no-cache", title="Cost", help="Generate and pay again, even if the same request was made before."),
+        Option(
+            "--no-cache",
+            title="Cost",
+            help="Generate and pay again. Without it, the same request with the same seed reuses an image of the last "
+            "24 hours (cache_hours).",
+        ),
     ] = False
     cache: Annotated[
-        bool, Option("--cache", title="Cost", help="Reuse an earlier image of the same request, whatever its seed.")
+        bool,
+        Option(
+            "--cache",
+            title="Cost",
+            help="Reuse an earlier image of the same request (no charge), even if its seed differs.",
+        ),
     ] = False
     shard: Annotated[
         str | None, Option("--shard", metavar="K/N", help="Run only part K of N, to split the work over machines.")

@@ -42,11 +42,14 @@ def account_difference(session: Session, account: "Account") -> str | None:
         return None
     chosen = f"{name} = {values[name].text} ({values[name].source})"
     plan = f" (plan {account.plan})" if account.plan else ""
-    text = f"Your account{plan} allows {counted(allowed, 'task')} in parallel, but {chosen}"
+    if session.concurrency > allowed:
+        text = f"{chosen} is more than your account{plan} allows: {counted(allowed, 'task')} in parallel"
+    else:
+        limit = f" allows {session.concurrency}" if name == "plan" else ""
+        text = f"Your account{plan} allows {counted(allowed, 'task')} in parallel, but {chosen}{limit}"
     variable = BY_NAME[name].variable
     unset = f"unset {variable}" if values[name].source == variable else f"flux config set {name} ''"
-    allows = f" allows {session.concurrency}" if name == "plan" else ""
-    return f"{text}{allows}. Use the account's limit: {unset}"
+    return f"{text}. Use the account's limit: {unset}"
 
 
 def profile_name(session: Session) -> str:

@@ -172,7 +172,7 @@ class Session:
             hint=f"Get a key at {KEYS_URL}, then store it with",
             command=("login",),
             code="no_key",
-            details=[f"Profiles with a key: {', '.join(others)}"] if others else (),
+            details=[f"To use the key of profile {name}, add: --profile {name}" for name in others],
         )
 
     def require_key(self, *, offer_sandbox: bool = False) -> None:

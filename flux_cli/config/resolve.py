@@ -89,7 +89,7 @@ def resolve(file: JsonObject, environ: Mapping[str, str], options: Mapping[str, 
     table = _flat(object_at(file, "profiles", profile))
     if unknown := sorted(set(table) - set(BY_NAME) - {"api_key", ACCOUNT}):
         message = f"unknown setting '{clean(unknown[0], 40)}' in {_place(path, profile, unknown[0])}"
-        raise ConfigError(message, hint=guess(unknown[0], BY_NAME), command=("config", "list"))
+        raise ConfigError(message, hint=guess(unknown[0], BY_NAME) or "Remove it, or correct its name")
     values = {setting.name: _value(setting, table, environ, options, path, profile) for setting in SETTINGS}
     values |= _of_account(object_at(table, ACCOUNT), values)
     key, command, source = _key(table, environ, values["api_key_command"], _file_source(path, profile))

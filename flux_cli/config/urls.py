@@ -21,6 +21,12 @@ def is_local(url: str) -> bool:
     return is_loopback(urlsplit(url).hostname or "")
 
 
+def workspace(service: str) -> str:
+    """Return the URL of the page that lists the tasks of a service: PiAPI's workspace, or the page of a sandbox."""
+    parts = urlsplit(service)
+    return f"{parts.scheme}://{parts.netloc}" if is_local(service) else "https://piapi.ai/workspace"
+
+
 def base_url(text: str) -> str:
     """Return an http(s) base URL in canonical form. Plain http is accepted for loopback only.
 

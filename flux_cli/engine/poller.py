@@ -131,7 +131,7 @@ class Poller:
         now = self.clock.now()
         count = streak.misses.add(now)
         if not streak.misses.are_proof(now, MISSING_SECONDS * self.clock.scale if existed else 0.0):
-            return self._choose_wait(entry, streak, f"PiAPI has not found the task yet ({words})", count)
+            return self._choose_wait(entry, streak, f"PiAPI did not find the task ({words})", count)
         if existed:
             raise record_expiry(self.journal, entry, f"PiAPI no longer has it ({words})")
         error = RefusedError(f"PiAPI has no task {entry.task_id} ({words})", code="no_such_task")
@@ -185,7 +185,7 @@ def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
 def _still_running(entry: Entry, waited: float, reason: str) -> StillRunningError:
     """Return the error for a task that had not ended after `waited` seconds. reason: why its status is unknown."""
     if reason:
-        return StillRunningError(f"the status of task {entry.task_id} is unknown after {seconds(waited)}: {reason}")
+        return StillRunningError(f"cannot get the status of task {entry.task_id} within {seconds(waited)}: {reason}")
     return StillRunningError(f"task {entry.task_id} is still {entry.status or 'running'} after {seconds(waited)}")
 
 

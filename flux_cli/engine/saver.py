@@ -173,9 +173,9 @@ class Saver:
         planned, extension = self._prepare_target(entry, index), download.image.extension
         saved = await asyncio.to_thread(_place, entry, planned, download)
         if planned.suffix.lower() != f".{extension}":
-            self.listener(Noted(entry.id, f"the image is {extension}: saved as {saved.path.name}"))
+            self.listener(Noted(entry.id, f"the image is {extension}; saving as {saved.path.name}"))
         elif saved.path != planned:
-            self.listener(Noted(entry.id, f"{planned.name} already exists: saved as {saved.path.name}"))
+            self.listener(Noted(entry.id, f"{planned.name} exists; saving as {saved.path.name}"))
         return saved
 
 
@@ -226,5 +226,5 @@ def disk_error(error: OSError, entry: Entry) -> DiskError:
     why = "the disk is full" if full else error.strerror or "cannot write"
     where = error.filename or entry.output.paths[0]
     images = counted(len(entry.urls) or 1, "image")
-    hint = "Make room, then run" if full else "Correct that, then run"
+    hint = "Make room, then run" if full else "Fix the problem, then run"
     return DiskError(f"cannot save {images} of task {entry.task_id}: {why}: {where}", hint=hint)

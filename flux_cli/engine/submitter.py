@@ -193,9 +193,9 @@ def _not_submitted(result: SubmissionResult) -> NetworkError:
 
 def _advice(outcome: SubmissionOutcome) -> str:
     if outcome is SubmissionOutcome.RATE_LIMITED:
-        return "PiAPI accepts no more tasks for now; run the command again later, or raise --timeout"
+        return "PiAPI is not accepting more tasks right now. Run the command again later, or raise --timeout"
     if outcome is SubmissionOutcome.UNTRUSTED:
         return "check the URL and the clock; behind a company proxy set SSL_CERT_FILE"
     if outcome is SubmissionOutcome.NOT_SENT:
         return "check the network connection, then run the command again"
-    return "PiAPI is unavailable; run the command again later"
+    return "PiAPI is unavailable. Run the command again later"

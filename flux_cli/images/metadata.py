@@ -105,7 +105,7 @@ def read_provenance(texts: Mapping[str, str]) -> Provenance:
     The types of its fields are checked here. Their values are checked before it is sent, as for a command.
     """
     if KEYWORD not in texts:
-        raise UsageError("no flux metadata: not made by flux, or saved with --no-metadata")
+        raise UsageError("no flux metadata. It was not made by flux, or was saved with --no-metadata")
     try:
         about: Json = json.loads(texts[KEYWORD])
         stored = object_at(about, "request")

@@ -99,7 +99,7 @@ class Allowance:
         cost = f"{usd(price)} (simulated)" if self.simulated else usd(price)
         wait = f"Wait until {self.next_day}, or raise" if price <= limit else "Raise"
         raise BudgetError(
-            f"{what} costs {cost}, but {usd(self.left)} of {self.whose} {usd(limit)} budget is left",
+            f"{what} would cost {cost}, but only {usd(self.left)} is left of {self.whose} {usd(limit)} budget",
             hint=f"{wait} {advice}",
             command=command,
         )

@@ -268,7 +268,7 @@ class Journal:
         with self._db.transaction():
             if first := self.submitter_of(task_id):
                 raise UsageError(
-                    f"task {task_id} belongs to entry {first.id}, which submitted it",
+                    f"task {task_id} already belongs to entry {first.id}",
                     hint=f"If there is no other task for entry {entry.id}",
                     command=("resolve", entry.id, "--dismiss"),
                     code="task_taken",

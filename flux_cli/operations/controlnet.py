@@ -84,7 +84,7 @@ class ControlNet(Sized):
     def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
         yield from Sized.problems(self, limits)
         if not self.controls:
-            hint = "Pass one, for example --control depth=photo.jpg; types: flux models --controls"
+            hint = "Pass one, for example --control depth=photo.jpg. List the types: flux models --controls"
             yield UsageError("no control image", hint=hint)
         yield from lora_problems(self.loras, limits)
         for control in self.controls:

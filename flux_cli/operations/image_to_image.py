@@ -66,5 +66,5 @@ class ImageToImageParameters(Parameters):
         if self.kontext:
             width, height = source.size or DEFAULT_SIZE
             return Kontext(image=source.reference, width=width, height=height)
-        refuse_size(shared.size, "flux edit", "Omit it, or add --kontext")
+        refuse_size(shared.size, "flux edit", "Omit it, or add --kontext, which uses dev-advanced")
         return ImageToImage(image=source.reference)

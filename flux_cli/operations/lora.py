@@ -135,7 +135,9 @@ class LoRAGeneration(Sized):
     def problems(self, limits: ModelLimits) -> Iterator[str | UsageError]:
         yield from Sized.problems(self, limits)
         if not self.loras:
-            yield UsageError("no LoRA", hint="Pass one, for example --lora anime:0.8; names: flux models --loras")
+            yield UsageError(
+                "no LoRA", hint="Pass one, for example --lora anime:0.8. List the names: flux models --loras"
+            )
         yield from lora_problems(self.loras, limits)
 
     def live_problems(self) -> Iterator[str]:

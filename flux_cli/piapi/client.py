@@ -24,7 +24,7 @@ from ..frozen import frozen
 from ..json_value import JsonObject, number_at, object_at, text_at
 from ..operations.base import is_request_url
 from ..text import clean
-from .errors import TaskNotFoundError, TemporaryError, key_error, upload_error
+from .errors import UNAVAILABLE_HINT, TaskNotFoundError, TemporaryError, key_error, upload_error
 from .http_client import Response, decoded_body, in_time, new_client
 from .http_errors import environment_settings, plain_words, retry_after, server_clock
 from .redaction import Redactor
@@ -170,9 +170,9 @@ class PiAPIClient:
         try:
             response, parsed = await self._get(f"{self._origin}/account/info")
         except TemporaryError as error:
-            raise NetworkError(f"could not reach PiAPI: {error.message}") from error
+            raise NetworkError(f"could not reach PiAPI: {error.message}", hint=error.hint) from error
         if response.status != 200 or not parsed.well_formed:
-            raise NetworkError(f"PiAPI returned {parsed.words(response.status)}")
+            raise NetworkError(f"PiAPI returned {parsed.words(response.status)}", hint=UNAVAILABLE_HINT)
         return Account(
             plan=clean(text_at(parsed.data, "plan"), 40).casefold() or None,
             balance=_amount(parsed.data),
@@ -260,7 +260,7 @@ class PiAPIClient:
 def _temporary(response: Response, parsed: ParsedResponse) -> TemporaryError:
     cut = response.fault == TRUNCATED or (response.text.lstrip().startswith("{") and not parsed.well_formed)
     words = "PiAPI's response was incomplete" if cut else f"PiAPI returned {parsed.words(response.status)}"
-    return TemporaryError(words, retry_after(response.headers))
+    return TemporaryError(words, retry_after(response.headers), UNAVAILABLE_HINT)
 
 
 def _amount(data: JsonObject) -> Decimal | None:

@@ -4,20 +4,24 @@ from ..errors import CreditsError, FluxError, KeyRefusedError, PlanError, Refuse
 from .responses import ParsedResponse
 from .submission import PLAN, SubmissionOutcome, SubmissionResult
 
-PLAN_HINT = "Upgrade it at https://piapi.ai/workspace. flux gen and flux edit with image URLs work on every plan"
+PLAN_HINT = (
+    "Upgrade it at https://piapi.ai/workspace. flux gen works on every plan, and so does flux edit with an image URL"
+)
+UNAVAILABLE_HINT = "This is a problem at PiAPI. Try again later"
 UPLOAD_PLAN_HINT = "Uploads require the Creator plan or higher. On any plan, you can pass the URL of a public image"
 
 
 class TemporaryError(Exception):
     """A free request failed, and may succeed if it is repeated.
 
-    retry_after: seconds that PiAPI asks to wait; None if it does not.
+    retry_after: seconds that PiAPI asks to wait; None if it does not. hint: what the user can do; None if unknown.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+        self.hint = hint
 
 
 class TaskNotFoundError(Exception):
@@ -33,7 +37,7 @@ def refusal_error(result: SubmissionResult) -> FluxError:
         return key_error(message)
     if result.outcome is SubmissionOutcome.PLAN_TOO_LOW:
         return PlanError(f"your PiAPI plan does not include this request: {message}", hint=PLAN_HINT)
-    hint = "see what is sent with --dry-run, or the full exchange with --debug"
+    hint = "Change the prompt or the options. To see the request, add --dry-run"
     return RefusedError(f"PiAPI refused the request: {message}", hint=hint)
 
 

@@ -62,7 +62,7 @@ def config_set(session: Session, name: Name, value: NewValue) -> Items:
         raise UsageError(f"{name} can be set with {setting.variable} only")
     checked = _check_value(session.catalog, setting, value) if value else None
     edit_profile(session, {name: None if checked is None else setting.in_toml(checked)})
-    done = f"{name} removed from" if checked is None else f"{name} = {checked} in"
+    done = f"Removed {name} from" if checked is None else f"Set {name} = {checked} in"
     yield Note(f"{done} {file} [profiles.{profile}]")
     if session.environ.get(setting.variable):
         yield WarningLine(f"{setting.variable} is set and takes precedence over the config file")

@@ -99,7 +99,9 @@ def gallery(
     axes = [axis.title for axis in (grid.rows, grid.columns) if axis] if grid else []
     about: JsonObject = {"file": str(target), "images": len(images), "axes": list(axes), "sections": len(sections)}
     yield Record("gallery", {**about, "cost_usd": str(total_cost(images))}, paths=(target,))
-    order = f" in {len(sections)} sections" if len(sections) > 1 else f" by {' and '.join(axes)}" if axes else ""
+    order = (
+        f" in {len(sections)} sections" if len(sections) > 1 else f", arranged by {' and '.join(axes)}" if axes else ""
+    )
     yield Note(f"{counted(len(images), 'image')}{order}")
     yield Images([target])
     return ExitCode.OK

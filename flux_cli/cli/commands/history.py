@@ -2,10 +2,11 @@
 
 import time
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated
 
 from ...config.paths import shown
-from ...config.urls import is_local
+from ...config.urls import is_local, workspace
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
 from ...journal.expiry import describe_expiring
@@ -13,7 +14,7 @@ from ...json_value import JsonObject
 from ...operations.parameters import Option
 from ...text import clean, counted, quoted, suggestion, usd
 from ..output.output import Items, Mode, Note, Record
-from ..output.render import NOT_CHARGED, entry_json
+from ..output.render import NOT_CHARGED, entry_json, format_sum
 from ..registry import help_page
 from ..session import Session
 
@@ -29,18 +30,21 @@ StateOption = Annotated[
         "failed or expired.",
     ),
 ]
+MEANT = {"running": "accepted", "refused": "rejected", "done": "saved", "completed": "saved"}
+"""Words that users type for a state, because summaries or PiAPI use them."""
 LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum number of tasks.")]
 
 
 @help_page(
     ("List the newest tasks", "flux history"),
-    ("List tasks that may have been charged", "flux history --state unknown"),
+    ("List tasks whose outcome is unknown", "flux history --state unknown"),
     ("Print the files of the last 100 tasks", "flux history --limit 100 --json | jq -r '.files[]'"),
 )
 def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> Items:
     """List past tasks with their state and cost, newest first."""
     if state is not None and state not in [known.value for known in State]:
-        raise UsageError(f"unknown state {quoted(state, 40)}", hint=suggestion(state, State))
+        hint = f"Did you mean {MEANT[state]}?" if state in MEANT else suggestion(state, State)
+        raise UsageError(f"unknown state {quoted(state, 40)}", hint=hint)
     session.journal.mark_dead_unknown()
     states = (State(state),) if state else ()
     profile = session.settings.profile
@@ -51,9 +55,9 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
         yield Note(columns)
     for entry in entries:
         yield Record("entry", _history_json(entry), _history_line(entry, width), quiet=entry.id, indent=10)
-    costs = [_cost(entry) for entry in entries]
+    costs = [_cost(entry) for entry in entries] if session.output.mode is Mode.TEXT else []
     if any(cost.startswith("~") for cost in costs):
-        yield Note("~ possibly charged; see the PiAPI workspace")
+        yield Note(f"~ possibly charged; see {workspace(session.service)}")
     if any(cost.endswith("*") for cost in costs):
         yield Note("* simulated by the sandbox, never charged")
     if not entries:
@@ -61,9 +65,11 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
         if not session.sandbox:
             yield Note("List the tasks of the sandbox", ("history", "--sandbox"))
     if unknown := session.journal.newest(State.UNKNOWN, profile=profile):
-        risk = sum(entry.price for entry in unknown if entry.price is not None)
+        risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
         number = counted(len(unknown), "task")
-        charged = f"up to {usd(risk)} possibly charged" if risk else "possibly charged"
+        charged = (
+            f"up to {format_sum(risk, is_local(session.service))} possibly charged" if risk else "possibly charged"
+        )
         own = all(entry.account == session.journal.account for entry in unknown)
         words = ("resolve",) if own else ("resolve", unknown[-1].id)
         yield Note(f"{number} with an unknown outcome, {charged}; see your options with", words)

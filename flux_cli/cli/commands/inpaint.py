@@ -31,5 +31,5 @@ def _show_mask(inputs: ImageFinder, image: str, shared: SharedOptions, *, overwr
     png = preview_region(inputs, inputs.find(image, fit=not shared.inputs.no_fit), shared.mask)
     write_preview(path, png, overwrite=overwrite)
     yield Record("mask", {"files": [str(path)]}, paths=(path,))
-    yield Note("The tinted region will be regenerated. Nothing was sent.")
+    yield Note("The tinted region would be regenerated. Nothing was sent.")
     return ExitCode.OK

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from ...config.api_key import COMMAND_VARIABLE, KEYS_URL, VARIABLE, invalid_key, is_key
 from ...config.resolve import ACCOUNT
+from ...config.urls import is_local
 from ...errors import ConfigError, ExitCode, KeyRefusedError, NetworkError, UsageError
 from ...operations.parameters import Option
-from ...text import HIDDEN_KEY, counted, masked, usd
+from ...text import HIDDEN_KEY, counted, masked
 from ..output.output import Items, Note, WarningLine
+from ..output.render import format_sum
 from ..profile import account_difference, account_json, edit_profile
 from ..registry import help_page
 from ..session import Session
@@ -39,13 +41,13 @@ def login(session: Session, no_check: NoCheck = False) -> Items:
     secrets, settings = session.output.secrets, session.settings
     typed = session.stdin.text.isatty()
     if typed:
-        yield Note(f"Create a key at {KEYS_URL}.")
+        yield Note(f"Get a key at {KEYS_URL}.")
     key = (yield from _ask_for_key()) if typed else session.stdin.text.readline()
     key = _checked(key.rstrip("\r\n"), typed=typed)
     secrets.add(key)
     account = None if no_check else _check(session, key)
     if account:
-        yield Note(f"PiAPI accepted the key{_facts(account)}")
+        yield Note(f"PiAPI accepted the key{_facts(account, simulated=is_local(session.service))}")
     edit_profile(
         session, {"api_key": key, ACCOUNT: account_json(settings.text("base_url"), account) if account else None}
     )
@@ -62,8 +64,10 @@ def login(session: Session, no_check: NoCheck = False) -> Items:
 def _checked(key: str, *, typed: bool) -> str:
     """Return the key. Raise ConfigError if it is invalid."""
     hint = f"Copy your key from {KEYS_URL}, then run"
+    if not key and not typed:
+        raise ConfigError("stdin contains no key", hint="Pipe the key, for example: pass show piapi | flux login")
     if not key:
-        raise ConfigError("you entered no key" if typed else "stdin contains no key", hint=hint, command=("login",))
+        raise ConfigError("you entered no key", hint=hint, command=("login",))
     if not is_key(key):
         raise invalid_key("the key", hint)
     return key
@@ -92,8 +96,8 @@ def _check(session: Session, key: str) -> "Account":
         ) from error
 
 
-def _facts(account: "Account") -> str:
+def _facts(account: "Account", *, simulated: bool) -> str:
     facts = [f"plan {account.plan}"] if account.plan else []
     facts += [f"{counted(account.concurrency, 'task')} in parallel"] if account.concurrency else []
-    facts += [f"balance {usd(account.balance)}"] if account.balance is not None else []
+    facts += [f"balance {format_sum(account.balance, simulated)}"] if account.balance is not None else []
     return f" ({', '.join(facts)})" if facts else ""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from ...batch.prompts import StandardInput
 from ...batch.task_matching import compare_task, link, moment
-from ...config.urls import is_local
+from ...config.urls import is_local, workspace
 from ...engine.outcome import Outcome, claim, exit_code
 from ...errors import ExitCode, RefusedError, UnknownChargeError, UsageError
 from ...journal.entries import Entry, State, dismissal, error_of, unknown_outcome
@@ -26,7 +26,10 @@ from ..session import Session
 
 Entries = Annotated[
     list[str] | None,
-    Argument("[ID...]", help="IDs of flux history; - reads them from stdin. Default: all with an unknown outcome."),
+    Argument(
+        "[ID...]",
+        help="IDs from flux history; - reads them from stdin. Without one, all unknown outcomes are listed.",
+    ),
 ]
 TaskOption = Annotated[
     str | None,
@@ -34,7 +37,7 @@ TaskOption = Annotated[
         "--task",
         short="The task exists: download its image.",
         title="Outcome",
-        metavar="ID",
+        metavar="TASK_ID",
         help="The task exists: download its image (no extra charge).",
     ),
 ]
@@ -76,7 +79,7 @@ OPEN = (State.UNKNOWN, State.DISMISSED)
         "Download the image of an existing task",
         "flux resolve k3v9q2xy \\\n  --task 1631d053-2352-4add-95cc-360fc52d5f89",
     ),
-    ("Dismiss all of them", "flux history --state unknown -q | flux resolve - --dismiss"),
+    ("Dismiss all of them", "flux history --state unknown --limit 1000 -q | flux resolve - --dismiss"),
 )
 def resolve(
     session: Session,
@@ -98,11 +101,14 @@ def resolve(
     if force and task is None:
         raise UsageError("--force needs --task")
     session.journal.mark_dead_unknown()
+    if not entries and (task is not None or dismiss or resubmit):
+        option = "--dismiss" if dismiss else "--resubmit" if resubmit else "--task"
+        raise UsageError(f"{option} needs an ID", hint="List the IDs", command=("history", "--state", "unknown"))
     if not entries:
-        return _explain_unknown(session, changes=task is not None or dismiss or resubmit)
+        return _explain_unknown(session)
     ids = asyncio.run(_read(session.stdin, expand_ids(session.journal, entries)))
     if task is not None and len(ids) > 1:
-        raise UsageError(f"--task is for one ID, and there are {len(ids)}")
+        raise UsageError(f"--task needs exactly one ID, not {len(ids)}")
     found = [_find(session.journal, word) for word in ids]
     if task is not None:
         return _link(session, found[0], task, force=force)
@@ -130,19 +136,16 @@ def _find(journal: Journal, word: str) -> Entry:
         hint = "List the tasks to resolve"
         raise UsageError(no_such_task(word), hint=hint, command=("history", "--state", "unknown"))
     if entry.account != journal.account:
-        hint = f"Use --profile {entry.profile}; its service is {entry.service}"
-        raise UsageError(f"entry {entry.id} belongs to another account", hint=hint)
+        other = f"profile {entry.profile} ({entry.service})"
+        raise UsageError(f"entry {entry.id} belongs to {other}", hint=f"Add: --profile {entry.profile}")
     return entry
 
 
 # --- without an option: print the details and the options -------------------------------------------------------------
 
 
-def _explain_unknown(session: Session, *, changes: bool) -> Items:
-    """Yield what is known about all tasks of unknown outcome. Raise UsageError if they were to be changed unnamed."""
-    if changes:
-        hint = "Name the tasks. List them with"
-        raise UsageError("no task ID", hint=hint, command=("history", "--state", "unknown"))
+def _explain_unknown(session: Session) -> Items:
+    """Yield what is known about all tasks of unknown outcome, and the user's options."""
     unknown = session.journal.entries(State.UNKNOWN)
     if not unknown:
         yield Note("No tasks with an unknown outcome.")
@@ -150,35 +153,33 @@ def _explain_unknown(session: Session, *, changes: bool) -> Items:
 
 
 def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
-    """Yield the details of entries and the user's options. Return the exit code, 7 if an outcome is unknown."""
-    errors: list[UnknownChargeError | None] = []
+    """Yield what is known about entries, and the user's options. Return the code of those that are still unknown."""
+    unknown = [entry for entry in entries if entry.state is State.UNKNOWN]
     for entry in entries:
         if entry.state is State.UNKNOWN:
-            errors.append(error := unknown_outcome(entry))
-            yield from _explain(session, entry, error)
-            continue
-        errors.append(None)
-        if entry.state is State.DISMISSED:
+            yield from _explain(session, entry)
+        elif entry.state is State.DISMISSED:
             yield Note(f"{error_of(entry).message}. {describe_charge(entry)}")
             words = ("resolve", entry.id, "--task", "TASK_ID")
             yield Note("If its task appears in your workspace, link it with", words)
         else:
             yield Note(_nothing_to_resolve(entry).message)
-    return exit_code(errors)
+    if unknown and session.output.mode is Mode.TEXT:
+        yield _line(_place_to_look(session, unknown))
+        for meaning, command in _list_options(session, unknown):
+            yield _line(f"{meaning}:\n  {command}")
+    return exit_code(unknown_outcome(entry) if entry.state is State.UNKNOWN else None for entry in entries)
 
 
-def _explain(session: Session, entry: Entry, error: UnknownChargeError) -> Iterator[Item]:
-    options = _list_options(session, entry)
+def _explain(session: Session, entry: Entry) -> Iterator[Item]:
     if session.output.mode is not Mode.TEXT:
-        where, *details = (line.strip() for line in options)
-        hint = where.removesuffix(" Then run one of:")
-        yield Outcome(entry, UnknownChargeError(error.message, hint=hint, details=details))
+        details = [f"{meaning}: {command}" for meaning, command in _list_options(session, [entry])]
+        message = unknown_outcome(entry).message
+        yield Outcome(entry, UnknownChargeError(message, hint=_place_to_look(session, [entry]), details=details))
         return
     yield _line(f"entry {entry.id}: no usable response to this request. {describe_charge(entry)}", 2)
     for line in _list_facts(entry):
         yield _line(line, 13)
-    for line in options:
-        yield _line(line)
 
 
 def _line(text: str, indent: int | None = None) -> Record:
@@ -192,26 +193,33 @@ def _list_facts(entry: Entry) -> list[str]:
     rows |= {
         "sent": moment(entry.submitted) if entry.submitted is not None else None,
         "reason": entry.evidence,
-        "task seen": entry.seen_id,
+        "task ID": entry.seen_id and f"{entry.seen_id} (in the damaged response)",
     }
     return [f"  {name:<9}  {clean(value, 400)}" for name, value in rows.items() if value]
 
 
-def _list_options(session: Session, entry: Entry) -> list[str]:
-    options: list[tuple[tuple[str, ...], str]] = []
-    if entry.seen_id:
-        options.append((("resume",), f"check task {entry.seen_id}, and download its image if it matches"))
-    options += [
-        (("resolve", entry.id, "--task", "ID"), "the task exists: download its image (no extra charge)"),
-        (("resolve", entry.id, "--dismiss"), "the task does not exist, or you do not need it"),
+def _place_to_look(session: Session, entries: Sequence[Entry]) -> str:
+    what = "the task" if len(entries) == 1 else "each task"
+    return f"Look for {what} at {workspace(session.service)}, by its prompt and time."
+
+
+def _list_options(session: Session, entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+    """Yield the user's options, each with its command; for several entries, the command has the word ID."""
+    one = entries[0] if len(entries) == 1 else None
+    words = ("resolve", one.id if one else "ID")
+    options = [
+        ("If it exists, download its image (no extra charge)", (*words, "--task", "TASK_ID")),
+        ("If it does not exist, or you do not need it", (*words, "--dismiss")),
     ]
-    if entry.request:
-        price = format_sum(session.catalog.price(entry.request), is_local(entry.service))
-        options.append((("resolve", entry.id, "--resubmit"), f"submit it again, for {price}"))
-    commands = [(session.output.command_line(words), meaning) for words, meaning in options]
-    width = max(len(command) for command, _ in commands)
-    where = "Look for a task with this prompt and time at https://piapi.ai/workspace. Then run one of:"
-    return [where, *(f"  {command:<{width}}  {meaning}" for command, meaning in commands)]
+    if any(entry.seen_id for entry in entries):
+        options.insert(0, ("To check the task ID in the response, and download its image if it matches", ("resume",)))
+    if any(entry.request for entry in entries):
+        price = "and pay for it"
+        if one and one.request:
+            price = f"for {format_sum(session.catalog.price(one.request), is_local(one.service))}"
+        options.append((f"To submit the request again, {price}", (*words, "--resubmit")))
+    for meaning, command in options:
+        yield meaning, session.output.command_line(command)
 
 
 def _nothing_to_resolve(entry: Entry) -> UsageError:
@@ -248,7 +256,7 @@ async def _poll(session: Session, task_id: str) -> Task:
         async with session.make_client() as client:
             return await poll_task(client, task_id)
     except RefusedError as error:
-        hint = "Copy the ID from https://piapi.ai/workspace. If the task is not there, use --dismiss or --resubmit"
+        hint = f"Copy the ID from {workspace(session.service)}. If the task is not there, use --dismiss or --resubmit"
         raise RefusedError(f"{error.message}. Nothing was changed.", code=error.code, hint=hint) from error
 
 
@@ -283,7 +291,7 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
             raise _nothing_to_resolve(last)
     total = sum(prices.values(), Decimal(0))
     images = sum(last.request.operation.batch_size for last in latest.values() if last.request and last.id in prices)
-    session.cost_limits(max_cost, yes=yes).check(total, images)
+    session.cost_limits(max_cost, yes=yes).check(total, images, again=True)
     check_budgets(session.journal.allowances(session.budgets), total)
     if prices:
         cost = format_sum(total, is_local(session.service))

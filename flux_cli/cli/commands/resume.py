@@ -17,7 +17,7 @@ from ..registry import help_page
 from ..session import Session
 
 ExpiringOption = Annotated[
-    bool, Option("--expiring", help="Only images that PiAPI deletes within a day; it keeps images for 7 days.")
+    bool, Option("--expiring", help="Only images that PiAPI will delete within a day (it keeps them for 7).")
 ]
 
 
@@ -26,7 +26,7 @@ ExpiringOption = Annotated[
     ("Download only images that PiAPI deletes within a day", "flux resume --expiring --timeout 60"),
 )
 def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = False) -> ExitCode:
-    """Save all paid images that are not saved yet, for free."""
+    """Download all paid images that are not saved yet (no charge)."""
     session.journal.mark_dead_unknown()
     link_seen(session.run_context)
     resolve_reported(session)

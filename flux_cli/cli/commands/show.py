@@ -1,11 +1,12 @@
 """`flux show`: print how an image was generated."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ... import __version__
+from ...config.paths import shown
 from ...config.urls import is_local
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 INDENT = 17
 """The column at which values begin."""
-Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task ID or @last.")]
+Image = Annotated[str, Argument("FILE|ID", help="An image, an entry ID, a task ID, or @last for the newest task.")]
 
 
 @help_page(
@@ -39,7 +40,8 @@ def show(session: Session, image: Image, view: ViewOptions) -> Items:
     from ...images.output_names import expand_path
     from ...images.png import texts_in
 
-    yield Images(_files(session.journal, image))  # first, because an image without metadata can be displayed too
+    shown_files = _files(session.journal, image)
+    yield Images(shown_files)  # first, because an image without metadata can be displayed too
     path = expand_path(image)
     if path.is_file():
         content = read_image_file(path)
@@ -50,7 +52,7 @@ def show(session: Session, image: Image, view: ViewOptions) -> Items:
             yield Record("foreign", {"file": str(path), "texts": {**texts}}, _table(texts, 2000), indent=INDENT)
             yield Note(f"{path.name} was not made by flux")
             return ExitCode.OK
-    yield _describe(find_made(session, image))
+    yield _describe(find_made(session, image), shown_files)
     entry = None if path.exists() else _find_entry(session.journal, image)
     if entry and entry.state is not State.SAVED:
         yield Note(f"State: {entry.state}. {describe_charge(entry)}".rstrip())
@@ -80,7 +82,7 @@ def find_made(session: Session, word: str) -> "Provenance":
     if entry is None:
         message = f"{quoted(word, 80)} is not a file, and no task has this ID"
         if word.startswith("@"):
-            message = "no image in the history" if word == "@last" else no_such_task(word.removeprefix("@"))
+            message = "no tasks in the history" if word == "@last" else no_such_task(word.removeprefix("@"))
         raise UsageError(message, hint=LIST_TASKS, command=("history",))
     if entry.request is None:
         raise UsageError(f"task {clean(word, 80)} was submitted elsewhere: its request is unknown")
@@ -99,20 +101,27 @@ def _files(journal: Journal, word: str) -> list[Path]:
 
 
 def _find_entry(journal: Journal, word: str) -> Entry | None:
-    return journal.last_saved() if word == "@last" else journal.find(word.removeprefix("@"))
+    return journal.last_submitted() if word == "@last" else journal.find(word.removeprefix("@"))
 
 
-def _describe(made: "Provenance") -> Record:
+def _describe(made: "Provenance", files: Sequence[Path]) -> Record:
     request = made.request.to_json()
     cost = None if made.cost is None else str(made.cost)
     price = None if made.cost is None else usd(made.cost) + (" simulated" if made.simulated and made.cost else "")
-    rows = {**request, "task": made.task_id or None, "cost": price}
+    names = ", ".join(shown(file) for file in files)
+    rows = {"file": names or None, **request, "task": made.task_id or None, "cost": price}
     texts = {
         name.replace("_", " "): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in rows.items()
         if value is not None
     }
-    content: JsonObject = {"request": request, "task_id": made.task_id, "cost_usd": cost, "version": made.version}
+    content: JsonObject = {
+        "files": [str(file) for file in files],
+        "request": request,
+        "task_id": made.task_id,
+        "cost_usd": cost,
+        "version": made.version,
+    }
     return Record("made", content, _table(texts, 1600), indent=INDENT)
 
 

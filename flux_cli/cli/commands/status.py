@@ -31,7 +31,7 @@ Found = tuple[Entry | None, Task] | Outcome | FluxError
 
 @help_page(
     ("Show one task", "flux status 1631d053-2352-4add-95cc-360fc52d5f89"),
-    ("Show all running tasks", "flux history --state accepted --json | flux status -"),
+    ("Show all running tasks", "flux history --state accepted --limit 1000 -q | flux status -"),
 )
 def status(session: Session, ids: Ids) -> ExitCode:
     """Show the status of tasks, without waiting for them."""

@@ -65,7 +65,7 @@ def _program_help(program: Command, width: int) -> str:
         parts.append(f"{title}:\n" + _rows([(name, summaries[name]) for name in names], width, column))
     parts.append("Options:\n" + _rows([(_usage(option), option.description) for option in program.options], width))
     topics = [(f"flux help {name}", topic.summary) for name, topic in TOPICS.items()]
-    topics.append(("flux help json-schema", "the same as JSON Schema"))
+    topics.append(("flux help json-schema", "a JSON Schema of these objects"))
     parts.append("Help topics:\n" + _rows(topics, width))
     parts.append("Help for one command: flux COMMAND -h\nAll its options:      flux COMMAND --help")
     return "\n\n".join(parts) + "\n"
@@ -130,7 +130,7 @@ class Topic:
 def _templates(width: int) -> str:
     names = _rows([(f"{{{name}}}", about) for name, about in PLACEHOLDERS.items()], width)
     return f"""\
-File names (-o, --output, and the field output of a row)
+File names (-o, --output, and the output column of a row)
 
   flux gen "a red fox" -o 'shots/{{slug}}-{{seed}}.png'
 
@@ -168,7 +168,7 @@ Files with rows (flux batch FILE): each row is a task.
   prompt      required by most operations
   op          gen (default), {operations}
   output      file name or template (flux help templates)
-  id          your name for the row, which is {{id}} in file names
+  id          your ID for the row, {{id}} in file names
   all others  options of that command by their long names: seed, steps, mask-box
 
 JSON, one object per line or one array:
@@ -188,9 +188,9 @@ TOML:
   prompt = "a lighthouse at dawn"
   seed = 7
 
-An empty cell is ignored. Options of flux batch apply to rows that do
-not set their own. All errors are reported with their lines before anything is
-sent. Run the same command again to pay only for missing images.
+An empty cell is ignored. Options of flux batch apply to rows that do not set
+their own. All errors are reported with their lines before anything is sent. Run
+the same command again to pay only for missing images.
 """
 
 
@@ -217,7 +217,7 @@ file. All values and their sources: flux config list
 def _json(width: int) -> str:
     kinds = _rows(
         [
-            ("outcome", "how a task ended: state, entry, task_id, op, model, prompt, seed, files, urls, cost_usd, "
+            ("outcome", "a task: state, entry, task_id, op, model, prompt, seed, files, urls, cost_usd, "
              "possibly_charged_usd, seconds, error; in a batch also index and id"),
             ("skipped", "a task that --skip-existing skipped: files, reason"),
             ("summary", "the end of a command with several tasks: counts, cost_usd, "
@@ -255,7 +255,7 @@ STATES = {
     State.READY: "finished and charged, but the images are not downloaded yet",
     State.SAVED: "finished and charged; the images are on disk",
     State.REJECTED: "PiAPI refused the request; not charged",
-    State.UNKNOWN: "no usable response came from PiAPI; possibly charged",
+    State.UNKNOWN: "PiAPI sent no usable response; possibly charged",
     State.DISMISSED: "was unknown, and you closed it with flux resolve; possibly charged",
     State.FAILED: "PiAPI reported a failure; possibly charged",
     State.EXPIRED: "PiAPI no longer has the task or its images; charged",
@@ -270,16 +270,16 @@ in one of these states:
 
 {_rows([(state.value, about) for state, about in STATES.items()], width)}
 
-  flux resume                     download the images of accepted and ready
-  flux resolve ID                 decide about unknown
+  flux resume                     save the images of accepted and ready entries
+  flux resolve                    decide what to do about unknown entries
   flux history --state unknown    list the entries in one state
 """
 
 
 TOPICS = {
-    "templates": Topic("names of files, and sweeps in prompts", _templates),
+    "templates": Topic("file names, and prompts that make several images", _templates),
     "batch-files": Topic("files with prompts or rows", _batch_files),
-    "states": Topic("how far a task is, and whether it is charged", _states),
+    "states": Topic("the states of a task, and which ones are charged", _states),
     "exit-codes": Topic("what each exit code means", _exit_codes),
     "environment": Topic("all environment variables", _environment),
     "json": Topic("the objects that --json prints", _json),

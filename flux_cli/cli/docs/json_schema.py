@@ -209,7 +209,7 @@ KINDS: dict[str, Kind] = {
     "lora": Kind("A line of flux models --loras.", ("name",)),
     "control": Kind("A line of flux models --controls.", ("name", "sent_as")),
     "preset": Kind("A line of flux models --presets.", ("name", "width", "height", "guidance", "denoise")),
-    "made": Kind("flux show: how an image was generated.", ("request", "task_id", "cost_usd", "version")),
+    "made": Kind("flux show: how an image was generated.", ("files", "request", "task_id", "cost_usd", "version")),
     "foreign": Kind("flux show: the texts in an image that flux did not make.", ("file", "texts")),
     "gallery": Kind("flux gallery: the page.", ("file", "images", "axes", "sections", "cost_usd")),
     "mask": Kind("flux inpaint --show-mask: the image of the region.", ("files",)),

@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from ...batch.results import TaskResult
-from ...errors import FluxError
+from ...errors import CreditsError, FluxError, KeyRefusedError
 from ...journal.entries import Entry, State
-from ...text import counted
 from .render import next_command
 
 Step = tuple[str, tuple[str, ...]]
 """A line, and the words of the command at its end, if there is one."""
+
+RETRIED = {State.FAILED: "failed", State.REJECTED: "refused", State.DISMISSED: "dismissed"}
+"""The states from which --retry-failed submits a task of a batch again, and what summaries call them."""
 
 
 class NextSteps:
@@ -20,12 +22,15 @@ class NextSteps:
 
     def _reset(self) -> None:
         self._unfinished: list[Entry] = []
-        self._unknown = self._failed = self._not_started = self._reused = self._others = 0
+        self._unknown = self._not_started = self._reused = self._others = 0
+        self._ended = dict[str, None]()
+        self._overwrite = False
 
     def add(self, result: TaskResult) -> None:
         """Count a result. Its error is counted by `add_error` or `add_interrupted`."""
         if _is_reused(result):
             self._reused += 1
+            self._overwrite = self._overwrite or (result.task is not None and result.task.draft.output is not None)
         elif result.is_not_started:
             self._not_started += 1
         else:
@@ -45,8 +50,9 @@ class NextSteps:
             self._unknown += 1
         elif command in (("wait",), ("resume",)):
             self._unfinished.append(entry)
-        elif result.task and entry.state is State.FAILED:
-            self._failed += 1
+        elif result.task and entry.state in RETRIED and error.code not in (CreditsError.code, KeyRefusedError.code):
+            self._ended[RETRIED[entry.state]] = None
+            return entry.state is not State.REJECTED or result.earlier  # a new refusal has a hint of its own
         else:
             return False
         return True
@@ -54,24 +60,25 @@ class NextSteps:
     def take(self, *, many: bool) -> Iterator[Step]:
         """Yield the next steps, and forget the results. many: the command has several tasks."""
         if self._unknown:
-            yield f"{counted(self._unknown, 'request')} with an unknown outcome; see your options with", ("resolve",)
+            yield "To resolve the unknown outcomes", ("resolve",)
         if self._unfinished and not self._not_started:  # if run again, the command downloads these images too
             yield download_step(self._unfinished)
-        if self._failed:
-            yield "To submit the failed tasks again, at a new charge, add --retry-failed to the command", ()
+        if self._ended:
+            yield f"To submit the {' and '.join(self._ended)} tasks again, and pay for them, add --retry-failed", ()
         if self._not_started and many:
-            yield "To continue, run the same command again", ()
+            yield "To continue, run the same command again. It pays only for tasks that were not started", ()
         if self._reused and not self._others:
-            yield "To generate again, at a new charge, add --no-cache", ()
+            yield f"To generate again, and pay again, add --no-cache{' --overwrite' if self._overwrite else ''}", ()
         self._reset()
 
 
 def download_step(entries: Sequence[Entry]) -> Step:
     """Return the step for tasks that are paid for and not on disk."""
     ids = [entry.task_id or entry.id for entry in entries]
-    if len(ids) == 1:
-        return "1 task is still running or not saved. Download the image (no charge)", ("wait", *ids)
-    return f"{len(ids)} tasks are still running or not saved. Download the images (no charge)", ("resume",)
+    command = ("wait", *ids) if len(ids) == 1 else ("resume",)
+    if all(entry.state is State.READY for entry in entries):
+        return "To download the images (no new charge)", command
+    return "To wait for the running tasks and save their images (no new charge)", command
 
 
 def _is_reused(result: TaskResult) -> bool:

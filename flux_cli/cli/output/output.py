@@ -356,10 +356,10 @@ class Output:
         hint = hint and hint[0].upper() + hint[1:]
         if not words:
             return hint or ""
-        lead = hint or "Next"
-        return (
-            f"{lead}\nNext: {self.command_line(words)}" if lead[-1] in ".?" else f"{lead}: {self.command_line(words)}"
-        )
+        lead = "Help" if words[-1] == "--help" else "Next"
+        if hint:
+            lead = f"{hint}\n{lead}" if hint[-1] in ".?" else hint
+        return f"{lead}: {self.command_line(words)}"
 
     def error_json(
         self, error: FluxError, money: str = "", hint: str | None = None, command: Sequence[str] = ()

@@ -216,7 +216,7 @@ class LiveProgress:
         if self._total > 1:
             bar = ProgressBar(total=self._total, completed=self._done, width=24)
             table.add_row(
-                "", bar, Text(f"{self._done} of {self._total}"), Text(f"{usd(self._cost)} submitted", style="dim")
+                "", bar, Text(f"{self._done} of {self._total}"), Text(f"{usd(self._cost)} so far", style="dim")
             )
         return table
 

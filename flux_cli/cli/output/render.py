@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ...config.paths import shown
-from ...config.urls import is_local
+from ...config.urls import is_local, workspace
 from ...engine.outcome import Outcome
 from ...errors import ConfigError, FluxError, JournalError, KeyRefusedError, UnknownChargeError
 from ...journal.entries import CHARGED, LABEL, POSSIBLY_CHARGED, Entry, State
@@ -23,15 +23,23 @@ def show_outcome(output: Output, outcome: Outcome) -> None:
     show_failure(output, outcome)
 
 
-def show_result(output: Output, outcome: Outcome, place: JsonObject | None = None, *, before: bool = False) -> None:
+def show_result(
+    output: Output,
+    outcome: Outcome,
+    place: JsonObject | None = None,
+    *,
+    before: bool = False,
+    earlier: bool = False,
+) -> None:
     """Print an outcome on stdout.
 
     place: the fields of its position in a batch. before: whether its images were saved by an earlier run.
+    earlier: whether the task was paid for by an earlier run.
     """
     if output.mode is Mode.JSON:
         output.print_json("outcome", outcome_json(output, outcome) | (place or {}))
     elif outcome.entry.state is State.SAVED:
-        _show_saved(output, outcome.entry, before=before)
+        _show_saved(output, outcome.entry, before=before, earlier=earlier)
 
 
 def show_failure(output: Output, outcome: Outcome, *, subject: str = "", brief: bool = False) -> None:
@@ -60,10 +68,10 @@ def summarize(output: Output, outcome: Outcome) -> None:
         output.summary.add(outcome, _error_json(output, outcome))
 
 
-def _show_saved(output: Output, entry: Entry, *, before: bool) -> None:
+def _show_saved(output: Output, entry: Entry, *, before: bool, earlier: bool) -> None:
     """Print the images of a saved entry: the paths on stdout, the facts on stderr."""
     names = [shown(file.path) for file in entry.files]
-    about = " (already saved, no charge)" if before else _facts(entry)
+    about = " (already saved, no charge)" if before else _facts(entry, earlier=earlier)
     if output.shows_all:  # one line per image, with the facts after the last
         for name in names:
             output.print_row(f"{name}{about if name is names[-1] else ''}", 2)
@@ -81,19 +89,21 @@ def show_summary(output: Output, summary: "Summary", lead: str = "") -> None:
     counts = ", ".join(f"{number} {names.get(name, name)}" for name, number in summary.counts.items())
     money = f"{format_sum(summary.spent, summary.simulated)} spent"
     if summary.possibly:
-        money += f", up to {format_sum(summary.possibly, summary.simulated)} possibly charged,"
-    output.note(f"{lead}{counts or 'nothing to do'}; {money} in {seconds(summary.duration)}")
+        money += f", up to {format_sum(summary.possibly, summary.simulated)} possibly charged"
+    output.note(f"{lead}{counts or 'nothing to do'}; {money} ({seconds(summary.duration)})")
     if output.mode is Mode.JSON:
         output.print_json("summary", summary_json(summary))
 
 
-def _facts(entry: Entry) -> str:
+def _facts(entry: Entry, *, earlier: bool) -> str:
     """Return the facts about an image besides its name: ` (model, seed 7, $0.015, 12 s)`; empty if there are none."""
     known = []
     if entry.request:
         known += [entry.request.model.rpartition("/")[2], f"seed {entry.request.seed}"]
-    if entry.price is not None:
-        known.append(amount(entry))
+    if earlier or (entry.request and entry.price is None):
+        known.append("no new charge")
+    elif entry.price is not None:
+        known.append(amount(entry) if entry.price else "reused, no charge")
     if entry.price != 0 and entry.ended and entry.accepted:
         known.append(seconds(max(0.0, entry.ended - entry.accepted)))
     return f" ({', '.join(known)})" if known else ""
@@ -140,8 +150,12 @@ def _error_json(output: Output, outcome: Outcome) -> JsonObject | None:
 def _hint(output: Output, error: FluxError, entry: Entry) -> str:
     """Return the next step after the error of an entry; a paid one is words only, because scripts run commands."""
     words = next_command(error, entry)
-    if not words and not error.hint and entry.request and entry.state in (State.FAILED, State.EXPIRED):
-        return output.join_hint("To generate it again, at a new charge", ("rerun", entry.id))
+    if not words and not error.hint:
+        if entry.request and entry.state in (State.FAILED, State.EXPIRED):
+            return output.join_hint("To generate it again, and pay again", ("rerun", entry.id))
+        if entry.state is State.DISMISSED:
+            lead = "If its task appears in your workspace, link it with"
+            return output.join_hint(lead, ("resolve", entry.id, "--task", "TASK_ID"))
     return output.hint_for(error, words)
 
 
@@ -165,7 +179,7 @@ def describe_charge(entry: Entry) -> str:
     if entry.state in CHARGED:
         return f"Charged{price}." if price or entry.price is None else "Not charged again."
     if entry.state is State.FAILED:
-        return f"It may have been charged{price}; see the PiAPI workspace."
+        return f"It may have been charged{price}; see {workspace(entry.service)}."
     end = "" if entry.state is State.DISMISSED else "; flux does not resend it"
     return f"It may have been charged{price}{end}."
 
@@ -205,8 +219,6 @@ def next_command(error: FluxError, entry: Entry | None) -> tuple[str, ...]:
         return ("wait", entry.id)
     if isinstance(error, UnknownChargeError) or entry.state in (State.UNKNOWN, State.SENDING):
         return ("resume",) if entry.seen_id else ("resolve", entry.id)
-    if entry.state is State.DISMISSED:
-        return ("resolve", entry.id)
     if entry.state in (State.ACCEPTED, State.READY) and entry.task_id and error.code != "busy":
         return ("wait", entry.task_id) if entry.state is State.ACCEPTED else ("resume",)
     return ()

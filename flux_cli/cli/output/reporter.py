@@ -10,8 +10,9 @@ from ...config.paths import shown
 from ...engine.events import Listener
 from ...engine.outcome import Outcome
 from ...errors import DiskError, InterruptError
-from ...journal.entries import Entry, State
+from ...journal.entries import LABEL, Entry, State
 from ...json_value import JsonObject
+from ...text import clean, counted
 from .next_steps import NextSteps, download_step
 from .output import Mode, Output
 from .render import show_failure, show_result, show_summary, summarize
@@ -48,6 +49,7 @@ class CommandReporter:
         self._summary: Summary | None = None
         self._many = many
         self._next_steps = NextSteps()
+        self._submitted = 0
         self._was_interrupted = False
         self.report_failed = False
 
@@ -96,6 +98,11 @@ class CommandReporter:
         return self._many and self._output.mode is Mode.TEXT
 
     def _show_next_steps(self) -> None:
+        if self._submitted and self._output.to_terminal:  # in a pipe, `flux wait -` follows
+            count = counted(self._submitted, "task")
+            one = ("wait", "@last") if self._submitted == 1 else ("resume",)
+            self._output.note(f"Submitted {count}. To save the images when they are ready", one)
+            self._submitted = 0
         for text, command in self._next_steps.take(many=self._many):
             self._output.note(text, command)
 
@@ -106,19 +113,18 @@ class CommandReporter:
         try:
             if as_text and self._ids and entry.task_id and entry.state in (State.ACCEPTED, State.READY, State.SAVED):
                 output.print_line(entry.task_id)
+                self._submitted += entry.state is State.ACCEPTED
             elif as_text and self._images and entry.state is State.SAVED:
                 output.print_file(entry.files[0].path)
             else:
-                show_result(output, outcome, place, before=result.before)
+                show_result(output, outcome, place, before=result.before, earlier=result.earlier)
         finally:
             self._show_failure(result, outcome)
 
     def _show_failure(self, result: TaskResult, outcome: Outcome) -> None:
         if self._is_brief and outcome.error:
-            from .progress import name_task
-
             entry = outcome.entry
-            subject = name_task(entry.label, entry.seed if self._seeds else None)
+            subject = f'"{clean(entry.label, LABEL)}"' + (f", seed {entry.seed}" if self._seeds else "")
             brief = self._next_steps.add_error(result, outcome.error, entry)
             show_failure(self._output, outcome, subject=subject, brief=brief)
         else:

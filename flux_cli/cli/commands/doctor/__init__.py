@@ -136,7 +136,7 @@ def _rebuild_journal(session: Session) -> Iterator[Item]:
     if state is None or not state.damaged:
         return
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    yield Note(f"fix: copy {path} to {path.name}.damaged-{stamp}, and rebuild it from what can be read")
+    yield Note(f"fix: copy {path} to {path.name}.damaged-{stamp}, and rebuild the journal from its readable part")
     done = rebuild(path, stamp)
     yield Note(f"     recovered {done.read} of {done.known} entries; the damaged file is {done.kept.name}")
     lost = done.known - done.read

@@ -134,9 +134,9 @@ def service(session: Session) -> Iterator[Finding]:
         account = asyncio.run(session.fetch_account())
     except NetworkError as error:
         yield ok("key", f"{shown_key}; not checked")
-        hint = "check the connection, HTTPS_PROXY and base_url. For details"
-        message = f"{session.service}: {error.message}"
-        yield Finding(Level.PROBLEM, "PiAPI", message, hint, error.exit_code, ("doctor", "--debug"))
+        hint = error.hint or "check the connection, HTTPS_PROXY and base_url. For details"
+        message, command = f"{session.service}: {error.message}", () if error.hint else ("doctor", "--debug")
+        yield Finding(Level.PROBLEM, "PiAPI", message, hint, error.exit_code, command)
         return
     except KeyRefusedError as error:
         message, hint = f"{shown_key}: {error.message}", session.output.key_hint
