@@ -22,7 +22,8 @@ class TaskResult:
     """The result of one task of a command.
 
     task: of the plan; None for a task that comes from elsewhere. outcome: None for a task that was not run: it was
-    skipped because `files` exist, or not started. before, earlier: its images were saved, or it was submitted, by an earlier run.
+    skipped because `files` exist, or not started. before, earlier: its images were saved, or it was submitted, by an
+    earlier run.
     """
 
     task: PlannedTask | None

@@ -141,7 +141,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "retry-after": Parameter("SECONDS", "the response header", _whole),
     "code": Parameter("N", "PiAPI's error code", _whole),
     "message": Parameter("TEXT", "the error message", str),
-    "keep": Parameter("SHARE", "share of the response that is sent, 0 to 1", _share),
+    "keep": Parameter("FRACTION", "fraction of the response that is sent, 0 to 1", _share),
 }
 """All parameters, each of which is a field of Fault."""
 EXAMPLES = (
@@ -230,11 +230,11 @@ def describe_faults() -> Iterator[str]:
     for name, kind in KINDS.items():
         own = [f"when={kind.when}" if parameter == "when" else parameter for parameter in kind.parameters]
         yield f"  {'STATUS' if name == 'status' else name:<11}{kind.about}"
-        yield f"  {'':<11}for {_scope_of(kind)}" + (f"; {', '.join(own)}" if own else "")
+        yield f"  {'':<11}for {_scope_of(kind)}" + (f"; with {', '.join(own)}" if own else "")
     yield from ("", f"NAME: {', '.join(COMMON)} for every kind, the others as shown above")
     yield from (f"  {f'{name}={item.value}':<21}{item.about}" for name, item in PARAMETERS.items())
     yield from ("", "Examples")
-    yield from (f"  {text}" for text in EXAMPLES)
+    yield from (f"  --fault {shlex.quote(text)}" for text in EXAMPLES)
 
 
 def _scope_of(kind: Kind) -> str:

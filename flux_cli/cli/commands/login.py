@@ -10,9 +10,8 @@ from ...config.resolve import ACCOUNT
 from ...config.urls import is_local
 from ...errors import ConfigError, ExitCode, KeyRefusedError, NetworkError, UsageError
 from ...operations.parameters import Option
-from ...text import HIDDEN_KEY, counted, masked
+from ...text import HIDDEN_KEY, counted, masked, usd
 from ..output.output import Items, Note, WarningLine
-from ..output.render import format_sum
 from ..profile import account_difference, account_json, edit_profile
 from ..registry import help_page
 from ..session import Session
@@ -33,8 +32,8 @@ NoCheck = Annotated[bool, Option("--no-check", help="Store the key without check
 def login(session: Session, no_check: NoCheck = False) -> Items:
     """Check your PiAPI key and store it.
 
-    flux asks for the key without showing it, or reads it from a pipe. To have it read from a password manager,
-    set the command that prints it instead of a key: flux config set api_key_command 'pass show piapi'.
+    flux asks for the key without showing it, or reads it from a pipe. To read the key from a password manager each
+    time instead of storing it, set a command that prints it: flux config set api_key_command 'pass show piapi'.
     """
     if session.sandbox:
         raise UsageError("the sandbox needs no key")
@@ -99,5 +98,6 @@ def _check(session: Session, key: str) -> "Account":
 def _facts(account: "Account", *, simulated: bool) -> str:
     facts = [f"plan {account.plan}"] if account.plan else []
     facts += [f"{counted(account.concurrency, 'task')} in parallel"] if account.concurrency else []
-    facts += [f"balance {format_sum(account.balance, simulated)}"] if account.balance is not None else []
+    mark = " simulated" if simulated else ""
+    facts += [f"balance {usd(account.balance)}{mark}"] if account.balance is not None else []
     return f" ({', '.join(facts)})" if facts else ""
