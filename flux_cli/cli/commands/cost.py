@@ -21,7 +21,7 @@ CommandLine = Annotated[
 ]
 Since = Annotated[
     str | None,
-    Option("--since", metavar="DATE|Nd", help="Only tasks since a day (2026-11-01), or of the last N days (30d)."),
+    Option("--since", metavar="DATE|Nd", help="Only tasks submitted on or after DATE (2026-11-01), or in the last N days (30d)."),
 ]
 By = Annotated[
     str | None,
@@ -35,7 +35,7 @@ PRICED = tuple(name for name in SUBMITTING if name != "resolve")
 
 @help_page(
     ("Show the price of a command", 'flux cost gen "two cats" -m schnell -b 4'),
-    ("Show the cost of 30 days by model", "flux cost --since 30d --by model"),
+    ("Show the cost of the last 30 days", "flux cost --since 30d --by model"),
     ("Show the cost per day", "flux cost --by day"),
 )
 def cost(session: Session, command: CommandLine = None, since: Since = None, by: By = None) -> ExitCode | Items:

@@ -50,9 +50,9 @@ SinceOption = Annotated[
     str | None,
     Option(
         "--since",
-        metavar="DAY",
-        short="Only images saved since a day, or in the last N days (7d).",
-        help="Only images saved since a day (2026-11-01), or in the last N days (7d).",
+        metavar="DATE|Nd",
+        short="Only images since DATE, or of the last N days (7d).",
+        help="Only images saved on or after DATE (2026-11-01), or in the last N days (7d).",
     ),
 ]
 PAGE = "gallery.html"

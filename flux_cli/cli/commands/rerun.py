@@ -41,7 +41,10 @@ def rerun(
     view: ViewOptions,
     prompt: NewPrompt = None,
 ) -> ExitCode:
-    """Generate an image again, optionally with changed options."""
+    """Generate an image again, with changed options.
+
+    Without changes, an image of the last 24 hours is reused (no charge). --no-cache generates and pays again.
+    """
     from ..generate import generate_drafts
 
     made = find_made(session, image)
