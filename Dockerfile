@@ -16,7 +16,7 @@ COPY --from=build /opt/flux /opt/flux
 ENV PATH="/opt/flux/bin:$PATH" \
     FLUX_HOME=/flux
 USER 1000
-# What was paid for is recorded in /flux: keep it. Images go to /work.
+# /flux contains the journal of paid tasks: keep it. Images go to /work.
 VOLUME /flux
 WORKDIR /work
 ENTRYPOINT ["flux"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the batch. If it fails, downloads what is paid for and not saved yet, which costs nothing, and fails all the same.
+# Runs the batch. If it fails, downloads what is paid for and not saved yet, which costs nothing, and fails anyway.
 set -uo pipefail
 
 command=(flux batch "$FILE" --output-dir "$OUTPUT_DIR" --report "$REPORT")
@@ -10,7 +10,7 @@ done <<< "${ARGS//$'\r'/}"
 images="$RUNNER_TEMP/flux-images.txt"
 code=0
 "${command[@]}" > "$images" || code=$?
-if [ "$code" -ne 0 ] && [ "$code" -ne 2 ] && [ "$code" -ne 4 ]; then # 2 and 4: nothing was sent
+if [ "$code" -ne 0 ] && [ "$code" -ne 4 ]; then # 4: PiAPI does not accept the key, so nothing can be downloaded
   flux resume >> "$images"
 fi
 cat "$images"

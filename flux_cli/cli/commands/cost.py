@@ -21,7 +21,11 @@ CommandLine = Annotated[
 ]
 Since = Annotated[
     str | None,
-    Option("--since", metavar="DATE|Nd", help="Only tasks submitted on or after DATE (2026-11-01), or in the last N days (30d)."),
+    Option(
+        "--since",
+        metavar="DATE|Nd",
+        help="Only tasks submitted on or after DATE (2026-11-01), or in the last N days (30d).",
+    ),
 ]
 By = Annotated[
     str | None,

@@ -56,7 +56,7 @@ class ListenOptions(Group):
             short="Forward each webhook to URL.",
             title="Actions",
             metavar="URL",
-            help="Forward each webhook, unchanged, to URL.",
+            help="Forward the body of each webhook to URL.",
         ),
     ] = None
     command: Annotated[

@@ -218,7 +218,7 @@ def _json(width: int) -> str:
     kinds = _rows(
         [
             ("outcome", "a task: state, entry, task_id, op, model, prompt, seed, files, urls, cost_usd, "
-             "possibly_charged_usd, seconds, error; in a batch also index and id"),
+             "possibly_charged_usd, paid_now_usd, seconds, error; also index and id"),
             ("skipped", "a task that --skip-existing skipped: files, reason"),
             ("summary", "the end of a command with several tasks: counts, cost_usd, "
              "possibly_charged_usd, seconds"),

@@ -119,6 +119,7 @@ FIELDS: dict[str, JsonObject] = {
     "shell": _text("The name of a shell."),
     "source": _text("Where a value comes from."),
     "speed": {"description": "How fast the model is, compared with others."},
+    "paid_now_usd": _usd("What this run was charged for the task"),
     "spent_usd": _usd("What was charged"),
     "started_at": _time("When PiAPI began to work on it"),
     "state": {**_text("The state of the task."), "enum": [str(state) for state in State]},
@@ -169,8 +170,8 @@ KINDS: dict[str, Kind] = {
     "outcome": Kind(
         "How a task ended; in a batch also its place.",
         (*ENTRY, "seconds", "error"),
-        optional=("index", "id"),
-        never_null=("state", "entry"),
+        optional=("index", "id", "paid_now_usd"),
+        never_null=("state", "entry", "paid_now_usd"),
     ),
     "skipped": Kind("A task that was not needed, because its files exist.", ("files", "reason", "cost_usd")),
     "summary": Kind(

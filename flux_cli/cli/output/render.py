@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def show_outcome(output: Output, outcome: Outcome) -> None:
     """Print an outcome: the result on stdout, and an error on stderr."""
-    show_result(output, outcome)
+    show_result(output, outcome, earlier=True)
     show_failure(output, outcome)
 
 
@@ -37,7 +37,9 @@ def show_result(
     earlier: whether the task was paid for by an earlier run.
     """
     if output.mode is Mode.JSON:
-        output.print_json("outcome", outcome_json(output, outcome) | (place or {}))
+        entry = outcome.entry
+        paid = str(entry.price or 0) if entry.state in CHARGED and not (before or earlier) else "0"
+        output.print_json("outcome", outcome_json(output, outcome) | {"paid_now_usd": paid} | (place or {}))
     elif outcome.entry.state is State.SAVED:
         _show_saved(output, outcome.entry, before=before, earlier=earlier)
 
