@@ -254,7 +254,7 @@ def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entr
     service.reply_with(*POST, make_refusal(400, 1800, "LoRA/ControlNet load failed"))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1")
     assert result.code == 3
-    assert result.err.splitlines()[-1].startswith("2 saved, 1 refused; $0.004 (simulated) spent (")
+    assert result.err.splitlines()[-2].startswith("2 saved, 1 refused; $0.004 (simulated) spent (")
 
     rerun = flux(f"gen --from prompts.txt {SMALL}")
     assert (rerun.code, len(service.charges), service.count_posts()) == (3, 2, 3)
@@ -274,9 +274,10 @@ def test_fail_fast_stops_at_the_first_failure(flux: Flux, service: Service) -> N
 
     assert result.code == 5
     assert service.count_posts() == 1
-    *_, total, end = result.err.splitlines()
+    *_, total, retry, end = result.err.splitlines()
     assert total.startswith("1 refused, 2 not started; $0.00 spent (")
-    assert end == "To continue, run the same command again"
+    assert retry == "To submit the refused tasks again, and pay for them, add --retry-failed"
+    assert end == "To continue, run the same command again. It pays only for tasks that were not started"
     assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 0
 
 
@@ -347,9 +348,7 @@ def test_the_summary_contains_possible_charges(flux: Flux, service: Service) -> 
     service.reply_with(*POST, (500, {}, b""))
     result = flux(f"gen --from prompts.txt {SMALL} -j 1")
     assert result.code == 7
-    line = (
-        "1 saved, 1 with an unknown outcome; $0.002 (simulated) spent, up to $0.002 (simulated) possibly charged ("
-    )
+    line = "1 saved, 1 with an unknown outcome; $0.002 (simulated) spent, up to $0.002 (simulated) possibly charged ("
     *_, total, end = result.err.splitlines()
     assert total.startswith(line)
-    assert end == "1 request with an unknown outcome; see your options with: flux resolve"
+    assert end == "To resolve the unknown outcomes: flux resolve"

@@ -79,7 +79,7 @@ def test_a_command_that_exceeds_the_budget_sends_nothing(
     first, hint = result.err.splitlines()
     assert (
         first
-        == f"flux: this costs ${price} (simulated), but $0.005 of today's $0.007 budget is left. Nothing was sent."
+        == f"flux: this would cost ${price} (simulated), but only $0.005 is left of today's $0.007 budget. Nothing was sent."
     )
     assert hint.endswith("aise the budget with: flux config set budget.day USD")
     assert ("Wait until" in hint) == (price == "0.006")  # a cost above the budget of a whole day never fits
@@ -109,8 +109,10 @@ def test_paid_images_do_not_count_against_the_budget_again(
     write_prompts("a", "b", "c", "d", "e")
     result = flux(line)
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("flux: this costs $0.004 (simulated), but $0.00 of today's $0.006 budget is left")
-    assert flux(f"{line} --no-cache").err.startswith("flux: this costs $0.01 (simulated),")
+    assert result.err.startswith(
+        "flux: this would cost $0.004 (simulated), but only $0.00 is left of today's $0.006 budget"
+    )
+    assert flux(f"{line} --no-cache").err.startswith("flux: this would cost $0.01 (simulated),")
     assert read_paid_prompts(service) == ["a", "b", "c"]
 
 
@@ -145,7 +147,9 @@ def test_possible_charges_count_and_refused_requests_do_not(
     assert flux(f"gen x {SMALL}").code == 0
     service.reply_with(*POST, (500, {}, b""))
     assert flux(f"gen x {SMALL}").code == 7
-    assert flux(f"gen x {SMALL}").err.startswith("flux: this costs $0.002 (simulated), but $0.00 of today's $0.004")
+    assert flux(f"gen x {SMALL}").err.startswith(
+        "flux: this would cost $0.002 (simulated), but only $0.00 is left of today's $0.004"
+    )
 
 
 @pytest.mark.parametrize("resolve", ["--resubmit -y", "--dismiss"])
@@ -242,7 +246,8 @@ def test_parallel_processes_together_stay_within_the_budget(
     assert len(service.charges) == service.count_posts() == 3
     refused = next(result for result in results if result.code)
     assert (
-        "flux: the next task costs $0.002 (simulated), but $0.00 of this month's $0.006 budget is left" in refused.err
+        "flux: the next task would cost $0.002 (simulated), but only $0.00 is left of this month's $0.006 budget"
+        in refused.err
     )
 
 

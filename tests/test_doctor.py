@@ -155,7 +155,7 @@ def test_the_plan_is_compared_with_the_account(flux: Flux, service: Service) -> 
     plan = read_checks(flux("doctor --json"))["plan"]
     assert plan["level"] == "warning"
     assert re.fullmatch(
-        r"Your account \(plan pro\) allows 15 tasks in parallel, but concurrency = 40 \(.*\)\. "
+        r"concurrency = 40 \(.*\) is more than your account \(plan pro\) allows: 15 tasks in parallel\. "
         "Use the account's limit: flux config set concurrency ''",
         str(plan["message"]),
     )

@@ -444,7 +444,7 @@ def test_a_bug_while_saving_an_image_fails_only_its_own_row(
         fault.setattr(saver, "texts_for", broken)
         result = flux("gen --from prompts.txt -j 1")
     assert result.code == 3
-    assert "flux: a boat: a bug in flux: KeyError: 'hull' (test_downloads.py, line " in result.err
+    assert 'flux: "a boat": a bug in flux: KeyError: 'hull' (test_downloads.py, line " in result.err
     assert "). Charged ($0.015 simulated).\n      Please report this; once it is fixed, " in result.err
     assert "1 saved, 1 not saved; $0.03 (simulated) spent" in result.err
     assert len(list(Path().glob("*.png"))) == 1
@@ -465,6 +465,6 @@ def test_tasks_left_running_by_a_bug_are_in_the_summary(
         fault.setattr(poller, "_ended_at", broken)
         result = flux("gen --from prompts.txt -j 1")
     assert result.code == 1
-    assert "1 task is still running or not saved. " in result.err
+    assert "To continue, run the same command again. " in result.err
     assert "1 running, 1 not started; $0.015 (simulated) spent" in result.err
     assert len(service.charges) == 1

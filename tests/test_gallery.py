@@ -125,7 +125,7 @@ def test_an_invalid_cost_is_omitted(flux: Flux, cost: str) -> None:
 
 def test_a_sweep_over_two_options_is_a_grid_in_the_order_of_the_command(flux: Flux, service: Service) -> None:
     flux("gen 'a {red|blue} car' --guidance 4,2,3 --seed 7 --size 64x64 -d shots")
-    assert flux("gallery shots").err == "6 images by prompt and guidance\n"
+    assert flux("gallery shots").err == "6 images, arranged by prompt and guidance\n"
 
     page = read_page("shots/gallery.html")
     assert page.heads == ["prompt ↓ guidance →", "2", "3", "4", "… red …", "… blue …"]
@@ -156,7 +156,7 @@ def test_a_grid_is_ordered_by_file_name_not_by_time(flux: Flux) -> None:
     for number, name in enumerate(("10-c.png", "2-b.png", "1-a.png")):
         make_image(name, negative_prompt=f"a {name[-5]} there", seed=number)
         os.utime(name, (number, number))
-    assert flux("gallery").err == "3 images by negative prompt\n"
+    assert flux("gallery").err == "3 images, arranged by negative prompt\n"
     assert read_page().all("a", "href") == ["1-a.png", "2-b.png", "10-c.png"]
     assert {"negative prompt: … a …", "flux1-dev, seed 2, $0.015"} <= set(read_page().words)
 
@@ -211,7 +211,7 @@ def test_the_images_of_a_batch_are_found_in_any_directory(flux: Flux, service: S
     Path("reports").mkdir()
     assert flux("batch rows.jsonl -d shots --report reports/shots.json").code == 0
     done = flux("gallery --batch reports/shots.json -o page.html")
-    assert (done.code, done.out, done.err) == (0, "page.html\n", "2 images by prompt\n")
+    assert (done.code, done.out, done.err) == (0, "page.html\n", "2 images, arranged by prompt\n")
     assert sorted(read_page("page.html").all("a", "href")) == ["shots/cat.png", "shots/fox.png"]
 
     Path("shots/cat.png").unlink()
@@ -229,13 +229,13 @@ def test_a_contact_sheet_has_the_grid_and_is_not_in_the_next_gallery(flux: Flux)
     for steps in (2, 10):
         for guidance in (2.0, 3.0, 4.0):
             make_image(f"{steps}-{guidance}.png", steps=steps, guidance=guidance)
-    assert flux("gallery --sheet sheet.png").err == "6 images by guidance and steps\n"
+    assert flux("gallery --sheet sheet.png").err == "6 images, arranged by guidance and steps\n"
 
     with Image.open("sheet.png") as sheet:
         assert sheet.height > sheet.width, "three rows, two columns"
         colors = sheet.convert("RGB").getcolors(1 << 24) or []
     assert sum(number for number, color in colors if color == (0xC0, 0x40, 0x00)) == 6 * 64 * 48
-    assert flux("gallery --sheet next.jpg").err == "6 images by guidance and steps\n"
+    assert flux("gallery --sheet next.jpg").err == "6 images, arranged by guidance and steps\n"
     assert "too many" not in flux("gallery --sheet sheet.png --overwrite").err
 
 

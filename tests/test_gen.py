@@ -71,6 +71,7 @@ def test_json_prints_one_object_and_nothing_else(flux: Flux, service: Service) -
         "files": [str(Path("a-boat-1.png").resolve())],
         "urls": [f"{service.origin}/images/{task}/1.png"],
         "cost_usd": "0.015",
+        "paid_now_usd": "0.015",
         "possibly_charged_usd": None,
         "error": None,
     }
@@ -124,7 +125,7 @@ def test_every_option_is_sent(flux: Flux, service: Service, tmp_path: Path) -> N
         },
     }
     assert json.loads(dry.out) == expected
-    assert dry.err == "Would cost $0.004 for 2 images. Nothing was sent.\n"
+    assert dry.err == "Would cost $0.004 (simulated) for 2 images. Nothing was sent.\n"
     assert [charge.body for charge in service.charges] == [expected]
 
 

@@ -269,9 +269,9 @@ def test_help_in_json_of_one_command(flux: Flux, line: str, command: str) -> Non
 @pytest.mark.parametrize(
     ("line", "suggestion"),
     [
-        ("gn fox", "Did you mean gen?\n      Next: flux --help"),
+        ("gn fox", "Did you mean gen?\n      Help: flux --help"),
         ("config gt", "no such command 'config gt'\n      Did you mean get?\n      Next: flux config"),
-        ("gen --modle dev x", "Did you mean --model?\n      Next: flux gen --help"),
+        ("gen --modle dev x", "Did you mean --model?\n      Help: flux gen --help"),
         ("gen x --n 4", "Write --seed 1..4 for 4 images, or -b 4 with schnell\n"),
         ("lora x --n 4", "Write --seed 1..4 for 4 images\n"),
         ("history -n 4", "Write --limit N\n"),
@@ -295,8 +295,8 @@ def test_help_in_json_of_one_command(flux: Flux, line: str, command: str) -> Non
         ("config get modle", "Did you mean model?"),
         ("history --state xyzzy", "Use one of: planned, sending, accepted"),
         ("--json history", "Write: flux history --json"),
-        ("--json", "flux: --json needs a command, or --help\n      Next: flux --help"),
-        ("--sandbox", "flux: --sandbox needs a command\n      Next: flux --help"),
+        ("--json", "flux: --json needs a command, or --help\n      Help: flux --help"),
+        ("--sandbox", "flux: --sandbox needs a command\n      Help: flux --help"),
         ("config --json list", "Write: flux config list --json"),
     ],
 )

@@ -86,7 +86,8 @@ def test_show_reads_the_file_or_the_journal(flux: Flux, service: Service) -> Non
     shown = flux("show fox.png")
 
     assert (shown.code, shown.err) == (0, "")
-    assert shown.out.splitlines()[:4] == [
+    assert shown.out.splitlines()[:5] == [
+        "file             fox.png",
         "op               gen",
         "model            Qubico/flux1-schnell",
         "seed             7",

@@ -91,10 +91,10 @@ def test_a_command_at_the_end_of_a_note_is_not_wrapped(flux: Flux, start: Start,
     entry = flux("history --state unknown -q").out.strip()
     assert run_in_terminal(start, "history", 80, "stderr") == [
         "ID        SUBMITTED         STATE          COST  PROMPT  FILES",
-        "~ possibly charged; see the PiAPI workspace",
+        f"~ possibly charged; see {service.origin}",
         "* simulated by the sandbox, never charged",
-        "1 task with an unknown outcome, up to $0.002 possibly charged; see your options",
-        "  with: flux resolve",
+        "1 task with an unknown outcome, up to $0.002 (simulated) possibly charged. To",
+        "  resolve: flux resolve",
     ]
     assert run_in_terminal(start, f"resolve {entry}", 80)[:3] == [
         f"entry {entry}: no usable response to this request. It may have been charged",

@@ -30,7 +30,7 @@ from .test_promises import POST, Start, make_refusal, wait_until
 
 Entries = Callable[[], list[Entry]]
 SMALL = "-m schnell --size 64x64"
-REUSED = "already saved: s.png (no charge)\nTo generate again, and pay again, add --no-cache\n"
+REUSED = "already saved: s.png (no charge)\nTo generate again, and pay again, add --no-cache --overwrite\n"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
@@ -258,7 +258,7 @@ def test_history_distinguishes_charged_and_uncharged_tasks(flux: Flux, service: 
     files = [line[head.index("FILES") :] for line in result.out.splitlines()]
     assert [name.endswith(".png") for name in files] == [True, False, False]
     assert files[1:] == ["-", "-"]
-    assert notes[:2] == ["~ possibly charged; see the PiAPI workspace", "* simulated by the sandbox, never charged"]
+    assert notes[:2] == [f"~ possibly charged; see {service.origin}", "* simulated by the sandbox, never charged"]
     assert "~ possibly" not in flux("history --state saved").err
     assert flux("history --state expired").err.startswith("No tasks in state expired.\n")
 

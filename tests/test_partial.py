@@ -140,7 +140,7 @@ def test_a_task_id_makes_the_outcome_unknown_for_every_status(
         "      Next: flux resume\n"
     )
     lines = flux(f"resolve {entry.id}").out.splitlines()
-    assert f"  task seen  {ID}" in lines
+    assert f"  task ID    {ID} (in the damaged response)" in lines
     assert next(line.split()[:2] for line in lines if line.startswith("  flux ")) == ["flux", "resume"]
 
 

@@ -56,7 +56,7 @@ def test_a_submission_with_an_unknown_outcome_is_never_sent_again(
         assert repeated.code == 7
         assert entry.id in repeated.err
     assert len(service.charges) == service.count_posts() == 1
-    assert "1 task with an unknown outcome, up to $0.015 possibly charged" in flux("history").err
+    assert "1 task with an unknown outcome, up to $0.015 (simulated) possibly charged" in flux("history").err
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_failed_task_is_reported(flux: Flux, service: Service, entries: Entrie
     assert (repeated.code, repeated.err.splitlines()[0]) == (
         8,
         f"flux: task {task} failed: LoRA\\x1b[31m load failed (code 1800). "
-        "It may have been charged ($0.015 simulated); see the PiAPI workspace.",
+        "It may have been charged ($0.015 simulated); see {service.origin}.",
     )
 
 

@@ -47,10 +47,10 @@ def make_poll_reply(service: Service, *, created: datetime | None = None, **fact
             "flux: --task, --dismiss and --resubmit cannot be used together. Nothing was sent.",
         ),
         ("resolve {0} --force", "flux: --force needs --task"),
-        ("resolve {0} {1} --task x", "flux: --task is for one ID, and there are 2"),
-        ("resolve nosuch1 nosuch2 --task x", "flux: --task is for one ID, and there are 2"),
+        ("resolve {0} {1} --task x", "flux: --task needs exactly one ID, not 2"),
+        ("resolve nosuch1 nosuch2 --task x", "flux: --task needs exactly one ID, not 2"),
         ("resolve {0} --task ../x", "flux: --task '../x' is not a task ID"),
-        ("resolve {0} --dismiss --profile other", "flux: entry {0} belongs to another account"),
+        ("resolve {0} --dismiss --profile other", "flux: entry {0} belongs to profile default ({1})"),
         ("resolve {0} {1} --dismiss", "flux: entry {1} is saved: there is nothing to resolve"),
         ("resolve {0} {1} --resubmit", "flux: entry {1} is saved: there is nothing to resolve. Nothing was sent."),
         ("resolve {1} --task x", "flux: entry {1} is saved: there is nothing to resolve"),
@@ -146,7 +146,7 @@ def test_a_task_that_cannot_be_polled_is_not_linked(
     service.reply_with(*POLL, reply)
     result = flux(f"resolve {entries()[0].id} --task {service.charges[0].id} --force")
     assert result.code == code
-    message = " (task not found). Nothing was changed.\n      Copy the ID from https://piapi.ai/workspace."
+    message = " (task not found). Nothing was changed.\n      Copy the ID from "
     assert (message in result.err) is (code == 5)
     assert [entry.state for entry in entries()] == [State.UNKNOWN]
 
@@ -188,7 +188,7 @@ def test_a_task_is_never_linked_to_two_entries(
     result = flux(f"resolve {unresolved.id} --task {paid.task_id} --force")
 
     assert result.code == 2
-    assert f"task {paid.task_id} belongs to entry {paid.id}, which submitted it" in result.err
+    assert f"task {paid.task_id} already belongs to entry {paid.id}" in result.err
     assert f"flux resolve {unresolved.id} --dismiss" in result.err
     assert flux("cost").out.split()[1] == "$0.015"
 
@@ -269,7 +269,9 @@ def test_a_dismissed_row_of_a_batch_counts_as_failed(flux: Flux, service: Servic
 
     repeated = flux(line)
     assert (repeated.code, service.count_posts()) == (3, 2)
-    assert repeated.err.splitlines()[-1].startswith("1 already saved, 1 dismissed; $0.00 spent")
+    *_, total, end = repeated.err.splitlines()
+    assert total.startswith("1 already saved, 1 dismissed; $0.00 spent")
+    assert end == "To submit the dismissed tasks again, and pay for them, add --retry-failed"
     assert flux(f"{line} --retry-failed").code == 0
     assert service.count_posts() == 3
 
@@ -445,7 +447,7 @@ def test_a_request_whose_outcome_is_unknown_is_not_repeated_without_a_warning(
     service.reply_with(*POST, (500, {}, b""))
     assert flux("gen 'a boat' --seed 1 --size 64x64").code == 7
     (unknown,) = entries()
-    warning = f"an identical request (entry {unknown.id}) has an unknown outcome: you may be charged twice"
+    warning = f"an identical request, entry {unknown.id}, has an unknown outcome: you may be charged twice"
     assert warning in flux("gen 'a boat' --seed 1 --size 64x64").err
     assert warning not in flux("gen 'a boat' --seed 2 --size 64x64").err
     shown = flux(f"show {unknown.id}")

@@ -33,7 +33,7 @@ def test_login_checks_the_key_and_stores_it_only_for_its_owner(
     file = home / "config.toml"
     assert (result.code, result.out) == (0, "")
     assert result.err.splitlines() == [
-        "PiAPI accepted the key (plan pro, 15 tasks in parallel, balance $1000.00)",
+        "PiAPI accepted the key (plan pro, 15 tasks in parallel, balance $1000.00 simulated)",
         f"Stored the key …cdef in {file} [profiles.default]",
     ]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -97,7 +97,7 @@ def test_each_profile_has_its_own_key(flux: Flux, keyless_service: Service, home
     assert flux("gen x").err.splitlines()[:2] == [
         f"flux: no API key: PIAPI_API_KEY is not set, and profile default in {home}/config.toml has no key."
         " Nothing was sent.",
-        "      - Profiles with a key: work",
+        "      - To use the key of profile work, add: --profile work",
     ]
     assert flux("gen x --size 256x256 -q --profile work").code == 0
     assert flux("history").err.startswith("No tasks in the history.\n")
@@ -109,7 +109,7 @@ def test_settings_are_stored_checked_and_listed(flux: Flux, home: Path, monkeypa
     assert (result.code, result.out, result.err) == (
         0,
         "",
-        f"plan = creator in {home}/config.toml [profiles.default]\n",
+        f"Set plan = creator in {home}/config.toml [profiles.default]\n",
     )
     assert flux("config get plan").out == "creator\n"
     assert flux("config get model").out == "dev\n"
@@ -183,7 +183,7 @@ def test_an_invalid_value_is_reported_with_its_variable_or_line(
     monkeypatch.setenv("FLUX_TIMEOUT", "abc")
     assert flux("history").err == "flux: invalid FLUX_TIMEOUT 'abc': expected a number from 0 to 86400\n"
     assert flux("config set timeout 60").err.splitlines() == [
-        f"timeout = 60 in {home}/config.toml [profiles.default]",
+        f"Set timeout = 60 in {home}/config.toml [profiles.default]",
         "flux: warning: FLUX_TIMEOUT is set and takes precedence over the config file",
     ]
 

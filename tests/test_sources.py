@@ -291,7 +291,7 @@ def test_csv_is_read(text: str, expected: list[Any]) -> None:
     ("text", "expected"),
     [
         ("a,b\n1\n1,2\n1,2,3\n", ["rows, line 2: 1 cells, but the header has 2", "rows, line 4: 3 cells, but the header has 2"]),
-        ("a red fox\na blue fox\n", ["rows, line 1: expected the names of the columns, not 'a red fox'"]),
+        ("a red fox\na blue fox\n", ["rows, line 1: expected a header with column names, not 'a red fox'"]),
         ("a,,b\n1,2,3\n1,,3\n", ["rows, line 2: column 2 has no name, and contains '2'"]),
         (",a\n0,b\n", ["rows, line 1: the first column has no name"]),
         ("a,b\n1,#N/A\n#REF!,2\n", ["rows, line 2: b is '#N/A', an error of the spreadsheet", "rows, line 3: a is '#REF!', an error of the spreadsheet"]),

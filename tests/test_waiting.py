@@ -139,7 +139,7 @@ def test_noise_in_the_pipe_loses_no_task(flux: Flux, service: Service, line: str
 @pytest.mark.parametrize("command", ["wait", "status"])
 def test_a_pipe_without_ids_is_refused(flux: Flux, service: Service, command: str, content: str) -> None:
     result = flux(f"{command} -", content)
-    assert (result.code, result.out, result.err) == (2, "", "flux: no IDs were read\n")
+    assert (result.code, result.out, result.err) == (2, "", "flux: no IDs on stdin\n")
 
 
 @pytest.mark.parametrize("piece", [b"flux_ba5a939d\n", b"x" * 500])
@@ -298,7 +298,7 @@ def test_wait_any_ends_after_the_first_image(
     assert (result.code, result.out) == (0, "boat-2.png\n")
     assert f"flux: task {failed} failed" in result.err
     message = result.err.splitlines()[-2]
-    assert message == "2 tasks are still running or not saved. Download the images (no charge): flux resume"
+    assert message == "To wait for the running tasks and save their images (no new charge): flux resume"
     assert [path.name for path in Path().iterdir()] == ["boat-2.png"]
     states = {entry.task_id: entry.state for entry in entries()}
     assert (states[downloading], states[running]) == (State.READY, State.ACCEPTED)
@@ -347,7 +347,7 @@ def test_an_interrupted_resume_reports_unfinished_tasks(
         assert all(f"flux: interrupted; task {task} is still running." in err for task in tasks)
     else:
         assert "flux: interrupted" not in err
-        assert "2 tasks are still running or not saved. Download the images (no charge): flux resume" in err
+        assert "To wait for the running tasks and save their images (no new charge): flux resume" in err
     service.scripted.clear()
     assert sorted(flux("resume -q").out.split()) == ["boat-1.png", "boat-2.png"]
 
@@ -357,4 +357,4 @@ def test_a_task_that_was_never_polled_is_not_called_running(flux: Flux, service:
     service.reply_with("GET", f"{POLL[1]}{task}", *[(503, {}, b"")] * 1000)
     result = flux(f"wait {task} --timeout 0.2")
     assert result.code == 9
-    assert f"the status of task {task} is unknown after 0.2 s: PiAPI returned HTTP 503" in result.err
+    assert f"cannot get the status of task {task} within 0.2 s: PiAPI returned HTTP 503" in result.err

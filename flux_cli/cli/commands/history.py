@@ -72,7 +72,7 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
         )
         own = all(entry.account == session.journal.account for entry in unknown)
         words = ("resolve",) if own else ("resolve", unknown[-1].id)
-        yield Note(f"{number} with an unknown outcome, {charged}; see your options with", words)
+        yield Note(f"{number} with an unknown outcome, {charged}. To resolve", words)
     if going := describe_expiring(session.journal, time.time()):
         yield Note(f"{going}. Download the images (no charge)", ("resume", "--expiring"))
     return ExitCode.OK
