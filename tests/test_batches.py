@@ -259,10 +259,7 @@ def test_one_bad_row_does_not_stop_the_others(flux: Flux, service: Service, entr
     rerun = flux(f"gen --from prompts.txt {SMALL}")
     assert (rerun.code, len(service.charges), service.count_posts()) == (3, 2, 3)
     assert "LoRA/ControlNet load failed" in rerun.err
-    assert (
-        "This error is from an earlier run. To submit failed tasks again, at a new charge, add --retry-failed"
-        in rerun.err
-    )
+    assert 'flux: "one": in an earlier run, PiAPI refused the request: ' in rerun.err
     assert flux(f"gen --from prompts.txt {SMALL} --retry-failed").code == 0
     assert read_paid_prompts(service) == ["one", "three", "two"]
 

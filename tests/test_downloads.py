@@ -152,9 +152,9 @@ CASES = [
     Case("no content", [raw_response(response_head("HTTP/1.1 204 No Content"))], message="the image URL returned HTTP 204"),
     Case("too many requests, then complete", [plain_response(b"", "Retry-After: 0", status="429 Too Many")] * 2 + [GOOD], 0, "HTTP 429", PNG,
          State.SAVED, 3),
-    Case("a JPEG", [plain_response(JPEG)], 0, "the image is jpg: saved as a-task.jpg", JPEG, State.SAVED, 1),
+    Case("a JPEG", [plain_response(JPEG)], 0, "the image is jpg; saving as a-task.jpg", JPEG, State.SAVED, 1),
     Case("a WebP named PNG", [plain_response(WEBP, "Content-Disposition: attachment; filename=../../x.png")], 0,
-         "saved as a-task.webp", WEBP, State.SAVED, 1),
+         "saving as a-task.webp", WEBP, State.SAVED, 1),
     Case("a redirect loop", [redirect(HERE)], message="more than 5 redirects", tries=12),
     Case("five redirects", [redirect(HERE, "307 Temporary Redirect")] * 5 + [GOOD], 0, "", PNG, State.SAVED, 6),
     Case("a redirect without a location", [redirect(None)], message="redirects to nowhere", tries=2),
@@ -444,7 +444,7 @@ def test_a_bug_while_saving_an_image_fails_only_its_own_row(
         fault.setattr(saver, "texts_for", broken)
         result = flux("gen --from prompts.txt -j 1")
     assert result.code == 3
-    assert 'flux: "a boat": a bug in flux: KeyError: 'hull' (test_downloads.py, line " in result.err
+    assert """flux: "a boat": a bug in flux: KeyError: 'hull' (test_downloads.py, line """ in result.err
     assert "). Charged ($0.015 simulated).\n      Please report this; once it is fixed, " in result.err
     assert "1 saved, 1 not saved; $0.03 (simulated) spent" in result.err
     assert len(list(Path().glob("*.png"))) == 1

@@ -51,7 +51,7 @@ REPLACEMENTS = (
     (r"an image of \d+ bytes", "an image of N bytes"),
 )
 """Values that differ from run to run, and their replacements."""
-SUMMARY = re.compile(r"\d+ .*; .* in N s")
+SUMMARY = re.compile(r"(Interrupted: )?\d+ .*; .* \(N s\)")
 PATHS = {
     "create": ("POST", "/api/v1/task"),
     "get": ("GET", "/api/v1/task/"),
@@ -111,8 +111,9 @@ class Script:
             result = self._run(command, result.out_bytes)
             errors += self._lines(result.err)
         out = self._lines(result.out)
-        if errors and SUMMARY.fullmatch(errors[-1]):
-            out, errors = sorted(out), [*_sort_messages(errors[:-1]), errors[-1]]
+        end = next((place for place, text in enumerate(errors) if SUMMARY.fullmatch(text)), None)
+        if end is not None:
+            out, errors = sorted(out), _sort_messages(errors[:end]) + errors[end:]
         elif command.startswith("flux resume"):
             out, errors = sorted(out), _sort_messages(errors)
         yield from out

@@ -220,7 +220,7 @@ def test_a_failed_task_is_reported(flux: Flux, service: Service, entries: Entrie
     assert (repeated.code, repeated.err.splitlines()[0]) == (
         8,
         f"flux: task {task} failed: LoRA\\x1b[31m load failed (code 1800). "
-        "It may have been charged ($0.015 simulated); see {service.origin}.",
+        f"It may have been charged ($0.015 simulated); see {service.origin}.",
     )
 
 

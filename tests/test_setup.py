@@ -123,7 +123,7 @@ def test_settings_are_stored_checked_and_listed(flux: Flux, home: Path, monkeypa
     assert found["api_key"] == (None, "unset")
     assert flux("config path").out == f"{home}/config.toml\n"
 
-    assert flux("config set plan ''").err == f"plan removed from {home}/config.toml [profiles.default]\n"
+    assert flux("config set plan ''").err == f"Removed plan from {home}/config.toml [profiles.default]\n"
     assert flux("config get plan").out == "free\n"
 
 
