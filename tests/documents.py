@@ -53,6 +53,7 @@ _SPINNER = re.compile("[\u2800-\u28ff] ")
 _MARK = re.compile(rb"@@(\d+) (\d+)@@\r?\n")
 _VARIES = (
     (r" (simulated\b|\(simulated\))", ""),  # not printed with a real key
+    (r"http://127\.0\.0\.1:\d+(?=[,.\n]|$)", "https://piapi.ai/workspace"),  # the page of the sandbox
     (r"flux_[0-9a-f]{8}-[0-9a-f-]{27}", "TASK"),
     (r"\b\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?\b", "DATE"),
     (r"\b\d+(\.\d+)?(-\d+(\.\d+)?)? (s|min)\b", "TIME"),
