@@ -21,15 +21,15 @@ LICENSES = Path("THIRD_PARTY_LICENSES.md")
 def sync(session: nox.Session, *options: str, environment: str | None = None) -> None:
     """Install what uv.lock has for these options of `uv sync`, and nothing else."""
     python = f"--python={session.python or sys.executable}"
-    folder = {"UV_PROJECT_ENVIRONMENT": environment or session.virtualenv.location}
-    session.run_install("uv", "sync", "--quiet", "--locked", python, *options, env=folder, external=True)
+    directory = {"UV_PROJECT_ENVIRONMENT": environment or session.virtualenv.location}
+    session.run_install("uv", "sync", "--quiet", "--locked", python, *options, env=directory, external=True)
 
 
 def install_flux(session: nox.Session) -> str:
     """Install flux and what it needs to run, nothing else, in a second environment. Return its Python."""
-    folder = Path(session.create_tmp(), "flux").resolve()
-    sync(session, environment=str(folder))
-    return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    directory = Path(session.create_tmp(), "flux").resolve()
+    sync(session, environment=str(directory))
+    return str(directory / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
 @nox.session

@@ -27,9 +27,9 @@ def _run() -> int:
     if handles_interrupts:  # nothing has started yet: Ctrl-C ends the imports without a traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        from .cli.fast_path import answer
+        from .cli.fast_path import find_output
 
-        text = answer(sys.argv[1:])
+        text = find_output(sys.argv[1:])
         if text is not None and sys.stdout is not None:
             return _print(text)
         # httpx imports its own command line, and with it rich and pygments: more than half of its import time.

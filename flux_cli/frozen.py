@@ -45,11 +45,8 @@ def _init(made: Any) -> Callable[..., None]:
         for name, factory in factories:
             if name not in values:
                 values[name] = factory()
-        if (
-            values.keys() != names
-            or len(given) > len(positional)
-            or not named.keys().isdisjoint(positional[: len(given)])
-        ):
+        surplus = len(given) > len(positional) or not named.keys().isdisjoint(positional[: len(given)])
+        if surplus or values.keys() != names:
             wrong = ", ".join(sorted(values.keys() ^ names)) or "given twice, or too many"
             raise TypeError(f"arguments of {made.__qualname__}: {wrong}")
         for name, value in values.items():

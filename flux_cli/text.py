@@ -14,7 +14,7 @@ MESSAGE_LIMIT = 500
 """Characters. The most that is shown of a message from another program."""
 HIDDEN_KEY = "(hidden)"
 """Shown in place of a key that is too short for a part of it to be shown."""
-SHORTEST_SECRET = 4
+SHORTEST_REDACTED = 4
 """Characters. A shorter text is not redacted: it would match parts of ordinary words."""
 
 # Besides the control characters (C0, DEL, C1): bidi overrides and isolates, the line and paragraph separators,
@@ -94,9 +94,9 @@ def argument_text(argument: str) -> str:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` with every secret redacted, plain or escaped as in JSON (see `SHORTEST_SECRET`)."""
+    """Return `text` with every secret redacted, plain or escaped as in JSON (see `SHORTEST_REDACTED`)."""
     for secret in sorted(secrets, key=len, reverse=True):  # longest first: one may be the beginning of another
-        if len(secret) >= SHORTEST_SECRET:
+        if len(secret) >= SHORTEST_REDACTED:
             text = text.replace(secret, _HIDDEN).replace(_in_json(secret), _HIDDEN)
     return text
 
@@ -141,7 +141,7 @@ def parse_usd(text: str, name: str) -> Decimal:
     return amount
 
 
-def seconds(duration: float) -> str:
+def format_seconds(duration: float) -> str:
     """Return a duration in seconds as text: `0.4 s`, `27 s`, `3 min 05 s`."""
     if duration < 9.95:
         return f"{duration:.1f} s"
@@ -183,12 +183,12 @@ def yes_or_no(text: str) -> str:
     raise ValueError("true or false")
 
 
-def lowered(text: str) -> str:
+def lower_first(text: str) -> str:
     """Return a sentence with a lower-case first letter, for the middle of a message."""
     return text[:1].lower() + text[1:]
 
 
-def listed(words: Sequence[str]) -> str:
+def join_or(words: Sequence[str]) -> str:
     """Return the words as alternatives: `free, creator or pro`."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 

@@ -183,13 +183,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a certificate and its key, in one file, for this machine and every public host."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: cannot create a certificate")
-    folder = tmp_path_factory.mktemp("certificate")
+    directory = tmp_path_factory.mktemp("certificate")
     names = ",".join(f"DNS:{host}" for host in (*PUBLIC_HOSTS, "localhost"))
     request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=flux-test"
     command = [*request.split(), "-addext", f"subjectAltName={names}", "-keyout", "key.pem", "-out", "certificate.pem"]
-    subprocess.run(command, cwd=folder, capture_output=True, check=True)
-    combined = folder / "both.pem"
-    combined.write_bytes((folder / "key.pem").read_bytes() + (folder / "certificate.pem").read_bytes())
+    subprocess.run(command, cwd=directory, capture_output=True, check=True)
+    combined = directory / "both.pem"
+    combined.write_bytes((directory / "key.pem").read_bytes() + (directory / "certificate.pem").read_bytes())
     return combined
 
 

@@ -64,11 +64,11 @@ class Harness:
     def start(self, runner: Runner, words: Sequence[str], injection: Injection | None = None, **death: Any) -> RunSpec:
         """Start a run with an injection. death: see `RunSpec`."""
         self.runs += 1
-        folder = self.root / f"run{self.runs}"
-        folder.mkdir()
+        directory = self.root / f"run{self.runs}"
+        directory.mkdir()
         for name in (OUT, ERR):
-            (folder / name).touch()  # it may be killed before it writes anything
-        spec = RunSpec([*words], str(folder), **death)
+            (directory / name).touch()  # it may be killed before it writes anything
+        spec = RunSpec([*words], str(directory), **death)
         self.inject(injection or Injection()).pid = runner.start(spec)
         return spec
 
@@ -80,9 +80,9 @@ class Harness:
     def end(self, runner: Runner, spec: RunSpec) -> int:
         """Wait for the end of a run, check the invariants, and return its exit code."""
         code = runner.wait()
-        self.check(Path(spec.folder), killed=code < 0)
+        self.check(Path(spec.directory), killed=code < 0)
         if code not in self.exit_codes:
-            self._fail(f"exit code {code}: {(Path(spec.folder) / ERR).read_text()}")
+            self._fail(f"exit code {code}: {(Path(spec.directory) / ERR).read_text()}")
         return code
 
     def run(self, runner: Runner, words: Sequence[str], injection: Injection | None = None, **death: Any) -> int:
@@ -114,9 +114,9 @@ class Harness:
         with closing(Journal(self.paths.journal, self.paths.locks, Account("any", "any"))) as journal:
             return journal.newest()[::-1]
 
-    def check(self, folder: Path, *, killed: bool) -> None:
-        """Check the invariants after a run that wrote into `folder`; another run may still be active."""
-        printed = TASK_ID.findall((folder / OUT).read_text() + (folder / ERR).read_text())
+    def check(self, directory: Path, *, killed: bool) -> None:
+        """Check the invariants after a run that wrote into `directory`; another run may still be active."""
+        printed = TASK_ID.findall((directory / OUT).read_text() + (directory / ERR).read_text())
         # Read in reverse order of writing: an image has an entry, and a charge too.
         files, charged = list(self.cwd.iterdir()), self.read_charges()
         entries = self.read_entries() if self.paths.journal.exists() else []

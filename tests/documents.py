@@ -146,26 +146,26 @@ def read_commands(block: Block) -> Iterator[Command]:
         yield command
 
 
-def run_examples(page: str, folder: Path, path: Path) -> None:
-    """Run the examples of a document on a terminal, in `folder`, and compare the output. path: a directory for PATH."""
+def run_examples(page: str, directory: Path, path: Path) -> None:
+    """Run the examples of a document on a terminal, in `directory`, and compare the output. path: a directory for PATH."""
     commands = list[Command]()
     for block in read_blocks(page):
         if block.file:
-            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / block.file).write_text(block.text)
+            (directory / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (directory / block.file).write_text(block.text)
             if block.language == "python":
                 commands.append(Command(f"{page}:{block.line}", f"python {block.file}"))
         elif block.language in ("console", "sh") and not block.skip_reason:
             commands += read_commands(block)
     changes = list[tuple[Command, list[str]]]()
     for command, (code, printed) in zip(
-        commands, _run_commands(commands, folder, path) if commands else [], strict=True
+        commands, _run_commands(commands, directory, path) if commands else [], strict=True
     ):
         report = f"{command.location}: $ {command.text}\nexit code {code}\n" + "\n".join(printed)
-        if not _differences(command.expected_output, printed, folder):
+        if not _differences(command.expected_output, printed, directory):
             assert (code != 0) == command.fails or (command.expected_output and not command.fails), report
         elif os.environ.get(UPDATE) and not command.interrupted:
-            changes.append((command, [_localize(line, folder) for line in printed]))
+            changes.append((command, [_localize(line, directory) for line in printed]))
         else:
             raise AssertionError(report)
     _update(page, changes)
@@ -181,12 +181,12 @@ def _update(page: str, changes: list[tuple[Command, list[str]]]) -> None:
         (ROOT / page).write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _differences(expected_output: list[str], printed: list[str], folder: Path) -> list[str]:
+def _differences(expected_output: list[str], printed: list[str], directory: Path) -> list[str]:
     """Return lines that are only in the document or only in the output. Ignore the spinner that Ctrl-C leaves."""
     if not expected_output:
         return []
     expected, found = (
-        [_normalize(line, folder) for line in lines if line.strip(" ^C") and not _SPINNER.match(line)]
+        [_normalize(line, directory) for line in lines if line.strip(" ^C") and not _SPINNER.match(line)]
         for lines in (expected_output, printed)
     )
     missing = []
@@ -202,21 +202,21 @@ def _differences(expected_output: list[str], printed: list[str], folder: Path) -
     return missing if "..." in expected_output else missing + found
 
 
-def _localize(line: str, folder: Path) -> str:
+def _localize(line: str, directory: Path) -> str:
     """Return a line as it would be printed for a reader."""
-    return line.replace(str(folder.parent / "home"), "/home/you/.flux").replace(str(folder), "/home/you")
+    return line.replace(str(directory.parent / "home"), "/home/you/.flux").replace(str(directory), "/home/you")
 
 
-def _normalize(line: str, folder: Path) -> str:
-    text = _localize(line, folder)
+def _normalize(line: str, directory: Path) -> str:
+    text = _localize(line, directory)
     for pattern, name in _VARIES:
         text = re.sub(pattern, name, text)
     return text.removeprefix("^C").strip()
 
 
-def _run_commands(commands: list[Command], folder: Path, path: Path) -> list[tuple[int, list[str]]]:
+def _run_commands(commands: list[Command], directory: Path, path: Path) -> list[tuple[int, list[str]]]:
     """Run the commands; return the exit code and the lines on the screen of each."""
-    output = _run_shell(commands, folder, path)
+    output = _run_shell(commands, directory, path)
     pieces = _MARK.split(output)
     codes, texts = pieces[2::3], pieces[3::3]
     screens = [_render(text) for text in texts]
@@ -234,20 +234,26 @@ def _render(content: bytes) -> list[str]:
     return lines
 
 
-def _run_shell(commands: list[Command], folder: Path, path: Path) -> bytes:
+def _run_shell(commands: list[Command], directory: Path, path: Path) -> bytes:
     """Run the commands in a shell on a terminal; return the output, with a mark before each and at the end."""
     mark = 'code=$?; printf "@@%s %s@@\\n" {} $code; (exit $code)'
     lines = [f"{mark.format(number)}\n{_replace_port(command.text)}" for number, command in enumerate(commands)]
-    script = folder / ".script"
+    script = directory / ".script"
     script.write_text("trap : INT\n" + "\n".join([*lines, mark.format(len(commands))]) + "\n")
     terminal, shell_side = pty.openpty()
     fcntl.ioctl(shell_side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "CI", "NO_COLOR")}
-    environ |= {"HOME": str(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
+    environ |= {"HOME": str(directory), "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
     environ["PATH"] = f"{path}:{os.environ['PATH']}"
     shell = [sys.executable, "-c", _LEADER, "bash", str(script)]
     process = subprocess.Popen(
-        shell, stdin=shell_side, stdout=shell_side, stderr=shell_side, env=environ, cwd=folder, start_new_session=True
+        shell,
+        stdin=shell_side,
+        stdout=shell_side,
+        stderr=shell_side,
+        env=environ,
+        cwd=directory,
+        start_new_session=True,
     )
     os.close(shell_side)
     try:
@@ -309,9 +315,9 @@ def _is_ready_for_interrupt(command: Command, content: bytes) -> bool:
 def make_programs() -> Iterator[Path]:
     """Create a directory for PATH with the programs of the documents."""
     with tempfile.TemporaryDirectory(prefix="flux") as name:
-        folder = Path(name)
+        directory = Path(name)
         for program, arguments in PROGRAMS.items():
-            (folder / program).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
-            (folder / program).chmod(0o755)
-        (folder / "flux").symlink_to(fork_server().program)
-        yield folder
+            (directory / program).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
+            (directory / program).chmod(0o755)
+        (directory / "flux").symlink_to(fork_server().program)
+        yield directory

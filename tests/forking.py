@@ -54,9 +54,9 @@ class ForkServer:
     """A process that forks runs until this one ends. The test side."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="flux")  # a short path, for a socket
-        self._address = f"{self._folder.name}/socket"
-        self.program = Path(self._folder.name, "flux")
+        self._directory = tempfile.TemporaryDirectory(prefix="flux")  # a short path, for a socket
+        self._address = f"{self._directory.name}/socket"
+        self.program = Path(self._directory.name, "flux")
         self.program.write_text(CLIENT.format(python=sys.executable, address=self._address))
         self.program.chmod(0o755)
         if sys.platform == "linux":
@@ -66,9 +66,9 @@ class ForkServer:
         assert self._process.stdout
         self._process.stdout.readline()  # the server is listening
 
-    def fork(self, arguments: Sequence[str], folder: str, streams: Sequence[int], *, session: bool) -> int:
+    def fork(self, arguments: Sequence[str], directory: str, streams: Sequence[int], *, session: bool) -> int:
         """Start a run, optionally as a session leader, and return its process ID."""
-        order = json.dumps([arguments, folder, dict(os.environ), True, session]).encode()
+        order = json.dumps([arguments, directory, dict(os.environ), True, session]).encode()
         with socket.socket(socket.AF_UNIX) as server:
             server.connect(self._address)
             socket.send_fds(server, [len(order).to_bytes(4, "big")], [*streams])
@@ -80,7 +80,7 @@ class ForkServer:
         with self._process:
             assert self._process.stdin
             self._process.stdin.close()
-        self._folder.cleanup()
+        self._directory.cleanup()
 
 
 @cache
@@ -93,9 +93,9 @@ class ForkedProcess(subprocess.Popen[str]):
     """A forked run: `args` are the arguments after `flux`."""
 
     def _execute_child(self, *arguments: Any) -> None:
-        words, folder, pipes, session = arguments[0], arguments[5], arguments[10:16], arguments[21]
+        words, directory, pipes, session = arguments[0], arguments[5], arguments[10:16], arguments[21]
         streams = [pipe if pipe >= 0 else number for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
-        self.pid = fork_server().fork(words, folder or os.getcwd(), streams, session=bool(session))
+        self.pid = fork_server().fork(words, directory or os.getcwd(), streams, session=bool(session))
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
@@ -120,7 +120,7 @@ def serve(address: str) -> None:
             order = b""
             while len(order) < int.from_bytes(size, "big"):
                 order += connection.recv(65536)
-            words, folder, environ, adopted, session = json.loads(order)
+            words, directory, environ, adopted, session = json.loads(order)
             for module in EXTRA_IMPORTS.get(words[0] if words else "", ()):
                 import_module(module)
             gc.freeze()
@@ -132,7 +132,7 @@ def serve(address: str) -> None:
                     connection.close()
                     if session:
                         os.setsid()
-                    _run_flux(streams, words, folder, environ)
+                    _run_flux(streams, words, directory, environ)
                 _report(connection, streams, run, adopted)
             for stream in streams:
                 os.close(stream)
@@ -151,10 +151,10 @@ def _report(connection: socket.socket, streams: list[int], run: int, adopted: bo
     os._exit(0)
 
 
-def _run_flux(streams: list[int], arguments: list[str], folder: str, environ: dict[str, str]) -> None:
+def _run_flux(streams: list[int], arguments: list[str], directory: str, environ: dict[str, str]) -> None:
     """Run the program, and exit."""
     try:
-        os.chdir(folder)
+        os.chdir(directory)
         os.environ.clear()
         os.environ.update(environ)
         for number, stream in enumerate(streams):

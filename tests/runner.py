@@ -38,12 +38,12 @@ IMPORTED = (
 class RunSpec:
     """A run of the program.
 
-    folder: the directory for out, err and steps. die_at_step: the durable step, from 1, at which the process kills
+    directory: the directory for out, err and steps. die_at_step: the durable step, from 1, at which the process kills
     itself, or 0. die_after: the seconds after which it is killed, or 0. fault: the name of an engine fault.
     """
 
     arguments: list[str]
-    folder: str
+    directory: str
     die_at_step: int = 0
     die_after: float = 0.0
     fault: str | None = None
@@ -116,7 +116,7 @@ def _run_flux(spec: RunSpec) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for descriptor, name in ((1, OUT), (2, ERR)):
-            os.dup2(os.open(f"{spec.folder}/{name}", flags), descriptor)
+            os.dup2(os.open(f"{spec.directory}/{name}", flags), descriptor)
         _count_steps(spec)
         signal.setitimer(signal.ITIMER_REAL, spec.die_after)  # SIGALRM kills as SIGKILL does: nothing handles it
         if spec.fault:
@@ -135,7 +135,7 @@ def _run_flux(spec: RunSpec) -> None:
 
 def _count_steps(spec: RunSpec) -> None:
     """Record every durable step, before and after it, and die at one of them."""
-    steps = os.open(f"{spec.folder}/{STEPS}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    steps = os.open(f"{spec.directory}/{STEPS}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     number = itertools.count(1)
 
     def step(point: str, action: str) -> None:

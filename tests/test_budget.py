@@ -45,7 +45,7 @@ def let_days_pass(home: Path, days: int) -> None:
 def occupy_slots(limit: int) -> Iterator[None]:
     """Hold all slots, so that no process with this limit can send anything."""
     with Session.create(CommonOptions(), {}) as session:
-        slots = Slots(session.run_context.slots_folder, limit)
+        slots = Slots(session.run_context.slots_directory, limit)
         held = [slots.try_acquire() for _ in range(limit)]
         yield
         for slot in held:

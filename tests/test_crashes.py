@@ -182,7 +182,7 @@ def test_a_queued_process_gets_the_slot_of_a_killed_one(harness: Harness, runner
     first = harness.start(one, [*harness.make_batch(["holder"]), "-j", "1"], injection)
     wait_until(lambda: injection.triggered_at > 0)
     second = harness.start(other, [*harness.make_batch(["waiting"]), "-j", "1"], Injection())
-    wait_until(lambda: "queued;" in (Path(second.folder) / ERR).read_text())
+    wait_until(lambda: "queued;" in (Path(second.directory) / ERR).read_text())
     kill_and_wait(injection.pid)
     harness.end(one, first)
     assert harness.end(other, second) == 0
@@ -211,7 +211,7 @@ def raise_during_submission(harness: Harness, runner: Runner, fault: str) -> set
     injection = Injection(("create", "done"), hold_request)
     harness.exit_codes.add(ExitCode.BUG)
     spec = harness.start(runner, harness.make_batch(["one", "two", "known", "three", "four"]), injection, fault=fault)
-    wait_until(lambda: "raised" in (Path(spec.folder) / ERR).read_text())
+    wait_until(lambda: "raised" in (Path(spec.directory) / ERR).read_text())
     injection.released = True
     assert harness.end(runner, spec) in (ExitCode.BUG, ExitCode.UNKNOWN_CHARGE)
     return {prompt_of(entry) for entry in harness.read_entries() if entry.state is State.SAVED}

@@ -315,11 +315,11 @@ def test_two_processes_with_the_same_output_name_keep_both_images(service: Servi
 def test_a_file_name_may_contain_arbitrary_bytes(
     flux: Flux, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / os.fsdecode(b"caf\xe9")
-    folder.mkdir()
-    monkeypatch.chdir(folder)
+    directory = tmp_path / os.fsdecode(b"caf\xe9")
+    directory.mkdir()
+    monkeypatch.chdir(directory)
     for name in ("boat.png", os.fsdecode(b"b\xf6t.png")):
         result = flux(f"{GEN} --no-cache -o '{name}'")
         assert (result.code, result.out_bytes) == (0, os.fsencode(name) + b"\n"), result.err
-        assert (folder / name).is_file()
+        assert (directory / name).is_file()
     assert len(service.charges) == 2

@@ -35,8 +35,8 @@ KNOWN_SITES = ("https://piapi.ai/", "https://github.com/PiAPI-1/piapi-cli", "htt
 @pytest.fixture(scope="session")
 def path() -> Iterator[Path]:
     """Create the directory with the programs that documents call."""
-    with documents.make_programs() as folder:
-        yield folder
+    with documents.make_programs() as directory:
+        yield directory
 
 
 @pytest.mark.parametrize("page", RUN)

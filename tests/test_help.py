@@ -13,7 +13,7 @@ import pytest
 from flux_cli.cli.docs.__main__ import ROOT, generate, read_files
 from flux_cli.cli.docs.help_text import TOPICS
 from flux_cli.cli.docs.tree import Option, read_command, read_program
-from flux_cli.cli.fast_path import TOUR, answer
+from flux_cli.cli.fast_path import TOUR, find_output
 from flux_cli.cli.registry import COMMANDS, CONFIG_COMMANDS, OPTIONS_OF_OTHER_TOOLS, SYNONYMS
 from flux_cli.config.settings import VARIABLES
 from flux_cli.errors import ExitCode
@@ -47,7 +47,7 @@ def test_help_and_version_are_printed_without_importing_the_program(flux: Flux, 
 @pytest.mark.parametrize(("line", "columns"), [("gen --help", "60"), ("nosuch --help", "80"), ("../setup -h", "80")])
 def test_other_help_is_printed_by_the_program(line: str, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert answer(line.split()) is None
+    assert find_output(line.split()) is None
 
 
 @pytest.mark.parametrize("columns", [40, 80])
@@ -321,7 +321,7 @@ def test_a_hint_for_an_option_of_another_tool_names_only_options_of_the_command(
 
 def test_flux_alone_shows_a_tour(flux: Flux) -> None:
     """The tour is the same with and without importing the program, and its commands exist."""
-    assert answer([]) == flux("").out.encode()
+    assert find_output([]) == flux("").out.encode()
     assert max(map(len, TOUR.splitlines())) <= 80
     for line in re.findall(r"^  flux (\w+)", TOUR, re.MULTILINE):
         assert line in COMMANDS

@@ -76,30 +76,30 @@ class Round:
         """Run these commands in parallel, kill some of them if `kills`, and return the exit codes."""
         running = []
         for runner, line in zip(self.runners, lines, strict=False):
-            folder = self.root / f"run{next(self._runs)}"
-            folder.mkdir()
+            directory = self.root / f"run{next(self._runs)}"
+            directory.mkdir()
             for name in (OUT, ERR):
-                (folder / name).touch()  # it may be killed before it writes anything
+                (directory / name).touch()  # it may be killed before it writes anything
             kill = self.rng.choice(
                 [{"die_at_step": self.rng.randint(1, 70)}, {"die_after": self.rng.uniform(0.02, 0.8)}]
             )
-            spec = RunSpec(line.split(), str(folder), fault=self.fault, **kill if kills else {})  # type: ignore[arg-type]
+            spec = RunSpec(line.split(), str(directory), fault=self.fault, **kill if kills else {})  # type: ignore[arg-type]
             runner.start(spec)
-            running.append((runner, folder, line))
+            running.append((runner, directory, line))
         codes = []
-        for runner, folder, line in running:
+        for runner, directory, line in running:
             codes.append(runner.wait())
-            self._check_end(codes[-1], folder, line)
+            self._check_end(codes[-1], directory, line)
         self.kills += sum(code < 0 for code in codes)
         self.check()
         return codes
 
-    def _check_end(self, code: int, folder: Path, line: str) -> None:
-        errors = (folder / ERR).read_text()
+    def _check_end(self, code: int, directory: Path, line: str) -> None:
+        errors = (directory / ERR).read_text()
         if code >= 0 and code not in (0, 2, 3, 7, 12):
             self.failures.append(f"exit code {code} of {line}: {errors}")
         known = {entry.task_id for entry in self.read_entries()}
-        for task in set(TASK_ID.findall((folder / OUT).read_text() + errors)) - known:
+        for task in set(TASK_ID.findall((directory / OUT).read_text() + errors)) - known:
             self.failures.append(f"printed before it was recorded: {task}")
 
     def read_entries(self) -> list[Entry]:

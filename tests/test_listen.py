@@ -275,9 +275,9 @@ def test_a_command_receives_hostile_names_unchanged_and_without_a_shell(
     flux: Flux, listen: Callable[..., Listener]
 ) -> None:
     Path("record.py").write_text(RECORD)
-    folder = "-x; touch pwned $(touch pwned) `touch pwned` 'q' & *"
+    directory = "-x; touch pwned $(touch pwned) `touch pwned` 'q' & *"
     command = f"{sys.executable} record.py 'two words' $HOME"
-    listener = listen(f"--exec {shlex.quote(command)} -d {shlex.quote(f'./{folder}')}")
+    listener = listen(f"--exec {shlex.quote(command)} -d {shlex.quote(f'./{directory}')}")
     prompt = "a boat; touch pwned $(touch pwned) \u202eowned | 'x'"
     task = flux("gen --from - --seed 1 --size 256x256 --no-wait -q", stdin=prompt).out.strip()
 
@@ -287,7 +287,7 @@ def test_a_command_receives_hostile_names_unchanged_and_without_a_shell(
 
     arguments, environ = json.loads(Path("ran.txt").read_text())
     assert arguments == ["two words", "$HOME", image]
-    assert Path(image).parent == Path(folder).absolute()
+    assert Path(image).parent == Path(directory).absolute()
     assert (environ["FLUX_TASK_ID"], environ["FLUX_PROMPT"]) == (task, prompt)
     assert not list(Path().rglob("pwned"))
     assert listener.logs("printed by the command")

@@ -25,9 +25,9 @@ from flux_cli.errors import NetworkError
 from flux_cli.piapi import client as client_module
 from flux_cli.piapi import http_client
 from flux_cli.piapi.client import PiAPIClient
-from flux_cli.piapi.errors import TemporaryError
 from flux_cli.piapi.http_client import decoded_body, tls_context
 from flux_cli.piapi.image_download import Downloader, DownloadError, ForbiddenError, is_public_address
+from flux_cli.piapi.refusals import TemporaryError
 from flux_cli.piapi.submission import SubmissionOutcome as Outcome
 from flux_cli.piapi.submission import SubmissionResult
 

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flux_cli.journal.entries import State
-from flux_cli.piapi.redaction import REDACTED, SHORTEST_CUT, SHORTEST_SECRET, Redactor
+from flux_cli.piapi.redaction import REDACTED, SHORTEST_CUT, SHORTEST_KEY, Redactor
 from flux_cli.piapi.responses import decode_text, find_task_id, parse_response
 
 from .conftest import KEY, Flux
@@ -46,7 +46,7 @@ ENCODED: dict[str, Encoding] = {
     "hexadecimal in pairs": lambda text: text.encode().hex(":"),
     "HEXADECIMAL": lambda text: text.encode().hex().upper(),
 }
-KEYS = st.text("abkxyzABKXYZ0189-_.~+/=", min_size=SHORTEST_SECRET, max_size=80)
+KEYS = st.text("abkxyzABKXYZ0189-_.~+/=", min_size=SHORTEST_KEY, max_size=80)
 CHARSETS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le")
 
 
@@ -62,7 +62,7 @@ def decode_all(text: str) -> list[str]:
 
 def is_leaked(text: str, key: str) -> bool:
     """Return whether a recognizable part of the key is left."""
-    return any(key[:SHORTEST_SECRET] in plain for plain in decode_all(text))
+    return any(key[:SHORTEST_KEY] in plain for plain in decode_all(text))
 
 
 def compact(text: str) -> str:
@@ -72,7 +72,7 @@ def compact(text: str) -> str:
 
 def get_parts(key: str) -> list[str]:
     """Return every part of a key that is too long to be kept."""
-    return [key[start : start + SHORTEST_SECRET] for start in range(len(key) - SHORTEST_SECRET + 1)]
+    return [key[start : start + SHORTEST_KEY] for start in range(len(key) - SHORTEST_KEY + 1)]
 
 
 @given(KEYS, st.sampled_from(list(ESCAPED)), st.sampled_from(list(ESCAPED)), st.sampled_from(CHARSETS))
@@ -146,8 +146,8 @@ CASES: dict[str, Encoding] = {"as it is": str, "upper": str.upper, "lower": str.
 def test_no_part_of_a_key_is_kept_in_upper_or_lower_case(
     key: str, case: str, form: str, data: st.DataObject | None
 ) -> None:
-    start = data.draw(st.integers(0, len(key) - SHORTEST_SECRET)) if data else 1
-    stop = data.draw(st.integers(start + SHORTEST_SECRET, len(key))) if data else len(key)
+    start = data.draw(st.integers(0, len(key) - SHORTEST_KEY)) if data else 1
+    stop = data.draw(st.integers(start + SHORTEST_KEY, len(key))) if data else len(key)
     body = f'{{"message": "bad key [{ESCAPED[form](CASES[case](key[start:stop]))}]", "data": {{}}}}'
     redacted = Redactor([key]).redact(body)
     assert REDACTED in redacted

@@ -159,7 +159,7 @@ def test_an_image_that_is_deleted_during_the_run_is_sent_anyway(
     """Every image is read once, before anything is charged."""
     Path("rows.jsonl").write_text('{"prompt": "one"}\n{"op": "edit", "image": "cup.png", "prompt": "two"}\n')
     monkeypatch.setattr(
-        "flux_cli.batch.outputs.check_writable", lambda folders: Path("cup.png").unlink(missing_ok=True)
+        "flux_cli.batch.outputs.check_writable", lambda directories: Path("cup.png").unlink(missing_ok=True)
     )
     result = flux("batch rows.jsonl -m schnell")
 

@@ -48,7 +48,7 @@ def run_until_signal(harness: Harness, runner: Runner, command: list[str], injec
     assert harness.end(runner, order) == CODES[signal.Signals(number)]
     assert injection.triggered_at, "that moment never came"
     assert time.monotonic() - injection.triggered_at < SECONDS
-    return (Path(order.folder) / ERR).read_text()
+    return (Path(order.directory) / ERR).read_text()
 
 
 @pytest.mark.parametrize("number", CODES)
@@ -94,7 +94,7 @@ def test_a_signal_before_and_after_all_stages_is_reported(
     """The message about the cost is correct then, too, and there is no traceback."""
     order = harness.start(runners[0], harness.make_batch(["boat", "ship"]), fault=when)
     assert harness.end(runners[0], order) == -signal.SIGINT
-    err = (Path(order.folder) / ERR).read_text()
+    err = (Path(order.directory) / ERR).read_text()
     assert message in err
     assert not {"Traceback", "RuntimeWarning:"} & set(err.split())
     assert len(harness.read_charges()) == paid
@@ -145,10 +145,10 @@ def test_a_signal_ends_the_wait_in_the_queue(harness: Harness, runners: Runners)
     wait_until(lambda: injection.triggered_at > 0)
     queued = Injection()
     second = harness.start(second_runner, [*harness.make_batch(["waiting"]), "-j", "1"], queued)
-    wait_until(lambda: "queued; at most" in (Path(second.folder) / ERR).read_text())
+    wait_until(lambda: "queued; at most" in (Path(second.directory) / ERR).read_text())
     os.kill(queued.pid, signal.SIGINT)
     assert harness.end(second_runner, second) == -signal.SIGINT
-    assert "flux: interrupted. Nothing was sent." in (Path(second.folder) / ERR).read_text()
+    assert "flux: interrupted. Nothing was sent." in (Path(second.directory) / ERR).read_text()
     injection.released = True
     assert harness.end(first_runner, first) == 0
     harness.finish(first_runner)

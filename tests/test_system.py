@@ -69,30 +69,30 @@ def locks(request: pytest.FixtureRequest) -> ModuleType:
 
 def test_a_shared_lock_excludes_an_exclusive_one(locks: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    shared = [locks.hold(path, shared=True) for _ in range(30)]
+    shared = [locks.try_lock(path, shared=True) for _ in range(30)]
     assert None not in shared
-    assert locks.hold(path) is None
+    assert locks.try_lock(path) is None
     for descriptor in shared[1:]:
         os.close(descriptor)
-    assert locks.hold(path) is None
+    assert locks.try_lock(path) is None
     os.close(shared[0])
 
-    exclusive = locks.hold(path)
+    exclusive = locks.try_lock(path)
     assert exclusive is not None
-    assert locks.hold(path) is None
-    assert locks.hold(path, shared=True) is None
+    assert locks.try_lock(path) is None
+    assert locks.try_lock(path, shared=True) is None
     os.close(exclusive)
-    os.close(locks.hold(path, shared=True))
+    os.close(locks.try_lock(path, shared=True))
 
 
 def test_checking_a_lock_does_not_hold_it(locks: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "dead.lock"
     assert not locks.is_held(path)
     path.touch()
-    checking = locks.hold(path, shared=True)
+    checking = locks.try_lock(path, shared=True)
     assert not locks.is_held(path)
     os.close(checking)
-    held = locks.Lock.take(path)
+    held = locks.Lock.try_take(path)
     assert locks.is_held(path)
     held.release()
     assert not locks.is_held(path)

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flux_cli.text import byte_count, clean, counted, cut, is_word_character, masked, quoted, redact, seconds, slug, usd
+from flux_cli.text import (
+    byte_count,
+    clean,
+    counted,
+    cut,
+    format_seconds,
+    is_word_character,
+    masked,
+    quoted,
+    redact,
+    slug,
+    usd,
+)
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)  # lone surrogates too
 HOSTILE = st.text(
@@ -105,7 +117,7 @@ def test_usd_is_written_like_a_price(amount: str, shown: str) -> None:
      (119.6, "2 min 00 s"), (185, "3 min 05 s"), (3600, "60 min 00 s")],
 )  # fmt: skip
 def test_seconds_never_round_to_sixty(duration: float, shown: str) -> None:
-    assert seconds(duration) == shown
+    assert format_seconds(duration) == shown
 
 
 def test_counted_uses_singular_and_plural() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-FOLDER = Path(__file__).parent
+DIRECTORY = Path(__file__).parent
 COMMANDS = (
     'gen "a red fox in the snow" --seed 7 -o gen.png',
     'edit gen.png "at night" --seed 7 -o edit.png',
@@ -31,8 +31,8 @@ def make() -> None:
             name = Path(line.rpartition(" ")[2])
             with Image.open(Path(work, name)) as image:
                 image.thumbnail((10 * HEIGHT, HEIGHT), Image.Resampling.LANCZOS)
-                image.convert("RGB").save(FOLDER / name.with_suffix(".webp"), quality=82)
-        (FOLDER / "sweep.webp").write_bytes(Path(work, "sweep.webp").read_bytes())
+                image.convert("RGB").save(DIRECTORY / name.with_suffix(".webp"), quality=82)
+        (DIRECTORY / "sweep.webp").write_bytes(Path(work, "sweep.webp").read_bytes())
 
 
 def _flux(line: str, work: str) -> None:

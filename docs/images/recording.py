@@ -66,7 +66,7 @@ class Recorder:
         cells = (self.screen.buffer[line][column] for column in range(COLUMNS))
         return tuple((cell.data, _colour(cell.fg), _colour(cell.bg) if cell.bg != "default" else "") for cell in cells)
 
-    def run(self, line: str, folder: str, environ: dict[str, str]) -> None:
+    def run(self, line: str, directory: str, environ: dict[str, str]) -> None:
         """Type a command line word by word, and let it run."""
         self.write(b"$ ", 4 * TYPING)
         for word in re.findall(r"\S+\s*", line):
@@ -76,7 +76,7 @@ class Recorder:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         program = [sys.executable, "-m", "flux_cli", *shlex.split(line)[1:]]
         quiet = subprocess.DEVNULL
-        with subprocess.Popen(program, stdin=quiet, stdout=theirs, stderr=theirs, env=environ, cwd=folder):  # noqa: S603
+        with subprocess.Popen(program, stdin=quiet, stdout=theirs, stderr=theirs, env=environ, cwd=directory):  # noqa: S603
             os.close(theirs)
             for content in _pieces(ours):
                 self.write(content, BLINK)
@@ -111,12 +111,12 @@ def _colour(name: str) -> str:
 def record() -> Recorder:
     """Run it all, in an empty home."""
     recorder = Recorder()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-        place = {"HOME": folder, "FLUX_HOME": f"{folder}/flux"}
+        place = {"HOME": directory, "FLUX_HOME": f"{directory}/flux"}
         terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONIOENCODING": "utf-8"}
         for line in COMMANDS:
-            recorder.run(line, folder, kept | place | terminal)
+            recorder.run(line, directory, kept | place | terminal)
     return recorder
 
 

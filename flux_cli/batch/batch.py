@@ -10,11 +10,11 @@ from ..engine.scheduler import Scheduler
 from ..errors import ExitCode
 from ..journal.entries import Entry, State
 from ..operations.request import encode_body
-from ..piapi.errors import TaskNotFoundError, TemporaryError
+from ..piapi.refusals import TaskNotFoundError, TemporaryError
 from .outputs import Saving
 from .plan import CostLimits, Plan, PlannedTask, check_budgets
 from .results import Reporter, Results
-from .resume import Action, Policy, Step, begin, find_expired, review
+from .resume import Action, Policy, Step, begin_step, decide_steps, find_expired
 from .run_context import RunContext
 from .runner import Run
 
@@ -72,7 +72,7 @@ class Batch:
     def prepare(self) -> list[Step]:
         """Return the steps of the plan, after everything that can be checked beforehand was checked."""
         run_context = self.run_context
-        steps = review(self.plan, run_context, self.saving, self.policy)
+        steps = decide_steps(self.plan, run_context, self.saving, self.policy)
         if self.plan.tasks:
             encode_body(run_context.make_body(self.plan.tasks[0].request, {}))  # what each of them would stumble over
         price = sum((step.price for step in steps), Decimal(0))
@@ -99,7 +99,7 @@ class _StepFeed:
                 batch.results.add_not_started(step.task)
             else:
                 try:
-                    item = begin(step, batch.run_context, batch.saving)
+                    item = begin_step(step, batch.run_context, batch.saving)
                 except Exception:  # it ends the run, and the report has every row
                     batch.results.add_not_started(step.task)
                     raise

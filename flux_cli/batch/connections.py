@@ -34,7 +34,9 @@ class Connections:
             self.downloader: Downloader = await opening.enter_async_context(run_context.make_downloader())
             self._exits = opening.pop_all()
         clock = run_context.clock
-        self._slots = Slots(run_context.slots_folder, run_context.concurrency, warn=run_context.warn, sleep=clock.sleep)
+        self._slots = Slots(
+            run_context.slots_directory, run_context.concurrency, warn=run_context.warn, sleep=clock.sleep
+        )
         self._rate_limiter = RateLimiter(run_context.concurrency, run_context.timeout, clock)
         self._uploader = Uploader(
             self.client, run_context.journal, run_context.images, upload_service=run_context.upload_service, clock=clock

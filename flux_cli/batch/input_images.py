@@ -21,7 +21,7 @@ from ..images.output_names import check_format, check_regular, expand_path
 from ..journal.entries import REUSE_SECONDS, Entry, State
 from ..operations.base import LOCAL, MaskedImage, SourceImage, is_request_url
 from ..operations.options import MaskOptions
-from ..system.atomic_files import create, make_folder, place, temporary_beside
+from ..system.atomic_files import create, make_directory, move_into_place, temporary_beside
 from ..text import file_name, quoted
 from .prompts import StandardInput
 
@@ -120,7 +120,7 @@ class ImageFinder:
     def find(self, text: str, *, fit: bool) -> FoundImage:
         """Return the image that an argument refers to. Raise UsageError."""
         if is_url(text):
-            return FoundImage(check_url(text), text)
+            return FoundImage(check_request_url(text), text)
         if text.startswith("@"):
             return self._find_made(text, fit=fit)
         return self._prepare(self.read(text), "stdin" if text == "-" else file_name(Path(text).name, 80), fit=fit)
@@ -166,7 +166,7 @@ def is_url(text: str) -> bool:
     return False
 
 
-def check_url(text: str) -> str:
+def check_request_url(text: str) -> str:
     """Return a URL unchanged. Raise UsageError if a request must not contain it, for example for a user name."""
     if is_request_url(text):
         return text
@@ -187,7 +187,7 @@ def _find_masked(finder: ImageFinder, source: FoundImage, options: MaskOptions, 
         if options.invert or options.feather:
             raise UsageError("--invert and --feather need a local mask", hint=DOWNLOAD)
         _note_url(finder, dialect)
-        return MaskedImage(source.reference, check_url(options.mask), None)
+        return MaskedImage(source.reference, check_request_url(options.mask), None)
     if source.image is None:
         mask = _mask_for_url(finder, options)
         _note_url(finder, dialect)
@@ -224,11 +224,11 @@ def write_preview(path: Path, png: bytes, *, overwrite: bool) -> None:
     """Write an image atomically. Raise DiskError."""
     temporary = temporary_beside(path)
     try:
-        make_folder(path.parent)
+        make_directory(path.parent)
         try:
             with open(create(temporary), "wb") as file:
                 file.write(png)
-            place(temporary, path, overwrite=overwrite)
+            move_into_place(temporary, path, overwrite=overwrite)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..config.catalog import Catalog
-from ..config.paths import shown
+from ..config.paths import display_path
 from ..errors import DiskError, FluxError, UsageError
 from ..frozen import frozen
 from ..images.formats import EXTENSIONS
@@ -19,7 +19,7 @@ from ..images.output_names import (
     unique,
 )
 from ..operations.request import TaskRequest
-from ..system.atomic_files import make_folder, probe
+from ..system.atomic_files import make_directory, probe
 from ..text import clean, slug
 from .plan import Plan, PlannedTask
 
@@ -33,18 +33,18 @@ SHOWN_ERRORS = 50
 class Saving:
     """The options for saving images.
 
-    folder: absolute. overwrite: replace existing files. skip_existing: an existing file counts as the image.
-    metadata: whether the request is embedded in a PNG. placed: whether the user chose a name or a directory.
+    directory: absolute. overwrite: replace existing files. skip_existing: an existing file counts as the image.
+    metadata: whether the request is embedded in a PNG. chosen_by_user: whether the user chose a name or a directory.
     """
 
-    folder: Path
+    directory: Path
     overwrite: bool = False
     skip_existing: bool = False
     metadata: bool = True
-    placed: bool = False
+    chosen_by_user: bool = False
 
 
-class Names:
+class NameAllocator:
     """The assignment of unique names to the images of a plan.
 
     Problems are collected, and `check` raises them as one error.
@@ -54,7 +54,7 @@ class Names:
         self._plan, self._saving, self._catalog = plan, saving, catalog
         self._now = datetime.now()
         self._taken: dict[Path, PlannedTask] = {}
-        self._folders: set[Path] = set()
+        self._directories: set[Path] = set()
         self._errors: list[FluxError] = []
 
     def plan_output(self, task: PlannedTask) -> OutputPlan | None:
@@ -70,7 +70,7 @@ class Names:
                 self._check_taken(task, paths)
             else:
                 paths = self._free(paths)
-            self._check_folders(paths)
+            self._check_directories(paths)
         except FluxError as error:
             self.refuse(task, error)
             return None
@@ -103,7 +103,7 @@ class Names:
         template = task.draft.output
         if template is None:
             template = DEFAULT_TEMPLATE if self._plan.total == 1 else BATCH_TEMPLATE
-        return image_paths(template, self._values(task), task.request.operation.batch_size, self._saving.folder)
+        return image_paths(template, self._values(task), task.request.operation.batch_size, self._saving.directory)
 
     def _values(self, task: PlannedTask) -> dict[str, str]:
         """Return the values of the placeholders. The index is padded to the width of the last one."""
@@ -130,10 +130,10 @@ class Names:
             elif os.path.lexists(path):
                 raise file_exists(path)
 
-    def _check_folders(self, paths: Iterable[Path]) -> None:
-        folders = {path.parent for path in paths} - self._folders
-        self._folders |= folders  # report a directory once, not for each image
-        check_writable(folders)
+    def _check_directories(self, paths: Iterable[Path]) -> None:
+        directories = {path.parent for path in paths} - self._directories
+        self._directories |= directories  # report a directory once, not for each image
+        check_writable(directories)
 
     def _free(self, paths: Iterable[Path]) -> list[Path]:
         free: list[Path] = []
@@ -162,7 +162,7 @@ def plan_found_task(
     template: str | None, values: Mapping[str, str], count: int, saving: Saving, *, default: str
 ) -> OutputPlan:
     """Return the output for the `count` images of a task that already exists. Raise UsageError, DiskError."""
-    paths = image_paths(template or default, values, count, saving.folder)
+    paths = image_paths(template or default, values, count, saving.directory)
     if not saving.overwrite:
         if template is None or is_template(template):
             paths = [unique(path, os.path.lexists) for path in paths]
@@ -175,9 +175,11 @@ def plan_found_task(
 def file_exists(path: Path) -> DiskError:
     """Return the error for a path that exists."""
     if path.is_dir():
-        return DiskError(f"{shown(path)} is a directory", hint="Save into it with -d, or use another name with -o")
+        return DiskError(
+            f"{display_path(path)} is a directory", hint="Save into it with -d, or use another name with -o"
+        )
     return DiskError(
-        f"{shown(path)} exists",
+        f"{display_path(path)} exists",
         hint="Use another name with -o, keep the file with --skip-existing, or replace it with --overwrite",
         code="exists",
     )
@@ -189,22 +191,22 @@ def find_existing(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
 
 
-def check_writable(folders: Iterable[Path]) -> None:
+def check_writable(directories: Iterable[Path]) -> None:
     """Create each directory, and write a test file into it, before any charge. Raise DiskError."""
-    for folder in dict.fromkeys(map(_existing_part, folders)):
+    for directory in dict.fromkeys(map(_existing_part, directories)):
         try:
-            make_folder(folder)
-            probe(folder)
+            make_directory(directory)
+            probe(directory)
         except OSError as error:
-            if not folder.is_absolute():
+            if not directory.is_absolute():
                 hint = "Change to another directory, or use an absolute path with -o or -d"
                 raise DiskError("the working directory was deleted", hint=hint) from error
             hint = "Choose another directory with -d, or another name with -o"
-            raise DiskError(f"cannot write to {shown(folder)}: {error.strerror}", hint=hint) from error
+            raise DiskError(f"cannot write to {display_path(directory)}: {error.strerror}", hint=hint) from error
 
 
-def _existing_part(folder: Path) -> Path:
+def _existing_part(directory: Path) -> Path:
     """Return the deepest parent of a directory whose name does not depend on a task ID."""
-    while LATE in str(folder):
-        folder = folder.parent
-    return folder
+    while LATE in str(directory):
+        directory = directory.parent
+    return directory

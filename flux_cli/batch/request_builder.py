@@ -18,7 +18,7 @@ from ..operations.limits import Size
 from ..operations.options import SizeOptions, TaskOptions
 from ..operations.parameters import Option, parameters
 from ..operations.request import SEED_LIMIT, TaskRequest, merge
-from ..text import listed, lowered, quoted, suggestion, trimmed
+from ..text import join_or, lower_first, quoted, suggestion, trimmed
 from .sweeps import parse_numbers
 
 SIDE_STEP = 16
@@ -125,7 +125,7 @@ def read_input_file(path: Path | None) -> JsonObject:
     except UnicodeDecodeError as error:
         raise UsageError(f"--input {path} is not a text file") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--input {path}: invalid JSON ({lowered(str(error))})") from error
+        raise UsageError(f"--input {path}: invalid JSON ({lower_first(str(error))})") from error
     if not isinstance(content, dict):
         raise UsageError(f"--input {path} is not a JSON object")
     return content
@@ -196,14 +196,10 @@ class RequestBuilder:
         if word == "auto":
             return self.catalog.choose(operation, commercial=commercial)
         requested = override is not None or self.task.model is not None
-        model = self.catalog.model(word) if requested else self.catalog.able(operation, word)
+        model = self.catalog.model(word) if requested else self.catalog.model_for(operation, word)
         if commercial and not model.commercial:
-            able = [
-                other.name
-                for other in self.catalog.models.values()
-                if other.commercial and operation in other.operations
-            ]
-            instead = f"use {listed(able)}" if able else f"no model that supports {operation} is"
+            able = [other.name for other in self.catalog.supporting(operation, commercial=True)]
+            instead = f"use {join_or(able)}" if able else f"no model that supports {operation} is"
             problems.append(f"{model.name} is not licensed for commercial use; {instead}")
         return model
 

@@ -20,7 +20,7 @@ from ..images.metadata import is_sandbox_image
 from ..images.output_names import LATE, OutputPlan, expand_path
 from ..journal.entries import UNFINISHED, Entry, State, changed_error, error_of
 from ..text import clean
-from .outputs import Names, Saving, find_existing
+from .outputs import NameAllocator, Saving, find_existing
 from .plan import Draft, Plan, PlannedTask
 from .run_context import RunContext
 
@@ -109,12 +109,12 @@ def _is_single(plan: Plan) -> bool:
     return plan.total == 1 and plan.source is None
 
 
-def review(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> list[Step]:
+def decide_steps(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> list[Step]:
     """Return a step for each task of a plan, in order.
 
     Raise UsageError or DiskError with all problems of the names, with file and line.
     """
-    names = Names(plan, saving, run_context.catalog)
+    names = NameAllocator(plan, saving, run_context.catalog)
     steps = _find_known(plan, run_context, saving, policy)
     for step in steps:
         if step.known and step.action in (Action.SUBMIT, Action.FETCH):
@@ -164,7 +164,7 @@ def _warn_of_second_charges(steps: Iterable[Step], run_context: RunContext) -> N
 
 
 def _find_known(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) -> list[Step]:
-    identities = identify(plan, saving.folder) if is_recognized(plan) else {}
+    identities = identify(plan, saving.directory) if is_recognized(plan) else {}
     replaced, seeds = saving.overwrite and plan.total == 1, dict[str, int]()
     steps = []
     for task in plan.tasks:
@@ -190,10 +190,10 @@ def _with_earlier_seed(task: PlannedTask, run_context: RunContext, seeds: dict[s
     return replace(task, draft=replace(task.draft, request=request))
 
 
-def _plan_images(step: Step, run_context: RunContext, saving: Saving, policy: Policy, names: Names) -> Step:
+def _plan_images(step: Step, run_context: RunContext, saving: Saving, policy: Policy, names: NameAllocator) -> Step:
     """Return the step with its output, or as one that needs none because its images exist."""
     same = None if policy.no_cache else run_context.journal.find_duplicate(step.task.request, run_context.cache_seconds)
-    placed = saving.placed or step.task.draft.output is not None
+    placed = saving.chosen_by_user or step.task.draft.output is not None
     reusable = same is not None and same.state is State.SAVED and policy.wait and not placed
     if same and reusable and all(file.is_whole() for file in same.files):
         return replace(step, action=Action.REPORT, known=same)
@@ -201,12 +201,11 @@ def _plan_images(step: Step, run_context: RunContext, saving: Saving, policy: Po
     output = names.plan_output(step.task)
     if output is None or not saving.skip_existing:
         return replace(step, output=output)
+    paid = not is_local(run_context.journal.account.service)
     files = [file for path in output.paths if LATE not in str(path) and (file := find_existing(path))]
     if broken := [file for file in files if not is_complete_image(file)]:
         names.refuse(step.task, DiskError(f"{clean(broken[0].name, 200)} exists, but is not a complete image"))
-    elif not is_local(run_context.journal.account.service) and (
-        sandboxed := [file for file in files if is_sandbox_image(file.read_bytes())]
-    ):
+    elif sandboxed := [file for file in files if paid and is_sandbox_image(file.read_bytes())]:
         run_context.note(f"{clean(sandboxed[0].name, 200)} was made in the sandbox, and does not count as the image")
         return replace(step, output=replace(output, overwrite=True))
     elif len(files) == len(output.paths):
@@ -214,7 +213,7 @@ def _plan_images(step: Step, run_context: RunContext, saving: Saving, policy: Po
     return replace(step, output=output)
 
 
-def begin(step: Step, run_context: RunContext, saving: Saving) -> Entry | Outcome:
+def begin_step(step: Step, run_context: RunContext, saving: Saving) -> Entry | Outcome:
     """Return the entry that the scheduler runs for a step, or the outcome if it has ended already."""
     journal, task, known = run_context.journal, step.task, step.known
     if step.action is Action.GENERATE:
@@ -283,12 +282,12 @@ def find_expired(plan: Plan, run_context: RunContext, saving: Saving, policy: Po
         return ()
     if not run_context.journal.entries(State.EXPIRED):
         return ()
-    identities = identify(plan, saving.folder)
+    identities = identify(plan, saving.directory)
     known = [run_context.journal.find_by_identity(identities[task.index]) for task in plan.tasks]
     return [entry for entry in known if entry and entry.state is State.EXPIRED]
 
 
-def identify(plan: Plan, folder: Path) -> dict[int, str]:
+def identify(plan: Plan, directory: Path) -> dict[int, str]:
     """Return the identity of each task, by its index, which recognizes it when the command is run again.
 
     It depends on the content of the task, on its output path, and on its position among equal tasks of the source.
@@ -296,7 +295,7 @@ def identify(plan: Plan, folder: Path) -> dict[int, str]:
     equal: Counter[bytes] = Counter()
     identities = {}
     for task in plan.every:
-        content = _hash_content(task.draft, _resolve(folder, task.draft.output))
+        content = _hash_content(task.draft, _resolve(directory, task.draft.output))
         equal[content] += 1
         identities[task.index] = hashlib.sha256(content + str(equal[content]).encode()).hexdigest()
     return identities
@@ -315,10 +314,10 @@ def _hash_content(draft: Draft, place: str) -> bytes:
 
 
 @functools.cache
-def _resolve(folder: Path, output: str | None) -> str:
+def _resolve(directory: Path, output: str | None) -> str:
     """Return the canonical path of the images, or of their template: without links, `~`, `.` and `..`."""
-    path = folder / expand_path(output or "")
+    path = directory / expand_path(output or "")
     try:
-        return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(folder)
-    except FileNotFoundError:  # the working directory was deleted, which `Names` reports
+        return os.path.join(os.path.realpath(path.parent), path.name) if output else os.path.realpath(directory)
+    except FileNotFoundError:  # the working directory was deleted, which `NameAllocator` reports
         return str(path)

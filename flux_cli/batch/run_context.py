@@ -29,8 +29,8 @@ class RunContext:
     """An account on this machine.
 
     upload_service: the origin of the upload service.
-    folder: the output directory, absolute. private_folder: the directory for copies of images written to a pipe.
-    concurrency: the most unfinished tasks of all processes. slots_folder: the directory by which they share that limit.
+    directory: the output directory, absolute. private_directory: the directory for copies of images written to a pipe.
+    concurrency: the most unfinished tasks of all processes. slots_directory: in it they share that limit.
     timeout: seconds to wait.
     cache_seconds: how long an identical request reuses an image.
     images: the local images of this command's requests.
@@ -40,9 +40,9 @@ class RunContext:
     upload_service: str
     journal: Journal
     catalog: Catalog
-    folder: Path
-    private_folder: Path
-    slots_folder: Path
+    directory: Path
+    private_directory: Path
+    slots_directory: Path
     concurrency: int
     timeout: float
     clock: Clock

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 from ..errors import UsageError
-from ..text import clean, lowered, quoted, trimmed
+from ..text import clean, lower_first, quoted, trimmed
 from .prompts import BOM, TABLE, Row, Rows, UnreadableError, decoded, good_lines, numbered, without_bom
 
 WHOLE_LIMIT = 16 * 1024 * 1024
@@ -125,7 +125,7 @@ def _json_problem(error: ValueError, end: int) -> str:
     """Return what is wrong and the character of its line; `end`: where the text ends, without white space."""
     if isinstance(error, json.JSONDecodeError):
         place = min(error.pos, end) - (error.doc.rfind("\n", 0, min(error.pos, end)) + 1)
-        return f"invalid JSON ({lowered(error.msg)}, character {place + 1})"
+        return f"invalid JSON ({lower_first(error.msg)}, character {place + 1})"
     return clean(str(error), 120)  # a repeated name, or an integer of thousands of digits
 
 
@@ -237,7 +237,7 @@ def _records(texts: Iterator[str], delimiter: str, lines_before: int) -> Iterato
             return
         except csv.Error as error:
             reason = str(error).partition(" - ")[0]  # the rest is advice to programmers
-            raise UnreadableError(line, f"invalid CSV ({lowered(clean(reason, 120))})") from None
+            raise UnreadableError(line, f"invalid CSV ({lower_first(clean(reason, 120))})") from None
         yield line, cells
 
 
@@ -281,7 +281,7 @@ def _toml(text: str) -> dict[str, Any]:
         place = re.search(r" \(at line (\d+), column \d+\)", str(error))
         what = str(error).replace(place.group(), "") if place else str(error)
         line = int(place.group(1)) if place else text.count("\n") + 1
-        raise UnreadableError(line, f"invalid TOML ({lowered(clean(what, 120))})") from None
+        raise UnreadableError(line, f"invalid TOML ({lower_first(clean(what, 120))})") from None
 
 
 def _table_lines(text: str) -> list[int]:

@@ -14,7 +14,7 @@ from ..frozen import frozen
 from ..journal.entries import Entry, State
 from ..json_value import number_at, text_at
 from ..operations.request import create_body
-from ..piapi.errors import TaskNotFoundError, TemporaryError
+from ..piapi.refusals import TaskNotFoundError, TemporaryError
 from ..piapi.task import Task
 from ..text import clean
 from .run_context import RunContext

@@ -29,7 +29,7 @@ WIDTH = 80
 """Columns of the stored pages. For a narrower terminal, help is rendered when it is requested."""
 
 
-def answer(arguments: list[str]) -> bytes | None:
+def find_output(arguments: list[str]) -> bytes | None:
     """Return the output of a command line; None if it needs the program."""
     match arguments:
         case ["--version" | "-V" | "version"]:
@@ -52,10 +52,10 @@ def answer(arguments: list[str]) -> bytes | None:
 
 def script(shell: str) -> bytes:
     """Return the completion script for a shell: from the package, or beside it in a checkout."""
-    folder = os.path.join(PACKAGE, "completions")
-    if not os.path.isdir(folder):
-        folder = os.path.join(os.path.dirname(PACKAGE), "completions")
-    with open(os.path.join(folder, SCRIPTS[shell]), "rb") as file:
+    directory = os.path.join(PACKAGE, "completions")
+    if not os.path.isdir(directory):
+        directory = os.path.join(os.path.dirname(PACKAGE), "completions")
+    with open(os.path.join(directory, SCRIPTS[shell]), "rb") as file:
         return file.read()
 
 

@@ -15,13 +15,14 @@ from ..batch.outputs import name_values, plan_found_task
 from ..batch.task_matching import compare_task, link
 from ..config.catalog import Catalog
 from ..engine.outcome import Outcome, claim, find_shortfall
+from ..engine.submitter import JOIN_SECONDS
 from ..errors import FluxError, NetworkError, RefusedError, UsageError
 from ..images.output_names import DEFAULT_TEMPLATE
 from ..journal.entries import REPORTED, UNFINISHED, Entry, State, error_of
 from ..journal.journal import Journal
 from ..operations.parameters import Argument
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import TaskNotFoundError, TemporaryError
+from ..piapi.refusals import TaskNotFoundError, TemporaryError
 from ..piapi.task import Task
 from ..text import quoted
 from .options import SaveOptions
@@ -38,8 +39,6 @@ POLLS = 3
 """The most attempts to poll a task that this machine did not submit."""
 AT_ONCE = 8
 """Deliveries that are resolved in parallel, so that forged ones do not delay the others for long."""
-JOIN_SECONDS = 0.5
-"""Seconds between two checks whether a submission in flight has had its response."""
 JOIN_LONGEST = 120.0
 """The longest wait for that response: the process of the submission may be suspended."""
 
@@ -74,12 +73,9 @@ def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOpt
     if known is None:
         return track(session, word, save)
     if known.state is State.SAVED:
-        present = all(file.path.exists() for file in known.files)
-        return (
-            Outcome(known, find_shortfall(known))
-            if present and not save.placed
-            else track(session, known.task_id or word, save)
-        )
+        if known.has_files and not save.chosen_by_user:
+            return Outcome(known, find_shortfall(known))
+        return track(session, known.task_id or word, save)
     if known.state not in (*UNFINISHED, State.EXPIRED):
         return Outcome(known, error_of(known))
     claimed = claim(session.journal, known)
@@ -87,7 +83,7 @@ def prepare_wait(session: Session, word: str, known: Entry | None, save: SaveOpt
         return claimed
     if claimed.state is State.EXPIRED:
         claimed = session.journal.move(claimed, replace(claimed, state=State.ACCEPTED, problem=None))
-    if save.placed:
+    if save.chosen_by_user:
         count = len(known.output.paths)
         plan = plan_found_task(
             save.output, _values(session.catalog, known), count, session.saving(save), default=DEFAULT_TEMPLATE

@@ -215,7 +215,7 @@ def _check_stdout(session: Session, plan: Plan, saving: Saving) -> Saving:
         raise UsageError("-o - writes an image to stdout, and stdout is a terminal", hint="Redirect it: > image.png")
     if count > 1:
         raise UsageError(f"-o - writes one image, but this command makes {count}")
-    return Saving(session.run_context.private_folder, metadata=saving.metadata, placed=True)
+    return Saving(session.run_context.private_directory, metadata=saving.metadata, chosen_by_user=True)
 
 
 def _show_price(output: Output, plan: Plan, limits: CostLimits) -> Items:

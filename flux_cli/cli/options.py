@@ -121,7 +121,7 @@ class SaveOptions(Group):
         return self.output == "-"
 
     @property
-    def placed(self) -> bool:
+    def chosen_by_user(self) -> bool:
         """Whether the user chose a name or a directory."""
         return self.output is not None or self.output_dir is not None
 

@@ -217,17 +217,17 @@ class Session:
         return self.catalog.concurrency(plan, self.settings.get("service_mode"))
 
     @cached_property
-    def folder(self) -> Path:
+    def directory(self) -> Path:
         """The absolute directory for images. If the working directory was deleted, it may be relative and unusable."""
-        folder = expand_user(self.settings.text("output_dir"))
+        directory = expand_user(self.settings.text("output_dir"))
         with suppress(FileNotFoundError):
-            return Path(os.path.abspath(folder))
-        return folder
+            return Path(os.path.abspath(directory))
+        return directory
 
     def saving(self, save: "SaveOptions") -> "Saving":
         from ..batch.outputs import Saving
 
-        return Saving(self.folder, save.overwrite, save.skip_existing, not save.no_metadata, save.placed)
+        return Saving(self.directory, save.overwrite, save.skip_existing, not save.no_metadata, save.chosen_by_user)
 
     @cached_property
     def budgets(self) -> "tuple[Budget, ...]":
@@ -292,9 +292,9 @@ class Session:
             upload_service=self.upload_service,
             journal=self.journal,
             catalog=self.catalog,
-            folder=self.folder,
-            private_folder=self.paths.images,
-            slots_folder=self.paths.slots / account,
+            directory=self.directory,
+            private_directory=self.paths.images,
+            slots_directory=self.paths.slots / account,
             concurrency=self.concurrency,
             timeout=float(self.settings.text("timeout")),
             clock=Clock(scale=self.scale),

@@ -29,7 +29,7 @@ from ..errors import ConfigError, Problems, UsageError
 from ..frozen import frozen
 from ..json_value import Json, JsonObject, object_at
 from ..operations.limits import ModelLimits
-from ..text import clean, counted, listed, quoted, suggestion
+from ..text import clean, counted, join_or, quoted, suggestion
 from .config_file import place_of
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Catalog:
         limits: dict[str, int] = {name: row[column] for name, row in self._data["plans"].items()}
         return limits.get(plan, min(limits.values()))
 
-    def able(self, operation: str, wanted: str) -> Model:
+    def model_for(self, operation: str, wanted: str) -> Model:
         """Return the model `wanted` if it supports the operation, else the first model that does.
 
         wanted: the setting `model`, or the default model. Raise UsageError if `wanted` is not a model.
@@ -176,15 +176,16 @@ class Catalog:
         model = self.model(wanted)
         if operation in model.operations:
             return model
-        return next(other for other in self.models.values() if operation in other.operations)
+        return self.supporting(operation)[0]
+
+    def supporting(self, *operations: str, commercial: bool = False) -> list[Model]:
+        """Return the models that support all these operations. commercial: only those licensed for commercial use."""
+        models = [model for model in self.models.values() if set(operations) <= set(model.operations)]
+        return [model for model in models if model.commercial or not commercial]
 
     def choose(self, *operations: str, commercial: bool = False, quality: bool = False, fast: bool = False) -> Model:
         """Return the model for a purpose (specification: Model Selection Strategy). Raise UsageError if none fits."""
-        fitting = [
-            model
-            for model in self.models.values()
-            if set(operations) <= set(model.operations) and (model.commercial or not commercial)
-        ]
+        fitting = self.supporting(*operations, commercial=commercial)
         if not fitting:
             license = " that is licensed for commercial use" if commercial else ""
             raise UsageError(f"no model{license} supports {' and '.join(operations)}")
@@ -209,9 +210,9 @@ class Catalog:
         model, operation = self.model(request.model), request.operation
         found: Problems = []
         if operation.name not in model.operations:
-            others = [other.name for other in self.models.values() if operation.name in other.operations]
+            others = [other.name for other in self.supporting(operation.name)]
             message = f"{model.name} does not support {operation.name}"
-            found.append(UsageError(message, hint=f"Use -m {listed(others)}"))
+            found.append(UsageError(message, hint=f"Use -m {join_or(others)}"))
         found += operation.problems(model.limits)
         if not 1 <= operation.batch_size <= model.limits.batch_size:
             found.append(self._batch_problem(model, operation.name, operation.batch_size))
@@ -222,11 +223,11 @@ class Catalog:
         most = most if model.limits.batch_size == 1 else f"up to {most}"
         if size < 1:
             return f"batch size {size} is out of range for {model.name} (1 to {model.limits.batch_size})"
-        able = [other for other in self.models.values() if operation in other.operations]
+        able = self.supporting(operation)
         if larger := [other.name for other in able if size <= other.limits.batch_size]:
             hint = f"Add -m {larger[0]}, or make {size} tasks, for example with --seed 1..{size}"
             return UsageError(
-                f"batch size {size} needs {listed(larger)}: {model.name} makes {most} per task", hint=hint
+                f"batch size {size} needs {join_or(larger)}: {model.name} makes {most} per task", hint=hint
             )
         others = [other for other in able if other.limits.batch_size > model.limits.batch_size]
         more = "".join(f", {other.name} up to {other.limits.batch_size}" for other in others)

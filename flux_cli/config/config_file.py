@@ -91,10 +91,10 @@ def edit_file(path: Path, changes: Mapping[Names, Json]) -> None:
     The file is read and replaced under a lock, so that concurrent commands keep each other's changes. Only its owner
     can read the new file. Raise ConfigError if it cannot be written.
     """
-    from ..system.atomic_files import make_private_folder, write_atomic
+    from ..system.atomic_files import make_private_directory, write_atomic
 
     try:
-        make_private_folder(path.parent)
+        make_private_directory(path.parent)
         with _locked(path):
             raw = _read(path)
             before = _parse(path, raw)
@@ -109,11 +109,11 @@ def edit_file(path: Path, changes: Mapping[Names, Json]) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock on the config file. It is a separate file, because the config file itself is replaced."""
-    from ..system.file_locks import UnsupportedError, hold
+    from ..system.file_locks import UnsupportedError, try_lock
 
     ends, descriptor = time.monotonic() + LOCK_SECONDS, None
     with suppress(UnsupportedError):  # some network file systems have no locks
-        while (descriptor := hold(path.with_name("config.lock"))) is None:
+        while (descriptor := try_lock(path.with_name("config.lock"))) is None:
             if time.monotonic() > ends:
                 raise TimeoutError(f"another process has been writing it for {LOCK_SECONDS:.0f} s")
             time.sleep(0.01)

@@ -95,7 +95,7 @@ def _homeless() -> ConfigError:
     return ConfigError("no home directory: HOME is not set, and the system has no entry for this user", hint=HOME_HINT)
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """Return a path as text, relative to the working directory if it is inside it."""
     try:
         return str(path.relative_to(Path.cwd()))

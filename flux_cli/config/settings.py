@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ..frozen import frozen
 from ..json_value import Json
-from ..text import describe_number, has_hidden, listed, yes_or_no
+from ..text import describe_number, has_hidden, join_or, yes_or_no
 from .urls import base_url, web_address
 
 
@@ -13,7 +13,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         if text not in words:
-            raise ValueError(listed(words))
+            raise ValueError(join_or(words))
         return text
 
     return check

@@ -8,10 +8,10 @@ from ..frozen import frozen
 from ..journal.entries import Entry, State, problem_of
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import TaskNotFoundError, TemporaryError
+from ..piapi.refusals import TaskNotFoundError, TemporaryError
 from ..piapi.task import Phase, Task
 from ..system.clock import Clock
-from ..text import seconds
+from ..text import format_seconds
 from .events import Listener, Polled, Trouble
 from .poll_schedule import Durations, PollLimiter
 
@@ -119,7 +119,7 @@ class Poller:
         self, entry: Entry, streak: _Streak, message: str, failures: int, retry_after: float | None = None
     ) -> float:
         """Return the seconds to wait after `failures` consecutive ones, the first of which is reported."""
-        wait = self.clock.backoff(failures + 1, retry_after)
+        wait = self.clock.backoff(failures + 1, retry_after)  # first up to 2 s, as between other polls
         streak.reason = streak.reason and message
         if failures == 1:
             self.listener(Trouble(entry.id, message, wait))
@@ -184,9 +184,10 @@ def _ended_at(entry: Entry, task: Task, took: float | None) -> float | None:
 
 def _still_running(entry: Entry, waited: float, reason: str) -> StillRunningError:
     """Return the error for a task that had not ended after `waited` seconds. reason: why its status is unknown."""
+    after = format_seconds(waited)
     if reason:
-        return StillRunningError(f"cannot get the status of task {entry.task_id} within {seconds(waited)}: {reason}")
-    return StillRunningError(f"task {entry.task_id} is still {entry.status or 'running'} after {seconds(waited)}")
+        return StillRunningError(f"cannot get the status of task {entry.task_id} within {after}: {reason}")
+    return StillRunningError(f"task {entry.task_id} is still {entry.status or 'running'} after {after}")
 
 
 def failure_error(task: Task) -> TaskFailedError:

@@ -6,7 +6,6 @@ So the task is polled before every retry.
 
 import asyncio
 import errno
-import hashlib
 import math
 import time
 from dataclasses import dataclass, field, replace
@@ -21,10 +20,10 @@ from ..images.png import with_texts
 from ..journal.entries import Entry, SavedFile, State
 from ..journal.journal import Journal
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import TaskNotFoundError, TemporaryError
 from ..piapi.image_download import Download, Downloader, DownloadError, ForbiddenError, rewrite, save_inline
+from ..piapi.refusals import TaskNotFoundError, TemporaryError
 from ..piapi.task import Task
-from ..system.atomic_files import make_folder, place
+from ..system.atomic_files import make_directory, move_into_place
 from ..system.clock import Clock
 from ..text import counted
 from .events import Fetching, Listener, Noted, Trouble
@@ -109,10 +108,9 @@ class Saver:
             retry.misses.add(self.clock.now())
             return entry, None
         retry.answered, retry.misses, retry.refused = True, Misses(), None
-        # A response with fewer images must not remove URLs.
-        return (
-            self.journal.move(entry, replace(entry, urls=task.urls)) if len(task.urls) >= len(entry.urls) else entry
-        ), task
+        if len(task.urls) >= len(entry.urls):  # a response with fewer images must not remove URLs
+            entry = self.journal.move(entry, replace(entry, urls=task.urls))
+        return entry, task
 
     async def _save_images(self, entry: Entry, task: Task | None, files: list[SavedFile]) -> None:
         """Save the images that are not in `files` yet, and add them to it. Raise DownloadError, OSError."""
@@ -165,7 +163,7 @@ class Saver:
 
     def _prepare_target(self, entry: Entry, index: int) -> Path:
         target = entry.output.path(index, entry.task_id or entry.id)
-        make_folder(target.parent)
+        make_directory(target.parent)
         return target
 
     async def _place(self, entry: Entry, index: int, download: Download) -> SavedFile:
@@ -186,13 +184,14 @@ def _place(entry: Entry, planned: Path, download: Download) -> SavedFile:
         named = planned.suffix.lower() == f".{download.image.extension}"
         target = planned if named else planned.with_suffix(f".{download.image.extension}")
         while True:
+            saved = SavedFile(target, download.sha256)
             try:
                 # With another name it is not the file that the user allowed to be replaced.
-                place(download.path, target, overwrite=entry.output.overwrite and named and target == planned)
-                return SavedFile(target, download.sha256)
+                move_into_place(download.path, target, overwrite=entry.output.overwrite and named and target == planned)
+                return saved
             except FileExistsError:
-                if _has_content(target, download.sha256):  # placed before a crash, but not recorded
-                    return SavedFile(target, download.sha256)
+                if saved.is_whole():  # placed before a crash, but not recorded
+                    return saved
                 target = unique(target, lambda path: path.exists() or path.is_symlink())
     finally:
         download.path.unlink(missing_ok=True)
@@ -210,14 +209,6 @@ def _with_metadata(download: Download, entry: Entry) -> Download:
     else:
         return download
     return rewrite(download, with_texts(download.path.read_bytes(), texts))
-
-
-def _has_content(path: Path, sha256: str) -> bool:
-    """Return whether a file with exactly this content exists."""
-    try:
-        return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    except OSError:
-        return False
 
 
 def disk_error(error: OSError, entry: Entry) -> DiskError:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import DiskError
 from ..system import file_locks as locks
-from ..system.atomic_files import count_openable, make_private_folder
+from ..system.atomic_files import count_openable, make_private_directory
 from ..system.clock import Sleep
 
 PAUSE = 0.05
@@ -47,7 +47,7 @@ class Slots:
 
     def __init__(
         self,
-        folder: Path,
+        directory: Path,
         limit: int,
         *,
         warn: Callable[[str], None] = lambda message: None,
@@ -55,7 +55,7 @@ class Slots:
     ) -> None:
         if limit < 1:
             raise ValueError(f"nothing could start under a limit of {limit}")
-        self._folder, self.limit = folder, limit
+        self._directory, self.limit = directory, limit
         self._warn, self._sleep = warn, sleep
         self._held: dict[int, int | None] = {}  # descriptor by number; None without a lock
         self._made = False
@@ -73,11 +73,11 @@ class Slots:
             return None
         try:
             if not self._made:
-                make_private_folder(self._folder)
+                make_private_directory(self._directory)
                 self._made = True
             return next((Slot(number, self._free) for number in self._numbers() if self._take(number)), None)
         except OSError as error:
-            what = f"{error.strerror}: {error.filename or self._folder}"
+            what = f"{error.strerror}: {error.filename or self._directory}"
             raise DiskError(f"cannot share the limit on parallel tasks with other processes: {what}") from error
 
     async def acquire(self) -> Slot:
@@ -97,12 +97,12 @@ class Slots:
         descriptor = None
         if self._shared:
             try:
-                descriptor = locks.hold(self._folder / f"slot-{number}")
+                descriptor = locks.try_lock(self._directory / f"slot-{number}")
                 if descriptor is None:
                     return False
             except locks.UnsupportedError:
                 self._shared = False
-                self._warn(f"{self._folder} has no file locks: the limit on parallel tasks applies per process")
+                self._warn(f"{self._directory} has no file locks: the limit on parallel tasks applies per process")
         self._held[number] = descriptor
         return True
 

@@ -19,7 +19,7 @@ from ..journal.entries import LABEL, Entry, State, problem_of, unknown_outcome
 from ..journal.journal import Journal
 from ..journal.owner import Response
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import refusal_error
+from ..piapi.refusals import refusal_error
 from ..piapi.submission import RETRIES, SubmissionOutcome, SubmissionResult
 from ..piapi.task import Task
 from ..system.clock import Clock
@@ -29,7 +29,7 @@ from .events import Listener, Slowed, Submitting, Trouble, Waiting
 from .rate_limiter import SHORTEST_WAIT, BusyError, Permit
 
 JOIN_SECONDS = 0.5
-"""Seconds between two checks of whether an identical request was accepted."""
+"""Seconds between two checks of whether the submission of another process has had its response."""
 GRACE_SECONDS = 10.0
 """Seconds to wait for the response to a POST after the user requested a stop, so that its charge is not lost."""
 LOCK_SECONDS, LOCK_PAUSE = 0.1, 0.4

@@ -10,7 +10,7 @@ from ..journal.entries import REUSE_SECONDS, Entry
 from ..journal.journal import Journal
 from ..operations.base import LOCAL
 from ..piapi.client import PiAPIClient
-from ..piapi.errors import TemporaryError
+from ..piapi.refusals import TemporaryError
 from ..system.clock import Clock
 from .events import Listener, Trouble, Uploading
 

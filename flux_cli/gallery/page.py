@@ -32,9 +32,9 @@ _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-
 
 @frozen
 class Page:
-    """The writer of a page. folder: its directory. broken: called with a message for each damaged image."""
+    """The writer of a page. directory: its directory. broken: called with a message for each damaged image."""
 
-    folder: Path
+    directory: Path
     broken: Callable[[str], None]
 
     def write(self, file: BinaryIO, title: str, sections: Sequence[Section]) -> None:
@@ -100,7 +100,7 @@ class Page:
         yield "</tbody>\n</table></div>\n"
 
     def _card(self, image: GalleryImage, label: str) -> str:
-        beside = Path(os.path.relpath(image.path, self.folder)).as_posix()
+        beside = Path(os.path.relpath(image.path, self.directory)).as_posix()
         try:
             small = thumbnail(image.path, SIDE)
         except UsageError as error:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..frozen import frozen
+from ..operations.limits import Size
 from ..text import byte_count
-from .load import FORMATS, MAX_SOURCE_BYTES, Size, encode, load_image, to_srgb, too_large
+from .load import FORMATS, MAX_SOURCE_BYTES, encode, load_image, to_srgb, too_large
 
 if TYPE_CHECKING:
     from PIL.Image import Image

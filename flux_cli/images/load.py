@@ -18,8 +18,6 @@ from .strip import strip_metadata
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Size = tuple[int, int]
-"""Width and height in pixels."""
 MAX_SOURCE_BYTES = 200_000_000
 """The largest file that is read. Uploads are much smaller (see `fit`)."""
 MAX_DECODED_PIXELS = 89_478_485

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..frozen import frozen
-from ..operations.limits import MAX_FEATHER
+from ..operations.limits import MAX_FEATHER, Size
 from ..text import quoted
-from .load import Size, encode, to_srgb
+from .load import encode, to_srgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image

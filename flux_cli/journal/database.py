@@ -19,8 +19,8 @@ from typing import TypeVar
 from ..config.paths import HOME_HINT
 from ..errors import JournalError
 from ..json_value import Json
-from ..system.atomic_files import create, make_private_folder, place, temporary_beside
-from ..system.file_locks import UnsupportedError, hold
+from ..system.atomic_files import create, make_private_directory, move_into_place, temporary_beside
+from ..system.file_locks import UnsupportedError, try_lock
 from ..text import counted
 from .migrations import MIGRATIONS, migrate, version_of
 
@@ -62,7 +62,7 @@ class Database:
         self._checked = False
         with contextlib.ExitStack() as opening:
             with self.errors():
-                make_private_folder(path.parent)
+                make_private_directory(path.parent)
                 self.read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
                 if not self.read_only and (descriptor := _share(path)) is not None:
                     opening.callback(os.close, descriptor)
@@ -223,7 +223,7 @@ def _share(path: Path) -> int | None:
         _refuse_remains(path)
         exists = path.exists()
         try:
-            descriptor = hold(_lock_of(path), shared=exists)
+            descriptor = try_lock(_lock_of(path), shared=exists)
         except UnsupportedError:
             if not exists:
                 make(path)
@@ -245,7 +245,7 @@ def _share(path: Path) -> int | None:
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Hold the exclusive lock of the journal at `path`. Raise LockedError if a process has it open, OSError."""
-    descriptor = hold(_lock_of(path))
+    descriptor = try_lock(_lock_of(path))
     if descriptor is None:
         raise LockedError(f"the journal {path} is in use by a running flux", hint="Wait until it has ended")
     try:
@@ -276,7 +276,7 @@ def make(path: Path) -> None:
         with open(create(temporary, 0o600), "wb") as file:
             file.write(blank(len(MIGRATIONS)))
         with contextlib.suppress(FileExistsError):
-            place(temporary, path, overwrite=False)
+            move_into_place(temporary, path, overwrite=False)
     finally:
         temporary.unlink(missing_ok=True)
 

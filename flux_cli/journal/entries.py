@@ -98,7 +98,7 @@ class SavedFile:
         import hashlib
 
         try:
-            return hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256
+            return self.path.is_file() and hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256
         except OSError:
             return False
 
@@ -170,6 +170,11 @@ class Entry:
     def seed(self) -> int | None:
         """The seed that was sent; None for a task that was submitted elsewhere."""
         return self.request.seed if self.request else None
+
+    @property
+    def has_files(self) -> bool:
+        """Whether its saved images exist on disk."""
+        return all(file.path.exists() for file in self.files)
 
     @property
     def expires(self) -> float | None:

@@ -25,10 +25,6 @@ def describe_expiring(journal: Journal, now: float) -> str | None:
 def find_missing_images(journal: Journal, now: float) -> list[Entry]:
     """Return entries whose saved images no longer exist, while PiAPI still has them."""
     recent = journal.entries(State.SAVED, ended_since=now - RESULT_SECONDS)
-    present = {entry.task_id for entry in recent if _has_files(entry)}  # also by another entry
+    present = {entry.task_id for entry in recent if entry.has_files}  # also by another entry
     missing = {entry.task_id: entry for entry in recent if entry.task_id not in present}
     return list(missing.values())
-
-
-def _has_files(entry: Entry) -> bool:
-    return all(file.path.exists() for file in entry.files)

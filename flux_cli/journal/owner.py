@@ -27,11 +27,11 @@ class Response:
 class Owner:
     """This process as the owner of entries, until `release` or its end. The constructor raises OSError."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         import secrets
 
         self.name = secrets.token_hex(8)
-        lock = Lock.take(_path(folder, self.name))
+        lock = Lock.try_take(_path(directory, self.name))
         assert lock is not None, "the name is new"
         self._lock = lock
         self._places: dict[str, int] = {}
@@ -63,24 +63,24 @@ class Owner:
         self._lock.release(remove=not self.kept)
 
 
-def is_alive(folder: Path, name: str | None) -> bool:
+def is_alive(directory: Path, name: str | None) -> bool:
     """Return whether the process with this name is alive. Remove the empty file of a dead one."""
     if name is None:
         return False
-    held = is_held(_path(folder, name))
+    held = is_held(_path(directory, name))
     if not held:
         with contextlib.suppress(OSError):
-            if _path(folder, name).stat().st_size == 0:
-                _path(folder, name).unlink()
+            if _path(directory, name).stat().st_size == 0:
+                _path(directory, name).unlink()
     return held
 
 
-def sent_by(folder: Path, name: str | None) -> dict[str, Response | None]:
+def sent_by(directory: Path, name: str | None) -> dict[str, Response | None]:
     """Return the entry IDs that a process has sent, with the response that the journal could not store.
 
     Raise OSError.
     """
-    return {} if name is None else read_records(_path(folder, name))
+    return {} if name is None else read_records(_path(directory, name))
 
 
 def read_records(path: Path) -> dict[str, Response | None]:
@@ -99,21 +99,21 @@ def read_records(path: Path) -> dict[str, Response | None]:
     return found
 
 
-def files_of_dead(folder: Path) -> list[Path]:
+def files_of_dead(directory: Path) -> list[Path]:
     """Return the files of dead processes that have records.
 
     A new file that its process has not locked yet is empty, so it is not mistaken for one of these.
     """
     found = []
-    for path in folder.glob("*.lock"):
+    for path in directory.glob("*.lock"):
         with contextlib.suppress(FileNotFoundError):  # its process has just removed it
             if path.stat().st_size and not is_held(path):
                 found.append(path)
     return found
 
 
-def _path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.lock"
+def _path(directory: Path, name: str) -> Path:
+    return directory / f"{name}.lock"
 
 
 def _record(*words: str) -> bytes:

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import JournalError
 from ..frozen import frozen
 from ..json_value import Json
-from ..system.atomic_files import create, sync, sync_folder
+from ..system.atomic_files import create, sync, sync_directory
 from .database import alone, beside, blank, connect_read_only, cut_off, file_size
 from .entry_rows import from_row
 from .migrations import MIGRATIONS, migrate, version_of
@@ -91,8 +91,8 @@ def rebuild(path: Path, stamp: str) -> Salvaged:
     """
     kept = beside(path, f".damaged-{stamp}")
     try:
-        with alone(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as folder:
-            old, new = Path(folder, "old.db"), Path(folder, "new.db")
+        with alone(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as directory:
+            old, new = Path(directory, "old.db"), Path(directory, "new.db")
             cut = cut_off(path) is not None
             _copy(path, old)  # SQLite merges a remaining log into the file that it opens
             if cut:  # SQLite would delete the log. After the first pages of any journal, it reads the log
@@ -109,7 +109,7 @@ def rebuild(path: Path, stamp: str) -> Salvaged:
                 beside(path, suffix).unlink(missing_ok=True)
             _sync(new)
             new.replace(path)
-            sync_folder(path.parent)
+            sync_directory(path.parent)
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"cannot rebuild the journal {path}: {error}") from error
     return Salvaged(read, max(known, read), kept)

@@ -139,18 +139,19 @@ def _read(group: type[Group], values: Mapping[str, Value], problems: Problems) -
 
 
 def _convert(name: str, value: Value, parameter: Parameter) -> object:
-    kinds = parameter.kinds
+    kinds, about = parameter.kinds, parameter.about
+    sweep = about.sweep if isinstance(about, Option) else None
     if list in kinds:
         # A CSV cell cannot contain a list.
         return [_text(name, item) for item in value] if isinstance(value, list) else _text(name, value).split(";")
     if isinstance(value, list):
-        if not (isinstance(parameter.about, Option) and parameter.about.sweep):
+        if not sweep:
             raise UsageError(f"{name} accepts one value, not a list")
         return ",".join(_text(name, item) for item in value)
-    if isinstance(parameter.about, Option) and parameter.about.sweep and "," in str(value):
+    if sweep and "," in str(value):
         # In half of Europe a spreadsheet writes 3.5 as 3,5, which must not become two images.
         text = str(value)
-        decimal = parameter.about.sweep is float and text.count(",") == 1
+        decimal = sweep is float and text.count(",") == 1
         hint = f"Write {clean(text.replace(',', '.'), 40)}" if decimal else None
         expected = "expected a number or a range, for example 1..4"
         raise UsageError(f"invalid {name} {quoted(text, 40)}: {expected}", hint=hint)
@@ -158,8 +159,8 @@ def _convert(name: str, value: Value, parameter: Parameter) -> object:
         return _flag(name, value)
     for number in (int, float):
         if number in kinds:
-            assert isinstance(parameter.about, Option)
-            return read_number(name, value, number, parameter.about.min, parameter.about.max)
+            assert isinstance(about, Option)
+            return read_number(name, value, number, about.min, about.max)
     return Path(_text(name, value)) if Path in kinds else _text(name, value)
 
 

@@ -24,10 +24,10 @@ from ..frozen import frozen
 from ..json_value import JsonObject, number_at, object_at, text_at
 from ..operations.base import is_request_url
 from ..text import clean
-from .errors import UNAVAILABLE_HINT, TaskNotFoundError, TemporaryError, key_error, upload_error
 from .http_client import Response, decoded_body, in_time, new_client
 from .http_errors import environment_settings, plain_words, retry_after, server_clock
 from .redaction import Redactor
+from .refusals import UNAVAILABLE_HINT, TaskNotFoundError, TemporaryError, key_error, upload_error
 from .responses import ParsedResponse, decode_text, find_task_id, parse_response, summarize_body
 from .submission import PLAN, SubmissionResult, result_of_error, result_of_response
 from .task import Task

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ..frozen import frozen
 
-SHORTEST_SECRET = 12
+SHORTEST_KEY = 12
 """Characters. A shorter secret is not a real key, and may be part of an ordinary word.
 
 Any sequence of this many characters of a secret is redacted."""
-SHORTEST_CUT = SHORTEST_SECRET // 2
+SHORTEST_CUT = SHORTEST_KEY // 2
 """Characters. This many, from the beginning of a secret, are redacted where the text ends within the secret."""
 LEVELS = 3
 """The number of nested escapes that are decoded, for example percent-encoding within JSON within JSON."""
@@ -54,7 +54,9 @@ class _Spelling:
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield the spans of `text`, which is in lower case, that contain enough of the spelling.
 
-        Each such span contains at least one of the spelling's consecutive pieces of `cut` characters.
+        Each such span contains at least one of the spelling's consecutive pieces of `cut` characters. For `abcdefghij`
+        and a cut of 3, the pieces are `abc`, `def` and `ghi`, and six characters are enough: in `-bcdefgh-`, the piece
+        `def` is found, and extended to `bcdefgh`. At the end of a text, `abc` is enough.
         """
         ends = dict[int, int]()  # ends of spans, by the start of the whole spelling: a span may have several pieces
         for first in range(0, len(self.text) - self.cut + 1, self.cut):
@@ -82,10 +84,10 @@ class Redactor:
     """Redacts secrets and parts of them: plain, escaped as in JSON, URLs or HTML, in base64, or in hexadecimal."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        long = sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET})
+        long = sorted({secret for secret in secrets if len(secret) >= SHORTEST_KEY})
         self._spellings = {spelling for secret in long for spelling in _spellings(secret)}
         joined = (_Spelling(_SEPARATOR.sub("", spelling.text), spelling.cut) for spelling in self._spellings)
-        self._joined = {spelling for spelling in joined if len(spelling.text) >= SHORTEST_SECRET}
+        self._joined = {spelling for spelling in joined if len(spelling.text) >= SHORTEST_KEY}
 
     def redact(self, text: str) -> str:
         """Return `text` with every secret redacted, even if only its beginning is at the end of the text."""

@@ -14,9 +14,10 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..operations.limits import Size
+
 Color = tuple[int, int, int]
 Point = tuple[float, float]
-Size = tuple[int, int]
 
 PALETTES = {
     "neon cyberpunk synthwave futuristic hologram robot": "#0d0630 #47127a #ff4f8b #ffd36e #5a1f8f #0d0628",

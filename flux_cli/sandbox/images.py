@@ -11,7 +11,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 from ..frozen import frozen
 from ..images.load import encode
 from ..json_value import Json, JsonObject, number_at, object_at, text_at
-from .drawing import Color, Size, add_caption, add_mark, draw, lightness, palette, scene
+from ..operations.limits import Size
+from .drawing import Color, add_caption, add_mark, draw, lightness, palette, scene
 from .rules import count, lists, side
 from .store import Store, StoredTask
 

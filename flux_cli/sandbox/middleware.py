@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..frozen import frozen
+from ..piapi.redaction import SHORTEST_KEY
 from ..text import clean, masked
 from ..webhooks.exchange import CUT, Exchange
 from .faults import Fault, Faults
@@ -26,8 +27,6 @@ STATUS_CODES = {401: 1200, 402: 1300, 429: 1400, 503: 1500}
 """The specification's error code for a status."""
 REQUEST_BYTES = 16 * 2**20
 """The largest request. An upload of 10 MB has 13.4 MB in base64."""
-SECRET_LENGTH = 12
-"""Characters. A shorter key is not a real one, and may be part of an ordinary path."""
 QUIET = ("/sandbox/cards", f"/sandbox{IMAGES_PATH}/", "/sandbox/page.", "/sandbox/tasks")
 """Paths that the page requests continually. They are not logged."""
 
@@ -127,7 +126,7 @@ def _log_line(exchange: Exchange) -> str:
     scope, status = exchange.scope, exchange.status
     key = exchange.headers.get(b"x-api-key", b"").decode("latin-1")
     path, fault = scope["path"], scope.get(FAULT)
-    if len(key) >= SECRET_LENGTH:
+    if len(key) >= SHORTEST_KEY:
         path = path.replace(key, "[key]")
     words = [scope["method"], clean(path, 100)]
     words.append(status if exchange.ended or status == "cut" else f"{status}, then cut")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..frozen import frozen
 from ..json_value import Json, JsonObject
-from ..system.atomic_files import make_private_folder, write_atomic
+from ..system.atomic_files import make_private_directory, write_atomic
 from .rules import CODES, RefusalError
 
 SCHEMA = """
@@ -72,7 +72,7 @@ class Store:
     """Tasks in an SQLite file, which is created if it does not exist."""
 
     def __init__(self, path: Path) -> None:
-        make_private_folder(path.parent)
+        make_private_directory(path.parent)
         self._uploads = path.with_name(f"{path.name}.uploads")
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
@@ -156,7 +156,7 @@ class Store:
     def keep_upload(self, content: bytes, extension: str) -> str:
         """Store an uploaded image, and return its name."""
         name = f"{hashlib.sha256(content).hexdigest()}.{extension}"
-        make_private_folder(self._uploads)
+        make_private_directory(self._uploads)
         write_atomic(self._uploads / name, content)
         return name
 

@@ -14,7 +14,7 @@ from ..batch.batch import Batch, reopen
 from ..batch.connections import Connections
 from ..batch.plan import Draft, Shard, make_plan
 from ..batch.prompts import OnePrompt
-from ..batch.resume import Policy, Step, begin
+from ..batch.resume import Policy, Step, begin_step
 from ..batch.runner import feed_entries
 from ..batch.task_matching import link_matching
 from ..cli.common_options import CommonOptions
@@ -170,7 +170,7 @@ class Calls:
             order = await asyncio.to_thread(kw.read_order, session, op, keywords)
             step = await self._plan(order, options)
             self.ledger.check(step.price, step.known)
-            item = begin(step, session.run_context, session.saving(order.save))
+            item = begin_step(step, session.run_context, session.saving(order.save))
             return await self._finish(item, options, wait=order.wait, cache=not order.no_cache)
 
     async def wait(self, task_id: str, save: SaveOptions, options: CallOptions) -> CallResult:
@@ -228,24 +228,33 @@ class Calls:
 
     async def _finish(self, item: Entry | Outcome, options: CallOptions, *, wait: bool, cache: bool) -> CallResult:
         """Run an entry to its end. cache: whether it may join the task of an identical request."""
-        assert self._connections is not None
-        journal, entry = self.session.journal, item.entry if isinstance(item, Outcome) else item
-        while others := [task for task, name in self._running.items() if name == entry.id]:
-            # Another call runs the entry, so share its outcome.
-            left = None if options.deadline is None else max(0.0, options.deadline - time.monotonic())
-            done, _ = await asyncio.wait(others, timeout=left)
-            entry = journal.get(entry.id) or entry
-            if not done:
-                return CallResult(Outcome(entry, _left_over(entry)), Decimal(0))
-            if entry.state not in (State.PLANNED, *UNFINISHED):
-                error = None if entry.state is State.SAVED else error_of(entry)
-                return CallResult(Outcome(entry, error), Decimal(0))
-            item = claim(journal, entry)
+        item = await self._join(item, options.deadline)
         if isinstance(item, Outcome):
             return CallResult(item, Decimal(0))
+        # Nothing suspends this call before the entry is in `_running`, so that no other call runs it as well.
         pays = item.state is State.PLANNED
         if pays:
             self.ledger.reserve(item)
+        outcome = await self._run_until(item, options, wait=wait, cache=cache)
+        return CallResult(outcome, self.ledger.record(outcome.entry) if pays else Decimal(0))
+
+    async def _join(self, item: Entry | Outcome, deadline: float | None) -> Entry | Outcome:
+        """Return the entry, to be run by this call; if another call runs it, wait, and return the outcome of that."""
+        journal, entry = self.session.journal, item.entry if isinstance(item, Outcome) else item
+        while others := [task for task, name in self._running.items() if name == entry.id]:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            done, _ = await asyncio.wait(others, timeout=left)
+            entry = journal.get(entry.id) or entry
+            if not done:
+                return Outcome(entry, _left_over(entry))
+            if entry.state not in (State.PLANNED, *UNFINISHED):
+                return Outcome(entry, None if entry.state is State.SAVED else error_of(entry))
+            item = claim(journal, entry)
+        return item
+
+    async def _run_until(self, item: Entry, options: CallOptions, *, wait: bool, cache: bool) -> Outcome:
+        """Run an entry as an asyncio task of its own, and return its outcome, or its state at the deadline."""
+        assert self._connections is not None
         stop, outcomes = Stop(), list[Outcome]()
         # Calls share limits but not errors: a full disk in this call must not end others.
         scheduler = self._connections.make_scheduler(
@@ -261,10 +270,9 @@ class Calls:
             await asyncio.shield(asyncio.wait({running}))
             raise
         except FluxError as error:  # an error of the run itself, for example of the journal
-            outcomes.append(Outcome(journal.get(item.id) or item, error))
-        entry = journal.get(item.id) or item
-        outcome = outcomes[0] if outcomes else Outcome(entry, _left_over(entry))
-        return CallResult(outcome, self.ledger.record(outcome.entry) if pays else Decimal(0))
+            outcomes.append(Outcome(self.session.journal.get(item.id) or item, error))
+        entry = self.session.journal.get(item.id) or item
+        return outcomes[0] if outcomes else Outcome(entry, _left_over(entry))
 
     async def _wait_for(self, running: asyncio.Task[None], item: Entry, stop: Stop, deadline: float | None) -> None:
         """Wait until an entry has ended. After the deadline, stop it if it still waits to be sent."""

@@ -21,28 +21,28 @@ def create(path: Path, mode: int = 0o666) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
 
 
-def make_folder(folder: Path) -> None:
+def make_directory(directory: Path) -> None:
     """Create a directory and its missing parents. Raise OSError, NotADirectoryError if the name is that of a file."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory)) from error
 
 
-def make_private_folder(folder: Path) -> None:
+def make_private_directory(directory: Path) -> None:
     """Create a directory and its missing parents, for their owner only. Raise OSError.
 
     `mkdir` with `parents` would leave the mode of the parents to the umask.
     """
-    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+    for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not directory.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
 
 
-def probe(folder: Path) -> None:
+def probe(directory: Path) -> None:
     """Write a small file into a directory and remove it. Raise OSError if the directory or the disk refuses it."""
-    trial = temporary_beside(folder / "probe")
+    trial = temporary_beside(directory / "probe")
     try:
         with open(create(trial), "wb") as file:
             file.write(b"\0" * 4096)
@@ -67,7 +67,7 @@ def replacing(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(target.parent)
+    sync_directory(target.parent)
 
 
 def write_atomic(target: Path, content: bytes) -> None:
@@ -76,7 +76,7 @@ def write_atomic(target: Path, content: bytes) -> None:
         file.write(content)
 
 
-def place(temporary: Path, target: Path, *, overwrite: bool) -> None:
+def move_into_place(temporary: Path, target: Path, *, overwrite: bool) -> None:
     """Sync a complete file to the disk, then give it its final name.
 
     Without `overwrite` an existing target is never replaced, even one that appeared a moment ago: `link` fails where
@@ -88,7 +88,7 @@ def place(temporary: Path, target: Path, *, overwrite: bool) -> None:
         temporary.replace(target)
     else:
         _place_new(temporary, target)
-    sync_folder(target.parent)
+    sync_directory(target.parent)
 
 
 def _place_new(temporary: Path, target: Path) -> None:
@@ -120,12 +120,12 @@ def sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable. Windows cannot open a directory and does not need this."""
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable. Windows cannot open a directory and does not need this."""
     if os.name == "nt":
         return
     with contextlib.suppress(OSError):  # some network file systems refuse it; the content is synced already
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

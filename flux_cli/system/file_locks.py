@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from .atomic_files import make_private_folder, sync
+from .atomic_files import make_private_directory, sync
 
 if sys.platform == "win32":
     import msvcrt
@@ -42,7 +42,7 @@ class UnsupportedError(OSError):
     """The file system has no locks."""
 
 
-def hold(path: Path, *, shared: bool = False) -> int | None:
+def try_lock(path: Path, *, shared: bool = False) -> int | None:
     """Return a descriptor that holds the lock at `path` until it is closed; None if the lock is taken.
 
     shared: exclude exclusive holders only, not other shared ones. Raise UnsupportedError if the file system has no
@@ -82,15 +82,15 @@ class Lock:
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls, path: Path) -> Self | None:
-        """Return the lock, or None if another process holds it. Raise OSError as `hold` does."""
-        make_private_folder(path.parent)
-        descriptor = hold(path)
+    def try_take(cls, path: Path) -> Self | None:
+        """Return the lock, or None if another process holds it. Raise OSError as `try_lock` does."""
+        make_private_directory(path.parent)
+        descriptor = try_lock(path)
         return None if descriptor is None else cls(path, descriptor)
 
-    def write(self, place: int, content: bytes) -> None:
-        """Write `content` at byte `place` of the file, for others to read once the lock is free. Raise OSError."""
-        os.lseek(self._descriptor, place, os.SEEK_SET)
+    def write(self, offset: int, content: bytes) -> None:
+        """Write `content` at byte `offset` of the file, for others to read once the lock is free. Raise OSError."""
+        os.lseek(self._descriptor, offset, os.SEEK_SET)
         if os.write(self._descriptor, content) < len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 

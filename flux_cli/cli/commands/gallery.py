@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from ...config.paths import shown
+from ...config.paths import display_path
 from ...errors import DiskError, ExitCode, UsageError
 from ...gallery.contact_sheet import FORMATS, write_sheet
 from ...gallery.grid import Section, make_sections
@@ -16,7 +16,7 @@ from ...images.output_names import absolute_path
 from ...json_value import JsonObject, object_at, strings_in
 from ...operations.parameters import Argument, Option
 from ...system.atomic_files import replacing
-from ...text import clean, counted, listed
+from ...text import clean, counted, join_or
 from ..common_options import OpenOptions
 from ..options import Overwrite
 from ..output.output import Images, Items, Note, Record, WarningLine
@@ -24,7 +24,7 @@ from ..registry import help_page
 from ..session import Session
 from .cost import moment_of
 
-Folder = Annotated[Path | None, Argument("DIR", help="Directory with images.", default="the output directory")]
+Directory = Annotated[Path | None, Argument("DIR", help="Directory with images.", default="the output directory")]
 PageFile = Annotated[
     Path | None, Option("-o, --output", metavar="FILE", help="File for the page.", default="gallery.html in DIR")
 ]
@@ -67,7 +67,7 @@ PAGES = (".html", ".htm")
 def gallery(
     session: Session,
     opening: OpenOptions,
-    folder: Folder = None,
+    directory: Directory = None,
     batch: BatchOption = None,
     output: PageFile = None,
     sheet: SheetFile = None,
@@ -81,17 +81,17 @@ def gallery(
     """
     if output and sheet:
         raise UsageError("-o and --sheet cannot be used together")
-    if batch and folder:
+    if batch and directory:
         raise UsageError("DIR and --batch cannot be used together")
     report = _make_absolute(batch) if batch else None
-    place = report.parent if report else _make_absolute(folder) if folder else session.folder
+    place = report.parent if report else _make_absolute(directory) if directory else session.directory
     target = _check_target(
         _make_absolute(sheet or output or place / PAGE), FORMATS if sheet else PAGES, overwrite=overwrite
     )
     if os.path.splitdrive(place)[0] != os.path.splitdrive(target)[0]:  # Windows has no relative path between drives
         raise UsageError("the page must be on the same drive as the images")
     after = moment_of(since) if since else 0.0
-    images = _find_in_report(report, after) if report else _find_in_folder(place, after, target)
+    images = _find_in_report(report, after) if report else _find_in_directory(place, after, target)
     sections = make_sections(images)
     grid = sections[0].grid if len(sections) == 1 else None
     for problem in _write(target, place.name or str(place), images, sections):
@@ -118,7 +118,7 @@ def _write(target: Path, title: str, images: Sequence[GalleryImage], sections: l
                 grid = sections[0].grid if len(sections) == 1 else None
                 write_sheet(file, target.suffix.lower(), images, grid, broken.append)
     except OSError as error:
-        raise DiskError(f"cannot write {shown(target)}: {error.strerror or error}") from error
+        raise DiskError(f"cannot write {display_path(target)}: {error.strerror or error}") from error
     return broken
 
 
@@ -129,18 +129,18 @@ def _make_absolute(path: Path) -> Path:
 def _check_target(target: Path, suffixes: Collection[str], *, overwrite: bool) -> Path:
     if target.suffix.lower() not in suffixes:  # this also keeps a page from replacing an image
         hint = "For a page, use -o FILE.html; for a contact sheet, --sheet FILE.png"
-        raise UsageError(f"{clean(target.name, 80)} must end in {listed(sorted(suffixes))}", hint=hint)
+        raise UsageError(f"{clean(target.name, 80)} must end in {join_or(sorted(suffixes))}", hint=hint)
     if target.is_dir():
-        raise UsageError(f"{shown(target)} is a directory: name a file in it")
+        raise UsageError(f"{display_path(target)} is a directory: name a file in it")
     if os.path.lexists(target) and not overwrite:
         hint = "Replace it with --overwrite, or use another name"
-        raise DiskError(f"{shown(target)} exists", hint=hint, code="exists")
+        raise DiskError(f"{display_path(target)} exists", hint=hint, code="exists")
     return target
 
 
-def _find_in_folder(place: Path, since: float, target: Path) -> list[GalleryImage]:
+def _find_in_directory(place: Path, since: float, target: Path) -> list[GalleryImage]:
     if not place.is_dir():
-        raise UsageError(f"directory not found: {clean(shown(place), 120)}")
+        raise UsageError(f"directory not found: {clean(display_path(place), 120)}")
     try:
         return _require_images(find_images((path for path in place.iterdir() if path != target), since), since, place)
     except OSError as error:
@@ -159,11 +159,11 @@ def _find_in_report(report: Path, since: float) -> list[GalleryImage]:
         raise DiskError(f"cannot read {clean(str(error.filename), 120)}: {error.strerror}") from error
     except (ValueError, RecursionError):
         hint = "Write one with flux batch FILE --report FILE.json"
-        raise UsageError(f"{clean(shown(report), 120)} is not a JSON report", hint=hint) from None
+        raise UsageError(f"{clean(display_path(report), 120)} is not a JSON report", hint=hint) from None
 
 
 def _require_images(images: list[GalleryImage], since: float, place: Path) -> list[GalleryImage]:
     if not images:
         newer = " newer than --since" if since else ""
-        raise UsageError(f"no images{newer} in {clean(shown(place), 120)}")
+        raise UsageError(f"no images{newer} in {clean(display_path(place), 120)}")
     return images

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-from ...config.paths import shown
+from ...config.paths import display_path
 from ...config.urls import is_local, workspace
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
@@ -93,7 +93,7 @@ def _history_json(entry: Entry) -> JsonObject:
 def _history_line(entry: Entry, width: int) -> str:
     """Return a row of the table. width: of the prompt column, in characters."""
     when = datetime.fromtimestamp(entry.created).strftime("%Y-%m-%d %H:%M")
-    files = ", ".join(shown(file.path) for file in entry.files) or "-"
+    files = ", ".join(display_path(file.path) for file in entry.files) or "-"
     return f"{entry.id}  {when}  {entry.state:<9}  {_cost(entry):>8}  {_label(entry):<{width}}  {files}"
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Annotated, TypeVar
 
-from ...batch.input_images import check_url
+from ...batch.input_images import check_request_url
 from ...batch.plan import Draft
 from ...batch.request_builder import Choices, Overrides, RequestBuilder, axes_of, read_input_file
 from ...errors import ExitCode, UsageError
@@ -111,4 +111,4 @@ def _check_urls(operation: Operation) -> None:
     urls = [image for image in operation.images if not image.startswith(LOCAL)]
     urls += [lora.name for lora in getattr(operation, "loras", ()) if lora.is_url]
     for url in urls:
-        check_url(url)
+        check_request_url(url)

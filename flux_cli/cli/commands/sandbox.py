@@ -7,7 +7,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from ...config.settings import number, one_of
+from ...config.api_key import is_key
+from ...config.settings import BY_NAME, number, one_of
 from ...config.urls import is_loopback
 from ...errors import DiskError, ExitCode, UsageError
 from ...frozen import frozen
@@ -186,7 +187,7 @@ def _make_service(session: Session, options: SandboxOptions, kept: ExitStack) ->
     return Service(
         _open_store(options.state, kept),
         speed=speed,
-        plan=_parse("--plan", one_of("free", "creator", "pro"), options.plan),
+        plan=_parse("--plan", BY_NAME["plan"].check, options.plan),
         credit=None if options.credits is None else parse_usd(options.credits, "--credits"),
         keys=frozenset(_parse("--key", _key, key) for key in options.keys or []) or None,
         catalog=session.catalog,
@@ -205,7 +206,7 @@ def _parse(name: str, check: Callable[[str], T], text: str) -> T:
 
 
 def _key(text: str) -> str:
-    if not text or not all("!" <= character <= "~" for character in text):
+    if not is_key(text):
         raise ValueError("printable ASCII without spaces")
     return text
 
@@ -219,8 +220,8 @@ def _open_store(state: Path | None, kept: ExitStack) -> "Store":
 
     try:
         if state is None:
-            folder = tempfile.TemporaryDirectory(prefix="flux-sandbox-", ignore_cleanup_errors=True)
-            return kept.enter_context(closing(Store(Path(kept.enter_context(folder)) / "service.db")))
+            directory = tempfile.TemporaryDirectory(prefix="flux-sandbox-", ignore_cleanup_errors=True)
+            return kept.enter_context(closing(Store(Path(kept.enter_context(directory)) / "service.db")))
         return kept.enter_context(closing(Store(state)))
     except (sqlite3.Error, OSError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ... import __version__
-from ...config.paths import shown
+from ...config.paths import display_path
 from ...config.urls import is_local
 from ...errors import ExitCode, UsageError
 from ...journal.entries import CHARGED, Entry, State
@@ -108,7 +108,7 @@ def _describe(made: "Provenance", files: Sequence[Path]) -> Record:
     request = made.request.to_json()
     cost = None if made.cost is None else str(made.cost)
     price = None if made.cost is None else usd(made.cost) + (" simulated" if made.simulated and made.cost else "")
-    names = ", ".join(shown(file) for file in files)
+    names = ", ".join(display_path(file) for file in files)
     rows = {"file": names or None, **request, "task": made.task_id or None, "cost": price}
     texts = {
         name.replace("_", " "): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

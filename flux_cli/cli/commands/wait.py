@@ -55,7 +55,7 @@ def wait(
     named = len({word for word in ids if word != "-"})
     if save.to_stdout:
         raise UsageError("-o - is for commands that make one image", hint="Save it, then: cat FILE")
-    if named > 1 and _takes_one(save, first):
+    if named > 1 and _allows_one_task(save, first):
         raise UsageError(f"-o names one file, and there are {named} tasks", hint=TEMPLATE_HINT)
     session.require_key()
     session.journal.mark_dead_unknown()
@@ -86,7 +86,7 @@ def wait(
     return exit_code([*results.errors.values(), *wrong.values()], stopped_by=run.halted)
 
 
-def _takes_one(save: SaveOptions, first: bool) -> bool:
+def _allows_one_task(save: SaveOptions, first: bool) -> bool:
     """Return whether `-o` allows one task only: it names one file. `first` needs no more, unless it is overwritten."""
     return save.output is not None and not is_template(save.output) and (save.overwrite or not first)
 
@@ -113,7 +113,7 @@ async def _find_entries(
             if task in seen:
                 continue
             seen.add(task)
-            if len(seen) > 1 and _takes_one(save, first):
+            if len(seen) > 1 and _allows_one_task(save, first):
                 raise UsageError(f"-o names one file, and task {task} needs another", hint=TEMPLATE_HINT)
             item = prepare_wait(session, word, known, save)
         except FluxError as error:

@@ -9,7 +9,7 @@ from . import completion_data, markdown, roff, tree
 from .help_text import TOPICS, full_help, short_help
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = ("flux_cli/help", "docs/man")
+DIRECTORIES = ("flux_cli/help", "docs/man")
 """Directories that contain only generated files."""
 CLI_PAGE = "docs/reference/cli.md"
 
@@ -29,7 +29,7 @@ def generate() -> dict[str, str]:
 
 def read_files() -> dict[str, str]:
     """Return the text of each existing file, by its path in the repository."""
-    paths = [path for folder in FOLDERS for path in (ROOT / folder).glob("*")] + [ROOT / CLI_PAGE]
+    paths = [path for directory in DIRECTORIES for path in (ROOT / directory).glob("*")] + [ROOT / CLI_PAGE]
     return {path.relative_to(ROOT).as_posix(): path.read_text("ascii") for path in paths if path.is_file()}
 
 

@@ -9,7 +9,7 @@ from ...frozen import frozen
 from ...images.output_names import PLACEHOLDERS
 from ...journal.entries import State
 from ...operations.registry import PARAMETERS
-from ...text import listed
+from ...text import join_or
 from ..registry import COMMANDS, GROUPS
 from .tree import Command, Option
 
@@ -157,7 +157,7 @@ object is always text.
 
 
 def _batch_files(width: int) -> str:
-    operations = listed([name for name in PARAMETERS if name != "gen"])
+    operations = join_or([name for name in PARAMETERS if name != "gen"])
     return f"""\
 Files with prompts (--from FILE): one prompt per line. Blank lines, and lines
 that begin with # or //, are skipped. To begin a prompt with these characters,

@@ -131,9 +131,10 @@ class Command:
         """The options that `-h` lists; none if `-h` is the same as `--help`."""
         own = [option for option in self.options if option.title != CommonOptions.title]
         shared = [option for option in self.options if option.title == CommonOptions.title and option.short]
-        few = len(own) <= FEW
-        listed = [option for option in own if few or option.short] + (shared if few else shared[:1])
-        return () if not self.name or self.commands or len(listed) + 1 >= len(self.options) else tuple(listed)
+        if len(own) > FEW:
+            own, shared = [option for option in own if option.short], shared[:1]
+        shorter = len(own) + len(shared) < len(self.options) - 1  # besides `--help`
+        return (*own, *shared) if self.name and not self.commands and shorter else ()
 
 
 FEW = 6
@@ -197,7 +198,7 @@ def _option(flat: Flat, page: Page, limits: Mapping[str, str]) -> Option:
         text, short = (one and f"{one.removesuffix('.')}; {note}." for one in (text, short))
     switch = flat.kind is bool
     return Option(
-        names=tuple(sorted(about.names.split(", "), key=len)),
+        names=tuple(sorted(flat.names, key=len)),
         value=None if switch else about.metavar,
         about=fill_limits(text or "", limits),
         default=None if switch else _default(flat, about, page),

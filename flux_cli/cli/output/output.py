@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, Union
 
-from ...config.paths import shown
+from ...config.paths import display_path
 from ...errors import DiskError, ExitCode, FluxError, KeyRefusedError, NetworkError
 from ...frozen import frozen
 from ...json_value import Json, JsonObject
@@ -195,7 +195,7 @@ class Output:
             self.print_document(record.document)
         elif record.paths:
             for path in record.paths:
-                self.print_path(shown(path))
+                self.print_path(display_path(path))
         elif text and record.indent is not None:
             for line in text.split("\n"):
                 self.print_row(line, record.indent)

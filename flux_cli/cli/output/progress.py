@@ -21,7 +21,7 @@ from ...engine.events import (
     Uploading,
     Waiting,
 )
-from ...text import byte_count, clean, counted, seconds, usd
+from ...text import byte_count, clean, counted, format_seconds, usd
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,13 +39,13 @@ def expectation(expected: tuple[float, float] | None) -> str:
     """Return an expected range in seconds as text: `usually 25-35 s`; empty if it is unknown."""
     if expected is None:
         return ""
-    low, high = map(seconds, expected)
+    low, high = map(format_seconds, expected)
     return f"usually {high}" if low == high else f"usually {low.removesuffix(' s')}-{high}"
 
 
 def _when(wait: float) -> str:
     """Return a wait in seconds as text: `in 1.0 s`, or `now` if it is too short to notice."""
-    return "now" if wait < 0.05 else f"in {seconds(wait)}"
+    return "now" if wait < 0.05 else f"in {format_seconds(wait)}"
 
 
 def name_task(label: str, seed: int | None, limit: int = LABEL) -> str:
@@ -94,7 +94,7 @@ class PlainProgress:
                     self._print(event.entry, _accepted(event))
             case Polled():
                 if self._verbose:
-                    self._print(event.entry, f"{event.status} after {seconds(event.elapsed)}")
+                    self._print(event.entry, f"{event.status} after {format_seconds(event.elapsed)}")
             case Trouble():
                 self._print(event.entry, f"{event.message}; trying again {_when(event.wait)}")
             case Slowed():
@@ -208,7 +208,7 @@ class LiveProgress:
         table.add_column(no_wrap=True, min_width=26)
         for row in list(self._rows.values())[:ROWS]:
             elapsed = time.monotonic() - row.since
-            about = seconds(elapsed) + (f", {row.expected}" if row.expected else "")
+            about = format_seconds(elapsed) + (f", {row.expected}" if row.expected else "")
             spinner = Spinner("dots")
             spinner.start_time = 0.0
             label = Text(row.label, no_wrap=True, overflow="ellipsis")

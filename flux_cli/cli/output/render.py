@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ...config.paths import shown
+from ...config.paths import display_path
 from ...config.urls import is_local, workspace
 from ...engine.outcome import Outcome
 from ...errors import ConfigError, FluxError, JournalError, KeyRefusedError, UnknownChargeError
 from ...journal.entries import CHARGED, LABEL, POSSIBLY_CHARGED, Entry, State
 from ...json_value import JsonObject
-from ...text import clean, seconds, usd
+from ...text import clean, format_seconds, usd
 from .output import Mode, Output
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def summarize(output: Output, outcome: Outcome) -> None:
 
 def _show_saved(output: Output, entry: Entry, *, before: bool, earlier: bool) -> None:
     """Print the images of a saved entry: the paths on stdout, the facts on stderr."""
-    names = [shown(file.path) for file in entry.files]
+    names = [display_path(file.path) for file in entry.files]
     about = " (already saved, no charge)" if before else _facts(entry, earlier=earlier)
     if output.shows_all:  # one line per image, with the facts after the last
         for name in names:
@@ -92,7 +92,7 @@ def show_summary(output: Output, summary: "Summary", lead: str = "") -> None:
     money = f"{format_sum(summary.spent, summary.simulated)} spent"
     if summary.possibly:
         money += f", up to {format_sum(summary.possibly, summary.simulated)} possibly charged"
-    output.note(f"{lead}{counts or 'nothing to do'}; {money} ({seconds(summary.duration)})")
+    output.note(f"{lead}{counts or 'nothing to do'}; {money} ({format_seconds(summary.duration)})")
     if output.mode is Mode.JSON:
         output.print_json("summary", summary_json(summary))
 
@@ -107,7 +107,7 @@ def _facts(entry: Entry, *, earlier: bool) -> str:
     elif entry.price is not None:
         known.append(amount(entry) if entry.price else "reused, no charge")
     if entry.price != 0 and entry.ended and entry.accepted:
-        known.append(seconds(max(0.0, entry.ended - entry.accepted)))
+        known.append(format_seconds(max(0.0, entry.ended - entry.accepted)))
     return f" ({', '.join(known)})" if known else ""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ...batch.results import Summary, TaskResult
-from ...config.paths import shown
+from ...config.paths import display_path
 from ...engine.events import Listener
 from ...engine.outcome import Outcome
 from ...errors import DiskError, InterruptError
@@ -136,9 +136,9 @@ class CommandReporter:
             if output.mode is Mode.JSON:
                 output.print_json("skipped", {"files": [str(file)], "reason": "exists", "cost_usd": None})
                 continue
-            output.note(f"skipped: {shown(file)} exists")
+            output.note(f"skipped: {display_path(file)} exists")
             if not self._ids:
-                output.print_path(shown(file))
+                output.print_path(display_path(file))
         output.show_images(files)
 
     def _add_to_report(self, result: TaskResult) -> None:

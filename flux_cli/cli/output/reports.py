@@ -20,7 +20,7 @@ from typing import Self, TextIO
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ...batch.results import Summary
-from ...config.paths import shown
+from ...config.paths import display_path
 from ...engine.outcome import Outcome
 from ...errors import DiskError, InterruptError, UsageError
 from ...frozen import frozen
@@ -135,7 +135,7 @@ class Report:
                 self._replace(summary)
             except (OSError, sqlite3.Error) as error:
                 raise DiskError(
-                    f"cannot write the report {shown(self._target)}: {_what(error)}",
+                    f"cannot write the report {display_path(self._target)}: {_what(error)}",
                     hint="Run the same command again: it writes the report, and nothing is charged twice",
                 ) from error
 
@@ -162,13 +162,13 @@ def open_report(path: Path, title: str, output: Output) -> Report:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if os.path.lexists(target) and not _is_report(target, kind):
-            name = clean(shown(path), 80)
+            name = clean(display_path(path), 80)
             raise UsageError(f"--report {name!r} exists and is no report", hint="Choose another name, or move it away")
         probe(target.parent)
     except OSError as error:
-        folder = shlex.quote(shown(target.parent))
-        hint = None if target.parent.exists() else f"Make its directory first: mkdir -p {folder}"
-        message = f"cannot write the report {shown(path)}: {_what(error)}"
+        directory = shlex.quote(display_path(target.parent))
+        hint = None if target.parent.exists() else f"Make its directory first: mkdir -p {directory}"
+        message = f"cannot write the report {display_path(path)}: {_what(error)}"
         raise DiskError(message, hint=hint) from error
     return Report(target, write, title, output)
 
@@ -270,7 +270,7 @@ def _case(row: JsonObject) -> Element:
     _add_properties(case, {name: row.get(name) for name in PROPERTIES}, strings_in(row.get("files")))
     if (verdict := _verdict(row)) != "passed":
         _add_reason(case, verdict, row)
-    attached = [path for file in strings_in(row.get("files")) if _can_be_attached(path := shown(Path(file)))]
+    attached = [path for file in strings_in(row.get("files")) if _can_be_attached(path := display_path(Path(file)))]
     if attached:
         SubElement(case, "system-out").text = "\n".join(f"[[ATTACHMENT|{path}]]" for path in attached)
     return case

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from decimal import Decimal
 from html import escape
 
-from ...config.paths import shown
+from ...config.paths import display_path
 from ...engine.outcome import Outcome
 from ...journal.entries import CHARGED, POSSIBLY_CHARGED, Entry, State
 from ...json_value import JsonObject, text_at
-from ...text import clean, counted, redact, seconds, usd
+from ...text import clean, counted, format_seconds, redact, usd
 
 ROWS = 100
 """The most rows of successes, and of failures. Others are only counted, to limit memory."""
@@ -80,8 +80,8 @@ class StepSummary:
             self._code(entry.request.model, 40) if entry.request else "",
             self._ending(outcome, error),
             cost,
-            seconds(outcome.seconds),
-            "<br>".join(self._code(shown(file.path), 200) for file in entry.files),
+            format_seconds(outcome.seconds),
+            "<br>".join(self._code(display_path(file.path), 200) for file in entry.files),
         )
         return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 

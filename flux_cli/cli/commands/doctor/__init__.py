@@ -124,7 +124,7 @@ def repair(session: Session) -> Iterator[Item]:
 
 
 def _remove_left_over(session: Session) -> Iterator[Item]:
-    for path in [*checks.stale(session.folder, ".flux-*.part"), *checks.stale_locks(session)]:
+    for path in [*checks.stale(session.directory, ".flux-*.part"), *checks.stale_locks(session)]:
         yield Note(f"fix: remove {clean(str(path), 300)}")
         with suppress(OSError):  # the check below reports a failure
             path.unlink()

@@ -17,7 +17,7 @@ from ....journal.migrations import MIGRATIONS
 from ....journal.recovery import examine
 from ....json_value import Json, JsonObject, change_strings, object_at, text_at
 from ....system.atomic_files import write_atomic
-from ....text import SHORTEST_SECRET, redact
+from ....text import SHORTEST_REDACTED, redact
 from ...session import Session
 from .checks import Finding, version_numbers
 
@@ -40,7 +40,7 @@ def write_bundle(session: Session, path: Path, found: Sequence[Finding], *, with
     hidden = [*secrets]
     with suppress(FluxError):
         hidden += [
-            value for name in PRIVATE_SETTINGS if len(value := session.settings.get(name) or "") >= SHORTEST_SECRET
+            value for name in PRIVATE_SETTINGS if len(value := session.settings.get(name) or "") >= SHORTEST_REDACTED
         ]
     home = os.path.expanduser("~")
 
@@ -135,4 +135,4 @@ def _secrets(session: Session) -> set[str]:
         if file := session.settings.get("webhook_secret_file"):
             with suppress(OSError, UnicodeError):
                 found.add(expand_user(file).read_text("utf-8").strip())
-    return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
+    return {secret for secret in found if len(secret) >= SHORTEST_REDACTED}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .... import __version__
 from ....config.config_file import permissions_warning
-from ....config.paths import HOME_HINT, shown
+from ....config.paths import HOME_HINT, display_path
 from ....config.urls import is_local
 from ....errors import ConfigError, DiskError, ExitCode, FluxError, JournalError, KeyRefusedError, NetworkError
 from ....frozen import frozen
@@ -186,18 +186,18 @@ def _account(session: Session, account: "Account") -> Iterator[Finding]:
 
 def output_directory(session: Session) -> Iterator[Finding]:
     """Check that images can be written. Report leftover files of interrupted runs."""
-    folder = session.folder
-    if reason := _write_error(folder):
+    directory = session.directory
+    if reason := _write_error(directory):
         error = DiskError(
-            f"cannot write to {shown(folder)}: {reason}",
+            f"cannot write to {display_path(directory)}: {reason}",
             hint="use another one",
             command=("config", "set", "output_dir", "DIR"),
         )
         yield Finding.of("output dir", error)
     else:
-        yield ok("output dir", f"{folder}{'' if folder.exists() else ' (will be created)'}: writable")
-    if parts := stale(folder, ".flux-*.part"):
-        message = f"{counted(len(parts), 'unfinished file')} of interrupted runs in {shown(folder)}"
+        yield ok("output dir", f"{directory}{'' if directory.exists() else ' (will be created)'}: writable")
+    if parts := stale(directory, ".flux-*.part"):
+        message = f"{counted(len(parts), 'unfinished file')} of interrupted runs in {display_path(directory)}"
         yield warning("left over", message, "remove with", "doctor", "--fix")
     if locks := stale_locks(session):
         message = f"{counted(len(locks), 'lock file')} of processes that no longer run"
@@ -207,17 +207,17 @@ def output_directory(session: Session) -> Iterator[Finding]:
 def data_directory(session: Session) -> Iterator[Finding]:
     """Check that the journal and its locks can be written."""
     paths = session.paths
-    for folder in (paths.state, paths.locks, paths.slots):
-        if reason := _write_error(folder):
-            message = f"cannot write to {folder}: {reason}; tasks can be listed, but not submitted"
+    for directory in (paths.state, paths.locks, paths.slots):
+        if reason := _write_error(directory):
+            message = f"cannot write to {directory}: {reason}; tasks can be listed, but not submitted"
             yield Finding.of("data dir", JournalError(message, hint=HOME_HINT))
             return
     yield ok("data dir", f"{paths.state}{'' if paths.state.exists() else ' (will be created)'}: writable")
 
 
-def _write_error(folder: Path) -> str | None:
+def _write_error(directory: Path) -> str | None:
     """Return why a directory, or its nearest existing parent, is not writable; None if it is."""
-    existing = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    existing = next((path for path in (directory, *directory.parents) if path.exists()), directory)
     try:
         probe(existing)
     except OSError as error:
@@ -225,9 +225,9 @@ def _write_error(folder: Path) -> str | None:
     return None
 
 
-def stale(folder: Path, pattern: str) -> list[Path]:
+def stale(directory: Path, pattern: str) -> list[Path]:
     """Return the files that match `pattern` and were not modified for a day."""
-    return [path for path in sorted(folder.glob(pattern)) if _is_old(path)]
+    return [path for path in sorted(directory.glob(pattern)) if _is_old(path)]
 
 
 def _is_old(path: Path) -> bool:
