@@ -15,7 +15,7 @@ RETRIED = {State.FAILED: "failed", State.REJECTED: "refused", State.DISMISSED: "
 
 
 class NextSteps:
-    """Collects the results of a command, and what is to be done about them."""
+    """Collects the results of a command, and yields what is to be done about them."""
 
     def __init__(self) -> None:
         self._reset()
@@ -46,7 +46,7 @@ class NextSteps:
     def add_error(self, result: TaskResult, error: FluxError, entry: Entry) -> bool:
         """Return whether one line of `take` has the next step for all tasks with such an error; count this one."""
         command = () if error.command else next_command(error, entry)[:1]
-        if command == ("resolve",) and entry.state is not State.DISMISSED:
+        if command == ("resolve",):
             self._unknown += 1
         elif command in (("wait",), ("resume",)):
             self._unfinished.append(entry)
