@@ -99,8 +99,8 @@ class CommandReporter:
 
     def _show_next_steps(self) -> None:
         if self._submitted and self._output.to_terminal:  # in a pipe, `flux wait -` follows
-            command = ["wait", "@last"] if self._submitted == 1 else ["resume"]
-            self._output.note(f"Submitted {counted(self._submitted, 'task')}. To save the images when ready", command)
+            words = ["wait", "@last"] if self._submitted == 1 else ["resume"]
+            self._output.note(f"Submitted {counted(self._submitted, 'task')}. To save the images when ready", words)
             self._submitted = 0
         for text, command in self._next_steps.take(many=self._many):
             self._output.note(text, command)
