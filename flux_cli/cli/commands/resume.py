@@ -46,4 +46,6 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
         else:
             session.output.note("No images expire within a day." if expiring else "No images left to download.")
         report_entries(results, session.journal.entries(State.UNKNOWN))
+        if len(items) > 1:
+            reporter.show_summary(results.summary())
         return exit_code(results.errors.values(), stopped_by=run.halted)
