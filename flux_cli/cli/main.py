@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -14,7 +15,7 @@ from ..errors import DiskError, ExitCode, FluxError, InterruptError, UsageError
 from ..text import clean, quoted
 from .common_options import CommonOptions, OpenOptions, ViewOptions
 from .fast_path import TOUR
-from .option_groups import Flat, flat_options, flatten, walk_groups
+from .option_groups import Flat, flat_options, flatten, value_error, walk_groups
 from .output.output import Mode, Output
 from .registry import (
     COMMANDS,
@@ -219,6 +220,11 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> UsageErro
         return _unknown_option(name, error.possibilities or [], options, words, arguments)
     if name is not None:
         return _wrong_use(name, next(flat for flat in options if name in flat.names), words)
+    names = {name for flat in options for name in flat.names}
+    for flat in options:
+        for word, following in pairwise(arguments):
+            if flat.takes_value and word in flat.names and following in names:
+                return value_error(word, following)
     if "unexpected extra argument" in text:
         return _extra_words(text.partition(" (")[2].removesuffix(")"), words, arguments, options)
     # All other errors are about a missing argument.

@@ -74,7 +74,7 @@ def flatten(function: Callable[..., Any]) -> tuple[inspect.Signature, Callable[[
             if flat.takes_value:
                 texts = values[flat.name] or []
                 if text := next((text for text in texts if text in switches), None):
-                    raise UsageError(f"{flat.names[0]} requires a value, and {text} is an option")
+                    raise value_error(flat.names[0], text)
                 gathered[flat.name] = _read(flat, texts, function.__name__)
         gathered |= {name: _gather(group, gathered) for name, group in groups.items()}
         if shared:
@@ -151,6 +151,11 @@ def _for_typer(flat: Flat) -> inspect.Parameter:
         kind, default = list[str] | None, None
     annotation = Annotated[kind, info]  # type: ignore[valid-type]  # the type is known only at run time
     return inspect.Parameter(flat.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def value_error(name: str, text: str) -> UsageError:
+    """Return the error for an option whose value is the name of another option."""
+    return UsageError(f"{name} requires a value, and {text} is an option")
 
 
 def _read(flat: Flat, texts: list[str], command: str) -> object:
