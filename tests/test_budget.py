@@ -164,7 +164,7 @@ def test_resubmitted_and_dismissed_entries_still_count_as_possibly_charged(
         flux(f"gen x {SMALL} -o x.png")
     assert service.count_posts() == 2
     total, left = flux("cost").out.splitlines()
-    assert total.split(maxsplit=2) == ["total", "$0.00", "2 tasks, up to $0.004 possibly charged"]
+    assert total.split(maxsplit=2) == ["total", "$0.00", "2 tasks, plus up to $0.004 possibly charged"]
     assert left.split()[:2] == ["budget.day", "$0.001"]
     assert json.loads(flux("cost --json").out.splitlines()[0])["possibly_charged_usd"] == "0.004"
 

@@ -564,7 +564,18 @@ def test_cost_sums_past_charges(flux: Flux, service: Service) -> None:
     flux("gen x --size 256x256")
     flux("gen x --size 256x256")
 
-    assert flux("cost").out.split() == ["total", "$0.019", "3", "tasks,", "up", "to", "$0.015", "possibly", "charged"]
+    assert flux("cost").out.split() == [
+        "total",
+        "$0.019",
+        "3",
+        "tasks,",
+        "plus",
+        "up",
+        "to",
+        "$0.015",
+        "possibly",
+        "charged",
+    ]
     rows = {row["name"]: row["spent_usd"] for row in map(json.loads, flux("cost --by model --json").out.splitlines())}
     assert rows == {"Qubico/flux1-dev": "0.015", "Qubico/flux1-schnell": "0.004"}
     assert flux("cost --since 2999-01-01").out.split() == ["total", "$0.00", "0", "tasks"]

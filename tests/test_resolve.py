@@ -243,7 +243,7 @@ def test_dismissed_entries_count_as_possibly_charged(
     records = [json.loads(line) for line in flux("resolve - --dismiss --json", stdin=ids).out.splitlines()]
     assert [(record["state"], record["possibly_charged_usd"]) for record in records] == [("dismissed", "0.015")] * 2
     assert flux("resume").code == 0
-    assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, up to $0.03 possibly charged\n"]
+    assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, plus up to $0.03 possibly charged\n"]
     assert service.count_posts() == 2
     waited = flux(f"wait {ids.split()[0]}")
     assert (waited.code, "was dismissed; its outcome is unknown" in waited.err) == (3, True)

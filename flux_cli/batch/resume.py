@@ -156,9 +156,15 @@ def divide(plan: Plan, run_context: RunContext, saving: Saving, policy: Policy) 
 
 def _warn_of_second_charges(steps: Iterable[Step], run_context: RunContext) -> None:
     """Warn about requests that may have been charged already, because the outcome of the same request is unknown."""
-    unknown = {entry.request.digest: entry.id for entry in run_context.journal.entries(State.UNKNOWN) if entry.request}
+    unknown = [(entry.request, entry.id) for entry in run_context.journal.entries(State.UNKNOWN) if entry.request]
+    same = {request.digest: entry_id for request, entry_id in unknown}
+    similar = {request.digest_without_seed: entry_id for request, entry_id in unknown}
     for step in steps if unknown else ():
-        if step.action is Action.GENERATE and (entry_id := unknown.get(step.task.request.digest)):
+        request = step.task.request
+        entry_id = same.get(request.digest)
+        if step.task.draft.random_seed:
+            entry_id = entry_id or similar.get(request.digest_without_seed)
+        if step.action is Action.GENERATE and entry_id:
             message = f"an identical request, entry {entry_id}, has an unknown outcome: you may be charged twice"
             run_context.warn(message)
 
@@ -254,8 +260,10 @@ def _earlier_error(known: Entry) -> FluxError:
     """Return the error of an entry that failed in an earlier run, with a hint how to submit it again."""
     if known.problem is None or known.state in (State.UNKNOWN, State.SENDING):
         return error_of(known)
-    problem = replace(known.problem, message=f"in an earlier run, {known.problem.message}")
-    error = error_of(replace(known, problem=problem))
+    error = error_of(known)
+    if known.state is not State.DISMISSED:
+        problem = replace(known.problem, message=f"in an earlier run, {known.problem.message}")
+        error = error_of(replace(known, problem=problem))
     error.hint = error.hint or "To submit it again, and pay for it, add --retry-failed"
     return error
 

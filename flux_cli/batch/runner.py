@@ -91,7 +91,7 @@ class Run:
             elif number is not None:
                 self.results.add(task, Outcome(entry, interruption_error(entry, number, "stopped immediately")))
             elif entry.state in (State.SENDING, State.UNKNOWN):
-                self.results.add(task, Outcome(entry, unknown_outcome(entry)))
+                self.results.add(task, Outcome(entry, unknown_outcome(entry, "the run ended")))
             else:
                 followed.append(entry)
         if followed:

@@ -102,7 +102,9 @@ def link(run_context: RunContext, entry: Entry, task: Task, found: Likeness) -> 
     entry = journal.link(entry, task.id, task.status.word, task.created.timestamp() if task.created else None)
     same = ", ".join(sorted(found.alike))
     compared = f"same {same}" if same else "PiAPI returned nothing to compare"
-    run_context.note(f"matched entry {entry.id} to task {task.id}: {compared}")
+    if found.unlike:
+        compared = f"although {'; '.join(found.unlike)}"
+    run_context.note(f"linked entry {entry.id} to task {task.id}: {compared}")
     for other in journal.entries(State.SAVED, task_id=task.id):
         if all(file.is_whole() for file in other.files):
             ready = replace(entry, state=State.READY, status=other.status, urls=other.urls, ended=other.ended)
@@ -135,7 +137,8 @@ async def _link_seen(run_context: RunContext, entries: Iterable[Entry]) -> None:
                 why = error.message
             except (TaskNotFoundError, UsageError, JournalError) as error:
                 why = str(error)
-            run_context.note(f"entry {entry.id} is not linked to task {entry.seen_id}: {why}")
+            what = f'the earlier request for "{clean(entry.label, SHOWN)}" (entry {entry.id})'
+            run_context.note(f"task {entry.seen_id} may be of {what}, but is not linked: {why}")
 
 
 async def link_matching(run_context: RunContext, task_id: str) -> Entry | None:

@@ -48,6 +48,27 @@ def no_such_task(word: str) -> str:
     return f"no task with ID {quoted(word, 60)} in the history"
 
 
+def check_account(session: Session, entry: Entry) -> None:
+    """Raise UsageError for an entry of another profile or service than the one in use."""
+    here = session.journal.account
+    if entry.account == here:
+        return
+    if entry.profile != here.profile:
+        raise UsageError(f"entry {entry.id} belongs to profile {entry.profile}", hint=f"Add: --profile {entry.profile}")
+    raise UsageError(
+        f"entry {entry.id} was sent to {entry.service}, but flux now uses {here.service}",
+        hint=f"Set FLUX_BASE_URL={entry.service}",
+    )
+
+
+def find_entry(session: Session, word: str) -> Entry | None:
+    """Return the newest entry with an entry ID or a task ID. Raise UsageError if it is of another account."""
+    found = session.journal.find(word)
+    if found is None and (other := session.journal.get(word)):
+        check_account(session, other)
+    return found
+
+
 def expand_ids(journal: Journal, words: Sequence[str]) -> list[str]:
     """Return the IDs that words stand for: `@ID` is the same as `ID`, `@last` the newest task. Raise UsageError."""
     last = journal.last_submitted() if "@last" in words else None

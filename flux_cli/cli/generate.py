@@ -57,7 +57,8 @@ def generate(session: Session, own: Parameters, shared: SharedOptions, run: RunO
             command=("batch", prompts),
         )
     if prompt is not None and prompts is not None:
-        raise UsageError("a prompt and --from cannot be used together", hint="For text around each prompt: --vary")
+        hint = "To put each line into a longer prompt, use --vary line=@FILE with {line} in the prompt"
+        raise UsageError("a prompt and --from cannot be used together", hint=hint)
     if run.save.output == "-" and (prompts is not None or run.source.vary):
         raise UsageError("-o - is for a command that makes one image")
     builder = make_request_builder(session, own, shared, read_input_file(shared.task.input_file))
@@ -198,6 +199,7 @@ def _pay(
         source=source,
         ids=submit.no_wait,
         images=save.to_stdout,
+        no_cache=many.no_cache,
         seeds=len({task.request.operation.prompt for task in plan.tasks}) < len(plan.tasks),
     ) as reporter:
         policy = _make_policy(many, submit)

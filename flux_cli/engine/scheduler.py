@@ -240,7 +240,7 @@ class Scheduler:
 def interruption_error(entry: Entry, signal_number: int, how: str = "interrupted") -> InterruptError:
     """Return the error for an entry whose command was ended by a signal."""
     if entry.state in (State.SENDING, State.UNKNOWN):
-        how += f' before a response to the request for "{clean(entry.label, LABEL)}" arrived'
+        how += f' while waiting for the response to the request for "{clean(entry.label, LABEL)}"'
     elif entry.task_id:
         state = "completed, not yet saved" if entry.state is State.READY else "still running"
         how += f"; task {entry.task_id} is {state}"

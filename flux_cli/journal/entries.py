@@ -185,7 +185,7 @@ class Entry:
 
 def dismissal(entry: Entry, how: str) -> Problem:
     """Return the reason why an entry of unknown outcome ends. how: `dismissed`, or as what it was submitted again."""
-    return Problem("dismissed", f"entry {entry.id} was {how}; its outcome is unknown", int(ExitCode.PARTIAL))
+    return Problem("dismissed", f"entry {entry.id} was {how}", int(ExitCode.PARTIAL))
 
 
 def new_id() -> str:
@@ -238,9 +238,12 @@ def lost_error(names: Sequence[str]) -> JournalError:
 
 def unknown_outcome(entry: Entry, why: str = "") -> UnknownChargeError:
     """Return the error for a submission without a usable response. why: in a few words, when it has just happened."""
-    seed = "" if entry.seed is None else f" (seed {entry.seed})"
-    message = f'no usable response to the request for "{clean(entry.label, LABEL)}"{seed}'
-    return _about(entry, UnknownChargeError(f"{message}: {why}" if why else message))
+    request = f'"{clean(entry.label, LABEL)}"' + ("" if entry.seed is None else f" (seed {entry.seed})")
+    now, before = (
+        f"no usable response to the request for {request}: {why}",
+        f"no usable response to an earlier request: {request}",
+    )
+    return _about(entry, UnknownChargeError(now if why else before))
 
 
 def problem_of(error: FluxError) -> Problem:

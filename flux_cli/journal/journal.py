@@ -107,7 +107,7 @@ class Journal:
         assert entry.request is not None
         again = self._planned(entry.request, entry.output, price, any_seed=False)
         again = replace(again, identity=entry.identity, replaces=entry.id)
-        reason = dismissal(entry, f"submitted again as entry {again.id}")
+        reason = dismissal(entry, f"closed when its request was submitted again as entry {again.id}")
         self._db.survive_power_cuts(True)
         with self._db.transaction():
             self.move(entry, replace(entry, state=State.DISMISSED, problem=reason))

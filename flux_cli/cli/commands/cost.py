@@ -31,6 +31,7 @@ By = Annotated[
     str | None,
     Option("--by", metavar="model|day|op|profile", help="Show one total per model, day, operation or profile."),
 ]
+NEXT_LINE = f"\n{'':39}"
 BAR = 20
 """The length of the longest bar of `--by`, in characters."""
 PRICED = tuple(name for name in SUBMITTING if name != "resolve")
@@ -75,9 +76,10 @@ def show_spent(session: Session, since: str | None, by: str | None) -> Items:
 
 def _spent(part: Spending, bar: str) -> Record:
     money: JsonObject = {"spent_usd": str(part.charged), "possibly_charged_usd": str(part.possibly)}
-    possibly = f", up to {usd(part.possibly)} possibly charged" if part.possibly else ""
     tasks = counted(part.tasks, "task")
-    text = f"{part.name:<26} {usd(part.charged):>10}  {f'{tasks:<9} {bar}' if bar else tasks}{possibly}"
+    text = f"{part.name:<26} {usd(part.charged):>10}  {f'{tasks:<9} {bar}' if bar else tasks}"
+    if part.possibly:
+        text += f"{NEXT_LINE if bar else ', '}plus up to {usd(part.possibly)} possibly charged"
     return Record("spent", {"name": part.name, "tasks": part.tasks, **money}, text)
 
 

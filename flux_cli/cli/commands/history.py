@@ -55,24 +55,25 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
         yield Note(columns)
     for entry in entries:
         yield Record("entry", _history_json(entry), _history_line(entry, width), quiet=entry.id, indent=10)
+    if len(entries) == limit and session.output.mode is Mode.TEXT:
+        yield Note(f"Only the newest {limit} tasks are listed. For more, add --limit N")
     costs = [_cost(entry) for entry in entries] if session.output.mode is Mode.TEXT else []
     if any(cost.startswith("~") for cost in costs):
-        yield Note(f"~ possibly charged; see {workspace(session.service)}")
+        places = {workspace(entry.service) for entry, cost in zip(entries, costs, strict=True) if cost.startswith("~")}
+        yield Note(f"~ possibly charged; see {' and '.join(sorted(places))}")
     if any(cost.endswith("*") for cost in costs):
         yield Note("* simulated by the sandbox, never charged")
     if not entries:
         yield Note(f"No tasks in state {state}." if state else "No tasks in the history.")
         if not session.sandbox:
             yield Note("List the tasks of the sandbox", ("history", "--sandbox"))
-    if unknown := session.journal.newest(State.UNKNOWN, profile=profile):
+    if unknown := session.journal.entries(State.UNKNOWN):
         risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
         number = counted(len(unknown), "task")
         charged = (
             f"up to {format_sum(risk, is_local(session.service))} possibly charged" if risk else "possibly charged"
         )
-        own = all(entry.account == session.journal.account for entry in unknown)
-        words = ("resolve",) if own else ("resolve", unknown[-1].id)
-        yield Note(f"{number} with an unknown outcome, {charged}. To resolve", words)
+        yield Note(f"{number} with an unknown outcome, {charged}. To resolve", ("resolve",))
     if going := describe_expiring(session.journal, time.time()):
         yield Note(f"{going}. Download the images (no charge)", ("resume", "--expiring"))
     return ExitCode.OK

@@ -17,7 +17,7 @@ from ...operations.parameters import Argument, Option
 from ...operations.request import encode_body
 from ...piapi.task import Task, is_task_id
 from ...text import clean, counted, quoted
-from ..found_tasks import expand_ids, no_such_task
+from ..found_tasks import check_account, expand_ids, no_such_task
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
 from ..output.output import Item, Items, Mode, Note, Record
 from ..output.render import describe_charge, describe_charges, format_sum
@@ -109,7 +109,7 @@ def resolve(
     ids = asyncio.run(_read(session.stdin, expand_ids(session.journal, entries)))
     if task is not None and len(ids) > 1:
         raise UsageError(f"--task needs exactly one ID, not {len(ids)}")
-    found = [_find(session.journal, word) for word in ids]
+    found = [_find(session, word, any_account=dismiss) for word in ids]
     if task is not None:
         return _link(session, found[0], task, force=force)
     if dismiss:
@@ -130,14 +130,13 @@ async def _read(stdin: StandardInput, words: Sequence[str]) -> list[str]:
     return list(ids)
 
 
-def _find(journal: Journal, word: str) -> Entry:
-    entry = journal.get(word)
+def _find(session: Session, word: str, *, any_account: bool) -> Entry:
+    entry = session.journal.get(word)
     if entry is None:
         hint = "List the tasks to resolve"
         raise UsageError(no_such_task(word), hint=hint, command=("history", "--state", "unknown"))
-    if entry.account != journal.account:
-        other = f"profile {entry.profile} ({entry.service})"
-        raise UsageError(f"entry {entry.id} belongs to {other}", hint=f"Add: --profile {entry.profile}")
+    if not any_account:  # a dismissal changes the journal only
+        check_account(session, entry)
     return entry
 
 
@@ -296,7 +295,8 @@ def _resubmit(session: Session, entries: Sequence[Entry], max_cost: str | None, 
     if prices:
         cost = format_sum(total, is_local(session.service))
         again = f"Submitting {counted(len(prices), 'request')} again for {cost}"
-        session.output.note(f"{again}. The first request may also have been charged.")
+        first = "The first request" if len(prices) == 1 else "The first requests"
+        session.output.note(f"{again}. {first} may also have been charged.")
     with session.make_reporter() as reporter:
         items = [_send_again(session, last, prices.get(last.id)) for last in latest.values()]
         return finish_entries(session.run_context, reporter, items)

@@ -101,7 +101,11 @@ def _files(journal: Journal, word: str) -> list[Path]:
 
 
 def _find_entry(journal: Journal, word: str) -> Entry | None:
-    return journal.last_submitted() if word == "@last" else journal.find(word.removeprefix("@"))
+    return (
+        journal.last_submitted()
+        if word == "@last"
+        else journal.find(word.removeprefix("@")) or journal.get(word.removeprefix("@"))
+    )
 
 
 def _describe(made: "Provenance", files: Sequence[Path]) -> Record:

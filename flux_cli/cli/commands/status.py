@@ -12,13 +12,12 @@ from ...engine.poll_schedule import PollLimiter
 from ...engine.poller import failure_error
 from ...errors import ConfigError, ExitCode, FluxError, UsageError
 from ...journal.entries import Entry, error_of
-from ...journal.journal import Journal
 from ...json_value import JsonObject
 from ...piapi.client import PiAPIClient
 from ...piapi.task import Phase, Task
 from ...system.signals import DetachedExecutor
 from ...text import clean
-from ..found_tasks import Ids, expand_ids, poll_task
+from ..found_tasks import Ids, expand_ids, find_entry, poll_task
 from ..output.output import Failure, Item, Note, Record
 from ..registry import help_page
 from ..session import Session
@@ -81,7 +80,7 @@ async def _poll_all(
                 word = room[0].result()
                 coming = None if word is None else asyncio.ensure_future(anext(ids, None))
                 if word is not None:
-                    polls.append(asyncio.ensure_future(_poll(session.journal, client, limiter, word)))
+                    polls.append(asyncio.ensure_future(_poll(session, client, limiter, word)))
             if polls and polls[0].done():
                 yield polls.popleft().result()
     finally:
@@ -91,11 +90,11 @@ async def _poll_all(
             await asyncio.wait([future])
 
 
-async def _poll(journal: Journal, client: PiAPIClient, limiter: PollLimiter, word: str | UsageError) -> Found:
+async def _poll(session: Session, client: PiAPIClient, limiter: PollLimiter, word: str | UsageError) -> Found:
     try:
         if isinstance(word, UsageError):
             raise word
-        entry = journal.find(word)
+        entry = find_entry(session, word)
         if entry and entry.task_id is None:
             return Outcome(entry, error_of(entry))
         await limiter.wait()

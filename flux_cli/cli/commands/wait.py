@@ -15,7 +15,7 @@ from ...images.output_names import is_template
 from ...journal.entries import Entry
 from ...operations.parameters import Option
 from ..common_options import ViewOptions
-from ..found_tasks import TEMPLATE_HINT, Ids, expand_ids, prepare_wait
+from ..found_tasks import TEMPLATE_HINT, Ids, expand_ids, find_entry, prepare_wait
 from ..options import SaveOptions, WaitOptions
 from ..registry import help_page
 from ..session import Session
@@ -108,7 +108,7 @@ async def _find_entries(
         try:
             if isinstance(word, UsageError):
                 raise word
-            known = session.journal.find(word) or await link_matching(session.run_context, word)
+            known = find_entry(session, word) or await link_matching(session.run_context, word)
             task = (known.task_id or known.id) if known else word
             if task in seen:
                 continue

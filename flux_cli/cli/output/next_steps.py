@@ -15,16 +15,17 @@ RETRIED = {State.FAILED: "failed", State.REJECTED: "refused", State.DISMISSED: "
 
 
 class NextSteps:
-    """Collects the results of a command, and yields what is to be done about them."""
+    """Collects the results of a command, and yields what is to be done about them. no_cache: of the command."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, no_cache: bool = False) -> None:
+        self._no_cache = no_cache
         self._reset()
 
     def _reset(self) -> None:
         self._unfinished: list[Entry] = []
         self._unknown = self._not_started = self._reused = self._others = 0
         self._ended = dict[str, None]()
-        self._overwrite = False
+        self._overwrite = self._refused_account = False
 
     def add(self, result: TaskResult) -> None:
         """Count a result. Its error is counted by `add_error` or `add_interrupted`."""
@@ -50,7 +51,10 @@ class NextSteps:
             self._unknown += 1
         elif command in (("wait",), ("resume",)):
             self._unfinished.append(entry)
-        elif result.task and entry.state in RETRIED and error.code not in (CreditsError.code, KeyRefusedError.code):
+        elif error.code in (CreditsError.code, KeyRefusedError.code):
+            self._refused_account = True
+            return False
+        elif result.task and entry.state in RETRIED:
             self._ended[RETRIED[entry.state]] = None
             return entry.state is not State.REJECTED or result.earlier  # a new refusal has a hint of its own
         else:
@@ -66,7 +70,9 @@ class NextSteps:
         if self._ended:
             yield f"To submit the {' and '.join(self._ended)} tasks again, and pay for them, add --retry-failed", ()
         if self._not_started and many:
-            yield "To continue, run the same command again. It pays only for tasks that were not started", ()
+            again = "without --no-cache" if self._no_cache else "again"
+            paid = "the refused tasks, and for those" if self._refused_account else "tasks"
+            yield f"To continue, run the same command {again}. It pays only for {paid} that were not started", ()
         if self._reused and not self._others:
             yield f"To generate again, and pay again, add --no-cache{' --overwrite' if self._overwrite else ''}", ()
         self._reset()

@@ -87,7 +87,7 @@ def _show_saved(output: Output, entry: Entry, *, before: bool, earlier: bool) ->
 
 def show_summary(output: Output, summary: "Summary", lead: str = "") -> None:
     """Show how a command of several tasks went. lead: the beginning of the line."""
-    names = {"unknown": "with an unknown outcome"}
+    names = {"unknown": "with an unknown outcome", "not saved": "finished but not saved"}
     counts = ", ".join(f"{number} {names.get(name, name)}" for name, number in summary.counts.items())
     money = f"{format_sum(summary.spent, summary.simulated)} spent"
     if summary.possibly:
@@ -152,6 +152,10 @@ def _error_json(output: Output, outcome: Outcome) -> JsonObject | None:
 def _hint(output: Output, error: FluxError, entry: Entry) -> str:
     """Return the next step after the error of an entry; a paid one is words only, because scripts run commands."""
     words = next_command(error, entry)
+    if error.code == "no_such_task" and not error.hint:
+        return output.join_hint("List your tasks", words)
+    if entry.state is State.UNKNOWN and entry.seen_id and not error.hint:
+        return output.join_hint("A task ID arrived. To check it, and save its image", words)
     if not words and not error.hint:
         if entry.request and entry.state in (State.FAILED, State.EXPIRED):
             return output.join_hint("To generate it again, and pay again", ("rerun", entry.id))

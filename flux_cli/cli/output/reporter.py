@@ -27,6 +27,7 @@ class CommandReporter:
     report: the file that gets a row for each task; None for no report. source: the file that the tasks come from.
     ids: stdout gets the task IDs (`--no-wait`). images: stdout gets the bytes of the image (`-o -`).
     seeds: several tasks have the same prompt, so that their labels need the seed. many: there are several tasks.
+    no_cache: earlier images are not reused.
 
     report_failed: the report could not be written, and the error was printed.
 
@@ -43,12 +44,13 @@ class CommandReporter:
         images: bool = False,
         seeds: bool = False,
         many: bool = False,
+        no_cache: bool = False,
     ) -> None:
         self._output, self._report, self._source = output, report, source
         self._ids, self._images, self._seeds = ids, images, seeds
         self._summary: Summary | None = None
         self._many = many
-        self._next_steps = NextSteps()
+        self._next_steps = NextSteps(no_cache=no_cache)
         self._submitted = 0
         self._was_interrupted = False
         self.report_failed = False

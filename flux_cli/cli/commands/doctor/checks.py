@@ -26,6 +26,7 @@ from ....json_value import JsonObject
 from ....system.atomic_files import probe
 from ....system.file_locks import is_held
 from ....text import clean, counted, masked, usd
+from ...output.render import format_sum
 from ...profile import account_difference, remember_account
 from ...session import Session
 
@@ -318,7 +319,8 @@ def unknown_outcomes(session: Session) -> Iterator[Finding]:
         yield warning("sending", message, "mark as unknown with", "doctor", "--fix")
     if unknown := session.journal.entries(State.UNKNOWN):
         risk = sum((entry.price for entry in unknown if entry.price is not None), Decimal(0))
-        message = f"{counted(len(unknown), 'task')} with an unknown outcome, up to {usd(risk)} possibly charged"
+        charged = format_sum(risk, is_local(session.service))
+        message = f"{counted(len(unknown), 'task')} with an unknown outcome, up to {charged} possibly charged"
         yield warning("unknown", message, "see your options with", "resolve")
 
 
