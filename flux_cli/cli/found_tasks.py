@@ -48,10 +48,10 @@ def no_such_task(word: str) -> str:
     return f"no task with ID {quoted(word, 60)} in the history"
 
 
-def check_account(session: Session, entry: Entry) -> None:
-    """Raise UsageError for an entry of another profile or service than the one in use."""
+def check_account(session: Session, entry: Entry, *, any_service: bool = False) -> None:
+    """Raise UsageError for an entry of another profile than the one in use, or, unless `any_service`, service."""
     here = session.journal.account
-    if entry.account == here:
+    if entry.account == here or (any_service and entry.profile == here.profile):
         return
     if entry.profile != here.profile:
         raise UsageError(f"entry {entry.id} belongs to profile {entry.profile}", hint=f"Add: --profile {entry.profile}")

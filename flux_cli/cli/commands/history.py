@@ -32,6 +32,7 @@ StateOption = Annotated[
 ]
 MEANT = {"running": "accepted", "refused": "rejected", "done": "saved", "completed": "saved"}
 """Words that users type for a state, because summaries or PiAPI use them."""
+DEFAULT_LIMIT = 20
 LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum number of tasks.")]
 
 
@@ -40,7 +41,7 @@ LimitOption = Annotated[int, Option("--limit", metavar="N", min=1, help="Maximum
     ("List tasks whose outcome is unknown", "flux history --state unknown"),
     ("Print the files of the last 100 tasks", "flux history --limit 100 --json | jq -r '.files[]'"),
 )
-def history(session: Session, state: StateOption = None, limit: LimitOption = 20) -> Items:
+def history(session: Session, state: StateOption = None, limit: LimitOption = DEFAULT_LIMIT) -> Items:
     """List past tasks with their state and cost, newest first."""
     if state is not None and state not in [known.value for known in State]:
         hint = f"Did you mean {MEANT[state]}?" if state in MEANT else suggestion(state, State)
@@ -48,14 +49,15 @@ def history(session: Session, state: StateOption = None, limit: LimitOption = 20
     session.journal.mark_dead_unknown()
     states = (State(state),) if state else ()
     profile = session.settings.profile
-    entries = session.journal.newest(*states, profile=profile, limit=limit)
+    entries = session.journal.newest(*states, profile=profile, limit=limit + 1)
+    more, entries = len(entries) > limit, entries[:limit]
     width = max(map(len, ["PROMPT", *map(_label, entries)]))
     if entries and session.output.mode is Mode.TEXT:
         columns = f"{'ID':<8}  {'SUBMITTED':<16}  {'STATE':<9}  {'COST':>8}  {'PROMPT':<{width}}  FILES"
         yield Note(columns)
     for entry in entries:
         yield Record("entry", _history_json(entry), _history_line(entry, width), quiet=entry.id, indent=10)
-    if len(entries) == limit and session.output.mode is Mode.TEXT:
+    if more and limit == DEFAULT_LIMIT and session.output.mode is Mode.TEXT:
         yield Note(f"Only the newest {limit} tasks are listed. For more, add --limit N")
     costs = [_cost(entry) for entry in entries] if session.output.mode is Mode.TEXT else []
     if any(cost.startswith("~") for cost in costs):

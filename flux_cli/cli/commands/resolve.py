@@ -109,7 +109,7 @@ def resolve(
     ids = asyncio.run(_read(session.stdin, expand_ids(session.journal, entries)))
     if task is not None and len(ids) > 1:
         raise UsageError(f"--task needs exactly one ID, not {len(ids)}")
-    found = [_find(session, word, any_account=dismiss) for word in ids]
+    found = [_find(session, word, any_service=dismiss) for word in ids]
     if task is not None:
         return _link(session, found[0], task, force=force)
     if dismiss:
@@ -130,13 +130,12 @@ async def _read(stdin: StandardInput, words: Sequence[str]) -> list[str]:
     return list(ids)
 
 
-def _find(session: Session, word: str, *, any_account: bool) -> Entry:
+def _find(session: Session, word: str, *, any_service: bool) -> Entry:
     entry = session.journal.get(word)
     if entry is None:
         hint = "List the tasks to resolve"
         raise UsageError(no_such_task(word), hint=hint, command=("history", "--state", "unknown"))
-    if not any_account:  # a dismissal changes the journal only
-        check_account(session, entry)
+    check_account(session, entry, any_service=any_service)  # a dismissal changes only the journal
     return entry
 
 
