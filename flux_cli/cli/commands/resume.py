@@ -45,6 +45,9 @@ def resume(session: Session, waiting: WaitOptions, expiring: ExpiringOption = Fa
             session.journal.discard_unseen()
         else:
             session.output.note("No images expire within a day." if expiring else "No images left to download.")
+            elsewhere = session.journal.newest(*UNFINISHED, profile=session.settings.profile)
+            for service in sorted({entry.service for entry in elsewhere} - {session.service}):
+                session.output.note(f"Images of tasks at {service} are not saved: set FLUX_BASE_URL to that URL")
         report_entries(results, session.journal.entries(State.UNKNOWN))
         if len(items) > 1:
             reporter.show_summary(results.summary())
