@@ -91,7 +91,10 @@ _MEANT: dict[str, dict[str, tuple[str, ...]]] = {
         "The image has no option name: put it after the command": (*FROM_IMAGE, "rerun"),
     },
     "--lora": {"For LoRAs: flux lora 'a fox' --lora anime": (*FROM_TEXT, *FROM_IMAGE)},
-    "--mask": {"For a mask: flux inpaint photo.jpg 'a fox' --mask mask.png": (*FROM_TEXT, *FROM_IMAGE)},
+    "--mask --mask-box --mask-color --mask-alpha": {
+        "For a mask: flux inpaint photo.jpg 'a fox' --mask mask.png": (*FROM_TEXT, *FROM_IMAGE)
+    },
+    "--kontext": {"For an instruction: flux edit photo.jpg 'make the car red' --kontext": (*FROM_TEXT, *FROM_IMAGE)},
     "--quality --engine": {"Write -m MODEL; see flux models": ()},
     "--async --background --detach": {"Write --no-wait": ()},
     "--resolution --dimensions": {"Write --size WxH": ()},

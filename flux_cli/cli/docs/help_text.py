@@ -199,6 +199,9 @@ def _exit_codes(width: int) -> str:
     return f"""\
 {codes}
 
+If the tasks of a command end differently, the code is 7 if an outcome is
+unknown, and 3 otherwise.
+
 After 9 or 10, flux resume downloads the images for free. After 7, flux resolve
 shows your options; the request is never resent automatically. If a signal stops
 flux, it exits by that signal, so that shell loops stop too.
