@@ -58,7 +58,7 @@ class ExitCode(IntEnum):
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "success: all requested images are saved and verified",
     ExitCode.BUG: "a bug in flux; the journal is intact",
-    ExitCode.USAGE: "usage: bad option, prompt, file or size, or over a cost limit; nothing was sent",
+    ExitCode.USAGE: "usage: bad option, prompt, file or size, or over a cost limit; not charged",
     ExitCode.PARTIAL: "partly done: some images are missing (refused, failed, dismissed or still running)",
     ExitCode.CONFIG: "no key, or the key was refused, or the configuration is unreadable",
     ExitCode.REFUSED: "PiAPI refused the request, or your plan does not include it; not charged",
