@@ -209,7 +209,7 @@ def test_the_status_of_a_submission_of_unknown_outcome_does_not_deny_a_charge(
     result = flux(f"status {entry.id}")
 
     assert result.code == 7
-    assert 'no usable response to the request for "a boat"' in result.err
+    assert 'no usable response to an earlier request: "a boat"' in result.err
     assert "Not charged" not in result.err
     assert "Nothing was sent" not in result.err
 

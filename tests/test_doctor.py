@@ -209,7 +209,7 @@ def test_unknown_outcomes_are_reported_with_their_price(
     _unknown, dead = entries()
 
     found = read_checks(flux("doctor --json"))
-    assert found["unknown"]["message"] == "1 task with an unknown outcome, up to $0.015 possibly charged"
+    assert found["unknown"]["message"] == "1 task with an unknown outcome, up to $0.015 (simulated) possibly charged"
     assert found["unknown"]["hint"] == "See your options with: flux resolve"
     assert dead.id in str(found["sending"]["message"])
     assert entries()[1].state is State.SENDING
@@ -218,7 +218,7 @@ def test_unknown_outcomes_are_reported_with_their_price(
     assert f"fix: entry {dead.id} from sending to unknown" in fixed.err
     assert entries()[1].state is State.UNKNOWN
     found = read_checks(fixed)
-    assert found["unknown"]["message"] == "2 tasks with an unknown outcome, up to $0.03 possibly charged"
+    assert found["unknown"]["message"] == "2 tasks with an unknown outcome, up to $0.03 (simulated) possibly charged"
     assert "sending" not in found
 
 

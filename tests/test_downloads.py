@@ -425,7 +425,7 @@ def test_a_malformed_url_fails_only_its_own_row(flux: Flux, service: Service, en
         result = flux(f"wait {bad} {' '.join(others)} -j 1")
         assert (result.code, MALFORMED_URL in result.err) == (3, True), result.err
         assert "a bug in flux" not in result.err
-        assert "1 not saved; " in result.err
+        assert "1 finished but not saved; " in result.err
     assert sorted(entry.state for entry in entries()) == [State.READY, State.SAVED, State.SAVED]
     assert flux("resume -q").code == 0
 
@@ -446,7 +446,7 @@ def test_a_bug_while_saving_an_image_fails_only_its_own_row(
     assert result.code == 3
     assert """flux: "a boat": a bug in flux: KeyError: 'hull' (test_downloads.py, line """ in result.err
     assert "). Charged ($0.015 simulated).\n      Please report this; once it is fixed, " in result.err
-    assert "1 saved, 1 not saved; $0.03 (simulated) spent" in result.err
+    assert "1 saved, 1 finished but not saved; $0.03 (simulated) spent" in result.err
     assert len(list(Path().glob("*.png"))) == 1
     assert sorted(entry.state for entry in entries()) == [State.READY, State.SAVED]
     assert flux("resume -q").code == 0

@@ -137,7 +137,7 @@ def test_a_task_id_makes_the_outcome_unknown_for_every_status(
         'flux: no usable response to the request for "a boat" (seed 1): '
         f"PiAPI returned HTTP {status}: invalid JSON. "
         "It may have been charged ($0.015 simulated); flux does not resend it.\n"
-        "      Next: flux resume\n"
+        "      A task ID arrived. To check it, and save its image: flux resume\n"
     )
     lines = flux(f"resolve {entry.id}").out.splitlines()
     assert f"  task ID    {ID} (in the damaged response)" in lines
@@ -155,8 +155,11 @@ def test_a_task_id_that_does_not_match_is_reported_and_not_linked(
     result = flux("resume")
 
     assert (result.code, result.out) == (7, "")
-    assert f'entry {first} is not linked to task {goat}: its prompt is "a goat", not "a boat"' in result.err
-    assert f"entry {second} is not linked to task {ID}: task not found" in result.err
+    assert (
+        f'task {goat} may be of the earlier request for "a boat" (entry {first}), but is not linked: its prompt is "a goat", not "a boat"'
+        in result.err
+    )
+    assert f'task {ID} may be of the earlier request for "a boat" (entry {second}), but is not linked: task not found' in result.err
     assert [entry.state for entry in entries()] == [State.SAVED, State.UNKNOWN, State.UNKNOWN]
 
 

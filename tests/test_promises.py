@@ -445,7 +445,7 @@ def test_a_second_signal_ends_immediately_with_an_unknown_outcome(
     assert result.code == -signal.SIGINT
     (entry,) = entries()
     assert entry.state is State.UNKNOWN
-    assert 'flux: stopped immediately before a response to the request for "a boat" arrived. It may' in result.err
+    assert 'flux: stopped immediately while waiting for the response to the request for "a boat". It may' in result.err
     assert f"Next: flux resolve {entry.id}" in result.err
 
 

@@ -81,7 +81,7 @@ def test_an_existing_task_is_linked_to_its_entry(
     result = flux(f"resolve {entry.id} --task {task.id}")
 
     assert (result.code, result.out) == (0, "fox.png\n")
-    assert f"matched entry {entry.id} to task {task.id}: same model, prompt, seed, time" in result.err
+    assert f"linked entry {entry.id} to task {task.id}: same model, prompt, seed, time" in result.err
     assert [(entry.state, entry.task_id) for entry in entries()] == [(State.SAVED, task.id)]
     assert flux(f"resolve {entry.id} --task {task.id} -q").out == "fox.png\n"
     assert flux("resume").code == 0
@@ -246,7 +246,7 @@ def test_dismissed_entries_count_as_possibly_charged(
     assert flux("cost").out.split(maxsplit=2) == ["total", "$0.00", "2 tasks, plus up to $0.03 possibly charged\n"]
     assert service.count_posts() == 2
     waited = flux(f"wait {ids.split()[0]}")
-    assert (waited.code, "was dismissed; its outcome is unknown" in waited.err) == (3, True)
+    assert (waited.code, "was dismissed. It may have been charged" in waited.err) == (3, True)
 
 
 def test_a_dismissed_entry_can_be_linked_to_a_task_later(
