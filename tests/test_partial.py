@@ -159,7 +159,10 @@ def test_a_task_id_that_does_not_match_is_reported_and_not_linked(
         f'task {goat} may be of the earlier request for "a boat" (entry {first}), but is not linked: its prompt is "a goat", not "a boat"'
         in result.err
     )
-    assert f'task {ID} may be of the earlier request for "a boat" (entry {second}), but is not linked: task not found' in result.err
+    assert (
+        f'task {ID} may be of the earlier request for "a boat" (entry {second}), but is not linked: task not found'
+        in result.err
+    )
     assert [entry.state for entry in entries()] == [State.SAVED, State.UNKNOWN, State.UNKNOWN]
 
 
