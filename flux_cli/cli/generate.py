@@ -246,7 +246,7 @@ def _show_requests(session: Session, plan: Plan, parts: "PlanParts", limits: Cos
     if parts.reused:
         lines.append(f"{counted(replace(plan, tasks=parts.reused).images, 'image')} would be reused (no charge).")
     if parts.ended:
-        lines.append(f"{counted(len(parts.ended), 'task')} with an earlier error would not be submitted again.")
+        lines.append(f"{counted(len(parts.ended), 'earlier task')} without an image would not be submitted again.")
     yield Note(" ".join([*lines, "Nothing was sent."]))
     return ExitCode.OK
 

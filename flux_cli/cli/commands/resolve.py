@@ -20,7 +20,7 @@ from ...text import clean, counted, quoted
 from ..found_tasks import check_account, expand_ids, no_such_task
 from ..options import MaxCost, SaveOptions, WaitOptions, Yes
 from ..output.output import Item, Items, Mode, Note, Record
-from ..output.render import describe_charge, describe_charges, format_sum
+from ..output.render import LINK_TASK, describe_charge, describe_charges, format_sum
 from ..registry import help_page
 from ..session import Session
 
@@ -158,8 +158,7 @@ def _explain_all(session: Session, entries: Sequence[Entry]) -> Items:
             yield from _explain(session, entry)
         elif entry.state is State.DISMISSED:
             yield Note(f"{error_of(entry).message}. {describe_charge(entry)}")
-            words = ("resolve", entry.id, "--task", "TASK_ID")
-            yield Note("If its task appears in your workspace, link it with", words)
+            yield Note(LINK_TASK, ("resolve", entry.id, "--task", "TASK_ID"))
         else:
             yield Note(_nothing_to_resolve(entry).message)
     if unknown and session.output.mode is Mode.TEXT:

@@ -332,7 +332,7 @@ class Output:
         self._fold(self._stderr, f"flux: {self._clean(f'{subject}: {sentence}' if subject else sentence)}", 6)
         for detail in error.details:
             self._fold(self._stderr, f"      - {self._clean(detail)}", 8)
-        if not brief and hint != self._last_hint:  # the same one again would only be longer
+        if not brief and hint != self._last_hint:  # a failing batch would repeat it after each error
             for line in hint.splitlines():
                 self._fold(self._stderr, f"      {self._clean(line)}", 6)
             self._last_hint = hint

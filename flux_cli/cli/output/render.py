@@ -16,6 +16,9 @@ from .output import Mode, Output
 if TYPE_CHECKING:
     from ...batch.results import Summary
 
+LINK_TASK = "If its task appears in your workspace, link it with"
+"""The next step for a dismissed entry, before the command."""
+
 
 def show_outcome(output: Output, outcome: Outcome) -> None:
     """Print an outcome: the result on stdout, and an error on stderr."""
@@ -160,8 +163,7 @@ def _hint(output: Output, error: FluxError, entry: Entry) -> str:
         if entry.request and entry.state in (State.FAILED, State.EXPIRED):
             return output.join_hint("To generate it again, and pay again", ("rerun", entry.id))
         if entry.state is State.DISMISSED:
-            lead = "If its task appears in your workspace, link it with"
-            return output.join_hint(lead, ("resolve", entry.id, "--task", "TASK_ID"))
+            return output.join_hint(LINK_TASK, ("resolve", entry.id, "--task", "TASK_ID"))
     return output.hint_for(error, words)
 
 
